@@ -1,0 +1,78 @@
+/** Weighted sum of two tensors of one shape. */
+
+import source from "./add.wgsl" with { type: "text" };
+import scaleSource from "./scale.wgsl" with { type: "text" };
+import type { Dtype, Graph, Tensor } from "../graph.ts";
+import { sizeOf } from "../graph.ts";
+import { defineOp, grid1d, recordOne } from "../op.ts";
+
+const WG_SIZE = 256;
+
+const addOp = defineOp({
+  name: "add",
+  inputs: { x: "*R", y: "*R" },
+  attrs: { alpha: 1, beta: 1 },
+  outputs: ({ inputs, attrs }) => ({
+    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? inputs.x.dtype },
+  }),
+  dispatches: ({ inputs, outputs, attrs, axes }) => [{
+    label: "add",
+    source,
+    constants: { WG_SIZE },
+    aliases: {
+      x_t: inputs.x.dtype as "f32",
+      y_t: inputs.y.dtype as "f32",
+      out_t: outputs.out.dtype as "f32",
+    },
+    tensors: [inputs.x, inputs.y, outputs.out],
+    params: { count: axes.R, alpha: attrs.alpha as number, beta: attrs.beta as number },
+    grid: grid1d(Math.ceil(axes.R / WG_SIZE)),
+  }],
+  gradient: ({ g, grads, attrs, needs }) => ({
+    x: needs("x") ? scale(g, grads.out, attrs.alpha as number) : undefined,
+    y: needs("y") ? scale(g, grads.out, attrs.beta as number) : undefined,
+  }),
+  reference: ({ x, y }, { attrs }) => ({
+    out: x.map((value, i) => (attrs.alpha as number) * value + (attrs.beta as number) * y[i]),
+  }),
+  flops: ({ axes }) => 3 * axes.R,
+});
+
+/** `alpha * x + beta * y`, elementwise; x and y have one shape. */
+export function add(
+  g: Graph,
+  x: Tensor,
+  y: Tensor,
+  options: { alpha?: number; beta?: number; dtype?: Dtype } = {},
+): Tensor {
+  if (sizeOf(x.shape) !== sizeOf(y.shape)) {
+    throw new RangeError(
+      `Cannot record add: x and y must have one shape, current shapes are [${x.shape}] and [${y.shape}]`,
+    );
+  }
+  return recordOne(g, addOp, { x, y }, { ...options });
+}
+
+/** `factor * x`; returns `x` itself when the factor is 1. */
+export function scale(g: Graph, x: Tensor, factor: number): Tensor {
+  return factor === 1 ? x : recordOne(g, scaleOp, { x }, { factor });
+}
+
+const scaleOp = defineOp({
+  name: "scale",
+  inputs: { x: "*R" },
+  attrs: { factor: 1 },
+  outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.x.dtype } }),
+  dispatches: ({ inputs, outputs, attrs, axes }) => [{
+    label: "scale",
+    source: scaleSource,
+    constants: { WG_SIZE },
+    aliases: { x_t: inputs.x.dtype as "f32", out_t: outputs.out.dtype as "f32" },
+    tensors: [inputs.x, outputs.out],
+    params: { count: axes.R, factor: attrs.factor as number },
+    grid: grid1d(Math.ceil(axes.R / WG_SIZE)),
+  }],
+  gradient: ({ g, grads, attrs }) => ({ x: scale(g, grads.out, attrs.factor as number) }),
+  reference: ({ x }, { attrs }) => ({ out: x.map((value) => (attrs.factor as number) * value) }),
+  flops: ({ axes }) => axes.R,
+});

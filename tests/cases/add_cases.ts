@@ -1,0 +1,19 @@
+import type { CaseTable } from "./_case.ts";
+
+export const cases: CaseTable = {
+  add: [
+    { name: "one element", inputs: { x: [1], y: [1] } },
+    { name: "one past a workgroup", inputs: { x: [257], y: [257] }, attrs: { alpha: 0.5, beta: 0.5 } },
+    { name: "several axes", inputs: { x: [3, 5, 7], y: [3, 5, 7] }, attrs: { alpha: 1, beta: -2 } },
+    {
+      name: "f16 plus f32 into f16",
+      inputs: { x: [2, 33], y: [2, 33] },
+      dtypes: { x: "f16" },
+      attrs: { dtype: "f16" },
+      constant: ["x", "y"],
+    },
+  ],
+  scale: [
+    { name: "one past a workgroup", inputs: { x: [257] }, attrs: { factor: -0.25 } },
+  ],
+};
