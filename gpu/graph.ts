@@ -77,35 +77,40 @@ export function baseOf(tensor: Tensor): Tensor {
   return tensor.base ?? tensor;
 }
 
+let nextTensorId = 0;
+
+function makeTensor(fields: Omit<Tensor, "id">): Tensor {
+  return { id: nextTensorId++, ...fields };
+}
+
+/** Declares a tensor that is resident for the life of a program. Several graphs may read one. */
+export function resident(
+  role: Exclude<Role, "value">,
+  label: string,
+  shape: readonly number[],
+  dtype: Dtype = "f32",
+): Tensor {
+  checkShape(label, shape);
+  return makeTensor({
+    label,
+    shape,
+    dtype,
+    role,
+    producer: null,
+    base: null,
+    offset: 0,
+    needsGradient: role === "parameter",
+  });
+}
+
 /** A recording of operations in execution order. */
 export class Graph {
   readonly nodes: Node[] = [];
-  readonly tensors: Tensor[] = [];
   /** Values kept alive to the end of the program, by name. */
   readonly outputs = new Map<string, Tensor>();
   phase: Phase = "forward";
   #scopes: string[] = [];
   #region: string | null = null;
-
-  /** Declares a tensor that is resident for the life of the program. */
-  resident(
-    role: Exclude<Role, "value">,
-    label: string,
-    shape: readonly number[],
-    dtype: Dtype = "f32",
-  ): Tensor {
-    checkShape(label, shape);
-    return this.#add({
-      label,
-      shape,
-      dtype,
-      role,
-      producer: null,
-      base: null,
-      offset: 0,
-      needsGradient: role === "parameter",
-    });
-  }
 
   /**
    * A window of `shape` into `tensor`, starting `offset` elements in. No copy. The gradient of what is read through it
@@ -122,7 +127,7 @@ export class Graph {
         `Cannot view tensor "${tensor.label}": offset ${offset} and shape [${shape}] must lie within shape [${tensor.shape}]`,
       );
     }
-    return this.#add({
+    return makeTensor({
       label: options.label ?? tensor.label,
       shape,
       dtype: tensor.dtype,
@@ -164,7 +169,7 @@ export class Graph {
       for (const [name, spec] of Object.entries(op.outputs({ inputs: given, attrs: filled, axes }))) {
         const label = `${node.scope ? node.scope + "/" : ""}${op.name}.${name}#${node.id}`;
         checkShape(label, spec.shape);
-        outputs[name] = this.#add({
+        outputs[name] = makeTensor({
           label,
           shape: spec.shape,
           dtype: spec.dtype ?? "f32",
@@ -207,12 +212,6 @@ export class Graph {
   /** Keeps a value readable after the program has run. */
   output(name: string, tensor: Tensor): Tensor {
     this.outputs.set(name, tensor);
-    return tensor;
-  }
-
-  #add(fields: Omit<Tensor, "id">): Tensor {
-    const tensor = { id: this.tensors.length, ...fields };
-    this.tensors.push(tensor);
     return tensor;
   }
 }

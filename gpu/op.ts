@@ -37,8 +37,10 @@ export interface Dispatch {
   constants?: Readonly<Record<string, number>>;
   /** Replaces `alias NAME = f32;` lines (storage types); absent names are an error. */
   aliases?: Readonly<Record<string, "f32" | "f16">>;
-  /** Storage bindings in order: `tensors[i]` is `@binding(i + 1)`, because `@binding(0)` is the uniform `params`. */
+  /** Storage bindings in order. The uniform `params` is `@binding(0)`, so `tensors[i]` is `@binding(i + 1)`. */
   tensors: readonly Tensor[];
+  /** Where the uniform sits when not first; storage bindings take the other numbers in order. */
+  paramsBinding?: number;
   /** Uniform fields by name (checked against `struct Params`), or ready-made bytes. */
   params: Readonly<Record<string, number>> | ArrayBuffer;
   /** Workgroups. Each must be at most 65535; `grid1d` folds a long axis. */

@@ -1,0 +1,93 @@
+/**
+ * Where a verb's words go: results to stdout, progress and people's text to stderr. With `--json` stdout holds JSON
+ * alone, and what would have been text there goes to stderr.
+ */
+
+/** Output and interruption, as a verb sees them. */
+export interface Io {
+  /** Whether `--json` was given. */
+  readonly json: boolean;
+  /** Whether progress may be rewritten in place. */
+  readonly isTerminal: boolean;
+  /** Width of the terminal. */
+  readonly columns: number;
+  /** Aborted on Ctrl-C or a termination request: stop cleanly, with everything saved. */
+  readonly signal: AbortSignal;
+  /** A line of the result for people: on stdout, or on stderr with `--json`. */
+  print(line: string): void;
+  /** A result for programs: one line of JSON on stdout with `--json`, nothing otherwise. */
+  printJson(value: unknown): void;
+  /** A line of progress or a remark, on stderr. */
+  note(line: string): void;
+  /** A line on stderr that the next one replaces; without a terminal, nothing. */
+  status(line: string): void;
+}
+
+/** Where the characters go; replaced by tests. */
+export interface Streams {
+  stdout(text: string): void;
+  stderr(text: string): void;
+  isTerminal: boolean;
+  columns(): number;
+}
+
+/** Creates the output of one invocation. */
+export function createIo(streams: Streams, options: { json: boolean; signal: AbortSignal }): Io {
+  let statusShown = false;
+  const clearStatus = () => {
+    if (statusShown) streams.stderr("\r\x1b[K");
+    statusShown = false;
+  };
+  const note = (line: string) => {
+    clearStatus();
+    streams.stderr(line + "\n");
+  };
+  return {
+    json: options.json,
+    signal: options.signal,
+    isTerminal: streams.isTerminal,
+    get columns() {
+      return streams.columns();
+    },
+    print(line) {
+      if (options.json) return note(line);
+      clearStatus();
+      streams.stdout(line + "\n");
+    },
+    printJson(value) {
+      if (options.json) streams.stdout(JSON.stringify(value) + "\n");
+    },
+    note,
+    status(line) {
+      if (!streams.isTerminal) return;
+      streams.stderr("\r\x1b[K" + line);
+      statusShown = line !== "";
+    },
+  };
+}
+
+/** The process's own streams. */
+export function processStreams(): Streams {
+  const encoder = new TextEncoder();
+  const write = (stream: { writeSync(bytes: Uint8Array): number }) => (text: string) => {
+    const bytes = encoder.encode(text);
+    try {
+      for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
+    } catch (error) {
+      // The reader of a pipe may leave early (`sidenet … | head`): then there is nobody left to tell.
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    }
+  };
+  return {
+    stdout: write(Deno.stdout),
+    stderr: write(Deno.stderr),
+    isTerminal: Deno.stderr.isTerminal(),
+    columns() {
+      try {
+        return Deno.consoleSize().columns;
+      } catch {
+        return 80; // no terminal to ask
+      }
+    },
+  };
+}

@@ -1,0 +1,60 @@
+/** The table of verbs. The imports are literal, so that `deno compile` can follow them, and lazy, so that help is quick. */
+import type { Command } from "./_args.ts";
+import type { Io } from "./_output.ts";
+
+/** What a verb's file exports. */
+export interface VerbModule {
+  command: Command;
+  /** Runs the verb. Returns the exit code; throws for an error. */
+  run(args: string[], io: Io): Promise<number>;
+}
+
+/** A row of the table. `summary` repeats the verb's own, so that the list of verbs loads none of them. */
+export interface Verb {
+  name: string;
+  summary: string;
+  load(): Promise<VerbModule>;
+}
+
+export const VERBS: readonly Verb[] = [
+  {
+    name: "train",
+    summary: "Train a side network from a recipe; without one, the demo",
+    load: () => import("./train.ts"),
+  },
+  {
+    name: "eval",
+    summary: "Evaluate a run or a checkpoint with the published multi-view protocol",
+    load: () => import("./eval.ts"),
+  },
+  {
+    name: "predict",
+    summary: "Print the five best classes for folders of frames",
+    load: () => import("./predict.ts"),
+  },
+  {
+    name: "plan",
+    summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
+    load: () => import("./plan.ts"),
+  },
+  {
+    name: "synth",
+    summary: "Write a synthetic data set in which only motion tells the class",
+    load: () => import("./synth.ts"),
+  },
+  {
+    name: "parity",
+    summary: "Replay recorded reference cases on this machine's GPU",
+    load: () => import("./parity.ts"),
+  },
+  {
+    name: "bench",
+    summary: "Measure kernels and training steps",
+    load: () => import("./bench.ts"),
+  },
+  {
+    name: "doctor",
+    summary: "Say what works on this machine and what to install",
+    load: () => import("./doctor.ts"),
+  },
+];

@@ -1,0 +1,119 @@
+/**
+ * `sidenet VERB …`: finds the verb, runs it, and turns errors into one line and an exit code. Nothing else in the
+ * project prints an error or exits.
+ */
+import { ConfigError, InterruptedError } from "../lib/errors.ts";
+import { nearestName } from "../lib/nearest_name.ts";
+import manifest from "../deno.json" with { type: "json" };
+import { hasCommonFlag, helpOf, twoColumns } from "./_args.ts";
+import { createIo, processStreams, type Streams } from "./_output.ts";
+import { type Verb, VERBS } from "./_verbs.ts";
+
+/** Exit code of a run that the user stopped. */
+const INTERRUPTED_EXIT_CODE = 130;
+
+/** What `main` needs of the process; replaced by tests. */
+export interface Invocation {
+  streams: Streams;
+  signal: AbortSignal;
+  verbs?: readonly Verb[];
+}
+
+/**
+ * Runs the tool.
+ *
+ * @param args arguments after the program's name
+ * @returns the exit code
+ */
+export async function main(args: readonly string[], invocation: Invocation): Promise<number> {
+  const { streams, signal, verbs = VERBS } = invocation;
+  const io = createIo(streams, { json: hasCommonFlag(args, "json"), signal });
+  try {
+    const [first, ...rest] = args;
+    if (
+      first === undefined || first === "help" && rest.length === 0 || first === "--help" || first === "-h"
+    ) {
+      streams.stdout(toolHelp(verbs) + "\n");
+      return 0;
+    }
+    if (first === "--version" || first === "-V") {
+      streams.stdout(`sidenet ${manifest.version}\n`);
+      return 0;
+    }
+    const asksHelp = first === "help";
+    const verb = findVerb(asksHelp ? rest[0] : first, verbs);
+    const module = await verb.load();
+    if (asksHelp || hasCommonFlag(rest, "help")) {
+      streams.stdout(helpOf(module.command) + "\n");
+      return 0;
+    }
+    return await module.run(rest, io);
+  } catch (error) {
+    io.status("");
+    io.note(errorLine(error));
+    if (hasCommonFlag(args, "debug")) io.note(stackOf(error));
+    return exitCodeOf(error);
+  }
+}
+
+function findVerb(name: string, verbs: readonly Verb[]): Verb {
+  const verb = verbs.find((one) => one.name === name);
+  if (verb !== undefined) return verb;
+  const nearest = nearestName(name, verbs.map((one) => one.name));
+  const hint = nearest === undefined
+    ? `run "sidenet --help" for the list`
+    : `the nearest known verb is "${nearest}"`;
+  throw new ConfigError(`Cannot run "${name}": there is no such verb; ${hint}`);
+}
+
+function toolHelp(verbs: readonly Verb[]): string {
+  return [
+    "Usage: sidenet VERB [ARGUMENT …]",
+    "Train and run side networks on a frozen image backbone for video, on any GPU that WebGPU reaches.",
+    "Verbs:\n" + twoColumns(verbs.map(({ name, summary }) => [name, summary])),
+    "Options:\n" + twoColumns([
+      ["--help", "show this help; after a verb, the help of the verb"],
+      ["--version", "show the version"],
+      ["--json", "results on stdout as JSON"],
+      ["--debug", "show the stack of an error"],
+    ]),
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 no usable GPU adapter, 4 bad input data, 130 interrupted",
+  ].join("\n\n");
+}
+
+/** One line for people, whatever was thrown. */
+export function errorLine(error: unknown): string {
+  const message = error instanceof Error ? error.message || error.name : String(error);
+  return `sidenet: ${message.replace(/\s*\n\s*/g, " ")}`;
+}
+
+/** The exit code an error asks for; 1 when it asks for none. */
+export function exitCodeOf(error: unknown): number {
+  const code = (error as { exitCode?: unknown } | null)?.exitCode;
+  if (typeof code === "number" && Number.isInteger(code)) return code;
+  return error instanceof DOMException && error.name === "AbortError" ? INTERRUPTED_EXIT_CODE : 1;
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? "" : `\ncaused by ${stackOf(error.cause)}`;
+  return (error.stack ?? String(error)) + cause;
+}
+
+/** Ctrl-C and termination requests stop the verb cleanly; a second one ends the process at once. */
+function interruptionSignal(streams: Streams): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = () => {
+    if (controller.signal.aborted) Deno.exit(INTERRUPTED_EXIT_CODE);
+    streams.stderr("\nsidenet: stopping; once more to stop at once\n");
+    controller.abort(new InterruptedError("Interrupted"));
+  };
+  Deno.addSignalListener("SIGINT", onSignal);
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", onSignal);
+  return controller.signal;
+}
+
+if (import.meta.main) {
+  const streams = processStreams();
+  Deno.exit(await main(Deno.args, { streams, signal: interruptionSignal(streams) }));
+}

@@ -1,0 +1,99 @@
+/**
+ * A fixed pool of decode workers. Workers are never replaced (a terminated one does not give all its memory back), and
+ * none is handed more than a few jobs at a time, because `postMessage` alone has no back-pressure.
+ */
+import type { DecodeAnswer, DecodeJob } from "./decode_worker.ts";
+import type { ClipRequest, DecodedClip } from "./frames.ts";
+
+/** Jobs a worker holds at most: the one it works on and the next, so that it never waits for a message. */
+const CREDITS_PER_WORKER = 2;
+
+interface Waiting {
+  readonly job: DecodeJob;
+  resolve(clip: DecodedClip): void;
+  reject(error: Error): void;
+}
+
+interface Member {
+  readonly worker: Worker;
+  readonly held: Map<number, Waiting>;
+}
+
+/** Default number of workers: one core stays free for the run itself. */
+export function defaultWorkerCount(): number {
+  return Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1));
+}
+
+export class DecodePool implements AsyncDisposable {
+  readonly #members: Member[] = [];
+  readonly #queue: Waiting[] = [];
+  #nextId = 0;
+  #failure: Error | null = null;
+  #idle: (() => void) | null = null;
+
+  constructor(workers: number) {
+    for (let i = 0; i < workers; i++) {
+      const worker = new Worker(new URL("./decode_worker.ts", import.meta.url), { type: "module" });
+      const member: Member = { worker, held: new Map() };
+      worker.onmessage = (event: MessageEvent<DecodeAnswer>) => this.#take(member, event.data);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        this.#fail(new Error(`Cannot decode frames: a decode worker failed: ${event.message}`));
+      };
+      worker.onmessageerror = () =>
+        this.#fail(new Error("Cannot decode frames: a worker's answer was unreadable"));
+      this.#members.push(member);
+    }
+  }
+
+  /** Decodes a clip in the least busy worker. The caller bounds how many clips it asks for at once. */
+  decode(request: ClipRequest): Promise<DecodedClip> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const { promise, resolve, reject } = Promise.withResolvers<DecodedClip>();
+    this.#queue.push({ job: { ...request, id: this.#nextId++ }, resolve, reject });
+    this.#dispatch();
+    return promise;
+  }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const member = this.#members.reduce((a, b) => (b.held.size < a.held.size ? b : a));
+      if (member.held.size >= CREDITS_PER_WORKER) return;
+      const waiting = this.#queue.shift()!;
+      member.held.set(waiting.job.id, waiting);
+      member.worker.postMessage(waiting.job);
+    }
+    if (this.#members.every((member) => member.held.size === 0)) this.#idle?.();
+  }
+
+  #take(member: Member, answer: DecodeAnswer): void {
+    const waiting = member.held.get(answer.id);
+    if (!waiting) return; // answered after a failure
+    member.held.delete(answer.id);
+    if ("clip" in answer) waiting.resolve(answer.clip);
+    else waiting.reject(new Error(`Cannot decode "${waiting.job.path}": ${answer.error}`));
+    this.#dispatch();
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    const abandoned = [
+      ...this.#queue.splice(0),
+      ...this.#members.flatMap((member) => [...member.held.values()]),
+    ];
+    for (const member of this.#members) member.held.clear();
+    for (const waiting of abandoned) waiting.reject(this.#failure);
+    this.#idle?.();
+  }
+
+  /** Waits for the jobs in work, refuses the others, ends the workers. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#failure ??= new Error("Cannot decode frames: the pool is closed");
+    for (const waiting of this.#queue.splice(0)) waiting.reject(this.#failure);
+    if (this.#members.some((member) => member.held.size > 0)) {
+      await new Promise<void>((resolve) => this.#idle = resolve);
+    }
+    for (const { worker } of this.#members) worker.terminate();
+    this.#members.length = 0;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Clips stored as folders of numbered JPEG frames.
+ *
+ * A frame that is missing or broken never stops a run and never passes unnoticed: the published rule takes frame 1
+ * instead; if that fails as well the nearest good frame is taken; if there is none the clip is black and marked bad. Every
+ * such step is reported as a `Substitution`.
+ */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ConfigError } from "../lib/errors.ts";
+import { reasonOf } from "./files.ts";
+import { decodeJpeg, jpegSize, type Picture, resizePicture } from "./jpeg.ts";
+
+/** Names of the frame files of a folder, such as `{:05d}.jpg`; frames count from 1. */
+export interface FrameTemplate {
+  /** File name of a frame. */
+  name(frame: number): string;
+  /** Whether a file name is a frame's. */
+  matches(fileName: string): boolean;
+}
+
+/** Parses a template with one Python-style field: `{:05d}.jpg`, `img_{:05d}.jpg`, `{}.jpg`. */
+export function parseFrameTemplate(template: string): FrameTemplate {
+  const match = /^([^{}]*)\{(?::0?(\d+)d)?\}([^{}]*)$/.exec(template);
+  if (!match) {
+    throw new ConfigError(
+      `Cannot use frame template ${JSON.stringify(template)}: it must hold one field such as "{:05d}.jpg"`,
+    );
+  }
+  const [, prefix, width = "1", suffix] = match;
+  const digits = Number(width);
+  return {
+    name: (frame) => prefix + String(frame).padStart(digits, "0") + suffix,
+    matches(fileName) {
+      if (!fileName.startsWith(prefix) || !fileName.endsWith(suffix)) return false;
+      const number = fileName.slice(prefix.length, fileName.length - suffix.length);
+      return /^\d+$/.test(number) && number === String(Number(number)).padStart(digits, "0") &&
+        Number(number) > 0;
+    },
+  };
+}
+
+/** How many frames a clip has: the files of its folder that match the template. Foreign files do not count. */
+export async function countFrames(folder: string, template: FrameTemplate): Promise<number> {
+  return (await readdir(folder)).filter(template.matches).length;
+}
+
+/** Something in a clip that was not as it should be, and what was done instead. */
+export interface Substitution {
+  /** Folder of the clip, as the list names it. */
+  readonly path: string;
+  /** Frame number; 0 when the whole clip is meant. */
+  readonly frame: number;
+  /** What was wrong. */
+  readonly reason: string;
+  /** What was used: a frame number, or "resized" or "black". */
+  readonly used: number | "resized" | "black";
+}
+
+export interface ClipRequest {
+  /** Folder of the clip on disk. */
+  readonly folder: string;
+  /** The clip's name in reports. */
+  readonly path: string;
+  readonly template: string;
+  /** Number of frames in the folder. */
+  readonly frameCount: number;
+  /** Frames to read, from 1; may repeat. */
+  readonly indices: readonly number[];
+}
+
+/** Frames of one clip, all of one size. */
+export interface DecodedClip {
+  readonly width: number;
+  readonly height: number;
+  /** [T H W 3], in the order of the indices; empty when the clip is bad. */
+  readonly frames: Uint8Array<ArrayBuffer>;
+  readonly substitutions: Substitution[];
+  /** No frame of the clip could be read. */
+  readonly bad: boolean;
+}
+
+/** Reads and decodes frames of a clip. Every size is that of the folder's first readable frame. */
+export async function decodeClip(request: ClipRequest): Promise<DecodedClip> {
+  const { path, frameCount, indices } = request;
+  const reader = new FrameReader(request);
+  const size = await reader.clipSize();
+  if (size === null) return badClip(path, `none of its ${frameCount} frames can be read`);
+
+  const { width, height } = size, frameBytes = width * height * 3;
+  const frames = new Uint8Array(indices.length * frameBytes);
+  const substitutions: Substitution[] = [];
+  const placed = new Map<number, number>(); // frame number → where its pixels already are
+  for (const [position, frame] of indices.entries()) {
+    const earlier = placed.get(frame);
+    if (earlier !== undefined) {
+      frames.copyWithin(position * frameBytes, earlier * frameBytes, (earlier + 1) * frameBytes);
+      continue;
+    }
+    const found = await reader.goodFrame(frame);
+    if (found === null) return badClip(path, `none of its ${frameCount} frames can be decoded`);
+    if (found.frame !== frame) {
+      substitutions.push({ path, frame, reason: reader.reason(frame), used: found.frame });
+    }
+    let { picture } = found;
+    if (picture.width !== width || picture.height !== height) {
+      const reason = `its size ${picture.width}x${picture.height} is not the clip's ${width}x${height}`;
+      substitutions.push({ path, frame: found.frame, reason, used: "resized" });
+      picture = await resizePicture(picture, size);
+    }
+    frames.set(picture.rgb, position * frameBytes);
+    placed.set(frame, position);
+  }
+  return { width, height, frames, substitutions, bad: false };
+}
+
+/** A clip of which nothing can be read. */
+export function badClip(path: string, reason: string): DecodedClip {
+  const substitutions = [{ path, frame: 0, reason, used: "black" as const }];
+  return { width: 0, height: 0, frames: new Uint8Array(0), substitutions, bad: true };
+}
+
+/** Reads frames of one folder and remembers what failed, so that no broken file is decoded twice. */
+class FrameReader {
+  readonly #request: ClipRequest;
+  readonly #template: FrameTemplate;
+  readonly #failures = new Map<number, string>();
+  #first: Picture | null = null; // frame 1, the substitute of all others
+
+  constructor(request: ClipRequest) {
+    this.#request = request;
+    this.#template = parseFrameTemplate(request.template);
+  }
+
+  /** Why a frame could not be used. */
+  reason(frame: number): string {
+    return this.#failures.get(frame) ?? "unknown";
+  }
+
+  /** The size stated by the first frame whose header can be read. */
+  async clipSize(): Promise<{ width: number; height: number } | null> {
+    for (let frame = 1; frame <= this.#request.frameCount; frame++) {
+      try {
+        return jpegSize(await this.#read(frame));
+      } catch (error) {
+        this.#failures.set(frame, reasonOf(error));
+      }
+    }
+    return null;
+  }
+
+  /** The frame, or frame 1, or the good frame nearest to it (the earlier of two). */
+  async goodFrame(frame: number): Promise<{ frame: number; picture: Picture } | null> {
+    const candidates = function* (count: number) {
+      yield frame;
+      yield 1;
+      for (let step = 1; step <= Math.max(frame, count); step++) {
+        if (frame - step >= 1) yield frame - step;
+        if (frame + step <= count) yield frame + step;
+      }
+    };
+    for (const candidate of candidates(this.#request.frameCount)) {
+      const picture = await this.#decode(candidate);
+      if (picture !== null) return { frame: candidate, picture };
+    }
+    return null;
+  }
+
+  async #decode(frame: number): Promise<Picture | null> {
+    if (frame === 1 && this.#first !== null) return this.#first;
+    if (this.#failures.has(frame)) return null;
+    try {
+      const picture = await decodeJpeg(await this.#read(frame));
+      if (frame === 1) this.#first = picture;
+      return picture;
+    } catch (error) {
+      this.#failures.set(frame, reasonOf(error));
+      return null;
+    }
+  }
+
+  #bytesOfFirst: Uint8Array | null = null;
+
+  async #read(frame: number): Promise<Uint8Array> {
+    if (frame === 1 && this.#bytesOfFirst !== null) return this.#bytesOfFirst;
+    const bytes = await readFile(join(this.#request.folder, this.#template.name(frame)));
+    if (frame === 1) this.#bytesOfFirst = bytes;
+    return bytes;
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Reverse-mode differentiation on the recorded graph: appends gradient nodes for the paths that end in trainable
+ * parameters. Frozen tensors get none, because nothing that only depends on them needs a gradient.
+ *
+ * With `recompute`, the values of a marked region are not kept from the forward pass: when the sweep enters the region,
+ * its nodes are recorded once more (activation checkpointing, Chen et al. 2016, arXiv 1604.06174) and the gradient rules
+ * read the copies. The copies run the same kernels on the same inputs, so the gradients are the same bits.
+ */
+
+import { describeNode, type PartialGradient } from "./op.ts";
+import { type Graph, type Node, sizeOf, type Tensor } from "./graph.ts";
+import { add } from "./ops/add.ts";
+import { joinWindows, reshape } from "./ops/views.ts";
+
+/** How to differentiate. */
+export interface DifferentiateOptions {
+  /** The outputs to differentiate, each with the gradient that flows into it. */
+  seeds: readonly { output: Tensor; gradient: Tensor }[];
+  /** Recompute the values of marked regions instead of keeping them. Default: keep. */
+  recompute?: boolean;
+  /** Called as soon as a parameter's gradient is complete. */
+  onParameter?: (parameter: Tensor, gradient: Tensor) => void;
+}
+
+/**
+ * Appends the gradient nodes of `seeds` to `g` and returns the gradient of every parameter that has one.
+ *
+ * @throws {Error} naming the op, when a trainable path leads through an op that has no gradient.
+ */
+export function differentiate(g: Graph, options: DifferentiateOptions): Map<Tensor, Tensor> {
+  const forward = g.nodes.slice();
+  const contributions = new Map<Tensor, (Tensor | PartialGradient)[]>();
+  const contribute = (tensor: Tensor, gradient: Tensor | PartialGradient) => {
+    const list = contributions.get(tensor);
+    if (list) list.push(gradient);
+    else contributions.set(tensor, [gradient]);
+  };
+  for (const seed of options.seeds) contribute(seed.output, seed.gradient);
+
+  const firstUse = parameterFirstUse(forward);
+  const result = new Map<Tensor, Tensor>();
+  const copies = new RegionCopies(g, forward, options.recompute ?? false);
+  const outerPhase = g.phase;
+  g.phase = "backward";
+  for (const node of forward.toReversed()) {
+    const grads: Record<string, Tensor> = {};
+    for (const [name, output] of Object.entries(node.outputs)) {
+      const list = contributions.get(output);
+      if (!list) continue;
+      contributions.delete(output);
+      if (output.needsGradient) grads[name] = g.scope(`grad/${node.scope}`, () => sum(g, output, list));
+    }
+    if (Object.keys(grads).length > 0) {
+      const { gradient } = node.op;
+      if (typeof gradient !== "function") {
+        throw new Error(`Cannot train through op "${describeNode(node)}": it has no gradient`);
+      }
+      const { inputs, outputs } = copies.of(node);
+      g.scope(`grad/${node.scope}`, () => {
+        const needs = (name: string) => node.inputs[name]?.needsGradient ?? false;
+        const flows = gradient({ g, inputs, outputs, attrs: node.attrs, axes: node.axes, grads, needs });
+        for (const [name, input] of Object.entries(node.inputs)) {
+          if (!input.needsGradient) continue;
+          const flow = flows[name];
+          if (!flow) {
+            throw new Error(
+              `Cannot train through op "${
+                describeNode(node)
+              }": its gradient rule gives none for input "${name}"`,
+            );
+          }
+          contribute(input, flow);
+        }
+      });
+    }
+    for (const parameter of firstUse.get(node) ?? []) {
+      const list = contributions.get(parameter);
+      if (!list) continue;
+      contributions.delete(parameter);
+      g.scope(`grad/${node.scope}`, () => {
+        const gradient = sum(g, parameter, list);
+        result.set(parameter, gradient);
+        options.onParameter?.(parameter, gradient);
+      });
+    }
+  }
+  g.phase = outerPhase;
+  return result;
+}
+
+/** Parameters by the first node that reads them: when the sweep has passed it, their gradient is complete. */
+function parameterFirstUse(nodes: readonly Node[]): Map<Node, Tensor[]> {
+  const seen = new Set<Tensor>();
+  const uses = new Map<Node, Tensor[]>();
+  for (const node of nodes) {
+    for (const input of Object.values(node.inputs)) {
+      if (input.role !== "parameter" || input.producer !== null || seen.has(input)) continue;
+      seen.add(input);
+      const list = uses.get(node);
+      if (list) list.push(input);
+      else uses.set(node, [input]);
+    }
+  }
+  return uses;
+}
+
+/** Adds up everything that flows into `tensor`. */
+function sum(g: Graph, tensor: Tensor, list: readonly (Tensor | PartialGradient)[]): Tensor {
+  const whole: Tensor[] = [];
+  const windows: { tensor: Tensor; offset: number }[] = [];
+  for (const item of list) {
+    if ("partial" in item) windows.push({ tensor: item.partial, offset: item.offset });
+    else whole.push(reshape(g, item, tensor.shape));
+  }
+  // Windows that start at one place overlap: they are added first, so that what is joined tiles the tensor.
+  const byOffset = new Map<number, Tensor>();
+  for (const window of windows) {
+    const there = byOffset.get(window.offset);
+    if (there && sizeOf(there.shape) !== sizeOf(window.tensor.shape)) {
+      throw new Error(
+        `Cannot add gradients of "${tensor.label}": windows at element ${window.offset} must have one size`,
+      );
+    }
+    byOffset.set(window.offset, there ? add(g, there, window.tensor) : window.tensor);
+  }
+  if (byOffset.size > 0) {
+    const parts = [...byOffset].map(([offset, part]) => ({ tensor: part, offset }));
+    whole.push(joinWindows(g, parts, tensor.shape));
+  }
+  return whole.reduce((a, b) => add(g, a, b));
+}
+
+/** Re-recorded regions. Entering a region for the first time records all its nodes; unused copies die in the plan. */
+class RegionCopies {
+  readonly #g: Graph;
+  readonly #recompute: boolean;
+  readonly #members = new Map<string, Node[]>();
+  readonly #tensors = new Map<Tensor, Tensor>();
+  readonly #entered = new Set<string>();
+
+  constructor(g: Graph, forward: readonly Node[], recompute: boolean) {
+    this.#g = g;
+    this.#recompute = recompute;
+    for (const node of forward) {
+      if (node.region === null) continue;
+      const list = this.#members.get(node.region);
+      if (list) list.push(node);
+      else this.#members.set(node.region, [node]);
+    }
+  }
+
+  /** The inputs and outputs a gradient rule should read for `node`. */
+  of(node: Node): Pick<Node, "inputs" | "outputs"> {
+    if (!this.#recompute || node.region === null) return node;
+    if (!this.#entered.has(node.region)) {
+      this.#entered.add(node.region);
+      for (const member of this.#members.get(node.region)!) this.#copy(member);
+    }
+    return { inputs: this.#map(node.inputs), outputs: this.#map(node.outputs) };
+  }
+
+  #copy(node: Node): void {
+    if (node.op.updates.length > 0) return; // an effect such as running statistics happens once
+    const outputs = this.#g.scope(
+      `recompute/${node.scope}`,
+      () => this.#g.record(node.op, this.#map(node.inputs), node.attrs),
+    );
+    for (const [name, tensor] of Object.entries(node.outputs)) this.#tensors.set(tensor, outputs[name]);
+  }
+
+  #map(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+    return Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, this.#tensors.get(t) ?? t]));
+  }
+}

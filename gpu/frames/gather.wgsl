@@ -1,0 +1,41 @@
+// Crop, mirror, grey and normalise: pixels to planar 32-bit words.
+// source: [T rows columns] pixels, R | G << 8 | B << 16 · normalised: [3 256] bits of the value of each 8-bit level ·
+// planes: [T 3 S S].
+const WG_X: u32 = 16u;
+const WG_Y: u32 = 4u;
+
+struct Params {
+  size: u32,         // S
+  source_origin: u32, // first wanted pixel of a source frame
+  source_row: u32,   // pixels per source row
+  source_frame: u32, // pixels per source frame
+  flip: u32,         // 1: mirror left and right
+  grey: u32,         // 1: luminance in all channels
+  planes_origin: u32, // word of the clip's first value
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> normalised: array<u32>;
+@group(0) @binding(2) var<storage, read_write> source: array<u32>;
+@group(1) @binding(0) var<storage, read_write> planes: array<u32>;
+
+/// Levels of the output pixel in column x of row y of frame t.
+fn levels(x: u32, y: u32, t: u32) -> vec3u {
+  let column = select(x, params.size - 1u - x, params.flip == 1u);
+  let at = t * params.source_frame + params.source_origin + y * params.source_row + column;
+  let rgb = vec3u(source[at], source[at] >> 8u, source[at] >> 16u) & vec3u(255u);
+  let grey = (19595u * rgb.x + 38470u * rgb.y + 7471u * rgb.z + 32768u) >> 16u;
+  return select(rgb, vec3u(grey), params.grey == 1u);
+}
+
+@compute @workgroup_size(WG_X, WG_Y)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.size || id.y >= params.size) {
+    return;
+  }
+  let rgb = levels(id.x, id.y, id.z);
+  let plane = params.size * params.size;
+  let out = params.planes_origin + id.z * 3u * plane + id.y * params.size + id.x;
+  planes[out] = normalised[rgb.x];
+  planes[out + plane] = normalised[256u + rgb.y];
+  planes[out + 2u * plane] = normalised[512u + rgb.z];
+}

@@ -1,0 +1,83 @@
+/** Options of the frame preparation, their checks, and the bytes they cost before anything is allocated. */
+import type { PixelStatistics } from "../../lib/normalise.ts";
+import type { MemoryLedger } from "../device.ts";
+import { passTableWords } from "./passes.ts";
+
+/** Largest batch that a frame preparation takes, and the form of its result. */
+export interface FramePrepOptions {
+  /** Clips in a batch, at most. */
+  clips: number;
+  /** Frames in every clip. */
+  frames: number;
+  /** Largest frame, before or after its first resize. */
+  maxWidth: number;
+  maxHeight: number;
+  /** Side of the square output. */
+  size: number;
+  /** Type of the output; f16 needs an even size and no feature of the adapter. */
+  outType: "f32" | "f16";
+  /** Mean and standard deviation of each channel; CLIP's when absent. */
+  statistics?: PixelStatistics;
+  /** Ledger that the buffers are booked in. */
+  memory?: Pick<MemoryLedger, "create" | "destroy">;
+}
+
+/** Offsets of dynamic bindings are multiples of this on every adapter. */
+export const ALIGNMENT = 256;
+/** Launches of a clip at most: unpack, two resizes of two passes, gather. */
+const CLIP_LAUNCHES = 6;
+/** Resize passes of a clip at most. */
+const CLIP_TABLES = 4;
+
+function alignUp(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+/** Sizes of the buffers in bytes. */
+export function bufferBytes(options: FramePrepOptions) {
+  const { clips, frames, maxWidth, maxHeight, size } = options;
+  // The unpacking kernel works on whole groups of four pixels, 12 bytes in.
+  const groups = Math.ceil(frames * maxWidth * maxHeight / 4);
+  const clip = alignUp(groups * 12);
+  const widest = Math.max(maxWidth, size), tallest = Math.max(maxHeight, size);
+  const scratch = 16 * Math.ceil(frames * Math.max(maxWidth * maxHeight, size * tallest) / 4);
+  const tables = 4 * clips * CLIP_TABLES * passTableWords(Math.max(widest, tallest));
+  return {
+    clip,
+    raw: clip * clips,
+    scratch,
+    tables,
+    levels: 3 * 256 * 4,
+    params: clips * CLIP_LAUNCHES * ALIGNMENT,
+  };
+}
+
+/** GPU bytes that a frame preparation with these options allocates. */
+export function framePrepBytes(options: FramePrepOptions): number {
+  const { raw, scratch, tables, levels, params } = bufferBytes(options);
+  return raw + 2 * scratch + tables + levels + params;
+}
+
+export function checkOptions(device: GPUDevice, options: FramePrepOptions): void {
+  for (const name of ["clips", "frames", "maxWidth", "maxHeight", "size"] as const) {
+    if (!Number.isInteger(options[name]) || options[name] < 1) {
+      throw new RangeError(
+        `Cannot prepare frames: "${name}" must be a positive integer, current value is ${options[name]}`,
+      );
+    }
+  }
+  if (options.outType === "f16" && options.size % 2 !== 0) {
+    throw new RangeError(
+      `Cannot prepare frames in f16: "size" must be even, current value is ${options.size}`,
+    );
+  }
+  const bytes = bufferBytes(options);
+  const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+  const binding = Math.max(bytes.clip, bytes.scratch, bytes.tables);
+  if (bytes.raw > maxBufferSize || binding > maxStorageBufferBindingSize) {
+    throw new RangeError(
+      `Cannot prepare frames: the batch needs a buffer of ${bytes.raw} bytes and a binding of ${binding}, ` +
+        `current limits of the adapter are ${maxBufferSize} and ${maxStorageBufferBindingSize}`,
+    );
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * Matrix products: the linear layer with its fused epilogue, and the batched product its gradients are made of.
+ * The kernels are a family of variants (`matmul_kernel.ts`); which one runs is a measured or a fixed choice.
+ */
+
+import type { Dtype, Graph, Tensor } from "../graph.ts";
+import { sizeOf } from "../graph.ts";
+import {
+  type Arrays,
+  defineOp,
+  type Dispatch,
+  type KernelEnvironment,
+  type OpContext,
+  recordOne,
+} from "../op.ts";
+import { gelu, quickGelu } from "./activation.ts";
+import { type MatmulSpec, selectVariant } from "./matmul_kernel.ts";
+import { columnSum, sumLeading } from "./reduce.ts";
+import { reshape } from "./views.ts";
+
+/** Fused activations. */
+export type Activation = "none" | "quickGelu" | "gelu";
+
+/** How one product is laid out: C = activation(op(A) · op(B) + bias) + residual. */
+interface MatmulAttrs {
+  transposeA: boolean;
+  transposeB: boolean;
+  /** Parts the sum over k is split into; above 1 the output has a leading axis of partial sums. */
+  splitK: number;
+  activation: Activation;
+  dtype: Dtype;
+}
+
+const DEFAULTS: MatmulAttrs = {
+  transposeA: false,
+  transposeB: false,
+  splitK: 1,
+  activation: "none",
+  dtype: "f32",
+};
+
+const attrsOf = (context: Pick<OpContext, "attrs">) => context.attrs as unknown as MatmulAttrs;
+
+/** Sizes of a product whose operands are `[rows columns]` or `[batch rows columns]`. */
+function productSizes(a: Tensor, b: Tensor, attrs: MatmulAttrs) {
+  const [rowsA, columnsA] = a.shape.slice(-2), [rowsB, columnsB] = b.shape.slice(-2);
+  const [m, k] = attrs.transposeA ? [columnsA, rowsA] : [rowsA, columnsA];
+  const [kB, n] = attrs.transposeB ? [columnsB, rowsB] : [rowsB, columnsB];
+  const leading = a.shape.slice(0, -2);
+  if (k !== kB || leading.join() !== b.shape.slice(0, -2).join()) {
+    throw new RangeError(
+      `Cannot record matmul: the summed axis must be ${k} in "${b.label}" and the batch equal, current shapes are [${a.shape}] and [${b.shape}]`,
+    );
+  }
+  return { m, n, k, batch: sizeOf(leading), leading };
+}
+
+const matmulOp = defineOp({
+  name: "matmul",
+  inputs: { a: "*RA KA", b: "*RB KB", "bias?": "N", "residual?": "*RR NR" },
+  attrs: { ...DEFAULTS },
+  outputs: (context) => {
+    const attrs = attrsOf(context);
+    const { m, n, leading } = productSizes(context.inputs.a, context.inputs.b, attrs);
+    const splits = attrs.splitK > 1 ? [attrs.splitK] : [];
+    return { out: { shape: [...splits, ...leading, m, n], dtype: attrs.dtype } };
+  },
+  dispatches: (
+    { inputs, outputs, attrs, environment },
+  ) => [launch(inputs, outputs.out, attrsOf({ attrs }), environment)],
+  gradient: ({ g, inputs, grads, attrs, needs }) => {
+    const { transposeA, transposeB, splitK, activation } = attrsOf({ attrs });
+    if (transposeA || splitK > 1 || activation !== "none") {
+      throw new Error(
+        'Cannot train through op "matmul": a transposed A, a split sum or a fused activation has no gradient',
+      );
+    }
+    const d = grads.out;
+    const [left, right] = transposeB ? [d, inputs.a] : [inputs.a, d];
+    return {
+      a: needs("a") ? matmul(g, d, inputs.b, { transposeB: !transposeB }) : undefined,
+      b: needs("b") ? weightGradient(g, left, right) : undefined,
+      bias: needs("bias") ? columnSum(g, d) : undefined,
+      residual: needs("residual") ? d : undefined,
+    };
+  },
+  reference: (arrays, { inputs, attrs }) => ({ out: referenceMatmul(arrays, inputs, attrsOf({ attrs })) }),
+  flops: (context) => {
+    const { m, n, k, batch } = productSizes(context.inputs.a, context.inputs.b, attrsOf(context));
+    return 2 * m * n * k * batch;
+  },
+});
+
+/** leftᵀ · right, the long sum over rows split so that small outputs still fill the GPU. */
+function weightGradient(g: Graph, left: Tensor, right: Tensor): Tensor {
+  const rows = left.shape.at(-2)!, outputs = left.shape.at(-1)! * right.shape.at(-1)!;
+  const splitK = left.shape.length === 2 ? chooseSplitK(rows, outputs) : 1;
+  const product = recordOne(g, matmulOp, { a: left, b: right }, { ...DEFAULTS, transposeA: true, splitK });
+  return splitK > 1 ? sumLeading(g, product) : product;
+}
+
+/** Rows summed by one part at least, and elements of partial sums at most: a guess that keeps both small. */
+const MIN_ROWS_PER_SPLIT = 1024;
+const MAX_PARTIAL_ELEMENTS = 4 << 20;
+
+function chooseSplitK(rows: number, outputs: number): number {
+  return Math.max(
+    1,
+    Math.min(32, Math.floor(rows / MIN_ROWS_PER_SPLIT), Math.floor(MAX_PARTIAL_ELEMENTS / outputs)),
+  );
+}
+
+function launch(
+  inputs: Readonly<Record<string, Tensor>>,
+  out: Tensor,
+  attrs: MatmulAttrs,
+  environment: KernelEnvironment,
+): Dispatch {
+  const { a, b, bias, residual } = inputs;
+  const { m, n, k, batch } = productSizes(a, b, attrs);
+  const batched = a.shape.length > 2;
+  const spec: MatmulSpec = {
+    m,
+    n,
+    k,
+    batch,
+    splitK: attrs.splitK,
+    transposeA: attrs.transposeA,
+    transposeB: attrs.transposeB,
+    typeA: a.dtype as "f32",
+    typeB: b.dtype as "f32",
+    typeC: out.dtype as "f32",
+    bias: bias !== undefined,
+    residual: residual !== undefined,
+    activation: attrs.activation,
+    strideA: batched ? m * k : 0,
+    strideB: batched ? k * n : 0,
+    strideC: m * n,
+  };
+  const kernel = selectVariant(spec, environment).build(spec);
+  const tensors = { a, b, c: out, bias, residual };
+  const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name !== "params");
+  return {
+    label: kernel.label,
+    source: kernel.code,
+    tensors: storage.map((name) => tensors[name]),
+    paramsBinding: kernel.bindings.indexOf("params"),
+    params: kernel.params instanceof ArrayBuffer ? kernel.params : kernel.params.slice().buffer,
+    grid: kernel.workgroups,
+  };
+}
+
+function referenceMatmul(
+  arrays: Arrays,
+  inputs: Readonly<Record<string, Tensor>>,
+  attrs: MatmulAttrs,
+): Float64Array {
+  const { m, n, k, batch } = productSizes(inputs.a, inputs.b, attrs);
+  const { a, b, bias, residual } = arrays;
+  const splits = attrs.splitK, chunk = Math.ceil(k / splits);
+  const out = new Float64Array(splits * batch * m * n);
+  for (let s = 0; s < splits; s++) {
+    for (let q = 0; q < batch; q++) {
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let p = s * chunk; p < Math.min(k, (s + 1) * chunk); p++) {
+            sum += a[q * m * k + (attrs.transposeA ? p * m + i : i * k + p)] *
+              b[q * k * n + (attrs.transposeB ? j * k + p : p * n + j)];
+          }
+          if (bias) sum += bias[j];
+          if (attrs.activation !== "none") sum = activate(attrs.activation, sum);
+          const at = ((s * batch + q) * m + i) * n + j;
+          out[at] = residual ? sum + residual[at] : sum;
+        }
+      }
+    }
+  }
+  return out;
+}
+
+function activate(kind: Activation, x: number): number {
+  if (kind === "quickGelu") return x / (1 + Math.exp(-1.702 * x));
+  return 0.5 * x * (1 + erf(x / Math.SQRT2));
+}
+
+/** erf by the series of Kummer's transformation, whose terms are all positive; full f64 precision. */
+export function erf(x: number): number {
+  if (Math.abs(x) > 6) return Math.sign(x);
+  let term = x, sum = x;
+  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
+    term *= 2 * x * x / (2 * n + 1);
+    sum += term;
+  }
+  return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+}
+
+/** op(a) · op(b) for `[rows columns]` or `[batch rows columns]` operands. */
+export function matmul(
+  g: Graph,
+  a: Tensor,
+  b: Tensor,
+  options: { transposeA?: boolean; transposeB?: boolean; dtype?: Dtype } = {},
+): Tensor {
+  return recordOne(g, matmulOp, { a, b }, { ...DEFAULTS, ...options });
+}
+
+/**
+ * y = activation(x · weightᵀ + bias) + residual, over the last axis of x.
+ *
+ * @param weight `[out in]`, as PyTorch stores it.
+ * @param options.residual Added last; the shape of the result.
+ * @returns `[… out]`.
+ */
+export function linear(
+  g: Graph,
+  x: Tensor,
+  weight: Tensor,
+  options: { bias?: Tensor; activation?: Activation; residual?: Tensor; dtype?: Dtype } = {},
+): Tensor {
+  const { bias, residual, activation = "none", dtype = "f32" } = options;
+  const width = x.shape.at(-1)!, outputs = weight.shape[0];
+  if (sizeOf(weight.shape) !== outputs * width) {
+    throw new RangeError(
+      `Cannot record linear: "${weight.label}" must be [out ${width}], current shape is [${weight.shape}]`,
+    );
+  }
+  const shape = [...x.shape.slice(0, -1), outputs];
+  const rows = reshape(g, x, [-1, width]);
+  const w = reshape(g, weight, [outputs, width]);
+  const base = { a: rows, b: w, bias };
+  // An activation in the epilogue leaves nothing for its gradient to read, so a trained layer keeps it apart.
+  const trained = [x, weight, bias, residual].some((t) => t?.needsGradient);
+  if (activation !== "none" && trained) {
+    const hidden = recordOne(g, matmulOp, base, { ...DEFAULTS, transposeB: true, dtype });
+    if (residual) {
+      throw new Error(
+        "Cannot record linear: a trained layer with an activation must add its residual itself",
+      );
+    }
+    return reshape(g, activation === "gelu" ? gelu(g, hidden) : quickGelu(g, hidden), shape);
+  }
+  const flatResidual = residual && reshape(g, residual, [-1, outputs]);
+  return reshape(
+    g,
+    recordOne(g, matmulOp, { ...base, residual: flatResidual }, {
+      ...DEFAULTS,
+      transposeB: true,
+      activation,
+      dtype,
+    }),
+    shape,
+  );
+}

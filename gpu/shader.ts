@@ -1,0 +1,108 @@
+/** From WGSL text and named constants to a compute pipeline, with errors that show the numbered source. */
+
+import { makeShaderDataDefinitions, makeStructuredView, type StructDefinition } from "webgpu-utils";
+import type { Dispatch } from "./op.ts";
+
+/**
+ * Replaces tunable constants and storage types in a WGSL source.
+ *
+ * @throws {Error} when a name that is to be set has no `const NAME: u32 = …u;` or `alias NAME = …;` line.
+ */
+export function specialise(dispatch: Pick<Dispatch, "label" | "source" | "constants" | "aliases">): string {
+  let code = dispatch.source;
+  for (const [name, value] of Object.entries(dispatch.constants ?? {})) {
+    code = replaceOnce(
+      code,
+      new RegExp(`const ${name}: u32 = \\d+u;`),
+      `const ${name}: u32 = ${value}u;`,
+      dispatch.label,
+      name,
+    );
+  }
+  let usesF16 = false;
+  for (const [name, type] of Object.entries(dispatch.aliases ?? {})) {
+    code = replaceOnce(
+      code,
+      new RegExp(`alias ${name} = \\w+;`),
+      `alias ${name} = ${type};`,
+      dispatch.label,
+      name,
+    );
+    usesF16 ||= type === "f16";
+  }
+  return usesF16 && !code.includes("enable f16;") ? `enable f16;\n${code}` : code;
+}
+
+function replaceOnce(code: string, pattern: RegExp, text: string, label: string, name: string): string {
+  if (!pattern.test(code)) {
+    throw new Error(`Cannot specialise shader "${label}": it has no line to set "${name}"`);
+  }
+  return code.replace(pattern, text);
+}
+
+const layouts = new Map<string, StructDefinition>();
+
+/**
+ * The bytes of a shader's uniform `params`, fields set by name.
+ *
+ * @throws {Error} on an unknown or a missing field.
+ */
+export function packParams(label: string, source: string, params: Dispatch["params"]): ArrayBuffer {
+  if (params instanceof ArrayBuffer) return params;
+  let layout = layouts.get(source);
+  if (!layout) {
+    const definition = makeShaderDataDefinitions(source.replace(/^enable f16;\n/, "")).uniforms.params;
+    if (!definition) throw new Error(`Cannot set uniforms of shader "${label}": it has no uniform "params"`);
+    layout = definition as unknown as StructDefinition;
+    layouts.set(source, layout);
+  }
+  const view = makeStructuredView(layout as never);
+  const fields = Object.keys(view.views as Record<string, unknown>);
+  for (const name of fields) {
+    if (!(name in params)) {
+      throw new Error(`Cannot set uniforms of shader "${label}": field "${name}" must be given`);
+    }
+  }
+  for (const name of Object.keys(params)) {
+    if (!fields.includes(name)) {
+      throw new Error(`Cannot set uniforms of shader "${label}": there is no field "${name}"`);
+    }
+  }
+  view.set(params);
+  return view.arrayBuffer as ArrayBuffer;
+}
+
+/** Compute pipelines by code and entry point. */
+export class PipelineCache {
+  readonly #device: GPUDevice;
+  readonly #pipelines = new Map<string, GPUComputePipeline>();
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** The pipeline of `code`, made at the first request. Compilation errors surface in `check`. */
+  get(label: string, code: string, entryPoint = "main"): GPUComputePipeline {
+    const key = `${entryPoint}\n${code}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      const module = this.#device.createShaderModule({ label, code });
+      pipeline = this.#device.createComputePipeline({
+        label,
+        layout: "auto",
+        compute: { module, entryPoint },
+      });
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  get size(): number {
+    return this.#pipelines.size;
+  }
+}
+
+/** Source with line numbers, for compile errors. */
+export function numbered(code: string): string {
+  return code.split("\n").map((line, i) => `${String(i + 1).padStart(4)} | ${line}`).join("\n");
+}

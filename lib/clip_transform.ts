@@ -1,0 +1,91 @@
+/**
+ * What happens to the frames of one clip between the decoder and the network, as plain data: sampled once per clip in
+ * `data/transforms.ts`, carried out on the GPU by `gpu/frames.ts` and, as its definition, on the CPU by `data/transforms.ts`.
+ */
+import type { ResampleFilter } from "./resample.ts";
+
+/** Target of a resize. */
+export interface ResizeTo {
+  readonly width: number;
+  readonly height: number;
+  readonly filter: ResampleFilter;
+}
+
+/** A rectangle in pixels. */
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/**
+ * The decisions for one clip, in the order in which they apply: `resize`, `crop`, `resizeCrop`, the square of the output
+ * size at `outputAt`, `flip`, `grey`.
+ */
+export interface ClipTransform {
+  /** Resize of the whole frame. */
+  readonly resize: ResizeTo | null;
+  /** Region of the resized frame. */
+  readonly crop: Box;
+  /** Resize of that region. */
+  readonly resizeCrop: ResizeTo | null;
+  /** Corner of the output square in the result so far; (0, 0) when absent. */
+  readonly outputAt?: { readonly x: number; readonly y: number };
+  /** Mirror left and right. */
+  readonly flip: boolean;
+  /** Replace the three channels by their luminance; false when absent. */
+  readonly grey?: boolean;
+}
+
+/** One resize with the only part of its result that is wanted. */
+export interface ResizeStage {
+  /** Size before. */
+  readonly from: { readonly width: number; readonly height: number };
+  /** Size after, and the kernel when a size changes. */
+  readonly to: { readonly width: number; readonly height: number };
+  readonly filter: ResampleFilter;
+  /** Part of the result that later steps read. */
+  readonly window: Box;
+}
+
+function sizeText(size: { width: number; height: number }): string {
+  return `${size.width}x${size.height}`;
+}
+
+/** Fails unless `box` lies inside a picture of the given size. */
+function checkInside(what: string, box: Box, picture: { width: number; height: number }): void {
+  const numbers = [box.x, box.y, box.width, box.height];
+  const ok = numbers.every(Number.isInteger) && box.x >= 0 && box.y >= 0 && box.width >= 1 &&
+    box.height >= 1 &&
+    box.x + box.width <= picture.width && box.y + box.height <= picture.height;
+  if (!ok) {
+    throw new RangeError(
+      `Cannot transform clip: ${what} must lie inside ${sizeText(picture)}, current value is ` +
+        `${sizeText(box)} at (${box.x}, ${box.y})`,
+    );
+  }
+}
+
+/**
+ * Resolves a transform into its two resize stages and checks that every region lies inside its picture.
+ *
+ * @param frame Size of the decoded frames.
+ * @param size Side of the square output.
+ */
+export function resizeStages(
+  frame: { width: number; height: number },
+  transform: ClipTransform,
+  size: number,
+): [ResizeStage, ResizeStage] {
+  const { resize, crop, resizeCrop, outputAt } = transform;
+  const resized = resize ?? frame;
+  checkInside("the crop", crop, resized);
+  const cropped = resizeCrop ?? crop;
+  const output = { x: outputAt?.x ?? 0, y: outputAt?.y ?? 0, width: size, height: size };
+  checkInside("the output square", output, cropped);
+  return [
+    { from: frame, to: resized, filter: resize?.filter ?? "bicubic", window: crop },
+    { from: crop, to: cropped, filter: resizeCrop?.filter ?? "bilinear", window: output },
+  ];
+}

@@ -1,0 +1,83 @@
+/**
+ * The residual block of CLIP's towers (Radford et al. 2021, arXiv 2103.00020; spec side4video §1.1), frozen: the image tower
+ * and the text tower are made of it.
+ */
+
+import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
+import { attention, layerNorm, linear, sliceRows } from "../../gpu/ops/mod.ts";
+import { constant, normal, type Weights } from "../params.ts";
+
+/** Weights of one block. */
+export interface BlockWeights {
+  ln1: NormWeights;
+  inWeight: Tensor;
+  inBias: Tensor;
+  outWeight: Tensor;
+  outBias: Tensor;
+  ln2: NormWeights;
+  fcWeight: Tensor;
+  fcBias: Tensor;
+  projWeight: Tensor;
+  projBias: Tensor;
+}
+
+/** Scale and shift of a norm. */
+export interface NormWeights {
+  weight: Tensor;
+  bias: Tensor;
+}
+
+/** Declares a frozen layer norm. */
+export function frozenNorm(weights: Weights, prefix: string, width: number): NormWeights {
+  return {
+    weight: weights.frozen(`${prefix}.weight`, [width], constant(1)),
+    bias: weights.frozen(`${prefix}.bias`, [width], constant(0)),
+  };
+}
+
+/** Declares one frozen block under CLIP's names, with CLIP's own initial values for a run without a checkpoint. */
+export function declareBlock(
+  weights: Weights,
+  prefix: string,
+  options: { width: number; layers: number },
+): BlockWeights {
+  const { width, layers } = options;
+  const residualDeviation = width ** -0.5 * (2 * layers) ** -0.5;
+  return {
+    ln1: frozenNorm(weights, `${prefix}.ln_1`, width),
+    inWeight: weights.frozen(`${prefix}.attn.in_proj_weight`, [3 * width, width], normal(width ** -0.5)),
+    inBias: weights.frozen(`${prefix}.attn.in_proj_bias`, [3 * width], constant(0)),
+    outWeight: weights.frozen(`${prefix}.attn.out_proj.weight`, [width, width], normal(residualDeviation)),
+    outBias: weights.frozen(`${prefix}.attn.out_proj.bias`, [width], constant(0)),
+    ln2: frozenNorm(weights, `${prefix}.ln_2`, width),
+    fcWeight: weights.frozen(`${prefix}.mlp.c_fc.weight`, [4 * width, width], normal((2 * width) ** -0.5)),
+    fcBias: weights.frozen(`${prefix}.mlp.c_fc.bias`, [4 * width], constant(0)),
+    projWeight: weights.frozen(`${prefix}.mlp.c_proj.weight`, [width, 4 * width], normal(residualDeviation)),
+    projBias: weights.frozen(`${prefix}.mlp.c_proj.bias`, [width], constant(0)),
+  };
+}
+
+/** z ← z + MHA(LN z); z ← z + MLP(LN z). z: [F N C]. */
+export function block(
+  g: Graph,
+  z: Tensor,
+  w: BlockWeights,
+  options: { heads: number; causal?: boolean; dtype: Dtype },
+): Tensor {
+  const { heads, causal, dtype } = options;
+  const width = z.shape[2];
+  const h = layerNorm(g, z, w.ln1.weight, w.ln1.bias, { dtype }); // [F N C]
+  const q = linear(g, h, sliceRows(g, w.inWeight, 0, width), {
+    bias: sliceRows(g, w.inBias, 0, width),
+    dtype,
+  }); // [F N C]
+  const kv = linear(g, h, sliceRows(g, w.inWeight, width, 2 * width), {
+    bias: sliceRows(g, w.inBias, width, 2 * width),
+    dtype,
+  }); // [F N 2C]
+  const a = attention(g, q, kv, { heads, causal, dtype }); // [F N C]
+  const y = linear(g, a, w.outWeight, { bias: w.outBias, residual: z, dtype }); // [F N C]
+  const n = layerNorm(g, y, w.ln2.weight, w.ln2.bias, { dtype }); // [F N C]
+  const u = linear(g, n, w.fcWeight, { bias: w.fcBias, activation: "quickGelu", dtype }); // [F N 4C]
+  return linear(g, u, w.projWeight, { bias: w.projBias, residual: y, dtype }); // [F N C]
+}

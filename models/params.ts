@@ -1,0 +1,142 @@
+/**
+ * Declared weights of a model: name, shape, initial values and whether they train. Frozen and trainable weights are two
+ * lists that come from how the model declares them, never from how a name looks.
+ */
+
+import { type Dtype, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
+import { DataError } from "../lib/errors.ts";
+import type { Prng } from "../lib/random.ts";
+
+/** Where weights come from: a checkpoint, a reference case. `data/checkpoint` implements it. */
+export interface WeightSource {
+  /** For messages: the file. */
+  readonly label: string;
+  names(): Iterable<string>;
+  /** Shape of a tensor; undefined when there is none of that name. */
+  shapeOf(name: string): readonly number[] | undefined;
+  /** Values as f32, row-major. */
+  readF32(name: string): Promise<Float32Array>;
+}
+
+/** Initial values of a weight. */
+export type Init = (count: number, prng: Prng) => Float32Array;
+
+/** Uniform in [−bound, bound]. */
+export function uniform(bound: number): Init {
+  return (count, prng) => Float32Array.from({ length: count }, () => (2 * prng.uniform() - 1) * bound);
+}
+
+/** Normal with mean 0. */
+export function normal(deviation: number): Init {
+  return (count, prng) => Float32Array.from({ length: count }, () => prng.normal() * deviation);
+}
+
+/** One value everywhere. */
+export function constant(value: number): Init {
+  return (count) => new Float32Array(count).fill(value);
+}
+
+/** What becomes of a weight: `trained` by the optimiser, `statistic` updated by the forward pass, `frozen` never changed. */
+export type WeightKind = "trained" | "statistic" | "frozen";
+
+/** One declared weight. */
+export interface Weight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly kind: WeightKind;
+  readonly init: Init;
+  readonly tensor: Tensor;
+}
+
+/** Collects the weights a model declares, in order. */
+export class Weights {
+  readonly list: Weight[] = [];
+  /** Batch counters that PyTorch keeps beside running statistics (`num_batches_tracked`): a whole number, no tensor. */
+  readonly counters: string[] = [];
+  readonly #byName = new Map<string, Weight>();
+  readonly #frozenDtype: Dtype;
+
+  /** @param options.frozenDtype Storage type of frozen matrices; vectors stay f32. */
+  constructor(options: { frozenDtype?: Dtype } = {}) {
+    this.#frozenDtype = options.frozenDtype ?? "f32";
+  }
+
+  trained(name: string, shape: readonly number[], init: Init): Tensor {
+    return this.#declare(name, shape, "trained", init, resident("parameter", name, shape));
+  }
+
+  statistic(name: string, shape: readonly number[], init: Init): Tensor {
+    return this.#declare(name, shape, "statistic", init, resident("state", name, shape));
+  }
+
+  frozen(name: string, shape: readonly number[], init: Init, options: { dtype?: Dtype } = {}): Tensor {
+    const dtype = options.dtype ?? (shape.length >= 2 ? this.#frozenDtype : "f32");
+    return this.#declare(name, shape, "frozen", init, resident("frozen", name, shape, dtype));
+  }
+
+  counter(name: string): void {
+    this.counters.push(name);
+  }
+
+  /** Weights of one kind, in declared order. */
+  of(kind: WeightKind): Weight[] {
+    return this.list.filter((weight) => weight.kind === kind);
+  }
+
+  get(name: string): Weight | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** Number of scalars of one kind. */
+  count(kind: WeightKind): number {
+    return this.of(kind).reduce((sum, weight) => sum + sizeOf(weight.shape), 0);
+  }
+
+  #declare(name: string, shape: readonly number[], kind: WeightKind, init: Init, tensor: Tensor): Tensor {
+    if (this.#byName.has(name)) throw new Error(`Cannot declare weight "${name}": the name must be new`);
+    const weight: Weight = { name, shape, kind, init, tensor };
+    this.list.push(weight);
+    this.#byName.set(name, weight);
+    return tensor;
+  }
+}
+
+/** Which tensors of a source a model does without, as exact names or prefixes ending in ".". */
+export type IgnoreList = readonly string[];
+
+/**
+ * Settles the account of a source with the weights it should fill: everything expected is there with its shape, and
+ * everything there is expected or on the ignore list.
+ *
+ * @throws {DataError} naming the first tensor that is missing, mis-shaped or unknown.
+ */
+export function checkAccount(
+  weights: readonly Weight[],
+  source: WeightSource,
+  options: { ignore?: IgnoreList; explain?: (source: WeightSource) => string | undefined } = {},
+): void {
+  const { ignore = [] } = options;
+  const cause = () => {
+    const text = options.explain?.(source);
+    return text ? `; ${text}` : "";
+  };
+  for (const { name, shape } of weights) {
+    const found = source.shapeOf(name);
+    if (!found) {
+      throw new DataError(`Cannot load "${source.label}": tensor "${name}" [${shape}] is missing${cause()}`);
+    }
+    if (found.join() !== shape.join()) {
+      throw new DataError(
+        `Cannot load "${source.label}": tensor "${name}" must be [${shape}], current shape is [${found}]${cause()}`,
+      );
+    }
+  }
+  const expected = new Set(weights.map((weight) => weight.name));
+  for (const name of source.names()) {
+    if (expected.has(name)) continue;
+    if (ignore.some((entry) => entry === name || (entry.endsWith(".") && name.startsWith(entry)))) continue;
+    throw new DataError(
+      `Cannot load "${source.label}": tensor "${name}" is not known to this model${cause()}`,
+    );
+  }
+}

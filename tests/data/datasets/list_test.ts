@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { parseClipList, parseLabels } from "../../../data/datasets/list.ts";
+import { readClipList, readLabels } from "../../../data/datasets/read.ts";
+import { DataError } from "../../../lib/errors.ts";
+
+const file = "train.txt";
+
+Deno.test("a frame list gives path, frames, label and line; blank lines and CRLF are no matter", () => {
+  const { clips, dropped, repairedLines } = parseClipList("a/1 30 0\r\n\n b/2 7 1 \n", { file, classes: 2 });
+  assert.deepEqual(clips, [
+    { path: "a/1", frames: 30, label: 0, line: 1 },
+    { path: "b/2", frames: 7, label: 1, line: 3 },
+  ]);
+  assert.equal(dropped, 0);
+  assert.deepEqual(repairedLines, []);
+});
+
+Deno.test("lines that state fewer than 8 frames are dropped and counted when asked for", () => {
+  const { clips, dropped } = parseClipList("a 30 0\nb 7 1\nc 8 1\n", { file, dropShorterThan: 8 });
+  assert.deepEqual(clips.map((clip) => clip.path), ["a", "c"]);
+  assert.equal(dropped, 1);
+});
+
+Deno.test("a video list has two fields, or three with a count that the drop rule obeys", () => {
+  const two = parseClipList("a.mp4 3\nb.mp4 0\n", { file, modality: "video", dropShorterThan: 8 });
+  assert.deepEqual(two.clips.map(({ path, label, frames }) => [path, label, frames]), [["a.mp4", 3, null], [
+    "b.mp4",
+    0,
+    null,
+  ]]);
+  const three = parseClipList("a.mp4 7 3\nb.mp4 9 0\n", { file, modality: "video", dropShorterThan: 8 });
+  assert.deepEqual(three.clips.map((clip) => clip.path), ["b.mp4"]);
+  assert.throws(
+    () => parseClipList("a.mp4 3\nb.mp4 9 0\n", { file, modality: "video" }),
+    /line 2: .* must have 2 fields/,
+  );
+});
+
+Deno.test("two records on one line, as in a published list, are split and reported", () => {
+  const { clips, repairedLines } = parseClipList("a/x 300 12\nb/y 250 13c/z 200 14\nd/w 100 0\n", { file });
+  assert.deepEqual(clips.map(({ path, label }) => [path, label]), [["a/x", 12], ["b/y", 13], ["c/z", 14], [
+    "d/w",
+    0,
+  ]]);
+  assert.deepEqual(repairedLines, [2]);
+});
+
+const bad: [string, string, RegExp][] = [
+  ["too few fields", "a 30 0\nb 1\n", /line 2: a line must have 3 fields .* current count is 2$/],
+  ["too few fields in the first line", "a 0\n", /line 1: a line must have 3 fields .* current count is 2$/],
+  ["a path with a space", "a b 30 0\n", /line 1: .* current count is 4$/],
+  [
+    "a label that is no integer",
+    "a 30 zero\n",
+    /line 1: the label must be an integer in 0 … 3, current value is "zero"$/,
+  ],
+  ["a label outside the classes", "a 30 3\nb 30 4\n", /line 2: the label .* in 0 … 3, current value is "4"$/],
+  ["a negative label", "a 30 -1\n", /line 1: the label .* current value is "-1"$/],
+  [
+    "a count that is no integer",
+    "a 3.5 1\n",
+    /line 1: the number of frames must be .* current value is "3.5"$/,
+  ],
+  ["an empty list", "\n\n", /must have at least one clip, current count is 0$/],
+  ["a list of dropped clips only", "a 5 0\n", /current count is 0 \(1 shorter than 8 frames were dropped\)$/],
+];
+
+for (const [what, text, message] of bad) {
+  Deno.test(`a list with ${what} is refused by file and line`, () => {
+    assert.throws(() => parseClipList(text, { file, classes: 4, dropShorterThan: 8 }), (error: Error) => {
+      assert(error instanceof DataError);
+      assert.match(error.message, /^Cannot read "train\.txt"/);
+      assert.match(error.message, message);
+      return true;
+    });
+  });
+}
+
+Deno.test("a missing list is named", async () => {
+  await assert.rejects(
+    readClipList("nowhere/train.txt"),
+    /^DataError: Cannot read "nowhere\/train.txt": it does not exist$/,
+  );
+  await assert.rejects(readLabels("nowhere/labels.csv"), /nowhere\/labels.csv": it does not exist/);
+});
+
+Deno.test("labels are read in order of their ids, with commas and quotes", () => {
+  const text = 'id,name\n0,moves left\n1,"pushing [x], slowly"\n2,a, b\n';
+  assert.deepEqual(parseLabels(text, { file }), ["moves left", "pushing [x], slowly", "a, b"]);
+  assert.throws(() => parseLabels("name\nx", { file }), /line 1: the header must be "id,name"/);
+  assert.throws(() => parseLabels("id,name\n1,x", { file }), /line 2: the id must be 0, current value is 1/);
+  assert.throws(() => parseLabels("id,name\nx", { file }), /line 2: a line must be "id,name"/);
+  assert.throws(
+    () => parseLabels("id,name\n0,x", { file, classes: 4 }),
+    /must name 4 classes, current count is 1/,
+  );
+});

@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileRange, writeFileWhole } from "../../data/files.ts";
+import { DataError } from "../../lib/errors.ts";
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function names(folder: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(folder), (entry) => entry.name)).sort();
+}
+
+Deno.test("writeFileWhole() writes text, bytes and chunks, makes folders, and leaves no temporary file", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "deep", "er", "x.bin");
+    await writeFileWhole(path, "old");
+    assert.equal(await Deno.readTextFile(path), "old");
+    await writeFileWhole(path, [new Uint8Array([1, 2]), new Uint8Array([3])]);
+    assert.deepEqual(await Deno.readFile(path), new Uint8Array([1, 2, 3]));
+    assert.deepEqual(await names(join(folder, "deep", "er")), ["x.bin"]);
+  }));
+
+Deno.test({
+  name: "writeFileWhole() on a full disk keeps the previous file, removes the temporary one and says so",
+  ignore: Deno.build.os !== "linux", // /dev/full, where every write fails for want of space, is Linux's
+  fn: () =>
+    inFolder(async (folder) => {
+      const path = join(folder, "last.safetensors");
+      await writeFileWhole(path, "previous");
+      await Deno.symlink("/dev/full", `${path}.partial`);
+      await assert.rejects(writeFileWhole(path, new Uint8Array(1 << 16)), (error: Error) => {
+        assert(error instanceof DataError);
+        assert.match(
+          error.message,
+          /^Cannot write ".*last\.safetensors": the disk is full; a previous file of this name is/,
+        );
+        return true;
+      });
+      assert.equal(await Deno.readTextFile(path), "previous");
+      assert.deepEqual(await names(folder), ["last.safetensors"]);
+    }),
+});
+
+Deno.test("an error while the chunks are produced keeps the previous file and is passed on", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "x.bin");
+    await writeFileWhole(path, "previous");
+    function* chunks() {
+      yield new Uint8Array(10);
+      throw new RangeError("no more");
+    }
+    await assert.rejects(writeFileWhole(path, chunks()), /^RangeError: no more$/);
+    assert.equal(await Deno.readTextFile(path), "previous");
+    assert.deepEqual(await names(folder), ["x.bin"]);
+  }));
+
+Deno.test("fileRange() reads ranges in any order and at the same time, and says when a file ends early", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "x.bin");
+    await writeFileWhole(path, Uint8Array.from({ length: 100 }, (_, i) => i));
+    await using range = await fileRange(path);
+    assert.equal(range.sizeBytes, 100);
+    const parts = await Promise.all([range.read(90, 3), range.read(0, 2), range.read(50, 1)]);
+    assert.deepEqual(parts.map((part) => [...part]), [[90, 91, 92], [0, 1], [50]]);
+    await assert.rejects(range.read(98, 5), /must have 103 bytes, it ended at 100/);
+    await assert.rejects(fileRange(join(folder, "none")), /none": it does not exist/);
+    await assert.rejects(fileRange(folder), /it must be a file/);
+  }));

@@ -1,0 +1,194 @@
+/**
+ * The keys of a recipe, their types and defaults, under the layout and names of the published YAML files (sections data,
+ * network, solver, logging), plus sidenet's own keys. Values that follow from other values ("auto") are settled in
+ * `_config_resolve.ts`.
+ */
+import { z } from "zod";
+import { SYNTH_OPTIONS_SCHEMA } from "./_config_synth.ts";
+
+const path = () => z.string().min(1).nullable().default(null);
+const count = () => z.number().int().positive();
+const index = () => z.number().int().nonnegative();
+const rate = () => z.number().nonnegative();
+const share = () => z.number().min(0).max(1);
+/** A section: unknown keys are errors, and a missing section is an empty one. */
+const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
+
+/** Backbones that go by a published name. */
+export const BACKBONE_NAMES = ["ViT-B/32", "ViT-B/16", "ViT-L/14"] as const;
+
+const backbone = z.strictObject({
+  image_size: count().describe("side of the input picture in pixels"),
+  patch_size: count().describe("side of a patch in pixels"),
+  width: count().describe("channels of the tower"),
+  layers: count().describe("transformer blocks"),
+  heads: count().describe("attention heads"),
+});
+
+const data = section({
+  dataset: z.string().default("custom").describe(
+    'name of the data set; "something" in it selects the sth rules',
+  ),
+  modality: z.enum(["RGB", "video"]).default("RGB").describe("RGB: folders of frames; video: video files"),
+  root: path().describe("folder that the lists are relative to, for training and validation"),
+  train_root: path().describe("the same for training alone; root when null"),
+  val_root: path().describe("the same for validation alone; root when null"),
+  train_list: path().describe("annotation list of the training clips"),
+  val_list: path().describe("annotation list of the validation clips"),
+  label_list: path().describe("CSV with the header id,name"),
+  synth: SYNTH_OPTIONS_SCHEMA.nullable().default(null)
+    .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
+  num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
+  num_segments: count().default(8).describe("frames of a clip, T"),
+  seg_length: z.number().default(1),
+  image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of frame i, counted from 1"),
+  family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
+    "rules for frame indices and transforms",
+  ),
+  batch_size: count().default(16).describe("videos in a batch"),
+  num_sample: count().default(1).describe(
+    "augmentations of each video; a batch holds batch_size x num_sample clips",
+  ),
+  input_size: count().nullable().default(null).describe(
+    "side of the crop in pixels; the backbone's when null",
+  ),
+  random_shift: z.boolean().default(true).describe("random frame choice in training"),
+  dense: z.boolean().default(false).describe("dense sampling of a 128-frame span in training"),
+  shot: count().nullable().default(null).describe("few-shot selection"),
+  resize: z.union([z.enum(["auto", "sth", "kinetics", "none"]), z.tuple([count(), count()])], {
+    error: 'must be "auto", "sth", "kinetics", "none" or [height, width]',
+  }).default("auto").describe("sth: 256 x 320; kinetics: short side 256"),
+  crop: z.enum(["random_resized", "random", "none"]).default("random_resized").describe("crop in training"),
+  flip: z.enum(["auto", "none", "plain", "sth"]).default("auto")
+    .describe("mirror half of the training clips; sth swaps the left and right classes with it"),
+  grey: z.union([z.literal("auto"), share()], { error: 'must be "auto" or a number from 0 to 1' }).default(
+    "auto",
+  )
+    .describe("probability of a grey training clip"),
+  rand_aug: z.boolean().default(false).describe("RandAugment"),
+  rand_erase: z.boolean().default(false).describe("random erasing"),
+  workers: count().default(4).describe("workers that decode pictures"),
+  cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
+});
+
+const network = section({
+  arch: z.enum([...BACKBONE_NAMES, "custom"]).nullable().default(null)
+    .describe("frozen backbone; custom goes with network.backbone"),
+  backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
+  weights: path().describe("CLIP weights (safetensors); null: seeded random initialisation"),
+  head: z.enum(["reinit", "strict"]).default("reinit")
+    .describe("what to do when a classifier in pretrain has another number of classes"),
+  type: z.string().default("clip"),
+  init: z.boolean().default(true).describe("load network.weights; false: seeded random initialisation"),
+  tm: z.union([z.boolean(), z.string()], { error: "must be false" }).default(false).describe(
+    "temporal module",
+  ),
+  side_dim: count().default(320).describe("channels of the side network, d"),
+  n_emb: count().nullable().default(null).describe("input width of the classifier; equal to side_dim"),
+  sync_bn: z.boolean().default(false).describe("keep the side batch norms' rate under gradient accumulation"),
+  drop_out: share().default(0).describe("drop path in the backbone"),
+  emb_dropout: share().default(0).describe("dropout after the position embedding"),
+  drop_fc: share().default(0).describe("dropout before the classifier"),
+  sim_header: z.string().nullable().default(null).describe("fusion head"),
+  joint_st: z.boolean().default(false).describe("joint space-time tokens"),
+  fix_clip: z.boolean().default(false),
+  my_fix_clip: z.boolean().default(true).describe("freeze the backbone"),
+});
+
+const solver = section({
+  type: z.enum(["cosine", "multistep"]).default("cosine").describe("schedule after the warm-up"),
+  epochs: count().default(30),
+  start_epoch: index().default(0).describe("first epoch of a run that does not resume"),
+  epoch_offset: z.number().default(0),
+  max_steps: count().nullable().default(null).describe(
+    "stop after so many optimiser steps; the schedule keeps epochs",
+  ),
+  optim: z.string().default("adamw"),
+  lr: rate().default(1e-3),
+  lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
+  lr_decay_step: z.union([count(), z.array(rate()).min(1), z.null()], {
+    error: "must be a list of epochs, a period in epochs or null",
+  }).default(null).describe("multistep: where the rate falls to a tenth"),
+  lr_refresh: z.enum(["every_step", "published"]).default("every_step")
+    .describe("published: the rate moves at batches 0, 9, 19, … of an epoch"),
+  betas: z.tuple([share(), share()]).default([0.9, 0.999]),
+  weight_decay: rate().default(0.15),
+  clip_ratio: rate().default(1).describe(
+    "factor on the rate of the side network (not classifier, not batch norms)",
+  ),
+  clip_grad_norm: z.number().positive().nullable().default(null).describe(
+    "limit of the global gradient norm",
+  ),
+  grad_accumulation_steps: count().default(1),
+  smoothing: share().default(0.1).describe("label smoothing"),
+  mixup: z.boolean().default(false),
+  loss_type: z.string().default("CE"),
+  layer_decay: z.number().default(1),
+  evaluate: z.boolean().default(false).describe("evaluate once and stop"),
+});
+
+const logging = section({
+  print_freq: count().default(10).describe("steps between two reports of progress"),
+  eval_freq: count().default(1).describe("epochs between two evaluations"),
+  skip_epoch: z.array(index()).nullable().default([]).transform((epochs) => epochs ?? [])
+    .describe("epochs, from 0, after which no evaluation is made"),
+  checkpoint_every: count().nullable().default(null).describe(
+    "steps between two saved states, besides epoch ends",
+  ),
+  example_clips: index().default(12).describe("clips shown in report.html"),
+});
+
+/** The whole recipe. */
+export const CONFIG_SCHEMA = z.strictObject({
+  system: z.enum(["side4video"]).default("side4video"),
+  name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
+  run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
+  seed: index().default(1024),
+  resume: path().describe("run folder to go on with"),
+  pretrain: path().describe("weights to start from"),
+  memory: z.enum(["recompute", "keep"]).default("recompute").describe("side blocks in the backward pass"),
+  precision: z.enum(["f32", "f16"]).default("f32").describe(
+    "storage of frozen weights and backbone activations",
+  ),
+  data,
+  network,
+  solver,
+  logging,
+});
+
+/** A recipe as the schema returns it, before `auto` and null are settled. */
+export type ParsedConfig = z.output<typeof CONFIG_SCHEMA>;
+
+/** Keys of the published files that have no effect there (nor here): accepted, and named once in a warning. */
+export const KEYS_WITHOUT_EFFECT: readonly string[] = [
+  "data.seg_length",
+  "network.type",
+  "network.fix_clip",
+  "solver.epoch_offset",
+  "solver.optim",
+  "solver.loss_type",
+  "solver.layer_decay",
+];
+
+/** Dotted names of all leaf keys, in the order of the schema. */
+export const CONFIG_KEYS: readonly string[] = leafKeys(CONFIG_SCHEMA, "");
+
+/** Dotted names of the sections and of the optional objects inside them. */
+export const CONFIG_SECTIONS: readonly string[] = [
+  ...new Set(
+    CONFIG_KEYS.flatMap((key) =>
+      key.split(".").slice(0, -1).map((_, i, all) => all.slice(0, i + 1).join("."))
+    ),
+  ),
+];
+
+function leafKeys(schema: z.ZodType, prefix: string): string[] {
+  let inner: z.ZodType = schema;
+  while (!(inner instanceof z.ZodObject) && "unwrap" in inner && typeof inner.unwrap === "function") {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  if (!(inner instanceof z.ZodObject)) return [prefix];
+  return Object.entries(inner.shape).flatMap(([key, value]) =>
+    leafKeys(value as z.ZodType, prefix === "" ? key : `${prefix}.${key}`)
+  );
+}
