@@ -32,12 +32,12 @@ export interface BatchNormWeights extends NormWeights {
 /** Declares a batch norm under PyTorch's five names. */
 export function declareBatchNorm(weights: Weights, prefix: string, width: number): BatchNormWeights {
   weights.counter(`${prefix}.num_batches_tracked`);
-  return {
+  return weights.inGroup("batch_norm", () => ({
     weight: weights.trained(`${prefix}.weight`, [width], constant(1)),
     bias: weights.trained(`${prefix}.bias`, [width], constant(0)),
     runningMean: weights.statistic(`${prefix}.running_mean`, [width], constant(0)),
     runningVar: weights.statistic(`${prefix}.running_var`, [width], constant(1)),
-  };
+  }));
 }
 
 /** Declares a trained layer norm. */

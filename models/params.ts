@@ -39,6 +39,15 @@ export function constant(value: number): Init {
 /** What becomes of a weight: `trained` by the optimiser, `statistic` updated by the forward pass, `frozen` never changed. */
 export type WeightKind = "trained" | "statistic" | "frozen";
 
+/**
+ * The optimiser group of a trained weight, by where it sits in the model. The published recipes give each its own rate
+ * (spec side4video §4.2, groups 0, 1, 2): the side network, the classifier, the side network's batch norms.
+ */
+export type ParameterGroup = "side" | "head" | "batch_norm";
+
+/** Groups in the order of the published optimiser state. */
+export const PARAMETER_GROUPS: readonly ParameterGroup[] = ["side", "head", "batch_norm"];
+
 /** One declared weight. */
 export interface Weight {
   readonly name: string;
@@ -46,6 +55,8 @@ export interface Weight {
   readonly kind: WeightKind;
   readonly init: Init;
   readonly tensor: Tensor;
+  /** Meaningful for trained weights only. */
+  readonly group: ParameterGroup;
 }
 
 /** Collects the weights a model declares, in order. */
@@ -55,6 +66,7 @@ export class Weights {
   readonly counters: string[] = [];
   readonly #byName = new Map<string, Weight>();
   readonly #frozenDtype: Dtype;
+  #group: ParameterGroup = "side";
 
   /** @param options.frozenDtype Storage type of frozen matrices; vectors stay f32. */
   constructor(options: { frozenDtype?: Dtype } = {}) {
@@ -72,6 +84,17 @@ export class Weights {
   frozen(name: string, shape: readonly number[], init: Init, options: { dtype?: Dtype } = {}): Tensor {
     const dtype = options.dtype ?? (shape.length >= 2 ? this.#frozenDtype : "f32");
     return this.#declare(name, shape, "frozen", init, resident("frozen", name, shape, dtype));
+  }
+
+  /** Declares what `body` declares in an optimiser group. */
+  inGroup<R>(group: ParameterGroup, body: () => R): R {
+    const outer = this.#group;
+    this.#group = group;
+    try {
+      return body();
+    } finally {
+      this.#group = outer;
+    }
   }
 
   counter(name: string): void {
@@ -94,7 +117,7 @@ export class Weights {
 
   #declare(name: string, shape: readonly number[], kind: WeightKind, init: Init, tensor: Tensor): Tensor {
     if (this.#byName.has(name)) throw new Error(`Cannot declare weight "${name}": the name must be new`);
-    const weight: Weight = { name, shape, kind, init, tensor };
+    const weight: Weight = { name, shape, kind, init, tensor, group: this.#group };
     this.list.push(weight);
     this.#byName.set(name, weight);
     return tensor;

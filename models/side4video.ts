@@ -16,14 +16,14 @@ import {
   declareStem,
   fuseTap,
   type LinearWeights,
-  type Mode,
   sideBlock,
   type SideBlockWeights,
   stemConv,
   type StemWeights,
 } from "./_blocks.ts";
-import { FrozenVit, patchesOf, type VitConfig } from "./clip/vit.ts";
+import { CLIP_UNUSED, FrozenVit, patchesOf, type VitConfig } from "./clip/vit.ts";
 import { normal, Weights } from "./params.ts";
+import type { Mode, VideoModel, VideoOutput } from "./video_model.ts";
 
 /** Sizes of a Side4Video classifier. */
 export interface Side4VideoConfig {
@@ -36,19 +36,11 @@ export interface Side4VideoConfig {
   classes: number;
 }
 
-/** What a forward pass gives. Activations in between are there for parity checks. */
-export interface VideoOutput {
-  /** [B K]. */
-  logits: Tensor;
-  /** Mean of the last state over frames and positions, [B D]. */
-  embedding: Tensor;
-  activations: Map<string, Tensor>;
-}
-
 /** A Side4Video model: its weights, and how to record its forward pass. */
-export class Side4Video {
+export class Side4Video implements VideoModel {
   readonly weights: Weights;
   readonly config: Side4VideoConfig;
+  readonly unusedInBackbone = CLIP_UNUSED;
   readonly #vit: FrozenVit;
   readonly #stem: StemWeights;
   readonly #position: Tensor;
@@ -88,7 +80,7 @@ export class Side4Video {
     }));
     this.#blocks = each((k) => declareSideBlock(weights, `visual.transformer.side_transformer.${k}`, D));
     this.#postNorm = declareBatchNorm(weights, "visual.side_post_bn", D);
-    this.#fc = declareLinear(weights, "fc", [classes, D]);
+    this.#fc = weights.inGroup("head", () => declareLinear(weights, "fc", [classes, D]));
   }
 
   /** Records the forward pass of frames [B*T 3 H W], normalised, clip-major. */

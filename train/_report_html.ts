@@ -1,0 +1,44 @@
+/** Small helpers that write HTML: escaping, images as data URIs, tables and bars. */
+
+const ENTITIES: Record<string, string> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+/** Text made safe for HTML content and attribute values. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]);
+}
+
+/** A picture file as a data URI; JPEG unless it starts like a PNG. */
+export function pictureUri(bytes: Uint8Array): string {
+  const isPng = bytes[0] === 0x89 && bytes[1] === 0x50;
+  return `data:image/${isPng ? "png" : "jpeg"};base64,${base64(bytes)}`;
+}
+
+function base64(bytes: Uint8Array): string {
+  let binary = "";
+  const chunk = 0x8000; // String.fromCharCode takes a bounded number of arguments
+  for (let at = 0; at < bytes.length; at += chunk) {
+    binary += String.fromCharCode(...bytes.subarray(at, at + chunk));
+  }
+  return btoa(binary);
+}
+
+/** A horizontal bar filled to a share; its figure must stand beside it as text. */
+export function shareBar(share: number, tone?: string): string {
+  const width = `--share:${(100 * Math.min(1, Math.max(0, share))).toFixed(1)}%`;
+  return `<span class="bar" aria-hidden="true" style="${width}${
+    tone ? `;--tone:var(--${tone})` : ""
+  }"></span>`;
+}
+
+/** A section with a heading; empty when there is nothing to show. */
+export function section(title: string, about: string, content: string): string {
+  if (content === "") return "";
+  const intro = about === "" ? "" : `<p>${about}</p>`;
+  return `<section><h2>${escapeHtml(title)}</h2>${intro}${content}</section>`;
+}

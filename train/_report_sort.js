@@ -1,0 +1,18 @@
+// Inlined into report.html: a click on a column's heading sorts the table by it, a second click turns the order round.
+for (const button of document.querySelectorAll("table.sortable thead button")) {
+  button.addEventListener("click", () => {
+    const heading = button.closest("th");
+    const column = heading.cellIndex;
+    const ascending = heading.getAttribute("aria-sort") !== "ascending";
+    for (const other of heading.parentElement.children) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+    const body = heading.closest("table").tBodies[0];
+    const key = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent;
+    const rows = [...body.rows].sort((a, b) => {
+      const [left, right] = [key(a), key(b)];
+      const order = left === "" || right === "" ? left.length - right.length : left - right;
+      return Number.isNaN(order) ? left.localeCompare(right) : order;
+    });
+    body.append(...(ascending ? rows : rows.reverse()));
+  });
+}

@@ -1,0 +1,449 @@
+/**
+ * A model on a GPU, ready to train and to evaluate: owns all device memory, runs the recorded programs, and moves batches in
+ * and results out. It lives in its own Worker (`gpu_worker.ts`), because waiting for a GPU blocks the thread that waits.
+ */
+
+import { type Gpu } from "../gpu/device.ts";
+import { Arena, Program, readTensors, Residency } from "../gpu/executor.ts";
+import { createFramePrep, type FrameClip, type FramePrep, framePrepBytes } from "../gpu/frames.ts";
+import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
+import { align, type Plan } from "../gpu/plan.ts";
+import { PipelineCache } from "../gpu/shader.ts";
+import { createPrng } from "../lib/random.ts";
+import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
+import type { VideoModel } from "../models/video_model.ts";
+import {
+  alignedBytes,
+  HYPER_SIZE,
+  type ProgramOptions,
+  recordPrograms,
+  recordUpdate,
+  type TrainingPrograms,
+} from "./programs.ts";
+
+const MAP_READ = 0x1, COPY_DST = 0x8;
+
+/** Steps whose losses may wait on the GPU before they are read. */
+export const LOSS_LOG_SIZE = 64;
+
+/** AdamW's constants. */
+export interface OptimizerOptions {
+  betas: readonly [number, number];
+  eps: number;
+  weightDecay: number;
+}
+
+/** Learning rate of every optimiser group. */
+export type GroupRates = Readonly<Record<typeof PARAMETER_GROUPS[number], number>>;
+
+/** Decoded frames and their transform, with the label. */
+export type TrainClip = FrameClip & { label: number };
+
+/** Options of a session. */
+export interface SessionOptions extends ProgramOptions {
+  optimizer: OptimizerOptions;
+  /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
+  largestFrame: { width: number; height: number } | null;
+}
+
+/** GPU bytes by what they are for. Their sum is what a session allocates. */
+export type BytesByUse = Record<
+  | "frozen_weights"
+  | "parameters"
+  | "gradients"
+  | "optimizer"
+  | "statistics"
+  | "inputs"
+  | "activations"
+  | "uniforms"
+  | "frame_preparation"
+  | "readback",
+  number
+>;
+
+/** The numbers of a plan, known before anything is allocated. */
+export interface MemoryPlan {
+  total: number;
+  byUse: BytesByUse;
+}
+
+/** Everything that makes a session: the recorded programs, the optimiser's update and the bytes. */
+export interface SessionPlan {
+  programs: TrainingPrograms;
+  update: { plan: Plan };
+  memory: MemoryPlan;
+}
+
+/** Options of the upload buffers. */
+function prepOptions(model: VideoModel, options: SessionOptions) {
+  const { backbone, frames } = model.config;
+  return {
+    clips: Math.max(options.evalClips, ...options.trainClips),
+    frames,
+    maxWidth: Math.max(options.largestFrame!.width, backbone.imageSize),
+    maxHeight: Math.max(options.largestFrame!.height, backbone.imageSize),
+    size: backbone.imageSize,
+    outType: "f32" as const,
+  };
+}
+
+/** Records, plans and adds up. Needs no device, only what kernel selection looks at. */
+export function planSession(
+  model: VideoModel,
+  options: SessionOptions,
+  gpu: Pick<Gpu, "environment">,
+): SessionPlan {
+  const programs = recordPrograms(model, options);
+  const flat = flatTensors(programs);
+  const update = recordUpdate(programs, flat, options);
+  const plans = [...programs.train.values(), programs.evaluation, update].map((recorded) => recorded.plan);
+  const inputs = [programs.frames, programs.labels, programs.seed, programs.hyper, programs.clip, lossLog()];
+  const flatBytes = bytesOf(flat.parameters);
+  const byUse: BytesByUse = {
+    frozen_weights: alignedBytes(model.weights.of("frozen").map((weight) => weight.tensor)),
+    parameters: flatBytes,
+    gradients: flatBytes,
+    optimizer: 2 * flatBytes,
+    statistics: alignedBytes(model.weights.of("statistic").map((weight) => weight.tensor)),
+    inputs: alignedBytes(inputs),
+    activations: Arena.sizesFor(plans).reduce((a, b) => a + b, 0),
+    uniforms: plans.reduce((sum, plan) => sum + Program.uniformBytes(gpu, plan), 0),
+    frame_preparation: options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0,
+    readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.logits)),
+  };
+  return { programs, update, memory: { total: Object.values(byUse).reduce((a, b) => a + b, 0), byUse } };
+}
+
+function lossLog(): Tensor {
+  return resident("state", "loss_log", [LOSS_LOG_SIZE]);
+}
+
+/** Stand-ins with the layout that `Residency.allocateFlat` will give, for planning. */
+function flatTensors(programs: TrainingPrograms) {
+  const starts: number[] = [];
+  let count = 0;
+  for (const { shape } of programs.trained) {
+    starts.push(count);
+    count += Math.ceil(sizeOf(shape) / 64) * 64;
+  }
+  const flat = (label: string) => resident("state", label, [count]);
+  return {
+    parameters: flat("parameters"),
+    gradients: flat("gradients"),
+    firstMoments: flat("exp_avg"),
+    secondMoments: flat("exp_avg_sq"),
+    starts,
+  };
+}
+
+/** Which values of a weight: itself, or what the optimiser keeps beside it. */
+export type WeightPart = "value" | "gradient" | "exp_avg" | "exp_avg_sq";
+
+/** A model on a GPU. */
+export class Session {
+  readonly model: VideoModel;
+  readonly memory: MemoryPlan;
+  readonly #gpu: Gpu;
+  readonly #options: SessionOptions;
+  readonly #programs: TrainingPrograms;
+  readonly #residency: Residency;
+  readonly #prep: FramePrep | null;
+  readonly #train = new Map<number, Program>();
+  #evaluation!: Program;
+  #update!: Program;
+  readonly #lossLog: Tensor;
+  readonly #lossStaging: GPUBuffer;
+  readonly #logitStaging: GPUBuffer;
+  readonly #gradients: { buffer: GPUBuffer; offset: number; bytes: number };
+  #steps = 0;
+  #pendingLosses = 0;
+  #microStep = 0;
+
+  /**
+   * Allocates and compiles everything. Weights are zeros until they are written.
+   *
+   * @throws {AdapterError} when the adapter cannot hold the plan.
+   */
+  static async open(gpu: Gpu, model: VideoModel, options: SessionOptions): Promise<Session> {
+    const planned = planSession(model, options, gpu);
+    const { programs } = planned;
+    const residency = new Residency(gpu), arena = new Arena(gpu), pipelines = new PipelineCache(gpu.device);
+    const tensorsOf = (kind: "frozen" | "statistic") => model.weights.of(kind).map((weight) => weight.tensor);
+    residency.allocate("frozen_weights", tensorsOf("frozen"));
+    residency.allocate("statistics", tensorsOf("statistic"));
+    const parameters = residency.allocateFlat("parameters", programs.trained.map((weight) => weight.tensor));
+    const gradients = residency.allocateFlat("gradients", programs.gradients).flat;
+    const firstMoments = residency.allocateFlat("exp_avg", programs.firstMoments).flat;
+    const secondMoments = residency.allocateFlat("exp_avg_sq", programs.secondMoments).flat;
+    const log = lossLog();
+    residency.allocate("inputs", [
+      programs.frames,
+      programs.labels,
+      programs.seed,
+      programs.hyper,
+      programs.clip,
+      log,
+    ]);
+    const update = recordUpdate(
+      programs,
+      { parameters: parameters.flat, gradients, firstMoments, secondMoments, starts: parameters.starts },
+      options,
+    );
+    arena.allocate([...[...programs.train.values(), programs.evaluation].map((r) => r.plan), update.plan]);
+    const session = new Session(gpu, model, options, planned, residency, log, gradients);
+    const prepare = (plan: Plan) => Program.prepare(gpu, plan, { arena, residency, pipelines });
+    for (const [clips, recorded] of programs.train) session.#train.set(clips, await prepare(recorded.plan));
+    session.#evaluation = await prepare(programs.evaluation.plan);
+    session.#update = await prepare(update.plan);
+    residency.write(programs.seed, Float32Array.of(1 / options.accumulation));
+    residency.write(programs.clip, Float32Array.of(1));
+    return session;
+  }
+
+  private constructor(
+    gpu: Gpu,
+    model: VideoModel,
+    options: SessionOptions,
+    planned: SessionPlan,
+    residency: Residency,
+    log: Tensor,
+    gradients: Tensor,
+  ) {
+    this.model = model;
+    this.memory = planned.memory;
+    this.#gpu = gpu;
+    this.#options = options;
+    this.#programs = planned.programs;
+    this.#residency = residency;
+    this.#lossLog = log;
+    this.#gradients = { ...residency.find(gradients), bytes: bytesOf(gradients) };
+    const staging = (label: string, bytes: number) =>
+      gpu.memory.create(label, align(bytes), MAP_READ | COPY_DST);
+    this.#lossStaging = staging("loss_readback", LOSS_LOG_SIZE * 4);
+    this.#logitStaging = staging("logit_readback", bytesOf(planned.programs.evaluation.output.logits));
+    this.#prep = options.largestFrame
+      ? createFramePrep(gpu.device, { ...prepOptions(model, options), memory: gpu.memory })
+      : null;
+  }
+
+  /** Bytes of GPU memory in use. */
+  get allocatedBytes(): number {
+    return this.#gpu.memory.allocatedBytes;
+  }
+
+  /** Optimiser steps done. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Number of kernel launches of a training micro-batch. */
+  get launches(): number {
+    return Math.max(...[...this.#train.values()].map((program) => program.launchCount));
+  }
+
+  /** Draws every weight from its declared distribution. One stream a weight, so adding weights changes no other. */
+  initialise(seed: number): void {
+    for (const [i, weight] of this.model.weights.list.entries()) {
+      this.#residency.write(weight.tensor, weight.init(sizeOf(weight.shape), createPrng(seed, i)));
+    }
+  }
+
+  /** Writes a weight, or what the optimiser keeps beside it. */
+  write(name: string, values: Float32Array, part: WeightPart = "value"): void {
+    this.#residency.write(this.#tensorOf(name, part), values);
+  }
+
+  /** Reads weights back. Waits for the GPU; ask for many at once. */
+  async read(names: readonly string[], part: WeightPart = "value"): Promise<Map<string, Float32Array>> {
+    const tensors = names.map((name) => this.#tensorOf(name, part));
+    const data = await readTensors(
+      this.#gpu,
+      tensors.map((tensor) => ({ label: tensor.label, tensor, ...this.#residency.find(tensor) })),
+    );
+    return new Map(names.map((name, i) => [name, data[i]]));
+  }
+
+  /** Sets the number of steps done, when resuming. */
+  restoreSteps(steps: number): void {
+    this.#steps = steps;
+  }
+
+  /**
+   * Queues one micro-batch: upload, forward, backward; after the last of an accumulation group also the update.
+   *
+   * @param rates Learning rates, used when this micro-batch completes a step.
+   * @returns Whether an optimiser step was made.
+   */
+  step(clips: readonly TrainClip[], rates: GroupRates): boolean {
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "step" });
+    this.#upload(encoder, clips);
+    return this.#launchTraining(encoder, clips.length, rates);
+  }
+
+  /** `step` on frames that are floats already, [B*T 3 H W] row-major. */
+  stepOnFrames(frames: Float32Array, labels: readonly number[], rates: GroupRates): boolean {
+    this.writeFrames(frames, labels);
+    return this.#launchTraining(
+      this.#gpu.device.createCommandEncoder({ label: "step" }),
+      labels.length,
+      rates,
+    );
+  }
+
+  /** Writes finished frames and labels into the input. */
+  writeFrames(frames: Float32Array, labels: readonly number[]): void {
+    const { queue } = this.#gpu.device;
+    const home = this.#residency.find(this.#programs.frames);
+    queue.writeBuffer(
+      home.buffer,
+      home.offset,
+      frames.buffer as ArrayBuffer,
+      frames.byteOffset,
+      frames.byteLength,
+    );
+    this.#writeLabels(labels);
+  }
+
+  #launchTraining(encoder: GPUCommandEncoder, clips: number, rates: GroupRates): boolean {
+    this.#gpu.assertAlive();
+    const { device } = this.#gpu;
+    const program = this.#train.get(clips);
+    if (!program) {
+      throw new RangeError(
+        `Cannot train on ${clips} clips: the programs are made for ${[...this.#train.keys()].join(" or ")}`,
+      );
+    }
+    const { accumulation } = this.#options;
+    if (accumulation > 1 && this.#microStep === 0) {
+      const { buffer, offset, bytes } = this.#gradients;
+      encoder.clearBuffer(buffer, offset, bytes);
+    }
+    program.encode(encoder, "forward and backward");
+    const loss = program.locate(this.#programs.train.get(clips)!.loss),
+      log = this.#residency.find(this.#lossLog);
+    encoder.copyBufferToBuffer(
+      loss.buffer,
+      loss.offset,
+      log.buffer,
+      log.offset + (this.#pendingLosses % LOSS_LOG_SIZE) * 4,
+      4,
+    );
+    this.#pendingLosses++;
+    this.#microStep = (this.#microStep + 1) % accumulation;
+    const completes = this.#microStep === 0;
+    if (completes) {
+      this.#steps++;
+      this.#writeHyper(rates);
+      this.#update.encode(encoder, "update");
+    }
+    device.queue.submit([encoder.finish()]);
+    return completes;
+  }
+
+  /** Losses of the micro-batches since the last call, oldest first. Waits for the GPU. */
+  async readLosses(): Promise<number[]> {
+    const count = Math.min(this.#pendingLosses, LOSS_LOG_SIZE), first = this.#pendingLosses - count;
+    this.#pendingLosses = 0;
+    if (count === 0) return [];
+    const { buffer, offset } = this.#residency.find(this.#lossLog);
+    const values = await this.#copyOut(buffer, offset, this.#lossStaging, LOSS_LOG_SIZE * 4);
+    return Array.from({ length: count }, (_, i) => values[(first + i) % LOSS_LOG_SIZE]);
+  }
+
+  /** Logits of clips in evaluation mode, [clips K] row-major. Waits for the GPU. */
+  async evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "evaluation" });
+    this.#prep!.encode(encoder, clips, this.#residency.find(this.#programs.frames));
+    return await this.#evaluate(encoder, clips.length);
+  }
+
+  /** `evaluate` on frames that are floats already, [clips*T 3 H W]. */
+  async evaluateFrames(frames: Float32Array, clips: number): Promise<Float32Array> {
+    this.writeFrames(frames, new Array(clips).fill(0));
+    return await this.#evaluate(this.#gpu.device.createCommandEncoder({ label: "evaluation" }), clips);
+  }
+
+  async #evaluate(encoder: GPUCommandEncoder, clips: number): Promise<Float32Array> {
+    this.#gpu.assertAlive();
+    this.#evaluation.encode(encoder, "evaluation");
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    const { logits } = this.#programs.evaluation.output;
+    const { buffer, offset } = this.#evaluation.locate(logits);
+    const values = await this.#copyOut(buffer, offset, this.#logitStaging, bytesOf(logits));
+    return values.slice(0, clips * logits.shape[1]);
+  }
+
+  /** Values of a training program's outputs by name (loss, logits, act.*), for parity checks. */
+  async readOutputs(clips: number, names: readonly string[]): Promise<Map<string, Float32Array>> {
+    const program = this.#train.get(clips)!, { g } = this.#programs.train.get(clips)!;
+    const tensors = names.map((name) => ({
+      label: name,
+      tensor: g.outputs.get(name)!,
+      ...program.locate(g.outputs.get(name)!),
+    }));
+    const data = await readTensors(this.#gpu, tensors);
+    return new Map(names.map((name, i) => [name, data[i]]));
+  }
+
+  /** Waits until the GPU has done all that was queued. */
+  async finish(): Promise<void> {
+    await this.#gpu.device.queue.onSubmittedWorkDone();
+    this.#gpu.assertAlive();
+  }
+
+  [Symbol.dispose](): void {
+    this.#gpu[Symbol.dispose]();
+  }
+
+  #upload(encoder: GPUCommandEncoder, clips: readonly TrainClip[]): void {
+    this.#prep!.encode(encoder, clips, this.#residency.find(this.#programs.frames));
+    this.#writeLabels(clips.map((clip) => clip.label));
+  }
+
+  #writeLabels(labels: readonly number[]): void {
+    const home = this.#residency.find(this.#programs.labels);
+    this.#gpu.device.queue.writeBuffer(home.buffer, home.offset, Uint32Array.from(labels));
+  }
+
+  #writeHyper(rates: GroupRates): void {
+    const { betas: [beta1, beta2], eps, weightDecay } = this.#options.optimizer;
+    const t = this.#steps;
+    const values = PARAMETER_GROUPS.flatMap((
+      group,
+    ) => [rates[group], beta1, beta2, eps, weightDecay, 1 - beta1 ** t, 1 - beta2 ** t, 1]);
+    if (values.length !== PARAMETER_GROUPS.length * HYPER_SIZE) {
+      throw new Error("Cannot write hyper-parameters: the layout must match the adamw op");
+    }
+    this.#residency.write(this.#programs.hyper, Float32Array.from(values));
+  }
+
+  async #copyOut(
+    buffer: GPUBuffer,
+    offset: number,
+    staging: GPUBuffer,
+    bytes: number,
+  ): Promise<Float32Array> {
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "readback" });
+    encoder.copyBufferToBuffer(buffer, offset, staging, 0, bytes);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const values = new Float32Array(staging.getMappedRange().slice(0, bytes));
+    staging.unmap();
+    this.#gpu.assertAlive();
+    return values;
+  }
+
+  #tensorOf(name: string, part: WeightPart): Tensor {
+    const weight: Weight | undefined = this.model.weights.get(name);
+    if (!weight) throw new Error(`Cannot find weight "${name}": the model has none of that name`);
+    if (part === "value") return weight.tensor;
+    const index = this.#programs.trained.indexOf(weight);
+    const list = {
+      gradient: this.#programs.gradients,
+      exp_avg: this.#programs.firstMoments,
+      exp_avg_sq: this.#programs.secondMoments,
+    }[part];
+    if (index < 0) throw new Error(`Cannot find ${part} of "${name}": the weight must be trained`);
+    return list[index];
+  }
+}
