@@ -1,5 +1,5 @@
 /** JPEG pictures to and from 8-bit RGB, with sharp (libvips, libjpeg-turbo). */
-import sharp from "sharp";
+import sharp, { type OutputInfo, type Sharp } from "sharp";
 
 // One picture a call and no cache: parallelism is the worker pool's, and memory stays flat.
 sharp.concurrency(1);
@@ -20,10 +20,19 @@ export async function decodeJpeg(bytes: Uint8Array): Promise<Picture> {
   checkSignature(bytes);
   let image = sharp(bytes, { failOn: "error", ignoreIcc: true }).toColourspace("srgb");
   for (;;) {
-    const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const { data, info } = await decode(image);
     if (info.channels === 3) return { width: info.width, height: info.height, rgb: data };
     if (info.channels === 1) return { width: info.width, height: info.height, rgb: spreadGrey(data) };
     image = sharp(data, { raw: info }).removeAlpha();
+  }
+}
+
+async function decode(image: Sharp): Promise<{ data: Uint8Array; info: OutputInfo }> {
+  try {
+    return await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  } catch {
+    // libvips collects the messages of all threads in one buffer, so its text depends on what else is being decoded
+    throw new Error("its JPEG data is broken or cut short");
   }
 }
 

@@ -101,6 +101,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
   const pool = new DecodePool(workers);
   const frameCounts = new Map<number, number>();
   const cache = new Map<number, DecodedClip>();
+  let cacheOpen = cacheBytes > 0; // closes for good with the first clip that does not fit
   const stats = { clips: 0, substitutions: 0, badClips: 0, cacheHits: 0, cachedBytes: 0 };
 
   async function frameCount(clip: number): Promise<number> {
@@ -118,7 +119,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       stats.cacheHits++;
       return pickFrames(cached, indices);
     }
-    const whole = stats.cachedBytes < cacheBytes && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
+    const whole = cacheOpen && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
     const { path } = clips[clip];
     const decoded = await pool.decode({
       folder: join(root, path),
@@ -128,7 +129,8 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       indices: whole ? Array.from({ length: count }, (_, i) => i + 1) : indices,
     });
     if (!whole || decoded.bad) return decoded;
-    if (!cache.has(clip) && stats.cachedBytes + decoded.frames.length <= cacheBytes) {
+    cacheOpen = stats.cachedBytes + decoded.frames.length <= cacheBytes;
+    if (cacheOpen && !cache.has(clip)) {
       cache.set(clip, decoded);
       stats.cachedBytes += decoded.frames.length;
     }
@@ -145,6 +147,12 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       count = 1; // any count gives the number of frames to blacken
     }
     const frameIndices = sampler(count, createPrng(seed, epoch, clip, FRAME_STREAM)).flat();
+    const outside = frameIndices.find((index) => !(index >= 1 && index <= count));
+    if (problem === null && outside !== undefined) {
+      throw new RangeError(
+        `Cannot load "${path}": frames must be in 1 … ${count}, the sampler gave ${outside}`,
+      );
+    }
     let decoded = problem === null ? await decode(clip, count, frameIndices) : badClip(path, problem);
     if (decoded.bad) {
       const { width, height } = blankSize;

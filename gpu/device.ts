@@ -50,12 +50,8 @@ export class Gpu {
 
   /** What kernel selection may look at. */
   get environment(): KernelEnvironment {
-    return {
-      features: this.features,
-      isSoftware: this.isSoftware,
-      vendor: this.info.vendor,
-      choices: this.choices,
-    };
+    const { vendor, architecture, description } = this.info;
+    return { features: this.features, isSoftware: this.isSoftware, vendor, architecture, description, choices: this.choices };
   }
 
   /** Largest storage range one kernel may see, in bytes. */

@@ -175,7 +175,7 @@ export class Program {
   }
 
   /** Bytes of uniforms that `prepare` allocates for this plan. */
-  static uniformBytes(gpu: Gpu, plan: Plan): number {
+  static uniformBytes(gpu: Pick<Gpu, "environment">, plan: Plan): number {
     let bytes = 0;
     for (const dispatch of dispatchesOf(gpu, plan)) bytes += align(packedParams(dispatch).byteLength);
     return bytes;

@@ -10,6 +10,7 @@ import resampleSource from "./frames/resample.wgsl" with { type: "text" };
 import gatherSource from "./frames/gather.wgsl" with { type: "text" };
 import gatherF16Source from "./frames/gather_f16.wgsl" with { type: "text" };
 import type { ClipTransform } from "../lib/clip_transform.ts";
+import { floatToHalf } from "../lib/half.ts";
 import { CLIP_STATISTICS, normalisationTable, type PixelStatistics } from "../lib/normalise.ts";
 import { ResampleCache } from "../lib/resample.ts";
 import { MemoryLedger } from "./device.ts";
@@ -43,7 +44,7 @@ const MAX_TARGETS = 16;
 function levelWords(statistics: PixelStatistics, outType: "f32" | "f16"): Uint32Array<ArrayBuffer> {
   const values = normalisationTable(statistics);
   if (outType === "f32") return new Uint32Array(values.buffer as ArrayBuffer);
-  return Uint32Array.from(new Uint16Array(Float16Array.from(values).buffer));
+  return Uint32Array.from(values, floatToHalf);
 }
 
 /** A pipeline and the layouts of its bind groups. */

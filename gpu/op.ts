@@ -52,6 +52,8 @@ export interface KernelEnvironment {
   readonly features: ReadonlySet<string>;
   readonly isSoftware: boolean;
   readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
   /** A measured choice by kernel family and key, when one is cached. */
   readonly choices: ReadonlyMap<string, string>;
 }

@@ -51,7 +51,7 @@ export function packParams(label: string, source: string, params: Dispatch["para
   if (params instanceof ArrayBuffer) return params;
   let layout = layouts.get(source);
   if (!layout) {
-    const definition = makeShaderDataDefinitions(source.replace(/^enable f16;\n/, "")).uniforms.params;
+    const definition = makeShaderDataDefinitions(uniformDeclaration(source)).uniforms.params;
     if (!definition) throw new Error(`Cannot set uniforms of shader "${label}": it has no uniform "params"`);
     layout = definition as unknown as StructDefinition;
     layouts.set(source, layout);
@@ -70,6 +70,13 @@ export function packParams(label: string, source: string, params: Dispatch["para
   }
   view.set(params);
   return view.arrayBuffer as ArrayBuffer;
+}
+
+/** The `struct Params` and the uniform of a source: all the parser needs, which does not know every form of a function. */
+function uniformDeclaration(source: string): string {
+  const struct = /^struct Params \{[^}]*\}/m.exec(source)?.[0] ?? "";
+  const variable = /^@group\(\d+\) @binding\(\d+\) var<uniform> params: Params;/m.exec(source)?.[0] ?? "";
+  return `${struct}\n${variable}\n`;
 }
 
 /** Compute pipelines by code and entry point. */

@@ -168,7 +168,7 @@ export function temporalConvolution(
 ): Tensor {
   const D = u.shape[3];
   const u0 = linear(g, u, w.conv0.weight, { bias: w.conv0.bias }); // [B T P D]
-  const v = temporalConv(g, u0, reshape(g, w.conv1.weight, [D, 3]), w.conv1.bias); // [B T P D]
+  const v = temporalConv(g, u0, { weight: reshape(g, w.conv1.weight, [D, 3]), bias: w.conv1.bias }); // [B T P D]
   return linear(g, v, w.conv2.weight, { bias: w.conv2.bias, residual: options.residual }); // [B T P D]
 }
 
@@ -188,7 +188,7 @@ export function sideAttention(
 ): Tensor {
   const [B, T, , D] = s.shape;
   const heads = Math.max(1, Math.floor(D / 64));
-  const tokens = sideTokens(g, reshape(g, token, [B, T, D]), s, position); // [B*T N D]
+  const tokens = sideTokens(g, { c: reshape(g, token, [B, T, D]), s, position }); // [B*T N D]
   const A = layerNorm(g, tokens, w.ln1.weight, w.ln1.bias); // [B*T N D]
   const q = linear(g, A, sliceRows(g, w.inWeight, 0, D), { bias: sliceRows(g, w.inBias, 0, D) }); // [B*T N D]
   const kv = linear(g, A, sliceRows(g, w.inWeight, D, 2 * D), { bias: sliceRows(g, w.inBias, D, 2 * D) }); // [B*T N 2D]

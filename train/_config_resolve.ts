@@ -2,8 +2,8 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { ConfigError } from "../lib/errors.ts";
+import { type Requirement, unsupportedOptions } from "./_config_checks.ts";
 import type { ParsedConfig } from "./_config_schema.ts";
-import { countSynthClasses } from "./_config_synth.ts";
 
 type Settled<T, K extends keyof T, V> = Omit<T, K> & V;
 type Network = Omit<ParsedConfig["network"], "type" | "fix_clip">;
@@ -63,7 +63,7 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
       flip: data.flip !== "auto" ? data.flip : family === "sth" ? "sth" : "plain",
       grey: data.grey !== "auto" ? data.grey : family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
       input_size: data.input_size ?? network.backbone?.image_size ?? PRESET_IMAGE_SIZE,
-      num_classes: data.num_classes ?? (data.synth === null ? 0 : countSynthClasses(data.synth)),
+      num_classes: data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
     },
     network: {
       ...network,
@@ -82,8 +82,6 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
   return config;
 }
 
-type Requirement = [holds: boolean, key: string, must: string, value: unknown];
-
 function requirements(parsed: ParsedConfig, config: Config): Requirement[] {
   const { data, network, solver } = config;
   const sideHeads = Math.floor(network.side_dim / SIDE_HEAD_WIDTH);
@@ -93,7 +91,7 @@ function requirements(parsed: ParsedConfig, config: Config): Requirement[] {
     [!/[\\/]|^\.+$/.test(name), "name", "be a folder name without slashes", name],
     [data.num_classes > 0, "data.num_classes", "be the number of classes", parsed.data.num_classes],
     [
-      data.synth === null || data.num_classes === countSynthClasses(data.synth),
+      data.synth === null || data.num_classes === data.synth.classes.length,
       "data.num_classes",
       "equal the number of classes that data.synth makes",
       data.num_classes,
@@ -166,68 +164,4 @@ function decayRequirements({ solver }: Config): Requirement[] {
   const first = decay === null ? -1 : typeof decay === "number" ? decay : Math.min(...decay);
   const must = `start after the warm-up (${solver.lr_warmup_step} epochs) when solver.type is multistep`;
   return [[first > solver.lr_warmup_step, "solver.lr_decay_step", must, decay]];
-}
-
-/** Options of the published code that no shipped recipe switches on and that are not built. */
-function unsupportedOptions({ data, network, solver }: ParsedConfig): Requirement[] {
-  const off = (
-    key: string,
-    value: unknown,
-    holds: boolean,
-    must = "be false: the option is not built",
-  ): Requirement => [
-    holds,
-    key,
-    must,
-    value,
-  ];
-  return [
-    off(
-      "data.modality",
-      data.modality,
-      data.modality === "RGB",
-      "be RGB: video files are not read, extract frames",
-    ),
-    off("data.shot", data.shot, data.shot === null, "be null: few-shot selection is not built"),
-    off("data.rand_erase", data.rand_erase, !data.rand_erase),
-    off("network.tm", network.tm, network.tm === false || network.tm === "False"),
-    off("network.joint_st", network.joint_st, !network.joint_st),
-    off(
-      "network.sim_header",
-      network.sim_header,
-      network.sim_header === null,
-      "be None: there is no fusion head",
-    ),
-    off(
-      "network.my_fix_clip",
-      network.my_fix_clip,
-      network.my_fix_clip,
-      "be true: the backbone is always frozen",
-    ),
-    ...(["drop_out", "emb_dropout", "drop_fc"] as const).map((key) =>
-      off(`network.${key}`, network[key], network[key] === 0, "be 0: dropout is not built")
-    ),
-    off("solver.mixup", solver.mixup, !solver.mixup),
-  ];
-}
-
-/** Remarks on a recipe that can be run, each one line. */
-export function remarksOn(config: Config): string[] {
-  const { data, solver } = config;
-  const remarks: string[] = [];
-  if (data.rand_aug) {
-    remarks.push("data.rand_aug is true, but RandAugment is not built: training goes on without it");
-  }
-  if (data.batch_size * data.num_sample === 1) {
-    remarks.push(
-      "a batch of one clip makes the last batch norm, followed by a mean over the clip, return a constant: only its " +
-        "bias and the classifier will learn; use data.batch_size of 2 or more",
-    );
-  }
-  if (solver.lr_refresh === "published" && solver.lr_warmup_step > 0) {
-    remarks.push(
-      "solver.lr_refresh is published: the first 9 updates have learning rate 0, as in the published code",
-    );
-  }
-  return remarks;
 }

@@ -4,7 +4,7 @@
  * `_config_resolve.ts`.
  */
 import { z } from "zod";
-import { SYNTH_OPTIONS_SCHEMA } from "./_config_synth.ts";
+import { SYNTH_SCHEMA } from "./_config_synth.ts";
 
 const path = () => z.string().min(1).nullable().default(null);
 const count = () => z.number().int().positive();
@@ -36,7 +36,7 @@ const data = section({
   train_list: path().describe("annotation list of the training clips"),
   val_list: path().describe("annotation list of the validation clips"),
   label_list: path().describe("CSV with the header id,name"),
-  synth: SYNTH_OPTIONS_SCHEMA.nullable().default(null)
+  synth: SYNTH_SCHEMA.nullable().default(null)
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
   num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
   num_segments: count().default(8).describe("frames of a clip, T"),

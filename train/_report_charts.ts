@@ -2,6 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
 import type { EvalRecord, StepRecord } from "./run_folder.ts";
+import { formatCount, formatShare } from "./progress.ts";
 import { escapeHtml } from "./_report_html.ts";
 
 /** Points drawn at most; longer series are averaged in buckets. */
@@ -30,7 +31,9 @@ export function renderCharts(
   classes: number,
 ): string {
   if (steps.length === 0) return "";
-  const wide = [lossChart(steps, evals), accuracyChart(evals, classes)].join("");
+  const lastStep = Math.max(steps[steps.length - 1].step, evals.at(-1)?.step ?? 0);
+  const wide = [lossChart(steps, evals), accuracyChart(evals, classes)].map((one) => draw(one, lastStep))
+    .join("");
   const small = [
     smallChart("Learning rate", steps, (record) => record.lr, { tickFormat: "~g" }),
     smallChart("Clips per second", steps, (record) => record.clips_per_second, { tickFormat: "~s" }),
@@ -38,18 +41,18 @@ export function renderCharts(
       tickFormat: ".0%",
       domain: [0, 1],
     }),
-  ].join("");
+  ].map((one) => draw(one, lastStep)).join("");
   return `<div class="figures">${wide}</div><div class="figures small">${small}</div>`;
 }
 
-function lossChart(steps: readonly StepRecord[], evals: readonly EvalRecord[]): string {
+function lossChart(steps: readonly StepRecord[], evals: readonly EvalRecord[]): Chart {
   const raw = steps.filter(({ loss }) => Number.isFinite(loss)).map(({ step, loss }) => ({
     step,
     value: loss,
   }));
   const evaluated = evals.map(({ step, loss }) => ({ step, value: loss }));
   const last = raw.at(-1);
-  return chart({
+  return {
     title: "Loss",
     description: last
       ? `Training loss falls from ${raw[0].value.toFixed(3)} to ${last.value.toFixed(3)}`
@@ -65,16 +68,17 @@ function lossChart(steps: readonly StepRecord[], evals: readonly EvalRecord[]): 
       dots(evaluated, "--series-2"),
     ],
     y: { zero: true, nice: true },
-  });
+  };
 }
 
-function accuracyChart(evals: readonly EvalRecord[], classes: number): string {
+function accuracyChart(evals: readonly EvalRecord[], classes: number): Chart {
   const of = (key: "top1" | "top5") => evals.map((record) => ({ step: record.step, value: record[key] }));
   const showsFive = classes > 5;
-  const best = Math.max(...evals.map(({ top1 }) => top1));
-  return chart({
+  return {
     title: "Validation accuracy",
-    description: evals.length > 0 ? `Best top-1 ${(100 * best).toFixed(1)} %` : "No evaluation was made",
+    description: evals.length > 0
+      ? `Best top-1 ${formatShare(most(evals.map(({ top1 }) => top1)))}`
+      : "No evaluation was made",
     keys: [
       { name: "top-1", colour: "--series-1" },
       ...(showsFive ? [{ name: "top-5", colour: "--series-2" }] : []),
@@ -87,7 +91,7 @@ function accuracyChart(evals: readonly EvalRecord[], classes: number): string {
       dots(of("top1"), "--series-1"),
     ],
     y: { domain: [0, 1], tickFormat: ".0%" },
-  });
+  };
 }
 
 function smallChart(
@@ -95,18 +99,22 @@ function smallChart(
   steps: readonly StepRecord[],
   value: (record: StepRecord) => number,
   y: Plot.ScaleOptions,
-): string {
+): Chart {
   const points = steps.map((record) => ({ step: record.step, value: value(record) }));
   const values = points.map((point) => point.value);
-  return chart({
+  return {
     title,
-    description: `From ${Math.min(...values).toPrecision(3)} to ${Math.max(...values).toPrecision(3)}`,
+    description: `From ${least(values).toPrecision(3)} to ${most(values).toPrecision(3)}`,
     keys: [],
     marks: [line(averaged(points), "--series-1")],
     y: { zero: true, nice: true, ...y },
     small: true,
-  });
+  };
 }
+
+// A long run has more records than a function call can take arguments, so no Math.min(...values).
+const least = (values: readonly number[]) => values.reduce((a, b) => Math.min(a, b), Infinity);
+const most = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
 function line(points: readonly Point[], colour: string, options: Plot.LineYOptions = {}): Plot.Markish {
   return Plot.lineY(points, { x: "step", y: "value", stroke: `var(${colour})`, strokeWidth: 2, ...options });
@@ -126,17 +134,26 @@ interface Chart {
   small?: boolean;
 }
 
-function chart({ title, description, keys, marks, y, small }: Chart): string {
-  const { document } = parseHTML("<!doctype html><html><body></body></html>");
+function draw({ title, description, keys, marks, y, small }: Chart, lastStep: number): string {
+  // No DOM types are loaded in this project; Plot asks for nothing but a document that can create elements.
+  const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as {
+    document: never;
+  };
   const drawn = Plot.plot({
-    document: document as unknown as Document,
+    document,
     ...(small ? SMALL : WIDE),
     marginLeft: 54,
     marginRight: 12,
     marginTop: 14,
     marginBottom: 38,
     style: { fontSize: "13px", background: "transparent" },
-    x: { label: "step", ticks: small ? 4 : 6, tickFormat: "~s", labelAnchor: "right" },
+    x: {
+      label: "step",
+      domain: [0, lastStep],
+      ticks: small ? 4 : 6,
+      tickFormat: lastStep < 10_000 ? formatCount : "~s",
+      labelAnchor: "right",
+    },
     y: { label: null, grid: true, ticks: small ? 4 : 5, ...y },
     marks: [Plot.ruleY([0], { strokeOpacity: 0.4 }), ...marks],
   });

@@ -56,6 +56,6 @@ export function renderConfusedPairs(confusion: Confusion, labels: readonly strin
     `<td class="number">${count}</td><td class="number">${formatShare(share, 0)}</td></tr>`
   ).join("");
   return `<div class="scroll" tabindex="0" role="region" aria-label="Pairs most often confused"><table><thead><tr>` +
-    `<th scope="col">True class</th><th scope="col">Predicted</th><th scope="col" class="number">Clips</th>` +
+    `<th scope="col">True class</th><th scope="col">Predicted as</th><th scope="col" class="number">Clips</th>` +
     `<th scope="col" class="number">Share</th></tr></thead><tbody>${body}</tbody></table></div>`;
 }

@@ -6,10 +6,12 @@
 import * as YAML from "yaml";
 import type { z } from "zod";
 import { ConfigError } from "../lib/errors.ts";
-import type { TransformRecipe } from "../data/transforms.ts";
-import { SOMETHING_MIRROR_PAIRS } from "../data/transforms.ts";
+import type { SynthOptions } from "../data/synth.ts";
+import { SOMETHING_MIRROR_PAIRS, type TransformRecipe } from "../data/transforms.ts";
 import { describeIssue, describeUnknownKey } from "./_config_errors.ts";
-import { type Config, remarksOn, settleConfig } from "./_config_resolve.ts";
+import { remarksOn } from "./_config_checks.ts";
+import { type Config, settleConfig } from "./_config_resolve.ts";
+import { toSynthOptions } from "./_config_synth.ts";
 import { CONFIG_KEYS, CONFIG_SCHEMA, CONFIG_SECTIONS, KEYS_WITHOUT_EFFECT } from "./_config_schema.ts";
 
 export type { Config } from "./_config_resolve.ts";
@@ -70,6 +72,11 @@ export function parseConfig(text: string, options: ConfigSource = {}): LoadedCon
 /** The recipe as YAML, with every default written out; `parseConfig` reads it back unchanged. */
 export function formatConfig(config: Config): string {
   return YAML.stringify(config, { lineWidth: 110 });
+}
+
+/** The options of the synthetic set that a recipe asks for, or null. */
+export function synthOptions(config: Config): SynthOptions | null {
+  return config.data.synth === null ? null : toSynthOptions(config.data.synth);
 }
 
 /** Folders that the entries of the training and validation lists are relative to (the working folder without any). */

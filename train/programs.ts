@@ -5,13 +5,19 @@
 
 import { differentiate } from "../gpu/autodiff.ts";
 import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
-import { accumulateInto, adamw, clipFactor, copyInto, crossEntropy, gradNorm } from "../gpu/ops/mod.ts";
+import {
+  accumulateInto,
+  adamw,
+  ADAMW_HYPER_LENGTH,
+  clipFactor,
+  concatRows,
+  copyInto,
+  crossEntropy,
+  gradNorm,
+} from "../gpu/ops/mod.ts";
 import { align, type Plan, planGraph, type PlanLimits } from "../gpu/plan.ts";
 import { PARAMETER_GROUPS, type ParameterGroup, type Weight } from "../models/params.ts";
 import type { VideoModel, VideoOutput } from "../models/video_model.ts";
-
-/** Floats the host writes for every optimiser group before a step; the layout is that of the `adamw` op. */
-export const HYPER_SIZE = 8;
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
@@ -77,7 +83,7 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
   const shared = { frames, labels, seed, trained, gradients };
   return {
     ...shared,
-    hyper: resident("input", "hyper", [PARAMETER_GROUPS.length * HYPER_SIZE]),
+    hyper: resident("input", "hyper", [PARAMETER_GROUPS.length * ADAMW_HYPER_LENGTH]),
     clip: resident("state", "clip_factor", [1]),
     firstMoments: beside("exp_avg"),
     secondMoments: beside("exp_avg_sq"),
@@ -96,10 +102,12 @@ function recordTraining(
   const { frames, labels } = shared;
   const input = firstRows(g, frames, clips * model.config.frames);
   const output = model.forward(g, input, { mode: "train" });
-  const { loss } = crossEntropy(g, output.logits, firstRows(g, labels, clips), {
+  const { loss, lossPerSample } = crossEntropy(g, output.logits, {
+    labels: firstRows(g, labels, clips),
     smoothing: options.smoothing,
   });
   g.output("loss", loss);
+  g.output("loss_per_sample", lossPerSample);
   g.output("logits", output.logits);
   if (options.keepActivations) {
     for (const [name, tensor] of output.activations) g.output(`act.${name}`, tensor);
@@ -114,7 +122,7 @@ function recordTraining(
       const owner = gradient.base ?? gradient;
       const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(target.shape) &&
         !pinned.has(owner);
-      if (options.accumulation > 1) accumulateInto(g, gradient, target);
+      if (options.accumulation > 1) accumulateInto(g, gradient, { dst: target });
       else if (whole) pinned.set(owner, target); // written where it belongs, without a copy
       else copyInto(g, gradient, target);
     },
@@ -160,7 +168,11 @@ export function recordUpdate(
   const total = sizeOf(flat.parameters.shape);
   const most = Math.floor(options.limits.maxBindingBytes / 256) * 64;
   if (options.clipGradNorm !== null) {
-    const norm = gradNorm(g, flat.gradients);
+    const norms: Tensor[] = [];
+    for (let start = 0; start < total; start += most) {
+      norms.push(gradNorm(g, g.view(flat.gradients, [Math.min(most, total - start)], { offset: start })));
+    }
+    const norm = norms.length === 1 ? norms[0] : gradNorm(g, concatRows(g, norms));
     g.output("norm", norm);
     copyInto(g, clipFactor(g, norm, options.clipGradNorm), programs.clip);
   }
@@ -174,7 +186,7 @@ export function recordUpdate(
         v: window(flat.secondMoments),
         hyper: programs.hyper,
         clip: programs.clip,
-      }, { hyperOffset: PARAMETER_GROUPS.indexOf(group) * HYPER_SIZE });
+      }, { hyperOffset: PARAMETER_GROUPS.indexOf(group) * ADAMW_HYPER_LENGTH });
     }
   }
   return { g, plan: planGraph(g, { limits: options.limits }) };

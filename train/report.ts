@@ -131,7 +131,7 @@ function classesIntro({ confusion }: ReportData): string {
   const clips = confusion.flat().reduce((a, b) => a + b, 0);
   return `${
     formatCount(clips)
-  } validation clips. A row of the matrix is a true class; what it predicts well lies on the diagonal.`;
+  } validation clips. A row of the matrix is a true class and a column a prediction: right answers lie on the diagonal.`;
 }
 
 function classes({ confusion, labels }: ReportData): string {
@@ -140,7 +140,7 @@ function classes({ confusion, labels }: ReportData): string {
   const matrix = renderMatrix(confusion, labels);
   if (labels.length <= NAMED_CLASSES) return `<div class="matrix">${matrix}${table}</div>`;
   const pairs = renderConfusedPairs(confusion, labels, CONFUSED_PAIRS);
-  return `<div class="matrix">${matrix}${table}</div>${pairs && `<h3>Most often confused</h3>${pairs}`}`;
+  return `<div class="matrix fine">${matrix}${pairs}</div><h3>Every class</h3>${table}`;
 }
 
 function isRight(clip: ExampleClip): boolean {
@@ -173,7 +173,7 @@ function exampleCard(clip: ExampleClip): string {
   return `<article class="clip"><header><h3>${escapeHtml(clip.label)}</h3>` +
     `<span class="verdict ${right ? "right" : "wrong"}">${right ? "✓ right" : "✗ wrong"}</span></header>` +
     `<p class="path">${escapeHtml(clip.path)}</p>` +
-    `<div class="strip" style="grid-template-columns:repeat(${columns},minmax(0,1fr));grid-auto-flow:row">${frames}</div>` +
+    `<div class="strip" style="--frames:${columns}">${frames}</div>` +
     `<ol class="top" aria-label="predictions">${predictions}</ol></article>`;
 }
 

@@ -8,13 +8,13 @@ import { Arena, Program, readTensors, Residency } from "../gpu/executor.ts";
 import { createFramePrep, type FrameClip, type FramePrep, framePrepBytes } from "../gpu/frames.ts";
 import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { align, type Plan } from "../gpu/plan.ts";
+import { packAdamwHyper } from "../gpu/ops/mod.ts";
 import { PipelineCache } from "../gpu/shader.ts";
 import { createPrng } from "../lib/random.ts";
 import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
 import type { VideoModel } from "../models/video_model.ts";
 import {
   alignedBytes,
-  HYPER_SIZE,
   type ProgramOptions,
   recordPrograms,
   recordUpdate,
@@ -407,13 +407,9 @@ export class Session {
 
   #writeHyper(rates: GroupRates): void {
     const { betas: [beta1, beta2], eps, weightDecay } = this.#options.optimizer;
-    const t = this.#steps;
-    const values = PARAMETER_GROUPS.flatMap((
-      group,
-    ) => [rates[group], beta1, beta2, eps, weightDecay, 1 - beta1 ** t, 1 - beta2 ** t, 1]);
-    if (values.length !== PARAMETER_GROUPS.length * HYPER_SIZE) {
-      throw new Error("Cannot write hyper-parameters: the layout must match the adamw op");
-    }
+    const values = PARAMETER_GROUPS.flatMap((group) => [
+      ...packAdamwHyper({ lr: rates[group], beta1, beta2, eps, weightDecay, step: this.#steps }),
+    ]);
     this.#residency.write(this.#programs.hyper, Float32Array.from(values));
   }
 

@@ -1,0 +1,39 @@
+// One step of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) in the order of torch.optim.AdamW.
+// The step's constants lie in `hyper` from `hyper_offset` on: lr, beta1, beta2, eps, weight decay, 1 − beta1^t,
+// 1 − beta2^t, gradient scale. The gradient is multiplied by that scale and by clip[0].
+const WG_SIZE: u32 = 256u; // tunable: power of two
+
+struct Params {
+  count: u32,        // elements
+  hyper_offset: u32, // in elements
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> param: array<f32>; // [count]
+@group(0) @binding(2) var<storage, read_write> grad: array<f32>;  // [count]
+@group(0) @binding(3) var<storage, read_write> m: array<f32>;     // [count]
+@group(0) @binding(4) var<storage, read_write> v: array<f32>;     // [count]
+@group(0) @binding(5) var<storage, read_write> hyper: array<f32>; // [H]
+@group(0) @binding(6) var<storage, read_write> clip: array<f32>;  // [1]
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WG_SIZE + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let h = params.hyper_offset;
+  let lr = hyper[h];
+  let beta1 = hyper[h + 1u];
+  let beta2 = hyper[h + 2u];
+  let eps = hyper[h + 3u];
+  let decay = hyper[h + 4u];
+  let correction1 = hyper[h + 5u];
+  let correction2 = hyper[h + 6u];
+  let gradient = grad[i] * hyper[h + 7u] * clip[0];
+  let first = beta1 * m[i] + (1.0 - beta1) * gradient;
+  let second = beta2 * v[i] + (1.0 - beta2) * gradient * gradient;
+  let denominator = sqrt(second) / sqrt(correction2) + eps;
+  m[i] = first;
+  v[i] = second;
+  param[i] = param[i] * (1.0 - lr * decay) - lr / correction1 * first / denominator;
+}

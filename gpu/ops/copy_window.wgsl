@@ -1,12 +1,12 @@
-// Copies a run of elements between two tensors: out[to + i] = x[from + i].
+// Copies a run of elements between two tensors: out[first_out + i] = x[first_in + i].
 alias x_t = f32;
 alias out_t = f32;
 const WG_SIZE: u32 = 256u; // tunable: power of two
 
 struct Params {
-  from: u32,  // first element read
-  to: u32,    // first element written
-  count: u32, // elements
+  first_in: u32,  // first element read
+  first_out: u32, // first element written
+  count: u32,     // elements
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<x_t>;
@@ -18,5 +18,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (i >= params.count) {
     return;
   }
-  out[params.to + i] = out_t(x[params.from + i]);
+  out[params.first_out + i] = out_t(x[params.first_in + i]);
 }

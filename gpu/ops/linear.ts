@@ -14,7 +14,8 @@ import {
   recordOne,
 } from "../op.ts";
 import { gelu, quickGelu } from "./activation.ts";
-import { type MatmulSpec, selectVariant } from "./matmul_kernel.ts";
+import { splitLength } from "./_matmul_common.ts";
+import { defaultVariant, type MatmulSpec } from "./matmul_kernel.ts";
 import { columnSum, sumLeading } from "./reduce.ts";
 import { reshape } from "./views.ts";
 
@@ -137,7 +138,7 @@ function launch(
     strideB: batched ? k * n : 0,
     strideC: m * n,
   };
-  const kernel = selectVariant(spec, environment).build(spec);
+  const kernel = defaultVariant(spec, environment).build(spec);
   const tensors = { a, b, c: out, bias, residual };
   const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name !== "params");
   return {
@@ -145,7 +146,7 @@ function launch(
     source: kernel.code,
     tensors: storage.map((name) => tensors[name]),
     paramsBinding: kernel.bindings.indexOf("params"),
-    params: kernel.params instanceof ArrayBuffer ? kernel.params : kernel.params.slice().buffer,
+    params: kernel.params.buffer,
     grid: kernel.workgroups,
   };
 }
@@ -157,7 +158,7 @@ function referenceMatmul(
 ): Float64Array {
   const { m, n, k, batch } = productSizes(inputs.a, inputs.b, attrs);
   const { a, b, bias, residual } = arrays;
-  const splits = attrs.splitK, chunk = Math.ceil(k / splits);
+  const splits = attrs.splitK, chunk = splitLength({ splitK: splits, k });
   const out = new Float64Array(splits * batch * m * n);
   for (let s = 0; s < splits; s++) {
     for (let q = 0; q < batch; q++) {

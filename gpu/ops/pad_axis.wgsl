@@ -1,0 +1,29 @@
+// Places a tensor between zeros along one axis: out[o, before + j] = x[o, j], zero elsewhere.
+// Lengths and places on the axis are in elements, multiplied by the size of the axes after it.
+alias x_t = f32;
+alias out_t = f32;
+const WG_SIZE: u32 = 256u; // tunable: power of two
+
+struct Params {
+  count: u32,      // elements of out
+  x_length: u32,   // of the axis of x
+  out_length: u32, // of the axis of out
+  before: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<x_t>;     // [outer x_length]
+@group(0) @binding(2) var<storage, read_write> out: array<out_t>; // [outer out_length]
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = (group.y * groups.x + group.x) * WG_SIZE + lane;
+  if (i >= params.count) {
+    return;
+  }
+  let j = i % params.out_length - params.before; // wraps around to a large number before the first element
+  var value = out_t(0.0);
+  if (j < params.x_length) {
+    value = out_t(x[(i / params.out_length) * params.x_length + j]);
+  }
+  out[i] = value;
+}

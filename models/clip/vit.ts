@@ -116,6 +116,7 @@ export class FrozenVit {
     const { patchSize: p, width } = this.config;
     return g.scope("backbone/embed", () => {
       const columns = unfold(g, frames, {
+        frames: 1,
         kernel: [1, p, p],
         stride: [1, p, p],
         padding: [0, 0, 0],
@@ -123,7 +124,11 @@ export class FrozenVit {
       }); // [F*P 3pp]
       const x = linear(g, columns, reshape(g, this.#conv, [width, 3 * p * p]), { dtype: this.#dtype }); // [F*P C]
       const patches = reshape(g, x, [frames.shape[0], -1, width]); // [F P C]
-      const tokens = prependToken(g, patches, this.#cls, this.#positions); // [F N C]
+      const tokens = prependToken(g, patches, {
+        cls: this.#cls,
+        position: this.#positions,
+        dtype: this.#dtype,
+      }); // [F N C]
       return layerNorm(g, tokens, this.#lnPre.weight, this.#lnPre.bias, { dtype: this.#dtype }); // [F N C]
     });
   }

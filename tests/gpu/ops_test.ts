@@ -9,7 +9,8 @@ import { Graph, type Node, resident, sizeOf, type Tensor } from "../../gpu/graph
 import { type Arrays, type Op, OPS } from "../../gpu/op.ts";
 import "../../gpu/ops/mod.ts";
 import type { CaseTable, OpCase } from "../cases/_case.ts";
-import { engineTest, runGraph } from "../_util/engine.ts";
+import { runGraph } from "../../gpu/run.ts";
+import { engineTest } from "../_util/engine.ts";
 
 const FORWARD_TOLERANCE = 2e-5, HALF_TOLERANCE = 2e-3, GRADIENT_TOLERANCE = 1e-3;
 const STEP = 1e-5; // of the central differences, on f64 references

@@ -1,0 +1,171 @@
+/**
+ * What the matmul generators share: storage words, the parameter block, tile addressing and the epilogue.
+ */
+
+import { ACTIVATION_WGSL } from "./gelu_snippet.ts";
+import type { MatmulKernel, MatmulSpec } from "./matmul_kernel.ts";
+
+/** How a matrix is declared: an array of words, each of `size` neighbouring elements of one row. */
+export interface Word {
+  /** WGSL storage type. */
+  type: "f32" | "f16" | "u32" | "u64" | "vec4f" | "vec4<f16>";
+  size: number;
+}
+
+/** Length of a stored row of each matrix. */
+export function rowLengths(spec: MatmulSpec): { a: number; b: number; c: number } {
+  return { a: spec.transposeA ? spec.m : spec.k, b: spec.transposeB ? spec.k : spec.n, c: spec.n };
+}
+
+/** The widest word of at most `limit` elements that rows and batch strides are multiples of. */
+export function chooseWord(
+  type: "f32" | "f16",
+  lengths: readonly number[],
+  options: { wide: boolean; limit?: number },
+): Word {
+  const words: Word[] = type === "f32"
+    ? [{ type: "u64", size: 2 }, { type: "f32", size: 1 }]
+    : [{ type: "u64", size: 4 }, { type: "u32", size: 2 }, { type: "f16", size: 1 }];
+  return words.find((word) =>
+    (options.wide || word.type !== "u64") && word.size <= (options.limit ?? 4) &&
+    lengths.every((length) => length % word.size === 0)
+  )!;
+}
+
+/** Expressions of the f32 values of one loaded word held in variable `name`. */
+export function unpackWord(word: Word, type: "f32" | "f16", name: string): string[] {
+  if (word.size === 1) return [type === "f32" ? name : `f32(${name})`];
+  if (word.type === "u32") return [`unpack2x16float(${name}).x`, `unpack2x16float(${name}).y`];
+  const halves = [`u32(${name})`, `u32(${name} >> 32u)`];
+  return type === "f32"
+    ? halves.map((half) => `bitcast<f32>(${half})`)
+    : halves.flatMap((half) => [`unpack2x16float(${half}).x`, `unpack2x16float(${half}).y`]);
+}
+
+/** Expression that packs f32 values into one word. */
+export function packWord(word: Word, type: "f32" | "f16", values: string[]): string {
+  if (word.size === 1) return type === "f32" ? values[0] : `f16(${values[0]})`;
+  if (word.type === "u32") return `pack2x16float(vec2f(${values.join(", ")}))`;
+  const halves = type === "f32" ? values.map((value) => `bitcast<u32>(${value})`) : [
+    `pack2x16float(vec2f(${values[0]}, ${values[1]}))`,
+    `pack2x16float(vec2f(${values[2]}, ${values[3]}))`,
+  ];
+  return `u64(${halves[0]}) | (u64(${halves[1]}) << 32u)`;
+}
+
+/** Part of k that one split sums, a multiple of 16 so that words never straddle two parts. */
+export function splitLength(spec: Pick<MatmulSpec, "splitK" | "k">): number {
+  return spec.splitK > 1 ? Math.ceil(Math.ceil(spec.k / spec.splitK) / 16) * 16 : spec.k;
+}
+
+/** The uniform block and the workgroup grid for tiles of `tileM` x `tileN`. */
+export function launch(
+  spec: MatmulSpec,
+  tile: { tileM: number; tileN: number },
+): Pick<MatmulKernel, "params" | "workgroups"> {
+  for (const key of ["m", "n", "k", "batch", "splitK"] as const) {
+    if (!(Number.isInteger(spec[key]) && spec[key] >= 1)) {
+      throw new RangeError(
+        `Cannot build matmul: ${key} must be a whole number of at least 1, current value is ${spec[key]}`,
+      );
+    }
+  }
+  const tilesM = Math.ceil(spec.m / tile.tileM);
+  const tilesN = Math.ceil(spec.n / tile.tileN);
+  const total = tilesM * tilesN * spec.batch * spec.splitK;
+  const gridY = Math.ceil(total / 65535);
+  if (gridY > 65535) {
+    throw new RangeError(
+      `Cannot build matmul: it must need at most 65535² workgroups, current value is ${total}`,
+    );
+  }
+  const splitStrideC = spec.batch > 1 ? spec.batch * spec.strideC : spec.m * spec.n;
+  const params = new Uint32Array([
+    spec.m,
+    spec.n,
+    spec.k,
+    splitLength(spec),
+    spec.strideA,
+    spec.strideB,
+    spec.batch > 1 ? spec.strideC : 0,
+    splitStrideC,
+    spec.batch,
+    tilesM,
+    tilesN,
+    total,
+  ]);
+  return { params, workgroups: [Math.ceil(total / gridY), gridY, 1] };
+}
+
+/** Declares params and storage, in binding order, and returns the order. */
+export function declareBindings(
+  spec: MatmulSpec,
+  words: { a: string; b: string; c: string },
+): { text: string; bindings: MatmulKernel["bindings"] } {
+  const bindings: MatmulKernel["bindings"] = ["params", "a", "b", "c"];
+  if (spec.bias) bindings.push("bias");
+  if (spec.residual) bindings.push("residual");
+  const typeOf = { ...words, bias: "f32", residual: words.c };
+  const uses16 = Object.values(words).some((word) => word.includes("f16"));
+  const lines = bindings.slice(1).map((name, index) =>
+    `@group(0) @binding(${index + 1}) var<storage, read_write> ${name}: array<${typeOf[name as "a"]}>;`
+  );
+  const text = `${uses16 ? "enable f16;\n" : ""}struct Params {
+  m: u32, n: u32, k: u32,
+  k_chunk: u32,        // part of k that one split sums, in elements
+  stride_a: u32, stride_b: u32, stride_c: u32, // between batch entries, in elements
+  split_stride_c: u32, // between splits, in elements
+  batch: u32, tiles_m: u32, tiles_n: u32,
+  total: u32,          // tiles x batch x splits
+}
+@group(0) @binding(0) var<uniform> params: Params;
+${lines.join("\n")}
+`;
+  return { text, bindings };
+}
+
+/**
+ * Start of `main`: which tile this workgroup makes. A grid folded into two dimensions may hold workgroups too many; they
+ * repeat the last tile with `rows_end` 0, so that they store nothing.
+ */
+export function tileAddress(tile: { tileM: number; tileN: number }): string {
+  return `  let linear = group.y * groups.x + group.x;
+  let id = min(linear, params.total - 1u);
+  let rows_end = select(params.m, 0u, linear >= params.total);
+  let tiles = params.tiles_m * params.tiles_n;
+  let slice = id / tiles;
+  let batch = slice % params.batch;
+  let split = slice / params.batch;
+  let first_row = (id % tiles) / params.tiles_n * ${tile.tileM}u;
+  let first_column = id % params.tiles_n * ${tile.tileN}u;
+  let base_a = batch * params.stride_a;
+  let base_b = batch * params.stride_b;
+  let base_c = split * params.split_stride_c + batch * params.stride_c;
+  let k_begin = min(split * params.k_chunk, params.k);
+  let k_end = min(k_begin + params.k_chunk, params.k);
+`;
+}
+
+/** Text of the activation functions, when one is used. */
+export function activationText(spec: MatmulSpec): string {
+  return spec.activation === "none" ? "" : ACTIVATION_WGSL;
+}
+
+/** Expression of bias, activation and residual applied to `value`. */
+export function epilogue(
+  spec: MatmulSpec,
+  value: string,
+  operands: { bias: string; residual: string },
+): string {
+  let text = spec.bias ? `(${value} + ${operands.bias})` : value;
+  if (spec.activation === "quickGelu") text = `quick_gelu(${text})`;
+  if (spec.activation === "gelu") text = `gelu(${text})`;
+  return spec.residual ? `${text} + ${operands.residual}` : text;
+}
+
+/** Short name of a spec for labels: "nt/f32f16f32+bias+gelu". */
+export function specLabel(spec: MatmulSpec): string {
+  const transposes = `${spec.transposeA ? "t" : "n"}${spec.transposeB ? "t" : "n"}`;
+  return `${transposes}/${spec.typeA}${spec.typeB}${spec.typeC}${spec.bias ? "+bias" : ""}` +
+    `${spec.activation === "none" ? "" : `+${spec.activation}`}${spec.residual ? "+residual" : ""}`;
+}

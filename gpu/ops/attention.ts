@@ -1,0 +1,303 @@
+/**
+ * Multi-head attention of queries on packed keys and values, with an online softmax: no score matrix is stored.
+ *
+ * The kernels are text made by small generators (`_attention_forward.ts`, `_attention_backward.ts`). Gradients of q and kv
+ * overwrite; rows of q without a query get gradient 0.
+ */
+
+import type { Dtype, Graph, Tensor } from "../graph.ts";
+import {
+  type Arrays,
+  defineOp,
+  type Dispatch,
+  type KernelEnvironment,
+  type OpContext,
+  recordOne,
+} from "../op.ts";
+import { backwardKeySource, backwardQuerySource } from "./_attention_backward.ts";
+import { forwardSource } from "./_attention_forward.ts";
+import { type AttentionSpec, type Feed, quadsOf } from "./_attention_text.ts";
+
+const DEFAULTS = { heads: 1, queryStart: 0, causal: false };
+
+/** Sizes of one use, checked. */
+interface Sizes {
+  B: number;
+  Q: number;
+  S: number;
+  D: number;
+  heads: number;
+  headSize: number;
+  skipped: number;
+  /** Queries: rows of q that have one. */
+  outputs: number;
+  causal: boolean;
+}
+
+function sizesOf({ inputs, attrs, axes }: OpContext): Sizes {
+  const { B, Q, S, D, E } = axes;
+  const heads = attrs.heads as number, skipped = attrs.queryStart as number;
+  if (E !== 2 * D) {
+    throw new RangeError(
+      `Cannot record attention: the last axis of "kv" must be ${
+        2 * D
+      }, twice that of "q", current shape is [${inputs.kv.shape}]`,
+    );
+  }
+  if (!Number.isInteger(D / heads)) {
+    throw new RangeError(
+      `Cannot record attention: heads must divide the width ${D}, current value is ${heads}`,
+    );
+  }
+  if (!Number.isInteger(skipped) || skipped < 0 || skipped >= Q) {
+    throw new RangeError(
+      `Cannot record attention: queryStart must be an integer from 0 to ${
+        Q - 1
+      }, current value is ${skipped}`,
+    );
+  }
+  return {
+    B,
+    Q,
+    S,
+    D,
+    heads,
+    headSize: D / heads,
+    skipped,
+    outputs: Q - skipped,
+    causal: attrs.causal as boolean,
+  };
+}
+
+/** Lanes of a subgroup of a software adapter: llvmpipe names its vector width, "llvmpipe (LLVM 15.0.6, 256 bits)". */
+function softwareLanes(environment: KernelEnvironment): number {
+  const bits = /(\d+) bits/.exec(environment.description)?.[1];
+  return environment.features.has("subgroups") && bits !== undefined ? Number(bits) / 32 : 0;
+}
+
+/**
+ * How rows are streamed on this adapter. A broadcast from a lane that does not exist is undefined, hence the check.
+ *
+ * Measured on llvmpipe (Mesa 22.3, 2 cores of a Zen 4, November 2026), forward, 197 tokens, 12 heads of 64: spread 39 GFLOP
+ * per second of both cores, direct 7 to 12. The shape of the shared feed (64 lanes, steps of 4) is a guess.
+ */
+function chooseFeed(environment: KernelEnvironment, ownRows: number): Feed {
+  if (!environment.isSoftware) return { kind: "shared", lanes: ownRows <= 32 ? 32 : 64, step: 4 };
+  const lanes = softwareLanes(environment);
+  return lanes === 4 || lanes === 8
+    ? { kind: "spread", lanes, step: lanes }
+    : { kind: "direct", lanes: 8, step: 2 };
+}
+
+/** Most rows of one invocation on a software adapter. More rows reuse a load more often, but compile longer. */
+const MAX_ROWS = 4;
+
+/**
+ * Generated text for `ownRows` rows per head held by invocations.
+ *
+ * @param options.quadsHeld Vectors of four that may be held per array of registers; the text grows with it.
+ */
+function specFor(
+  environment: KernelEnvironment,
+  sizes: Sizes,
+  options: { ownRows: number; quadsHeld: number; tensors: Readonly<Record<string, Tensor>> },
+): AttentionSpec {
+  const feed = chooseFeed(environment, options.ownRows);
+  const most = feed.kind === "shared"
+    ? 1
+    : Math.max(1, Math.min(MAX_ROWS, Math.floor(options.quadsHeld / quadsOf(sizes.headSize))));
+  const tiles = Math.ceil(options.ownRows / (feed.lanes * most));
+  return {
+    headSize: sizes.headSize,
+    feed,
+    rows: Math.ceil(options.ownRows / (feed.lanes * tiles)),
+    types: Object.fromEntries(Object.entries(options.tensors).map(([name, tensor]) => [name, tensor.dtype])),
+  };
+}
+
+/** The launch of a generated kernel, one workgroup per tile of own rows, head and batch entry. */
+function launch(
+  kernel: { label: string; source: string; spec: AttentionSpec; ownRows: number },
+  sizes: Sizes,
+  tensors: readonly Tensor[],
+): Dispatch {
+  const { feed, rows } = kernel.spec;
+  return {
+    label: `${kernel.label}/${feed.kind}${rows}`,
+    source: kernel.source,
+    tensors,
+    params: {
+      queries: sizes.Q,
+      skipped: sizes.skipped,
+      keys: sizes.S,
+      width: sizes.D,
+      causal: sizes.causal ? 1 : 0,
+      scale: 1 / Math.sqrt(sizes.headSize),
+    },
+    grid: [Math.ceil(kernel.ownRows / (feed.lanes * rows)), sizes.heads, sizes.B],
+  };
+}
+
+/** Scores of one query: visits every key it sees. `i` counts queries, not rows of q. */
+function eachScore(
+  { q, kv }: Arrays,
+  { Q, S, D, headSize, skipped, causal }: Sizes,
+  at: { b: number; h: number; i: number },
+  visit: (j: number, score: number, key: number) => void,
+): void {
+  const row = skipped + at.i, query = (at.b * Q + row) * D + at.h * headSize;
+  for (let j = 0; j < (causal ? Math.min(S, row + 1) : S); j++) {
+    const key = (at.b * S + j) * 2 * D + at.h * headSize;
+    let score = 0;
+    for (let c = 0; c < headSize; c++) score += q[query + c] * kv[key + c];
+    visit(j, score / Math.sqrt(headSize), key);
+  }
+}
+
+/** Visits every query of every head, with its index among the statistics and its first element of out. */
+function eachQuery(
+  { B, D, heads, headSize, outputs }: Sizes,
+  visit: (at: { b: number; h: number; i: number }, statistic: number, start: number) => void,
+): void {
+  for (let b = 0; b < B; b++) {
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < outputs; i++) {
+        visit({ b, h, i }, (b * heads + h) * outputs + i, (b * outputs + i) * D + h * headSize);
+      }
+    }
+  }
+}
+
+const attentionOp = defineOp({
+  name: "attention",
+  inputs: { q: "B Q D", kv: "B S E" },
+  attrs: DEFAULTS,
+  outputs: (context) => {
+    const { B, outputs, D, heads } = sizesOf(context);
+    return {
+      out: { shape: [B, outputs, D], dtype: (context.attrs.dtype as Dtype) ?? "f32" },
+      lse: { shape: [B, heads, outputs], auxiliary: true },
+    };
+  },
+  dispatches: (context) => {
+    const { inputs: { q, kv }, outputs: { out, lse }, environment } = context;
+    const sizes = sizesOf(context), ownRows = sizes.outputs;
+    const spec = specFor(environment, sizes, { ownRows, quadsHeld: 48, tensors: { q, kv, result: out } });
+    const kernel = { label: "attention", source: forwardSource(spec), spec, ownRows };
+    return [launch(kernel, sizes, [q, kv, out, lse])];
+  },
+  gradient: ({ g, inputs: { q, kv }, outputs: { out, lse }, attrs, grads, needs }) => {
+    const dout = grads.out;
+    const { dq, delta } = g.record(attentionBackwardQueryOp, { q, kv, out, lse, dout }, attrs);
+    return {
+      q: needs("q") ? dq : undefined,
+      kv: needs("kv") ? g.record(attentionBackwardKeyOp, { q, kv, lse, delta, dout }, attrs).dkv : undefined,
+    };
+  },
+  reference: (arrays, context) => {
+    const sizes = sizesOf(context), { D, headSize } = sizes;
+    const out = new Float64Array(sizes.B * sizes.outputs * D);
+    const lse = new Float64Array(sizes.B * sizes.heads * sizes.outputs);
+    eachQuery(sizes, (at, statistic, start) => {
+      let largest = -Infinity, total = 0;
+      eachScore(arrays, sizes, at, (_, score) => largest = Math.max(largest, score));
+      eachScore(arrays, sizes, at, (_, score) => total += Math.exp(score - largest));
+      lse[statistic] = largest + Math.log(total);
+      eachScore(arrays, sizes, at, (_, score, key) => {
+        const weight = Math.exp(score - largest) / total;
+        for (let c = 0; c < headSize; c++) out[start + c] += weight * arrays.kv[key + D + c];
+      });
+    });
+    return { out, lse };
+  },
+  flops: (context) => 4 * context.axes.B * sizesOf(context).outputs * context.axes.S * context.axes.D,
+});
+
+const attentionBackwardQueryOp = defineOp({
+  name: "attentionBackwardQuery",
+  inputs: { q: "B Q D", kv: "B S E", out: "B O D", lse: "B h O", dout: "B O D" },
+  attrs: DEFAULTS,
+  outputs: ({ inputs }) => ({ dq: { shape: inputs.q.shape }, delta: { shape: inputs.lse.shape } }),
+  dispatches: (context) => {
+    const { inputs: { q, kv, out, lse, dout }, outputs: { dq, delta }, environment } = context;
+    const sizes = sizesOf(context), ownRows = sizes.Q;
+    const tensors = { q, kv, result: out, dout, dq };
+    const spec = specFor(environment, sizes, { ownRows, quadsHeld: 32, tensors });
+    const kernel = { label: "attention.backwardQuery", source: backwardQuerySource(spec), spec, ownRows };
+    return [launch(kernel, sizes, [...Object.values(tensors), lse, delta])];
+  },
+  gradient: "none",
+  reference: (arrays, context) => {
+    const sizes = sizesOf(context), { Q, D, headSize, skipped } = sizes;
+    const { kv, out, lse, dout } = arrays;
+    const dq = new Float64Array(sizes.B * Q * D), delta = new Float64Array(lse.length);
+    eachQuery(sizes, (at, statistic, start) => {
+      const query = (at.b * Q + skipped + at.i) * D + at.h * headSize;
+      for (let c = 0; c < headSize; c++) delta[statistic] += dout[start + c] * out[start + c];
+      eachScore(arrays, sizes, at, (_, score, key) => {
+        let flow = -delta[statistic];
+        for (let c = 0; c < headSize; c++) flow += dout[start + c] * kv[key + D + c];
+        flow *= Math.exp(score - lse[statistic]) / Math.sqrt(headSize);
+        for (let c = 0; c < headSize; c++) dq[query + c] += flow * kv[key + c];
+      });
+    });
+    return { dq, delta };
+  },
+  flops: (context) => 6 * context.axes.B * context.axes.Q * context.axes.S * context.axes.D,
+});
+
+const attentionBackwardKeyOp = defineOp({
+  name: "attentionBackwardKey",
+  inputs: { q: "B Q D", kv: "B S E", lse: "B h O", delta: "B h O", dout: "B O D" },
+  attrs: DEFAULTS,
+  outputs: ({ inputs }) => ({ dkv: { shape: inputs.kv.shape } }),
+  dispatches: (context) => {
+    const { inputs: { q, kv, lse, delta, dout }, outputs: { dkv }, environment } = context;
+    const sizes = sizesOf(context), ownRows = sizes.S;
+    const tensors = { q, kv, dout, dkv };
+    const spec = specFor(environment, sizes, { ownRows, quadsHeld: 32, tensors });
+    const kernel = { label: "attention.backwardKey", source: backwardKeySource(spec), spec, ownRows };
+    return [launch(kernel, sizes, [...Object.values(tensors), lse, delta])];
+  },
+  gradient: "none",
+  reference: (arrays, context) => {
+    const sizes = sizesOf(context), { Q, D, headSize, skipped } = sizes;
+    const { q, kv, lse, delta, dout } = arrays;
+    const dkv = new Float64Array(kv.length);
+    eachQuery(sizes, (at, statistic, start) => {
+      const query = (at.b * Q + skipped + at.i) * D + at.h * headSize;
+      eachScore(arrays, sizes, at, (_, score, key) => {
+        const weight = Math.exp(score - lse[statistic]);
+        let flow = -delta[statistic];
+        for (let c = 0; c < headSize; c++) flow += dout[start + c] * kv[key + D + c];
+        flow *= weight / Math.sqrt(headSize);
+        for (let c = 0; c < headSize; c++) {
+          dkv[key + c] += flow * q[query + c];
+          dkv[key + D + c] += weight * dout[start + c];
+        }
+      });
+    });
+    return { dkv };
+  },
+  flops: (context) => 8 * context.axes.B * sizesOf(context).outputs * context.axes.S * context.axes.D,
+});
+
+/**
+ * softmax(q · keysᵀ / sqrt(head size)) · values, for every head.
+ *
+ * @param q `[B Q D]`; head h has columns h · D/heads and up.
+ * @param kv `[B S 2D]`: keys in the first D columns, values in the last D.
+ * @param options.queryStart Rows of q that have no query (a class token that only serves as a key). Default 0.
+ * @param options.causal Row i of q sees only keys 0 to i. Default false.
+ * @param options.dtype Storage type of the result.
+ * @returns `[B Q-queryStart D]`.
+ */
+export function attention(
+  g: Graph,
+  q: Tensor,
+  kv: Tensor,
+  options: { heads: number; queryStart?: number; causal?: boolean; dtype?: Dtype },
+): Tensor {
+  const { heads, queryStart = 0, causal = false, dtype = "f32" } = options;
+  return recordOne(g, attentionOp, { q, kv }, { heads, queryStart, causal, dtype });
+}

@@ -1,0 +1,291 @@
+/**
+ * Batch normalisation over all but the last axis (Ioffe & Szegedy 2015, arXiv 1502.03167).
+ *
+ * Training uses the biased variance of the batch; running statistics take the unbiased one. Every sum over rows has two
+ * stages (`_columns.ts`); the statistics of chunks are merged without cancellation.
+ */
+
+import partialsSource from "./batch_norm_partials.wgsl" with { type: "text" };
+import mergeSource from "./batch_norm_merge.wgsl" with { type: "text" };
+import applySource from "./batch_norm_apply.wgsl" with { type: "text" };
+import sumsSource from "./batch_norm_backward_sums.wgsl" with { type: "text" };
+import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
+import updateSource from "./batch_norm_update.wgsl" with { type: "text" };
+import type { Dtype, Graph, Tensor } from "../graph.ts";
+import { sizeOf } from "../graph.ts";
+import { type Arrays, defineOp, type Dispatch, MAX_GRID, type OpContext, recordOne } from "../op.ts";
+import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
+
+/** Rows of one workgroup of the elementwise kernels, so that the values of a column are read once for all of them. */
+const APPLY_ROWS = 16;
+
+const constants = { WG_SIZE: COLUMNS };
+
+/** Chunks of the elementwise kernels. */
+function applyChunks(rows: number, columns: number) {
+  const chunkRows = Math.max(APPLY_ROWS, Math.ceil(rows / MAX_GRID));
+  return {
+    chunkRows,
+    grid: [Math.ceil(columns / COLUMNS), Math.ceil(rows / chunkRows), 1] as [number, number, number],
+  };
+}
+
+function apply(tensors: Record<string, Tensor>, { axes: { R, C }, attrs }: OpContext): Dispatch {
+  const { x, mean, variance, weight, bias, out } = tensors;
+  const { chunkRows, grid } = applyChunks(R, C);
+  return {
+    label: "batchNorm.apply",
+    source: applySource,
+    constants,
+    aliases: { x_t: x.dtype as "f32", out_t: out.dtype as "f32" },
+    tensors: [x, mean, variance, weight, bias, out],
+    params: { rows: R, channels: C, chunk_rows: chunkRows, eps: attrs.eps as number },
+    grid,
+  };
+}
+
+function referenceApply(
+  { x, weight, bias }: Arrays,
+  statistics: { mean: Float64Array; variance: Float64Array },
+  eps: number,
+): Float64Array {
+  const C = weight.length;
+  return x.map((value, i) => {
+    const c = i % C;
+    return (value - statistics.mean[c]) / Math.sqrt(statistics.variance[c] + eps) * weight[c] + bias[c];
+  });
+}
+
+const batchNormTrainOp = defineOp({
+  name: "batchNormTrain",
+  inputs: { x: "*R C", weight: "C", bias: "C" },
+  attrs: { eps: 1e-5 },
+  outputs: ({ inputs, attrs, axes: { R, C } }) => ({
+    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? "f32" },
+    mean: { shape: [C], auxiliary: true },
+    variance: { shape: [C], auxiliary: true },
+    partials: { shape: [rowChunks(R).chunks, 2, C], auxiliary: true },
+  }),
+  dispatches: (context) => {
+    const { inputs, outputs, axes: { R, C } } = context;
+    const { chunkRows, chunks } = rowChunks(R);
+    const columnGroups = Math.ceil(C / COLUMNS);
+    const dispatches: Dispatch[] = [
+      {
+        label: "batchNorm.partials",
+        source: partialsSource,
+        constants,
+        aliases: { x_t: inputs.x.dtype as "f32" },
+        tensors: [inputs.x, outputs.partials],
+        params: { rows: R, channels: C, chunk_rows: chunkRows },
+        grid: [columnGroups, chunks, 1],
+      },
+      {
+        label: "batchNorm.merge",
+        source: mergeSource,
+        constants,
+        tensors: [outputs.partials, outputs.mean, outputs.variance],
+        params: { rows: R, channels: C, chunk_rows: chunkRows, chunks },
+        grid: [columnGroups, 1, 1],
+      },
+      apply({ ...inputs, ...outputs }, context),
+    ];
+    return dispatches;
+  },
+  gradient: ({ g, inputs, outputs, attrs, grads, needs }) => {
+    const { dx, dWeight, dBias } = g.record(batchNormBackwardOp, {
+      x: inputs.x,
+      weight: inputs.weight,
+      mean: outputs.mean,
+      variance: outputs.variance,
+      dout: grads.out,
+    }, { eps: attrs.eps, batchStatistics: true, wantsX: needs("x") });
+    return { x: dx, weight: dWeight, bias: dBias };
+  },
+  reference: (arrays, { axes: { R, C }, attrs }) => {
+    const { x } = arrays;
+    const { chunkRows } = rowChunks(R);
+    const { partials, first } = referenceColumnSums(R, C, (r, c) => [x[r * C + c], 0]);
+    const mean = first.map((sum) => sum / R), variance = new Float64Array(C);
+    for (let start = 0; start < R; start += chunkRows) {
+      const at = start / chunkRows * 2 * C, end = Math.min(R, start + chunkRows);
+      for (let c = 0; c < C; c++) {
+        partials[at + c] /= end - start;
+        for (let r = start; r < end; r++) {
+          partials[at + C + c] += (x[r * C + c] - partials[at + c]) ** 2;
+          variance[c] += (x[r * C + c] - mean[c]) ** 2 / R;
+        }
+      }
+    }
+    return { out: referenceApply(arrays, { mean, variance }, attrs.eps as number), mean, variance, partials };
+  },
+  flops: ({ axes }) => 7 * axes.R * axes.C,
+});
+
+const batchNormEvalOp = defineOp({
+  name: "batchNormEval",
+  inputs: { x: "*R C", weight: "C", bias: "C", runningMean: "C", runningVar: "C" },
+  attrs: { eps: 1e-5 },
+  outputs: ({ inputs, attrs }) => ({
+    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? "f32" },
+  }),
+  dispatches: (context) => {
+    const { inputs, outputs } = context;
+    return [
+      apply(
+        { ...inputs, mean: inputs.runningMean, variance: inputs.runningVar, out: outputs.out },
+        context,
+      ),
+    ];
+  },
+  gradient: ({ g, inputs, attrs, grads, needs }) => {
+    if (needs("runningMean") || needs("runningVar")) {
+      throw new Error('Cannot train through op "batchNormEval": running statistics must be constants');
+    }
+    const { dx, dWeight, dBias } = g.record(batchNormBackwardOp, {
+      x: inputs.x,
+      weight: inputs.weight,
+      mean: inputs.runningMean,
+      variance: inputs.runningVar,
+      dout: grads.out,
+    }, { eps: attrs.eps, batchStatistics: false, wantsX: needs("x") });
+    return { x: dx, weight: dWeight, bias: dBias };
+  },
+  reference: (arrays, { attrs }) => ({
+    out: referenceApply(
+      arrays,
+      { mean: arrays.runningMean, variance: arrays.runningVar },
+      attrs.eps as number,
+    ),
+  }),
+  flops: ({ axes }) => 3 * axes.R * axes.C,
+});
+
+const batchNormBackwardOp = defineOp({
+  name: "batchNormBackward",
+  inputs: { x: "*R C", weight: "C", mean: "C", variance: "C", dout: "*R C" },
+  attrs: { eps: 1e-5, batchStatistics: true, wantsX: true },
+  outputs: ({ inputs, attrs, axes: { R, C } }) => ({
+    dWeight: { shape: [C] },
+    dBias: { shape: [C] },
+    partials: { shape: [rowChunks(R).chunks, 2, C], auxiliary: true },
+    ...(attrs.wantsX ? { dx: { shape: inputs.x.shape } } : {}),
+  }),
+  dispatches: ({ inputs, outputs, attrs, axes: { R, C } }) => {
+    const { x, weight, mean, variance, dout } = inputs;
+    const { chunkRows, chunks } = rowChunks(R);
+    const eps = attrs.eps as number;
+    const aliases = { x_t: x.dtype as "f32", dout_t: dout.dtype as "f32" };
+    const dispatches: Dispatch[] = [
+      {
+        label: "batchNorm.backwardSums",
+        source: sumsSource,
+        constants,
+        aliases,
+        tensors: [x, mean, variance, dout, outputs.partials],
+        params: { rows: R, channels: C, chunk_rows: chunkRows, eps },
+        grid: [Math.ceil(C / COLUMNS), chunks, 1],
+      },
+      sumPartials("batchNorm.backwardSums.sum", outputs.partials, outputs.dWeight, outputs.dBias),
+    ];
+    if (attrs.wantsX) {
+      const rows = applyChunks(R, C);
+      dispatches.push({
+        label: "batchNorm.backward",
+        source: backwardSource,
+        constants,
+        aliases,
+        tensors: [x, weight, mean, variance, dout, outputs.dWeight, outputs.dBias, outputs.dx],
+        params: {
+          rows: R,
+          channels: C,
+          chunk_rows: rows.chunkRows,
+          eps,
+          share: attrs.batchStatistics ? 1 / R : 0,
+        },
+        grid: rows.grid,
+      });
+    }
+    return dispatches;
+  },
+  gradient: "none",
+  reference: ({ x, weight, mean, variance, dout }, { axes: { R, C }, attrs }) => {
+    const rstd = variance.map((v) => 1 / Math.sqrt(v + (attrs.eps as number)));
+    const normal = (i: number) => (x[i] - mean[i % C]) * rstd[i % C];
+    const { partials, first, second } = referenceColumnSums(R, C, (r, c) => {
+      const i = r * C + c;
+      return [dout[i] * normal(i), dout[i]];
+    });
+    const share = attrs.batchStatistics ? 1 / R : 0;
+    const dx = dout.map((flow, i) => {
+      const c = i % C;
+      return weight[c] * rstd[c] * (flow - share * (second[c] + normal(i) * first[c]));
+    });
+    return { dWeight: first, dBias: second, partials, ...(attrs.wantsX ? { dx } : {}) };
+  },
+  flops: ({ axes }) => 11 * axes.R * axes.C,
+});
+
+const batchNormUpdateOp = defineOp({
+  name: "batchNormUpdate",
+  inputs: { mean: "C", variance: "C", runningMean: "C", runningVar: "C" },
+  attrs: { momentum: 0.1, count: 1 },
+  updates: ["runningMean", "runningVar"],
+  outputs: () => ({}),
+  dispatches: ({ inputs, attrs, axes: { C } }) => [{
+    label: "batchNorm.update",
+    source: updateSource,
+    constants,
+    tensors: [inputs.mean, inputs.variance, inputs.runningMean, inputs.runningVar],
+    params: { channels: C, momentum: attrs.momentum as number, unbias: unbias(attrs.count as number) },
+    grid: [Math.ceil(C / COLUMNS), 1, 1],
+  }],
+  gradient: "stop",
+  reference: ({ mean, variance, runningMean, runningVar }, { attrs }) => {
+    const momentum = attrs.momentum as number, factor = unbias(attrs.count as number);
+    return {
+      runningMean: runningMean.map((old, c) => (1 - momentum) * old + momentum * mean[c]),
+      runningVar: runningVar.map((old, c) => (1 - momentum) * old + momentum * factor * variance[c]),
+    };
+  },
+});
+
+/** From the biased to the unbiased variance of `count` rows; one row has no unbiased variance and keeps the biased. */
+function unbias(count: number): number {
+  return count > 1 ? count / (count - 1) : 1;
+}
+
+/** Weight, bias and running statistics of a batch normalisation, each `[C]`. */
+export interface BatchNormTensors {
+  weight: Tensor;
+  bias: Tensor;
+  runningMean: Tensor;
+  runningVar: Tensor;
+}
+
+/**
+ * Normalises every column of x over its rows, then applies weight and bias.
+ *
+ * @param x `[… C]`.
+ * @param options.mode "train": statistics of this batch, and the running ones move towards them; "eval": the running ones.
+ * @param options.eps Added to the variance.
+ * @param options.momentum Share of this batch in the running statistics.
+ * @param options.dtype Storage type of the result.
+ * @returns `[… C]`.
+ */
+export function batchNorm(
+  g: Graph,
+  x: Tensor,
+  tensors: BatchNormTensors,
+  options: { mode: "train" | "eval"; eps?: number; momentum?: number; dtype?: Dtype },
+): Tensor {
+  const { weight, bias, runningMean, runningVar } = tensors;
+  const { eps = 1e-5, momentum = 0.1, dtype = "f32" } = options;
+  if (options.mode === "eval") {
+    return recordOne(g, batchNormEvalOp, { x, weight, bias, runningMean, runningVar }, { eps, dtype });
+  }
+  const { out, mean, variance } = g.record(batchNormTrainOp, { x, weight, bias }, { eps, dtype });
+  const count = sizeOf(x.shape) / sizeOf(weight.shape);
+  g.record(batchNormUpdateOp, { mean, variance, runningMean, runningVar }, { momentum, count });
+  return out;
+}

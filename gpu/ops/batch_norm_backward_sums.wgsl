@@ -1,0 +1,39 @@
+// First stage of the gradients of batch normalisation's weight and bias: sums over one chunk of rows, one invocation per
+// column. partials[chunk 0 c] = sum of dout * n, partials[chunk 1 c] = sum of dout, with n = (x - mean) * rstd.
+alias x_t = f32; // storage types: f32 or f16; sums are always f32
+alias dout_t = f32;
+const WG_SIZE: u32 = 64u; // tunable: power of two
+
+struct Params {
+  rows: u32,       // R
+  channels: u32,   // C
+  chunk_rows: u32, // rows summed by one workgroup
+  eps: f32,        // inside the square root
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<x_t>;        // [R C]
+@group(0) @binding(2) var<storage, read_write> mean: array<f32>;     // [C]
+@group(0) @binding(3) var<storage, read_write> variance: array<f32>; // [C]
+@group(0) @binding(4) var<storage, read_write> dout: array<dout_t>;  // [R C]
+@group(0) @binding(5) var<storage, read_write> partials: array<f32>; // [chunks 2 C]
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let c = group.x * WG_SIZE + lane;
+  if (c >= params.channels) {
+    return;
+  }
+  let centre = mean[c];
+  let rstd = inverseSqrt(variance[c] + params.eps);
+  let first = group.y * params.chunk_rows;
+  let end = min(first + params.chunk_rows, params.rows);
+  var sums = vec2f();
+  for (var row = first; row < end; row++) {
+    let at = row * params.channels + c;
+    let flow = f32(dout[at]);
+    sums += vec2f(flow * (f32(x[at]) - centre) * rstd, flow);
+  }
+  let to = group.y * 2u * params.channels + c;
+  partials[to] = sums.x;
+  partials[to + params.channels] = sums.y;
+}

@@ -1,0 +1,136 @@
+/**
+ * The matmul kernel family: C[b] = epilogue(op(A[b]) · op(B[b])), every matrix row-major, sums in f32.
+ *
+ * Two algorithms, each a small text generator, because the register tile must be unrolled text: the same tile written as
+ * loops over an array runs ten times slower on a software adapter.
+ *   - `_matmul_register.ts`: a tile in registers only. For llvmpipe, where a load is a loop over lanes and so a load is
+ *     what costs; one that reads 64 bits a lane and spreads A by subgroup broadcast touches each value once.
+ *   - `_matmul_shared.ts`: workgroup memory plus a register tile. For GPUs.
+ *
+ * Which variant runs is measured (`gpu/tune.ts`); `defaultVariant` serves without a measurement.
+ */
+
+import { registerVariant } from "./_matmul_register.ts";
+import type { RegisterTile } from "./_matmul_register.ts";
+import { sharedVariant } from "./_matmul_shared.ts";
+import type { SharedTile } from "./_matmul_shared.ts";
+
+/** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
+export interface MatmulSpec {
+  m: number;
+  n: number;
+  k: number;
+  batch: number;
+  /** At least 1. Above 1 the sum over k is cut in this many parts and C is [splitK batch M N], to be summed by another op. */
+  splitK: number;
+  transposeA: boolean;
+  transposeB: boolean;
+  typeA: "f32" | "f16";
+  typeB: "f32" | "f16";
+  typeC: "f32" | "f16";
+  /** Adds an f32 vector [N] to every row. */
+  bias: boolean;
+  /** Adds a tensor shaped and typed like C, after the activation. */
+  residual: boolean;
+  activation: "none" | "quickGelu" | "gelu";
+  /** Distance between batch entries in elements; 0 shares one matrix over the batch. */
+  strideA: number;
+  strideB: number;
+  strideC: number;
+}
+
+/** A kernel ready to be launched: bindings are in order from `@group(0) @binding(0)`, params is a uniform buffer. */
+export interface MatmulKernel {
+  label: string;
+  code: string;
+  entryPoint: "main";
+  bindings: ("a" | "b" | "c" | "bias" | "residual" | "params")[];
+  params: Uint32Array<ArrayBuffer>;
+  workgroups: [number, number, number];
+}
+
+/** One way to compute a product. `cost` is an estimate in cycles of one core, only comparable within one algorithm. */
+export interface MatmulVariant {
+  name: string;
+  /** Device features that must be enabled. */
+  needs: string[];
+  supports(spec: MatmulSpec): boolean;
+  build(spec: MatmulSpec): MatmulKernel;
+  cost(spec: MatmulSpec): number;
+}
+
+/** What the default choice looks at. */
+export interface MatmulAdapter {
+  vendor: string;
+  architecture: string;
+  description: string;
+  isSoftware: boolean;
+  features: ReadonlySet<string>;
+}
+
+/** Tiles of the register algorithm by subgroup size, as [rows, columns of one lane]: [64 4] on 8 lanes is 64x32. */
+const REGISTER_TILES = new Map<number, [number, number][]>([
+  [8, [[64, 4], [32, 8], [32, 4], [16, 4], [16, 2], [8, 1]]],
+  [4, [[32, 8], [16, 4], [8, 2]]],
+]);
+
+const SHARED_TILES: SharedTile[] = [
+  { blockM: 128, blockN: 64, blockK: 16, rows: 8, columns: 4 },
+  { blockM: 64, blockN: 64, blockK: 16, rows: 4, columns: 4 },
+  { blockM: 32, blockN: 32, blockK: 16, rows: 4, columns: 4 },
+];
+
+function registerTiles(): RegisterTile[] {
+  const tiles: RegisterTile[] = [];
+  for (const [lanes, shapes] of REGISTER_TILES) {
+    for (const wide of [true, false]) {
+      for (const [rows, columns] of shapes) tiles.push({ lanes, rows, columns, spread: true, wide });
+    }
+  }
+  // Without subgroups every lane reads all of A, so tiles that reuse A over many columns are best.
+  for (const [rows, columns] of [[16, 16], [16, 8], [8, 4], [4, 1]]) {
+    tiles.push({ lanes: 8, rows, columns, spread: false, wide: false });
+  }
+  return tiles;
+}
+
+/** Every variant. The plainest one, which runs on any device, is last. */
+export const MATMUL_VARIANTS: readonly MatmulVariant[] = [
+  ...SHARED_TILES.map(sharedVariant),
+  ...registerTiles().map(registerVariant),
+];
+
+/** Lanes of a subgroup of a software adapter: llvmpipe names its vector width, "llvmpipe (LLVM 15.0.6, 256 bits)". */
+function softwareLanes(adapter: MatmulAdapter): number {
+  const bits = /(\d+) bits/.exec(adapter.description)?.[1];
+  return bits === undefined ? 0 : Number(bits) / 32;
+}
+
+/** The variants worth timing on this adapter, most promising first. f16 storage needs the feature "shader-f16". */
+export function matmulCandidates(spec: MatmulSpec, adapter: MatmulAdapter): MatmulVariant[] {
+  if ([spec.typeA, spec.typeB, spec.typeC].includes("f16") && !adapter.features.has("shader-f16")) return [];
+  const lanes = softwareLanes(adapter);
+  const family = MATMUL_VARIANTS.filter((variant) => {
+    if (!variant.supports(spec) || !variant.needs.every((feature) => adapter.features.has(feature))) {
+      return false;
+    }
+    if (!adapter.isSoftware) return variant.name.startsWith("shared");
+    // A tile made for a larger subgroup would broadcast from lanes that do not exist.
+    return variant.name.startsWith("register") &&
+      (!variant.needs.includes("subgroups") || variant.name.includes(`lanes${lanes}-`));
+  });
+  const costs = new Map(family.map((variant) => [variant, variant.cost(spec)]));
+  return family.sort((left, right) => costs.get(left)! - costs.get(right)!);
+}
+
+/** A fixed sensible choice per kind of adapter and shape, used where nothing was measured. */
+export function defaultVariant(spec: MatmulSpec, adapter: MatmulAdapter): MatmulVariant {
+  const variant = matmulCandidates(spec, adapter)[0];
+  if (!variant) {
+    throw new RangeError(
+      'Cannot choose a matmul kernel: the device must have feature "shader-f16" for f16 matrices, current features are ' +
+        `[${[...adapter.features].join(", ")}]`,
+    );
+  }
+  return variant;
+}

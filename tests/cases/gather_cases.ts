@@ -1,0 +1,47 @@
+import type { CaseTable } from "./_case.ts";
+
+const index = (i: number) => [0, 4, 2, 4, 1, 3, 0][i % 7];
+
+export const cases: CaseTable = {
+  embedding: [
+    { name: "one id", inputs: { ids: [1], table: [1, 1] }, dtypes: { ids: "u32" }, values: { ids: () => 0 } },
+    {
+      name: "a batch of texts",
+      inputs: { ids: [3, 7], table: [5, 37] },
+      dtypes: { ids: "u32" },
+      values: { ids: index },
+    },
+    {
+      name: "ids past the table read its last row",
+      inputs: { ids: [4], table: [5, 3] },
+      dtypes: { ids: "u32" },
+      values: { ids: (i) => [4, 5, 1000, 0xffffffff][i] },
+    },
+    {
+      name: "f16 table",
+      inputs: { ids: [7], table: [5, 6] },
+      dtypes: { ids: "u32", table: "f16" },
+      values: { ids: index },
+    },
+  ],
+  gatherRows: [
+    {
+      name: "one row",
+      inputs: { x: [1, 1, 1], index: [1] },
+      dtypes: { index: "u32" },
+      values: { index: () => 0 },
+    },
+    {
+      name: "one token a text",
+      inputs: { x: [7, 5, 33], index: [7] },
+      dtypes: { index: "u32" },
+      values: { index },
+    },
+    {
+      name: "an index past the end reads the last row",
+      inputs: { x: [2, 3, 4], index: [2] },
+      dtypes: { index: "u32" },
+      values: { index: (i) => 2 + 7 * i },
+    },
+  ],
+};

@@ -1,0 +1,42 @@
+import type { CaseTable } from "./_case.ts";
+
+// lr, beta1, beta2, eps, weight decay, 1 − beta1^t, 1 − beta2^t, gradient scale; two groups.
+const hyper = [
+  [1e-3, 0.9, 0.98, 1e-8, 0.2, 1 - 0.9, 1 - 0.98, 1],
+  [0.1, 0.8, 0.999, 1e-6, 0, 1 - 0.8 ** 7, 1 - 0.999 ** 7, 0.25],
+].flat();
+
+const positive = (_: number, normal: () => number) => normal() ** 2;
+
+export const cases: CaseTable = {
+  adamw: [
+    {
+      name: "first step: moments are zero",
+      inputs: { param: [257], grad: [257], m: [257], v: [257], hyper: [8], clip: [1] },
+      values: { m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1 },
+    },
+    {
+      name: "second group, clipped, without decay",
+      inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [16], clip: [1] },
+      values: { v: positive, hyper: (i) => hyper[i], clip: () => 0.37 },
+      attrs: { hyperOffset: 8 },
+    },
+    {
+      name: "a gradient of zero leaves only the decay",
+      inputs: { param: [1], grad: [1], m: [1], v: [1], hyper: [8], clip: [1] },
+      values: { grad: () => 0, m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1 },
+    },
+  ],
+  gradNorm: [
+    { name: "one element", inputs: { grad: [1] } },
+    { name: "a prime", inputs: { grad: [1009] } },
+    { name: "one past the partial sums", inputs: { grad: [16385] } },
+    { name: "large gradients", inputs: { grad: [65] }, values: { grad: (_, normal) => 1e15 * normal() } },
+    { name: "f16", inputs: { grad: [33] }, dtypes: { grad: "f16" } },
+  ],
+  clipFactor: [
+    { name: "above the bound", inputs: { norm: [1] }, values: { norm: () => 8 }, attrs: { maxNorm: 3 } },
+    { name: "below the bound", inputs: { norm: [1] }, values: { norm: () => 0.5 } },
+    { name: "a norm of zero", inputs: { norm: [1] }, values: { norm: () => 0 } },
+  ],
+};

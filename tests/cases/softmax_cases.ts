@@ -1,0 +1,21 @@
+import type { CaseTable } from "./_case.ts";
+
+export const cases: CaseTable = {
+  softmax: [
+    { name: "one column", inputs: { x: [3, 1] } },
+    { name: "197 columns", inputs: { x: [2, 5, 197] } },
+    { name: "more rows than a workgroup holds", inputs: { x: [67, 3] } },
+    {
+      name: "huge values",
+      inputs: { x: [5, 65] },
+      values: { x: (i, normal) => 1e4 * normal() + 1e5 * (i % 2) },
+      constant: ["x"],
+    },
+    { name: "f16", inputs: { x: [3, 17] }, dtypes: { x: "f16" } },
+  ],
+  softmaxDx: [
+    { name: "one column", inputs: { y: [3, 1], dOut: [3, 1] } },
+    { name: "197 columns", inputs: { y: [7, 197], dOut: [7, 197] } },
+    { name: "more rows than a workgroup holds", inputs: { y: [67, 3], dOut: [67, 3] } },
+  ],
+};

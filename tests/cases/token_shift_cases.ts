@@ -1,0 +1,10 @@
+import type { CaseTable } from "./_case.ts";
+
+export const cases: CaseTable = {
+  tokenShift: [
+    { name: "one frame becomes zeros", inputs: { x: [2, 1, 4] } },
+    { name: "one channel", inputs: { x: [1, 3, 1] } },
+    { name: "an odd number of channels", inputs: { x: [2, 8, 37] } },
+    { name: "the transposed map", inputs: { x: [2, 5, 7] }, attrs: { reverse: true } },
+  ],
+};

@@ -1,0 +1,388 @@
+/** Every matmul variant against plain loops, over awkward shapes, transpositions, types and epilogues. */
+
+import assert from "node:assert/strict";
+import { defaultVariant, MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
+import type { MatmulAdapter, MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
+import { activate, chooseVariant, createTrial, operandLengths, tuneKey } from "../../gpu/tune.ts";
+import { createPrng } from "../../lib/random.ts";
+import { gpuTest } from "../_util/gpu.ts";
+
+/** A dense spec; batch strides follow from the sizes unless given. */
+function spec(m: number, n: number, k: number, extra: Partial<MatmulSpec> = {}): MatmulSpec {
+  return {
+    m,
+    n,
+    k,
+    batch: 1,
+    splitK: 1,
+    transposeA: false,
+    transposeB: false,
+    typeA: "f32",
+    typeB: "f32",
+    typeC: "f32",
+    bias: false,
+    residual: false,
+    activation: "none",
+    strideA: m * k,
+    strideB: k * n,
+    strideC: m * n,
+    ...extra,
+  };
+}
+
+/** Elements after C that no kernel may touch. */
+const GUARD = 64;
+
+type Inputs = Record<"a" | "b" | "bias" | "residual", Float32Array>;
+
+/** Random inputs, rounded to the storage type. What lies between batch entries is NaN: a kernel that reads it shows. */
+function randomInputs(s: MatmulSpec): Inputs {
+  const prng = createPrng(s.m, s.n, s.k);
+  const lengths = operandLengths(s);
+  const fill = (length: number, type: "f32" | "f16", inUse: (index: number) => boolean = () => true) =>
+    Float32Array.from({ length }, (_, index) => {
+      const value = prng.uniform() * 2 - 1;
+      if (!inUse(index)) return NaN;
+      return type === "f16" ? Math.f16round(value) : value;
+    });
+  const within = (stride: number, size: number) => (index: number) => stride === 0 || index % stride < size;
+  return {
+    a: fill(lengths.a, s.typeA, within(s.strideA, s.m * s.k)),
+    b: fill(lengths.b, s.typeB, within(s.strideB, s.k * s.n)),
+    bias: fill(s.n, "f32"),
+    residual: fill(lengths.c, s.typeC),
+  };
+}
+
+/** The definition: plain loops in f64. Returns C by split, batch, row and column. */
+function reference(s: MatmulSpec, inputs: Inputs): { index: number; value: number }[] {
+  const out: { index: number; value: number }[] = [];
+  const chunk = s.splitK > 1 ? Math.ceil(Math.ceil(s.k / s.splitK) / 16) * 16 : s.k;
+  for (let split = 0; split < s.splitK; split++) {
+    for (let batch = 0; batch < s.batch; batch++) {
+      const start = split * (s.batch > 1 ? s.batch * s.strideC : s.m * s.n) + batch * s.strideC;
+      for (let row = 0; row < s.m; row++) {
+        for (let column = 0; column < s.n; column++) {
+          let sum = 0;
+          for (let k = split * chunk; k < Math.min(s.k, (split + 1) * chunk); k++) {
+            sum += inputs.a[batch * s.strideA + (s.transposeA ? k * s.m + row : row * s.k + k)] *
+              inputs.b[batch * s.strideB + (s.transposeB ? column * s.k + k : k * s.n + column)];
+          }
+          if (s.bias) sum += inputs.bias[column];
+          if (s.activation !== "none") sum = activate(s.activation, sum);
+          const index = start + row * s.n + column;
+          if (s.residual) sum += inputs.residual[index];
+          out.push({ index, value: sum });
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/** Runs one kernel and returns C with the guard elements after it. */
+async function runKernel(
+  device: GPUDevice,
+  variant: MatmulVariant,
+  s: MatmulSpec,
+  inputs: Inputs,
+): Promise<Float32Array> {
+  const kernel = variant.build(s);
+  const lengthC = operandLengths(s).c + GUARD;
+  const outBytes = Math.ceil(lengthC * (s.typeC === "f16" ? 2 : 4) / 16) * 16;
+  const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  const owned: GPUBuffer[] = [];
+  const upload = (data: Float32Array, type: "f32" | "f16") => {
+    const size = Math.ceil(data.length / 8) * 8;
+    const padded = type === "f16" ? new Float16Array(size) : new Float32Array(size);
+    padded.set(data);
+    const buffer = device.createBuffer({ label: kernel.label, size: padded.byteLength, usage: storage });
+    device.queue.writeBuffer(buffer, 0, padded);
+    owned.push(buffer);
+    return buffer;
+  };
+  const params = device.createBuffer({
+    label: `${kernel.label}.params`,
+    size: kernel.params.byteLength,
+    usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+  });
+  device.queue.writeBuffer(params, 0, kernel.params);
+  const buffers = {
+    params,
+    a: upload(inputs.a, s.typeA),
+    b: upload(inputs.b, s.typeB),
+    c: upload(new Float32Array(lengthC).fill(7), s.typeC),
+    bias: upload(inputs.bias, "f32"),
+    residual: upload(inputs.residual, s.typeC),
+  };
+  const module = device.createShaderModule({ label: kernel.label, code: kernel.code });
+  const pipeline = device.createComputePipeline({
+    label: kernel.label,
+    layout: "auto",
+    compute: { module, entryPoint: kernel.entryPoint },
+  });
+  const group = device.createBindGroup({
+    layout: pipeline.getBindGroupLayout(0),
+    entries: kernel.bindings.map((name, binding) => ({ binding, resource: { buffer: buffers[name] } })),
+  });
+  const readback = device.createBuffer({
+    label: "readback",
+    size: outBytes,
+    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, group);
+  pass.dispatchWorkgroups(...kernel.workgroups);
+  pass.end();
+  encoder.copyBufferToBuffer(buffers.c, 0, readback, 0, outBytes);
+  device.queue.submit([encoder.finish()]);
+  await readback.mapAsync(GPUMapMode.READ);
+  const bytes = readback.getMappedRange().slice(0);
+  for (const buffer of [readback, params, ...owned]) buffer.destroy();
+  const out = s.typeC === "f16" ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes);
+  return out.subarray(0, lengthC);
+}
+
+/** Runs a variant and compares all of C, and the guard, with the definition. */
+async function check(device: GPUDevice, variant: MatmulVariant, s: MatmulSpec): Promise<void> {
+  const what = `${variant.name} ${JSON.stringify(s)}`;
+  const inputs = randomInputs(s);
+  const out = await runKernel(device, variant, s, inputs);
+  // Sums of k products in f32 err by about sqrt(k) half steps; f16 results by half a step of f16.
+  const absolute = 2e-6 * Math.sqrt(s.k) + 2e-6;
+  const relative = s.typeC === "f16" ? 2 ** -10 : 2e-6;
+  for (const { index, value } of reference(s, inputs)) {
+    assert.ok(
+      Number.isFinite(out[index]),
+      `${what}: C[${index}] must be finite, current value is ${out[index]}`,
+    );
+    const error = Math.abs(out[index] - value);
+    assert.ok(
+      error <= absolute + relative * Math.abs(value),
+      `${what}: C[${index}] must be ${value}, current value is ${out[index]}`,
+    );
+  }
+  assert.ok(
+    out.subarray(out.length - GUARD).every((value) => value === 7),
+    `${what}: wrote past the end of C`,
+  );
+}
+
+let family: GPUDevice | undefined;
+
+/** The test device, or one with every feature of the family when the adapter grants more than the engine asked for. */
+async function familyDevice(device: GPUDevice): Promise<GPUDevice> {
+  if (family) return family;
+  const needs = ["shader-f16", ...new Set(MATMUL_VARIANTS.flatMap((variant) => variant.needs))];
+  if (needs.every((feature) => device.features.has(feature as GPUFeatureName))) return family = device;
+  const adapter = await navigator.gpu.requestAdapter();
+  try {
+    family = await adapter!.requestDevice({ requiredFeatures: needs as GPUFeatureName[] });
+  } catch {
+    family = device;
+  }
+  return family;
+}
+
+/** Variants that the device has the features for. */
+function runnable(device: GPUDevice): MatmulVariant[] {
+  return MATMUL_VARIANTS.filter((variant) =>
+    variant.needs.every((feature) => device.features.has(feature as GPUFeatureName))
+  );
+}
+
+const TYPES: Pick<MatmulSpec, "typeA" | "typeB" | "typeC">[] = [
+  { typeA: "f32", typeB: "f32", typeC: "f32" },
+  { typeA: "f32", typeB: "f16", typeC: "f32" },
+  { typeA: "f16", typeB: "f16", typeC: "f16" },
+  { typeA: "f16", typeB: "f32", typeC: "f16" },
+];
+
+const TRANSPOSES = [0, 1, 2, 3].map((i) => ({ transposeA: i % 2 === 1, transposeB: i >= 2 }));
+
+function typesFor(device: GPUDevice): typeof TYPES {
+  return device.features.has("shader-f16") ? TYPES : TYPES.slice(0, 1);
+}
+
+gpuTest(
+  "every matmul variant matches plain loops on odd sizes with bias, activation and residual",
+  async (base) => {
+    const device = await familyDevice(base);
+    for (const [i, variant] of runnable(device).entries()) {
+      const epilogue = { bias: true, residual: true, activation: i % 2 ? "gelu" : "quickGelu" } as const;
+      await check(device, variant, spec(67, 71, 37, { ...TRANSPOSES[i % 4], ...epilogue }));
+    }
+  },
+);
+
+gpuTest("every matmul variant matches plain loops on batched sizes that allow wide loads", async (base) => {
+  const device = await familyDevice(base);
+  const types = typesFor(device);
+  for (const [i, variant] of runnable(device).entries()) {
+    const [m, n, k] = [68, 72, 36];
+    const batch = { batch: 3, strideA: m * k + 8, strideB: i % 2 ? 0 : k * n, strideC: m * n };
+    const which = types[(i >> 1) % types.length];
+    await check(device, variant, spec(m, n, k, { ...TRANSPOSES[(i + 1) % 4], ...batch, ...which }));
+  }
+});
+
+gpuTest("the small tiles match plain loops for every transposition, type and word length", async (base) => {
+  const device = await familyDevice(base);
+  const names = ["register-lanes8-wide-16x16", "register-lanes8-8x8", "register-plain-4x8", "shared-32x32"];
+  for (const variant of runnable(device).filter(({ name }) => names.includes(name))) {
+    for (const types of typesFor(device)) {
+      for (const transposes of TRANSPOSES) {
+        for (const [m, n, k] of [[17, 19, 7], [18, 34, 10], [20, 36, 12]]) {
+          const residual = m === 18;
+          await check(device, variant, spec(m, n, k, { ...types, ...transposes, residual, bias: residual }));
+        }
+      }
+    }
+  }
+});
+
+function adapterOf(device: GPUDevice, info: GPUAdapterInfo): MatmulAdapter {
+  const { vendor, architecture, description } = info;
+  const isSoftware = /llvmpipe|swiftshader/i.test(description);
+  return { vendor, architecture, description, isSoftware, features: new Set<string>(device.features) };
+}
+
+gpuTest("the default variant matches plain loops on awkward shapes", async (base, info) => {
+  const device = await familyDevice(base);
+  const shapes = [[1, 1, 1], [1, 5, 3], [5, 1, 197], [197, 64, 13], [65, 33, 129], [16, 4, 64], [2, 3, 5], [
+    33,
+    197,
+    1,
+  ]];
+  for (const [i, [m, n, k]] of shapes.entries()) {
+    const s = spec(m, n, k, TRANSPOSES[i % 4]);
+    await check(device, defaultVariant(s, adapterOf(device, info)), s);
+  }
+});
+
+gpuTest("splitting k gives partial sums, with zeros for parts past the end", async (base, info) => {
+  const device = await familyDevice(base);
+  for (const [k, splitK, batch] of [[200, 3, 1], [40, 4, 1], [131, 2, 2], [5, 3, 1]]) {
+    const s = spec(9, 10, k, { splitK, batch, transposeA: true });
+    for (const variant of matmulCandidates(s, adapterOf(device, info)).slice(0, 2)) {
+      await check(device, variant, s);
+    }
+    await check(device, runnable(device).find(({ name }) => name === "shared-32x32")!, s);
+  }
+});
+
+gpuTest("more than 65535 workgroups fold into the second grid dimension", async (base) => {
+  const device = await familyDevice(base);
+  const variant = runnable(device).find(({ name }) => name === "register-plain-4x8")!;
+  const s = spec(65536 * 4 + 3, 1, 1);
+  assert.deepEqual(variant.build(s).workgroups, [32769, 2, 1]);
+  await check(device, variant, s);
+});
+
+gpuTest("the fused activations stay within 5e-7 of the exact ones", async (base, info) => {
+  const device = await familyDevice(base);
+  for (const activation of ["gelu", "quickGelu"] as const) {
+    const s = spec(4001, 1, 1, { activation });
+    const inputs = randomInputs(s);
+    inputs.a = Float32Array.from({ length: s.m }, (_, i) => (i - 2000) / 250);
+    inputs.b[0] = 1;
+    const out = await runKernel(device, defaultVariant(s, adapterOf(device, info)), s, inputs);
+    for (let i = 0; i < s.m; i++) {
+      const exact = activate(activation, inputs.a[i]);
+      const error = Math.abs(out[i] - exact);
+      assert.ok(
+        error <= 5e-7 * Math.max(1, Math.abs(inputs.a[i])),
+        `${activation}(${inputs.a[i]}): ${out[i]}, not ${exact}`,
+      );
+    }
+  }
+});
+
+gpuTest("chooseVariant() passes over a wrong candidate and remembers the winner", async (base, info) => {
+  const device = await familyDevice(base);
+  const s = spec(16, 16, 16);
+  const right = defaultVariant(s, adapterOf(device, info));
+  const wrong: MatmulVariant = {
+    ...right,
+    name: "wrong",
+    build: (given) => ({ ...right.build(given), workgroups: [0, 1, 1] }),
+  };
+  const kept = new Map<string, string>();
+  const cache = {
+    get: (key: string) => kept.get(key),
+    set: (key: string, value: string) => void kept.set(key, value),
+  };
+  const options = { cache, adapterKey: "test adapter", budgetMs: 1 };
+  assert.equal(await chooseVariant(device, s, [wrong, right], options), right);
+  assert.deepEqual([...kept], [[tuneKey("test adapter", s, [wrong, right]), right.name]]);
+  const [key] = kept.keys();
+  kept.set(key, "wrong"); // a remembered choice is taken without another measurement
+  assert.equal(await chooseVariant(device, s, [wrong, right], options), wrong);
+  await assert.rejects(
+    chooseVariant(device, s, [wrong], { ...options, cache: { get: () => undefined, set() {} } }),
+    {
+      message: /^Cannot choose a matmul kernel: .* wrong: C\[0 0 0\] must be /,
+    },
+  );
+});
+
+gpuTest("a trial names a kernel that does not compile", async (base, info) => {
+  const device = await familyDevice(base);
+  const s = spec(4, 4, 4);
+  const kernel = defaultVariant(s, adapterOf(device, info)).build(s);
+  const trial = createTrial(device, s);
+  const result = await trial.measure({ ...kernel, code: kernel.code.replace("fn main", "fn main main") }, 1);
+  trial.destroy();
+  assert.equal(typeof result, "string");
+});
+
+Deno.test("a cached choice holds for nearby sizes, and not for other kernel sources", () => {
+  const variants = MATMUL_VARIANTS.slice(0, 2);
+  const key = tuneKey("x", spec(1576, 768, 768), variants);
+  assert.equal(tuneKey("x", spec(1600, 768, 768), variants), key);
+  assert.notEqual(tuneKey("x", spec(64, 768, 768), variants), key);
+  assert.notEqual(tuneKey("y", spec(1576, 768, 768), variants), key);
+  const changed = variants.map((variant) => ({
+    ...variant,
+    build: (s: MatmulSpec) => ({ ...variant.build(s), code: variant.build(s).code + "\n" }),
+  }));
+  assert.notEqual(tuneKey("x", spec(1576, 768, 768), changed), key);
+});
+
+Deno.test("defaultVariant() follows the adapter and the shape", () => {
+  const features = new Set(["subgroups", "wgpu-shader-int64", "shader-f16"]);
+  const software = (bits: number, has = features): MatmulAdapter => ({
+    vendor: "",
+    architecture: "",
+    description: `llvmpipe (LLVM 15.0.6, ${bits} bits)`,
+    isSoftware: true,
+    features: has,
+  });
+  const gpu: MatmulAdapter = {
+    vendor: "nvidia",
+    architecture: "hopper",
+    description: "",
+    isSoftware: false,
+    features: new Set(),
+  };
+  const big = spec(1576, 768, 768, { transposeB: true });
+  assert.equal(defaultVariant(big, software(256)).name, "register-lanes8-wide-64x32");
+  assert.match(defaultVariant(big, software(128)).name, /^register-lanes4-wide/);
+  assert.match(defaultVariant(big, software(256, new Set(["subgroups"]))).name, /^register-lanes8-\d/);
+  assert.match(defaultVariant(big, software(256, new Set())).name, /^register-plain/);
+  assert.match(defaultVariant(spec(5, 4, 64), software(256)).name, /-8x8$/);
+  assert.match(defaultVariant(big, gpu).name, /^shared-/);
+  assert.equal(defaultVariant(spec(16, 4, 64), gpu).name, "shared-32x32");
+  assert.throws(() => defaultVariant({ ...big, typeB: "f16" }, gpu), {
+    message: /^Cannot choose a matmul kernel: the device must have feature "shader-f16"/,
+  });
+});
+
+Deno.test("a size of zero is refused by name", () => {
+  assert.throws(() => MATMUL_VARIANTS[0].build(spec(4, 4, 0)), {
+    name: "RangeError",
+    message: "Cannot build matmul: k must be a whole number of at least 1, current value is 0",
+  });
+});

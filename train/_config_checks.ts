@@ -1,0 +1,71 @@
+/** What sidenet does not do that a recipe can ask for, and remarks on recipes that can be run. */
+import type { Config } from "./_config_resolve.ts";
+import type { ParsedConfig } from "./_config_schema.ts";
+
+/** Something that a value must satisfy. */
+export type Requirement = [holds: boolean, key: string, must: string, value: unknown];
+
+/** Options of the published code that no shipped recipe switches on and that are not built: only "off" is accepted. */
+export function unsupportedOptions({ data, network, solver }: ParsedConfig): Requirement[] {
+  const off = (
+    key: string,
+    value: unknown,
+    holds: boolean,
+    must = "be false: the option is not built",
+  ): Requirement => [
+    holds,
+    key,
+    must,
+    value,
+  ];
+  const zero = (key: string, value: number) => off(key, value, value === 0, "be 0: dropout is not built");
+  return [
+    off(
+      "data.modality",
+      data.modality,
+      data.modality === "RGB",
+      "be RGB: video files are not read, extract frames",
+    ),
+    off("data.shot", data.shot, data.shot === null, "be null: few-shot selection is not built"),
+    off("data.rand_erase", data.rand_erase, !data.rand_erase),
+    off("network.tm", network.tm, network.tm === false || network.tm === "False"),
+    off("network.joint_st", network.joint_st, !network.joint_st),
+    off(
+      "network.sim_header",
+      network.sim_header,
+      network.sim_header === null,
+      "be None: there is no fusion head",
+    ),
+    off(
+      "network.my_fix_clip",
+      network.my_fix_clip,
+      network.my_fix_clip,
+      "be true: the backbone is always frozen",
+    ),
+    zero("network.drop_out", network.drop_out),
+    zero("network.emb_dropout", network.emb_dropout),
+    zero("network.drop_fc", network.drop_fc),
+    off("solver.mixup", solver.mixup, !solver.mixup),
+  ];
+}
+
+/** Remarks on a recipe that can be run, each one line. */
+export function remarksOn(config: Config): string[] {
+  const { data, solver } = config;
+  const remarks: string[] = [];
+  if (data.rand_aug) {
+    remarks.push("data.rand_aug is true, but RandAugment is not built: training goes on without it");
+  }
+  if (data.batch_size * data.num_sample === 1) {
+    remarks.push(
+      "a batch of one clip makes the last batch norm, followed by a mean over the clip, return a constant: only its " +
+        "bias and the classifier will learn; use data.batch_size of 2 or more",
+    );
+  }
+  if (solver.lr_refresh === "published" && solver.lr_warmup_step > 0) {
+    remarks.push(
+      "solver.lr_refresh is published: the first 9 updates have learning rate 0, as in the published code",
+    );
+  }
+  return remarks;
+}

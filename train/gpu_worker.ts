@@ -1,0 +1,71 @@
+/** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. Speaks the calls of `session_client.ts`. */
+
+import { openGpu } from "../gpu/device.ts";
+import { createModel, type ModelSpec } from "../models/mod.ts";
+import { Session, type SessionOptions } from "./session.ts";
+import type { OpenedSession, WorkerCall, WorkerReply } from "./session_client.ts";
+
+let session: Session | null = null;
+
+/** Options without what only the device knows. */
+export type RemoteSessionOptions = Omit<SessionOptions, "limits">;
+
+async function open(spec: ModelSpec, options: RemoteSessionOptions): Promise<OpenedSession> {
+  const gpu = await openGpu();
+  const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
+  session = await Session.open(gpu, createModel(spec), { ...options, limits });
+  return {
+    adapter: gpu.name,
+    memory: session.memory,
+    allocatedBytes: session.allocatedBytes,
+    launches: session.launches,
+  };
+}
+
+async function handle({ method, args }: WorkerCall): Promise<unknown> {
+  if (method === "open") return await open(...(args as Parameters<typeof open>));
+  if (!session) throw new Error(`Cannot call "${method}": the session must be open`);
+  switch (method) {
+    case "step":
+      return session.step(...(args as Parameters<Session["step"]>));
+    case "initialise":
+      return session.initialise(...(args as [number]));
+    case "write":
+      return session.write(...(args as Parameters<Session["write"]>));
+    case "restoreSteps":
+      return session.restoreSteps(...(args as [number]));
+    case "read":
+      return await session.read(...(args as Parameters<Session["read"]>));
+    case "readLosses":
+      return await session.readLosses();
+    case "evaluate":
+      return await session.evaluate(...(args as Parameters<Session["evaluate"]>));
+    case "close":
+      await session.finish();
+      session[Symbol.dispose]();
+      session = null;
+      return undefined;
+  }
+}
+
+/** What this file uses of the Worker's global scope; the project is checked against the window's. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<WorkerCall>) => void) | null;
+  postMessage(message: WorkerReply): void;
+}
+
+const scope = self as unknown as WorkerScope;
+
+scope.onmessage = async (event: MessageEvent<WorkerCall>) => {
+  const { id } = event.data;
+  try {
+    reply({ id, value: await handle(event.data) });
+  } catch (error) {
+    const { name, message, stack, exitCode } = error as Error & { exitCode?: number };
+    reply({ id, error: { name, message, stack, exitCode } });
+  }
+};
+
+function reply(message: WorkerReply): void {
+  scope.postMessage(message);
+}

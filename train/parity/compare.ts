@@ -1,0 +1,89 @@
+/** Errors of what we compute against what a case recorded. */
+
+/** Result of one group. */
+export interface GroupResult {
+  case: string;
+  group: string;
+  max_abs: number;
+  /** Largest error of a tensor relative to its own largest value, over the group's tensors. */
+  max_rel: number;
+  tolerance: number;
+  ok: boolean;
+  /** The tensor that was worst, when the group has several. */
+  worst?: string;
+}
+
+/** One pair to compare. */
+export interface Pair {
+  name: string;
+  actual: ArrayLike<number>;
+  expected: ArrayLike<number>;
+  /** 1 where the value is to be compared. */
+  mask?: ArrayLike<number>;
+}
+
+/** How a group is judged: the larger of absolute and relative error by default only one of them counts. */
+export interface Judgement {
+  tolerance: number;
+  by: "absolute" | "relative";
+}
+
+/** Compares a group of tensors. A non-finite value fails whatever the tolerance. */
+export function compareGroup(
+  caseName: string,
+  group: string,
+  pairs: readonly Pair[],
+  judgement: Judgement,
+): GroupResult {
+  let maxAbs = 0, maxRel = 0, worst = "", worstJudged = -1;
+  for (const { name, actual, expected, mask } of pairs) {
+    if (actual.length !== expected.length) {
+      throw new RangeError(
+        `Cannot compare "${name}": it must have ${expected.length} elements, current count is ${actual.length}`,
+      );
+    }
+    let abs = 0, largest = 0;
+    for (let i = 0; i < expected.length; i++) {
+      largest = Math.max(largest, Math.abs(expected[i]));
+      if (mask && mask[i] === 0) continue;
+      const error = Math.abs(actual[i] - expected[i]);
+      abs = Number.isFinite(error) ? Math.max(abs, error) : Infinity;
+    }
+    const rel = abs === 0 ? 0 : abs / Math.max(largest, 1e-12);
+    maxAbs = Math.max(maxAbs, abs);
+    maxRel = Math.max(maxRel, rel);
+    const judged = judgement.by === "absolute" ? abs : rel;
+    if (judged > worstJudged) [worst, worstJudged] = [name, judged];
+  }
+  return {
+    case: caseName,
+    group,
+    max_abs: maxAbs,
+    max_rel: maxRel,
+    tolerance: judgement.tolerance,
+    ok: worstJudged <= judgement.tolerance,
+    ...(pairs.length > 1 ? { worst } : {}),
+  };
+}
+
+/** Values of a tensor with its axes permuted: axis i of the result is axis `order[i]` of the source. */
+export function permute(
+  values: Float32Array,
+  shape: readonly number[],
+  order: readonly number[],
+): Float32Array {
+  const strides = shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+  const outShape = order.map((axis) => shape[axis]), outStrides = order.map((axis) => strides[axis]);
+  const out = new Float32Array(values.length), index = new Array(order.length).fill(0);
+  let at = 0;
+  for (let i = 0; i < out.length; i++) {
+    out[i] = values[at];
+    for (let axis = order.length - 1; axis >= 0; axis--) {
+      at += outStrides[axis];
+      if (++index[axis] < outShape[axis]) break;
+      at -= outStrides[axis] * outShape[axis];
+      index[axis] = 0;
+    }
+  }
+  return out;
+}

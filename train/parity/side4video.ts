@@ -1,0 +1,238 @@
+/** Replays a recorded Side4Video case: eval and train forward, gradients, statistics and three optimiser steps. */
+
+import type { Gpu } from "../../gpu/device.ts";
+import { createModel, type ModelSpec } from "../../models/mod.ts";
+import type { VideoModel } from "../../models/video_model.ts";
+import { DataError } from "../../lib/errors.ts";
+import { Session } from "../session.ts";
+import type { ReferenceCase } from "./case.ts";
+import { compareGroup, type GroupResult, type Pair, permute } from "./compare.ts";
+
+const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
+/** Recorded optimiser steps. */
+const STEPS = 3;
+/** Weights move by about lr a step whatever the gradient; this share of it is the room for rounding in Adam's quotient. */
+const STEP_SHARE = 0.2;
+/** How far logits after the steps may be from the recorded ones, in units of the recorded f32-against-f64 error. */
+const AFTER_FACTOR = 5;
+
+/** The model a case describes. */
+export function specOfCase(reference: ReferenceCase): ModelSpec {
+  const { model, num_classes: classes } = reference.description.config;
+  return {
+    system: "side4video",
+    config: {
+      backbone: {
+        imageSize: model.image_size,
+        patchSize: model.patch_size,
+        width: model.width,
+        layers: model.layers,
+        heads: model.heads,
+      },
+      frames: model.frames,
+      sideDim: model.side_dim,
+      classes,
+    },
+    backboneDtype: "f32",
+  };
+}
+
+/** Replays the case and compares every group it holds. */
+export async function replayVideoCase(
+  gpu: Gpu,
+  reference: ReferenceCase,
+  options: { recompute: boolean },
+): Promise<GroupResult[]> {
+  const { description } = reference;
+  const spec = specOfCase(reference), model = createModel(spec);
+  const { batch, optimizer } = description.config;
+  const session = await Session.open(gpu, model, {
+    trainClips: [batch],
+    evalClips: batch,
+    recompute: options.recompute,
+    accumulation: 1,
+    smoothing: optimizer.smoothing,
+    clipGradNorm: null,
+    optimizer: { betas: optimizer.betas, eps: 1e-8, weightDecay: optimizer.weight_decay },
+    limits: { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes },
+    largestFrame: null,
+    keepActivations: reference.names("act.").length > 0,
+  });
+  try {
+    return await new Replay(session, model, reference).run();
+  } finally {
+    gpu.memory[Symbol.dispose]();
+  }
+}
+
+class Replay {
+  readonly #session: Session;
+  readonly #model: VideoModel;
+  readonly #case: ReferenceCase;
+  readonly #batch: number;
+  readonly #results: GroupResult[] = [];
+
+  constructor(session: Session, model: VideoModel, reference: ReferenceCase) {
+    this.#session = session;
+    this.#model = model;
+    this.#case = reference;
+    this.#batch = reference.description.config.batch;
+  }
+
+  async run(): Promise<GroupResult[]> {
+    await this.#loadState();
+    const frames = await this.#case.read("input.frames"), labels = [...await this.#case.read("input.labels")];
+    const { lr } = this.#case.description.config.optimizer;
+    const rates = {
+      side: lr * (this.#case.description.config.optimizer.clip_ratio ?? 1),
+      head: lr,
+      batch_norm: lr,
+    };
+    if (this.#case.has("eval.logits")) {
+      await this.#output("eval.logits", await this.#session.evaluateFrames(frames, this.#batch));
+    }
+    this.#session.stepOnFrames(frames, labels, rates);
+    const losses = await this.#session.readLosses();
+    await this.#trainOutputs(losses[0]);
+    await this.#activations();
+    await this.#gradients();
+    await this.#weights(
+      "after_forward.",
+      this.#case.names("after_forward.").map((name) => name.slice("after_forward.".length)),
+      { tolerance: OUTPUT_TOLERANCE, by: "relative" },
+    );
+    if (this.#case.has("step.losses") || this.#case.names("step3.").length > 0) {
+      for (let i = 1; i < STEPS; i++) this.#session.stepOnFrames(frames, labels, rates);
+      losses.push(...await this.#session.readLosses());
+      await this.#afterSteps(losses, lr);
+      if (this.#case.has("eval_after.logits")) {
+        const known = this.#case.description.float32_against_float64?.eval_after_logits_max_abs ?? 0;
+        await this.#output(
+          "eval_after.logits",
+          await this.#session.evaluateFrames(frames, this.#batch),
+          Math.max(OUTPUT_TOLERANCE, AFTER_FACTOR * known),
+        );
+      }
+    }
+    return this.#results;
+  }
+
+  async #loadState(): Promise<void> {
+    const known = new Set(this.#model.weights.list.map((weight) => weight.name));
+    for (const { name, shape } of this.#model.weights.list) {
+      const stored = `state.${name}`;
+      if (!this.#case.has(stored) || this.#case.shapeOf(stored).join() !== shape.join()) {
+        const found = this.#case.has(stored) ? `[${this.#case.shapeOf(stored)}]` : "none";
+        throw new DataError(
+          `Cannot replay case "${this.#case.description.case}": "${stored}" must be [${shape}], current shape is ${found}`,
+        );
+      }
+      this.#session.write(name, await this.#case.read(stored));
+    }
+    const counters = new Set(this.#model.weights.counters);
+    for (const name of this.#case.names("state.")) {
+      const bare = name.slice("state.".length);
+      if (!known.has(bare) && !counters.has(bare)) {
+        throw new DataError(
+          `Cannot replay case "${this.#case.description.case}": "${name}" is not known to this model`,
+        );
+      }
+    }
+  }
+
+  #compare(
+    group: string,
+    pairs: Pair[],
+    judgement: { tolerance: number; by: "absolute" | "relative" },
+  ): void {
+    if (pairs.length > 0) {
+      this.#results.push(compareGroup(this.#case.description.case, group, pairs, judgement));
+    }
+  }
+
+  async #output(name: string, actual: ArrayLike<number>, tolerance = OUTPUT_TOLERANCE): Promise<void> {
+    if (this.#case.has(name)) {
+      this.#compare(name, [{ name, actual, expected: await this.#case.read(name) }], {
+        tolerance,
+        by: "absolute",
+      });
+    }
+  }
+
+  async #trainOutputs(loss: number): Promise<void> {
+    const outputs = await this.#session.readOutputs(this.#batch, ["logits", "loss_per_sample"]);
+    await this.#output("train.logits", outputs.get("logits")!);
+    await this.#output("train.loss_per_sample", outputs.get("loss_per_sample")!);
+    await this.#output("train.loss", [loss]);
+  }
+
+  async #activations(): Promise<void> {
+    const names = this.#case.names("act.");
+    if (names.length === 0) return;
+    const outputs = await this.#session.readOutputs(this.#batch, names);
+    for (const name of names) {
+      const expected = await this.#case.read(name);
+      const actual = toRecordedLayout(name, outputs.get(name)!, this.#case.shapeOf(name));
+      this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
+    }
+  }
+
+  async #gradients(): Promise<void> {
+    const skipped = this.#nullGradients();
+    const names = this.#case.names("grad.").map((name) => name.slice("grad.".length)).filter((name) =>
+      !skipped.has(name)
+    );
+    const values = await this.#session.read(names, "gradient");
+    const pairs: Pair[] = [];
+    for (const name of names) {
+      pairs.push({ name, actual: values.get(name)!, expected: await this.#case.read(`grad.${name}`) });
+    }
+    this.#compare("grad", pairs, { tolerance: GRADIENT_TOLERANCE, by: "relative" });
+  }
+
+  /** Compares weights and statistics now with the recorded ones under `prefix`. */
+  async #weights(
+    prefix: string,
+    recorded: readonly string[],
+    judgement: { tolerance: number; by: "absolute" | "relative" },
+  ): Promise<void> {
+    const names = recorded.filter((name) => this.#model.weights.get(name));
+    const values = await this.#session.read(names);
+    const pairs: Pair[] = [];
+    for (const name of names) {
+      const maskName = `${prefix.replace(/\.$/, "")}_mask.${name}`;
+      const mask = this.#case.has(maskName) ? await this.#case.read(maskName) : undefined;
+      pairs.push({
+        name,
+        actual: values.get(name)!,
+        expected: await this.#case.read(`${prefix}${name}`),
+        mask,
+      });
+    }
+    this.#compare(prefix.replace(/\.$/, ""), pairs, judgement);
+  }
+
+  async #afterSteps(losses: readonly number[], lr: number): Promise<void> {
+    await this.#output("step.losses", losses);
+    const names = this.#case.names("step3.").map((name) => name.slice("step3.".length));
+    const skipped = this.#nullGradients();
+    const trained = names.filter((name) => this.#model.weights.get(name)?.kind === "trained" && !skipped.has(name));
+    await this.#weights("step3.", trained, { tolerance: STEP_SHARE * STEPS * lr, by: "absolute" });
+  }
+}
+
+/** Activations that the original CLIP tower and its side network hold token-first, `[N B*T C]`. */
+const TOKEN_FIRST = /^act\.(backbone|bridge|side)\.\d+$/;
+
+/** Our layouts are clip-major and channels-last, `[B T P D]` and `[B*T N C]`; the recorded ones are the originals'. */
+function toRecordedLayout(name: string, values: Float32Array, recorded: readonly number[]): Float32Array {
+  if (recorded.length === 5) {
+    const [B, D, T, h, w] = recorded;
+    return permute(values, [B, T, h * w, D], [0, 3, 1, 2]);
+  }
+  if (TOKEN_FIRST.test(name)) {
+    const [N, F, C] = recorded;
+    return permute(values, [F, N, C], [1, 0, 2]);
+  }
+  return values;
+}

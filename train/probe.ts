@@ -1,0 +1,47 @@
+/** How large the frames of a data set are, from the headers of a few of them, so that upload buffers fit before the run. */
+
+import { join } from "node:path";
+import type { ClipRecord } from "../data/datasets/list.ts";
+import { parseFrameTemplate } from "../data/frames.ts";
+import { jpegSize } from "../data/jpeg.ts";
+import type { Config } from "./config.ts";
+import { transformRecipe } from "./config.ts";
+
+/** Clips whose first frame is looked at; a larger frame met later makes the buffers grow, which the log tells. */
+const CLIPS_PROBED = 200;
+/** Bytes of a file that hold its frame header in practice, embedded previews included. */
+const HEADER_BYTES = 64 * 1024;
+
+/** Frames of this size or less are expected: the largest found, or the target of the first resize. */
+export async function largestFrame(
+  config: Config,
+  splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
+): Promise<{ width: number; height: number }> {
+  const { resize, size } = transformRecipe(config);
+  const least = resize.kind === "exact" ? resize : { width: size, height: size };
+  const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
+  const name = parseFrameTemplate(config.data.image_tmpl).name(1);
+  for (const [root, clips] of splits) {
+    const stride = Math.max(1, Math.floor(clips.length / CLIPS_PROBED));
+    for (let i = 0; i < clips.length; i += stride) {
+      const found = await sizeOf(join(root, clips[i].path, name));
+      if (!found) continue;
+      const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;
+      largest.width = Math.max(largest.width, found.width, Math.ceil(found.width * scale));
+      largest.height = Math.max(largest.height, found.height, Math.ceil(found.height * scale));
+    }
+  }
+  return largest;
+}
+
+/** Size of a picture, or null when it cannot be told: the loader will name what is wrong with it. */
+async function sizeOf(path: string): Promise<{ width: number; height: number } | null> {
+  try {
+    using file = await Deno.open(path);
+    const bytes = new Uint8Array(HEADER_BYTES);
+    const count = await file.read(bytes);
+    return jpegSize(bytes.subarray(0, count ?? 0));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,142 @@
+/** The trainer's side of the GPU Worker: the calls of `Session` as promises, answered in order. */
+
+import type { ModelSpec } from "../models/mod.ts";
+import type { RemoteSessionOptions } from "./gpu_worker.ts";
+import type { GroupRates, MemoryPlan, TrainClip, WeightPart } from "./session.ts";
+import type { FrameClip } from "../gpu/frames.ts";
+
+/** One call to the Worker. */
+export interface WorkerCall {
+  id: number;
+  method:
+    | "open"
+    | "step"
+    | "initialise"
+    | "write"
+    | "restoreSteps"
+    | "read"
+    | "readLosses"
+    | "evaluate"
+    | "close";
+  args: unknown[];
+}
+
+/** Its answer. */
+export interface WorkerReply {
+  id: number;
+  value?: unknown;
+  error?: { name: string; message: string; stack?: string; exitCode?: number };
+}
+
+/** What is known once the session is open. */
+export interface OpenedSession {
+  adapter: string;
+  memory: MemoryPlan;
+  allocatedBytes: number;
+  /** Kernel launches of a training micro-batch. */
+  launches: number;
+}
+
+/** An error of the Worker, with the exit code it carried. */
+class RemoteError extends Error {
+  readonly exitCode?: number;
+  constructor(error: NonNullable<WorkerReply["error"]>) {
+    super(error.message);
+    this.name = error.name;
+    if (error.stack) this.stack = error.stack;
+    this.exitCode = error.exitCode;
+  }
+}
+
+/** A session in its own Worker. Use with `await using`. */
+export class SessionClient {
+  readonly opened: OpenedSession;
+  readonly #worker: Worker;
+  readonly #waiting: Map<number, PromiseWithResolvers<unknown>>;
+  #nextId = 1;
+
+  /** Starts the Worker, opens the GPU there, allocates and compiles. */
+  static async open(spec: ModelSpec, options: RemoteSessionOptions): Promise<SessionClient> {
+    const worker = new Worker(new URL("./gpu_worker.ts", import.meta.url), { type: "module", name: "gpu" });
+    const waiting = new Map<number, PromiseWithResolvers<unknown>>();
+    worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => {
+      const promise = waiting.get(data.id)!;
+      waiting.delete(data.id);
+      if (data.error) promise.reject(new RemoteError(data.error));
+      else promise.resolve(data.value);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      for (const promise of waiting.values()) {
+        promise.reject(new Error(`Cannot go on: the GPU worker failed: ${event.message}`));
+      }
+      waiting.clear();
+    };
+    const first = Promise.withResolvers<unknown>();
+    waiting.set(0, first);
+    worker.postMessage({ id: 0, method: "open", args: [spec, options] } satisfies WorkerCall);
+    try {
+      return new SessionClient(worker, waiting, await first.promise as OpenedSession);
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  private constructor(
+    worker: Worker,
+    waiting: Map<number, PromiseWithResolvers<unknown>>,
+    opened: OpenedSession,
+  ) {
+    this.#worker = worker;
+    this.#waiting = waiting;
+    this.opened = opened;
+  }
+
+  /** Queues a micro-batch; resolves when it is submitted, not when it has run. */
+  step(clips: readonly TrainClip[], rates: GroupRates): Promise<boolean> {
+    return this.#call("step", [clips, rates]) as Promise<boolean>;
+  }
+
+  initialise(seed: number): Promise<void> {
+    return this.#call("initialise", [seed]) as Promise<void>;
+  }
+
+  write(name: string, values: Float32Array, part: WeightPart = "value"): Promise<void> {
+    return this.#call("write", [name, values, part]) as Promise<void>;
+  }
+
+  restoreSteps(steps: number): Promise<void> {
+    return this.#call("restoreSteps", [steps]) as Promise<void>;
+  }
+
+  read(names: readonly string[], part: WeightPart = "value"): Promise<Map<string, Float32Array>> {
+    return this.#call("read", [names, part]) as Promise<Map<string, Float32Array>>;
+  }
+
+  /** Losses of the micro-batches since the last call. Waits for the GPU: every few steps only. */
+  readLosses(): Promise<number[]> {
+    return this.#call("readLosses", []) as Promise<number[]>;
+  }
+
+  /** Logits [clips K]. Waits for the GPU. */
+  evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
+    return this.#call("evaluate", [clips]) as Promise<Float32Array>;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#call("close", []);
+    } finally {
+      this.#worker.terminate();
+    }
+  }
+
+  #call(method: WorkerCall["method"], args: unknown[]): Promise<unknown> {
+    const id = this.#nextId++;
+    const promise = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, promise);
+    this.#worker.postMessage({ id, method, args } satisfies WorkerCall);
+    return promise.promise;
+  }
+}

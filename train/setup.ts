@@ -1,0 +1,91 @@
+/** From a recipe to what a run is made of: the model, the session's options, the lists and the class names. */
+
+import { readClipList, readLabels } from "../data/datasets/read.ts";
+import type { ClipRecord } from "../data/datasets/list.ts";
+import type { SamplingOptions } from "../data/sampler.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
+import type { Config } from "./config.ts";
+import type { RemoteSessionOptions } from "./gpu_worker.ts";
+
+/** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
+const MIN_LISTED_FRAMES = 8;
+
+/** The sizes of the frozen tower. */
+export function backboneOf(config: Config): VitConfig {
+  const { arch, backbone } = config.network;
+  if (!backbone) return VIT_PRESETS[arch];
+  return {
+    imageSize: backbone.image_size,
+    patchSize: backbone.patch_size,
+    width: backbone.width,
+    layers: backbone.layers,
+    heads: backbone.heads,
+  };
+}
+
+/** Which model a recipe asks for. */
+export function modelSpec(config: Config): ModelSpec {
+  return {
+    system: config.system,
+    config: {
+      backbone: backboneOf(config),
+      frames: config.data.num_segments,
+      sideDim: config.network.side_dim,
+      classes: config.data.num_classes,
+    },
+    backboneDtype: config.precision,
+  };
+}
+
+/** Clips of a full micro-batch: every video counts once a repeated augmentation. */
+export function clipsPerBatch(config: Config): number {
+  return config.data.batch_size * config.data.num_sample;
+}
+
+/** What the GPU session is made for. @param options.lastBatch Clips of the last, short batch of an epoch; 0: there is none. */
+export function sessionOptions(
+  config: Config,
+  options: { lastBatch: number; largestFrame: { width: number; height: number } },
+): RemoteSessionOptions {
+  const { solver } = config;
+  const clips = clipsPerBatch(config);
+  return {
+    trainClips: options.lastBatch > 0 && options.lastBatch !== clips ? [clips, options.lastBatch] : [clips],
+    evalClips: clips,
+    recompute: config.memory === "recompute",
+    accumulation: solver.grad_accumulation_steps,
+    smoothing: solver.smoothing,
+    clipGradNorm: solver.clip_grad_norm,
+    optimizer: { betas: solver.betas, eps: 1e-8, weightDecay: solver.weight_decay },
+    largestFrame: options.largestFrame,
+  };
+}
+
+/** Frame-index options of a recipe. */
+export function samplingOptions(config: Config): SamplingOptions {
+  const { data } = config;
+  return { rule: data.family, segments: data.num_segments, dense: data.dense };
+}
+
+/** Class names of a recipe: its label list, or the class numbers. */
+export async function classNames(config: Config): Promise<string[]> {
+  const { label_list: path, num_classes: classes } = config.data;
+  if (path === null) return Array.from({ length: classes }, (_, i) => String(i));
+  const labels = await readLabels(path, { classes });
+  if (labels.length !== classes) {
+    throw new ConfigError(
+      `Cannot use "${path}": it must name data.num_classes (${classes}) classes, current count is ${labels.length}`,
+    );
+  }
+  return labels;
+}
+
+/** One of a recipe's two lists. */
+export async function readSplit(config: Config, split: "train" | "val"): Promise<ClipRecord[]> {
+  const { data } = config;
+  const path = split === "train" ? data.train_list : data.val_list;
+  if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
+  const list = await readClipList(path, { classes: data.num_classes, dropShorterThan: MIN_LISTED_FRAMES });
+  return list.clips;
+}

@@ -1,0 +1,395 @@
+/**
+ * The training run: epochs of batches through the GPU session, evaluation, checkpoints, and everything a run folder holds.
+ * What a run computes depends on its config and seed only, so an interrupted run goes on exactly where it was.
+ */
+
+import { createClipLoader, type LoadedClip } from "../data/loader.ts";
+import type { ClipRecord } from "../data/datasets/list.ts";
+import { batchesPerEpoch, epochOrder, trainIndices, validationIndices } from "../data/sampler.ts";
+import { sampleTransform, transformedLabel } from "../data/transforms.ts";
+import { DataError, InterruptedError } from "../lib/errors.ts";
+import { createPrng } from "../lib/random.ts";
+import { createModel, type ModelSpec } from "../models/mod.ts";
+import {
+  encodeState,
+  encodeWeights,
+  loadBackbone,
+  loadTrained,
+  openCheckpoint,
+  restoreState,
+  type RunState,
+} from "./checkpoint.ts";
+import { type Config, dataRoots, formatConfig, transformRecipe } from "./config.ts";
+import { evaluateClips, type Evaluation, problemsOf } from "./evaluate.ts";
+import { largestFrame } from "./probe.ts";
+import type { DataProblem } from "./report.ts";
+import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
+import { createSchedule } from "./schedule.ts";
+import { classNames, clipsPerBatch, modelSpec, readSplit, samplingOptions, sessionOptions } from "./setup.ts";
+import type { GroupRates, TrainClip } from "./session.ts";
+import { type OpenedSession, SessionClient } from "./session_client.ts";
+
+/** What a run tells while it goes on. */
+export interface TrainEvents {
+  opened?: (session: OpenedSession, run: { steps: number; trainable: number; frozen: number }) => void;
+  step?: (record: StepRecord, totals: { steps: number; epochs: number; secondsPerStep: number }) => void;
+  evaluating?: (done: number, total: number) => void;
+  evaluated?: (record: EvalRecord, options: { best: boolean }) => void;
+  /** A remark on its own line: a broken frame, a saved file. */
+  note?: (text: string) => void;
+}
+
+/** How to run. */
+export interface TrainOptions {
+  config: Config;
+  folder: RunFolder;
+  /** State file to go on from. */
+  resume?: string;
+  /** Stops after the step under way, with everything saved. */
+  signal?: AbortSignal;
+  events?: TrainEvents;
+}
+
+/** What a finished run gives. */
+export interface TrainResult {
+  summary: Summary;
+  /** The last evaluation; null when none was made. */
+  evaluation: Evaluation | null;
+  labels: string[];
+  problems: DataProblem[];
+}
+
+/** Problems kept for the summary and the report; more are only counted. */
+const MAX_PROBLEMS_KEPT = 1000;
+
+/** Trains, from the start or from a saved state. */
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { config } = options;
+  const spec = modelSpec(config);
+  const [clips, valClips, labels] = [
+    await readSplit(config, "train"),
+    await readSplit(config, "val"),
+    await classNames(config),
+  ];
+  const perBatch = clipsPerBatch(config);
+  const lastBatch = (clips.length % config.data.batch_size) * config.data.num_sample;
+  const frame = await largestFrame(config, [[dataRoots(config).train, clips], [
+    dataRoots(config).val,
+    valClips,
+  ]]);
+  await using client = await SessionClient.open(
+    spec,
+    sessionOptions(config, { lastBatch, largestFrame: frame }),
+  );
+  const run = new TrainingRun(options, client, spec, { clips, valClips, labels, perBatch });
+  return await run.run();
+}
+
+interface RunData {
+  clips: ClipRecord[];
+  valClips: ClipRecord[];
+  labels: string[];
+  perBatch: number;
+}
+
+class TrainingRun {
+  readonly #config: Config;
+  readonly #folder: RunFolder;
+  readonly #options: TrainOptions;
+  readonly #client: SessionClient;
+  readonly #spec: ModelSpec;
+  readonly #data: RunData;
+  readonly #batches: number;
+  readonly #problems = new Map<string, DataProblem>();
+  #problemCount = 0;
+  #evaluation: Evaluation | null = null;
+  #state: RunState = {
+    epoch: 0,
+    batch: 0,
+    step: 0,
+    microBatches: 0,
+    clips: 0,
+    seconds: 0,
+    best: null,
+    evaluated: false,
+    pendingLosses: [],
+  };
+  #lastRecord: StepRecord | null = null;
+
+  constructor(options: TrainOptions, client: SessionClient, spec: ModelSpec, data: RunData) {
+    this.#config = options.config;
+    this.#folder = options.folder;
+    this.#options = options;
+    this.#client = client;
+    this.#spec = spec;
+    this.#data = data;
+    this.#batches = batchesPerEpoch({ clips: data.clips.length, batchSize: options.config.data.batch_size });
+    this.#state.epoch = options.config.solver.start_epoch;
+  }
+
+  /** Optimiser steps of the whole run. */
+  get #totalSteps(): number {
+    const { solver } = this.#config;
+    const all = Math.floor(
+      (solver.epochs - solver.start_epoch) * this.#batches / solver.grad_accumulation_steps,
+    );
+    return Math.min(all, solver.max_steps ?? all);
+  }
+
+  async run(): Promise<TrainResult> {
+    const { events } = this.#options;
+    await this.#prepareWeights();
+    const { model } = { model: createModel(this.#spec) };
+    events?.opened?.(this.#client.opened, {
+      steps: this.#totalSteps,
+      trainable: model.weights.count("trained"),
+      frozen: model.weights.count("frozen"),
+    });
+    const { solver, data } = this.#config;
+    await using loader = createClipLoader({
+      clips: this.#data.clips,
+      root: dataRoots(this.#config).train,
+      template: data.image_tmpl,
+      sampler: this.#frameSampler(),
+      seed: this.#config.seed,
+      workers: data.workers,
+      cacheBytes: data.cache_mb * 2 ** 20,
+    });
+    if (!solver.evaluate) {
+      while (this.#state.epoch < solver.epochs && this.#state.step < this.#totalSteps) {
+        await this.#trainEpoch(loader);
+      }
+    }
+    if (!this.#state.evaluated) await this.#evaluate(this.#state.epoch - 1);
+    return await this.#finish(model.weights.count("trained"), model.weights.count("frozen"));
+  }
+
+  async #prepareWeights(): Promise<void> {
+    const { network, pretrain, seed } = this.#config, { note } = this.#options.events ?? {};
+    await this.#client.initialise(seed);
+    if (network.weights !== null && network.init) {
+      await loadBackbone(this.#client, this.#spec, network.weights);
+    }
+    if (pretrain !== null) {
+      await using source = await openCheckpoint(pretrain);
+      const left = await loadTrained(this.#client, this.#spec, source, { head: network.head });
+      if (left.length > 0) {
+        note?.(`${left.join(", ")} of "${pretrain}" have another number of classes and start anew`);
+      }
+    }
+    if (this.#options.resume) {
+      this.#state = await restoreState(this.#client, this.#spec, this.#options.resume);
+    }
+    await this.#folder.write("config", formatConfig(this.#config));
+  }
+
+  #frameSampler() {
+    const sampling = samplingOptions(this.#config);
+    const random = this.#config.data.random_shift;
+    return (frames: number, prng: { integer(n: number): number }) =>
+      random ? trainIndices(frames, sampling, prng) : validationIndices(frames, sampling, prng);
+  }
+
+  /** Learning rates of a batch: the published groups (spec side4video §4.2). */
+  #rates(epoch: number, batch: number): GroupRates {
+    const { solver, network } = this.#config;
+    const lr = createSchedule({
+      type: solver.type,
+      baseLr: solver.lr,
+      epochs: solver.epochs,
+      warmupEpochs: solver.lr_warmup_step,
+      batchesPerEpoch: this.#batches,
+      refresh: solver.lr_refresh,
+      decayEpochs: solver.lr_decay_step,
+    })(epoch, batch);
+    return {
+      side: lr * solver.clip_ratio,
+      head: lr,
+      batch_norm: network.sync_bn ? lr : lr / solver.grad_accumulation_steps,
+    };
+  }
+
+  async #trainEpoch(loader: ReturnType<typeof createClipLoader>): Promise<void> {
+    const { data, solver, logging } = this.#config, state = this.#state;
+    const { epoch } = state;
+    const order = epochOrder({
+      clips: this.#data.clips.length,
+      epoch,
+      seed: this.#config.seed,
+      shuffle: true,
+      batchSize: data.batch_size,
+      startBatch: state.batch,
+      repeat: data.num_sample,
+    });
+    const window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
+    for await (const { clips, waitMs } of loader.epoch(order, data.batch_size)) {
+      const rates = this.#rates(epoch, state.batch);
+      const completed = await this.#client.step(clips.map((clip) => this.#prepare(clip)), rates);
+      state.batch++;
+      state.microBatches++;
+      state.clips += clips.length;
+      state.evaluated = false;
+      window.waitMs += waitMs;
+      window.clips += clips.length;
+      if (!completed) continue;
+      state.step++;
+      window.steps++;
+      const stopping = this.#options.signal?.aborted ?? false;
+      const last = state.step >= this.#totalSteps;
+      // Reading the loss waits for the GPU, so it is done every print_freq steps only.
+      if (state.step % logging.print_freq === 0 || last || state.batch === this.#batches) {
+        await this.#report(rates, window);
+      }
+      if (stopping) await this.#interrupt();
+      if (logging.checkpoint_every !== null && state.step % logging.checkpoint_every === 0) {
+        await this.#saveState();
+      }
+      if (last) break;
+    }
+    state.epoch++;
+    state.batch = 0;
+    const done = state.step >= this.#totalSteps || state.epoch >= solver.epochs;
+    const due = state.epoch % logging.eval_freq === 0 && !logging.skip_epoch.includes(epoch);
+    if (due || done) await this.#evaluate(epoch);
+    await this.#saveState();
+  }
+
+  #prepare(clip: LoadedClip): TrainClip {
+    const { config } = this.#options, recipe = transformRecipe(config);
+    const transform = sampleTransform(clip, recipe, createPrng(...clip.seeds));
+    for (const problem of problemsOf(clip)) this.#addProblem(problem);
+    return {
+      frames: clip.frames,
+      width: clip.width,
+      height: clip.height,
+      transform,
+      label: transformedLabel(clip.label, transform, recipe),
+    };
+  }
+
+  #addProblem(problem: DataProblem): void {
+    const key = `${problem.path}\n${problem.problem}`;
+    this.#problemCount++;
+    if (this.#problems.has(key)) return;
+    if (this.#problems.size < MAX_PROBLEMS_KEPT) this.#problems.set(key, problem);
+    this.#options.events?.note?.(`${problem.path}: ${problem.problem}`);
+  }
+
+  /** Waits for the GPU, then writes one line of metrics. */
+  async #report(
+    rates: GroupRates,
+    window: { started: number; waitMs: number; clips: number; steps: number },
+  ): Promise<void> {
+    await this.#collectLosses();
+    const elapsed = (performance.now() - window.started) / 1000;
+    const state = this.#state, losses = state.pendingLosses;
+    if (losses.length === 0) return;
+    state.pendingLosses = [];
+    const loss = losses.reduce((a, b) => a + b, 0) / losses.length;
+    if (!Number.isFinite(loss)) {
+      throw new DataError(
+        `Cannot go on: the loss must be finite, current value is ${loss} at step ${state.step}; lower solver.lr or set solver.clip_grad_norm (the run folder keeps the last good state)`,
+      );
+    }
+    state.seconds += elapsed;
+    const record: StepRecord = {
+      kind: "step",
+      epoch: state.epoch,
+      step: state.step,
+      loss,
+      lr: rates.head,
+      clips_per_second: round(window.clips / elapsed),
+      data_wait: round(Math.min(1, window.waitMs / 1000 / elapsed)),
+      gpu_bytes: this.#client.opened.allocatedBytes,
+    };
+    this.#lastRecord = record;
+    this.#folder.appendMetrics(record);
+    const totals = {
+      steps: this.#totalSteps,
+      epochs: this.#config.solver.epochs,
+      secondsPerStep: elapsed / Math.max(1, window.steps),
+    };
+    this.#options.events?.step?.(record, totals);
+    Object.assign(window, { started: performance.now(), waitMs: 0, clips: 0, steps: 0 });
+  }
+
+  /** Losses that wait for their line of metrics are part of the state: a resumed run writes the same line. */
+  async #collectLosses(): Promise<void> {
+    this.#state.pendingLosses.push(...await this.#client.readLosses());
+  }
+
+  async #interrupt(): Promise<never> {
+    await this.#saveState();
+    throw new InterruptedError(
+      `Stopped at step ${this.#state.step}; everything is saved: go on with --resume ${this.#folder.path}`,
+    );
+  }
+
+  async #evaluate(epoch: number): Promise<void> {
+    const { events, signal } = this.#options, state = this.#state;
+    const evaluation = await evaluateClips(this.#client, this.#config, {
+      clips: this.#data.valClips,
+      views: null,
+      batch: this.#data.perBatch,
+      onProgress: events?.evaluating,
+    });
+    this.#evaluation = evaluation;
+    for (const problem of evaluation.problems) this.#addProblem(problem);
+    const { metrics: { top1, top5 }, loss } = evaluation;
+    const record: EvalRecord = { kind: "eval", epoch, step: state.step, top1, top5, loss };
+    const best = state.best === null || top1 >= state.best.top1;
+    if (best) state.best = { epoch, top1, top5, loss };
+    state.evaluated = true;
+    this.#folder.appendMetrics(record);
+    const weights = await encodeWeights(this.#client, this.#spec, this.#info());
+    await this.#folder.write("last", weights);
+    if (best) await this.#folder.write("best", weights);
+    events?.evaluated?.(record, { best });
+    if (signal?.aborted) await this.#interrupt();
+  }
+
+  #info() {
+    return { config: this.#config, labels: this.#data.labels, state: { ...this.#state } };
+  }
+
+  async #saveState(): Promise<void> {
+    await this.#collectLosses();
+    await this.#folder.flushMetrics();
+    await this.#folder.write("state", await encodeState(this.#client, this.#spec, this.#info()));
+    if (!this.#state.evaluated) {
+      await this.#folder.write("last", await encodeWeights(this.#client, this.#spec, this.#info()));
+    }
+  }
+
+  async #finish(trainable: number, frozen: number): Promise<TrainResult> {
+    const { opened } = this.#client, state = this.#state, evaluation = this.#evaluation;
+    const summary: Summary = {
+      system: this.#config.system,
+      backbone: this.#config.network.arch,
+      top1: evaluation?.metrics.top1 ?? 0,
+      top5: evaluation?.metrics.top5 ?? 0,
+      loss: evaluation?.loss ?? 0,
+      epochs: state.epoch,
+      steps: state.step,
+      clips: state.clips,
+      seconds: round(state.seconds),
+      clips_per_second: round(state.clips / Math.max(state.seconds, 1e-9)),
+      gpu_bytes_planned: opened.memory.total,
+      gpu_bytes_allocated: opened.allocatedBytes,
+      trainable_parameters: trainable,
+      frozen_parameters: frozen,
+      adapter: opened.adapter,
+      best: state.best,
+      final_train_loss: this.#lastRecord?.loss ?? null,
+      data_problems: this.#problemCount,
+      broken: [...this.#problems.values()],
+    };
+    await this.#folder.writeSummary(summary);
+    return { summary, evaluation, labels: this.#data.labels, problems: [...this.#problems.values()] };
+  }
+}
+
+/** Three decimals, for figures that are read by people. */
+function round(x: number): number {
+  return Math.round(x * 1000) / 1000;
+}
