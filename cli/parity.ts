@@ -9,7 +9,8 @@ export const command = defineCommand({
   summary: "Replay recorded reference cases on this machine's GPU",
   usage: "CASE.json…",
   positionals: { min: 1 },
-  details: `A case is a JSON description beside a safetensors file with start weights, inputs, and what PyTorch computed from
+  details:
+    `A case is a JSON description beside a safetensors file with start weights, inputs, and what PyTorch computed from
 them: logits, losses, activations, gradients, and the weights after a few optimiser steps. The model of the case is built
 at the case's size, run, and compared group by group. The exit code is 0 only when every group holds.`,
   examples: [["sidenet parity tests/fixtures/side4video/tiny.json", "one case"]],
@@ -34,13 +35,20 @@ export async function run(args: string[], io: Io): Promise<number> {
       io.printJson(group);
       const { case: name, group: label, max_abs: abs, max_rel: rel, tolerance, ok, worst } = group;
       if (!io.json) {
-        const line = `${name.padEnd(18)} ${label.padEnd(26)} abs ${abs.toExponential(2)}  rel ${rel.toExponential(2)}  ` +
+        const line =
+          `${name.padEnd(18)} ${label.padEnd(26)} abs ${abs.toExponential(2)}  rel ${
+            rel.toExponential(2)
+          }  ` +
           `tolerance ${tolerance.toExponential(0)}  ${ok ? "ok" : "FAIL"}`;
         io.print(!ok && worst ? `${line}  (${worst})` : line);
       }
     }
   }
   io.printJson({ cases: positionals.length, failed });
-  io.note(failed === 0 ? `${positionals.length} cases hold` : `${failed} of ${positionals.length} cases do not hold`);
+  io.note(
+    failed === 0
+      ? `${positionals.length} cases hold`
+      : `${failed} of ${positionals.length} cases do not hold`,
+  );
   return failed === 0 ? 0 : 1;
 }

@@ -32,7 +32,7 @@ async function inMachine(
   const home = await Deno.makeTempDir();
   try {
     await Deno.mkdir(`${home}/bin`);
-    for (const tool of ["cat", "chmod", "cut", "head", "mkdir", "mktemp", "mv", "rm", "tail", "uname"]) {
+    for (const tool of ["cat", "chmod", "cut", "find", "head", "id", "mkdir", "mktemp", "mv", "rm", "tail", "uname"]) {
       await Deno.symlink(await which(tool), `${home}/bin/${tool}`);
     }
     for (const [name, text] of Object.entries(programs)) {

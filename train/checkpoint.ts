@@ -199,6 +199,12 @@ export function stateOf(source: OpenCheckpoint): RunState {
   return JSON.parse(text) as RunState;
 }
 
+/** The state of a state file, without loading its tensors. */
+export async function savedState(path: string): Promise<RunState> {
+  await using source = await openCheckpoint(path);
+  return stateOf(source);
+}
+
 /** Recipe and class names that a checkpoint written here carries; null for a file from elsewhere. */
 export function recipeOf(source: OpenCheckpoint): { config: unknown; labels: string[] } | null {
   const config = source.metadata[CONFIG_KEY], labels = source.metadata[LABELS_KEY];

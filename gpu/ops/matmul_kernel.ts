@@ -68,11 +68,16 @@ export interface MatmulAdapter {
   features: ReadonlySet<string>;
 }
 
-/** Tiles of the register algorithm by subgroup size, as [rows, columns of one lane]: [64 4] on 8 lanes is 64x32. */
-const REGISTER_TILES = new Map<number, [number, number][]>([
-  [8, [[64, 4], [32, 8], [32, 4], [16, 4], [16, 2], [8, 1]]],
-  [4, [[32, 8], [16, 4], [8, 2]]],
-]);
+/** Tiles of the register algorithm that read 64-bit words: [lanes, rows, columns of one lane], so [8 64 4] is 64x32. */
+const WIDE_TILES = [[8, 64, 4], [8, 32, 8], [8, 32, 4], [8, 16, 4], [8, 16, 2], [8, 8, 1], [4, 32, 8], [
+  4,
+  16,
+  4,
+], [4, 8, 2]];
+/** The same with 32-bit words, for devices without 64-bit integers. */
+const NARROW_TILES = [[8, 32, 8], [8, 16, 4], [8, 8, 1], [4, 32, 8], [4, 8, 2]];
+/** Without subgroups every lane reads all of A. */
+const PLAIN_TILES = [[8, 16, 8], [8, 8, 4], [8, 4, 1]];
 
 const SHARED_TILES: SharedTile[] = [
   { blockM: 128, blockN: 64, blockK: 16, rows: 8, columns: 4 },
@@ -81,17 +86,13 @@ const SHARED_TILES: SharedTile[] = [
 ];
 
 function registerTiles(): RegisterTile[] {
-  const tiles: RegisterTile[] = [];
-  for (const [lanes, shapes] of REGISTER_TILES) {
-    for (const wide of [true, false]) {
-      for (const [rows, columns] of shapes) tiles.push({ lanes, rows, columns, spread: true, wide });
-    }
-  }
-  // Without subgroups every lane reads all of A, so tiles that reuse A over many columns are best.
-  for (const [rows, columns] of [[16, 16], [16, 8], [8, 4], [4, 1]]) {
-    tiles.push({ lanes: 8, rows, columns, spread: false, wide: false });
-  }
-  return tiles;
+  const tiles = (shapes: number[][], options: { spread: boolean; wide: boolean }) =>
+    shapes.map(([lanes, rows, columns]) => ({ lanes, rows, columns, ...options }));
+  return [
+    ...tiles(WIDE_TILES, { spread: true, wide: true }),
+    ...tiles(NARROW_TILES, { spread: true, wide: false }),
+    ...tiles(PLAIN_TILES, { spread: false, wide: false }),
+  ];
 }
 
 /** Every variant. The plainest one, which runs on any device, is last. */

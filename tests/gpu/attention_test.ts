@@ -7,8 +7,8 @@ import { Gpu } from "../../gpu/device.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { attention } from "../../gpu/ops/attention.ts";
 import { layerNorm } from "../../gpu/ops/layer_norm.ts";
-import { runGraph } from "../_util/engine.ts";
-import { gpuTest } from "../_util/gpu.ts";
+import { runGraph } from "../../gpu/run.ts";
+import { engineTest } from "../_util/engine.ts";
 
 const info = (description: string) =>
   ({ vendor: "", architecture: "", device: "", description }) as GPUAdapterInfo;
@@ -38,10 +38,10 @@ function sameEverywhere(
   record: (g: Graph) => Tensor,
 ): void {
   for (const [kind, described] of Object.entries(ADAPTERS)) {
-    gpuTest(`${name} gives the same with the kernels for ${kind}`, async (device, own) => {
-      const features = new Set<string>(device.features);
-      const expected = await evaluate(new Gpu(device, own, features), parameters, record);
-      const actual = await evaluate(new Gpu(device, described, features), parameters, record);
+    engineTest(`${name} gives the same with the kernels for ${kind}`, async (gpu) => {
+      const expected = await evaluate(gpu, parameters, record);
+      const actual = await evaluate(new Gpu(gpu.device, described, gpu.features), parameters, record);
+      assert.equal(actual.size, expected.size);
       for (const [label, wanted] of expected) {
         actual.get(label)!.forEach((value, i) =>
           assert.ok(

@@ -22,7 +22,7 @@ import { createPrng } from "../../lib/random.ts";
 import { engineTest } from "../_util/engine.ts";
 
 /** A resident tensor with seeded normal values. */
-function normals(g: Graph, values: Map<Tensor, Float32Array>, shape: readonly number[]): Tensor {
+function normals(values: Map<Tensor, Float32Array>, shape: readonly number[]): Tensor {
   const prng = createPrng(5, values.size);
   const tensor = resident("parameter", `x${values.size}`, shape);
   values.set(tensor, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => prng.normal()));
@@ -61,7 +61,7 @@ engineTest("rows reduced by one invocation and by many lanes agree", async (gpu)
     const results: Map<string, Float32Array>[] = [];
     for (const each of [gpu, new Hardware(gpu.device, gpu.info, gpu.features)]) {
       const g = new Graph(), values = new Map<Tensor, Float32Array>();
-      const x = normals(g, values, [rows, columns]), targets = normals(g, values, [rows, columns]);
+      const x = normals(values, [rows, columns]), targets = normals(values, [rows, columns]);
       const { loss, lossPerSample } = softCrossEntropy(g, x, softmax(g, g.view(targets, targets.shape)));
       g.output("loss", loss);
       g.output("lossPerSample", lossPerSample);
@@ -77,7 +77,7 @@ engineTest("rows reduced by one invocation and by many lanes agree", async (gpu)
 
 engineTest("sums over rows, over the leading axis and over tokens reduce the axis they name", async (gpu) => {
   const g = new Graph(), values = new Map<Tensor, Float32Array>();
-  const x = normals(g, values, [3, 37, 5]), data = values.get(x)!;
+  const x = normals(values, [3, 37, 5]), data = values.get(x)!;
   g.output("columns", columnSum(g, x));
   g.output("leading", sumLeading(g, x));
   g.output("tokens", meanTokens(g, x));
@@ -96,7 +96,7 @@ engineTest("sums over rows, over the leading axis and over tokens reduce the axi
 
 engineTest("crossEntropy() with labels is the smoothed negative log likelihood", async (gpu) => {
   const g = new Graph(), values = new Map<Tensor, Float32Array | Uint32Array>();
-  const logits = normals(g, values as Map<Tensor, Float32Array>, [3, 7]);
+  const logits = normals(values as Map<Tensor, Float32Array>, [3, 7]);
   const labels = resident("input", "labels", [3], "u32");
   values.set(labels, Uint32Array.of(0, 6, 2));
   const { loss, lossPerSample } = crossEntropy(g, logits, { labels, smoothing: 0.1 });
@@ -118,9 +118,9 @@ engineTest(
   async (gpu) => {
     for (const part of ["token", "patches"] as const) {
       const g = new Graph(), values = new Map<Tensor, Float32Array>();
-      const x = normals(g, values, [2, 4, 3]);
+      const x = normals(values, [2, 4, 3]);
       const parts = splitTokens(g, x);
-      const seed = normals(g, values, parts[part].shape),
+      const seed = normals(values, parts[part].shape),
         other = new Float32Array(24),
         data = values.get(seed)!;
       const gradient = differentiate(g, { seeds: [{ output: parts[part], gradient: seed }] }).get(x)!;
@@ -140,9 +140,9 @@ engineTest(
     const g = new Graph(), values = new Map<Tensor, Float32Array>();
     const [B, T, P, D] = [2, 3, 5, 7];
     const tokens = {
-      c: normals(g, values, [B, T, D]),
-      s: normals(g, values, [B, T, P, D]),
-      position: normals(g, values, [P, D]),
+      c: normals(values, [B, T, D]),
+      s: normals(values, [B, T, P, D]),
+      position: normals(values, [P, D]),
     };
     g.output("fused", sideTokens(g, tokens));
     const shifted = g.view(tokenShift(g, tokens.c), [B * T, D]);
@@ -221,7 +221,7 @@ engineTest(
 
 engineTest("accumulateInto() and fill() write resident memory in the recorded order", async (gpu) => {
   const g = new Graph(), values = new Map<Tensor, Float32Array>();
-  const x = normals(g, values, [3, 5]), sum = resident("state", "sum", [3, 5]);
+  const x = normals(values, [3, 5]), sum = resident("state", "sum", [3, 5]);
   fill(g, sum, 1);
   accumulateInto(g, x, { dst: sum, factor: 0.5 });
   accumulateInto(g, x, { dst: sum });

@@ -140,6 +140,11 @@ class Replay {
     }
   }
 
+  /** Weights whose true gradient is zero: what is recorded for them is rounding noise. */
+  #nullGradients(): Set<string> {
+    return new Set(this.#case.description.null_gradient_parameters ?? []);
+  }
+
   #compare(
     group: string,
     pairs: Pair[],
@@ -216,7 +221,9 @@ class Replay {
     await this.#output("step.losses", losses);
     const names = this.#case.names("step3.").map((name) => name.slice("step3.".length));
     const skipped = this.#nullGradients();
-    const trained = names.filter((name) => this.#model.weights.get(name)?.kind === "trained" && !skipped.has(name));
+    const trained = names.filter((name) =>
+      this.#model.weights.get(name)?.kind === "trained" && !skipped.has(name)
+    );
     await this.#weights("step3.", trained, { tolerance: STEP_SHARE * STEPS * lr, by: "absolute" });
   }
 }

@@ -1,0 +1,106 @@
+/** The plan of a recipe, for `plan` and `train --plan-only`: bytes, FLOPs and steps, without allocating anything. */
+import { openGpu } from "../gpu/device.ts";
+import type { KernelEnvironment } from "../gpu/op.ts";
+import { describePlan, type PlanLimits, TooLargeError } from "../gpu/plan.ts";
+import { createModel, type ModelSpec } from "../models/mod.ts";
+import { AdapterError } from "../lib/errors.ts";
+import type { Config } from "../train/config.ts";
+import { formatBytes, formatCount } from "../train/progress.ts";
+import { planSession, type SessionPlan } from "../train/session.ts";
+import { modelSpec, sessionOptions } from "../train/setup.ts";
+import type { Io } from "./_output.ts";
+
+/** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */
+const ASSUMED_FRAME = { width: 456, height: 256 };
+
+/** A GPU of today, for planning on a machine without one. */
+const ASSUMED_LIMITS: PlanLimits = { maxBindingBytes: 2 ** 31 - 2 ** 20, maxBufferBytes: 2 ** 31 - 2 ** 20 };
+const ASSUMED_ENVIRONMENT: KernelEnvironment = {
+  features: new Set(["shader-f16", "subgroups"]),
+  isSoftware: false,
+  vendor: "",
+  architecture: "",
+  description: "",
+  choices: new Map(),
+};
+
+/** A variant of a recipe and what it takes. */
+interface Planned {
+  precision: "f32" | "f16";
+  memory: "recompute" | "keep";
+  plan: SessionPlan;
+}
+
+function planVariant(
+  config: Config,
+  spec: ModelSpec,
+  variant: Pick<Planned, "precision" | "memory">,
+): Planned {
+  const frame = config.data.synth ?? ASSUMED_FRAME;
+  const model = createModel({ ...spec, backboneDtype: variant.precision });
+  const options = sessionOptions({ ...config, ...variant }, { lastBatch: 0, largestFrame: frame });
+  return {
+    ...variant,
+    plan: planSession(model, { ...options, limits: ASSUMED_LIMITS }, { environment: ASSUMED_ENVIRONMENT }),
+  };
+}
+
+/** Prints the plan of a recipe. */
+export async function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): Promise<number> {
+  const spec = modelSpec(config), model = createModel(spec);
+  const chosen = planVariant(config, spec, config);
+  const { memory, programs } = chosen.plan;
+  const clips = Math.max(...programs.train.keys());
+  const { plan } = programs.train.get(clips)!;
+  const accumulation = config.solver.grad_accumulation_steps;
+  const flops = plan.flops * accumulation;
+  const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
+  const hostBytes = memory.byUse.frozen_weights + config.data.cache_mb * 2 ** 20 +
+    2 * memory.byUse.frame_preparation;
+  io.print(
+    `${config.system} on ${config.network.arch}, ${clips} clips of ${config.data.num_segments} frames, ${config.precision} backbone, side blocks: ${config.memory}`,
+  );
+  io.print(`  trainable parameters  ${formatCount(trainable)}`);
+  io.print(`  frozen parameters     ${formatCount(frozen)}`);
+  io.print(`  launches a step       ${formatCount(plan.steps.length)} nodes`);
+  io.print(
+    `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${formatBytes(plan.bytesMoved)} moved`,
+  );
+  io.print(`  GPU memory            ${formatBytes(memory.total)}`);
+  for (const [use, bytes] of Object.entries(memory.byUse)) {
+    if (bytes > 0) io.print(`    ${use.replaceAll("_", " ").padEnd(20)}${formatBytes(bytes)}`);
+  }
+  io.print(
+    `  activations: ${formatBytes(plan.arenaBytes)} placed, ${
+      formatBytes(plan.peakLiveBytes)
+    } alive at the peak (step ${plan.peakStep}, ${plan.steps[plan.peakStep].node.scope})`,
+  );
+  io.print("  the same recipe otherwise:");
+  const alternatives: Record<string, number> = {};
+  for (const precision of ["f16", "f32"] as const) {
+    for (const mode of ["recompute", "keep"] as const) {
+      const planned = precision === config.precision && mode === config.memory
+        ? chosen
+        : planVariant(config, spec, { precision, memory: mode });
+      alternatives[`${precision}_${mode}`] = planned.plan.memory.total;
+      const here = planned === chosen ? "  (this recipe)" : "";
+      io.print(
+        `    precision ${precision}, memory ${mode.padEnd(9)}  ${
+          formatBytes(planned.plan.memory.total)
+        }${here}`,
+      );
+    }
+  }
+  if (options.steps) { for (const line of describePlan(plan)) io.print(line); }
+  io.printJson({
+    gpu_bytes: memory.total,
+    gpu_bytes_by_use: memory.byUse,
+    gpu_bytes_otherwise: alternatives,
+    trainable_parameters: trainable,
+    frozen_parameters: frozen,
+    flops_per_step: flops,
+    host_bytes: hostBytes,
+  });
+  return 0;
+}
+void [openGpu, TooLargeError, AdapterError];

@@ -1,0 +1,33 @@
+/** `sidenet plan`: what a recipe takes, before anything is allocated. */
+import { loadConfig } from "../train/config.ts";
+import { defineCommand, parseArguments } from "./_args.ts";
+import type { Io } from "./_output.ts";
+import { printPlan } from "./_plan_text.ts";
+
+export const command = defineCommand({
+  name: "plan",
+  summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
+  usage: "CONFIG [key=value …]",
+  positionals: { min: 1 },
+  details:
+    `The plan is exact: a run allocates what it says. No GPU is needed; where there is none, the limits and kernels of a
+common one are assumed.`,
+  examples: [
+    ["sidenet plan configs/side4video/ssv2_vitb16_f8.yaml", "the memory of a published recipe"],
+    [
+      "sidenet plan configs/side4video/ssv2_vitb16_f8.yaml data.batch_size=8 --steps",
+      "every step with its buffers",
+    ],
+  ],
+  options: {
+    steps: { type: "boolean", help: "also list every step: allocate, run, free, with bytes" },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = parseArguments(command, args);
+  const [path, ...overrides] = positionals;
+  const { config, warnings } = await loadConfig(path, overrides);
+  for (const warning of warnings) io.note(`warning: ${warning}`);
+  return await printPlan(config, io, { steps: values.steps });
+}

@@ -1,0 +1,81 @@
+/** Gathers what a run's report shows, and writes the report. */
+
+import { join } from "node:path";
+import { countFrames, decodeClip, parseFrameTemplate } from "../data/frames.ts";
+import { encodeJpeg } from "../data/jpeg.ts";
+import { type Config, dataRoots } from "./config.ts";
+import { type ClipPrediction, type Evaluation, viewSampler } from "./evaluate.ts";
+import { topClasses } from "./metrics.ts";
+import { type DataProblem, type ExampleClip, renderReport } from "./report.ts";
+import { readMetrics, type RunFolder, type Summary } from "./run_folder.ts";
+
+/** Classes shown with an example. */
+const TOP = 5;
+const JPEG_QUALITY = 85;
+
+/** Renders and writes `report.html`. */
+export async function writeReport(run: {
+  config: Config;
+  folder: RunFolder;
+  summary: Summary;
+  evaluation: Evaluation | null;
+  labels: readonly string[];
+  problems: readonly DataProblem[];
+}): Promise<void> {
+  const { config, folder, summary, evaluation, labels, problems } = run;
+  const { steps, evals } = await readMetrics(folder.path);
+  const examples = evaluation ? await exampleClips(config, evaluation.predictions, labels) : [];
+  const classes = labels.length;
+  const confusion = evaluation?.metrics.confusion ??
+    Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  const html = renderReport({ config, summary, steps, evals, confusion, labels, examples, problems });
+  await folder.write("report", html);
+}
+
+/** Clips spread over the list: wrong ones first up to a third, because they tell most. */
+function pick(predictions: readonly ClipPrediction[], count: number): ClipPrediction[] {
+  const isWrong = (p: ClipPrediction) => topClasses(p.probabilities, 1)[0] !== p.label;
+  const spread = (list: readonly ClipPrediction[], n: number) =>
+    Array.from(
+      { length: Math.min(n, list.length) },
+      (_, i) => list[Math.floor(i * list.length / Math.min(n, list.length))],
+    );
+  const wrong = spread(predictions.filter(isWrong), Math.floor(count / 3));
+  const right = spread(predictions.filter((p) => !isWrong(p)), count - wrong.length);
+  return [...right, ...wrong];
+}
+
+async function exampleClips(
+  config: Config,
+  predictions: readonly ClipPrediction[],
+  labels: readonly string[],
+): Promise<ExampleClip[]> {
+  const template = parseFrameTemplate(config.data.image_tmpl), root = dataRoots(config).val;
+  const sampler = viewSampler(config, null);
+  const examples: ExampleClip[] = [];
+  for (const { path, label, probabilities } of pick(predictions, config.logging.example_clips)) {
+    const folder = join(root, path);
+    let frameCount: number;
+    try {
+      frameCount = await countFrames(folder, template);
+    } catch {
+      continue; // named among the problems already
+    }
+    if (frameCount === 0) continue;
+    const indices = sampler(frameCount).flat();
+    const clip = await decodeClip({ folder, path, template: config.data.image_tmpl, frameCount, indices });
+    if (clip.bad) continue;
+    const { width, height } = clip, bytes = width * height * 3;
+    const frames: Uint8Array[] = [];
+    for (let i = 0; i < indices.length; i++) {
+      frames.push(
+        await encodeJpeg({ width, height, rgb: clip.frames.subarray(i * bytes, (i + 1) * bytes) }, {
+          quality: JPEG_QUALITY,
+        }),
+      );
+    }
+    const top = topClasses(probabilities, TOP).map((k) => ({ label: labels[k], p: probabilities[k] }));
+    examples.push({ path, label: labels[label], frames, top });
+  }
+  return examples;
+}
