@@ -261,6 +261,17 @@ export class Program {
     pass.end();
   }
 
+  /** Encodes every launch into a pass of its own, timed by `writes(i)`: for profiles. */
+  encodeTimed(encoder: GPUCommandEncoder, writes: (launch: number) => GPUComputePassTimestampWrites): void {
+    this.#launches.forEach((launch, i) => {
+      const pass = encoder.beginComputePass({ label: launch.label, timestampWrites: writes(i) });
+      pass.setPipeline(launch.pipeline);
+      pass.setBindGroup(0, launch.bindGroup);
+      pass.dispatchWorkgroups(...launch.grid);
+      pass.end();
+    });
+  }
+
   /** Encodes and submits one run. */
   run(): void {
     this.#gpu.assertAlive();

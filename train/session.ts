@@ -307,12 +307,7 @@ export class Session {
   #launchTraining(encoder: GPUCommandEncoder, clips: number, rates: GroupRates): boolean {
     this.#gpu.assertAlive();
     const { device } = this.#gpu;
-    const program = this.#train.get(clips);
-    if (!program) {
-      throw new RangeError(
-        `Cannot train on ${clips} clips: the programs are made for ${[...this.#train.keys()].join(" or ")}`,
-      );
-    }
+    const program = this.trainProgram(clips);
     const { accumulation } = this.#options;
     if (accumulation > 1 && this.#microStep === 0) {
       const { buffer, offset, bytes } = this.#gradients;
@@ -383,6 +378,17 @@ export class Session {
     }));
     const data = await readTensors(this.#gpu, tensors);
     return new Map(names.map((name, i) => [name, data[i]]));
+  }
+
+  /** The compiled program of a micro-batch size, for profiles. */
+  trainProgram(clips: number): Program {
+    const program = this.#train.get(clips);
+    if (!program) {
+      throw new RangeError(
+        `Cannot train on ${clips} clips: the programs are made for ${[...this.#train.keys()].join(" or ")}`,
+      );
+    }
+    return program;
   }
 
   /** Waits until the GPU has done all that was queued. */
