@@ -1,9 +1,7 @@
 /** The plan of a recipe, for `plan` and `train --plan-only`: bytes, FLOPs and steps, without allocating anything. */
-import { openGpu } from "../gpu/device.ts";
 import type { KernelEnvironment } from "../gpu/op.ts";
-import { describePlan, type PlanLimits, TooLargeError } from "../gpu/plan.ts";
+import { describePlan, type PlanLimits } from "../gpu/plan.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
-import { AdapterError } from "../lib/errors.ts";
 import type { Config } from "../train/config.ts";
 import { formatBytes, formatCount } from "../train/progress.ts";
 import { planSession, type SessionPlan } from "../train/session.ts";
@@ -46,7 +44,7 @@ function planVariant(
 }
 
 /** Prints the plan of a recipe. */
-export async function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): Promise<number> {
+export function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): number {
   const spec = modelSpec(config), model = createModel(spec);
   const chosen = planVariant(config, spec, config);
   const { memory, programs } = chosen.plan;
@@ -103,4 +101,3 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   });
   return 0;
 }
-void [openGpu, TooLargeError, AdapterError];

@@ -1,6 +1,6 @@
 /** `sidenet parity`: replays recorded reference cases and compares every group they hold. */
 import { openGpu } from "../gpu/device.ts";
-import { replayCase } from "../train/parity/mod.ts";
+import { replayCase } from "../train/parity/replay.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 

@@ -29,5 +29,5 @@ export async function run(args: string[], io: Io): Promise<number> {
   const [path, ...overrides] = positionals;
   const { config, warnings } = await loadConfig(path, overrides);
   for (const warning of warnings) io.note(`warning: ${warning}`);
-  return await printPlan(config, io, { steps: values.steps });
+  return printPlan(config, io, { steps: values.steps });
 }

@@ -72,7 +72,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     : parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides });
   const { config } = loaded;
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return await printPlan(config, io);
+  if (values["plan-only"]) return printPlan(config, io);
   const from = resume ?? config.resume;
   await makeData(config, io);
   using folder = await openFolder(config, from);

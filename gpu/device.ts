@@ -51,7 +51,14 @@ export class Gpu {
   /** What kernel selection may look at. */
   get environment(): KernelEnvironment {
     const { vendor, architecture, description } = this.info;
-    return { features: this.features, isSoftware: this.isSoftware, vendor, architecture, description, choices: this.choices };
+    return {
+      features: this.features,
+      isSoftware: this.isSoftware,
+      vendor,
+      architecture,
+      description,
+      choices: this.choices,
+    };
   }
 
   /** Largest storage range one kernel may see, in bytes. */

@@ -7,7 +7,7 @@ import { align, type Plan } from "./plan.ts";
 import { baseOf, BINDING_ALIGNMENT, bytesOf, DTYPE_BYTES, resident, sizeOf, type Tensor } from "./graph.ts";
 import type { Gpu } from "./device.ts";
 import { type Dispatch, MAX_GRID } from "./op.ts";
-import { numbered, packParams, PipelineCache, specialise } from "./shader.ts";
+import { numbered, packParams, type PipelineCache, specialise } from "./shader.ts";
 import { fromHalfArray, toHalfArray } from "../lib/half.ts";
 
 const STORAGE = 0x80, COPY_SRC = 0x4, COPY_DST = 0x8, UNIFORM = 0x40, MAP_READ = 0x1;

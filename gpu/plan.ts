@@ -68,12 +68,12 @@ export function planGraph(g: Graph, options: PlanOptions): Plan {
   const pinned = options.pinned ?? new Map<Tensor, Tensor>();
   const nodes = liveNodes(g, pinned).filter((node) => !node.op.view);
   const lifetimes = valueLifetimes(g, nodes, pinned);
+  const chunkBytes = Math.floor(options.limits.maxBufferBytes / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
+  const limitBytes = Math.min(options.limits.maxBindingBytes, chunkBytes);
   for (const tensor of lifetimes.keys()) {
-    if (bytesOf(tensor) > options.limits.maxBindingBytes) {
-      throw new TooLargeError(tensor, options.limits.maxBindingBytes);
-    }
+    if (bytesOf(tensor) > limitBytes) throw new TooLargeError(tensor, limitBytes);
   }
-  const { placements, chunks } = place(lifetimes, options.limits.maxBufferBytes);
+  const { placements, chunks } = place(lifetimes, chunkBytes);
   const allocates = nodes.map((): Tensor[] => []), frees = nodes.map((): Tensor[] => []);
   for (const [tensor, { first, last }] of lifetimes) {
     allocates[first].push(tensor);
@@ -107,7 +107,7 @@ export function planGraph(g: Graph, options: PlanOptions): Plan {
   };
 }
 
-/** A value larger than one binding of the adapter. The caller knows the batch and adds what would fit. */
+/** A value larger than one binding or one buffer of the adapter. The caller knows the batch and adds what would fit. */
 export class TooLargeError extends RangeError {
   override name = "TooLargeError";
   constructor(readonly tensor: Tensor, readonly limitBytes: number) {
@@ -161,8 +161,8 @@ function valueLifetimes(
   return lifetimes;
 }
 
-function place(lifetimes: ReadonlyMap<Tensor, { first: number; last: number }>, maxBufferBytes: number) {
-  const limit = Math.floor(maxBufferBytes / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
+/** @param limit Largest buffer in bytes, a multiple of the binding alignment. */
+function place(lifetimes: ReadonlyMap<Tensor, { first: number; last: number }>, limit: number) {
   const order = [...lifetimes].sort(([a, la], [b, lb]) =>
     bytesOf(b) - bytesOf(a) || la.first - lb.first || a.id - b.id
   );

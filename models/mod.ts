@@ -1,9 +1,6 @@
-/** Building a video model from plain data, so that a Worker can be told which one it holds. */
+/** The models and what goes with them. */
 
-import type { Dtype } from "../gpu/graph.ts";
-import { Side4Video, type Side4VideoConfig } from "./side4video.ts";
-import type { VideoModel } from "./video_model.ts";
-
+export { createModel, type ModelSpec } from "./create.ts";
 export {
   checkAccount,
   PARAMETER_GROUPS,
@@ -15,16 +12,3 @@ export {
 export { Side4Video, type Side4VideoConfig } from "./side4video.ts";
 export { explainClip, patchesOf, presetName, VIT_PRESETS, type VitConfig } from "./clip/vit.ts";
 export type { Mode, VideoModel, VideoOutput } from "./video_model.ts";
-
-/** Which model, in plain data. */
-export interface ModelSpec {
-  system: "side4video";
-  config: Side4VideoConfig;
-  /** Storage type of frozen matrices and backbone activations. */
-  backboneDtype: Dtype;
-}
-
-/** Builds a model. */
-export function createModel(spec: ModelSpec): VideoModel {
-  return new Side4Video(spec.config, { backboneDtype: spec.backboneDtype });
-}

@@ -18,6 +18,9 @@ chmod +x "$3/node_modules/@deno/any/deno"
 echo "$*" >> "$HOME/npm.log"
 `;
 
+/** What denow may take for granted on a bare machine. */
+const TOOLS = "cat chmod cut find head id mkdir mktemp mv rm tail uname".split(" ");
+
 interface Result {
   code: number;
   stdout: string;
@@ -32,7 +35,7 @@ async function inMachine(
   const home = await Deno.makeTempDir();
   try {
     await Deno.mkdir(`${home}/bin`);
-    for (const tool of ["cat", "chmod", "cut", "find", "head", "id", "mkdir", "mktemp", "mv", "rm", "tail", "uname"]) {
+    for (const tool of TOOLS) {
       await Deno.symlink(await which(tool), `${home}/bin/${tool}`);
     }
     for (const [name, text] of Object.entries(programs)) {

@@ -9,9 +9,16 @@ import {
   type SafetensorsFile,
   type TensorToWrite,
 } from "../data/checkpoint/safetensors.ts";
-import { fileRange, reasonOf } from "../data/files.ts";
+import { fileRange } from "../data/files.ts";
 import { DataError } from "../lib/errors.ts";
-import { checkAccount, createModel, explainClip, type ModelSpec, type WeightSource } from "../models/mod.ts";
+import {
+  checkAccount,
+  createModel,
+  explainClip,
+  type ModelSpec,
+  type Weight,
+  type WeightSource,
+} from "../models/mod.ts";
 import type { SessionClient } from "./session_client.ts";
 import type { WeightPart } from "./session.ts";
 
@@ -49,13 +56,14 @@ export interface OpenCheckpoint extends WeightSource, AsyncDisposable {
 
 /** Opens a safetensors file as a source of weights. */
 export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
-  let range;
+  const range = await fileRange(path);
+  let file: SafetensorsFile;
   try {
-    range = await fileRange(path);
+    file = await openSafetensors(range, { label: path });
   } catch (error) {
-    throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
+    await range.close();
+    throw error;
   }
-  const file: SafetensorsFile = await openSafetensors(range, { label: path });
   return {
     label: path,
     metadata: file.metadata,
@@ -85,17 +93,48 @@ export async function loadBackbone(client: SessionClient, spec: ModelSpec, path:
 }
 
 /**
- * Loads trained weights and running statistics from a file written here or converted from the originals.
+ * Loads the frozen backbone from a training checkpoint of the originals, which holds it beside the trained weights.
  *
- * @param options.head "reinit" leaves the classifier at its initial values when its number of classes differs.
- * @returns Names that were left as they were.
+ * @returns Whether the checkpoint holds one.
  */
-export async function loadTrained(
+export async function loadOwnBackbone(
   client: SessionClient,
   spec: ModelSpec,
   source: WeightSource,
-  options: { head: "reinit" | "strict" },
-): Promise<string[]> {
+): Promise<boolean> {
+  const { model, trained, frozen } = declared(spec);
+  if (frozen.every(({ name }) => source.shapeOf(name) === undefined)) return false;
+  const ignore = [...trained.map(({ name }) => name), ...model.weights.counters, ...model.unusedInBackbone];
+  checkAccount(frozen, source, { ignore, explain: explainClip });
+  for (const { name } of frozen) await client.write(name, await source.readF32(name));
+  return true;
+}
+
+/** What the classifier of a checkpoint says about the network it belongs to, for error messages. */
+function explainTrained(source: WeightSource): string {
+  const classifier = source.shapeOf("fc.weight");
+  return classifier?.length === 2
+    ? `the file looks like a network of side_dim ${classifier[1]} with ${classifier[0]} classes`
+    : "the file holds no classifier, so it is probably a backbone (network.weights) or another network";
+}
+
+/** How to take weights from a file. */
+export interface LoadOptions {
+  /** "reinit" leaves the classifier at its initial values when its number of classes differs. */
+  head: "reinit" | "strict";
+}
+
+/**
+ * Checks that a file holds what a model's trained weights and running statistics need. Takes no GPU.
+ *
+ * @returns The weights to load, and the names that are left as they are.
+ * @throws {DataError} naming the first tensor that is missing, mis-shaped or unknown.
+ */
+export function checkTrained(
+  spec: ModelSpec,
+  source: WeightSource,
+  options: LoadOptions,
+): { wanted: Weight[]; left: string[] } {
   const { model, trained, frozen } = declared(spec);
   const differs = options.head === "reinit" &&
     HEAD_NAMES.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
@@ -107,9 +146,24 @@ export async function loadTrained(
     ...(differs ? HEAD_NAMES : []),
     ...model.unusedInBackbone,
   ];
-  checkAccount(wanted, source, { ignore });
+  checkAccount(wanted, source, { ignore, explain: explainTrained });
+  return { wanted, left: differs ? [...HEAD_NAMES] : [] };
+}
+
+/**
+ * Loads trained weights and running statistics from a file written here or converted from the originals.
+ *
+ * @returns Names that were left as they were.
+ */
+export async function loadTrained(
+  client: SessionClient,
+  spec: ModelSpec,
+  source: WeightSource,
+  options: LoadOptions,
+): Promise<string[]> {
+  const { wanted, left } = checkTrained(spec, source, options);
   for (const { name } of wanted) await client.write(name, await source.readF32(name));
-  return differs ? [...HEAD_NAMES] : [];
+  return left;
 }
 
 /** What is written beside the weights. */

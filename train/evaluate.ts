@@ -2,7 +2,7 @@
 
 import { createClipLoader, type LoadedClip } from "../data/loader.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
-import { epochOrder, testIndices, validationIndices } from "../data/sampler.ts";
+import { testIndices, validationIndices } from "../data/sampler.ts";
 import { centreTransform, type TestCrops, testTransforms } from "../data/transforms.ts";
 import type { FrameClip } from "../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "./config.ts";
@@ -11,7 +11,6 @@ import {
   type ClassificationMetrics,
   createClassificationMetrics,
   smoothedCrossEntropy,
-  softmax,
 } from "./metrics.ts";
 import { samplingOptions } from "./setup.ts";
 import type { SessionClient } from "./session_client.ts";
@@ -32,23 +31,48 @@ export interface ClipPrediction {
   probabilities: Float64Array;
 }
 
+/** Result for one clip as it comes, with what had to be replaced in it. */
+export interface ScoredClip extends ClipPrediction {
+  /** Of each view. */
+  logits: Float32Array[];
+  problems: DataProblem[];
+  /** Nothing of the clip could be read: the probabilities are those of a black clip. */
+  bad: boolean;
+}
+
 /** Result over a list. */
 export interface Evaluation {
   metrics: ClassificationMetrics;
-  /** Mean cross entropy without smoothing. */
+  /** Mean cross entropy of the averaged probabilities, without smoothing. */
   loss: number;
   predictions: ClipPrediction[];
   problems: DataProblem[];
 }
 
-/** How to evaluate. */
-export interface EvaluateOptions {
+/** How to score clips. */
+export interface ScoreOptions {
   clips: readonly ClipRecord[];
+  /** Folder that the clips' paths are relative to; the recipe's validation root by default. */
+  root?: string;
   views: Views | null;
   /** Views in one GPU batch. */
   batch: number;
   signal?: AbortSignal;
+}
+
+/** How to evaluate. */
+export interface EvaluateOptions extends ScoreOptions {
   onProgress?: (done: number, total: number) => void;
+}
+
+/** The views of `crops` and `clips`, where one alone leaves the other at 1; without both, the rule of validation. */
+export function chosenViews({ crops, clips }: Partial<Views>): Views | null {
+  return crops === undefined && clips === undefined ? null : { crops: crops ?? 1, clips: clips ?? 1 };
+}
+
+/** Number of views of a clip. */
+export function viewCount(views: Views | null): number {
+  return views ? views.crops * views.clips : 1;
 }
 
 /** The views of a decoded clip, in the published order: crop-major, then clip, then frame. */
@@ -72,33 +96,25 @@ export function viewSampler(config: Config, views: Views | null) {
     : validationIndices(frames, { ...sampling, dense: false }));
 }
 
-/** Evaluates a list of clips; every clip counts exactly once. */
-export async function evaluateClips(
-  client: SessionClient,
+/** Scores clips in the order of their list: decodes, makes the views, runs the network, averages the probabilities. */
+export async function* scoreClips(
+  client: Pick<SessionClient, "evaluate">,
   config: Config,
-  options: EvaluateOptions,
-): Promise<Evaluation> {
+  options: ScoreOptions,
+): AsyncGenerator<ScoredClip> {
   const { clips, views, batch } = options;
-  const classes = config.data.num_classes;
+  const { num_classes: classes, input_size: size } = config.data;
   await using loader = createClipLoader({
     clips,
-    root: dataRoots(config).val,
+    root: options.root ?? dataRoots(config).val,
     template: config.data.image_tmpl,
     sampler: viewSampler(config, views),
     seed: config.seed,
     workers: config.data.workers,
+    blankSize: { width: size, height: size },
   });
-  const metrics = createClassificationMetrics(classes);
-  const predictions: ClipPrediction[] = [], problems: DataProblem[] = [];
-  const perClip = views ? views.crops * views.clips : 1;
-  const order = epochOrder({
-    clips: clips.length,
-    epoch: 0,
-    seed: config.seed,
-    shuffle: false,
-    batchSize: batch,
-  });
-  let loss = 0;
+  const perClip = viewCount(views);
+  const order = clips.map((_, clip) => ({ clip, epoch: 0, repeat: 1 }));
   for await (const { clips: loaded } of loader.epoch(order, Math.max(1, Math.floor(batch / perClip)))) {
     options.signal?.throwIfAborted();
     const all = loaded.flatMap((clip) => viewsOf(clip, config, views));
@@ -106,21 +122,43 @@ export async function evaluateClips(
     for (let start = 0; start < all.length; start += batch) {
       const part = all.slice(start, start + batch);
       const values = await client.evaluate(part);
-      for (let i = 0; i < part.length; i++) logits.push(values.slice(i * classes, (i + 1) * classes));
+      for (let i = 0; i < part.length; i++) logits.push(values.subarray(i * classes, (i + 1) * classes));
     }
-    loaded.forEach((clip, i) => {
+    for (const [i, clip] of loaded.entries()) {
       const own = logits.slice(i * perClip, (i + 1) * perClip);
-      const probabilities = averageViews(own.map((values) => softmax(values)));
-      metrics.add(probabilities, clip.label);
-      loss += views
-        ? -Math.log(Math.max(probabilities[clip.label], Number.MIN_VALUE))
-        : smoothedCrossEntropy(own[0], clip.label);
-      predictions.push({ index: clip.index, path: clip.path, label: clip.label, probabilities });
-      problems.push(...problemsOf(clip));
-    });
-    options.onProgress?.(predictions.length, clips.length);
+      yield {
+        logits: own,
+        index: clip.index,
+        path: clip.path,
+        label: clip.label,
+        probabilities: averageViews(own),
+        problems: problemsOf(clip),
+        bad: clip.bad,
+      };
+    }
   }
-  return { metrics, loss: loss / Math.max(1, clips.length), predictions, problems };
+}
+
+/** Evaluates a list of clips; every clip counts exactly once. */
+export async function evaluateClips(
+  client: Pick<SessionClient, "evaluate">,
+  config: Config,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const metrics = createClassificationMetrics(config.data.num_classes);
+  const predictions: ClipPrediction[] = [], problems: DataProblem[] = [];
+  let loss = 0;
+  for await (const { index, path, label, probabilities, ...clip } of scoreClips(client, config, options)) {
+    metrics.add(probabilities, label);
+    // The mean over views has no logits; for one view they are exact where a probability would vanish.
+    loss += clip.logits.length === 1
+      ? smoothedCrossEntropy(clip.logits[0], label)
+      : -Math.log(Math.max(probabilities[label], Number.MIN_VALUE));
+    predictions.push({ index, path, label, probabilities });
+    problems.push(...clip.problems);
+    options.onProgress?.(predictions.length, options.clips.length);
+  }
+  return { metrics, loss: loss / Math.max(1, options.clips.length), predictions, problems };
 }
 
 /** What had to be replaced in a clip, in words. */

@@ -2,18 +2,32 @@
 
 import { openGpu } from "../gpu/device.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { freeMemory, planFittingSession, refusedError } from "./fit.ts";
+import { OutOfMemoryError, Session, type SessionOptions } from "./session.ts";
 import type { OpenedSession, WorkerCall, WorkerReply } from "./session_client.ts";
 
 let session: Session | null = null;
 
 /** Options without what only the device knows. */
-export type RemoteSessionOptions = Omit<SessionOptions, "limits">;
+export type RemoteSessionOptions = Omit<SessionOptions, "limits"> & {
+  /** Clips that one video of the batch becomes, for advice on a batch that fits. */
+  clipsPerVideo: number;
+};
 
-async function open(spec: ModelSpec, options: RemoteSessionOptions): Promise<OpenedSession> {
-  const gpu = await openGpu();
+async function open(
+  spec: ModelSpec,
+  { clipsPerVideo, ...remote }: RemoteSessionOptions,
+): Promise<OpenedSession> {
+  const gpu = await openGpu(), model = createModel(spec);
   const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
-  session = await Session.open(gpu, createModel(spec), { ...options, limits });
+  const options = { ...remote, limits };
+  const plan = planFittingSession(model, options, gpu, { freeBytes: await freeMemory(gpu), clipsPerVideo });
+  try {
+    session = await Session.open(gpu, model, options, plan);
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error;
+    throw refusedError(model, options, gpu, { neededBytes: error.neededBytes, clipsPerVideo });
+  }
   return {
     adapter: gpu.name,
     memory: session.memory,

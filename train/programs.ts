@@ -21,7 +21,7 @@ import type { VideoModel, VideoOutput } from "../models/video_model.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
-  /** Clips of a training micro-batch; the largest is the size of the input. */
+  /** Clips of a training micro-batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
   trainClips: readonly number[];
   /** Clips of an evaluation batch. */
   evalClips: number;
@@ -52,7 +52,7 @@ export interface TrainingPrograms {
   seed: Tensor;
   hyper: Tensor;
   clip: Tensor;
-  /** Trained weights in flat order, with the tensors that accompany each. */
+  /** Trained weights in flat order, with the tensors that accompany each when there is training. */
   trained: readonly Weight[];
   gradients: readonly Tensor[];
   firstMoments: readonly Tensor[];
@@ -77,8 +77,9 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
   const labels = resident("input", "labels", [most], "u32");
   const seed = resident("input", "loss_gradient", [1]);
   const trained = flatOrder(model);
+  const updated = options.trainClips.length > 0 ? trained : [];
   const beside = (prefix: string) =>
-    trained.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
+    updated.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
   const gradients = beside("gradient");
   const shared = { frames, labels, seed, trained, gradients };
   return {

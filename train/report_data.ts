@@ -7,29 +7,36 @@ import { type Config, dataRoots } from "./config.ts";
 import { type ClipPrediction, type Evaluation, viewSampler } from "./evaluate.ts";
 import { topClasses } from "./metrics.ts";
 import { type DataProblem, type ExampleClip, renderReport } from "./report.ts";
-import { readMetrics, type RunFolder, type Summary } from "./run_folder.ts";
+import { type EvalRecord, readMetrics, type RunFolder, type StepRecord, type Summary } from "./run_folder.ts";
 
 /** Classes shown with an example. */
 const TOP = 5;
 const JPEG_QUALITY = 85;
 
-/** Renders and writes `report.html`. */
-export async function writeReport(run: {
+/** What a report is about. */
+interface Reported {
   config: Config;
-  folder: RunFolder;
-  summary: Summary;
+  summary: Partial<Summary>;
   evaluation: Evaluation | null;
   labels: readonly string[];
   problems: readonly DataProblem[];
-}): Promise<void> {
-  const { config, folder, summary, evaluation, labels, problems } = run;
-  const { steps, evals } = await readMetrics(folder.path);
+}
+
+/** Renders and writes a run's `report.html`. */
+export async function writeReport(run: Reported & { folder: RunFolder }): Promise<void> {
+  await run.folder.write("report", await evaluationHtml(run, await readMetrics(run.folder.path)));
+}
+
+/** The page of an evaluation, with the curves of a training run where there is one. */
+export async function evaluationHtml(
+  { config, summary, evaluation, labels, problems }: Reported,
+  metrics: { steps: StepRecord[]; evals: EvalRecord[] } = { steps: [], evals: [] },
+): Promise<string> {
   const examples = evaluation ? await exampleClips(config, evaluation.predictions, labels) : [];
   const classes = labels.length;
   const confusion = evaluation?.metrics.confusion ??
     Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
-  const html = renderReport({ config, summary, steps, evals, confusion, labels, examples, problems });
-  await folder.write("report", html);
+  return renderReport({ config, summary, ...metrics, confusion, labels, examples, problems });
 }
 
 /** Clips spread over the list: wrong ones first up to a third, because they tell most. */

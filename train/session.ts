@@ -3,13 +3,14 @@
  * and results out. It lives in its own Worker (`gpu_worker.ts`), because waiting for a GPU blocks the thread that waits.
  */
 
-import { type Gpu } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
 import { Arena, Program, readTensors, Residency } from "../gpu/executor.ts";
 import { createFramePrep, type FrameClip, type FramePrep, framePrepBytes } from "../gpu/frames.ts";
 import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { align, type Plan } from "../gpu/plan.ts";
 import { packAdamwHyper } from "../gpu/ops/mod.ts";
 import { PipelineCache } from "../gpu/shader.ts";
+import { AdapterError } from "../lib/errors.ts";
 import { createPrng } from "../lib/random.ts";
 import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
 import type { VideoModel } from "../models/video_model.ts";
@@ -70,12 +71,13 @@ export interface MemoryPlan {
 /** Everything that makes a session: the recorded programs, the optimiser's update and the bytes. */
 export interface SessionPlan {
   programs: TrainingPrograms;
-  update: { plan: Plan };
+  /** null in a session for evaluation alone. */
+  update: { plan: Plan } | null;
   memory: MemoryPlan;
 }
 
 /** Options of the upload buffers. */
-function prepOptions(model: VideoModel, options: SessionOptions) {
+export function prepOptions(model: VideoModel, options: SessionOptions) {
   const { backbone, frames } = model.config;
   return {
     clips: Math.max(options.evalClips, ...options.trainClips),
@@ -95,15 +97,17 @@ export function planSession(
 ): SessionPlan {
   const programs = recordPrograms(model, options);
   const flat = flatTensors(programs);
-  const update = recordUpdate(programs, flat, options);
-  const plans = [...programs.train.values(), programs.evaluation, update].map((recorded) => recorded.plan);
+  const trains = programs.train.size > 0;
+  const update = trains ? recordUpdate(programs, flat, options) : null;
+  const plans = [...programs.train.values(), programs.evaluation, ...(update ? [update] : [])]
+    .map((recorded) => recorded.plan);
   const inputs = [programs.frames, programs.labels, programs.seed, programs.hyper, programs.clip, lossLog()];
   const flatBytes = bytesOf(flat.parameters);
   const byUse: BytesByUse = {
     frozen_weights: alignedBytes(model.weights.of("frozen").map((weight) => weight.tensor)),
     parameters: flatBytes,
-    gradients: flatBytes,
-    optimizer: 2 * flatBytes,
+    gradients: trains ? flatBytes : 0,
+    optimizer: trains ? 2 * flatBytes : 0,
     statistics: alignedBytes(model.weights.of("statistic").map((weight) => weight.tensor)),
     inputs: alignedBytes(inputs),
     activations: Arena.sizesFor(plans).reduce((a, b) => a + b, 0),
@@ -136,6 +140,14 @@ function flatTensors(programs: TrainingPrograms) {
   };
 }
 
+/** The adapter granted less memory than the plan needs. */
+export class OutOfMemoryError extends AdapterError {
+  override name = "OutOfMemoryError";
+  constructor(adapter: string, readonly neededBytes: number) {
+    super(`Cannot allocate ${neededBytes} bytes on adapter "${adapter}": its memory must be free`);
+  }
+}
+
 /** Which values of a weight: itself, or what the optimiser keeps beside it. */
 export type WeightPart = "value" | "gradient" | "exp_avg" | "exp_avg_sq";
 
@@ -150,11 +162,11 @@ export class Session {
   readonly #prep: FramePrep | null;
   readonly #train = new Map<number, Program>();
   #evaluation!: Program;
-  #update!: Program;
+  #update: Program | null = null;
   readonly #lossLog: Tensor;
   readonly #lossStaging: GPUBuffer;
   readonly #logitStaging: GPUBuffer;
-  readonly #gradients: { buffer: GPUBuffer; offset: number; bytes: number };
+  readonly #gradients: { buffer: GPUBuffer; offset: number; bytes: number } | null;
   #steps = 0;
   #pendingLosses = 0;
   #microStep = 0;
@@ -162,19 +174,27 @@ export class Session {
   /**
    * Allocates and compiles everything. Weights are zeros until they are written.
    *
-   * @throws {AdapterError} when the adapter cannot hold the plan.
+   * @param planned The plan of these options, when it is known already.
+   * @throws {OutOfMemoryError} when the adapter has not the memory that the plan needs.
    */
-  static async open(gpu: Gpu, model: VideoModel, options: SessionOptions): Promise<Session> {
-    const planned = planSession(model, options, gpu);
+  static async open(
+    gpu: Gpu,
+    model: VideoModel,
+    options: SessionOptions,
+    planned: SessionPlan = planSession(model, options, gpu),
+  ): Promise<Session> {
     const { programs } = planned;
+    gpu.device.pushErrorScope("out-of-memory");
     const residency = new Residency(gpu), arena = new Arena(gpu), pipelines = new PipelineCache(gpu.device);
     const tensorsOf = (kind: "frozen" | "statistic") => model.weights.of(kind).map((weight) => weight.tensor);
     residency.allocate("frozen_weights", tensorsOf("frozen"));
     residency.allocate("statistics", tensorsOf("statistic"));
     const parameters = residency.allocateFlat("parameters", programs.trained.map((weight) => weight.tensor));
-    const gradients = residency.allocateFlat("gradients", programs.gradients).flat;
-    const firstMoments = residency.allocateFlat("exp_avg", programs.firstMoments).flat;
-    const secondMoments = residency.allocateFlat("exp_avg_sq", programs.secondMoments).flat;
+    const beside = planned.update && {
+      gradients: residency.allocateFlat("gradients", programs.gradients).flat,
+      firstMoments: residency.allocateFlat("exp_avg", programs.firstMoments).flat,
+      secondMoments: residency.allocateFlat("exp_avg_sq", programs.secondMoments).flat,
+    };
     const log = lossLog();
     residency.allocate("inputs", [
       programs.frames,
@@ -184,17 +204,17 @@ export class Session {
       programs.clip,
       log,
     ]);
-    const update = recordUpdate(
-      programs,
-      { parameters: parameters.flat, gradients, firstMoments, secondMoments, starts: parameters.starts },
-      options,
-    );
-    arena.allocate([...[...programs.train.values(), programs.evaluation].map((r) => r.plan), update.plan]);
-    const session = new Session(gpu, model, options, planned, residency, log, gradients);
+    const update = beside &&
+      recordUpdate(programs, { parameters: parameters.flat, ...beside, starts: parameters.starts }, options);
+    const recorded = [...programs.train.values(), programs.evaluation, ...(update ? [update] : [])];
+    arena.allocate(recorded.map(({ plan }) => plan));
+    const session = new Session(gpu, model, options, planned, residency, log, beside?.gradients ?? null);
     const prepare = (plan: Plan) => Program.prepare(gpu, plan, { arena, residency, pipelines });
     for (const [clips, recorded] of programs.train) session.#train.set(clips, await prepare(recorded.plan));
     session.#evaluation = await prepare(programs.evaluation.plan);
-    session.#update = await prepare(update.plan);
+    if (update) session.#update = await prepare(update.plan);
+    const error = await gpu.device.popErrorScope();
+    if (error) throw new OutOfMemoryError(gpu.name, planned.memory.total);
     residency.write(programs.seed, Float32Array.of(1 / options.accumulation));
     residency.write(programs.clip, Float32Array.of(1));
     return session;
@@ -207,7 +227,7 @@ export class Session {
     planned: SessionPlan,
     residency: Residency,
     log: Tensor,
-    gradients: Tensor,
+    gradients: Tensor | null,
   ) {
     this.model = model;
     this.memory = planned.memory;
@@ -216,7 +236,7 @@ export class Session {
     this.#programs = planned.programs;
     this.#residency = residency;
     this.#lossLog = log;
-    this.#gradients = { ...residency.find(gradients), bytes: bytesOf(gradients) };
+    this.#gradients = gradients && { ...residency.find(gradients), bytes: bytesOf(gradients) };
     const staging = (label: string, bytes: number) =>
       gpu.memory.create(label, align(bytes), MAP_READ | COPY_DST);
     this.#lossStaging = staging("loss_readback", LOSS_LOG_SIZE * 4);
@@ -236,9 +256,10 @@ export class Session {
     return this.#steps;
   }
 
-  /** Number of kernel launches of a training micro-batch. */
+  /** Number of kernel launches of a training micro-batch, or of an evaluation where there is no training. */
   get launches(): number {
-    return Math.max(...[...this.#train.values()].map((program) => program.launchCount));
+    const programs = this.#train.size > 0 ? [...this.#train.values()] : [this.#evaluation];
+    return Math.max(...programs.map((program) => program.launchCount));
   }
 
   /** Draws every weight from its declared distribution. One stream a weight, so adding weights changes no other. */
@@ -310,7 +331,7 @@ export class Session {
     const program = this.trainProgram(clips);
     const { accumulation } = this.#options;
     if (accumulation > 1 && this.#microStep === 0) {
-      const { buffer, offset, bytes } = this.#gradients;
+      const { buffer, offset, bytes } = this.#gradients!;
       encoder.clearBuffer(buffer, offset, bytes);
     }
     program.encode(encoder, "forward and backward");
@@ -329,7 +350,7 @@ export class Session {
     if (completes) {
       this.#steps++;
       this.#writeHyper(rates);
-      this.#update.encode(encoder, "update");
+      this.#update!.encode(encoder, "update");
     }
     device.queue.submit([encoder.finish()]);
     return completes;
@@ -385,7 +406,9 @@ export class Session {
     const program = this.#train.get(clips);
     if (!program) {
       throw new RangeError(
-        `Cannot train on ${clips} clips: the programs are made for ${[...this.#train.keys()].join(" or ")}`,
+        `Cannot train on ${clips} clips: the programs are made for ${
+          [...this.#train.keys()].join(" or ") || "evaluation alone"
+        }`,
       );
     }
     return program;

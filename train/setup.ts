@@ -43,7 +43,7 @@ export function clipsPerBatch(config: Config): number {
   return config.data.batch_size * config.data.num_sample;
 }
 
-/** What the GPU session is made for. @param options.lastBatch Clips of the last, short batch of an epoch; 0: there is none. */
+/** What a GPU session for training is made for. @param options.lastBatch Clips of the last, short batch of an epoch; 0: there is none. */
 export function sessionOptions(
   config: Config,
   options: { lastBatch: number; largestFrame: { width: number; height: number } },
@@ -53,12 +53,25 @@ export function sessionOptions(
   return {
     trainClips: options.lastBatch > 0 && options.lastBatch !== clips ? [clips, options.lastBatch] : [clips],
     evalClips: clips,
+    clipsPerVideo: config.data.num_sample,
     recompute: config.memory === "recompute",
     accumulation: solver.grad_accumulation_steps,
     smoothing: solver.smoothing,
     clipGradNorm: solver.clip_grad_norm,
     optimizer: { betas: solver.betas, eps: 1e-8, weightDecay: solver.weight_decay },
     largestFrame: options.largestFrame,
+  };
+}
+
+/** What a GPU session for evaluation alone is made for: it has no memory for gradients and moments. */
+export function evaluationOptions(
+  config: Config,
+  options: { clips: number; largestFrame: { width: number; height: number } },
+): RemoteSessionOptions {
+  return {
+    ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
+    trainClips: [],
+    evalClips: options.clips,
   };
 }
 
@@ -81,11 +94,20 @@ export async function classNames(config: Config): Promise<string[]> {
   return labels;
 }
 
-/** One of a recipe's two lists. */
-export async function readSplit(config: Config, split: "train" | "val"): Promise<ClipRecord[]> {
+/**
+ * One of a recipe's two lists.
+ *
+ * @param options.path Another list instead.
+ * @param options.keepShort Also clips that state few frames, as the published test protocol does.
+ */
+export async function readSplit(
+  config: Config,
+  split: "train" | "val",
+  options: { path?: string; keepShort?: boolean } = {},
+): Promise<ClipRecord[]> {
   const { data } = config;
-  const path = split === "train" ? data.train_list : data.val_list;
+  const path = options.path ?? (split === "train" ? data.train_list : data.val_list);
   if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
-  const list = await readClipList(path, { classes: data.num_classes, dropShorterThan: MIN_LISTED_FRAMES });
-  return list.clips;
+  const dropShorterThan = options.keepShort ? undefined : MIN_LISTED_FRAMES;
+  return (await readClipList(path, { classes: data.num_classes, dropShorterThan })).clips;
 }

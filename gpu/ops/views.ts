@@ -80,7 +80,11 @@ export function sliceRows(g: Graph, x: Tensor, start: number, rows: number): Ten
   return recordOne(g, aligned ? sliceRowsOp : sliceRowsCopyOp, { x }, attrs);
 }
 
-function copyWindow(x: Tensor, out: Tensor, window: { first_in: number; first_out: number; count: number }): Dispatch {
+function copyWindow(
+  x: Tensor,
+  out: Tensor,
+  window: { first_in: number; first_out: number; count: number },
+): Dispatch {
   return {
     label: "copyWindow",
     source: copySource,
@@ -100,7 +104,11 @@ const joinWindowsOp = defineOp({
   outputs: ({ attrs, inputs }) => ({ out: { shape: attrs.shape as number[], dtype: inputs.x0.dtype } }),
   dispatches: ({ inputs, outputs, attrs }) =>
     (attrs.offsets as number[]).map((to, i) =>
-      copyWindow(inputs[`x${i}`], outputs.out, { first_in: 0, first_out: to, count: sizeOf(inputs[`x${i}`].shape) })
+      copyWindow(inputs[`x${i}`], outputs.out, {
+        first_in: 0,
+        first_out: to,
+        count: sizeOf(inputs[`x${i}`].shape),
+      })
     ),
   gradient: "none",
   reference: (arrays, { attrs }) => {

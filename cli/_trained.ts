@@ -1,0 +1,46 @@
+/** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
+import { ConfigError } from "../lib/errors.ts";
+import { CONFIG_KEYS } from "../train/config.ts";
+import { chosenViews, type Views } from "../train/evaluate.ts";
+import type { OptionSpec } from "./_args.ts";
+
+/** Flags of the model and its views. */
+export const MODEL_OPTIONS = {
+  config: { type: "string", placeholder: "CONFIG", help: "recipe, for a checkpoint that holds none" },
+  "test-crops": { type: "integer", choices: [1, 3, 5, 10], help: "crops of a frame" },
+  "test-clips": { type: "integer", min: 1, help: "clips in time" },
+} as const satisfies Record<string, OptionSpec>;
+
+/** The views that the flags ask for; null without them. */
+export function viewsOfFlags(values: { "test-crops"?: number; "test-clips"?: number }): Views | null {
+  return chosenViews({
+    crops: values["test-crops"] as Views["crops"] | undefined,
+    clips: values["test-clips"],
+  });
+}
+
+/** Views in words: `3 crops x 2 clips`. */
+export function describeViews(views: Views | null): string {
+  if (!views) return "one view a clip";
+  const count = (n: number, word: string) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  return `${count(views.crops, "crop")} x ${count(views.clips, "clip")}`;
+}
+
+/** Separates `key=value` arguments from the others, which may be paths that hold a "=". */
+export function splitOverrides(args: readonly string[]): { overrides: string[]; others: string[] } {
+  const isOverride = (arg: string) => CONFIG_KEYS.includes(arg.split("=", 1)[0]) && arg.includes("=");
+  return {
+    overrides: args.filter(isOverride),
+    others: args.filter((arg) => !isOverride(arg)),
+  };
+}
+
+/** The one model among the arguments of a verb that takes no other. */
+export function onlyModel(args: readonly string[], verb: string): { model: string; overrides: string[] } {
+  const [model, ...rest] = args;
+  const extra = rest.find((arg) => !arg.includes("="));
+  if (extra !== undefined) {
+    throw new ConfigError(`Cannot run "sidenet ${verb}": there is no place for the argument "${extra}"`);
+  }
+  return { model, overrides: rest };
+}

@@ -1,0 +1,119 @@
+/** `sidenet eval`: accuracy of a trained model on a list, by the published multi-view protocol. */
+import { evaluateClips } from "../train/evaluate.ts";
+import { dataRoots } from "../train/config.ts";
+import {
+  EVALUATION_FILES,
+  type EvaluationFigures,
+  evaluationName,
+  writeEvaluation,
+} from "../train/evaluation_files.ts";
+import { formatCount, formatShare, formatValue } from "../train/progress.ts";
+import { readSplit } from "../train/setup.ts";
+import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
+import type { ClassificationMetrics } from "../train/metrics.ts";
+import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
+import type { Io } from "./_output.ts";
+import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./_trained.ts";
+
+export const command = defineCommand({
+  name: "eval",
+  summary: "Evaluate a run or a checkpoint with the published multi-view protocol",
+  usage: "RUN|CHECKPOINT [key=value …]",
+  positionals: { min: 1 },
+  details:
+    `RUN is a run folder, of which the best weights are taken; CHECKPOINT is a safetensors file, with --config where it
+holds no recipe. A clip is seen in crops x clips views, and its probabilities are averaged. Without --test-crops and
+--test-clips it is seen once, by the rule of validation inside training, and clips shorter than 8 frames are left out as
+there. Figures, predictions and a report are written beside the weights.`,
+  examples: [
+    ["sidenet eval runs/demo", "one view a clip"],
+    ["sidenet eval runs/ssv2_vitb16_f8 --test-crops 3 --test-clips 2", "the protocol of Something-Something"],
+    ["sidenet eval runs/k400_vitb16_f8 --test-crops 3 --test-clips 4 --list test.txt", "another list"],
+  ],
+  options: {
+    ...MODEL_OPTIONS,
+    list: { type: "string", placeholder: "FILE", help: "list of clips instead of data.val_list" },
+    out: { type: "string", placeholder: "FOLDER", help: "where the results go" },
+    "per-class": { type: "boolean", help: "also print a line for every class" },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = parseArguments(command, args);
+  const { model: target, overrides } = onlyModel(positionals, "eval");
+  const views = viewsOfFlags(values);
+  const model = await findTrainedModel(target, { config: values.config, overrides });
+  const { config, labels, weights } = model;
+  for (const warning of model.warnings) io.note(`warning: ${warning}`);
+  const clips = await readSplit(config, "val", { path: values.list, keepShort: views !== null });
+  const list = values.list ?? config.data.val_list!;
+  const batch = viewBatch(config, views, clips.length);
+  await using client = await openTrainedModel(model, { clips, root: dataRoots(config).val, batch });
+  io.note(`adapter: ${client.opened.adapter}`);
+  const started = performance.now();
+  const evaluation = await evaluateClips(client, config, {
+    clips,
+    views,
+    batch,
+    signal: io.signal,
+    onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+  });
+  const seconds = (performance.now() - started) / 1000;
+  for (const { path, problem } of evaluation.problems) io.note(`warning: ${path}: ${problem}`);
+  const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
+  const { adapter } = client.opened;
+  const figures = await writeEvaluation(folder, {
+    config,
+    labels,
+    weights,
+    list,
+    views,
+    evaluation,
+    seconds,
+    adapter,
+  });
+  io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);
+  printFigures(figures, io);
+  if (values["per-class"]) printClasses(evaluation.metrics, labels, io);
+  io.print(`report: ${folder}/${EVALUATION_FILES.report}`);
+  io.printJson(
+    values["per-class"] ? { ...figures, per_class: classRows(evaluation.metrics, labels) } : figures,
+  );
+  return 0;
+}
+
+function printFigures(figures: EvaluationFigures, io: Io): void {
+  const { top1, top5, mean_class_accuracy: mean, loss, clips_per_second: speed, broken } = figures;
+  io.print(
+    `top-1 ${formatShare(top1, 2)}  top-5 ${formatShare(top5, 2)}  mean class accuracy ${
+      formatShare(mean, 2)
+    }  loss ${formatValue(loss)}  (${speed.toFixed(1)} clips/s)`,
+  );
+  if (broken.length > 0) io.print(`${formatCount(broken.length)} frames or clips were replaced`);
+}
+
+/** The classes that occur, as data. */
+function classRows(metrics: ClassificationMetrics, labels: readonly string[]) {
+  return metrics.perClass().flatMap(({ clips, top1, top5, confusedWith }, index) =>
+    clips === 0 ? [] : [{
+      label: labels[index],
+      index,
+      clips,
+      top1,
+      top5,
+      confused_with: confusedWith === null ? null : labels[confusedWith],
+    }]
+  );
+}
+
+function printClasses(metrics: ClassificationMetrics, labels: readonly string[], io: Io): void {
+  const rows = classRows(metrics, labels).map(({ label, clips, top1, top5, confused_with: other }) =>
+    [
+      label,
+      `${formatCount(clips).padStart(6)} clips  top-1 ${formatShare(top1).padStart(7)}  top-5 ${
+        formatShare(top5).padStart(7)
+      }${other === null ? "" : `  most often taken for ${other}`}`,
+    ] as const
+  );
+  io.print(twoColumns(rows));
+}

@@ -1,0 +1,75 @@
+/** A Side4Video model small enough for software adapters and plain references, with seeded inputs. */
+
+import type { Dtype } from "../../gpu/graph.ts";
+import { createPrng } from "../../lib/random.ts";
+import { Side4Video } from "../../models/side4video.ts";
+import { type ProgramOptions } from "../../train/programs.ts";
+import type { GroupRates, SessionOptions } from "../../train/session.ts";
+
+/** Limits that nothing here reaches. */
+export const ROOMY = { maxBindingBytes: 2 ** 30, maxBufferBytes: 2 ** 30 };
+
+/** Sizes of the model. */
+export interface TinySizes {
+  layers?: number;
+  frames?: number;
+  width?: number;
+  sideDim?: number;
+  imageSize?: number;
+  classes?: number;
+  backboneDtype?: Dtype;
+}
+
+/** A model with pictures of 16 x 16 pixels in four patches. */
+export function tinyModel(sizes: TinySizes = {}): Side4Video {
+  const { layers = 2, frames = 3, width = 32, sideDim = 64, imageSize = 16, classes = 4 } = sizes;
+  return new Side4Video({
+    backbone: { imageSize, patchSize: 8, width, layers, heads: 2 },
+    frames,
+    sideDim,
+    classes,
+  }, { backboneDtype: sizes.backboneDtype });
+}
+
+/** Program options of a plain training run. */
+export function tinyPrograms(options: Partial<ProgramOptions> = {}): ProgramOptions {
+  return {
+    trainClips: [2],
+    evalClips: 2,
+    recompute: false,
+    accumulation: 1,
+    smoothing: 0.1,
+    clipGradNorm: null,
+    limits: ROOMY,
+    ...options,
+  };
+}
+
+/** Session options of a plain training run on frames that are floats already. */
+export function tinySession(options: Partial<SessionOptions> = {}): SessionOptions {
+  return {
+    ...tinyPrograms(),
+    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.1 },
+    largestFrame: null,
+    ...options,
+  };
+}
+
+/** One rate for all groups. */
+export function sameRates(lr: number): GroupRates {
+  return { side: lr, head: lr, batch_norm: lr };
+}
+
+/** Seeded frames [clips*T 3 H W] and labels. */
+export function tinyBatch(
+  model: Side4Video,
+  clips: number,
+  seed = 1,
+): { frames: Float32Array; labels: number[] } {
+  const { frames, classes, backbone: { imageSize } } = model.config;
+  const prng = createPrng(seed, 0x6261);
+  return {
+    frames: Float32Array.from({ length: clips * frames * 3 * imageSize ** 2 }, () => prng.normal()),
+    labels: Array.from({ length: clips }, () => prng.integer(classes)),
+  };
+}

@@ -1,0 +1,119 @@
+/** Declared weights, and the account that a file of weights must settle. */
+
+import assert from "node:assert/strict";
+import { DataError } from "../../lib/errors.ts";
+import { CLIP_UNUSED, explainClip, presetName, VIT_PRESETS } from "../../models/clip/vit.ts";
+import { checkAccount, constant, Weights, type WeightSource } from "../../models/params.ts";
+import { tinyModel } from "../_util/tiny_model.ts";
+
+function sourceOf(shapes: Record<string, readonly number[]>): WeightSource {
+  return {
+    label: "weights.safetensors",
+    names: () => Object.keys(shapes),
+    shapeOf: (name) => shapes[name],
+    readF32: (name) => Promise.resolve(new Float32Array(shapes[name].reduce((a, b) => a * b, 1))),
+  };
+}
+
+function twoWeights(): Weights {
+  const weights = new Weights();
+  weights.frozen("tower.weight", [4, 3], constant(0));
+  weights.trained("side.bias", [3], constant(0));
+  return weights;
+}
+
+function expectDataError(fn: () => void, message: string): void {
+  assert.throws(fn, (error: Error) => {
+    assert.ok(error instanceof DataError);
+    assert.equal(error.message, message);
+    return true;
+  });
+}
+
+Deno.test("a file that has exactly the expected tensors settles the account", () => {
+  checkAccount(twoWeights().list, sourceOf({ "tower.weight": [4, 3], "side.bias": [3] }));
+});
+
+Deno.test("a missing tensor is named with its shape", () => {
+  expectDataError(
+    () => checkAccount(twoWeights().list, sourceOf({ "tower.weight": [4, 3] })),
+    'Cannot load "weights.safetensors": tensor "side.bias" [3] is missing',
+  );
+});
+
+Deno.test("a tensor of another shape is named with both shapes and the likely cause", () => {
+  expectDataError(
+    () =>
+      checkAccount(twoWeights().list, sourceOf({ "tower.weight": [3, 4], "side.bias": [3] }), {
+        explain: () => "the file looks transposed",
+      }),
+    'Cannot load "weights.safetensors": tensor "tower.weight" must be [4,3], current shape is [3,4]; the file looks transposed',
+  );
+});
+
+Deno.test("an unknown tensor is an error unless its name or its prefix is on the ignore list", () => {
+  const more = sourceOf({ "tower.weight": [4, 3], "side.bias": [3], "text.layer.0": [1], "logit_scale": [] });
+  const check = (ignore: string[]) => checkAccount(twoWeights().list, more, { ignore });
+  expectDataError(
+    () => check(["logit_scale"]),
+    'Cannot load "weights.safetensors": tensor "text.layer.0" is not known to this model',
+  );
+  expectDataError(
+    () => check(["text", "logit_scale"]), // without the dot, it is a name and not a prefix
+    'Cannot load "weights.safetensors": tensor "text.layer.0" is not known to this model',
+  );
+  check(["text.", "logit_scale"]);
+});
+
+Deno.test("a name is declared once", () => {
+  const weights = twoWeights();
+  assert.throws(() => weights.statistic("side.bias", [3], constant(0)), /"side.bias": the name must be new/);
+});
+
+/** A CLIP checkpoint's image tower, with the parts that a side network does without. */
+function clipShapes(arch: string): Record<string, readonly number[]> {
+  const { imageSize, patchSize, width, layers } = VIT_PRESETS[arch];
+  const shapes: Record<string, readonly number[]> = {
+    "visual.conv1.weight": [width, 3, patchSize, patchSize],
+    "visual.positional_embedding": [(imageSize / patchSize) ** 2 + 1, width],
+  };
+  for (let i = 0; i < layers; i++) shapes[`visual.transformer.resblocks.${i}.ln_1.weight`] = [width];
+  return shapes;
+}
+
+Deno.test("what a CLIP file looks like is told by its preset's name", () => {
+  for (const arch of Object.keys(VIT_PRESETS)) {
+    assert.equal(explainClip(sourceOf(clipShapes(arch))), `the file looks like ${arch}`);
+    assert.equal(presetName(VIT_PRESETS[arch]), arch);
+  }
+  assert.equal(explainClip(sourceOf({})), "the file has no CLIP image tower");
+  const odd = { ...clipShapes("ViT-B/16"), "visual.conv1.weight": [96, 3, 7, 7] };
+  assert.equal(
+    explainClip(sourceOf(odd)),
+    "the file looks like a ViT of width 96, patch 7, 12 layers, image 98",
+  );
+});
+
+Deno.test("the text tower and the embedding head of a CLIP file are ignored, a side tensor in it is not", () => {
+  const model = tinyModel();
+  const shapes = Object.fromEntries(model.weights.of("frozen").map(({ name, shape }) => [name, shape]));
+  for (
+    const name of [
+      "visual.proj",
+      "visual.ln_post.weight",
+      "transformer.resblocks.3.attn.in_proj_weight",
+      "token_embedding.weight",
+      "positional_embedding",
+      "ln_final.bias",
+      "text_projection",
+      "logit_scale",
+      "input_resolution",
+      "context_length",
+      "vocab_size",
+    ]
+  ) shapes[name] = [1];
+  const check = () => checkAccount(model.weights.of("frozen"), sourceOf(shapes), { ignore: CLIP_UNUSED });
+  check();
+  shapes["visual.transformer.resblocks.2.ln_1.weight"] = [32]; // the model has two layers
+  assert.throws(check, /"visual.transformer.resblocks.2.ln_1.weight" is not known to this model/);
+});
