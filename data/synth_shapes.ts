@@ -92,9 +92,13 @@ export function paintBackground(
 }
 
 /** A random colour that differs from the given ones by at least `contrast` grey levels (Euclidean distance in RGB). */
-export function drawColour(prng: Prng, others: readonly Colour[], contrast: number): Colour {
+export function drawColour(
+  prng: Prng,
+  options: { below?: number; others?: readonly Colour[]; contrast?: number } = {},
+): Colour {
+  const { below = 256, others = [], contrast = 0 } = options;
   for (;;) {
-    const colour: Colour = [prng.integer(256), prng.integer(256), prng.integer(256)];
+    const colour: Colour = [prng.integer(below), prng.integer(below), prng.integer(below)];
     if (others.every((other) => Math.hypot(...colour.map((v, c) => v - other[c])) >= contrast)) return colour;
   }
 }

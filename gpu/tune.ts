@@ -4,6 +4,7 @@
  * the browser's storage) is the caller's matter.
  */
 
+import { splitLength } from "./ops/_matmul_common.ts";
 import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./ops/matmul_kernel.ts";
 
 /** Where choices are kept between runs. */
@@ -216,7 +217,7 @@ export function createTrial(device: GPUDevice, spec: MatmulSpec): Trial {
 function checkSamples(spec: MatmulSpec, out: ArrayLike<number>): string | undefined {
   const places = 256;
   const total = spec.m * spec.n * spec.batch * spec.splitK;
-  const chunk = spec.splitK > 1 ? Math.ceil(Math.ceil(spec.k / spec.splitK) / 16) * 16 : spec.k;
+  const chunk = splitLength(spec);
   for (let place = 0; place < places; place++) {
     const index = place === places - 1 ? total - 1 : Math.floor(place * total / places);
     const column = index % spec.n;

@@ -4,7 +4,8 @@
  */
 
 import { adapterOf, plainSpec } from "../matmul.ts";
-import { openGpu } from "../../gpu/device.ts";
+import { adapterName, openGpu } from "../../gpu/device.ts";
+import type { Gpu } from "../../gpu/device.ts";
 import { defaultVariant } from "../../gpu/ops/matmul_kernel.ts";
 import type { MatmulSpec } from "../../gpu/ops/matmul_kernel.ts";
 
@@ -32,45 +33,60 @@ function randomMatrix(length: number, seed: number): Float32Array<ArrayBuffer> {
   });
 }
 
-async function sidenet(
+function sidenet(
+  gpu: Gpu,
   spec: MatmulSpec,
   a: Float32Array<ArrayBuffer>,
   b: Float32Array<ArrayBuffer>,
-): Promise<Contestant> {
-  const gpu = await openGpu();
+): Contestant {
   const { device } = gpu;
   const variant = defaultVariant(spec, adapterOf(gpu));
   const kernel = variant.build(spec);
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
-  const upload = (data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>, flags: number) => {
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST |
+    GPUBufferUsage.COPY_SRC;
+  const upload = (
+    data: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>,
+    flags: number,
+  ) => {
     const buffer = device.createBuffer({ size: data.byteLength, usage: flags });
     device.queue.writeBuffer(buffer, 0, data);
     return buffer;
   };
   const buffers: Record<string, GPUBuffer> = {
-    params: upload(kernel.params, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST),
+    params: upload(
+      kernel.params,
+      GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    ),
     a: upload(a, usage),
     b: upload(b, usage),
     c: upload(new Float32Array(M * N), usage),
   };
-  const module = device.createShaderModule({ label: kernel.label, code: kernel.code });
+  const module = device.createShaderModule({
+    label: kernel.label,
+    code: kernel.code,
+  });
   const pipeline = device.createComputePipeline({
     layout: "auto",
     compute: { module, entryPoint: kernel.entryPoint },
   });
   const group = device.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
-    entries: kernel.bindings.map((name, binding) => ({ binding, resource: { buffer: buffers[name] } })),
+    entries: kernel.bindings.map((name, binding) => ({
+      binding,
+      resource: { buffer: buffers[name] },
+    })),
   });
   return {
-    name: `sidenet (${variant.name})`,
+    name: variant.name,
     times: 8,
     async run(times) {
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, group);
-      for (let i = 0; i < times; i++) pass.dispatchWorkgroups(...kernel.workgroups);
+      for (let i = 0; i < times; i++) {
+        pass.dispatchWorkgroups(...kernel.workgroups);
+      }
       pass.end();
       device.queue.submit([encoder.finish()]);
       await device.queue.onSubmittedWorkDone();
@@ -89,13 +105,23 @@ async function sidenet(
   };
 }
 
-async function jaxJs(spec: MatmulSpec, a: Float32Array, b: Float32Array): Promise<Contestant> {
-  const { init, defaultDevice, blockUntilReady, numpy } = await load("@jax-js/jax");
+async function jaxJs(
+  spec: MatmulSpec,
+  a: Float32Array,
+  b: Float32Array,
+): Promise<Contestant> {
+  const { init, defaultDevice, blockUntilReady, numpy } = await load(
+    "@jax-js/jax",
+  );
   await init("webgpu");
   defaultDevice("webgpu");
   const left = numpy.array(a).reshape([M, K]);
   const right = numpy.array(b).reshape(spec.transposeB ? [N, K] : [K, N]);
-  const product = () => numpy.matmul(left.ref, spec.transposeB ? numpy.transpose(right.ref) : right.ref);
+  const product = () =>
+    numpy.matmul(
+      left.ref,
+      spec.transposeB ? numpy.transpose(right.ref) : right.ref,
+    );
   await blockUntilReady([left, right]);
   return {
     name: "jax-js",
@@ -109,7 +135,11 @@ async function jaxJs(spec: MatmulSpec, a: Float32Array, b: Float32Array): Promis
   };
 }
 
-async function tensorflowJs(spec: MatmulSpec, a: Float32Array, b: Float32Array): Promise<Contestant> {
+async function tensorflowJs(
+  spec: MatmulSpec,
+  a: Float32Array,
+  b: Float32Array,
+): Promise<Contestant> {
   const tf = await load("@tensorflow/tfjs-core");
   await load("@tensorflow/tfjs-backend-webgpu");
   if (!(await tf.setBackend("webgpu"))) {
@@ -134,11 +164,17 @@ function print(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(line + "\n"));
 }
 
+const gpu = await openGpu();
+const adapter = adapterName(gpu.info);
 for (const transposeB of [true, false]) {
   const spec = plainSpec(M, N, K, { transposeB });
   const a = randomMatrix(M * K, 1);
   const b = randomMatrix(K * N, 2);
-  const contestants = [await sidenet(spec, a, b), await jaxJs(spec, a, b), await tensorflowJs(spec, a, b)];
+  const contestants = [
+    sidenet(gpu, spec, a, b),
+    await jaxJs(spec, a, b),
+    await tensorflowJs(spec, a, b),
+  ];
   const results: ArrayLike<number>[] = [];
   for (const contestant of contestants) {
     await contestant.run(1);
@@ -148,9 +184,9 @@ for (const transposeB of [true, false]) {
     for (let i = 0; i < M * N; i++) {
       if (!(Math.abs(results[0][i] - results[peer][i]) < 1e-3)) {
         throw new Error(
-          `Cannot compare with ${contestants[peer].name}: C[${i}] must be equal, current values are ${
-            results[0][i]
-          } ` +
+          `Cannot compare with ${
+            contestants[peer].name
+          }: C[${i}] must be equal, current values are ${results[0][i]} ` +
             `and ${results[peer][i]}`,
         );
       }
@@ -161,24 +197,44 @@ for (const transposeB of [true, false]) {
     for (const [i, contestant] of contestants.entries()) {
       const start = performance.now();
       await contestant.run(contestant.times);
-      best[i] = Math.min(best[i], (performance.now() - start) / contestant.times);
+      best[i] = Math.min(
+        best[i],
+        (performance.now() - start) / contestant.times,
+      );
     }
   }
   const name = `matmul ${M}x${N}x${K} ${transposeB ? "nt" : "nn"} f32`;
+  const flops = 2 * M * N * K;
   for (const [i, contestant] of contestants.entries()) {
-    const row = {
-      name,
-      peer: contestant.name,
-      ms: Number(best[i].toFixed(2)),
-      ratio: Number((best[i] / best[0]).toFixed(2)),
-    };
-    const gflops = 2 * M * N * K / best[i] / 1e6;
-    print(
-      Deno.args.includes("--json")
-        ? JSON.stringify(row)
-        : `${name.padEnd(30)}${row.peer.padEnd(40)}${row.ms.toFixed(1).padStart(9)} ms ` +
-          `${gflops.toFixed(1).padStart(6)} GFLOP/s  ratio ${row.ratio.toFixed(2)}`,
-    );
+    const ms = Number(best[i].toFixed(2));
+    const gflops = Number((flops / best[i] / 1e6).toFixed(2));
+    const ratio = Number((best[i] / best[0]).toFixed(2));
+    if (!Deno.args.includes("--json")) {
+      print(
+        `${name.padEnd(30)}${contestant.name.padEnd(34)}${
+          ms.toFixed(1).padStart(9)
+        } ms ` +
+          `${gflops.toFixed(1).padStart(6)} GFLOP/s  ratio ${ratio.toFixed(2)}`,
+      );
+    } else if (i > 0) {
+      print(JSON.stringify({ name, peer: contestant.name, ms, ratio }));
+    } else {
+      const gbps = Number(
+        (4 * (M * K + K * N + M * N) / best[0] / 1e6).toFixed(2),
+      );
+      const shape = `${M}x${N}x${K} ${transposeB ? "nt" : "nn"} f32`;
+      print(
+        JSON.stringify({
+          name,
+          variant: contestant.name,
+          shape,
+          ms,
+          gflops,
+          gbps,
+          adapter,
+        }),
+      );
+    }
   }
 }
 Deno.exit(0); // the peers keep their devices open
