@@ -4,7 +4,7 @@ import { AdapterError } from "../lib/errors.ts";
 import type { KernelEnvironment } from "./op.ts";
 
 /** Features asked for where the adapter grants them. `adapter.features` hides native ones, so each is tried. */
-const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
+const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", "wgpu-shader-int64"] as const;
 
 const WANTED_LIMITS = [
   "maxBufferSize",

@@ -1,4 +1,4 @@
-/** Runs a graph once: allocate, upload, run, read back, free. For tests, parity checks and measurements, not for training. */
+/** Runs graphs that stand alone: allocate, upload, run, read back, free. For tests, parity checks and measurements. */
 
 import { Arena, Program, readTensors, Residency } from "./executor.ts";
 import type { Gpu } from "./device.ts";
@@ -12,6 +12,32 @@ const pipelines = new WeakMap<GPUDevice, PipelineCache>();
 export type ResidentValues = ReadonlyMap<Tensor, Float32Array | Uint32Array>;
 
 /**
+ * Allocates and compiles a graph, and uploads its resident values. Free the buffers with `gpu.memory[Symbol.dispose]()`.
+ *
+ * @param reads Further resident tensors to allocate, which are read after a run.
+ */
+export async function prepareGraph(
+  gpu: Gpu,
+  g: Graph,
+  values: ResidentValues,
+  reads: Iterable<Tensor> = [],
+): Promise<Program> {
+  if (gpu.memory.allocatedBytes !== 0) {
+    throw new Error("Cannot run a graph that stands alone: the device must hold no buffers");
+  }
+  const plan = planGraph(g, { limits: gpu });
+  const residency = new Residency(gpu), arena = new Arena(gpu);
+  const named = [...values.keys(), ...reads].filter((tensor) => tensor.role !== "value").map(baseOf);
+  residency.allocate("residents", new Set([...plan.residents, ...named]));
+  arena.allocate([plan]);
+  let cache = pipelines.get(gpu.device);
+  if (!cache) pipelines.set(gpu.device, cache = new PipelineCache(gpu.device));
+  const program = await Program.prepare(gpu, plan, { arena, residency, pipelines: cache });
+  for (const [tensor, data] of values) residency.write(tensor, data);
+  return program;
+}
+
+/**
  * Runs `g` once with the given resident values.
  *
  * @param reads Resident tensors to read afterwards, such as updated statistics.
@@ -23,19 +49,8 @@ export async function runGraph(
   values: ResidentValues,
   reads: ReadonlyMap<string, Tensor> = new Map(),
 ): Promise<Map<string, Float32Array>> {
-  if (gpu.memory.allocatedBytes !== 0) {
-    throw new Error("Cannot run a graph once: the device must hold no buffers");
-  }
-  const plan = planGraph(g, { limits: gpu });
-  const residency = new Residency(gpu), arena = new Arena(gpu);
-  const named = [...values.keys(), ...reads.values()].filter((tensor) => tensor.role !== "value").map(baseOf);
   try {
-    residency.allocate("residents", new Set([...plan.residents, ...named]));
-    arena.allocate([plan]);
-    let cache = pipelines.get(gpu.device);
-    if (!cache) pipelines.set(gpu.device, cache = new PipelineCache(gpu.device));
-    const program = await Program.prepare(gpu, plan, { arena, residency, pipelines: cache });
-    for (const [tensor, data] of values) residency.write(tensor, data);
+    const program = await prepareGraph(gpu, g, values, reads.values());
     program.run();
     const wanted = [...g.outputs, ...reads];
     const data = await readTensors(

@@ -184,9 +184,9 @@ for (const transposeB of [true, false]) {
     for (let i = 0; i < M * N; i++) {
       if (!(Math.abs(results[0][i] - results[peer][i]) < 1e-3)) {
         throw new Error(
-          `Cannot compare with ${
-            contestants[peer].name
-          }: C[${i}] must be equal, current values are ${results[0][i]} ` +
+          `Cannot compare with ${contestants[peer].name}: C[${i}] must be equal, current values are ${
+            results[0][i]
+          } ` +
             `and ${results[peer][i]}`,
         );
       }
@@ -211,9 +211,7 @@ for (const transposeB of [true, false]) {
     const ratio = Number((best[i] / best[0]).toFixed(2));
     if (!Deno.args.includes("--json")) {
       print(
-        `${name.padEnd(30)}${contestant.name.padEnd(34)}${
-          ms.toFixed(1).padStart(9)
-        } ms ` +
+        `${name.padEnd(30)}${contestant.name.padEnd(34)}${ms.toFixed(1).padStart(9)} ms ` +
           `${gflops.toFixed(1).padStart(6)} GFLOP/s  ratio ${ratio.toFixed(2)}`,
       );
     } else if (i > 0) {

@@ -11,7 +11,8 @@ export interface CaseDescription {
   // deno-lint-ignore no-explicit-any
   config: any;
   null_gradient_parameters?: string[];
-  trainable?: string[];
+  /** Error of a recorded f32 gradient against f64, relative to the tensor's largest value, where it is worth telling. */
+  noisy_gradients?: Record<string, number>;
   float32_against_float64?: Record<string, number>;
 }
 

@@ -20,6 +20,8 @@ export interface Pair {
   expected: ArrayLike<number>;
   /** 1 where the value is to be compared. */
   mask?: ArrayLike<number>;
+  /** Tolerance of this tensor where it is wider than the group's: the recorded value is itself that uncertain. */
+  tolerance?: number;
 }
 
 /** How a group is judged: the larger of absolute and relative error by default only one of them counts. */
@@ -36,7 +38,7 @@ export function compareGroup(
   judgement: Judgement,
 ): GroupResult {
   let maxAbs = 0, maxRel = 0, worst = "", worstJudged = -1;
-  for (const { name, actual, expected, mask } of pairs) {
+  for (const { name, actual, expected, mask, tolerance = judgement.tolerance } of pairs) {
     if (actual.length !== expected.length) {
       throw new RangeError(
         `Cannot compare "${name}": it must have ${expected.length} elements, current count is ${actual.length}`,
@@ -52,7 +54,8 @@ export function compareGroup(
     const rel = abs === 0 ? 0 : abs / Math.max(largest, 1e-12);
     maxAbs = Math.max(maxAbs, abs);
     maxRel = Math.max(maxRel, rel);
-    const judged = judgement.by === "absolute" ? abs : rel;
+    // In units of what is allowed, so that tensors with different tolerances are compared with each other.
+    const judged = (judgement.by === "absolute" ? abs : rel) / tolerance;
     if (judged > worstJudged) [worst, worstJudged] = [name, judged];
   }
   return {
@@ -61,7 +64,7 @@ export function compareGroup(
     max_abs: maxAbs,
     max_rel: maxRel,
     tolerance: judgement.tolerance,
-    ok: worstJudged <= judgement.tolerance,
+    ok: worstJudged <= 1,
     ...(pairs.length > 1 ? { worst } : {}),
   };
 }

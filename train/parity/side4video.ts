@@ -13,6 +13,8 @@ const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
 const STEPS = 3;
 /** Weights move by about lr a step whatever the gradient; this share of it is the room for rounding in Adam's quotient. */
 const STEP_SHARE = 0.1;
+/** Room around a recorded gradient that is itself noisy: its error, ours of the same kind, and a margin. */
+const NOISE_FACTOR = 3;
 /** Gradients below this share of their tensor's largest are rounding noise: recorded ones differ by more from f64. */
 const NOISE_SHARE = 1e-5;
 /** How far logits after the steps may be from the recorded ones, in units of the recorded f32-against-f64 error. */
@@ -192,7 +194,13 @@ class Replay {
     const values = await this.#session.read(names, "gradient");
     const pairs: Pair[] = [];
     for (const name of names) {
-      pairs.push({ name, actual: values.get(name)!, expected: await this.#case.read(`grad.${name}`) });
+      const noise = this.#case.description.noisy_gradients?.[name] ?? 0;
+      pairs.push({
+        name,
+        actual: values.get(name)!,
+        expected: await this.#case.read(`grad.${name}`),
+        tolerance: Math.max(GRADIENT_TOLERANCE, NOISE_FACTOR * noise),
+      });
     }
     this.#compare("grad", pairs, { tolerance: GRADIENT_TOLERANCE, by: "relative" });
   }

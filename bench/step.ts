@@ -1,0 +1,74 @@
+/** Measures training steps of a recipe on generated frames: clips per second, and where the time goes. */
+
+import type { Gpu } from "../gpu/device.ts";
+import { profileProgram } from "../gpu/profile.ts";
+import { createModel } from "../models/mod.ts";
+import type { Config } from "../train/config.ts";
+import { Session } from "../train/session.ts";
+import { modelSpec, sessionOptions } from "../train/setup.ts";
+import type { Measurement } from "./matmul.ts";
+
+const REPEATS = 5;
+
+/** A step's measurement: clips per second beside the common fields. */
+export interface StepMeasurement extends Measurement {
+  clips_per_second: number;
+  gpu_bytes: number;
+}
+
+/**
+ * Times whole training steps of a recipe (forward, backward, update) without data loading.
+ *
+ * @param options.profile Also yields the time of every kernel label, largest first.
+ */
+export async function* benchStep(
+  gpu: Gpu,
+  config: Config,
+  options: { profile: boolean },
+): AsyncGenerator<Measurement> {
+  const model = createModel(modelSpec(config));
+  const { largestFrame: _frame, ...rest } = sessionOptions(config, {
+    lastBatch: 0,
+    largestFrame: { width: 1, height: 1 },
+  });
+  const session = await Session.open(gpu, model, { ...rest, largestFrame: null, limits: gpu });
+  session.initialise(config.seed);
+  const clips = rest.trainClips[0], { frames, backbone, classes } = model.config;
+  const pixels = new Float32Array(clips * frames * 3 * backbone.imageSize ** 2).map((_, i) =>
+    Math.sin(0.013 * i)
+  );
+  const labels = Array.from({ length: clips }, (_, i) => i % classes);
+  const rates = { side: 1e-3, head: 1e-3, batch_norm: 1e-3 };
+  let best = Infinity;
+  for (let i = 0; i <= REPEATS; i++) {
+    const started = performance.now();
+    session.stepOnFrames(pixels, labels, rates);
+    await session.finish();
+    if (i > 0) best = Math.min(best, performance.now() - started);
+  }
+  const program = session.trainProgram(clips), { flops, bytesMoved } = program.plan;
+  const shape = `${clips}x${frames}x3x${backbone.imageSize}x${backbone.imageSize}`;
+  const common = { shape, adapter: gpu.name };
+  const step: StepMeasurement = {
+    name: "step",
+    variant: `${config.system}/${config.network.arch}/${config.precision}/${config.memory}`,
+    ms: best,
+    gflops: flops / best / 1e6,
+    gbps: bytesMoved / best / 1e6,
+    clips_per_second: 1000 * clips / best,
+    gpu_bytes: session.allocatedBytes,
+    ...common,
+  };
+  yield step;
+  if (options.profile) {
+    await profileProgram(gpu, program); // warms up
+    const byLabel = new Map<string, number>();
+    for (const { label, ms } of await profileProgram(gpu, program)) {
+      byLabel.set(label, (byLabel.get(label) ?? 0) + ms);
+    }
+    for (const [variant, ms] of [...byLabel].sort((a, b) => b[1] - a[1])) {
+      yield { name: "launches", variant, ms, gflops: 0, gbps: 0, ...common };
+    }
+  }
+  gpu.memory[Symbol.dispose]();
+}

@@ -1,0 +1,102 @@
+/** `sidenet bench`: measures kernels, the frozen tower, whole steps, and the peers. */
+import { benchMatmul, type Measurement } from "../bench/matmul.ts";
+import { benchStep, type StepMeasurement } from "../bench/step.ts";
+import { benchVit } from "../bench/vit.ts";
+import { type Gpu, openGpu } from "../gpu/device.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { loadConfig, parseConfig } from "../train/config.ts";
+import { formatBytes } from "../train/progress.ts";
+import { defineCommand, parseArguments } from "./_args.ts";
+import type { Io } from "./_output.ts";
+
+const NAMES = ["matmul", "vit", "step", "peers"] as const;
+
+export const command = defineCommand({
+  name: "bench",
+  summary: "Measure kernels and training steps",
+  usage: "[NAME…]",
+  details: `matmul: the matrix product family, every kernel checked before it is timed.
+vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
+step: a training step of a recipe (the demo's without --config) on generated frames, without data loading.
+peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
+into bench/peers at the first run. ratio is the peer's time divided by ours.
+
+Without a name: matmul, vit and step. Figures are only comparable within one run on a quiet machine.`,
+  examples: [
+    ["sidenet bench matmul --json", "one line of JSON a measurement"],
+    [
+      "sidenet bench step --config configs/side4video/ssv2_vitb16_f8.yaml --profile",
+      "a published step, kernel by kernel",
+    ],
+  ],
+  options: {
+    config: { type: "string", placeholder: "CONFIG", help: "recipe of the step" },
+    set: {
+      type: "string",
+      multiple: true,
+      placeholder: "KEY=VALUE",
+      help: "override of a key of the recipe",
+    },
+    profile: { type: "boolean", help: "also the time of every kernel of the step" },
+    all: { type: "boolean", help: "every matmul variant, not only the chosen one" },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = parseArguments(command, args);
+  const unknown = positionals.find((name) => !(NAMES as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    throw new ConfigError(`Cannot bench "${unknown}": it must be one of ${NAMES.join(", ")}`);
+  }
+  const names = positionals.length > 0 ? positionals : NAMES.filter((name) => name !== "peers");
+  for (const name of names) {
+    if (name === "peers") {
+      const code = await benchPeers(io);
+      if (code !== 0) return code;
+      continue;
+    }
+    using gpu = await openGpu();
+    for await (const row of measure(name, gpu, values)) show(row, io);
+  }
+  return 0;
+}
+
+async function* measure(
+  name: string,
+  gpu: Gpu,
+  values: { config?: string; set: string[]; profile?: boolean; all?: boolean },
+): AsyncGenerator<Measurement> {
+  if (name === "matmul") yield* benchMatmul(gpu, { all: values.all });
+  if (name === "vit") yield* benchVit(gpu);
+  if (name === "step") {
+    const demo = new URL("../configs/demo.yaml", import.meta.url);
+    const { config } = values.config !== undefined
+      ? await loadConfig(values.config, values.set)
+      : parseConfig(await Deno.readTextFile(demo), { source: "demo.yaml", overrides: values.set });
+    yield* benchStep(gpu, config, { profile: values.profile ?? false });
+  }
+}
+
+function show(row: Measurement & Partial<StepMeasurement> & { share_of_matmul?: number }, io: Io): void {
+  io.printJson(row);
+  if (io.json) return;
+  const extras = [
+    row.clips_per_second === undefined ? "" : `${row.clips_per_second.toFixed(2)} clips/s`,
+    row.gpu_bytes === undefined ? "" : formatBytes(row.gpu_bytes),
+    row.share_of_matmul === undefined ? "" : `${(100 * row.share_of_matmul).toFixed(0)} % of the matmul rate`,
+  ].filter((text) => text !== "");
+  const rate = row.gflops > 0 ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s` : "";
+  io.print(
+    `${row.name.padEnd(18)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
+      row.ms.toFixed(2).padStart(10)
+    } ms ${rate}  ${extras.join(", ")}`,
+  );
+}
+
+/** The peers resolve their packages from a folder of their own, so they run as a child process. */
+async function benchPeers(io: Io): Promise<number> {
+  const script = new URL("../bench/peers/run.ts", import.meta.url);
+  const args = ["run", "-A", script.href, ...(io.json ? ["--json"] : [])];
+  const child = new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn();
+  return (await child.status).code;
+}
