@@ -4,12 +4,17 @@ import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { loadConfig, parseConfig } from "../train/config.ts";
+import { type Config, loadConfig, parseConfig } from "../train/config.ts";
+import { writeChoices } from "../train/tuned.ts";
+import { tuneRecipe } from "../bench/tune.ts";
 import { formatBytes } from "../train/progress.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
+import { tunedChoices, tunedFile } from "./_tuned.ts";
 
-const NAMES = ["matmul", "vit", "step", "peers"] as const;
+const NAMES = ["matmul", "vit", "step", "peers", "tune"] as const;
+/** What runs without a name. */
+const USUAL = ["matmul", "vit", "step"];
 
 export const command = defineCommand({
   name: "bench",
@@ -20,6 +25,8 @@ vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a
 step: a training step of a recipe (the demo's without --config) on generated frames, without data loading.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
 into bench/peers at the first run. ratio is the peer's time divided by ours.
+tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
+and eval then use. Other kernels sum in another order, so tune before a run and not in the middle of one.
 
 Without a name: matmul, vit and step. Figures are only comparable within one run on a quiet machine.`,
   examples: [
@@ -48,14 +55,18 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (unknown !== undefined) {
     throw new ConfigError(`Cannot bench "${unknown}": it must be one of ${NAMES.join(", ")}`);
   }
-  const names = positionals.length > 0 ? positionals : NAMES.filter((name) => name !== "peers");
+  const names = positionals.length > 0 ? positionals : USUAL;
   for (const name of names) {
     if (name === "peers") {
       const code = await benchPeers(io);
       if (code !== 0) return code;
       continue;
     }
-    using gpu = await openGpu();
+    using gpu = await openGpu({ choices: await tunedChoices() });
+    if (name === "tune") {
+      await tune(gpu, values, io);
+      continue;
+    }
     for await (const row of measure(name, gpu, values)) show(row, io);
   }
   return 0;
@@ -68,13 +79,43 @@ async function* measure(
 ): AsyncGenerator<Measurement> {
   if (name === "matmul") yield* benchMatmul(gpu, { all: values.all });
   if (name === "vit") yield* benchVit(gpu);
-  if (name === "step") {
-    const demo = new URL("../configs/demo.yaml", import.meta.url);
-    const { config } = values.config !== undefined
-      ? await loadConfig(values.config, values.set)
-      : parseConfig(await Deno.readTextFile(demo), { source: "demo.yaml", overrides: values.set });
-    yield* benchStep(gpu, config, { profile: values.profile ?? false });
+  if (name === "step") yield* benchStep(gpu, await recipe(values), { profile: values.profile ?? false });
+}
+
+/** The recipe asked for, or the demo's. */
+async function recipe(values: { config?: string; set: string[] }): Promise<Config> {
+  if (values.config !== undefined) return (await loadConfig(values.config, values.set)).config;
+  const text = await Deno.readTextFile(new URL("../configs/demo.yaml", import.meta.url));
+  return parseConfig(text, { source: "demo.yaml", overrides: values.set }).config;
+}
+
+async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io): Promise<void> {
+  const path = tunedFile();
+  if (path === null) {
+    throw new ConfigError("Cannot tune: HOME or XDG_CACHE_HOME must be set, to keep what was measured");
   }
+  const choices = new Map(await tunedChoices());
+  let changed = 0;
+  for await (const { key, spec, chosen, byDefault } of tuneRecipe(gpu, await recipe(values), choices)) {
+    choices.set(key, chosen);
+    if (chosen !== byDefault) changed++;
+    io.printJson({
+      name: "tune",
+      shape: `${spec.m}x${spec.n}x${spec.k}`,
+      variant: chosen,
+      default: byDefault,
+      adapter: gpu.name,
+    });
+    if (!io.json) {
+      io.print(
+        `${`${spec.m}x${spec.n}x${spec.k}`.padEnd(20)} ${chosen}${
+          chosen === byDefault ? "" : `  (default ${byDefault})`
+        }`,
+      );
+    }
+    await writeChoices(path, choices);
+  }
+  io.note(`${choices.size} choices in ${path}, ${changed} of the new ones differ from the default`);
 }
 
 function show(row: Measurement & Partial<StepMeasurement> & { share_of_matmul?: number }, io: Io): void {

@@ -10,7 +10,6 @@ import { topClasses } from "../train/metrics.ts";
 import { formatShare, progressBar } from "../train/progress.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
-import { errorLine, exitCodeOf } from "./main.ts";
 import type { Io } from "./_output.ts";
 import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./_trained.ts";
 
@@ -59,16 +58,17 @@ export async function run(args: string[], io: Io): Promise<number> {
   const model = await findTrainedModel(target, { config: values.config, overrides });
   const { config, labels } = model;
   const clips: ClipRecord[] = [];
-  let failed: unknown = null;
-  const fail = (error: unknown) => {
-    io.note(errorLine(error));
-    failed = error;
+  let exitCode = 0;
+  const fail = (error: DataError) => {
+    io.note(`sidenet: ${error.message}`);
+    exitCode = error.exitCode;
   };
   for (const path of paths) {
     try {
       await checkFolder(path, config);
       clips.push({ path, label: 0, frames: null, line: 0 });
     } catch (error) {
+      if (!(error instanceof DataError)) throw error;
       fail(error);
     }
   }
@@ -81,7 +81,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       else printClip(scored, labels, top, io);
     }
   }
-  return failed === null ? 0 : exitCodeOf(failed);
+  return exitCode;
 }
 
 /** Refuses what is no folder of frames, before a GPU is opened. */

@@ -24,6 +24,7 @@ import { train, type TrainResult } from "../train/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 import { printPlan } from "./_plan_text.ts";
+import { tunedChoices } from "./_tuned.ts";
 
 export const command = defineCommand({
   name: "train",
@@ -114,6 +115,7 @@ async function trainInto(
     folder,
     resume: resume === null ? undefined : `${resume}/${RUN_FILES.state}`,
     signal: io.signal,
+    choices: await tunedChoices(),
     events: {
       opened: ({ adapter, memory, allocatedBytes, launches }, { steps, trainable, frozen }) => {
         io.note(`adapter: ${adapter}`);

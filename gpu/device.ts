@@ -28,11 +28,17 @@ export class Gpu {
   /** True for a CPU implementation such as Mesa's llvmpipe. */
   readonly isSoftware: boolean;
   readonly memory: MemoryLedger;
-  /** Measured kernel choices, by family and key. */
-  readonly choices = new Map<string, string>();
+  /** Measured kernel choices by key (`gpu/tune.ts`). */
+  readonly choices: ReadonlyMap<string, string>;
   #lost: string | null = null;
 
-  constructor(device: GPUDevice, info: GPUAdapterInfo, features: ReadonlySet<string>) {
+  constructor(
+    device: GPUDevice,
+    info: GPUAdapterInfo,
+    features: ReadonlySet<string>,
+    choices: ReadonlyMap<string, string> = new Map(),
+  ) {
+    this.choices = choices;
     this.device = device;
     this.info = info;
     this.features = features;
@@ -102,7 +108,7 @@ export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
  *
  * @throws {AdapterError} when there is no adapter or it refuses a device.
  */
-export async function openGpu(): Promise<Gpu> {
+export async function openGpu(options: { choices?: ReadonlyMap<string, string> } = {}): Promise<Gpu> {
   const gpu = globalThis.navigator?.gpu;
   const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
@@ -123,7 +129,7 @@ export async function openGpu(): Promise<Gpu> {
       requiredFeatures: features,
       requiredLimits,
     });
-    return new Gpu(device, adapter.info, new Set(features));
+    return new Gpu(device, adapter.info, new Set(features), options.choices);
   } catch (error) {
     throw new AdapterError(`Cannot open adapter "${adapterName(adapter.info)}": ${(error as Error).message}`);
   }

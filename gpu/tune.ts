@@ -5,12 +5,13 @@
  */
 
 import { splitLength } from "./ops/_matmul_common.ts";
-import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./ops/matmul_kernel.ts";
+import { defaultVariant, matmulCandidates } from "./ops/matmul_kernel.ts";
+import type { MatmulAdapter, MatmulKernel, MatmulSpec, MatmulVariant } from "./ops/matmul_kernel.ts";
 
 /** Where choices are kept between runs. */
 export interface TuneCache {
   get(key: string): Promise<string | undefined> | string | undefined;
-  set(key: string, value: string): Promise<void> | void;
+  set(key: string, value: string): unknown;
 }
 
 /** Settings of `chooseVariant`. */
@@ -48,6 +49,34 @@ export function tuneKey(
   const sources = hashText(candidates.map((variant) => variant.name + variant.build(spec).code).join("\n"));
   const shape = [spec.m, spec.n, spec.k, spec.batch, spec.splitK].map(bucket).join(".");
   return `${adapterKey}|matmul|${sources}|${shape}`;
+}
+
+/** Names the adapter and its driver in cache keys. */
+export function adapterKeyOf(environment: MatmulAdapter): string {
+  return [environment.vendor, environment.architecture, environment.description].join("/");
+}
+
+/** Variants chosen so far by spec, for one set of measured choices: building a key builds every candidate's source. */
+const chosen = new WeakMap<ReadonlyMap<string, string>, Map<string, MatmulVariant>>();
+
+/** The measured choice for a product where there is one, else the fixed default of the adapter's kind. */
+export function tunedVariant(
+  spec: MatmulSpec,
+  environment: MatmulAdapter & { choices: ReadonlyMap<string, string> },
+): MatmulVariant {
+  const { choices } = environment;
+  if (choices.size === 0) return defaultVariant(spec, environment);
+  let known = chosen.get(choices);
+  if (!known) chosen.set(choices, known = new Map());
+  const id = JSON.stringify(spec);
+  let variant = known.get(id);
+  if (!variant) {
+    const candidates = matmulCandidates(spec, environment);
+    const name = choices.get(tuneKey(adapterKeyOf(environment), spec, candidates));
+    variant = candidates.find((candidate) => candidate.name === name) ?? defaultVariant(spec, environment);
+    known.set(id, variant);
+  }
+  return variant;
 }
 
 /** The fastest correct candidate on this device: from the cache, or measured and then cached. */

@@ -32,6 +32,8 @@ export interface RunState {
   step: number;
   /** Micro-batches done, which is what batch norms count. */
   microBatches: number;
+  /** Micro-batches whose gradients wait for the rest of their accumulation group. */
+  accumulated: number;
   /** Clips seen. */
   clips: number;
   /** Time spent training, in seconds. */
@@ -42,10 +44,11 @@ export interface RunState {
   evaluated: boolean;
   /** Losses of micro-batches since the last line of metrics. */
   pendingLosses: number[];
+  /** Loss of the last line of metrics; null before the first. */
+  lastLoss: number | null;
 }
 
 const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
-const PARTS: readonly WeightPart[] = ["exp_avg", "exp_avg_sq"];
 /** What `pretrain` may reinitialise when the number of classes differs. */
 const HEAD_NAMES: readonly string[] = ["fc.weight", "fc.bias"];
 
@@ -194,7 +197,12 @@ export async function encodeWeights(
   return [...encodeSafetensors(tensors, metadataOf(info))];
 }
 
-/** The whole state of a run as one file: weights, statistics, moments and position. */
+/** What a state holds of every trained weight besides its value. Gradients only where a sum of them is under way. */
+function partsOf(state: RunState): WeightPart[] {
+  return state.accumulated > 0 ? ["exp_avg", "exp_avg_sq", "gradient"] : ["exp_avg", "exp_avg_sq"];
+}
+
+/** The whole state of a run as one file: weights, statistics, moments, gradients summed so far, and position. */
 export async function encodeState(
   client: SessionClient,
   spec: ModelSpec,
@@ -209,7 +217,7 @@ export async function encodeState(
     }
   };
   await add("value", trained);
-  for (const part of PARTS) await add(part, model.weights.of("trained"));
+  for (const part of partsOf(info.state)) await add(part, model.weights.of("trained"));
   return [...encodeSafetensors(tensors, metadataOf(info))];
 }
 
@@ -226,9 +234,10 @@ function metadataOf({ config, labels, state }: CheckpointInfo): Record<string, s
 export async function restoreState(client: SessionClient, spec: ModelSpec, path: string): Promise<RunState> {
   const { model, trained } = declared(spec);
   await using source = await openCheckpoint(path);
+  const state = stateOf(source);
   const groups: [WeightPart, typeof trained][] = [
     ["value", trained],
-    ...PARTS.map((part) => [part, model.weights.of("trained")] as [WeightPart, typeof trained]),
+    ...partsOf(state).map((part) => [part, model.weights.of("trained")] as [WeightPart, typeof trained]),
   ];
   checkAccount(
     groups.flatMap(([part, weights]) =>
@@ -239,8 +248,7 @@ export async function restoreState(client: SessionClient, spec: ModelSpec, path:
   for (const [part, weights] of groups) {
     for (const { name } of weights) await client.write(name, await source.readF32(`${part}.${name}`), part);
   }
-  const state = stateOf(source);
-  await client.restoreSteps(state.step);
+  await client.restoreSteps(state.step, state.accumulated);
   return state;
 }
 

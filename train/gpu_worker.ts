@@ -4,6 +4,7 @@ import { openGpu } from "../gpu/device.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
 import { freeMemory, planFittingSession, refusedError } from "./fit.ts";
 import { OutOfMemoryError, Session, type SessionOptions } from "./session.ts";
+import type { TunedChoices } from "./tuned.ts";
 import type { OpenedSession, WorkerCall, WorkerReply } from "./session_client.ts";
 
 let session: Session | null = null;
@@ -12,13 +13,15 @@ let session: Session | null = null;
 export type RemoteSessionOptions = Omit<SessionOptions, "limits"> & {
   /** Clips that one video of the batch becomes, for advice on a batch that fits. */
   clipsPerVideo: number;
+  /** Measured kernel choices of this machine. */
+  choices?: TunedChoices;
 };
 
 async function open(
   spec: ModelSpec,
-  { clipsPerVideo, ...remote }: RemoteSessionOptions,
+  { clipsPerVideo, choices, ...remote }: RemoteSessionOptions,
 ): Promise<OpenedSession> {
-  const gpu = await openGpu(), model = createModel(spec);
+  const gpu = await openGpu({ choices }), model = createModel(spec);
   const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
   const options = { ...remote, limits };
   const plan = planFittingSession(model, options, gpu, { freeBytes: await freeMemory(gpu), clipsPerVideo });
@@ -47,7 +50,7 @@ async function handle({ method, args }: WorkerCall): Promise<unknown> {
     case "write":
       return session.write(...(args as Parameters<Session["write"]>));
     case "restoreSteps":
-      return session.restoreSteps(...(args as [number]));
+      return session.restoreSteps(...(args as [number, number]));
     case "read":
       return await session.read(...(args as Parameters<Session["read"]>));
     case "readLosses":

@@ -284,9 +284,10 @@ export class Session {
     return new Map(names.map((name, i) => [name, data[i]]));
   }
 
-  /** Sets the number of steps done, when resuming. */
-  restoreSteps(steps: number): void {
+  /** Sets the number of steps done and of micro-batches summed since, when resuming. */
+  restoreSteps(steps: number, accumulated: number): void {
     this.#steps = steps;
+    this.#microStep = accumulated;
   }
 
   /**

@@ -106,8 +106,8 @@ export class SessionClient {
     return this.#call("write", [name, values, part]) as Promise<void>;
   }
 
-  restoreSteps(steps: number): Promise<void> {
-    return this.#call("restoreSteps", [steps]) as Promise<void>;
+  restoreSteps(steps: number, accumulated: number): Promise<void> {
+    return this.#call("restoreSteps", [steps, accumulated]) as Promise<void>;
   }
 
   read(names: readonly string[], part: WeightPart = "value"): Promise<Map<string, Float32Array>> {

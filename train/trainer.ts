@@ -26,7 +26,8 @@ import type { DataProblem } from "./report.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
 import { createSchedule } from "./schedule.ts";
 import { classNames, clipsPerBatch, modelSpec, readSplit, samplingOptions, sessionOptions } from "./setup.ts";
-import type { GroupRates, TrainClip } from "./session.ts";
+import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "./session.ts";
+import type { TunedChoices } from "./tuned.ts";
 import { type OpenedSession, SessionClient } from "./session_client.ts";
 
 /** What a run tells while it goes on. */
@@ -48,6 +49,8 @@ export interface TrainOptions {
   /** Stops after the step under way, with everything saved. */
   signal?: AbortSignal;
   events?: TrainEvents;
+  /** Measured kernel choices of this machine. */
+  choices?: TunedChoices;
 }
 
 /** What a finished run gives. */
@@ -79,7 +82,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   ]]);
   await using client = await SessionClient.open(
     spec,
-    sessionOptions(config, { lastBatch, largestFrame: frame }),
+    { ...sessionOptions(config, { lastBatch, largestFrame: frame }), choices: options.choices },
   );
   const run = new TrainingRun(options, client, spec, { clips, valClips, labels, perBatch });
   return await run.run();
@@ -108,13 +111,16 @@ class TrainingRun {
     batch: 0,
     step: 0,
     microBatches: 0,
+    accumulated: 0,
     clips: 0,
     seconds: 0,
     best: null,
     evaluated: false,
     pendingLosses: [],
+    lastLoss: null,
   };
-  #lastRecord: StepRecord | null = null;
+  /** Losses that wait on the GPU. */
+  #unreadLosses = 0;
 
   constructor(options: TrainOptions, client: SessionClient, spec: ModelSpec, data: RunData) {
     this.#config = options.config;
@@ -156,11 +162,14 @@ class TrainingRun {
       cacheBytes: data.cache_mb * 2 ** 20,
     });
     if (!solver.evaluate) {
-      while (this.#state.epoch < solver.epochs && this.#state.step < this.#totalSteps) {
+      // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
+      while (
+        this.#state.epoch < solver.epochs && (this.#state.step < this.#totalSteps || this.#state.batch > 0)
+      ) {
         await this.#trainEpoch(loader);
       }
     }
-    if (!this.#state.evaluated) await this.#evaluate(this.#state.epoch - 1);
+    if (this.#evaluation === null) await this.#evaluate(this.#state.epoch - 1);
     return await this.#finish(model.weights.count("trained"), model.weights.count("frozen"));
   }
 
@@ -210,7 +219,20 @@ class TrainingRun {
   }
 
   async #trainEpoch(loader: ReturnType<typeof createClipLoader>): Promise<void> {
-    const { data, solver, logging } = this.#config, state = this.#state;
+    const { solver, logging } = this.#config, state = this.#state;
+    const { epoch } = state;
+    if (state.step < this.#totalSteps) await this.#trainBatches(loader);
+    const done = state.step >= this.#totalSteps || epoch + 1 >= solver.epochs;
+    const due = (epoch + 1) % logging.eval_freq === 0 && !logging.skip_epoch.includes(epoch);
+    if ((due || done) && !state.evaluated) await this.#evaluate(epoch);
+    state.epoch++;
+    state.batch = 0;
+    await this.#saveState();
+  }
+
+  /** The batches of the epoch that are still to come. */
+  async #trainBatches(loader: ReturnType<typeof createClipLoader>): Promise<void> {
+    const { data, logging } = this.#config, state = this.#state;
     const { epoch } = state;
     const order = epochOrder({
       clips: this.#data.clips.length,
@@ -231,6 +253,8 @@ class TrainingRun {
       state.evaluated = false;
       window.waitMs += waitMs;
       window.clips += clips.length;
+      state.accumulated = completed ? 0 : state.accumulated + 1;
+      if (++this.#unreadLosses === LOSS_LOG_SIZE) await this.#collectLosses();
       if (!completed) continue;
       state.step++;
       window.steps++;
@@ -246,12 +270,6 @@ class TrainingRun {
       }
       if (last) break;
     }
-    state.epoch++;
-    state.batch = 0;
-    const done = state.step >= this.#totalSteps || state.epoch >= solver.epochs;
-    const due = state.epoch % logging.eval_freq === 0 && !logging.skip_epoch.includes(epoch);
-    if (due || done) await this.#evaluate(epoch);
-    await this.#saveState();
   }
 
   #prepare(clip: LoadedClip): TrainClip {
@@ -302,7 +320,7 @@ class TrainingRun {
       data_wait: round(Math.min(1, window.waitMs / 1000 / elapsed)),
       gpu_bytes: this.#client.opened.allocatedBytes,
     };
-    this.#lastRecord = record;
+    state.lastLoss = loss;
     this.#folder.appendMetrics(record);
     const totals = {
       steps: this.#totalSteps,
@@ -315,6 +333,7 @@ class TrainingRun {
 
   /** Losses that wait for their line of metrics are part of the state: a resumed run writes the same line. */
   async #collectLosses(): Promise<void> {
+    this.#unreadLosses = 0;
     this.#state.pendingLosses.push(...await this.#client.readLosses());
   }
 
@@ -327,14 +346,22 @@ class TrainingRun {
 
   async #evaluate(epoch: number): Promise<void> {
     const { events, signal } = this.#options, state = this.#state;
-    const evaluation = await evaluateClips(this.#client, this.#config, {
-      clips: this.#data.valClips,
-      views: null,
-      batch: this.#data.perBatch,
-      onProgress: events?.evaluating,
-    });
+    let evaluation: Evaluation;
+    try {
+      evaluation = await evaluateClips(this.#client, this.#config, {
+        clips: this.#data.valClips,
+        views: null,
+        batch: this.#data.perBatch,
+        signal,
+        onProgress: events?.evaluating,
+      });
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+      return await this.#interrupt(); // it is made from the start when the run goes on
+    }
     this.#evaluation = evaluation;
     for (const problem of evaluation.problems) this.#addProblem(problem);
+    if (state.evaluated) return; // a finished run that was resumed: only its summary and report need it again
     const { metrics: { top1, top5 }, loss } = evaluation;
     const record: EvalRecord = { kind: "eval", epoch, step: state.step, top1, top5, loss };
     const best = state.best === null || top1 >= state.best.top1;
@@ -380,7 +407,7 @@ class TrainingRun {
       frozen_parameters: frozen,
       adapter: opened.adapter,
       best: state.best,
-      final_train_loss: this.#lastRecord?.loss ?? null,
+      final_train_loss: state.lastLoss,
       data_problems: this.#problemCount,
       broken: [...this.#problems.values()],
     };

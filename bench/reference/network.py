@@ -1,5 +1,5 @@
 """
-The CLIP towers and the Side4Video side network (recognition, CLIP backbone) as plain functions of a
+The CLIP towers and the side networks Side4Video (recognition, CLIP backbone) and TDS-CLIP as plain functions of a
 dictionary of tensors `p`, which holds them under the published state-dict keys.
 
 Legend: B clips, T frames, P patches per frame, N tokens per frame (P + 1), C tower width,
@@ -105,32 +105,67 @@ def temporal_conv(p, name, x, frames):
     return linear(p, name + ".2", (u + p[name + ".1.bias"]).flatten(0, 1))
 
 
+def motion_gate(p, name, v, frames, train):
+    """v: [B*T P D], scaled by 1/2 + sigmoid of how far each reduced value lies below its maximum over three frames."""
+    e = batch_norm(p, name + ".bn1", F.linear(v, p[name + ".conv1.weight"].flatten(1)), train).unflatten(0, (-1, frames))
+    maps = e.permute(0, 3, 1, 2)  # [B r T P]
+    m = F.max_pool2d(maps, (3, 1), stride=1, padding=(1, 0)).permute(0, 2, 3, 1)  # the earliest maximum gets the gradient
+    dif = (e - m).flatten(0, 1)
+    y = 0.5 * dif + 0.5 * dif.mean(-1, keepdim=True)
+    g = torch.sigmoid(batch_norm(p, name + ".bn2", F.linear(y, p[name + ".conv2.weight"].flatten(1)), train)) - 0.5
+    return v * (1 + g)
+
+
 def side_block(p, name, s, cls, train):
-    """s: [B*T P D], cls: [B T D], already shifted."""
-    s = s + temporal_conv(p, name + ".conv", batch_norm(p, name + ".bn_1", s, train), cls.shape[1])
+    """s: [B*T P D], cls: [B T D], already shifted. Returns the new state and, in TDS-CLIP, the gate's output."""
+    v = temporal_conv(p, name + ".conv", batch_norm(p, name + ".bn_1", s, train), cls.shape[1])
+    gated = name + ".mse.conv1.weight" in p
+    if gated:
+        v = motion_gate(p, name + ".mse", v, cls.shape[1], train)
+    s = s + v
     patches = s + p["visual.transformer.side_spatial_position_embeddings"]
     tokens = layer_norm(p, name + ".ln_1", torch.cat([cls.flatten(0, 1)[:, None], patches], 1))
-    s = s + attention(p, name + ".attn", tokens[:, 1:], tokens, s.shape[-1] // 64)
+    s = s + attention(p, name + ".attn", tokens[:, 1:], tokens, max(1, s.shape[-1] // 64))
     h = F.gelu(linear(p, name + ".mlp.fc1", batch_norm(p, name + ".bn_2", s, train)))
-    return s + linear(p, name + ".mlp.fc2", h)
+    return s + linear(p, name + ".mlp.fc2", h), v if gated else None
 
 
-def side4video_forward(p, frames, model, train, act):
-    """frames: [B*T 3 H W]; returns logits [B K] and fills act with the intermediate values."""
-    T, patch = model["frames"], model["patch_size"]
-    clip = frames.unflatten(0, (-1, T)).transpose(1, 2)  # [B 3 T H W]
-    x = act["side_conv1"] = F.conv3d(clip, p["visual.side_conv1.weight"], p["visual.side_conv1.bias"],
-                                     stride=(1, patch, patch), padding=(1, 0, 0))  # [B D T h w]
+def stem(p, name, pictures, model, padding):
+    """A 3-D patch convolution of pictures [B*T c H W]: [B D T h w]."""
+    clip = pictures.unflatten(0, (-1, model["frames"])).transpose(1, 2)  # [B c T H W]
+    patch = model["patch_size"]
+    return F.conv3d(clip, p[name + ".weight"], p[name + ".bias"], stride=(1, patch, patch),
+                    padding=(1, padding, padding))
+
+
+def side_forward(p, frames, model, train, act):
+    """
+    frames: [B*T 3 H W], or [B*T*5 3 H W] for TDS-CLIP (five neighbours of each sampled frame in order); returns logits
+    [B K] and fills act with the intermediate values.
+    """
+    T, differences = model["frames"], "num_diff" in model
+    if differences:
+        window = frames.unflatten(0, (-1, 5))  # [B*T 5 3 H W]
+        frames = window[:, 2]
+    x = act["side_conv1"] = stem(p, "visual.side_conv1", frames, model, 1 if differences else 0)
     grid = x.shape[2:]
     to_maps = lambda s: s.unflatten(0, (-1, T)).unflatten(2, grid[1:]).permute(0, 4, 1, 2, 3)
-    s = batch_norm(p, "visual.side_pre_bn3d", x.permute(0, 2, 3, 4, 1), train).flatten(0, 1).flatten(1, 2)  # [B*T P D]
+    to_tokens = lambda x: x.permute(0, 2, 3, 4, 1).flatten(0, 1).flatten(1, 2)  # [B*T P D]
+    s = batch_norm(p, "visual.side_pre_bn3d", to_tokens(x), train)
     act["side_pre_bn3d"] = to_maps(s)
+    if differences:
+        moved = (window[:, 1:] - window[:, :-1]).flatten(1, 2)  # [B*T 12 H W]
+        d = batch_norm(p, "visual.side_pre_bn3d_c5", to_tokens(stem(p, "visual.side_conv1_c5", moved, model, 1)), train)
+        act["side_pre_bn3d_c5"] = to_maps(d)
+        s = s + model.get("sme_scale", 0.5) * d
     for i, tap in enumerate(image_tower(p, frames, model, act)):
         act[f"backbone.{i}"] = tap.transpose(0, 1)
         tap = linear(p, f"visual.transformer.side_linears.{i}", layer_norm(p, f"visual.transformer.side_lns.{i}", tap))
         act[f"bridge.{i}"] = tap.transpose(0, 1)
         cls = shift_class_token(tap[:, 0].unflatten(0, (-1, T)))  # [B T D]
-        s = side_block(p, f"visual.transformer.side_transformer.{i}", 0.5 * s + 0.5 * tap[:, 1:], cls, train)
+        s, gate = side_block(p, f"visual.transformer.side_transformer.{i}", 0.5 * s + 0.5 * tap[:, 1:], cls, train)
+        if gate is not None:
+            act[f"side.{i}.motion_gate"] = to_maps(gate)
         act[f"side.{i}"] = s.transpose(0, 1)
     s = batch_norm(p, "visual.side_post_bn", s, train)
     act["side_post_bn"] = to_maps(s)

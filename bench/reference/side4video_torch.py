@@ -1,5 +1,5 @@
 """
-Makes parity cases of any size for Side4Video (recognition, CLIP backbone) and for the CLIP towers with
+Makes parity cases of any size for Side4Video (recognition, CLIP backbone), TDS-CLIP and the CLIP towers with
 plain PyTorch, and replays recorded ones. See README.md for the commands.
 """
 import argparse
@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from network import BN_STATS, clip_forward, is_trainable, side4video_forward, smoothed_cross_entropy
+from network import BN_STATS, clip_forward, is_trainable, side_forward, smoothed_cross_entropy
 from safetensors_file import read_safetensors, write_safetensors
 from start_weights import PRESETS, Init
 
@@ -38,13 +38,13 @@ def run_case(state, frames, labels, config, steps, dtype=torch.float32, activati
     """Everything a case records, plus grads: the gradients of every step."""
     model, options = config["model"], config["optimizer"]
     p, frames, out, grads = copy_state(state, dtype), frames.to(dtype), {}, []
-    evaluate = lambda: side4video_forward(p, frames, model, False, {}).detach()
+    evaluate = lambda: side_forward(p, frames, model, False, {}).detach()
     with torch.no_grad():
         out["eval.logits"] = evaluate()
     optimizer, losses = make_optimizer(p, options), []
     for step in range(max(1, steps)):
         act = {}
-        logits = side4video_forward(p, frames, model, True, act)
+        logits = side_forward(p, frames, model, True, act)
         per_sample = smoothed_cross_entropy(logits, labels, options["smoothing"])
         optimizer.zero_grad(set_to_none=True)
         per_sample.mean().backward()
@@ -140,6 +140,9 @@ def save_case(args, tensors, description):
 
 def make_step_case(args):
     model = sizes_of(args) | {"frames": args.frames}
+    differences = args.system == "tds-clip"
+    if differences:
+        model |= {"num_diff": 5, "sme_scale": args.sme_scale}
     options = {"lr": args.lr, "weight_decay": 0.15, "betas": [0.9, 0.999], "clip_ratio": 1, "sync_bn": False,
                "grad_accumulation_steps": 1, "smoothing": 0.1}
     config = {"seed": args.seed, "num_classes": args.classes, "batch": args.batch, "model": model,
@@ -148,7 +151,8 @@ def make_step_case(args):
     init.image_tower(model)
     init.side_network(model, args.classes)
     image = model["image_size"]
-    frames = torch.randn((args.batch * args.frames, 3, image, image), generator=init.generator)
+    pictures = args.batch * args.frames * (5 if differences else 1)
+    frames = torch.randn((pictures, 3, image, image), generator=init.generator)
     labels = torch.randint(args.classes, (args.batch,), generator=init.generator)
     steps, note = 3 * args.step3, {}
     out, grads = run_case(init.state, frames, labels, config, steps, activations=args.activations == "all")
@@ -162,7 +166,8 @@ def make_step_case(args):
     frozen = [name for name in init.state if name not in trainable and not name.endswith(BN_STATS)]
     tensors = {"state." + name: t for name, t in init.state.items()} | {"input.frames": frames, "input.labels": labels}
     save_case(args, tensors | out, {
-        "system": "side4video", "config": config, "layout": "frames is [B*T, 3, H, W], frame-major inside a video",
+        "system": args.system, "config": config,
+        "layout": "frames is [B*T, 3, H, W], frame-major inside a video; TDS-CLIP: [B*T*5, 3, H, W]",
         "criterion": "label smoothing 0.1: (1-s)*nll + s*mean_k(-log p_k)", "noisy_gradients": {},
         "null_gradient_parameters": [], **note, "step3_dumped": bool(steps), "trainable": trainable, "frozen": frozen})
 
@@ -208,7 +213,9 @@ def verify(args):
                 out = clip_forward(state, tensors["input.images"], tensors["input.texts"], case["config"])
         else:
             steps = 3 if "step.losses" in tensors else 0
-            out, _ = run_case(state, tensors["input.frames"], tensors["input.labels"], case["config"], steps, activations=True)
+            # In float64, so that the error shown is the recorded one and not the sum of two rounding noises.
+            out, _ = run_case(state, tensors["input.frames"], tensors["input.labels"], case["config"], steps,
+                              torch.float64, activations=True)
         worst, null = {}, case.get("null_gradient_parameters", ())
         for name, want in tensors.items():
             kind, _, key = name.partition(".")
@@ -243,7 +250,9 @@ def parse_arguments():
     check = commands.add_parser("verify", help="replay recorded cases")
     check.add_argument("cases", nargs="+")
     check.set_defaults(run=verify)
-    step = commands.add_parser("step", help="make a side4video training case")
+    step = commands.add_parser("step", help="make a training case of a side network")
+    step.add_argument("--system", choices=("side4video", "tds-clip"), default="side4video")
+    step.add_argument("--sme-scale", type=float, default=0.5, help="weight of the frame-difference stem (tds-clip)")
     clip = commands.add_parser("clip", help="make a clip-vit case")
     for command in (step, clip):
         command.add_argument("--arch", choices=PRESETS, default="ViT-B/16", help="sizes not given below come from here")

@@ -69,6 +69,10 @@ class Init:
         self.uniform("visual.side_conv1.bias", (D,), 1 / (3 * patch))
         self.norm("visual.side_pre_bn3d", D, running=True)
         self.norm("visual.side_post_bn", D, running=True)
+        if "num_diff" in model:
+            self.uniform("visual.side_conv1_c5.weight", (D, 12, 3, patch, patch), 1 / (6 * patch))
+            self.uniform("visual.side_conv1_c5.bias", (D,), 1 / (6 * patch))
+            self.norm("visual.side_pre_bn3d_c5", D, running=True)
         self.normal("visual.transformer.side_spatial_position_embeddings", (P, D), 0.01)
         for i in range(model["layers"]):
             name = f"visual.transformer.side_transformer.{i}"
@@ -84,6 +88,12 @@ class Init:
             self.affine(name + ".mlp.fc2", D, 4 * D, (24 * D)**-0.5)
             self.attention(name + ".attn", D, (24 * D)**-0.5)
             self.norm(name + ".ln_1", D)
+            if "num_diff" in model:
+                r = D // 16
+                self.uniform(name + ".mse.conv1.weight", (r, D, 1, 1), D**-0.5)
+                self.norm(name + ".mse.bn1", r, running=True)
+                self.uniform(name + ".mse.conv2.weight", (D, r, 1, 1), r**-0.5)
+                self.norm(name + ".mse.bn2", D, running=True)
         self.affine("fc", classes, D)
 
     def text_tower(self, text, embed_dim):

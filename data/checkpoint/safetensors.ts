@@ -6,7 +6,9 @@
  * duplicate names, dtype, shape, size = shape × dtype, contiguous offsets, exact end of file.
  */
 import { DataError } from "../../lib/errors.ts";
-import { fromBfloat16Array, fromHalfArray, toBfloat16Array, toHalfArray } from "../../lib/half.ts";
+import { type Dtype, DTYPE_BYTES, elementsOf, isFloat, narrow, widen } from "./dtype.ts";
+
+export type { Dtype } from "./dtype.ts";
 
 /** Random access to the bytes of a file, a buffer or a download. */
 export interface RangeSource {
@@ -14,16 +16,6 @@ export interface RangeSource {
   /** Exactly `length` bytes from `offset`; a short read is the source's error to raise. */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
-
-/** Bytes of one element of each dtype. */
-// deno-fmt-ignore
-const DTYPE_BYTES = {
-  F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1,
-  I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1,
-} as const;
-
-/** Element type of a stored tensor. */
-export type Dtype = keyof typeof DTYPE_BYTES;
 
 /** What the header says about one tensor. */
 export interface TensorInfo {
@@ -118,7 +110,7 @@ export async function openSafetensors(
       return { dtype, shape, sizeBytes };
     },
     readRaw,
-    readF32: async (name) => widen(await readRaw(name), find(name).dtype, name, fail),
+    readF32: async (name) => widen(await readRaw(name), find(name).dtype, { name, label }),
   };
 }
 
@@ -221,46 +213,6 @@ function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function widen(
-  raw: Uint8Array,
-  dtype: Dtype,
-  name: string,
-  fail: (what: string) => never,
-): Float32Array<ArrayBuffer> {
-  const aligned = raw.byteOffset % 8 === 0 && raw.buffer instanceof ArrayBuffer ? raw : raw.slice();
-  const buffer = aligned.buffer as ArrayBuffer, start = aligned.byteOffset;
-  const count = raw.byteLength / DTYPE_BYTES[dtype];
-  switch (dtype) {
-    case "F32":
-      return new Float32Array(buffer, start, count);
-    case "F16":
-      return fromHalfArray(new Uint16Array(buffer, start, count));
-    case "BF16":
-      return fromBfloat16Array(new Uint16Array(buffer, start, count));
-    case "F64":
-      return Float32Array.from(new Float64Array(buffer, start, count));
-    case "I64":
-      return Float32Array.from(new BigInt64Array(buffer, start, count), Number);
-    case "U64":
-      return Float32Array.from(new BigUint64Array(buffer, start, count), Number);
-    case "I32":
-      return Float32Array.from(new Int32Array(buffer, start, count));
-    case "U32":
-      return Float32Array.from(new Uint32Array(buffer, start, count));
-    case "I16":
-      return Float32Array.from(new Int16Array(buffer, start, count));
-    case "U16":
-      return Float32Array.from(new Uint16Array(buffer, start, count));
-    case "I8":
-      return Float32Array.from(new Int8Array(buffer, start, count));
-    case "U8":
-    case "BOOL":
-      return Float32Array.from(aligned);
-    default:
-      return fail(`tensor "${name}" must have a dtype that converts to F32, current value is ${dtype}`);
-  }
-}
-
 /** One tensor to write. A `Float32Array` is converted to a float dtype; any other view is taken as the stored bytes. */
 export interface TensorToWrite {
   readonly name: string;
@@ -279,9 +231,70 @@ export function* encodeSafetensors(
   tensors: Iterable<TensorToWrite>,
   metadata: Readonly<Record<string, string>> = {},
 ): Generator<Uint8Array> {
-  const ordered = [...tensors].sort((a, b) =>
+  const ordered = inFileOrder([...tensors]);
+  for (const { name, dtype, shape, data } of ordered) {
+    const sizeBytes = elementsOf(shape) * DTYPE_BYTES[dtype];
+    const current = data instanceof Float32Array && isFloat(dtype)
+      ? data.length * DTYPE_BYTES[dtype]
+      : data.byteLength;
+    if (current !== sizeBytes) throw wrongSize({ name, dtype, shape }, current);
+  }
+  yield encodeHeader(ordered, metadata);
+  for (const { dtype, data } of ordered) {
+    if (data.byteLength === 0) continue;
+    yield data instanceof Float32Array && isFloat(dtype)
+      ? narrow(data, dtype)
+      : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+}
+
+/** One tensor to write whose bytes are fetched when their turn comes, so that a large file needs little memory. */
+export interface TensorToStream {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** The stored bytes. */
+  read(): Promise<Uint8Array>;
+}
+
+/** Encodes tensors as `encodeSafetensors` does, holding one of them at a time. */
+export async function* streamSafetensors(
+  tensors: Iterable<TensorToStream>,
+  metadata: Readonly<Record<string, string>> = {},
+): AsyncGenerator<Uint8Array> {
+  const ordered = inFileOrder([...tensors]);
+  yield encodeHeader(ordered, metadata);
+  for (const tensor of ordered) {
+    const bytes = await tensor.read();
+    if (bytes.byteLength !== elementsOf(tensor.shape) * DTYPE_BYTES[tensor.dtype]) {
+      throw wrongSize(tensor, bytes.byteLength);
+    }
+    yield bytes;
+  }
+}
+
+type Described = Pick<TensorToWrite, "name" | "dtype" | "shape">;
+
+/** Widest dtype first, then by name: every tensor is then aligned to its element. */
+function inFileOrder<T extends Described>(tensors: T[]): T[] {
+  return tensors.sort((a, b) =>
     DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
   );
+}
+
+function wrongSize({ name, dtype, shape }: Described, current: number): RangeError {
+  return new RangeError(
+    `Cannot encode tensor "${name}": shape [${shape.join(" ")}] of ${dtype} needs ${
+      elementsOf(shape) * DTYPE_BYTES[dtype]
+    } bytes, current value is ${current}`,
+  );
+}
+
+/** Length and JSON header for tensors that follow in this order. */
+function encodeHeader(
+  ordered: readonly Described[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const header: [string, unknown][] = [];
   const metadataKeys = Object.keys(metadata).sort();
   if (metadataKeys.length > 0) {
@@ -289,23 +302,14 @@ export function* encodeSafetensors(
   }
   const seen = new Set<string>();
   let position = 0;
-  for (const { name, dtype, shape, data } of ordered) {
+  for (const { name, dtype, shape } of ordered) {
     if (seen.has(name) || name === "__metadata__") {
       throw new TypeError(`Cannot encode tensor "${name}": names must be unique and not "__metadata__"`);
     }
     seen.add(name);
-    const elements = shape.reduce((product, size) => product * size, 1);
-    const sizeBytes = elements * DTYPE_BYTES[dtype];
-    const current = isConverted(dtype, data) ? data.length * DTYPE_BYTES[dtype] : data.byteLength;
-    if (current !== sizeBytes) {
-      throw new RangeError(
-        `Cannot encode tensor "${name}": shape [${
-          shape.join(" ")
-        }] of ${dtype} needs ${sizeBytes} bytes, current value is ${current}`,
-      );
-    }
-    header.push([name, { dtype, shape, data_offsets: [position, position + sizeBytes] }]);
-    position += sizeBytes;
+    const end = position + elementsOf(shape) * DTYPE_BYTES[dtype];
+    header.push([name, { dtype, shape, data_offsets: [position, end] }]);
+    position = end;
   }
   // Written entry by entry: as keys of one JavaScript object, names like "7" would jump to the front.
   const json = `{${
@@ -316,22 +320,5 @@ export function* encodeSafetensors(
   const start = new Uint8Array(8 + headerBytes).fill(0x20);
   new DataView(start.buffer).setBigUint64(0, BigInt(headerBytes), true);
   start.set(encoded, 8);
-  yield start;
-  for (const { dtype, data } of ordered) {
-    if (data.byteLength > 0) yield storedBytes(dtype, data);
-  }
-}
-
-function isConverted(dtype: Dtype, data: ArrayBufferView): data is Float32Array {
-  return data instanceof Float32Array && (dtype === "F16" || dtype === "BF16" || dtype === "F64");
-}
-
-function storedBytes(dtype: Dtype, data: ArrayBufferView): Uint8Array {
-  if (!isConverted(dtype, data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  const narrowed = dtype === "F16"
-    ? toHalfArray(data)
-    : dtype === "BF16"
-    ? toBfloat16Array(data)
-    : Float64Array.from(data);
-  return new Uint8Array(narrowed.buffer);
+  return start;
 }

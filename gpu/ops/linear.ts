@@ -3,7 +3,7 @@
  * The kernels are a family of variants (`matmul_kernel.ts`); which one runs is a measured or a fixed choice.
  */
 
-import type { Dtype, Graph, Tensor } from "../graph.ts";
+import type { Dtype, Graph, Node, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
 import {
   type Arrays,
@@ -13,9 +13,11 @@ import {
   type OpContext,
   recordOne,
 } from "../op.ts";
+import { erf } from "./_erf.ts";
 import { gelu, quickGelu } from "./activation.ts";
 import { splitLength } from "./_matmul_common.ts";
-import { defaultVariant, type MatmulSpec } from "./matmul_kernel.ts";
+import type { MatmulSpec } from "./matmul_kernel.ts";
+import { tunedVariant } from "../tune.ts";
 import { columnSum, sumLeading } from "./reduce.ts";
 import { reshape } from "./views.ts";
 
@@ -111,16 +113,12 @@ function chooseSplitK(rows: number, outputs: number): number {
   );
 }
 
-function launch(
-  inputs: Readonly<Record<string, Tensor>>,
-  out: Tensor,
-  attrs: MatmulAttrs,
-  environment: KernelEnvironment,
-): Dispatch {
+/** What the kernel family needs to know of one product. */
+function specOf(inputs: Readonly<Record<string, Tensor>>, out: Tensor, attrs: MatmulAttrs): MatmulSpec {
   const { a, b, bias, residual } = inputs;
   const { m, n, k, batch } = productSizes(a, b, attrs);
   const batched = a.shape.length > 2;
-  const spec: MatmulSpec = {
+  return {
     m,
     n,
     k,
@@ -138,8 +136,23 @@ function launch(
     strideB: batched ? k * n : 0,
     strideC: m * n,
   };
-  const kernel = defaultVariant(spec, environment).build(spec);
-  const tensors = { a, b, c: out, bias, residual };
+}
+
+/** The products among recorded nodes, for measuring which kernels are fastest. */
+export function matmulSpecs(nodes: Iterable<Node>): MatmulSpec[] {
+  return [...nodes].filter((node) => node.op === matmulOp)
+    .map((node) => specOf(node.inputs, node.outputs.out, attrsOf(node)));
+}
+
+function launch(
+  inputs: Readonly<Record<string, Tensor>>,
+  out: Tensor,
+  attrs: MatmulAttrs,
+  environment: KernelEnvironment,
+): Dispatch {
+  const spec = specOf(inputs, out, attrs);
+  const kernel = tunedVariant(spec, environment).build(spec);
+  const tensors = { a: inputs.a, b: inputs.b, c: out, bias: inputs.bias, residual: inputs.residual };
   const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name !== "params");
   return {
     label: kernel.label,
@@ -183,17 +196,6 @@ function referenceMatmul(
 function activate(kind: Activation, x: number): number {
   if (kind === "quickGelu") return x / (1 + Math.exp(-1.702 * x));
   return 0.5 * x * (1 + erf(x / Math.SQRT2));
-}
-
-/** erf by the series of Kummer's transformation, whose terms are all positive; full f64 precision. */
-export function erf(x: number): number {
-  if (Math.abs(x) > 6) return Math.sign(x);
-  let term = x, sum = x;
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
-    term *= 2 * x * x / (2 * n + 1);
-    sum += term;
-  }
-  return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
 }
 
 /** op(a) · op(b) for `[rows columns]` or `[batch rows columns]` operands. */

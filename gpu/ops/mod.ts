@@ -12,6 +12,8 @@ export * from "./memory.ts";
 export * from "./normalize.ts";
 export * from "./optimizer.ts";
 export * from "./reduce.ts";
+export * from "./rope.ts";
+export * from "./silu_multiply.ts";
 export * from "./softmax.ts";
 export * from "./temporal_conv.ts";
 export * from "./token_shift.ts";

@@ -1,0 +1,49 @@
+/** Measures which matmul kernel is fastest for every product of a recipe's training step, and keeps the winners. */
+
+import type { Gpu } from "../gpu/device.ts";
+import { matmulSpecs } from "../gpu/ops/mod.ts";
+import { defaultVariant, matmulCandidates, type MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
+import { adapterKeyOf, chooseVariant, tuneKey } from "../gpu/tune.ts";
+import { createModel } from "../models/mod.ts";
+import type { Config } from "../train/config.ts";
+import { planSession } from "../train/session.ts";
+import { modelSpec, sessionOptions } from "../train/setup.ts";
+
+/** Candidates timed for one product: the most promising by estimate. Each costs a compilation. */
+const CANDIDATES = 4;
+
+/** One product's winner. */
+export interface Tuned {
+  key: string;
+  spec: MatmulSpec;
+  chosen: string;
+  byDefault: string;
+}
+
+/** Measures the products of a recipe that have no choice yet. */
+export async function* tuneRecipe(
+  gpu: Gpu,
+  config: Config,
+  known: ReadonlyMap<string, string>,
+): AsyncGenerator<Tuned> {
+  const options = sessionOptions(config, { lastBatch: 0, largestFrame: { width: 1, height: 1 } });
+  const plan = planSession(
+    createModel(modelSpec(config)),
+    { ...options, largestFrame: null, limits: gpu },
+    gpu,
+  );
+  const nodes = [...plan.programs.train.values()].flatMap(({ plan }) => plan.steps.map((step) => step.node));
+  const { environment } = gpu, adapterKey = adapterKeyOf(environment);
+  const cache = new Map(known), done = new Set<string>();
+  for (const spec of matmulSpecs(nodes)) {
+    const all = matmulCandidates(spec, environment), key = tuneKey(adapterKey, spec, all);
+    if (done.has(key) || known.has(key)) continue;
+    done.add(key);
+    const winner = await chooseVariant(gpu.device, spec, all.slice(0, CANDIDATES), {
+      cache: new Map(),
+      adapterKey,
+    });
+    cache.set(key, winner.name);
+    yield { key, spec, chosen: winner.name, byDefault: defaultVariant(spec, environment).name };
+  }
+}
