@@ -122,12 +122,25 @@ export function bridge(
   return { whole, ...splitTokens(g, whole) };
 }
 
-/** Weights of a pre-norm side block. */
-export interface SideBlockWeights {
-  bn1: BatchNormWeights;
+/** Weights of a convolution over time: point-wise, depth-wise over three frames, point-wise. */
+export interface TemporalConvWeights {
   conv0: LinearWeights;
   conv1: LinearWeights;
   conv2: LinearWeights;
+}
+
+/** Declares a convolution over time as PyTorch's sequence of three 3-D convolutions. */
+export function declareTemporalConv(weights: Weights, prefix: string, D: number): TemporalConvWeights {
+  return {
+    conv0: declareLinear(weights, `${prefix}.0`, [D, D, 1, 1, 1]),
+    conv1: declareLinear(weights, `${prefix}.1`, [D, 1, 3, 1, 1]),
+    conv2: declareLinear(weights, `${prefix}.2`, [D, D, 1, 1, 1]),
+  };
+}
+
+/** Weights of a pre-norm side block. */
+export interface SideBlockWeights extends TemporalConvWeights {
+  bn1: BatchNormWeights;
   bn2: BatchNormWeights;
   fc1: LinearWeights;
   fc2: LinearWeights;
@@ -143,9 +156,7 @@ export function declareSideBlock(weights: Weights, prefix: string, D: number): S
   const residualDeviation = (24 * D) ** -0.5;
   return {
     bn1: declareBatchNorm(weights, `${prefix}.bn_1`, D),
-    conv0: declareLinear(weights, `${prefix}.conv.0`, [D, D, 1, 1, 1]),
-    conv1: declareLinear(weights, `${prefix}.conv.1`, [D, 1, 3, 1, 1]),
-    conv2: declareLinear(weights, `${prefix}.conv.2`, [D, D, 1, 1, 1]),
+    ...declareTemporalConv(weights, `${prefix}.conv`, D),
     bn2: declareBatchNorm(weights, `${prefix}.bn_2`, D),
     fc1: declareLinear(weights, `${prefix}.mlp.fc1`, [4 * D, D], { init: normal((2 * D) ** -0.5) }),
     fc2: declareLinear(weights, `${prefix}.mlp.fc2`, [D, 4 * D], { init: normal(residualDeviation) }),
@@ -163,7 +174,7 @@ export function declareSideBlock(weights: Weights, prefix: string, D: number): S
 export function temporalConvolution(
   g: Graph,
   u: Tensor,
-  w: SideBlockWeights,
+  w: TemporalConvWeights,
   options: { residual?: Tensor } = {},
 ): Tensor {
   const D = u.shape[3];
@@ -187,13 +198,28 @@ export function sideAttention(
   w: SideBlockWeights,
 ): Tensor {
   const [B, T, , D] = s.shape;
-  const heads = Math.max(1, Math.floor(D / 64));
+  const heads = sideHeads(D);
   const tokens = sideTokens(g, { c: reshape(g, token, [B, T, D]), s, position }); // [B*T N D]
   const A = layerNorm(g, tokens, w.ln1.weight, w.ln1.bias); // [B*T N D]
   const q = linear(g, A, sliceRows(g, w.inWeight, 0, D), { bias: sliceRows(g, w.inBias, 0, D) }); // [B*T N D]
   const kv = linear(g, A, sliceRows(g, w.inWeight, D, 2 * D), { bias: sliceRows(g, w.inBias, D, 2 * D) }); // [B*T N 2D]
   const a = attention(g, q, kv, { heads, queryStart: 1 }); // [B*T P D]
   return linear(g, reshape(g, a, s.shape), w.out.weight, { bias: w.out.bias, residual: s }); // [B T P D]
+}
+
+/**
+ * Heads of a side block's attention: side_dim // 64, whatever their width.
+ *
+ * @throws {RangeError} when the width does not divide into them.
+ */
+export function sideHeads(sideDim: number): number {
+  const heads = Math.max(1, Math.floor(sideDim / 64));
+  if (sideDim % heads !== 0) {
+    throw new RangeError(
+      `Cannot build Side4Video: side_dim must be a multiple of side_dim // 64, current value is ${sideDim}`,
+    );
+  }
+  return heads;
 }
 
 /** The pre-norm side block: temporal convolution, attention, MLP, each added to the state. s: [B T P D]. */

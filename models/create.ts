@@ -2,17 +2,27 @@
 
 import type { Dtype } from "../gpu/graph.ts";
 import { Side4Video, type Side4VideoConfig } from "./side4video.ts";
+import { Side4VideoEva, type Side4VideoEvaConfig } from "./side4video_eva.ts";
 import type { VideoModel } from "./video_model.ts";
 
+/** The systems and what each is configured with. */
+type SystemConfig =
+  | { system: "side4video"; config: Side4VideoConfig }
+  | { system: "side4video-eva"; config: Side4VideoEvaConfig };
+
 /** Which model, in plain data. */
-export interface ModelSpec {
-  system: "side4video";
-  config: Side4VideoConfig;
+export type ModelSpec = SystemConfig & {
   /** Storage type of frozen matrices and backbone activations. */
   backboneDtype: Dtype;
-}
+};
 
 /** Builds a model. */
 export function createModel(spec: ModelSpec): VideoModel {
-  return new Side4Video(spec.config, { backboneDtype: spec.backboneDtype });
+  const options = { backboneDtype: spec.backboneDtype };
+  switch (spec.system) {
+    case "side4video":
+      return new Side4Video(spec.config, options);
+    case "side4video-eva":
+      return new Side4VideoEva(spec.config, options);
+  }
 }

@@ -10,5 +10,8 @@ export {
   type WeightSource,
 } from "./params.ts";
 export { Side4Video, type Side4VideoConfig } from "./side4video.ts";
+export { Side4VideoEva, type Side4VideoEvaConfig } from "./side4video_eva.ts";
+export { EVA_PRESETS, type EvaConfig } from "./eva/vit.ts";
+export { explainBackbone } from "./explain.ts";
 export { explainClip, patchesOf, presetName, VIT_PRESETS, type VitConfig } from "./clip/vit.ts";
 export type { Mode, VideoModel, VideoOutput } from "./video_model.ts";

@@ -127,6 +127,11 @@ export class Weights {
 /** Which tensors of a source a model does without, as exact names or prefixes ending in ".". */
 export type IgnoreList = readonly string[];
 
+/** Whether a list names a tensor. */
+export function isIgnored(name: string, list: IgnoreList): boolean {
+  return list.some((entry) => entry === name || (entry.endsWith(".") && name.startsWith(entry)));
+}
+
 /**
  * Settles the account of a source with the weights it should fill: everything expected is there with its shape, and
  * everything there is expected or on the ignore list.
@@ -157,7 +162,7 @@ export function checkAccount(
   const expected = new Set(weights.map((weight) => weight.name));
   for (const name of source.names()) {
     if (expected.has(name)) continue;
-    if (ignore.some((entry) => entry === name || (entry.endsWith(".") && name.startsWith(entry)))) continue;
+    if (isIgnored(name, ignore)) continue;
     throw new DataError(
       `Cannot load "${source.label}": tensor "${name}" is not known to this model${cause()}`,
     );

@@ -18,6 +18,7 @@ import {
   type LinearWeights,
   sideBlock,
   type SideBlockWeights,
+  sideHeads,
   stemConv,
   type StemWeights,
 } from "./_blocks.ts";
@@ -54,12 +55,7 @@ export class Side4Video implements VideoModel {
     const dtype = options.backboneDtype ?? "f32";
     const { backbone, sideDim: D, classes } = config;
     const { layers, width, patchSize } = backbone;
-    const headSize = D / Math.max(1, Math.floor(D / 64));
-    if (!Number.isInteger(headSize)) {
-      throw new RangeError(
-        `Cannot build Side4Video: side_dim must be a multiple of side_dim // 64, current value is ${D}`,
-      );
-    }
+    sideHeads(D); // refuses a width that does not divide
     this.config = config;
     const weights = this.weights = new Weights({ frozenDtype: dtype });
     this.#vit = new FrozenVit(weights, backbone, { dtype });

@@ -1,4 +1,5 @@
 /** What sidenet does not do that a recipe can ask for, and remarks on recipes that can be run. */
+import { EVA_PRESETS } from "../models/mod.ts";
 import type { Config } from "./_config_resolve.ts";
 import type { ParsedConfig } from "./_config_schema.ts";
 
@@ -51,12 +52,14 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
 
 /** Remarks on a recipe that can be run, each one line. */
 export function remarksOn(config: Config): string[] {
-  const { data, solver } = config;
+  const { data, network, solver } = config;
   const remarks: string[] = [];
   if (data.rand_aug) {
     remarks.push("data.rand_aug is true, but RandAugment is not built: training goes on without it");
   }
-  if (data.batch_size * data.num_sample === 1) {
+  // The side network of an EVA tower has no last batch norm.
+  const isEva = network.arch in EVA_PRESETS || network.backbone?.eva != null;
+  if (data.batch_size * data.num_sample === 1 && !isEva) {
     remarks.push(
       "a batch of one clip makes the last batch norm, followed by a mean over the clip, return a constant: only its " +
         "bias and the classifier will learn; use data.batch_size of 2 or more",

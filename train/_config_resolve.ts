@@ -2,6 +2,7 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { ConfigError } from "../lib/errors.ts";
+import { EVA_PRESETS, VIT_PRESETS } from "../models/mod.ts";
 import { type Requirement, unsupportedOptions } from "./_config_checks.ts";
 import type { ParsedConfig } from "./_config_schema.ts";
 
@@ -32,11 +33,18 @@ export type Config = Settled<ParsedConfig, "name" | "data" | "network" | "solver
   }>;
 }>;
 
-/** Side of the picture that the published backbones take. */
-const PRESET_IMAGE_SIZE = 224;
+const DEFAULT_ARCH = "ViT-B/16";
 /** Channels of one head of the side network's attention. */
 const SIDE_HEAD_WIDTH = 64;
 const KINETICS_GREY_PROBABILITY = 0.2;
+
+/** Side of the picture that the backbone takes. */
+function imageSizeOf(
+  { arch, backbone }: { arch: string | null; backbone: { image_size: number } | null },
+): number {
+  const preset = arch === null ? VIT_PRESETS[DEFAULT_ARCH] : VIT_PRESETS[arch] ?? EVA_PRESETS[arch];
+  return backbone?.image_size ?? preset?.imageSize ?? VIT_PRESETS[DEFAULT_ARCH].imageSize;
+}
 
 /**
  * Settles a parsed recipe.
@@ -62,12 +70,12 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
       resize: data.resize === "auto" ? family : data.resize,
       flip: data.flip !== "auto" ? data.flip : family === "sth" ? "sth" : "plain",
       grey: data.grey !== "auto" ? data.grey : family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
-      input_size: data.input_size ?? network.backbone?.image_size ?? PRESET_IMAGE_SIZE,
+      input_size: data.input_size ?? imageSizeOf(network),
       num_classes: data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
     },
     network: {
       ...network,
-      arch: network.arch ?? (network.backbone === null ? "ViT-B/16" : "custom"),
+      arch: network.arch ?? (network.backbone === null ? DEFAULT_ARCH : "custom"),
       n_emb: network.n_emb ?? network.side_dim,
       tm: false,
     },
@@ -85,7 +93,7 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
 function requirements(parsed: ParsedConfig, config: Config): Requirement[] {
   const { data, network, solver } = config;
   const sideHeads = Math.floor(network.side_dim / SIDE_HEAD_WIDTH);
-  const imageSize = network.backbone?.image_size ?? PRESET_IMAGE_SIZE;
+  const imageSize = imageSizeOf(network);
   const name = config.name;
   return [
     [!/[\\/]|^\.+$/.test(name), "name", "be a folder name without slashes", name],
@@ -153,6 +161,18 @@ function backboneRequirements({ network }: Config): Requirement[] {
       backbone.width % backbone.heads === 0,
       "network.backbone.width",
       `be a multiple of heads (${backbone.heads})`,
+      backbone.width,
+    ],
+    [
+      backbone.eva === null || backbone.layers >= 2,
+      "network.backbone.layers",
+      "be at least 2 for an EVA tower, whose every second block has a side layer",
+      backbone.layers,
+    ],
+    [
+      backbone.eva?.rope_span == null || backbone.width / backbone.heads % 4 === 0,
+      "network.backbone.width",
+      "be a multiple of 4 for each head when eva.rope_span is given",
       backbone.width,
     ],
   ];

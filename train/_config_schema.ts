@@ -15,7 +15,29 @@ const share = () => z.number().min(0).max(1);
 const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
 
 /** Backbones that go by a published name. */
-export const BACKBONE_NAMES = ["ViT-B/32", "ViT-B/16", "ViT-L/14"] as const;
+export const BACKBONE_NAMES = [
+  "ViT-B/32",
+  "ViT-B/16",
+  "ViT-L/14",
+  "ViT-L/14-336px",
+  "EVA02-CLIP-bigE-14",
+  "EVA02-CLIP-bigE-14-plus",
+  "EVA02-CLIP-L-14",
+  "EVA02-CLIP-L-14-336",
+] as const;
+
+/** What an EVA tower has beyond a CLIP one. */
+const eva = z.strictObject({
+  hidden: count().describe("hidden channels of the MLP"),
+  norm: z.enum(["pre", "post"]).default("pre").describe(
+    "layer norms before the branches of a block or behind them",
+  ),
+  sub_norm: z.boolean().default(false).describe("layer norms inside attention and MLP"),
+  mlp: z.enum(["gelu", "swiglu"]).default("gelu"),
+  rope_span: z.number().positive().nullable().default(null).describe(
+    "rotary positions: the grid's side in the units of pretraining; null: none",
+  ),
+});
 
 const backbone = z.strictObject({
   image_size: count().describe("side of the input picture in pixels"),
@@ -23,6 +45,7 @@ const backbone = z.strictObject({
   width: count().describe("channels of the tower"),
   layers: count().describe("transformer blocks"),
   heads: count().describe("attention heads"),
+  eva: eva.nullable().default(null).describe("options of an EVA tower; null: a CLIP tower"),
 });
 
 const data = section({
@@ -75,7 +98,7 @@ const network = section({
   arch: z.enum([...BACKBONE_NAMES, "custom"]).nullable().default(null)
     .describe("frozen backbone; custom goes with network.backbone"),
   backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
-  weights: path().describe("CLIP weights (safetensors); null: seeded random initialisation"),
+  weights: path().describe("weights of the backbone; null: seeded random initialisation"),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),
   type: z.string().default("clip"),

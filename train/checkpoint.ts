@@ -14,7 +14,7 @@ import { DataError } from "../lib/errors.ts";
 import {
   checkAccount,
   createModel,
-  explainClip,
+  explainBackbone,
   type ModelSpec,
   type Weight,
   type WeightSource,
@@ -91,7 +91,7 @@ function declared(spec: ModelSpec) {
 export async function loadBackbone(client: SessionClient, spec: ModelSpec, path: string): Promise<void> {
   const { model, frozen } = declared(spec);
   await using source = await openCheckpoint(path);
-  checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainClip });
+  checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
   for (const { name } of frozen) await client.write(name, await source.readF32(name));
 }
 
@@ -108,7 +108,7 @@ export async function loadOwnBackbone(
   const { model, trained, frozen } = declared(spec);
   if (frozen.every(({ name }) => source.shapeOf(name) === undefined)) return false;
   const ignore = [...trained.map(({ name }) => name), ...model.weights.counters, ...model.unusedInBackbone];
-  checkAccount(frozen, source, { ignore, explain: explainClip });
+  checkAccount(frozen, source, { ignore, explain: explainBackbone });
   for (const { name } of frozen) await client.write(name, await source.readF32(name));
   return true;
 }

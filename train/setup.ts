@@ -4,38 +4,43 @@ import { readClipList, readLabels } from "../data/datasets/read.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import type { SamplingOptions } from "../data/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
+import { EVA_PRESETS, type EvaConfig, type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
 import type { Config } from "./config.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
+import { createSchedule } from "./schedule.ts";
+import type { GroupRates } from "./session.ts";
 
 /** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
 const MIN_LISTED_FRAMES = 8;
 
-/** The sizes of the frozen tower. */
-export function backboneOf(config: Config): VitConfig {
+/** The sizes of the frozen tower; an EVA tower has more of them. */
+export function backboneOf(config: Config): VitConfig | EvaConfig {
   const { arch, backbone } = config.network;
-  if (!backbone) return VIT_PRESETS[arch];
-  return {
+  if (!backbone) return VIT_PRESETS[arch] ?? EVA_PRESETS[arch];
+  const sizes: VitConfig = {
     imageSize: backbone.image_size,
     patchSize: backbone.patch_size,
     width: backbone.width,
     layers: backbone.layers,
     heads: backbone.heads,
   };
+  if (!backbone.eva) return sizes;
+  const { hidden, norm, sub_norm: subNorm, mlp, rope_span: ropeSpan } = backbone.eva;
+  return { ...sizes, hidden, norm, subNorm, mlp, ropeSpan };
 }
 
 /** Which model a recipe asks for. */
 export function modelSpec(config: Config): ModelSpec {
-  return {
-    system: config.system,
-    config: {
-      backbone: backboneOf(config),
-      frames: config.data.num_segments,
-      sideDim: config.network.side_dim,
-      classes: config.data.num_classes,
-    },
-    backboneDtype: config.precision,
+  const backbone = backboneOf(config);
+  const sizes = {
+    frames: config.data.num_segments,
+    sideDim: config.network.side_dim,
+    classes: config.data.num_classes,
   };
+  // One published recipe name stands for two networks: the tower decides which side network goes with it.
+  return "hidden" in backbone
+    ? { system: "side4video-eva", config: { backbone, ...sizes }, backboneDtype: config.precision }
+    : { system: config.system, config: { backbone, ...sizes }, backboneDtype: config.precision };
 }
 
 /** Clips of a full micro-batch: every video counts once a repeated augmentation. */
@@ -72,6 +77,34 @@ export function evaluationOptions(
     ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
     trainClips: [],
     evalClips: options.clips,
+  };
+}
+
+/**
+ * Learning rates by epoch and batch: the side network's, the classifier's and the side batch norms' are different factors on
+ * one schedule (spec side4video §4.2).
+ */
+export function groupRates(
+  config: Config,
+  options: { batchesPerEpoch: number },
+): (epoch: number, batch: number) => GroupRates {
+  const { solver, network } = config;
+  const schedule = createSchedule({
+    type: solver.type,
+    baseLr: solver.lr,
+    epochs: solver.epochs,
+    warmupEpochs: solver.lr_warmup_step,
+    batchesPerEpoch: options.batchesPerEpoch,
+    refresh: solver.lr_refresh,
+    decayEpochs: solver.lr_decay_step,
+  });
+  return (epoch, batch) => {
+    const lr = schedule(epoch, batch);
+    return {
+      side: lr * solver.clip_ratio,
+      head: lr,
+      batch_norm: network.sync_bn ? lr : lr / solver.grad_accumulation_steps,
+    };
   };
 }
 

@@ -22,10 +22,18 @@ import {
 import { type Config, dataRoots, formatConfig, transformRecipe } from "./config.ts";
 import { evaluateClips, type Evaluation, problemsOf } from "./evaluate.ts";
 import { largestFrame } from "./probe.ts";
+import { ProblemLog } from "./problems.ts";
 import type { DataProblem } from "./report.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
-import { createSchedule } from "./schedule.ts";
-import { classNames, clipsPerBatch, modelSpec, readSplit, samplingOptions, sessionOptions } from "./setup.ts";
+import {
+  classNames,
+  clipsPerBatch,
+  groupRates,
+  modelSpec,
+  readSplit,
+  samplingOptions,
+  sessionOptions,
+} from "./setup.ts";
 import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "./session.ts";
 import type { TunedChoices } from "./tuned.ts";
 import { type OpenedSession, SessionClient } from "./session_client.ts";
@@ -61,9 +69,6 @@ export interface TrainResult {
   labels: string[];
   problems: DataProblem[];
 }
-
-/** Problems kept for the summary and the report; more are only counted. */
-const MAX_PROBLEMS_KEPT = 1000;
 
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
@@ -103,8 +108,8 @@ class TrainingRun {
   readonly #spec: ModelSpec;
   readonly #data: RunData;
   readonly #batches: number;
-  readonly #problems = new Map<string, DataProblem>();
-  #problemCount = 0;
+  readonly #rates: (epoch: number, batch: number) => GroupRates;
+  readonly #problems: ProblemLog;
   #evaluation: Evaluation | null = null;
   #state: RunState = {
     epoch: 0,
@@ -130,6 +135,8 @@ class TrainingRun {
     this.#spec = spec;
     this.#data = data;
     this.#batches = batchesPerEpoch({ clips: data.clips.length, batchSize: options.config.data.batch_size });
+    this.#problems = new ProblemLog(options.events?.note);
+    this.#rates = groupRates(options.config, { batchesPerEpoch: this.#batches });
     this.#state.epoch = options.config.solver.start_epoch;
   }
 
@@ -145,11 +152,11 @@ class TrainingRun {
   async run(): Promise<TrainResult> {
     const { events } = this.#options;
     await this.#prepareWeights();
-    const { model } = { model: createModel(this.#spec) };
+    const { weights } = createModel(this.#spec);
     events?.opened?.(this.#client.opened, {
       steps: this.#totalSteps,
-      trainable: model.weights.count("trained"),
-      frozen: model.weights.count("frozen"),
+      trainable: weights.count("trained"),
+      frozen: weights.count("frozen"),
     });
     const { solver, data } = this.#config;
     await using loader = createClipLoader({
@@ -160,6 +167,7 @@ class TrainingRun {
       seed: this.#config.seed,
       workers: data.workers,
       cacheBytes: data.cache_mb * 2 ** 20,
+      blankSize: { width: data.input_size, height: data.input_size },
     });
     if (!solver.evaluate) {
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
@@ -170,7 +178,7 @@ class TrainingRun {
       }
     }
     if (this.#evaluation === null) await this.#evaluate(this.#state.epoch - 1);
-    return await this.#finish(model.weights.count("trained"), model.weights.count("frozen"));
+    return await this.#finish(weights.count("trained"), weights.count("frozen"));
   }
 
   async #prepareWeights(): Promise<void> {
@@ -197,25 +205,6 @@ class TrainingRun {
     const random = this.#config.data.random_shift;
     return (frames: number, prng: { integer(n: number): number }) =>
       random ? trainIndices(frames, sampling, prng) : validationIndices(frames, sampling, prng);
-  }
-
-  /** Learning rates of a batch: the published groups (spec side4video §4.2). */
-  #rates(epoch: number, batch: number): GroupRates {
-    const { solver, network } = this.#config;
-    const lr = createSchedule({
-      type: solver.type,
-      baseLr: solver.lr,
-      epochs: solver.epochs,
-      warmupEpochs: solver.lr_warmup_step,
-      batchesPerEpoch: this.#batches,
-      refresh: solver.lr_refresh,
-      decayEpochs: solver.lr_decay_step,
-    })(epoch, batch);
-    return {
-      side: lr * solver.clip_ratio,
-      head: lr,
-      batch_norm: network.sync_bn ? lr : lr / solver.grad_accumulation_steps,
-    };
   }
 
   async #trainEpoch(loader: ReturnType<typeof createClipLoader>): Promise<void> {
@@ -275,7 +264,7 @@ class TrainingRun {
   #prepare(clip: LoadedClip): TrainClip {
     const { config } = this.#options, recipe = transformRecipe(config);
     const transform = sampleTransform(clip, recipe, createPrng(...clip.seeds));
-    for (const problem of problemsOf(clip)) this.#addProblem(problem);
+    for (const problem of problemsOf(clip)) this.#problems.add(problem);
     return {
       frames: clip.frames,
       width: clip.width,
@@ -283,14 +272,6 @@ class TrainingRun {
       transform,
       label: transformedLabel(clip.label, transform, recipe),
     };
-  }
-
-  #addProblem(problem: DataProblem): void {
-    const key = `${problem.path}\n${problem.problem}`;
-    this.#problemCount++;
-    if (this.#problems.has(key)) return;
-    if (this.#problems.size < MAX_PROBLEMS_KEPT) this.#problems.set(key, problem);
-    this.#options.events?.note?.(`${problem.path}: ${problem.problem}`);
   }
 
   /** Waits for the GPU, then writes one line of metrics. */
@@ -360,7 +341,7 @@ class TrainingRun {
       return await this.#interrupt(); // it is made from the start when the run goes on
     }
     this.#evaluation = evaluation;
-    for (const problem of evaluation.problems) this.#addProblem(problem);
+    for (const problem of evaluation.problems) this.#problems.add(problem);
     if (state.evaluated) return; // a finished run that was resumed: only its summary and report need it again
     const { metrics: { top1, top5 }, loss } = evaluation;
     const record: EvalRecord = { kind: "eval", epoch, step: state.step, top1, top5, loss };
@@ -408,11 +389,11 @@ class TrainingRun {
       adapter: opened.adapter,
       best: state.best,
       final_train_loss: state.lastLoss,
-      data_problems: this.#problemCount,
-      broken: [...this.#problems.values()],
+      data_problems: this.#problems.count,
+      broken: this.#problems.list,
     };
     await this.#folder.writeSummary(summary);
-    return { summary, evaluation, labels: this.#data.labels, problems: [...this.#problems.values()] };
+    return { summary, evaluation, labels: this.#data.labels, problems: this.#problems.list };
   }
 }
 

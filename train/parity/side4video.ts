@@ -1,11 +1,13 @@
-/** Replays a recorded Side4Video case: eval and train forward, gradients, statistics and three optimiser steps. */
+/** Replays a recorded Side4Video case on either tower: eval and train forward, gradients, statistics and three optimiser steps. */
 
 import type { Gpu } from "../../gpu/device.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
+import { isIgnored } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { Session } from "../session.ts";
 import type { ReferenceCase } from "./case.ts";
+import { evaOfCase } from "./eva_options.ts";
 import { compareGroup, type GroupResult, type Pair, permute } from "./compare.ts";
 
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
@@ -22,7 +24,12 @@ const AFTER_FACTOR = 5;
 
 /** The model a case describes. */
 export function specOfCase(reference: ReferenceCase): ModelSpec {
-  const { model, num_classes: classes } = reference.description.config;
+  const { system, config: { model, num_classes: classes } } = reference.description;
+  const sizes = { frames: model.frames, sideDim: model.side_dim, classes };
+  if (system === "side4video-eva") {
+    const backbone = evaOfCase(model.vision_cfg, reference.description.case);
+    return { system, config: { backbone, ...sizes }, backboneDtype: "f32" };
+  }
   return {
     system: "side4video",
     config: {
@@ -33,9 +40,7 @@ export function specOfCase(reference: ReferenceCase): ModelSpec {
         layers: model.layers,
         heads: model.heads,
       },
-      frames: model.frames,
-      sideDim: model.side_dim,
-      classes,
+      ...sizes,
     },
     backboneDtype: "f32",
   };
@@ -134,9 +139,10 @@ class Replay {
       this.#session.write(name, await this.#case.read(stored));
     }
     const counters = new Set(this.#model.weights.counters);
+    const unused = this.#model.unusedInBackbone;
     for (const name of this.#case.names("state.")) {
       const bare = name.slice("state.".length);
-      if (!known.has(bare) && !counters.has(bare)) {
+      if (!known.has(bare) && !counters.has(bare) && !isIgnored(bare, unused)) {
         throw new DataError(
           `Cannot replay case "${this.#case.description.case}": "${name}" is not known to this model`,
         );
@@ -181,7 +187,8 @@ class Replay {
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const name of names) {
       const expected = await this.#case.read(name);
-      const actual = toRecordedLayout(name, outputs.get(name)!, this.#case.shapeOf(name));
+      const tokenFirst = this.#case.description.system === "side4video" && TOKEN_FIRST.test(name);
+      const actual = toRecordedLayout(outputs.get(name)!, this.#case.shapeOf(name), { tokenFirst });
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }
   }
@@ -257,12 +264,16 @@ class Replay {
 const TOKEN_FIRST = /^act\.(backbone|bridge|side)\.\d+$/;
 
 /** Our layouts are clip-major and channels-last, `[B T P D]` and `[B*T N C]`; the recorded ones are the originals'. */
-function toRecordedLayout(name: string, values: Float32Array, recorded: readonly number[]): Float32Array {
+function toRecordedLayout(
+  values: Float32Array,
+  recorded: readonly number[],
+  options: { tokenFirst: boolean },
+): Float32Array {
   if (recorded.length === 5) {
     const [B, D, T, h, w] = recorded;
     return permute(values, [B, T, h * w, D], [0, 3, 1, 2]);
   }
-  if (TOKEN_FIRST.test(name)) {
+  if (options.tokenFirst) {
     const [N, F, C] = recorded;
     return permute(values, [F, N, C], [1, 0, 2]);
   }

@@ -1,0 +1,238 @@
+/**
+ * What the pickle of a PyTorch checkpoint may name: the closed list of globals and what each stands for. The functions are
+ * PyTorch's own rebuilding functions (torch/_utils.py), as data: a call gives a description of a tensor.
+ */
+import { DataError } from "../../lib/errors.ts";
+import { type Dtype, DTYPE_BYTES } from "./dtype.ts";
+import type { PickleRules } from "./pickle.ts";
+import {
+  PyDict,
+  PyGlobal,
+  PyObject,
+  PyStorage,
+  PyTuple,
+  type PyValue,
+  type StorageView,
+} from "./pickle_values.ts";
+import { TensorView } from "./tensor_view.ts";
+
+/** Typed storages by class name. */
+export const STORAGE_CLASSES: Readonly<Record<string, Dtype>> = {
+  DoubleStorage: "F64",
+  FloatStorage: "F32",
+  HalfStorage: "F16",
+  BFloat16Storage: "BF16",
+  LongStorage: "I64",
+  IntStorage: "I32",
+  ShortStorage: "I16",
+  CharStorage: "I8",
+  ByteStorage: "U8",
+  BoolStorage: "BOOL",
+};
+
+/** Element types by PyTorch's names. */
+const TORCH_DTYPES: Readonly<Record<string, Dtype>> = {
+  float64: "F64",
+  float32: "F32",
+  float16: "F16",
+  bfloat16: "BF16",
+  float8_e4m3fn: "F8_E4M3",
+  float8_e5m2: "F8_E5M2",
+  int64: "I64",
+  int32: "I32",
+  int16: "I16",
+  int8: "I8",
+  uint64: "U64",
+  uint32: "U32",
+  uint16: "U16",
+  uint8: "U8",
+  bool: "BOOL",
+};
+
+const FUNCTIONS = [
+  "collections.OrderedDict",
+  "torch._utils._rebuild_tensor",
+  "torch._utils._rebuild_tensor_v2",
+  "torch._utils._rebuild_tensor_v3",
+  "torch._utils._rebuild_parameter",
+  "torch._utils._rebuild_parameter_with_state",
+  "torch.Size",
+  "torch.device",
+  "__builtin__.set",
+  "builtins.set",
+];
+
+/** Functions that TorchScript archives use for typed lists. */
+const SCRIPT_FUNCTIONS = [
+  "torch.jit._pickle.build_intlist",
+  "torch.jit._pickle.build_doublelist",
+  "torch.jit._pickle.build_boollist",
+  "torch.jit._pickle.build_tensorlist",
+  "torch.jit._pickle.restore_type_tag",
+];
+
+const STORAGES = new Map<string, Dtype | null>([
+  // Pickles of GPU tensors from before PyTorch 1.6 name the class under torch.cuda.
+  ...Object.entries(STORAGE_CLASSES).flatMap(([name, dtype]) =>
+    [`torch.${name}`, `torch.cuda.${name}`].map((full) => [full, dtype] as const)
+  ),
+  ["torch.UntypedStorage", null],
+  ["torch.storage.UntypedStorage", null],
+]);
+
+const DTYPES = new Map(Object.entries(TORCH_DTYPES).map(([name, dtype]) => [`torch.${name}`, dtype]));
+
+/** No tensor of a network has more axes. */
+const MAX_AXES = 64;
+/** An expanded tensor (stride 0) may be larger than its storage, but not beyond the file by more than this. */
+const EXPANSION_BYTES = 2 ** 20;
+
+/** What the rules need to know of the file. */
+export interface RulesOptions {
+  label: string;
+  fileBytes: number;
+  /** Whether classes of a TorchScript module may appear. */
+  isScript: boolean;
+  /** Checks a storage that a persistent id names, and says where it lies. */
+  storage(
+    key: string,
+    options: { dtype: Dtype | null; count: number; window: PyValue | undefined },
+  ): StorageView;
+}
+
+/** The rules of a checkpoint. */
+export function torchRules(options: RulesOptions): PickleRules {
+  const fail = (what: string): never => {
+    throw new DataError(`Cannot read "${options.label}": ${what}`);
+  };
+  const known = new Map(
+    [...FUNCTIONS, ...STORAGES.keys(), ...DTYPES.keys(), ...(options.isScript ? SCRIPT_FUNCTIONS : [])]
+      .map((name) => [name, new PyGlobal(name)]),
+  );
+  return {
+    global: (name) =>
+      known.get(name) ?? (options.isScript && name.startsWith("__torch__.") ? new PyGlobal(name) : undefined),
+    create: ({ name }, args) =>
+      name.startsWith("__torch__.") && args.length === 0 ? new PyObject(name) : undefined,
+    reduce: ({ name }, args) => reduce(name, args, { fileBytes: options.fileBytes, fail }),
+    persistent: (id) => new PyStorage(storageOf(id, options, fail)),
+  };
+}
+
+interface Context {
+  fileBytes: number;
+  fail: (what: string) => never;
+}
+
+function reduce(name: string, args: readonly PyValue[], context: Context): PyValue | undefined {
+  const { fail } = context;
+  switch (name) {
+    case "collections.OrderedDict":
+      return orderedDict(args, fail);
+    case "torch._utils._rebuild_tensor":
+    case "torch._utils._rebuild_tensor_v2":
+      return rebuildTensor(args, null, context);
+    case "torch._utils._rebuild_tensor_v3": {
+      const dtype = args[6] instanceof PyGlobal ? DTYPES.get(args[6].name) : undefined;
+      return dtype ? rebuildTensor(args, dtype, context) : fail("a tensor of version 3 must name its dtype");
+    }
+    case "torch._utils._rebuild_parameter":
+    case "torch._utils._rebuild_parameter_with_state":
+      return args[0] instanceof TensorView ? args[0] : fail("a parameter must be made of a tensor");
+    case "torch.Size":
+      return args[0] instanceof PyTuple || Array.isArray(args[0])
+        ? args[0]
+        : fail("a torch.Size must be made of a list");
+    case "torch.device":
+      return args.every((part) => typeof part === "string" || typeof part === "number")
+        ? args.join(":")
+        : fail("a torch.device must be made of a name and a number");
+    case "__builtin__.set":
+    case "builtins.set":
+    case "torch.jit._pickle.build_intlist":
+    case "torch.jit._pickle.build_doublelist":
+    case "torch.jit._pickle.build_boollist":
+    case "torch.jit._pickle.build_tensorlist":
+      return Array.isArray(args[0]) ? args[0] : fail(`"${name}" must be given a list`);
+    case "torch.jit._pickle.restore_type_tag":
+      return args[0] ?? fail(`"${name}" must be given a value`);
+    default:
+      return undefined;
+  }
+}
+
+function orderedDict(args: readonly PyValue[], fail: Context["fail"]): PyDict {
+  const dict = new PyDict(true);
+  if (args.length === 0) return dict;
+  const pairs = args[0];
+  if (!Array.isArray(pairs)) return fail("an OrderedDict must be made of a list of pairs");
+  for (const pair of pairs) {
+    const items = pair instanceof PyTuple ? pair.items : Array.isArray(pair) ? pair : [];
+    if (items.length !== 2 || typeof items[0] !== "string") {
+      return fail("an OrderedDict must be made of named pairs");
+    }
+    dict.entries.set(items[0], items[1]);
+  }
+  return dict;
+}
+
+/** `(storage, offset, sizes, strides, …)`. */
+function rebuildTensor(
+  args: readonly PyValue[],
+  dtype: Dtype | null,
+  { fileBytes, fail }: Context,
+): TensorView {
+  const [storage, offset, sizes, strides] = args;
+  if (!(storage instanceof PyStorage)) return fail("a tensor must have a storage");
+  const { key } = storage.view;
+  const type = dtype ?? storage.view.dtype;
+  if (type === null) return fail(`storage "${key}" must have a type`);
+  const shape = counts(sizes), steps = counts(strides);
+  if (shape === null || steps === null || shape.length !== steps.length || shape.length > MAX_AXES) {
+    return fail(
+      `a tensor of storage "${key}" must have as many strides as sizes, at most ${MAX_AXES} whole numbers`,
+    );
+  }
+  const view = new TensorView({ key, dtype: type, start: storage.view.start }, Number(offset), shape, steps);
+  // An untyped storage is counted in bytes.
+  const available = storage.view.dtype === null
+    ? Math.floor(storage.view.count / DTYPE_BYTES[type])
+    : storage.view.count;
+  if (!isCount(offset) || !(view.offset + view.extent <= available)) {
+    return fail(
+      `a tensor [${shape.join(" ")}] with strides [${
+        steps.join(" ")
+      }] and offset ${offset} must fit its storage "${key}" of ${available} elements`,
+    );
+  }
+  if (!(view.sizeBytes <= fileBytes + EXPANSION_BYTES)) {
+    return fail(
+      `a tensor [${
+        shape.join(" ")
+      }] of ${type} must not be larger than its file, it takes ${view.sizeBytes} bytes of ${fileBytes}`,
+    );
+  }
+  return view;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function counts(value: PyValue | undefined): number[] | null {
+  const items = value instanceof PyTuple ? value.items : Array.isArray(value) ? value : null;
+  return items !== null && items.every(isCount) ? [...items] : null;
+}
+
+/** `("storage", class, key, device, elements[, window])`. */
+function storageOf(id: PyValue, options: RulesOptions, fail: Context["fail"]): StorageView {
+  const [tag, type, key, , count, window] = id instanceof PyTuple ? id.items : [];
+  if (tag !== "storage" || !(type instanceof PyGlobal) || typeof key !== "string" || !isCount(count)) {
+    return fail("a persistent id must describe a storage: a class, a key, a device and a number of elements");
+  }
+  const dtype = STORAGES.get(type.name);
+  if (dtype === undefined) {
+    return fail(`storage "${key}" must be of a known class, current class is "${type.name}"`);
+  }
+  return options.storage(key, { dtype, count, window });
+}
