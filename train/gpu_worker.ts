@@ -53,6 +53,8 @@ async function handle({ method, args }: WorkerCall): Promise<unknown> {
       return session.restoreSteps(...(args as [number, number]));
     case "read":
       return await session.read(...(args as Parameters<Session["read"]>));
+    case "growUploads":
+      return session.growUploads(...(args as Parameters<Session["growUploads"]>));
     case "readLosses":
       return await session.readLosses();
     case "evaluate":

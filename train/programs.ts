@@ -17,7 +17,7 @@ import {
 } from "../gpu/ops/mod.ts";
 import { align, type Plan, planGraph, type PlanLimits } from "../gpu/plan.ts";
 import { PARAMETER_GROUPS, type ParameterGroup, type Weight } from "../models/params.ts";
-import type { VideoModel, VideoOutput } from "../models/video_model.ts";
+import { picturesOf, type VideoModel, type VideoOutput } from "../models/video_model.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
@@ -70,10 +70,10 @@ export function flatOrder(model: VideoModel): Weight[] {
 
 /** Records and plans all programs. */
 export function recordPrograms(model: VideoModel, options: ProgramOptions): TrainingPrograms {
-  const { backbone, frames: T } = model.config;
+  const { backbone } = model.config;
   const most = Math.max(options.evalClips, ...options.trainClips);
   const size = backbone.imageSize;
-  const frames = resident("input", "frames", [most * T, 3, size, size]);
+  const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
   const labels = resident("input", "labels", [most], "u32");
   const seed = resident("input", "loss_gradient", [1]);
   const trained = flatOrder(model);
@@ -101,7 +101,7 @@ function recordTraining(
 ) {
   const g = new Graph();
   const { frames, labels } = shared;
-  const input = firstRows(g, frames, clips * model.config.frames);
+  const input = firstRows(g, frames, clips * picturesOf(model));
   const output = model.forward(g, input, { mode: "train" });
   const { loss, lossPerSample } = crossEntropy(g, output.logits, {
     labels: firstRows(g, labels, clips),
@@ -133,7 +133,7 @@ function recordTraining(
 
 function recordEvaluation(model: VideoModel, frames: Tensor, options: ProgramOptions) {
   const g = new Graph();
-  const output = model.forward(g, firstRows(g, frames, options.evalClips * model.config.frames), {
+  const output = model.forward(g, firstRows(g, frames, options.evalClips * picturesOf(model)), {
     mode: "eval",
   });
   g.output("logits", output.logits);

@@ -13,7 +13,7 @@ import { PipelineCache } from "../gpu/shader.ts";
 import { AdapterError } from "../lib/errors.ts";
 import { createPrng } from "../lib/random.ts";
 import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
-import type { VideoModel } from "../models/video_model.ts";
+import { picturesOf, type VideoModel } from "../models/video_model.ts";
 import {
   alignedBytes,
   type ProgramOptions,
@@ -76,14 +76,20 @@ export interface SessionPlan {
   memory: MemoryPlan;
 }
 
-/** Options of the upload buffers. */
+/** Bytes of decoded frames that are uploaded at once, at most, unless one clip alone has more. */
+const MOST_UPLOAD_BYTES = 2 ** 27;
+
+/** Options of the upload buffers. They may hold a part of the batch, which then goes through them piece by piece. */
 export function prepOptions(model: VideoModel, options: SessionOptions) {
-  const { backbone, frames } = model.config;
+  const { backbone } = model.config, frames = picturesOf(model);
+  const maxWidth = Math.max(options.largestFrame!.width, backbone.imageSize);
+  const maxHeight = Math.max(options.largestFrame!.height, backbone.imageSize);
+  const atOnce = Math.max(1, Math.floor(MOST_UPLOAD_BYTES / (frames * maxWidth * maxHeight * 3)));
   return {
-    clips: Math.max(options.evalClips, ...options.trainClips),
+    clips: Math.min(atOnce, Math.max(options.evalClips, ...options.trainClips)),
     frames,
-    maxWidth: Math.max(options.largestFrame!.width, backbone.imageSize),
-    maxHeight: Math.max(options.largestFrame!.height, backbone.imageSize),
+    maxWidth,
+    maxHeight,
     size: backbone.imageSize,
     outType: "f32" as const,
   };
@@ -159,7 +165,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #programs: TrainingPrograms;
   readonly #residency: Residency;
-  readonly #prep: FramePrep | null;
+  #prep: FramePrep | null;
   readonly #train = new Map<number, Program>();
   #evaluation!: Program;
   #update: Program | null = null;
@@ -370,7 +376,7 @@ export class Session {
   /** Logits of clips in evaluation mode, [clips K] row-major. Waits for the GPU. */
   async evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
     const encoder = this.#gpu.device.createCommandEncoder({ label: "evaluation" });
-    this.#prep!.encode(encoder, clips, this.#residency.find(this.#programs.frames));
+    this.#prepareFrames(encoder, clips);
     return await this.#evaluate(encoder, clips.length);
   }
 
@@ -415,6 +421,19 @@ export class Session {
     return program;
   }
 
+  /**
+   * Makes the upload buffers large enough for frames of this size: a data set may hold frames larger than those looked at
+   * before the run. This is the one allocation after the start.
+   *
+   * @returns Bytes of GPU memory now in use.
+   */
+  growUploads(largestFrame: { width: number; height: number }): number {
+    this.#prep?.destroy();
+    const options = prepOptions(this.model, { ...this.#options, largestFrame });
+    this.#prep = createFramePrep(this.#gpu.device, { ...options, memory: this.#gpu.memory });
+    return this.allocatedBytes;
+  }
+
   /** Waits until the GPU has done all that was queued. */
   async finish(): Promise<void> {
     await this.#gpu.device.queue.onSubmittedWorkDone();
@@ -426,8 +445,20 @@ export class Session {
   }
 
   #upload(encoder: GPUCommandEncoder, clips: readonly TrainClip[]): void {
-    this.#prep!.encode(encoder, clips, this.#residency.find(this.#programs.frames));
+    this.#prepareFrames(encoder, clips);
     this.#writeLabels(clips.map((clip) => clip.label));
+  }
+
+  /** Uploads frames and records their preparation; what does not fit the upload buffers with the last part is submitted first. */
+  #prepareFrames(encoder: GPUCommandEncoder, clips: readonly FrameClip[]): void {
+    const prep = this.#prep!, { device } = this.#gpu, most = prep.options.clips;
+    const { buffer, offset } = this.#residency.find(this.#programs.frames);
+    for (let first = 0; first < clips.length; first += most) {
+      const last = first + most >= clips.length;
+      const own = last ? encoder : device.createCommandEncoder({ label: "frames" });
+      prep.encode(own, clips.slice(first, first + most), { buffer, offset: offset + first * prep.clipBytes });
+      if (!last) device.queue.submit([own.finish()]);
+    }
   }
 
   #writeLabels(labels: readonly number[]): void {

@@ -17,6 +17,7 @@ export interface WorkerCall {
     | "read"
     | "readLosses"
     | "evaluate"
+    | "growUploads"
     | "close";
   args: unknown[];
 }
@@ -54,6 +55,9 @@ export class SessionClient {
   readonly #worker: Worker;
   readonly #waiting: Map<number, PromiseWithResolvers<unknown>>;
   #nextId = 1;
+  #largest: { width: number; height: number };
+  /** Told when a frame larger than expected made the upload buffers grow. */
+  onGrow: ((frame: { width: number; height: number }, allocatedBytes: number) => void) | null = null;
 
   /** Starts the Worker, opens the GPU there, allocates and compiles. */
   static async open(spec: ModelSpec, options: RemoteSessionOptions): Promise<SessionClient> {
@@ -76,7 +80,7 @@ export class SessionClient {
     waiting.set(0, first);
     worker.postMessage({ id: 0, method: "open", args: [spec, options] } satisfies WorkerCall);
     try {
-      return new SessionClient(worker, waiting, await first.promise as OpenedSession);
+      return new SessionClient(worker, waiting, await first.promise as OpenedSession, options.largestFrame);
     } catch (error) {
       worker.terminate();
       throw error;
@@ -87,15 +91,18 @@ export class SessionClient {
     worker: Worker,
     waiting: Map<number, PromiseWithResolvers<unknown>>,
     opened: OpenedSession,
+    largestFrame: { width: number; height: number } | null,
   ) {
+    this.#largest = largestFrame ?? { width: 0, height: 0 };
     this.#worker = worker;
     this.#waiting = waiting;
     this.opened = opened;
   }
 
   /** Queues a micro-batch; resolves when it is submitted, not when it has run. */
-  step(clips: readonly TrainClip[], rates: GroupRates): Promise<boolean> {
-    return this.#call("step", [clips, rates]) as Promise<boolean>;
+  async step(clips: readonly TrainClip[], rates: GroupRates): Promise<boolean> {
+    await this.#fitUploads(clips);
+    return await this.#call("step", [clips, rates]) as Promise<boolean>;
   }
 
   initialise(seed: number): Promise<void> {
@@ -120,8 +127,22 @@ export class SessionClient {
   }
 
   /** Logits [clips K]. Waits for the GPU. */
-  evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
-    return this.#call("evaluate", [clips]) as Promise<Float32Array>;
+  async evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
+    await this.#fitUploads(clips);
+    return await this.#call("evaluate", [clips]) as Promise<Float32Array>;
+  }
+
+  /** Makes room for frames larger than those the upload buffers were made for. */
+  async #fitUploads(clips: readonly FrameClip[]): Promise<void> {
+    const needed = { ...this.#largest };
+    for (const { width, height, transform: { resize } } of clips) {
+      needed.width = Math.max(needed.width, width, resize?.width ?? 0);
+      needed.height = Math.max(needed.height, height, resize?.height ?? 0);
+    }
+    if (needed.width === this.#largest.width && needed.height === this.#largest.height) return;
+    this.#largest = needed;
+    const bytes = await this.#call("growUploads", [needed]) as number;
+    this.onGrow?.(needed, bytes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -89,6 +89,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     spec,
     { ...sessionOptions(config, { lastBatch, largestFrame: frame }), choices: options.choices },
   );
+  client.onGrow = ({ width, height }, bytes) =>
+    options.events?.note?.(
+      `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,
+    );
+  const single = lastBatch === 1 && perBatch > 1;
+  if (single) {
+    options.events?.note?.(
+      `the last batch of an epoch has one clip: its batch norms make the video's feature a constant, so that step only trains the classifier; ` +
+        `leave out a clip or change data.batch_size`,
+    );
+  }
   const run = new TrainingRun(options, client, spec, { clips, valClips, labels, perBatch });
   return await run.run();
 }

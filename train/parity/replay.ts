@@ -10,7 +10,7 @@ import { replayVideoCase } from "./side4video.ts";
 export type { GroupResult } from "./compare.ts";
 
 /** Systems whose cases can be replayed. */
-export const PARITY_SYSTEMS = ["clip-vit", "side4video", "side4video-eva"] as const;
+export const PARITY_SYSTEMS = ["clip-vit", "side4video", "side4video-eva", "tds-clip"] as const;
 
 /**
  * Replays one case, whatever its size.
@@ -30,6 +30,7 @@ export async function replayCase(
       return await replayClipCase(gpu, reference);
     case "side4video":
     case "side4video-eva":
+    case "tds-clip":
       return await replayVideoCase(gpu, reference, { recompute: options.recompute ?? true });
     default:
       throw new DataError(

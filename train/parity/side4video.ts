@@ -1,7 +1,7 @@
 /** Replays a recorded Side4Video case on either tower: eval and train forward, gradients, statistics and three optimiser steps. */
 
 import type { Gpu } from "../../gpu/device.ts";
-import { createModel, type ModelSpec } from "../../models/mod.ts";
+import { createModel, DEFAULT_SME_SCALE, type ModelSpec } from "../../models/mod.ts";
 import { isIgnored } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
@@ -30,20 +30,18 @@ export function specOfCase(reference: ReferenceCase): ModelSpec {
     const backbone = evaOfCase(model.vision_cfg, reference.description.case);
     return { system, config: { backbone, ...sizes }, backboneDtype: "f32" };
   }
-  return {
-    system: "side4video",
-    config: {
-      backbone: {
-        imageSize: model.image_size,
-        patchSize: model.patch_size,
-        width: model.width,
-        layers: model.layers,
-        heads: model.heads,
-      },
-      ...sizes,
-    },
-    backboneDtype: "f32",
+  const backbone = {
+    imageSize: model.image_size,
+    patchSize: model.patch_size,
+    width: model.width,
+    layers: model.layers,
+    heads: model.heads,
   };
+  if (system === "tds-clip") {
+    const smeScale = model.sme_scale ?? DEFAULT_SME_SCALE;
+    return { system, config: { backbone, ...sizes, smeScale }, backboneDtype: "f32" };
+  }
+  return { system: "side4video", config: { backbone, ...sizes }, backboneDtype: "f32" };
 }
 
 /** Replays the case and compares every group it holds. */
@@ -187,7 +185,7 @@ class Replay {
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const name of names) {
       const expected = await this.#case.read(name);
-      const tokenFirst = this.#case.description.system === "side4video" && TOKEN_FIRST.test(name);
+      const tokenFirst = this.#case.description.system !== "side4video-eva" && TOKEN_FIRST.test(name);
       const actual = toRecordedLayout(outputs.get(name)!, this.#case.shapeOf(name), { tokenFirst });
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }

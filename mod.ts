@@ -1,0 +1,15 @@
+/**
+ * The public API: build and train a side network from code, without the command line.
+ *
+ * @module
+ */
+
+export { openGpu } from "./gpu/device.ts";
+export { createModel, type ModelSpec, Side4Video, VIT_PRESETS } from "./models/mod.ts";
+export { type Config, loadConfig, parseConfig } from "./train/config.ts";
+export { evaluateClips } from "./train/evaluate.ts";
+export { createRunFolder, openRunFolder } from "./train/run_folder.ts";
+export { planSession, Session, type SessionOptions } from "./train/session.ts";
+export { train, type TrainOptions, type TrainResult } from "./train/trainer.ts";
+export { openSafetensors } from "./data/checkpoint/safetensors.ts";
+export { synthesize } from "./data/synth.ts";
