@@ -42,7 +42,7 @@ export async function* benchStep(
   let best = Infinity;
   for (let i = 0; i <= REPEATS; i++) {
     const started = performance.now();
-    session.stepOnFrames(pixels, labels, rates);
+    await session.stepOnFrames(pixels, labels, rates);
     await session.finish();
     if (i > 0) best = Math.min(best, performance.now() - started);
   }

@@ -17,7 +17,7 @@ async function bestMs(gpu: Gpu, program: Program): Promise<number> {
   let best = Infinity;
   for (let i = 0; i <= REPEATS; i++) {
     const started = performance.now();
-    program.run();
+    await program.run();
     await gpu.device.queue.onSubmittedWorkDone();
     if (i > 0) best = Math.min(best, performance.now() - started);
   }

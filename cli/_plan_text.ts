@@ -53,7 +53,7 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
   const accumulation = config.solver.grad_accumulation_steps;
   const flops = plan.flops * accumulation;
   const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
-  const hostBytes = memory.byUse.frozen_weights + config.data.cache_mb * 2 ** 20 +
+  const hostBytes = memory.hostBytes + config.data.cache_mb * 2 ** 20 +
     2 * memory.byUse.frame_preparation;
   io.print(
     `${config.system} on ${config.network.arch}, ${clips} clips of ${config.data.num_segments} frames, ${config.precision} backbone, side blocks: ${config.memory}`,

@@ -13,6 +13,7 @@ import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_
 import type { ClassificationMetrics } from "../train/metrics.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
 import type { Io } from "./_output.ts";
+import { tunedChoices } from "./_tuned.ts";
 import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./_trained.ts";
 
 export const command = defineCommand({
@@ -48,7 +49,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const clips = await readSplit(config, "val", { path: values.list, keepShort: views !== null });
   const list = values.list ?? config.data.val_list!;
   const batch = viewBatch(config, views, clips.length);
-  await using client = await openTrainedModel(model, { clips, root: dataRoots(config).val, batch });
+  const choices = await tunedChoices();
+  await using client = await openTrainedModel(model, { clips, root: dataRoots(config).val, batch, choices });
   io.note(`adapter: ${client.opened.adapter}`);
   const started = performance.now();
   const evaluation = await evaluateClips(client, config, {

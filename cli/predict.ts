@@ -11,6 +11,7 @@ import { formatShare, progressBar } from "../train/progress.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
+import { tunedChoices } from "./_tuned.ts";
 import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./_trained.ts";
 
 const DEFAULT_TOP = 5;
@@ -75,7 +76,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (clips.length > 0) {
     // The paths are the user's own, relative to the working folder.
     const root = "", batch = viewBatch(config, views, clips.length);
-    await using client = await openTrainedModel(model, { clips, root, batch });
+    const choices = await tunedChoices();
+    await using client = await openTrainedModel(model, { clips, root, batch, choices });
     for await (const scored of scoreClips(client, config, { clips, root, views, batch, signal: io.signal })) {
       if (scored.bad) fail(new DataError(`Cannot predict "${scored.path}": ${scored.problems[0].problem}`));
       else printClip(scored, labels, top, io);

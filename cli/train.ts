@@ -14,6 +14,7 @@ import {
 import { writeReport } from "../train/report_data.ts";
 import {
   createRunFolder,
+  discardUnstarted,
   openRunFolder,
   RUN_FILES,
   type RunFolder,
@@ -78,7 +79,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   await makeData(config, io);
   using folder = await openFolder(config, from);
   io.note(`run folder: ${folder.path}`);
-  const result = await trainInto(config, folder, from, io);
+  const result = await trainInto(config, folder, from, io).catch(async (error) => {
+    await discardUnstarted(folder.path);
+    throw error;
+  });
   await writeReport({ config, folder, ...result });
   finish(result, folder, io);
   return 0;

@@ -6,6 +6,7 @@
 import { align, type Plan } from "./plan.ts";
 import { baseOf, BINDING_ALIGNMENT, bytesOf, DTYPE_BYTES, resident, sizeOf, type Tensor } from "./graph.ts";
 import type { Gpu } from "./device.ts";
+import type { WeightStream } from "./stream.ts";
 import { type Dispatch, MAX_GRID } from "./op.ts";
 import { numbered, packParams, type PipelineCache, specialise } from "./shader.ts";
 import { fromHalfArray, toHalfArray } from "../lib/half.ts";
@@ -16,6 +17,8 @@ const STORAGE = 0x80, COPY_SRC = 0x4, COPY_DST = 0x8, UNIFORM = 0x40, MAP_READ =
 export class Residency {
   readonly #gpu: Gpu;
   readonly #homes = new Map<Tensor, { buffer: GPUBuffer; offset: number }>();
+  /** Frozen weights that are on the GPU only while their block runs; null: everything is resident. */
+  stream: WeightStream | null = null;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -81,15 +84,16 @@ export class Residency {
 
   /** Buffer and byte offset of a resident tensor or a window of one. */
   find(tensor: Tensor): { buffer: GPUBuffer; offset: number } {
-    const home = this.#homes.get(baseOf(tensor));
+    const home = this.stream?.find(tensor) ?? this.#homes.get(baseOf(tensor));
     if (!home) throw new Error(`Cannot find memory of "${tensor.label}": it must be allocated first`);
     return { buffer: home.buffer, offset: home.offset + tensor.offset * DTYPE_BYTES[tensor.dtype] };
   }
 
   /** Uploads values, converted to the tensor's storage type. */
   write(tensor: Tensor, values: Float32Array | Uint32Array | Uint16Array): void {
-    const { buffer, offset } = this.find(tensor);
     const data = encodeValues(tensor, values);
+    if (this.stream?.blockOf(tensor) !== undefined) return this.stream.store(tensor, data);
+    const { buffer, offset } = this.find(tensor);
     this.#gpu.device.queue.writeBuffer(buffer, offset, data.buffer, data.byteOffset, data.byteLength);
   }
 }
@@ -146,6 +150,8 @@ interface Launch {
   pipeline: GPUComputePipeline;
   bindGroup: GPUBindGroup;
   grid: readonly [number, number, number];
+  /** The streamed block whose weights it reads. */
+  block: number | undefined;
 }
 
 /** A plan with pipelines, bind groups and uniforms: ready to run. */
@@ -224,7 +230,10 @@ export class Program {
       });
       const error = await device.popErrorScope();
       if (error) throw new Error(`Cannot prepare ${dispatch.label}: ${error.message}\n${numbered(code)}`);
-      program.#launches.push({ label: dispatch.label, pipeline, bindGroup, grid: dispatch.grid });
+      const block = dispatch.tensors.map((t) => options.residency.stream?.blockOf(t)).find((b) =>
+        b !== undefined
+      );
+      program.#launches.push({ label: dispatch.label, pipeline, bindGroup, grid: dispatch.grid, block });
       offset += align(params[i].byteLength);
     }
     if (uniforms) device.queue.writeBuffer(uniforms, 0, staging);
@@ -249,11 +258,55 @@ export class Program {
     return this.#residency.find(tensor);
   }
 
-  /** Encodes all launches into one compute pass. */
-  encode(encoder: GPUCommandEncoder, label = "program"): void {
+  /**
+   * Encodes all launches, in one compute pass; with streamed weights, one pass and one submission a block, each block's weights
+   * being copied while the block before it runs.
+   *
+   * @returns The encoder to go on with: another one when parts had to be submitted.
+   */
+  async encode(encoder: GPUCommandEncoder, label = "program"): Promise<GPUCommandEncoder> {
+    const { stream } = this.#residency, { queue } = this.#gpu.device;
+    const starts = this.#blockStarts();
+    if (!stream || starts.length === 0) {
+      this.#encodePart(encoder, label, 0, this.#launches.length);
+      return encoder;
+    }
+    const running: Promise<void>[] = [];
+    stream.upload(starts[0].block);
+    for (const [i, { at }] of starts.entries()) {
+      this.#encodePart(encoder, label, i === 0 ? 0 : at, starts[i + 1]?.at ?? this.#launches.length);
+      if (i === starts.length - 1) break;
+      queue.submit([encoder.finish()]);
+      encoder = this.#gpu.device.createCommandEncoder({ label });
+      // Copies wait in host memory until the GPU takes them: no more than two blocks may wait.
+      running.push(queue.onSubmittedWorkDone());
+      if (i > 0) await running[i - 1];
+      stream.upload(starts[i + 1].block);
+    }
+    return encoder;
+  }
+
+  /** First launch of every streamed block. */
+  #blockStarts(): { block: number; at: number }[] {
+    const starts: { block: number; at: number }[] = [];
+    this.#launches.forEach(({ block, label }, at) => {
+      const last = starts.at(-1)?.block ?? -1;
+      if (block === undefined || block === last) return;
+      if (block < last) {
+        throw new Error(
+          `Cannot stream weights: ${label} must not come back to block ${block} after block ${last}`,
+        );
+      }
+      starts.push({ block, at });
+    });
+    return starts;
+  }
+
+  #encodePart(encoder: GPUCommandEncoder, label: string, from: number, to: number): void {
+    if (from === to) return;
     const pass = encoder.beginComputePass({ label });
     let current: GPUComputePipeline | null = null;
-    for (const launch of this.#launches) {
+    for (const launch of this.#launches.slice(from, to)) {
       if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
       pass.setBindGroup(0, launch.bindGroup);
       pass.dispatchWorkgroups(...launch.grid);
@@ -273,10 +326,9 @@ export class Program {
   }
 
   /** Encodes and submits one run. */
-  run(): void {
+  async run(): Promise<void> {
     this.#gpu.assertAlive();
-    const encoder = this.#gpu.device.createCommandEncoder();
-    this.encode(encoder);
+    const encoder = await this.encode(this.#gpu.device.createCommandEncoder());
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
 

@@ -51,7 +51,7 @@ export async function runGraph(
 ): Promise<Map<string, Float32Array>> {
   try {
     const program = await prepareGraph(gpu, g, values, reads.values());
-    program.run();
+    await program.run();
     const wanted = [...g.outputs, ...reads];
     const data = await readTensors(
       gpu,

@@ -19,11 +19,37 @@ export interface Box {
   readonly height: number;
 }
 
+/** Where the pixel centre (x, y) of an affine operation's result is read: `(a x + b y + c, d x + e y + f)`. */
+export type AffineMatrix = readonly [a: number, b: number, c: number, d: number, e: number, f: number];
+
+/** One colour or geometry operation on 8-bit frames of any size, with its argument; sizes stay. */
+export type PixelOp =
+  | { readonly kind: "autoContrast" | "equalize" | "invert" }
+  | { readonly kind: "posterize"; /** Highest bits kept, 0 to 8. */ readonly bits: number }
+  | { readonly kind: "solarize"; /** Lowest level that is inverted, 0 to 256. */ readonly threshold: number }
+  | { readonly kind: "solarizeAdd"; /** Added to levels below 128. */ readonly amount: number }
+  | {
+    /** Between the grey picture, its mean, black or the smoothed picture (factor 0), the picture (1) and beyond. */
+    readonly kind: "color" | "contrast" | "brightness" | "sharpness";
+    readonly factor: number;
+  }
+  | { readonly kind: "affine"; readonly matrix: AffineMatrix };
+
+/** A part of the finished clip that noise replaces: standard normal values, in normalised units. */
+export interface Erasure {
+  /** Part of the output square, the same in all frames. */
+  readonly box: Box;
+  /** Chooses the noise (`lib/noise.ts`); 32 bits. */
+  readonly seed: number;
+}
+
 /**
- * The decisions for one clip, in the order in which they apply: `resize`, `crop`, `resizeCrop`, the square of the output
- * size at `outputAt`, `flip`, `grey`.
+ * The decisions for one clip, in the order in which they apply: `pixelOps`, `resize`, `crop`, `resizeCrop`, the square of
+ * the output size at `outputAt`, `flip`, `grey`, and after the normalisation `erase`.
  */
 export interface ClipTransform {
+  /** Operations on the frames as decoded; none when absent. */
+  readonly pixelOps?: readonly PixelOp[];
   /** Resize of the whole frame. */
   readonly resize: ResizeTo | null;
   /** Region of the resized frame. */
@@ -36,6 +62,8 @@ export interface ClipTransform {
   readonly flip: boolean;
   /** Replace the three channels by their luminance; false when absent. */
   readonly grey?: boolean;
+  /** Part that noise replaces; none when absent. */
+  readonly erase?: Erasure;
 }
 
 /** One resize with the only part of its result that is wanted. */
@@ -84,6 +112,7 @@ export function resizeStages(
   const cropped = resizeCrop ?? crop;
   const output = { x: outputAt?.x ?? 0, y: outputAt?.y ?? 0, width: size, height: size };
   checkInside("the output square", output, cropped);
+  if (transform.erase) checkInside("the erased part", transform.erase.box, { width: size, height: size });
   return [
     { from: frame, to: resized, filter: resize?.filter ?? "bicubic", window: crop },
     { from: crop, to: cropped, filter: resizeCrop?.filter ?? "bilinear", window: output },

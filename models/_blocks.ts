@@ -3,11 +3,12 @@
  * pre-norm side block of the OpenAI path (spec side4video §2.1, §2.2). A side network imports these, never another network.
  */
 
-import type { Graph, Tensor } from "../gpu/graph.ts";
+import { DTYPE_BYTES, type Graph, type Tensor } from "../gpu/graph.ts";
 import {
   add,
   attention,
   batchNorm,
+  concatRows,
   layerNorm,
   linear,
   reshape,
@@ -74,35 +75,56 @@ export interface StemWeights {
   norm: BatchNormWeights;
 }
 
-/** Declares the stem: kernel (3, p, p), stride (1, p, p). */
+/** Declares the stem: kernel (3, p, p), stride (1, p, p). @param options.channels Of its input; 3 by default. */
 export function declareStem(
   weights: Weights,
-  options: { side: number; patchSize: number; conv: string; norm: string },
+  options: { side: number; patchSize: number; conv: string; norm: string; channels?: number },
 ): StemWeights {
-  const { side, patchSize: p } = options;
+  const { side, patchSize: p, channels = 3 } = options;
   return {
-    conv: declareLinear(weights, options.conv, [side, 3, 3, p, p]),
+    conv: declareLinear(weights, options.conv, [side, channels, 3, p, p]),
     norm: declareBatchNorm(weights, options.norm, side),
   };
 }
 
-/** Frames [B*T 3 H W] to the side network's first state [B T P D], before its batch norm. */
-export function stemConv(
-  g: Graph,
-  frames: Tensor,
-  conv: LinearWeights,
-  options: { T: number; patchSize: number; padding: number },
-): Tensor {
-  const { T, patchSize: p, padding } = options;
-  // The columns are nine times the patch and cheap to make again: they never wait for the backward pass.
-  const columns = g.region(
-    "stem/columns",
-    () =>
-      unfold(g, frames, { frames: T, kernel: [3, p, p], stride: [1, p, p], padding: [1, padding, padding] }),
-  ); // [B*T*P 9pp]
-  const D = conv.weight.shape[0], B = frames.shape[0] / T;
-  const x = linear(g, columns, reshape(g, conv.weight, [D, -1]), { bias: conv.bias }); // [B*T*P D]
-  return reshape(g, x, [B, T, -1, D]); // [B T P D]
+/** Columns of the stem's patches in memory at once, at most, unless one clip alone has more. */
+const MOST_COLUMN_BYTES = 2 ** 29;
+
+/** How a stem reads its input. */
+export interface StemOptions {
+  T: number;
+  patchSize: number;
+  padding: number;
+  /** Pictures of every frame, 1 by default. */
+  window?: number;
+  /** What the convolution sees of the pictures of some clips, [b*T c H W]; the pictures themselves by default. */
+  prepare?: (pictures: Tensor) => Tensor;
+}
+
+/** Pictures of B clips [B*T*window 3 H W], clip-major, to the side network's first state [B T P D], before its batch norm. */
+export function stemConv(g: Graph, pictures: Tensor, conv: LinearWeights, options: StemOptions): Tensor {
+  const { T, patchSize: p, padding, window = 1, prepare } = options;
+  const [D, channels] = conv.weight.shape, [H, W] = pictures.shape.slice(-2);
+  const grid = (size: number) => Math.floor((size + 2 * padding - p) / p) + 1;
+  const clipBytes = T * grid(H) * grid(W) * channels * 3 * p * p * DTYPE_BYTES[pictures.dtype];
+  const rows = T * window, B = pictures.shape[0] / rows; // pictures of a clip, clips
+  const most = Math.max(1, Math.floor(MOST_COLUMN_BYTES / clipBytes));
+  const parts: Tensor[] = [];
+  for (let first = 0; first < B; first += most) {
+    const count = Math.min(most, B - first);
+    // The columns are nine times the patch and cheap to make again: they never wait for the backward pass.
+    const columns = g.region(`${conv.weight.label}/columns.${first}`, () => {
+      const part = count === B ? pictures : sliceRows(g, pictures, first * rows, count * rows);
+      return unfold(g, prepare ? prepare(part) : part, {
+        frames: T,
+        kernel: [3, p, p],
+        stride: [1, p, p],
+        padding: [1, padding, padding],
+      });
+    }); // [b*T*P c*3pp]
+    parts.push(linear(g, columns, reshape(g, conv.weight, [D, -1]), { bias: conv.bias })); // [b*T*P D]
+  }
+  return reshape(g, concatRows(g, parts), [B, T, -1, D]); // [B T P D]
 }
 
 /** The tap's way into the side network: layer norm on the tower's width, then a linear layer to D. */
@@ -216,23 +238,28 @@ export function sideHeads(sideDim: number): number {
   const heads = Math.max(1, Math.floor(sideDim / 64));
   if (sideDim % heads !== 0) {
     throw new RangeError(
-      `Cannot build Side4Video: side_dim must be a multiple of side_dim // 64, current value is ${sideDim}`,
+      `Cannot build a side network: side_dim must be a multiple of side_dim // 64, current value is ${sideDim}`,
     );
   }
   return heads;
 }
 
-/** The pre-norm side block: temporal convolution, attention, MLP, each added to the state. s: [B T P D]. */
+/**
+ * The pre-norm side block: temporal convolution, attention, MLP, each added to the state. s: [B T P D].
+ *
+ * @param options.gate Adds the result of the temporal convolution [B T P D] to the state in a way of its own.
+ */
 export function sideBlock(
   g: Graph,
   s: Tensor,
   token: Tensor,
   position: Tensor,
   w: SideBlockWeights,
-  options: { mode: Mode },
+  options: { mode: Mode; gate?: (v: Tensor, s: Tensor) => Tensor },
 ): Tensor {
-  const { mode } = options;
-  s = temporalConvolution(g, batchNorm(g, s, w.bn1, { mode }), w, { residual: s }); // [B T P D]
+  const { mode, gate } = options;
+  const u = batchNorm(g, s, w.bn1, { mode }); // [B T P D]
+  s = gate ? gate(temporalConvolution(g, u, w), s) : temporalConvolution(g, u, w, { residual: s }); // [B T P D]
   s = sideAttention(g, s, token, position, w); // [B T P D]
   const h = linear(g, batchNorm(g, s, w.bn2, { mode }), w.fc1.weight, {
     bias: w.fc1.bias,

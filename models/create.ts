@@ -3,12 +3,14 @@
 import type { Dtype } from "../gpu/graph.ts";
 import { Side4Video, type Side4VideoConfig } from "./side4video.ts";
 import { Side4VideoEva, type Side4VideoEvaConfig } from "./side4video_eva.ts";
+import { TdsClip, type TdsClipConfig } from "./tds_clip.ts";
 import type { VideoModel } from "./video_model.ts";
 
 /** The systems and what each is configured with. */
 type SystemConfig =
   | { system: "side4video"; config: Side4VideoConfig }
-  | { system: "side4video-eva"; config: Side4VideoEvaConfig };
+  | { system: "side4video-eva"; config: Side4VideoEvaConfig }
+  | { system: "tds-clip"; config: TdsClipConfig };
 
 /** Which model, in plain data. */
 export type ModelSpec = SystemConfig & {
@@ -24,5 +26,7 @@ export function createModel(spec: ModelSpec): VideoModel {
       return new Side4Video(spec.config, options);
     case "side4video-eva":
       return new Side4VideoEva(spec.config, options);
+    case "tds-clip":
+      return new TdsClip(spec.config, options);
   }
 }

@@ -57,6 +57,8 @@ export interface Weight {
   readonly tensor: Tensor;
   /** Meaningful for trained weights only. */
   readonly group: ParameterGroup;
+  /** The backbone block a frozen weight belongs to; null for what all blocks share. Blocks can be streamed. */
+  readonly block: number | null;
 }
 
 /** Collects the weights a model declares, in order. */
@@ -67,6 +69,7 @@ export class Weights {
   readonly #byName = new Map<string, Weight>();
   readonly #frozenDtype: Dtype;
   #group: ParameterGroup = "side";
+  #block: number | null = null;
 
   /** @param options.frozenDtype Storage type of frozen matrices; vectors stay f32. */
   constructor(options: { frozenDtype?: Dtype } = {}) {
@@ -97,6 +100,25 @@ export class Weights {
     }
   }
 
+  /** Declares what `body` declares as part of a backbone block, in the order in which blocks run. */
+  inBlock<R>(block: number, body: () => R): R {
+    this.#block = block;
+    try {
+      return body();
+    } finally {
+      this.#block = null;
+    }
+  }
+
+  /** Frozen tensors by backbone block. */
+  blocks(): Tensor[][] {
+    const blocks: Tensor[][] = [];
+    for (const { block, tensor } of this.of("frozen")) {
+      if (block !== null) (blocks[block] ??= []).push(tensor);
+    }
+    return blocks;
+  }
+
   counter(name: string): void {
     this.counters.push(name);
   }
@@ -117,7 +139,7 @@ export class Weights {
 
   #declare(name: string, shape: readonly number[], kind: WeightKind, init: Init, tensor: Tensor): Tensor {
     if (this.#byName.has(name)) throw new Error(`Cannot declare weight "${name}": the name must be new`);
-    const weight: Weight = { name, shape, kind, init, tensor, group: this.#group };
+    const weight: Weight = { name, shape, kind, init, tensor, group: this.#group, block: this.#block };
     this.list.push(weight);
     this.#byName.set(name, weight);
     return tensor;

@@ -26,8 +26,15 @@ export interface VideoModel {
     /** K. */
     readonly classes: number;
   };
+  /** Pictures that come with every frame in the input, itself included; 1 when absent. */
+  readonly window?: number;
   /** Tensors of a backbone checkpoint the model does without. */
   readonly unusedInBackbone: IgnoreList;
-  /** Records the forward pass of frames [B*T 3 H W], normalised, clip-major. */
+  /** Records the forward pass of pictures [B*T*window 3 H W], normalised, clip-major. */
   forward(g: Graph, frames: Tensor, options: { mode: Mode }): VideoOutput;
+}
+
+/** Pictures of a clip in the input of a model. */
+export function picturesOf(model: Pick<VideoModel, "config" | "window">): number {
+  return model.config.frames * (model.window ?? 1);
 }

@@ -170,6 +170,9 @@ export const CONFIG_SCHEMA = z.strictObject({
   resume: path().describe("run folder to go on with"),
   pretrain: path().describe("weights to start from"),
   memory: z.enum(["recompute", "keep"]).default("recompute").describe("side blocks in the backward pass"),
+  frozen: z.enum(["resident", "stream"]).default("resident").describe(
+    "frozen blocks: all on the GPU, or in host memory and brought to it one by one",
+  ),
   precision: z.enum(["f32", "f16"]).default("f32").describe(
     "storage of frozen weights and backbone activations",
   ),

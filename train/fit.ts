@@ -73,6 +73,9 @@ function tryPlan(
     const binding = Math.max(clip, scratch, tables);
     if (binding > maxBindingBytes) return tooLarge("the resize of frames", binding, maxBindingBytes);
   }
+  const { frames, backbone: { imageSize } } = model.config;
+  const input = batchOf(options) * frames * 3 * imageSize ** 2 * 4;
+  if (input > maxBindingBytes) return tooLarge("the input", input, maxBindingBytes);
   let plan: SessionPlan;
   try {
     plan = planSession(model, options, gpu);
@@ -80,8 +83,6 @@ function tryPlan(
     if (!(error instanceof TooLargeError)) throw error;
     return tooLarge(`"${error.tensor.label}"`, bytesOf(error.tensor), error.limitBytes);
   }
-  const input = bytesOf(plan.programs.frames);
-  if (input > maxBindingBytes) return tooLarge("the input", input, maxBindingBytes);
   if (freeBytes !== null && plan.memory.total > freeBytes) {
     return `the plan needs ${formatBytes(plan.memory.total)}, the adapter has ${formatBytes(freeBytes)}`;
   }

@@ -24,10 +24,11 @@ async function open(
   const gpu = await openGpu({ choices }), model = createModel(spec);
   const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
   const options = { ...remote, limits };
-  const plan = planFittingSession(model, options, gpu, { freeBytes: await freeMemory(gpu), clipsPerVideo });
   try {
+    const plan = planFittingSession(model, options, gpu, { freeBytes: await freeMemory(gpu), clipsPerVideo });
     session = await Session.open(gpu, model, options, plan);
   } catch (error) {
+    gpu[Symbol.dispose]();
     if (!(error instanceof OutOfMemoryError)) throw error;
     throw refusedError(model, options, gpu, { neededBytes: error.neededBytes, clipsPerVideo });
   }
@@ -44,7 +45,7 @@ async function handle({ method, args }: WorkerCall): Promise<unknown> {
   if (!session) throw new Error(`Cannot call "${method}": the session must be open`);
   switch (method) {
     case "step":
-      return session.step(...(args as Parameters<Session["step"]>));
+      return await session.step(...(args as Parameters<Session["step"]>));
     case "initialise":
       return session.initialise(...(args as [number]));
     case "write":

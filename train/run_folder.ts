@@ -124,6 +124,15 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   return openFolder(folder);
 }
 
+/** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics. */
+export async function discardUnstarted(path: string): Promise<void> {
+  const metrics = join(path, RUN_FILES.metrics);
+  for await (const { name } of Deno.readDir(path)) {
+    if (name !== RUN_FILES.metrics || (await Deno.stat(metrics)).size > 0) return;
+  }
+  await Deno.remove(path, { recursive: true });
+}
+
 /** Path of a run's weights to evaluate: best.safetensors, or last.safetensors when no evaluation was made. */
 export async function weightsOfRun(path: string): Promise<string> {
   for (const file of [RUN_FILES.best, RUN_FILES.last]) {

@@ -10,6 +10,7 @@ import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { align, type Plan } from "../gpu/plan.ts";
 import { packAdamwHyper } from "../gpu/ops/mod.ts";
 import { PipelineCache } from "../gpu/shader.ts";
+import { WeightStream } from "../gpu/stream.ts";
 import { AdapterError } from "../lib/errors.ts";
 import { createPrng } from "../lib/random.ts";
 import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
@@ -42,6 +43,8 @@ export type TrainClip = FrameClip & { label: number };
 
 /** Options of a session. */
 export interface SessionOptions extends ProgramOptions {
+  /** Keep frozen blocks in host memory and bring each to the GPU while the one before it runs. */
+  streamFrozen?: boolean;
   optimizer: OptimizerOptions;
   /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
   largestFrame: { width: number; height: number } | null;
@@ -66,6 +69,8 @@ export type BytesByUse = Record<
 export interface MemoryPlan {
   total: number;
   byUse: BytesByUse;
+  /** Host memory of streamed frozen weights. */
+  hostBytes: number;
 }
 
 /** Everything that makes a session: the recorded programs, the optimiser's update and the bytes. */
@@ -109,8 +114,13 @@ export function planSession(
     .map((recorded) => recorded.plan);
   const inputs = [programs.frames, programs.labels, programs.seed, programs.hyper, programs.clip, lossLog()];
   const flatBytes = bytesOf(flat.parameters);
+  const frozen = model.weights.of("frozen");
+  const stream = options.streamFrozen ? WeightStream.bytesFor(model.weights.blocks()) : { gpu: 0, host: 0 };
   const byUse: BytesByUse = {
-    frozen_weights: alignedBytes(model.weights.of("frozen").map((weight) => weight.tensor)),
+    frozen_weights: stream.gpu +
+      alignedBytes(
+        frozen.filter(({ block }) => block === null || !options.streamFrozen).map(({ tensor }) => tensor),
+      ),
     parameters: flatBytes,
     gradients: trains ? flatBytes : 0,
     optimizer: trains ? 2 * flatBytes : 0,
@@ -121,7 +131,11 @@ export function planSession(
     frame_preparation: options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0,
     readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.logits)),
   };
-  return { programs, update, memory: { total: Object.values(byUse).reduce((a, b) => a + b, 0), byUse } };
+  return {
+    programs,
+    update,
+    memory: { total: Object.values(byUse).reduce((a, b) => a + b, 0), byUse, hostBytes: stream.host },
+  };
 }
 
 function lossLog(): Tensor {
@@ -193,7 +207,10 @@ export class Session {
     gpu.device.pushErrorScope("out-of-memory");
     const residency = new Residency(gpu), arena = new Arena(gpu), pipelines = new PipelineCache(gpu.device);
     const tensorsOf = (kind: "frozen" | "statistic") => model.weights.of(kind).map((weight) => weight.tensor);
-    residency.allocate("frozen_weights", tensorsOf("frozen"));
+    const blocks = options.streamFrozen ? model.weights.blocks() : [];
+    const streamed = new Set(blocks.flat());
+    if (blocks.length > 0) residency.stream = new WeightStream(gpu, blocks);
+    residency.allocate("frozen_weights", tensorsOf("frozen").filter((tensor) => !streamed.has(tensor)));
     residency.allocate("statistics", tensorsOf("statistic"));
     const parameters = residency.allocateFlat("parameters", programs.trained.map((weight) => weight.tensor));
     const beside = planned.update && {
@@ -302,16 +319,16 @@ export class Session {
    * @param rates Learning rates, used when this micro-batch completes a step.
    * @returns Whether an optimiser step was made.
    */
-  step(clips: readonly TrainClip[], rates: GroupRates): boolean {
+  async step(clips: readonly TrainClip[], rates: GroupRates): Promise<boolean> {
     const encoder = this.#gpu.device.createCommandEncoder({ label: "step" });
     this.#upload(encoder, clips);
-    return this.#launchTraining(encoder, clips.length, rates);
+    return await this.#launchTraining(encoder, clips.length, rates);
   }
 
   /** `step` on frames that are floats already, [B*T 3 H W] row-major. */
-  stepOnFrames(frames: Float32Array, labels: readonly number[], rates: GroupRates): boolean {
+  async stepOnFrames(frames: Float32Array, labels: readonly number[], rates: GroupRates): Promise<boolean> {
     this.writeFrames(frames, labels);
-    return this.#launchTraining(
+    return await this.#launchTraining(
       this.#gpu.device.createCommandEncoder({ label: "step" }),
       labels.length,
       rates,
@@ -332,7 +349,7 @@ export class Session {
     this.#writeLabels(labels);
   }
 
-  #launchTraining(encoder: GPUCommandEncoder, clips: number, rates: GroupRates): boolean {
+  async #launchTraining(encoder: GPUCommandEncoder, clips: number, rates: GroupRates): Promise<boolean> {
     this.#gpu.assertAlive();
     const { device } = this.#gpu;
     const program = this.trainProgram(clips);
@@ -341,7 +358,7 @@ export class Session {
       const { buffer, offset, bytes } = this.#gradients!;
       encoder.clearBuffer(buffer, offset, bytes);
     }
-    program.encode(encoder, "forward and backward");
+    encoder = await program.encode(encoder, "forward and backward");
     const loss = program.locate(this.#programs.train.get(clips)!.loss),
       log = this.#residency.find(this.#lossLog);
     encoder.copyBufferToBuffer(
@@ -357,7 +374,7 @@ export class Session {
     if (completes) {
       this.#steps++;
       this.#writeHyper(rates);
-      this.#update!.encode(encoder, "update");
+      encoder = await this.#update!.encode(encoder, "update");
     }
     device.queue.submit([encoder.finish()]);
     return completes;
@@ -388,7 +405,7 @@ export class Session {
 
   async #evaluate(encoder: GPUCommandEncoder, clips: number): Promise<Float32Array> {
     this.#gpu.assertAlive();
-    this.#evaluation.encode(encoder, "evaluation");
+    encoder = await this.#evaluation.encode(encoder, "evaluation");
     this.#gpu.device.queue.submit([encoder.finish()]);
     const { logits } = this.#programs.evaluation.output;
     const { buffer, offset } = this.#evaluation.locate(logits);

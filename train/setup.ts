@@ -60,6 +60,7 @@ export function sessionOptions(
     evalClips: clips,
     clipsPerVideo: config.data.num_sample,
     recompute: config.memory === "recompute",
+    streamFrozen: config.frozen === "stream",
     accumulation: solver.grad_accumulation_steps,
     smoothing: solver.smoothing,
     clipGradNorm: solver.clip_grad_norm,

@@ -16,6 +16,7 @@ import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "./probe.ts";
 import { RUN_FILES, weightsOfRun } from "./run_folder.ts";
 import { SessionClient } from "./session_client.ts";
+import type { TunedChoices } from "./tuned.ts";
 import { classNames, clipsPerBatch, evaluationOptions, modelSpec } from "./setup.ts";
 
 /** What is known of a trained model before a GPU is opened. */
@@ -87,16 +88,16 @@ export function viewBatch(config: Config, views: Views | null, clips: number): n
 /** Opens a GPU session for evaluation alone, with the model's weights in it. */
 export async function openTrainedModel(
   { weights, config }: Pick<TrainedModel, "weights" | "config">,
-  options: { clips: readonly ClipRecord[]; root: string; batch: number },
+  options: { clips: readonly ClipRecord[]; root: string; batch: number; choices?: TunedChoices },
 ): Promise<SessionClient> {
   const spec = modelSpec(config);
   const frame = await largestFrame(config, [[options.root, options.clips]]);
   await using source = await openCheckpoint(weights);
   checkTrained(spec, source, { head: "strict" }); // before the GPU compiles anything
-  const client = await SessionClient.open(
-    spec,
-    evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
-  );
+  const client = await SessionClient.open(spec, {
+    ...evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
+    choices: options.choices,
+  });
   try {
     const { weights: backbone, init } = config.network;
     if (!await loadOwnBackbone(client, spec, source)) {

@@ -74,17 +74,11 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { config } = options;
   const spec = modelSpec(config);
-  const [clips, valClips, labels] = [
-    await readSplit(config, "train"),
-    await readSplit(config, "val"),
-    await classNames(config),
-  ];
+  const clips = await readSplit(config, "train"), valClips = await readSplit(config, "val");
+  const labels = await classNames(config), roots = dataRoots(config);
   const perBatch = clipsPerBatch(config);
   const lastBatch = (clips.length % config.data.batch_size) * config.data.num_sample;
-  const frame = await largestFrame(config, [[dataRoots(config).train, clips], [
-    dataRoots(config).val,
-    valClips,
-  ]]);
+  const frame = await largestFrame(config, [[roots.train, clips], [roots.val, valClips]]);
   await using client = await SessionClient.open(
     spec,
     { ...sessionOptions(config, { lastBatch, largestFrame: frame }), choices: options.choices },

@@ -9,6 +9,7 @@ import sys
 
 import torch
 
+from eva import eva_side_forward, eva_weights
 from network import BN_STATS, clip_forward, is_trainable, side_forward, smoothed_cross_entropy
 from safetensors_file import read_safetensors, write_safetensors
 from start_weights import PRESETS, Init
@@ -38,13 +39,14 @@ def run_case(state, frames, labels, config, steps, dtype=torch.float32, activati
     """Everything a case records, plus grads: the gradients of every step."""
     model, options = config["model"], config["optimizer"]
     p, frames, out, grads = copy_state(state, dtype), frames.to(dtype), {}, []
-    evaluate = lambda: side_forward(p, frames, model, False, {}).detach()
+    forward = eva_side_forward if "vision_cfg" in model else side_forward
+    evaluate = lambda: forward(p, frames, model, False, {}).detach()
     with torch.no_grad():
         out["eval.logits"] = evaluate()
     optimizer, losses = make_optimizer(p, options), []
     for step in range(max(1, steps)):
         act = {}
-        logits = side_forward(p, frames, model, True, act)
+        logits = forward(p, frames, model, True, act)
         per_sample = smoothed_cross_entropy(logits, labels, options["smoothing"])
         optimizer.zero_grad(set_to_none=True)
         per_sample.mean().backward()
@@ -143,16 +145,34 @@ def make_step_case(args):
     differences = args.system == "tds-clip"
     if differences:
         model |= {"num_diff": 5, "sme_scale": args.sme_scale}
+    init = Init(args.seed)
+    init.image_tower(model)
+    init.side_network(model, args.classes)
+    pictures = args.batch * args.frames * (5 if differences else 1)
+    record_steps(args, args.system, model, init, (pictures, 3, model["image_size"], model["image_size"]))
+
+
+def make_eva_case(args):
+    options = {name: True for name in ("postnorm", "subln", "naiveswiglu", "rope") if getattr(args, name)}
+    if args.rope:
+        options |= {"pt_hw_seq_len": args.span, "intp_freq": True}
+    cfg = {"image_size": args.image, "patch_size": args.patch, "width": args.width, "head_width": args.head_width,
+           "layers": args.layers, "mlp_ratio": args.mlp_ratio, "drop_path_rate": 0, "xattn": True, "fusedLN": True} | options
+    if args.image % args.patch or args.width % args.head_width or args.layers < 2:
+        sys.exit(f"Cannot make the case: the image must hold whole patches, the width whole heads and there must be two layers, current sizes are {cfg}")
+    model = {"embed_dim": 24, "frames": args.frames, "side_dim": args.side_dim, "vision_cfg": cfg}
+    init = Init(args.seed)
+    eva_weights(init, model, args.classes)
+    record_steps(args, "side4video-eva", model, init, (args.batch * args.frames, 3, args.image, args.image))
+
+
+def record_steps(args, system, model, init, shape):
+    """Records a training case on random frames of the given shape."""
     options = {"lr": args.lr, "weight_decay": 0.15, "betas": [0.9, 0.999], "clip_ratio": 1, "sync_bn": False,
                "grad_accumulation_steps": 1, "smoothing": 0.1}
     config = {"seed": args.seed, "num_classes": args.classes, "batch": args.batch, "model": model,
               "optimizer": options, "dump_step3": args.step3, "dump_activations": args.activations == "all"}
-    init = Init(args.seed)
-    init.image_tower(model)
-    init.side_network(model, args.classes)
-    image = model["image_size"]
-    pictures = args.batch * args.frames * (5 if differences else 1)
-    frames = torch.randn((pictures, 3, image, image), generator=init.generator)
+    frames = torch.randn(shape, generator=init.generator)
     labels = torch.randint(args.classes, (args.batch,), generator=init.generator)
     steps, note = 3 * args.step3, {}
     out, grads = run_case(init.state, frames, labels, config, steps, activations=args.activations == "all")
@@ -166,7 +186,7 @@ def make_step_case(args):
     frozen = [name for name in init.state if name not in trainable and not name.endswith(BN_STATS)]
     tensors = {"state." + name: t for name, t in init.state.items()} | {"input.frames": frames, "input.labels": labels}
     save_case(args, tensors | out, {
-        "system": args.system, "config": config,
+        "system": system, "config": config,
         "layout": "frames is [B*T, 3, H, W], frame-major inside a video; TDS-CLIP: [B*T*5, 3, H, W]",
         "criterion": "label smoothing 0.1: (1-s)*nll + s*mean_k(-log p_k)", "noisy_gradients": {},
         "null_gradient_parameters": [], **note, "step3_dumped": bool(steps), "trainable": trainable, "frozen": frozen})
@@ -253,23 +273,33 @@ def parse_arguments():
     step = commands.add_parser("step", help="make a training case of a side network")
     step.add_argument("--system", choices=("side4video", "tds-clip"), default="side4video")
     step.add_argument("--sme-scale", type=float, default=0.5, help="weight of the frame-difference stem (tds-clip)")
+    eva = commands.add_parser("eva", help="make a training case of Side4Video on an EVA tower; defaults are tiny")
+    for name, value in (("image", 40), ("patch", 8), ("width", 96), ("head-width", 24), ("layers", 4), ("side-dim", 64)):
+        eva.add_argument("--" + name, type=int, default=value)
+    eva.add_argument("--mlp-ratio", type=float, default=2.6667)
+    eva.add_argument("--span", type=int, default=16, help="grid side of pretraining (rope)")
+    for name in ("postnorm", "subln", "naiveswiglu", "rope"):
+        eva.add_argument("--" + name, action="store_true")
     clip = commands.add_parser("clip", help="make a clip-vit case")
     for command in (step, clip):
         command.add_argument("--arch", choices=PRESETS, default="ViT-B/16", help="sizes not given below come from here")
         for name in ("image", "patch", "width", "heads", "layers", "side-dim", "embed-dim"):
             command.add_argument("--" + name, type=int)
+    for command in (step, clip, eva):
         command.add_argument("--batch", type=int, default=2)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--activations", choices=("all", "none"), default="none")
         command.add_argument("--out", required=True, help="folder")
         command.add_argument("--name", default="case", help="file name without its ending")
-    step.add_argument("--frames", type=int, default=8)
-    step.add_argument("--classes", type=int, default=174)
-    step.add_argument("--lr", type=float, default=1e-3)
-    step.add_argument("--step3", action="store_true", help="record three optimizer steps")
-    step.add_argument("--grads", default="all", help="all, none, or parts of names, separated by commas")
-    step.add_argument("--no-float64", dest="float64", action="store_false", help="skip the float64 run (no masks)")
+    for command in (step, eva):
+        command.add_argument("--frames", type=int, default=8)
+        command.add_argument("--classes", type=int, default=174)
+        command.add_argument("--lr", type=float, default=1e-3)
+        command.add_argument("--step3", action="store_true", help="record three optimizer steps")
+        command.add_argument("--grads", default="all", help="all, none, or parts of names, separated by commas")
+        command.add_argument("--no-float64", dest="float64", action="store_false", help="skip the float64 run (no masks)")
     step.set_defaults(run=make_step_case)
+    eva.set_defaults(run=make_eva_case)
     for name, value in (("vocab", 96), ("context", 16), ("text-width", 64), ("text-heads", 2), ("text-layers", 3), ("texts", 6)):
         clip.add_argument("--" + name, type=int, default=value)
     clip.set_defaults(run=make_clip_case)

@@ -83,7 +83,7 @@ const STORAGES = new Map<string, Dtype | null>([
 const DTYPES = new Map(Object.entries(TORCH_DTYPES).map(([name, dtype]) => [`torch.${name}`, dtype]));
 
 /** No tensor of a network has more axes. */
-const MAX_AXES = 64;
+const MAX_AXES = 16;
 /** An expanded tensor (stride 0) may be larger than its storage, but not beyond the file by more than this. */
 const EXPANSION_BYTES = 2 ** 20;
 
@@ -128,7 +128,8 @@ function reduce(name: string, args: readonly PyValue[], context: Context): PyVal
   const { fail } = context;
   switch (name) {
     case "collections.OrderedDict":
-      return orderedDict(args, fail);
+      // Items follow one by one: a list of them here would let a short pickle copy a long list many times.
+      return args.length === 0 ? new PyDict(true) : fail("an OrderedDict must start empty");
     case "torch._utils._rebuild_tensor":
     case "torch._utils._rebuild_tensor_v2":
       return rebuildTensor(args, null, context);
@@ -144,8 +145,8 @@ function reduce(name: string, args: readonly PyValue[], context: Context): PyVal
         ? args[0]
         : fail("a torch.Size must be made of a list");
     case "torch.device":
-      return args.every((part) => typeof part === "string" || typeof part === "number")
-        ? args.join(":")
+      return typeof args[0] === "string" && args[0].length < 32
+        ? (typeof args[1] === "number" ? `${args[0]}:${args[1]}` : args[0])
         : fail("a torch.device must be made of a name and a number");
     case "__builtin__.set":
     case "builtins.set":
@@ -161,21 +162,6 @@ function reduce(name: string, args: readonly PyValue[], context: Context): PyVal
   }
 }
 
-function orderedDict(args: readonly PyValue[], fail: Context["fail"]): PyDict {
-  const dict = new PyDict(true);
-  if (args.length === 0) return dict;
-  const pairs = args[0];
-  if (!Array.isArray(pairs)) return fail("an OrderedDict must be made of a list of pairs");
-  for (const pair of pairs) {
-    const items = pair instanceof PyTuple ? pair.items : Array.isArray(pair) ? pair : [];
-    if (items.length !== 2 || typeof items[0] !== "string") {
-      return fail("an OrderedDict must be made of named pairs");
-    }
-    dict.entries.set(items[0], items[1]);
-  }
-  return dict;
-}
-
 /** `(storage, offset, sizes, strides, …)`. */
 function rebuildTensor(
   args: readonly PyValue[],
@@ -188,7 +174,7 @@ function rebuildTensor(
   const type = dtype ?? storage.view.dtype;
   if (type === null) return fail(`storage "${key}" must have a type`);
   const shape = counts(sizes), steps = counts(strides);
-  if (shape === null || steps === null || shape.length !== steps.length || shape.length > MAX_AXES) {
+  if (shape === null || steps === null || shape.length !== steps.length) {
     return fail(
       `a tensor of storage "${key}" must have as many strides as sizes, at most ${MAX_AXES} whole numbers`,
     );
@@ -221,7 +207,7 @@ function isCount(value: unknown): value is number {
 
 function counts(value: PyValue | undefined): number[] | null {
   const items = value instanceof PyTuple ? value.items : Array.isArray(value) ? value : null;
-  return items !== null && items.every(isCount) ? [...items] : null;
+  return items !== null && items.length <= MAX_AXES && items.every(isCount) ? [...items] : null;
 }
 
 /** `("storage", class, key, device, elements[, window])`. */

@@ -15,7 +15,8 @@ const MAX_STACK = 2 ** 20,
   MAX_MEMO = 2 ** 20,
   MAX_CONTAINERS = 2 ** 19,
   MAX_MARKS = 1000,
-  MAX_LONG_BYTES = 1024;
+  MAX_LONG_BYTES = 64,
+  MAX_NAME = 1024;
 const MAX_PROTOCOL = 5;
 
 /** What a pickle may refer to. */
@@ -212,6 +213,9 @@ class PickleMachine {
   }
 
   #global(module: string, name: string): void {
+    if (module.length + name.length > MAX_NAME) {
+      this.#fail(`a global must have at most ${MAX_NAME} characters`);
+    }
     const full = `${module}.${name}`;
     const known = this.#rules.global(full);
     if (known === undefined) {

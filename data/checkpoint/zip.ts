@@ -1,6 +1,6 @@
 /**
- * Reader of the ZIP archives that PyTorch writes: entries stored without compression, ZIP64 where a file needs it
- * (APPNOTE.TXT, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
+ * Reader of the ZIP archives that PyTorch writes: ZIP64 where a file needs it, tensors stored without compression and so
+ * readable by range; compressed entries (the code of a TorchScript archive) can be listed, not read (APPNOTE.TXT, https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
  *
  * Only the directory is read when an archive is opened. Everything it claims is checked against the size of the file before
  * anything is allocated: ranges lie inside the file, no two entries overlap, names are unique.
@@ -13,12 +13,16 @@ import type { RangeSource } from "./safetensors.ts";
 export interface ZipEntry {
   readonly name: string;
   readonly sizeBytes: number;
+  /** How it is compressed; null: it is not. */
+  readonly compression: string | null;
   /** Checksum of the contents; 0 in archives written without checksums. */
   readonly crc32: number;
   /** Where its local header starts. */
   readonly headerOffset: number;
   /** Where the next entry, or the directory, starts: its contents end before. */
   readonly limit: number;
+  /** Bytes of its contents in the archive. */
+  readonly packedBytes: number;
 }
 
 /** An open archive. */
@@ -170,13 +174,7 @@ function parseEntry(
 ): Omit<ZipEntry, "limit"> {
   const flags = view.getUint16(at + 8, true), method = view.getUint16(at + 10, true);
   if (flags & FLAG_ENCRYPTED) return fail(`ZIP entry "${name}" must not be encrypted`);
-  if (method !== STORED) {
-    const found = method === DEFLATED ? "deflate" : `method ${method}`;
-    return fail(
-      `ZIP entry "${name}" must be stored, current compression is ${found}; PyTorch stores without compression, so the archive was packed anew: unpack it and store it (zip -0)`,
-    );
-  }
-  let packed = view.getUint32(at + 20, true), sizeBytes = view.getUint32(at + 24, true);
+  let packedBytes = view.getUint32(at + 20, true), sizeBytes = view.getUint32(at + 24, true);
   let headerOffset = view.getUint32(at + 42, true);
   const wide = zip64Fields(view, extra, extraBytes);
   const take = (current: number) => {
@@ -187,12 +185,15 @@ function parseEntry(
       : safe(value);
   };
   sizeBytes = take(sizeBytes); // the order of the field: size, packed size, offset
-  packed = take(packed);
+  packedBytes = take(packedBytes);
   headerOffset = take(headerOffset);
-  if (packed !== sizeBytes) {
-    return fail(`ZIP entry "${name}" must have equal sizes, current values are ${packed} and ${sizeBytes}`);
+  if (method === STORED && packedBytes !== sizeBytes) {
+    return fail(
+      `ZIP entry "${name}" must have equal sizes, current values are ${packedBytes} and ${sizeBytes}`,
+    );
   }
-  return { name, sizeBytes, crc32: view.getUint32(at + 16, true), headerOffset };
+  const compression = method === STORED ? null : method === DEFLATED ? "deflate" : `method ${method}`;
+  return { name, sizeBytes, packedBytes, compression, crc32: view.getUint32(at + 16, true), headerOffset };
 }
 
 /** Values of the ZIP64 extra field, in order. */
@@ -225,7 +226,7 @@ function checkDisjoint(
   const entries = new Map<string, ZipEntry>();
   for (const entry of list) {
     const limit = limits.get(entry)!;
-    const least = entry.headerOffset + LOCAL_BYTES + entry.sizeBytes;
+    const least = entry.headerOffset + LOCAL_BYTES + entry.packedBytes;
     if (least > limit) {
       return fail(
         `ZIP entry "${entry.name}" must end before byte ${limit}, current end is ${least}: ` +
@@ -240,12 +241,21 @@ function checkDisjoint(
   return entries;
 }
 
+/** Why an entry cannot be read by range; null when it can. */
+export function compressionRefusal({ name, compression }: ZipEntry): string | null {
+  if (compression === null) return null;
+  return `ZIP entry "${name}" must be stored, current compression is ${compression}; ` +
+    "PyTorch stores without compression, so the archive was packed anew: unpack it and store it (zip -0)";
+}
+
 async function readEntry(
   source: RangeSource,
   entry: ZipEntry,
   { offset, length }: { offset: number; length: number },
   fail: Fail,
 ): Promise<Uint8Array> {
+  const refusal = compressionRefusal(entry);
+  if (refusal !== null) return fail(refusal);
   const header = viewOf(await source.read(entry.headerOffset, LOCAL_BYTES));
   if (header.getUint32(0, true) !== LOCAL_HEADER) {
     return fail(`ZIP entry "${entry.name}" must start at byte ${entry.headerOffset}, there is none`);

@@ -107,7 +107,11 @@ export class FrozenVit {
     this.#lnPre = frozenNorm(weights, "visual.ln_pre", width);
     this.#blocks = Array.from(
       { length: layers },
-      (_, i) => declareBlock(weights, `visual.transformer.resblocks.${i}`, { width, layers }),
+      (_, i) =>
+        weights.inBlock(
+          i,
+          () => declareBlock(weights, `visual.transformer.resblocks.${i}`, { width, layers }),
+        ),
     );
   }
 

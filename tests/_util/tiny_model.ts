@@ -3,7 +3,7 @@
 import type { Dtype } from "../../gpu/graph.ts";
 import { createPrng } from "../../lib/random.ts";
 import { Side4Video } from "../../models/side4video.ts";
-import { type ProgramOptions } from "../../train/programs.ts";
+import type { ProgramOptions } from "../../train/programs.ts";
 import type { GroupRates, SessionOptions } from "../../train/session.ts";
 
 /** Limits that nothing here reaches. */

@@ -83,6 +83,11 @@ Deno.test("a wrong config, a wrong list and a missing adapter are one line each,
       /^sidenet: Cannot open a GPU: no WebGPU adapter was found; install a Vulkan driver .*mesa-vulkan-drivers/,
     env: NO_ADAPTER,
   });
+  assert.deepEqual(
+    await Array.fromAsync(Deno.readDir(folder.file("runs"))),
+    [],
+    "folders of runs that never began",
+  );
 });
 
 Deno.test("a checkpoint that does not fit is refused before a GPU is opened, and what is wrong is named", async () => {
@@ -126,7 +131,7 @@ gpuTest("broken frames and clips are named and counted, and training finishes", 
   await using folder = await TinyFolder.create();
   // The first command makes the data set; the second trains on what is left of it.
   await folder.sidenet(["train", "tiny.yaml", "run_root=first"], { env: NO_ADAPTER });
-  await folder.write("data/train/00003/00002.jpg", "not a JPEG");
+  await folder.write("data/train/00003/00003.jpg", "not a JPEG");
   for (let i = 1; i <= 8; i++) await folder.write(`data/train/00005/0000${i}.jpg`, "");
   await Deno.remove(folder.file("data/val/00002"), { recursive: true });
   const args = ["train", "tiny.yaml", "solver.epochs=1", "data.random_shift=false", "--json"];

@@ -4,82 +4,39 @@
  */
 
 import assert from "node:assert/strict";
-import { differentiate } from "../../gpu/autodiff.ts";
-import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { crossEntropy } from "../../gpu/ops/mod.ts";
-import { type ResidentValues, runGraph } from "../../gpu/run.ts";
-import type { Weight } from "../../models/params.ts";
 import { Side4Video } from "../../models/side4video.ts";
 import { engineTest } from "../_util/engine.ts";
+import {
+  assertRow,
+  assertToyTraining,
+  assertValues,
+  CLASSES,
+  D,
+  FRAMES,
+  PATCH,
+  PATCHES,
+  runToy,
+  SIZE,
+  toyFrames,
+  toyNames,
+  type ToyTraining,
+} from "../_util/golden_toy.ts";
 
-const CLIPS = 2, FRAMES = 4, SIZE = 32, D = 128, PATCHES = 16, CLASSES = 5, WIDTH = 128;
-const LABELS = [3, 1];
-/** The numbers are given to six decimals. */
-const VALUE_TOLERANCE = 2e-5, GRADIENT_TOLERANCE = 1e-3;
-/** Channels whose values are given. */
-const CHANNELS = [0, 1, 63, 64, 127];
+const WIDTH = 128;
 
 function toyModel(): Side4Video {
   return new Side4Video({
-    backbone: { imageSize: SIZE, patchSize: 8, width: WIDTH, layers: 2, heads: 2 },
+    backbone: { imageSize: SIZE, patchSize: PATCH, width: WIDTH, layers: 2, heads: 2 },
     frames: FRAMES,
     sideDim: D,
     classes: CLASSES,
   });
 }
 
-/** x[i] = sin(0.013·i + 0.5·sin(0.0007·i)). */
-function toyFrames(): Float32Array {
-  return Float32Array.from(
-    { length: CLIPS * FRAMES * 3 * SIZE * SIZE },
-    (_, i) => Math.sin(0.013 * i + 0.5 * Math.sin(0.0007 * i)),
-  );
-}
-
-/** Values by the last part of the name, with a wave whose phase is the place `k` in the order of all names. */
-function toyValues({ name, shape }: Weight, k: number): Float32Array {
-  const last = name.slice(name.lastIndexOf(".") + 1);
-  const form = last === "running_var"
-    ? (wave: number) => 1 + 0.5 * wave
-    : last === "running_mean" || ["bias", "in_proj_bias"].includes(last)
-    ? (wave: number) => 0.1 * wave
-    : last === "weight" && shape.length === 1
-    ? (wave: number) => 1 + 0.1 * wave
-    : (wave: number) => 0.08 * wave;
-  return Float32Array.from(
-    { length: sizeOf(shape) },
-    (_, i) => form(Math.sin(0.37 * i + 0.0005 * i ** 1.5 + 1.3 * k)),
-  );
-}
-
-function valuesOf(model: Side4Video, frames: Tensor): Map<Tensor, Float32Array | Uint32Array> {
-  const names = model.weights.list.map(({ name }) => name).sort();
-  const values = new Map<Tensor, Float32Array | Uint32Array>([[frames, toyFrames()]]);
-  for (const weight of model.weights.list) {
-    values.set(weight.tensor, toyValues(weight, names.indexOf(weight.name)));
-  }
-  return values;
-}
-
-function assertValues(
-  name: string,
-  actual: ArrayLike<number>,
-  expected: readonly number[],
-  tolerance = VALUE_TOLERANCE,
-) {
-  expected.forEach((value, i) => {
-    assert.ok(
-      Math.abs(actual[i] - value) <= tolerance,
-      `${name}[${i}] is ${actual[i]}, expected ${value}`,
-    );
-  });
-}
-
 Deno.test("the toy model has the tensors that the formulas count", () => {
-  const { weights } = toyModel();
-  const names = weights.list.map(({ name }) => name).sort();
+  const model = toyModel(), names = toyNames(model);
   assert.equal(names.length, 98);
-  assert.equal(weights.count("trained") + weights.count("frozen"), 998_405);
+  assert.equal(model.weights.count("trained") + model.weights.count("frozen"), 998_405);
   assert.deepEqual(
     [
       "visual.class_embedding",
@@ -93,32 +50,24 @@ Deno.test("the toy model has the tensors that the formulas count", () => {
   assertValues("input", [0, 1, 100, 20000].map((i) => input[i]), [0, 0.0133, 0.9723, 0.2541], 5e-5);
 });
 
-/** Channels of row `row` of a value with `D` channels. */
-function channelsOf(values: Float32Array, row: number): number[] {
-  return CHANNELS.map((channel) => values[row * D + channel]);
-}
-
 engineTest(
   "the toy model in evaluation gives the original's features, logits and values in between",
   async (gpu) => {
-    const model = toyModel(), g = new Graph();
-    const frames = resident("input", "frames", [CLIPS * FRAMES, 3, SIZE, SIZE]);
-    const { logits, embedding, activations } = model.forward(g, frames, { mode: "eval" });
-    g.output("logits", logits);
-    g.output("embedding", embedding);
-    for (const name of ["ln_pre", "side_pre_bn3d", "backbone.0", "bridge.0", "side.1"]) {
-      g.output(name, activations.get(name)!);
-    }
-    const layer = g.nodes.filter((node) => node.scope === "side/layer.0");
-    const residuals = layer.filter((node) => node.inputs.residual).map((node) => node.outputs.out);
-    assert.equal(residuals.length, 3);
-    ["conv", "attention", "mlp"].forEach((name, i) => g.output(name, residuals[i]));
-    g.output("fused", layer.find((node) => node.op.name === "add")!.outputs.out);
-    g.output("tokens", layer.find((node) => node.op.name === "sideTokens")!.outputs.out);
-
-    const results = await runGraph(gpu, g, valuesOf(model, frames));
-    const check = (name: string, row: number, expected: readonly number[]) =>
-      assertValues(name, channelsOf(results.get(name)!, row), expected);
+    const results = await runToy(gpu, { model: toyModel() }, (g, activations) => {
+      const layer = g.nodes.filter((node) => node.scope === "side/layer.0");
+      const residuals = layer.filter((node) => node.inputs.residual).map((node) => node.outputs.out);
+      assert.equal(residuals.length, 3);
+      const [conv, attention, mlp] = residuals;
+      const kept = ["ln_pre", "side_pre_bn3d", "backbone.0", "bridge.0", "side.1"];
+      return {
+        ...Object.fromEntries(kept.map((name) => [name, activations.get(name)!])),
+        ...{ conv, attention, mlp },
+        fused: layer.find((node) => node.op.name === "add")!.outputs.out,
+        tokens: layer.find((node) => node.op.name === "sideTokens")!.outputs.out,
+      };
+    });
+    const check = (name: string, row: number, channels: readonly number[]) =>
+      assertRow(name, results.get(name)!, { row, channels });
     assertValues("feature", results.get("embedding")!, [
       -1.444476,
       0.392305,
@@ -178,70 +127,23 @@ const STATISTICS: Record<string, readonly number[]> = {
   [`${NORM}.running_var`]: [0.693729, 0.580985, 0.531836],
 };
 
-function normOf(values: Float32Array): number {
-  return Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
-}
+/** Everything else after one forward and backward pass in training. */
+const TRAINING: ToyTraining = {
+  feature: [-0.054379, -0.060362, -0.025991, 0.085232, 0.142958, 0.142673],
+  logits: [
+    ...[-0.323144, 0.489332, 0.338327, -0.105315, -0.313716],
+    ...[-0.260573, 0.528521, 0.290501, -0.167760, -0.351258],
+  ],
+  loss: 1.489312,
+  gradientNorm: 11.15012,
+  gradients: GRADIENTS,
+  statistics: STATISTICS,
+};
 
 for (const recompute of [false, true]) {
   const mode = recompute ? "recompute" : "keep";
   engineTest(
     `the toy model in training gives the original's loss, gradients and statistics (${mode})`,
-    async (gpu) => {
-      const model = toyModel(), g = new Graph();
-      const frames = resident("input", "frames", [CLIPS * FRAMES, 3, SIZE, SIZE]);
-      const labels = resident("input", "labels", [CLIPS], "u32"), seed = resident("input", "seed", [1]);
-      const { logits, embedding } = model.forward(g, frames, { mode: "train" });
-      const { loss } = crossEntropy(g, logits, { labels, smoothing: 0.1 });
-      g.output("logits", logits);
-      g.output("embedding", embedding);
-      g.output("loss", loss);
-      for (
-        const [parameter, gradient] of differentiate(g, {
-          seeds: [{ output: loss, gradient: seed }],
-          recompute,
-        })
-      ) {
-        g.output(`grad.${parameter.label}`, gradient);
-      }
-      const values: ResidentValues = valuesOf(model, frames).set(labels, Uint32Array.from(LABELS))
-        .set(seed, Float32Array.of(1));
-      const statistics = new Map(
-        Object.keys(STATISTICS).map((name) => [name, model.weights.get(name)!.tensor]),
-      );
-      const results = await runGraph(gpu, g, values, statistics);
-
-      assertValues("feature", results.get("embedding")!, [
-        -0.054379,
-        -0.060362,
-        -0.025991,
-        0.085232,
-        0.142958,
-        0.142673,
-      ]);
-      assertValues("logits", results.get("logits")!, [
-        ...[-0.323144, 0.489332, 0.338327, -0.105315, -0.313716],
-        ...[-0.260573, 0.528521, 0.290501, -0.167760, -0.351258],
-      ]);
-      assertValues("loss", results.get("loss")!, [1.489312]);
-      for (const [name, [norm, first]] of Object.entries(GRADIENTS)) {
-        const gradient = results.get(`grad.${name}`)!;
-        const largest = gradient.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-        const actual = normOf(gradient);
-        assert.ok(
-          Math.abs(actual / norm - 1) <= GRADIENT_TOLERANCE,
-          `norm of d ${name} is ${actual}, expected ${norm}`,
-        );
-        assert.ok(
-          Math.abs(gradient[0] - first) <= GRADIENT_TOLERANCE * largest,
-          `d ${name}[0] is ${gradient[0]}, expected ${first}`,
-        );
-      }
-      const gradients = model.weights.of("trained").map(({ name }) => results.get(`grad.${name}`)!);
-      const total = Math.hypot(...gradients.map(normOf));
-      assert.ok(Math.abs(total / 11.15012 - 1) <= GRADIENT_TOLERANCE, `total gradient norm is ${total}`);
-      for (const [name, expected] of Object.entries(STATISTICS)) {
-        assertValues(name, results.get(name)!, expected);
-      }
-    },
+    (gpu) => assertToyTraining(gpu, { model: toyModel() }, { ...TRAINING, recompute }),
   );
 }

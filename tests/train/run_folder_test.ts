@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
   createRunFolder,
+  discardUnstarted,
   type EvalRecord,
   openRunFolder,
   readMetrics,
@@ -111,6 +112,22 @@ Deno.test("summary and weights are found again, best before last", () =>
     assert.equal(await weightsOfRun(run.path), run.file("last"));
     await run.write("best", new Uint8Array([2]));
     assert.equal(await weightsOfRun(run.path), run.file("best"));
+  }));
+
+Deno.test("a run that failed before it began leaves no folder; one that holds anything stays", () =>
+  inTemporaryFolder(async (root) => {
+    const paths: string[] = [];
+    for (const content of ["", "metrics", "config"] as const) {
+      using run = await createRunFolder(root, "demo");
+      if (content === "metrics") run.appendMetrics(step(1));
+      if (content === "config") await run.write("config", "seed: 1\n");
+      paths.push(run.path);
+      await discardUnstarted(run.path);
+    }
+    const left = (await Array.fromAsync(Deno.readDir(root), ({ name }) => join(root, name))).sort();
+    // The first folder went, so its name was free for the second.
+    assert.deepEqual(paths, [join(root, "demo"), join(root, "demo"), join(root, "demo-2")]);
+    assert.deepEqual(left, [join(root, "demo"), join(root, "demo-2")]);
   }));
 
 Deno.test("a folder that is no run, a bad metrics line and an impossible root are clear errors", () =>

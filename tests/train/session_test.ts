@@ -41,7 +41,7 @@ function statisticNames(model: Side4Video): string[] {
 async function trainAndRead(session: Session, model: Side4Video, steps: number) {
   for (let i = 0; i < steps; i++) {
     const { frames, labels } = tinyBatch(model, 2, i);
-    session.stepOnFrames(frames, labels, sameRates(1e-2));
+    await session.stepOnFrames(frames, labels, sameRates(1e-2));
   }
   const losses = await session.readLosses(), trained = trainedNames(model);
   return {
@@ -98,7 +98,7 @@ engineTest(
   async (gpu) => {
     await withSession(gpu, {}, async (session, model) => {
       const { frames, labels } = tinyBatch(model, 2);
-      for (let i = 0; i < 12; i++) session.stepOnFrames(frames, labels, sameRates(1e-3));
+      for (let i = 0; i < 12; i++) await session.stepOnFrames(frames, labels, sameRates(1e-3));
       const losses = await session.readLosses();
       assert.ok(Math.abs(losses[0] - Math.log(4)) < 0.5, `first loss ${losses[0]}`);
       // With smoothing 0.1 over four classes the least possible loss is the entropy of the targets, 0.349.
@@ -148,14 +148,14 @@ for (const { title, ...options } of MEMORY_CASES) {
         const steps = await buffersMade(gpu, async () => {
           for (const clips of options.trainClips ?? [2]) {
             const { frames, labels } = tinyBatch(model, clips);
-            for (let i = 0; i < 3; i++) session.stepOnFrames(frames, labels, sameRates(1e-3));
+            for (let i = 0; i < 3; i++) await session.stepOnFrames(frames, labels, sameRates(1e-3));
           }
           await session.readLosses();
           const evaluated = tinyBatch(model, 2);
           await session.evaluateFrames(evaluated.frames, 2);
           if (options.largestFrame) {
             const clips = [rgbClip(model, 1), rgbClip(model, 2)];
-            session.step(clips, sameRates(1e-3));
+            await session.step(clips, sameRates(1e-3));
             await session.evaluate(clips);
           }
         });
@@ -174,7 +174,7 @@ engineTest("accumulating one batch twice gives the gradients and weights of one 
       const stepped: boolean[] = [];
       // Two groups: the second shows that the gradients start anew.
       for (let i = 0; i < 2 * accumulation; i++) {
-        stepped.push(session.stepOnFrames(frames, labels, sameRates(1e-3)));
+        stepped.push(await session.stepOnFrames(frames, labels, sameRates(1e-3)));
       }
       assert.equal(session.steps, 2);
       const names = trainedNames(model);
@@ -198,7 +198,7 @@ engineTest("accumulation averages the gradients of different batches", async (gp
     const gradients: Map<string, Float32Array>[] = [];
     for (const seed of [1, 2]) {
       const { frames, labels } = tinyBatch(model, 2, seed);
-      session.stepOnFrames(frames, labels, still);
+      await session.stepOnFrames(frames, labels, still);
       gradients.push(await session.read(trainedNames(model), "gradient"));
     }
     return gradients;
@@ -206,7 +206,7 @@ engineTest("accumulation averages the gradients of different batches", async (gp
   await withSession(gpu, { accumulation: 2 }, async (session, model) => {
     for (const seed of [1, 2]) {
       const { frames, labels } = tinyBatch(model, 2, seed);
-      session.stepOnFrames(frames, labels, still);
+      await session.stepOnFrames(frames, labels, still);
     }
     const both = await session.read(trainedNames(model), "gradient");
     assertAllClose(both, (name, i) => (a.get(name)![i] + b.get(name)![i]) / 2, 1e-6);
@@ -229,7 +229,7 @@ engineTest(
       const step = (clipGradNorm: number | null) =>
         withSession(gpu, { clipGradNorm }, async (session, model) => {
           const { frames, labels } = tinyBatch(model, 2);
-          session.stepOnFrames(frames, labels, sameRates(1e-3));
+          await session.stepOnFrames(frames, labels, sameRates(1e-3));
           const names = trainedNames(model);
           return {
             gradients: await session.read(names, "gradient"),
@@ -264,7 +264,7 @@ engineTest(
       }]));
       for (let t = 1; t <= 3; t++) {
         const { frames, labels } = tinyBatch(model, 2, t);
-        session.stepOnFrames(frames, labels, rates);
+        await session.stepOnFrames(frames, labels, rates);
         const gradients = await session.read(names, "gradient");
         for (const [name, { weight, m, v }] of expected) {
           const lr = rates[model.weights.get(name)!.group];
@@ -306,7 +306,7 @@ engineTest(
       const names = model.weights.list.map(({ name }) => name);
       const train = tinyBatch(model, 2), { frames } = tinyBatch(model, 3, 9);
       const each = frames.length / 3, K = model.config.classes;
-      session.stepOnFrames(train.frames, train.labels, sameRates(1e-3));
+      await session.stepOnFrames(train.frames, train.labels, sameRates(1e-3));
       const before = {
         weights: await session.read(names),
         gradients: await session.read(trainedNames(model), "gradient"),
@@ -332,9 +332,9 @@ engineTest(
     await withSession(gpu, {}, async (session, model) => {
       const names = statisticNames(model), { frames, labels } = tinyBatch(model, 2);
       const start = await session.read(names);
-      session.stepOnFrames(frames, labels, sameRates(0));
+      await session.stepOnFrames(frames, labels, sameRates(0));
       const once = await session.read(names);
-      session.stepOnFrames(frames, labels, sameRates(0));
+      await session.stepOnFrames(frames, labels, sameRates(0));
       const twice = await session.read(names);
       // The batch is the same, so its statistics s are: r₁ = 0.9 r₀ + 0.1 s and r₂ = 0.9 r₁ + 0.1 s.
       assertAllClose(
@@ -356,8 +356,8 @@ engineTest(
       const pair = tinyBatch(model, 2, 3), { frames, labels } = tinyBatch(model, 1, 4);
       const bias = Float32Array.from({ length: model.config.sideDim }, (_, i) => Math.sin(i));
       session.write("visual.side_post_bn.bias", bias);
-      session.stepOnFrames(pair.frames, pair.labels, sameRates(0)); // leaves its second clip in the input
-      session.stepOnFrames(frames, labels, sameRates(0));
+      await session.stepOnFrames(pair.frames, pair.labels, sameRates(0)); // leaves its second clip in the input
+      await session.stepOnFrames(frames, labels, sameRates(0));
       assert.equal((await session.readLosses()).length, 2);
       const weights = await session.read(["fc.weight", "fc.bias"]);
       const logits = (await session.readOutputs(1, ["logits"])).get("logits")!;
@@ -381,9 +381,9 @@ engineTest(
 );
 
 engineTest("a micro-batch of a size without a program is an error that names the sizes", async (gpu) => {
-  await withSession(gpu, { trainClips: [2, 1] }, (session, model) => {
+  await withSession(gpu, { trainClips: [2, 1] }, async (session, model) => {
     const { frames, labels } = tinyBatch(model, 3);
-    assert.throws(
+    await assert.rejects(
       () => session.stepOnFrames(frames.subarray(0, frames.length / 3), labels, sameRates(0)),
       /Cannot train on 3 clips: the programs are made for 2 or 1/,
     );
@@ -406,7 +406,7 @@ engineTest("the f16 backbone gives almost the numbers of the f32 one", async (gp
     withSession(gpu, { sizes: { backboneDtype, width: 64, layers: 3 } }, async (session, model) => {
       const { frames, labels } = tinyBatch(model, 2);
       const logits = await session.evaluateFrames(frames, 2);
-      session.stepOnFrames(frames, labels, sameRates(0));
+      await session.stepOnFrames(frames, labels, sameRates(0));
       const [loss] = await session.readLosses();
       return { logits, loss, bytes: session.memory.byUse };
     });
@@ -447,8 +447,8 @@ engineTest("decoded frames are transformed on the device as on the host", async 
     );
     const frames = new Float32Array(pictures.reduce((sum, picture) => sum + picture.length, 0));
     pictures.forEach((picture, i) => frames.set(picture, i * picture.length));
-    session.step(clips, sameRates(0));
-    session.stepOnFrames(frames, clips.map(({ label }) => label), sameRates(0));
+    await session.step(clips, sameRates(0));
+    await session.stepOnFrames(frames, clips.map(({ label }) => label), sameRates(0));
     const [device, host] = await session.readLosses();
     assert.ok(Math.abs(device - host) < 1e-3, `${device} ${host}`);
     const logits = await session.evaluate(clips), expected = await session.evaluateFrames(frames, 2);
@@ -462,13 +462,52 @@ engineTest("losses come back oldest first, and the log keeps the last ones", asy
     const batches = [1, 2, 3].map((seed) => tinyBatch(model, 2, seed));
     const run = (i: number) =>
       session.stepOnFrames(batches[i % 3].frames, batches[i % 3].labels, sameRates(0));
-    for (let i = 0; i < 3; i++) run(i);
+    for (let i = 0; i < 3; i++) await run(i);
     const three = await session.readLosses();
     assert.equal(new Set(three).size, 3);
     assert.deepEqual(await session.readLosses(), []);
     const count = LOSS_LOG_SIZE + 5;
-    for (let i = 0; i < count; i++) run(i);
+    for (let i = 0; i < count; i++) await run(i);
     const kept = await session.readLosses();
     assert.deepEqual(kept, Array.from({ length: LOSS_LOG_SIZE }, (_, i) => three[(i + 5) % 3]));
   });
 });
+
+engineTest(
+  "streamed frozen blocks give the same bits as resident ones, with two blocks on the GPU",
+  async (gpu) => {
+    const sizes = { layers: 5 };
+    const run = async (streamFrozen: boolean) => {
+      let result = {
+        losses: [0],
+        logits: new Float32Array() as Float32Array,
+        weights: new Float32Array() as Float32Array,
+        planned: 0,
+        allocated: 0,
+        frozen: 0,
+      };
+      await withSession(gpu, { sizes, streamFrozen }, async (session, model) => {
+        const { frames, labels } = tinyBatch(model, 2);
+        for (let i = 0; i < 3; i++) await session.stepOnFrames(frames, labels, sameRates(1e-3));
+        const losses = await session.readLosses(), logits = await session.evaluateFrames(frames, 2);
+        const weights = (await session.read(["fc.weight"])).get("fc.weight")!;
+        const { memory, allocatedBytes } = session;
+        result = {
+          losses,
+          logits,
+          weights,
+          planned: memory.total,
+          allocated: allocatedBytes,
+          frozen: memory.byUse.frozen_weights,
+        };
+      });
+      return result;
+    };
+    const resident = await run(false), streamed = await run(true);
+    assert.deepEqual(streamed.losses, resident.losses);
+    assert.deepEqual(streamed.logits, resident.logits);
+    assert.deepEqual(streamed.weights, resident.weights);
+    assert.equal(streamed.allocated, streamed.planned);
+    assert.ok(streamed.frozen < 0.55 * resident.frozen, `${streamed.frozen} of ${resident.frozen} bytes`);
+  },
+);

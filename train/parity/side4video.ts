@@ -98,7 +98,7 @@ class Replay {
     if (this.#case.has("eval.logits")) {
       await this.#output("eval.logits", await this.#session.evaluateFrames(frames, this.#batch));
     }
-    this.#session.stepOnFrames(frames, labels, rates);
+    await this.#session.stepOnFrames(frames, labels, rates);
     const losses = await this.#session.readLosses();
     await this.#trainOutputs(losses[0]);
     await this.#activations();
@@ -109,7 +109,7 @@ class Replay {
       { tolerance: OUTPUT_TOLERANCE, by: "relative" },
     );
     if (this.#case.has("step.losses") || this.#case.names("step3.").length > 0) {
-      for (let i = 1; i < STEPS; i++) this.#session.stepOnFrames(frames, labels, rates);
+      for (let i = 1; i < STEPS; i++) await this.#session.stepOnFrames(frames, labels, rates);
       losses.push(...await this.#session.readLosses());
       await this.#afterSteps(losses, lr);
       if (this.#case.has("eval_after.logits")) {
@@ -243,7 +243,9 @@ class Replay {
       : new Float32Array(count).fill(1);
     if (prefix !== "step3." || !this.#case.has(`grad.${name}`)) return mask;
     const gradient = await this.#case.read(`grad.${name}`);
-    const noise = NOISE_SHARE * gradient.reduce((max, g) => Math.max(max, Math.abs(g)), 0);
+    const known = this.#case.description.noisy_gradients?.[name] ?? 0;
+    const share = Math.max(NOISE_SHARE, NOISE_FACTOR * known);
+    const noise = share * gradient.reduce((max, g) => Math.max(max, Math.abs(g)), 0);
     return mask.map((keep, i) => (Math.abs(gradient[i]) < noise ? 0 : keep));
   }
 
