@@ -3,13 +3,8 @@
  * the complete state from which a run resumes exactly.
  */
 
-import {
-  encodeSafetensors,
-  openSafetensors,
-  type SafetensorsFile,
-  type TensorToWrite,
-} from "../data/checkpoint/safetensors.ts";
-import { fileRange } from "../data/files.ts";
+import { openWeights } from "../data/checkpoint/open.ts";
+import { encodeSafetensors, type TensorToWrite } from "../data/checkpoint/safetensors.ts";
 import { DataError } from "../lib/errors.ts";
 import {
   checkAccount,
@@ -57,24 +52,9 @@ export interface OpenCheckpoint extends WeightSource, AsyncDisposable {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Opens a safetensors file as a source of weights. */
-export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
-  const range = await fileRange(path);
-  let file: SafetensorsFile;
-  try {
-    file = await openSafetensors(range, { label: path });
-  } catch (error) {
-    await range.close();
-    throw error;
-  }
-  return {
-    label: path,
-    metadata: file.metadata,
-    names: () => file.names(),
-    shapeOf: (name) => (file.has(name) ? file.describe(name).shape : undefined),
-    readF32: (name) => file.readF32(name),
-    [Symbol.asyncDispose]: () => range[Symbol.asyncDispose](),
-  };
+/** Opens a checkpoint of any format as a source of weights: the state dict alone, whatever lies around it. */
+export function openCheckpoint(path: string): Promise<OpenCheckpoint> {
+  return openWeights(path);
 }
 
 /** Weights of a model by kind, without a session. */

@@ -18,7 +18,7 @@ export interface Pair {
   name: string;
   actual: ArrayLike<number>;
   expected: ArrayLike<number>;
-  /** 1 where the value is to be compared. */
+  /** How much of an element's error counts: 1 all of it, 0 none, less than 1 where the value itself is uncertain. */
   mask?: ArrayLike<number>;
   /** Tolerance of this tensor where it is wider than the group's: the recorded value is itself that uncertain. */
   tolerance?: number;
@@ -48,7 +48,7 @@ export function compareGroup(
     for (let i = 0; i < expected.length; i++) {
       largest = Math.max(largest, Math.abs(expected[i]));
       if (mask && mask[i] === 0) continue;
-      const error = Math.abs(actual[i] - expected[i]);
+      const error = Math.abs(actual[i] - expected[i]) * (mask ? mask[i] : 1);
       abs = Number.isFinite(error) ? Math.max(abs, error) : Infinity;
     }
     const rel = abs === 0 ? 0 : abs / Math.max(largest, 1e-12);
