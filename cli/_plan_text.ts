@@ -26,19 +26,22 @@ const ASSUMED_ENVIRONMENT: KernelEnvironment = {
 interface Planned {
   precision: "f32" | "f16";
   memory: "recompute" | "keep";
+  frozen: "resident" | "stream";
   plan: SessionPlan;
 }
 
 function planVariant(
   config: Config,
   spec: ModelSpec,
-  variant: Pick<Planned, "precision" | "memory">,
+  variant: Pick<Planned, "precision" | "memory" | "frozen">,
 ): Planned {
   const frame = config.data.synth ?? ASSUMED_FRAME;
   const model = createModel({ ...spec, backboneDtype: variant.precision });
   const options = sessionOptions({ ...config, ...variant }, { lastBatch: 0, largestFrame: frame });
   return {
-    ...variant,
+    precision: variant.precision,
+    memory: variant.memory,
+    frozen: variant.frozen,
     plan: planSession(model, { ...options, limits: ASSUMED_LIMITS }, { environment: ASSUMED_ENVIRONMENT }),
   };
 }
@@ -79,7 +82,7 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
     for (const mode of ["recompute", "keep"] as const) {
       const planned = precision === config.precision && mode === config.memory
         ? chosen
-        : planVariant(config, spec, { precision, memory: mode });
+        : planVariant(config, spec, { precision, memory: mode, frozen: config.frozen });
       alternatives[`${precision}_${mode}`] = planned.plan.memory.total;
       const here = planned === chosen ? "  (this recipe)" : "";
       io.print(
@@ -89,6 +92,16 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
       );
     }
   }
+  const frozenMode = config.frozen === "stream" ? "resident" : "stream";
+  const moved = planVariant(config, spec, { ...chosen, frozen: frozenMode }).plan.memory;
+  alternatives[frozenMode] = moved.total;
+  const [streamed, resident] = frozenMode === "stream" ? [moved, memory] : [memory, moved];
+  io.print(
+    `    frozen blocks ${frozenMode === "stream" ? "streamed" : "resident"}: ${formatBytes(moved.total)}  ` +
+      `(streaming moves ${formatBytes(resident.total - streamed.total)} to ${
+        formatBytes(streamed.hostBytes)
+      } of host memory)`,
+  );
   if (options.steps) { for (const line of describePlan(plan)) io.print(line); }
   io.printJson({
     gpu_bytes: memory.total,

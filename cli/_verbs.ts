@@ -38,6 +38,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./plan.ts"),
   },
   {
+    name: "inspect",
+    summary: "Say what a checkpoint holds and which model it looks like",
+    load: () => import("./inspect.ts"),
+  },
+  {
+    name: "convert",
+    summary: "Write a checkpoint in another format, type or layout",
+    load: () => import("./convert.ts"),
+  },
+  {
     name: "synth",
     summary: "Write a synthetic data set in which only motion tells the class",
     load: () => import("./synth.ts"),

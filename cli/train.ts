@@ -21,6 +21,7 @@ import {
   truncateMetrics,
 } from "../train/run_folder.ts";
 import { savedState } from "../train/checkpoint.ts";
+import { checkKnownWeights } from "../train/known_weights.ts";
 import { train, type TrainResult } from "../train/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
@@ -76,6 +77,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(config, io);
   const from = resume ?? config.resume;
+  await reportKnownWeights(config, io);
   await makeData(config, io);
   using folder = await openFolder(config, from);
   io.note(`run folder: ${folder.path}`);
@@ -94,6 +96,13 @@ async function openFolder(config: Config, resume: string | null): Promise<RunFol
   const state = await savedState(`${resume}/${RUN_FILES.state}`);
   await truncateMetrics(resume, state.step, state.evaluated);
   return await openRunFolder(resume);
+}
+
+/** Says whether a backbone is the published file that it is named after. */
+async function reportKnownWeights({ network }: Config, io: Io): Promise<void> {
+  if (network.weights === null || !network.init) return;
+  const check = await checkKnownWeights(network.weights);
+  if (check !== null) io.note(check.ok ? check.text : `warning: ${check.text}`);
 }
 
 async function makeData(config: Config, io: Io): Promise<void> {

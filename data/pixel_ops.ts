@@ -44,7 +44,9 @@ export function applyPixelOp(image: RgbImage, op: PixelOp): RgbImage {
     case "affine":
       return affine(image, op.matrix, "bicubic");
     default:
-      throw new TypeError(`Cannot apply pixel operation: its kind must be known, current value is "${op.kind}"`);
+      throw new TypeError(
+        `Cannot apply pixel operation: its kind must be known, current value is "${op.kind}"`,
+      );
   }
 }
 

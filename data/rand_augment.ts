@@ -82,8 +82,14 @@ export const RAND_AUGMENT_OPERATIONS: readonly AugmentOperation[] = [
   enhance("SharpnessIncreasing", "sharpness"),
   geometry("ShearX", ({ share, sign }) => [1, sign * (share * SHEAR), 0, 0, 1, 0]),
   geometry("ShearY", ({ share, sign }) => [1, 0, 0, sign * (share * SHEAR), 1, 0]),
-  geometry("TranslateXRel", ({ share, sign, frame }) => translation(sign * (share * TRANSLATE) * frame.width, 0)),
-  geometry("TranslateYRel", ({ share, sign, frame }) => translation(0, sign * (share * TRANSLATE) * frame.height)),
+  geometry(
+    "TranslateXRel",
+    ({ share, sign, frame }) => translation(sign * (share * TRANSLATE) * frame.width, 0),
+  ),
+  geometry(
+    "TranslateYRel",
+    ({ share, sign, frame }) => translation(0, sign * (share * TRANSLATE) * frame.height),
+  ),
 ];
 
 /** Reads `x` columns further right and `y` rows further down. */

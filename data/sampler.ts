@@ -100,6 +100,34 @@ export function testIndices(frames: number, options: SamplingOptions & { clips: 
   });
 }
 
+/** How a frame's neighbours are taken (TDS-CLIP, spec tds-clip §6.1). */
+export interface WindowOptions {
+  /** Frames of a window, the middle one included: odd. */
+  size: number;
+  /**
+   * Frames before the first: "clamp" takes the first again; "wrap" counts from the end, as the published code does with
+   * video files. Frames after the last are always the last again.
+   */
+  edge: "clamp" | "wrap";
+}
+
+/** The sampled frames, each with its neighbours in order: `size` indices for every one of `indices`. */
+export function windowIndices(indices: readonly number[], frames: number, options: WindowOptions): number[] {
+  const { size, edge } = options;
+  if (!Number.isInteger(size) || size < 1 || size % 2 === 0) {
+    throw new ConfigError(
+      `Cannot sample windows: the frames of a window must be an odd number, current value is ${size}`,
+    );
+  }
+  const inside = (index: number) => {
+    if (index > frames) return frames;
+    if (index >= 1) return index;
+    return edge === "clamp" ? 1 : (((index - 1) % frames) + frames) % frames + 1;
+  };
+  const half = (size - 1) / 2;
+  return indices.flatMap((index) => range(size, (j) => inside(index - half + j)));
+}
+
 function denseIndices(frames: number, segments: number, start: number): number[] {
   const stride = Math.floor(DENSE_SPAN_FRAMES / segments);
   return range(segments, (i) => ((start + i * stride) % frames) + 1);

@@ -6,8 +6,17 @@
  * (https://github.com/yjxiong/tsn-pytorch).
  */
 import type { Prng } from "../lib/random.ts";
-import { type Box, type ClipTransform, resizeStages, type ResizeTo } from "../lib/clip_transform.ts";
+import {
+  type Box,
+  type ClipTransform,
+  type Erasure,
+  resizeStages,
+  type ResizeTo,
+} from "../lib/clip_transform.ts";
+import { noiseIndex, noiseTable } from "../lib/noise.ts";
 import { CLIP_STATISTICS, normalisationTable, type PixelStatistics } from "../lib/normalise.ts";
+import { applyPixelOp } from "./pixel_ops.ts";
+import { PUBLISHED_RAND_AUGMENT, type RandAugmentPolicy, sampleRandAugment } from "./rand_augment.ts";
 import { cropRgb, flipRgb, greyRgb, resizeRgb, type RgbImage } from "./resize.ts";
 import type { ResampleFilter } from "../lib/resample.ts";
 
@@ -27,6 +36,8 @@ export type ResizeRule =
 
 /** How the clips of a data set are transformed. */
 export interface TransformRecipe {
+  /** Operations on the decoded frames of a training clip; null: none. */
+  readonly randAugment: RandAugmentPolicy | null;
   readonly resize: ResizeRule;
   /**
    * Training crop: a random part of random shape resized to `size`, a random square of `size` without a resize, or the
@@ -41,6 +52,8 @@ export interface TransformRecipe {
   readonly mirrorPairs: readonly (readonly [number, number])[];
   /** Probability of replacing a training clip's colours by their luminance. */
   readonly greyProbability: number;
+  /** Probability of replacing a box of a training clip by noise. */
+  readonly eraseProbability: number;
 }
 
 /** Labels that mirroring exchanges in Something-Something: pull, push and turn the camera left or right. */
@@ -49,9 +62,18 @@ export const SOMETHING_MIRROR_PAIRS: readonly (readonly [number, number])[] = [[
   167,
 ]];
 
-/** The published recipe of a data-set family for a given input side. */
+/** Probability of erasing where a recipe asks for it; no published one does. */
+export const ERASE_PROBABILITY = 0.25;
+
+/** The published recipe of a data-set family for a given input side (kinetics: that of the backbones B and L). */
 export function publishedRecipe(family: "sth" | "kinetics", size = 224): TransformRecipe {
-  const common = { crop: "randomResized", size, flipProbability: 0.5 } as const;
+  const common = {
+    randAugment: family === "sth" ? PUBLISHED_RAND_AUGMENT : null,
+    crop: "randomResized",
+    size,
+    flipProbability: 0.5,
+    eraseProbability: 0,
+  } as const;
   if (family === "sth") {
     const resize = { kind: "exact", width: 320, height: 256 } as const;
     return { ...common, resize, mirrorPairs: SOMETHING_MIRROR_PAIRS, greyProbability: 0 };
@@ -144,8 +166,28 @@ function randomResizedCrop(
   };
 }
 
+/** Tries of random erasing before the clip stays whole. */
+const ERASE_TRIES = 10;
+
+/** Erased part of the frame, and the logarithm of the largest shape (height by width); the smallest is its inverse. */
+const ERASE_AREA = [0.02, 1 / 3] as const, ERASE_LOG_SHAPE = Math.log(1 / 0.3);
+
+/** A box of 2 % to a third of the output, of shape 3:10 to 10:3. Each try draws area and shape; the accepted one y and x. */
+function sampleErasure(size: number, prng: Pick<Prng, "uniform" | "integer">): Erasure | undefined {
+  for (let attempt = 0; attempt < ERASE_TRIES; attempt++) {
+    const area = (ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * prng.uniform()) * size * size;
+    const shape = Math.exp(ERASE_LOG_SHAPE * (2 * prng.uniform() - 1));
+    const height = roundHalfEven(Math.sqrt(area * shape));
+    const width = roundHalfEven(Math.sqrt(area / shape));
+    if (width < 1 || height < 1 || width >= size || height >= size) continue;
+    const y = prng.integer(size - height + 1), x = prng.integer(size - width + 1);
+    return { box: { x, y, width, height }, seed: prng.integer(2 ** 32) };
+  }
+}
+
 /**
- * Draws the transform of one training clip: crop first, then flip, then grey (a probability of 0 draws nothing).
+ * Draws the transform of one training clip in the order in which it is carried out: RandAugment, crop, flip, grey, erasing
+ * (what a recipe does not ask for draws nothing).
  *
  * @param frame Size of the decoded frames.
  * @example `sampleTransform({ width: 340, height: 256 }, publishedRecipe("sth"), createPrng(seed, epoch, clip))`
@@ -153,14 +195,17 @@ function randomResizedCrop(
 export function sampleTransform(
   frame: PictureSize,
   recipe: TransformRecipe,
-  prng: Pick<Prng, "uniform" | "integer">,
+  prng: Pick<Prng, "uniform" | "integer" | "normal">,
 ): ClipTransform {
+  const pixelOps = recipe.randAugment ? sampleRandAugment(frame, recipe.randAugment, prng) : [];
   const resize = resizeFor(frame, recipe.resize);
   const picture = resize ?? frame;
   const part = sampleCrop(picture, recipe, prng);
   const flip = recipe.flipProbability > 0 && prng.uniform() < recipe.flipProbability;
   const grey = recipe.greyProbability > 0 && prng.uniform() < recipe.greyProbability;
-  return { resize, ...part, flip, grey };
+  const erases = recipe.eraseProbability > 0 && prng.uniform() < recipe.eraseProbability;
+  const erase = erases ? sampleErasure(recipe.size, prng) : undefined;
+  return { ...pixelOps.length > 0 && { pixelOps }, resize, ...part, flip, grey, ...erase && { erase } };
 }
 
 /** Draws the crop that a recipe asks for. */
@@ -235,9 +280,10 @@ export function transformedLabel(label: number, transform: ClipTransform, recipe
   return label;
 }
 
-/** Carries out a transform on one frame; the result is `size` pixels on both sides. */
+/** Carries out a transform on one frame, all but erasing; the result is `size` pixels on both sides. */
 export function transformFrame(frame: RgbImage, transform: ClipTransform, size: number): RgbImage {
   let image = frame;
+  for (const op of transform.pixelOps ?? []) image = applyPixelOp(image, op);
   for (const { to, filter, window } of resizeStages(frame, transform, size)) {
     image = cropRgb(resizeRgb(image, to.width, to.height, filter), window);
   }
@@ -256,4 +302,43 @@ export function normaliseFrame(image: RgbImage, statistics: PixelStatistics = CL
     }
   }
   return planes;
+}
+
+let noise: Float32Array | undefined;
+
+/** Replaces a box of a normalised frame `[3 S S]` by noise that depends on the number of the frame in its clip. */
+function eraseFrame(planes: Float32Array, erasure: Erasure, options: { frame: number; size: number }): void {
+  const { box, seed } = erasure, { frame, size } = options;
+  noise ??= noiseTable();
+  for (let channel = 0; channel < 3; channel++) {
+    for (let y = box.y; y < box.y + box.height; y++) {
+      for (let x = box.x; x < box.x + box.width; x++) {
+        const at = (channel * size + y) * size + x;
+        planes[at] = noise[noiseIndex(seed, frame * planes.length + at)];
+      }
+    }
+  }
+}
+
+/**
+ * The network's input for one clip, `[T 3 S S]`: every step of its transform on every frame, then the normalisation. This is
+ * what `gpu/frames.ts` computes.
+ *
+ * @param clip Frames one after the other, packed RGB.
+ */
+export function transformClip(
+  clip: { frames: Uint8Array; width: number; height: number; transform: ClipTransform },
+  size: number,
+  statistics: PixelStatistics = CLIP_STATISTICS,
+): Float32Array {
+  const { frames, width, height, transform } = clip;
+  const bytes = width * height * 3, count = frames.length / bytes, values = 3 * size * size;
+  const out = new Float32Array(count * values);
+  for (let frame = 0; frame < count; frame++) {
+    const data = frames.subarray(frame * bytes, (frame + 1) * bytes);
+    const planes = normaliseFrame(transformFrame({ data, width, height }, transform, size), statistics);
+    if (transform.erase) eraseFrame(planes, transform.erase, { frame, size });
+    out.set(planes, frame * values);
+  }
+  return out;
 }

@@ -1,7 +1,7 @@
 /**
  * Frame preprocessing on the GPU: 8-bit frames of any size in, normalised planar floats out. Resizes are exact to the bit in
  * the 8-bit stages, and so is the normalisation, which is a table lookup. The definition is `transformFrame` and
- * `normaliseFrame` in `data/transforms.ts`.
+ * `normaliseFrame` in `data/transforms.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
  *
  * Clips pass one after the other through two scratch buffers, each as large as one clip.
  */
@@ -11,7 +11,8 @@ import gatherSource from "./frames/gather.wgsl" with { type: "text" };
 import gatherF16Source from "./frames/gather_f16.wgsl" with { type: "text" };
 import type { ClipTransform } from "../lib/clip_transform.ts";
 import { floatToHalf } from "../lib/half.ts";
-import { CLIP_STATISTICS, normalisationTable, type PixelStatistics } from "../lib/normalise.ts";
+import { noiseTable } from "../lib/noise.ts";
+import { CLIP_STATISTICS, normalisationTable } from "../lib/normalise.ts";
 import { ResampleCache } from "../lib/resample.ts";
 import { MemoryLedger } from "./device.ts";
 import { packParams } from "./shader.ts";
@@ -22,7 +23,9 @@ import {
   framePrepBytes,
   type FramePrepOptions,
 } from "./frames/options.ts";
+import { createGroup, createKernel, type Kernel, type Launcher, pictureGrid } from "./frames/kernel.ts";
 import { planClip, type ResamplePass, TablePacker } from "./frames/passes.ts";
+import { PixelOpKernels } from "./frames/pixel_ops.ts";
 
 export { framePrepBytes, type FramePrepOptions } from "./frames/options.ts";
 
@@ -35,61 +38,16 @@ export interface FrameClip {
 }
 
 const UNPACK_WG = 64;
-const WG_X = 16, WG_Y = 4;
 const MAX_WORKGROUPS = 65535;
 /** Remembered output places of one buffer: two suffice for double buffering. */
 const MAX_TARGETS = 16;
 
-/** Bits of the normalised levels, one word each. */
-function levelWords(statistics: PixelStatistics, outType: "f32" | "f16"): Uint32Array<ArrayBuffer> {
-  const values = normalisationTable(statistics);
-  if (outType === "f32") return new Uint32Array(values.buffer as ArrayBuffer);
+/** Bits of every value that the result can hold, one word each: the normalised levels, then the noise of erased parts. */
+function valueWords(options: FramePrepOptions): Uint32Array<ArrayBuffer> {
+  const levels = normalisationTable(options.statistics ?? CLIP_STATISTICS);
+  const values = Float32Array.of(...levels, ...options.erase ? noiseTable() : []);
+  if (options.outType === "f32") return new Uint32Array(values.buffer);
   return Uint32Array.from(values, floatToHalf);
-}
-
-/** A pipeline and the layouts of its bind groups. */
-interface Kernel {
-  label: string;
-  source: string;
-  pipeline: GPUComputePipeline;
-  groups: GPUBindGroupLayout[];
-}
-
-type Binding = "uniform" | "storage" | "dynamicStorage";
-
-function createKernel(device: GPUDevice, label: string, source: string, bindings: Binding[][]): Kernel {
-  const groups = bindings.map((entries, group) =>
-    device.createBindGroupLayout({
-      label: `${label}/group${group}`,
-      entries: entries.map((kind, binding) => ({
-        binding,
-        visibility: GPUShaderStage.COMPUTE,
-        buffer: {
-          type: kind === "uniform" ? "uniform" : "storage",
-          hasDynamicOffset: kind !== "storage",
-        },
-      })),
-    })
-  );
-  const pipeline = device.createComputePipeline({
-    label,
-    layout: device.createPipelineLayout({ label, bindGroupLayouts: groups }),
-    compute: { module: device.createShaderModule({ label, code: source }), entryPoint: "main" },
-  });
-  return { label, source, pipeline, groups };
-}
-
-function createGroup(
-  device: GPUDevice,
-  kernel: Kernel,
-  group: number,
-  buffers: GPUBufferBinding[],
-): GPUBindGroup {
-  return device.createBindGroup({
-    label: `${kernel.label}/group${group}`,
-    layout: kernel.groups[group],
-    entries: buffers.map((resource, binding) => ({ binding, resource })),
-  });
 }
 
 /** Turns batches of decoded clips into network input. Everything it needs is allocated at construction. */
@@ -115,6 +73,8 @@ export class FramePrep {
   readonly #targets = new WeakMap<GPUBuffer, Map<number, GPUBindGroup[]>>();
   readonly #cache = new ResampleCache();
   readonly #packer: TablePacker;
+  /** null where transforms have no pixel operations. */
+  readonly #pixelOps: PixelOpKernels | null = null;
   readonly #paramBytes: Uint8Array<ArrayBuffer>;
   #destroyed = false;
 
@@ -133,40 +93,48 @@ export class FramePrep {
     this.#raw = create("raw", bytes.raw, STORAGE | COPY_DST);
     const scratch = [create("scratch0", bytes.scratch, STORAGE), create("scratch1", bytes.scratch, STORAGE)];
     this.#tables = create("tables", bytes.tables, STORAGE | COPY_DST);
-    const levels = create("levels", bytes.levels, STORAGE | COPY_DST);
+    const values = create("values", bytes.values, STORAGE | COPY_DST);
     this.#params = create("params", bytes.params, GPUBufferUsage.UNIFORM | COPY_DST);
-    this.#buffers = [this.#raw, ...scratch, this.#tables, levels, this.#params];
-    device.queue.writeBuffer(levels, 0, levelWords(options.statistics ?? CLIP_STATISTICS, options.outType));
+    this.#buffers = [this.#raw, ...scratch, this.#tables, values, this.#params];
+    device.queue.writeBuffer(values, 0, valueWords(options));
     this.#packer = new TablePacker(bytes.tables / 4);
     this.#paramBytes = new Uint8Array(bytes.params);
 
-    this.#unpack = createKernel(device, "frames.unpack", unpackSource, [[
-      "uniform",
-      "dynamicStorage",
-      "storage",
-    ]]);
-    this.#resample = createKernel(device, "frames.resample", resampleSource, [
-      ["uniform", "storage", "storage", "storage"],
-    ]);
-    const gather = options.outType === "f16" ? gatherF16Source : gatherSource;
-    this.#gather = createKernel(device, `frames.gather/${options.outType}`, gather, [
-      ["uniform", "storage", "storage"],
-      ["storage"],
-    ]);
     const params = { buffer: this.#params, size: ALIGNMENT };
-    const raw = { buffer: this.#raw, size: bytes.clip };
-    this.#unpackGroup = createGroup(device, this.#unpack, 0, [params, raw, { buffer: scratch[0] }]);
-    this.#resampleGroups = [0, 1].map((from) =>
-      createGroup(device, this.#resample, 0, [
+    if (options.pixelOps) {
+      const tables = create("pixelOpTables", bytes.pixelOps.tables, STORAGE | COPY_DST);
+      const counts = create("levelCounts", bytes.pixelOps.counts, STORAGE);
+      this.#buffers.push(tables, counts);
+      this.#pixelOps = new PixelOpKernels(device, {
         params,
-        { buffer: this.#tables },
-        { buffer: scratch[from] },
-        { buffer: scratch[1 - from] },
-      ])
+        scratch,
+        tables,
+        counts,
+        frames: options.frames,
+      });
+    }
+    this.#unpack = createKernel(device, "frames.unpack", {
+      source: unpackSource,
+      bindings: [["uniform", "dynamicStorage", "storage"]],
+    });
+    this.#resample = createKernel(device, "frames.resample", {
+      source: resampleSource,
+      bindings: [["uniform", "storage", "storage", "storage"]],
+    });
+    this.#gather = createKernel(device, `frames.gather/${options.outType}`, {
+      source: options.outType === "f16" ? gatherF16Source : gatherSource,
+      bindings: [["uniform", "storage", "storage"], ["storage"]],
+    });
+    const raw = { buffer: this.#raw, size: bytes.clip };
+    const group = (kernel: Kernel, ...buffers: GPUBufferBinding[]) =>
+      createGroup(device, kernel, { group: 0, buffers: [params, ...buffers] });
+    this.#unpackGroup = group(this.#unpack, raw, { buffer: scratch[0] });
+    this.#resampleGroups = [0, 1].map((from) =>
+      group(this.#resample, { buffer: this.#tables }, { buffer: scratch[from] }, {
+        buffer: scratch[1 - from],
+      })
     );
-    this.#gatherGroups = scratch.map((buffer) =>
-      createGroup(device, this.#gather, 0, [params, { buffer: levels }, { buffer }])
-    );
+    this.#gatherGroups = scratch.map((buffer) => group(this.#gather, { buffer: values }, { buffer }));
   }
 
   /**
@@ -182,18 +150,18 @@ export class FramePrep {
     target: { buffer: GPUBuffer; offset: number },
   ): void {
     this.#checkBatch(clips, target);
-    const { size } = this.options;
-    const plans = clips.map((clip) => planClip(clip, { size, cache: this.#cache }));
+    const { size, frames } = this.options;
+    const plans = clips.map((clip) => {
+      // Every operation moves the frames to the other scratch buffer.
+      const buffer = (clip.transform.pixelOps?.length ?? 0) % 2 as 0 | 1;
+      return planClip(clip, { size, cache: this.#cache, buffer });
+    });
     const outputs = this.#outputGroups(target, clips.length);
     this.#packer.clear();
+    this.#pixelOps?.clear();
     let slot = 0;
     const pass = encoder.beginComputePass({ label: "frames" });
-    const launch = (kernel: Kernel, params: Record<string, number>, options: {
-      group: GPUBindGroup;
-      grid: [number, number, number];
-      dynamic?: number[];
-      output?: GPUBindGroup;
-    }) => {
+    const launch: Launcher = (kernel, params, options) => {
       const offset = slot++ * ALIGNMENT;
       this.#paramBytes.set(new Uint8Array(packParams(kernel.label, kernel.source, params)), offset);
       pass.setPipeline(kernel.pipeline);
@@ -212,14 +180,16 @@ export class FramePrep {
         grid: [columns, Math.ceil(workgroups / columns), 1],
         dynamic: [rawOffset],
       });
+      this.#pixelOps?.encode(clip.transform.pixelOps ?? [], clip, launch);
       const { resample, source } = plans[index];
       for (const one of resample) {
         launch(this.#resample, this.#resampleParams(one), {
           group: this.#resampleGroups[one.from.buffer],
-          grid: this.#grid(one.width, one.height),
+          grid: pictureGrid(one.width, one.height, frames),
         });
       }
-      const { flip, grey } = clip.transform;
+      const { flip, grey, erase } = clip.transform;
+      const box = erase?.box ?? { x: 0, y: 0, width: 0, height: 0 };
       const columnsOut = this.options.outType === "f16" ? size / 2 : size;
       launch(this.#gather, {
         size,
@@ -229,14 +199,20 @@ export class FramePrep {
         flip: flip ? 1 : 0,
         grey: grey ? 1 : 0,
         planes_origin: (target.offset + index * this.clipBytes) % ALIGNMENT / 4,
+        erase_left: box.x,
+        erase_top: box.y,
+        erase_right: box.x + box.width,
+        erase_bottom: box.y + box.height,
+        erase_seed: erase ? erase.seed >>> 0 : 0,
       }, {
         group: this.#gatherGroups[source.buffer],
-        grid: this.#grid(columnsOut, size),
+        grid: pictureGrid(columnsOut, size, frames),
         output: outputs[index],
       });
     });
     pass.end();
     const { queue } = this.#device;
+    this.#pixelOps?.upload(queue);
     queue.writeBuffer(this.#params, 0, this.#paramBytes, 0, slot * ALIGNMENT);
     const { usedWords, words } = this.#packer;
     if (usedWords > 0) queue.writeBuffer(this.#tables, 0, words as Int32Array<ArrayBuffer>, 0, usedWords);
@@ -251,10 +227,6 @@ export class FramePrep {
 
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  #grid(width: number, height: number): [number, number, number] {
-    return [Math.ceil(width / WG_X), Math.ceil(height / WG_Y), this.options.frames];
   }
 
   #resampleParams(pass: ResamplePass): Record<string, number> {
@@ -294,7 +266,8 @@ export class FramePrep {
       const begin = target.offset + index * this.clipBytes;
       const offset = begin - begin % ALIGNMENT;
       const size = begin + this.clipBytes - offset;
-      groups.push(createGroup(this.#device, this.#gather, 1, [{ buffer: target.buffer, offset, size }]));
+      const buffers = [{ buffer: target.buffer, offset, size }];
+      groups.push(createGroup(this.#device, this.#gather, { group: 1, buffers }));
     }
     return groups;
   }
@@ -303,7 +276,8 @@ export class FramePrep {
     if (this.#destroyed) {
       throw new Error("Cannot prepare frames: the preparation must not have been destroyed");
     }
-    const { clips: maxClips, frames, maxWidth, maxHeight } = this.options;
+    const { clips: maxClips, frames, maxWidth, maxHeight, pixelOps: maxOps = 0, erase = false } =
+      this.options;
     if (clips.length < 1 || clips.length > maxClips) {
       throw new RangeError(
         `Cannot prepare frames: a batch must hold 1 to ${maxClips} clips, current value is ${clips.length}`,
@@ -318,6 +292,15 @@ export class FramePrep {
     }
     clips.forEach(({ frames: data, width, height, transform }, index) => {
       const resized = transform.resize ?? { width, height };
+      const ops = transform.pixelOps?.length ?? 0;
+      if (ops > maxOps || transform.erase && !erase) {
+        throw new RangeError(
+          `Cannot prepare clip ${index}: its transform must have at most ${maxOps} pixel operations and ` +
+            `${erase ? "may" : "must not"} erase, current number is ${ops}${
+              transform.erase ? " and it erases" : ""
+            }`,
+        );
+      }
       if (Math.max(width, resized.width) > maxWidth || Math.max(height, resized.height) > maxHeight) {
         throw new RangeError(
           `Cannot prepare clip ${index}: frames must be at most ${maxWidth}x${maxHeight}, current size is ` +

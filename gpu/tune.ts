@@ -4,8 +4,7 @@
  * the browser's storage) is the caller's matter.
  */
 
-import { splitLength } from "./ops/_matmul_common.ts";
-import { defaultVariant, matmulCandidates } from "./ops/matmul_kernel.ts";
+import { defaultVariant, matmulCandidates, splitLength } from "./ops/matmul_kernel.ts";
 import type { MatmulAdapter, MatmulKernel, MatmulSpec, MatmulVariant } from "./ops/matmul_kernel.ts";
 
 /** Where choices are kept between runs. */

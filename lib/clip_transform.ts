@@ -24,15 +24,14 @@ export type AffineMatrix = readonly [a: number, b: number, c: number, d: number,
 
 /** One colour or geometry operation on 8-bit frames of any size, with its argument; sizes stay. */
 export type PixelOp =
-  | { readonly kind: "autoContrast" | "equalize" | "invert" }
+  | { readonly kind: "autoContrast" | "equalize" }
+  | { readonly kind: "invert" }
   | { readonly kind: "posterize"; /** Highest bits kept, 0 to 8. */ readonly bits: number }
   | { readonly kind: "solarize"; /** Lowest level that is inverted, 0 to 256. */ readonly threshold: number }
   | { readonly kind: "solarizeAdd"; /** Added to levels below 128. */ readonly amount: number }
-  | {
-    /** Between the grey picture, its mean, black or the smoothed picture (factor 0), the picture (1) and beyond. */
-    readonly kind: "color" | "contrast" | "brightness" | "sharpness";
-    readonly factor: number;
-  }
+  // Between the grey picture, its mean, black or the smoothed picture (factor 0), the picture (1) and beyond.
+  | { readonly kind: "color" | "brightness" | "sharpness"; readonly factor: number }
+  | { readonly kind: "contrast"; readonly factor: number }
   | { readonly kind: "affine"; readonly matrix: AffineMatrix };
 
 /** A part of the finished clip that noise replaces: standard normal values, in normalised units. */

@@ -112,17 +112,17 @@ export function stemConv(g: Graph, pictures: Tensor, conv: LinearWeights, option
   const parts: Tensor[] = [];
   for (let first = 0; first < B; first += most) {
     const count = Math.min(most, B - first);
-    // The columns are nine times the patch and cheap to make again: they never wait for the backward pass.
-    const columns = g.region(`${conv.weight.label}/columns.${first}`, () => {
+    // The columns are many times the pictures and cheap to make again: they never wait for the backward pass.
+    parts.push(g.region(`${conv.weight.label}/part.${first}`, () => {
       const part = count === B ? pictures : sliceRows(g, pictures, first * rows, count * rows);
-      return unfold(g, prepare ? prepare(part) : part, {
+      const columns = unfold(g, prepare ? prepare(part) : part, {
         frames: T,
         kernel: [3, p, p],
         stride: [1, p, p],
         padding: [1, padding, padding],
-      });
-    }); // [b*T*P c*3pp]
-    parts.push(linear(g, columns, reshape(g, conv.weight, [D, -1]), { bias: conv.bias })); // [b*T*P D]
+      }); // [b*T*P c*3pp]
+      return linear(g, columns, reshape(g, conv.weight, [D, -1]), { bias: conv.bias }); // [b*T*P D]
+    }));
   }
   return reshape(g, concatRows(g, parts), [B, T, -1, D]); // [B T P D]
 }

@@ -77,6 +77,26 @@ export function isBackboneName(name: string): boolean {
   return BACKBONE_NAMES.some((pattern) => pattern.test(own));
 }
 
+/**
+ * Where the tensors of a backbone's own file go in a training checkpoint of the originals, which holds backbone and side
+ * network together: new names by old ones. What the trained system does not have is left out.
+ */
+export function backbonePlaces(trained: ShapeSource, backbone: ShapeSource): Map<string, string> {
+  const prefix = WRAPPERS.find((wrapper) => [...trained.names()].some((name) => name.startsWith(wrapper))) ??
+    "";
+  const { system } = identify(trained);
+  const places = new Map<string, string>();
+  for (const name of backbone.names()) {
+    if (!isBackboneName(name) || /^(input_resolution|context_length|vocab_size)$/.test(name)) continue;
+    if (system === "Side4Video" || system === "TDS-CLIP") {
+      // Recognition has neither CLIP's embedding nor its text tower; EVA's unused norm and head stay.
+      if (!name.startsWith("visual.") || /^visual\.(ln_post\.|proj$|rope\.)/.test(name)) continue;
+    }
+    places.set(name, prefix + name);
+  }
+  return places;
+}
+
 function withoutWrapper(name: string): string {
   const wrapper = WRAPPERS.find((prefix) => name.startsWith(prefix));
   return wrapper === undefined ? name : name.slice(wrapper.length);

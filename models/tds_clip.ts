@@ -32,7 +32,7 @@ import { uniform, Weights } from "./params.ts";
 import type { Mode, VideoModel, VideoOutput } from "./video_model.ts";
 
 /** Pictures of a window: a frame, and two neighbours on either side. The published network is made for five alone. */
-export const WINDOW = 5;
+export const TDS_WINDOW = 5;
 /** Channels of a picture. */
 const RGB = 3;
 /** Padding of both stems in space: their patches lie one pixel above and to the left of the backbone's, as published. */
@@ -69,7 +69,7 @@ export class TdsClip implements VideoModel {
   readonly weights: Weights;
   readonly config: TdsClipConfig;
   readonly unusedInBackbone = CLIP_UNUSED;
-  readonly window = WINDOW;
+  readonly window = TDS_WINDOW;
   readonly #network: ClipSideNetwork<Stems, GatedBlockWeights>;
 
   /** @param options.backboneDtype Storage type of frozen matrices and backbone activations; sums are always f32. */
@@ -108,7 +108,7 @@ export class TdsClip implements VideoModel {
   /** Both stems: what a frame looks like, and a share of how the pictures around it differ. */
   #stem(g: Graph, pictures: Tensor, w: Stems, { mode, keep }: Pass): Tensor {
     const { frames: T, smeScale, backbone: { patchSize } } = this.config;
-    const geometry = { T, patchSize, padding: STEM_PADDING, window: WINDOW };
+    const geometry = { T, patchSize, padding: STEM_PADDING, window: TDS_WINDOW };
     const x = keep(
       "side_conv1",
       stemConv(g, pictures, w.rgb.conv, { ...geometry, prepare: (part) => centrePictures(g, part) }),
@@ -126,12 +126,12 @@ export class TdsClip implements VideoModel {
 /** Pictures [F*5 3 H W] as [F 15 H W]: channel 3j + c is colour c of the picture at offset j − 2. */
 function packWindows(g: Graph, pictures: Tensor): Tensor {
   const [, , H, W] = pictures.shape;
-  return reshape(g, pictures, [-1, WINDOW * RGB, H, W]);
+  return reshape(g, pictures, [-1, TDS_WINDOW * RGB, H, W]);
 }
 
 /** The sampled frames themselves, [F 3 H W], of windows [F*5 3 H W]. */
 function centrePictures(g: Graph, pictures: Tensor): Tensor {
-  const start = RGB * Math.floor(WINDOW / 2);
+  const start = RGB * Math.floor(TDS_WINDOW / 2);
   return slice(g, packWindows(g, pictures), { axis: 1, start, length: RGB });
 }
 
@@ -140,7 +140,7 @@ function declareStems(weights: Weights, sizes: { side: number; patchSize: number
     rgb: declareStem(weights, { ...sizes, conv: "visual.side_conv1", norm: "visual.side_pre_bn3d" }),
     differences: declareStem(weights, {
       ...sizes,
-      channels: RGB * (WINDOW - 1),
+      channels: RGB * (TDS_WINDOW - 1),
       conv: "visual.side_conv1_c5",
       norm: "visual.side_pre_bn3d_c5",
     }),

@@ -28,7 +28,6 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
       "be RGB: video files are not read, extract frames",
     ),
     off("data.shot", data.shot, data.shot === null, "be null: few-shot selection is not built"),
-    off("data.rand_erase", data.rand_erase, !data.rand_erase),
     off("network.tm", network.tm, network.tm === false || network.tm === "False"),
     off("network.joint_st", network.joint_st, !network.joint_st),
     off(
@@ -54,9 +53,6 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
 export function remarksOn(config: Config): string[] {
   const { data, network, solver } = config;
   const remarks: string[] = [];
-  if (data.rand_aug) {
-    remarks.push("data.rand_aug is true, but RandAugment is not built: training goes on without it");
-  }
   // The side network of an EVA tower has no last batch norm.
   const isEva = network.arch in EVA_PRESETS || network.backbone?.eva != null;
   if (data.batch_size * data.num_sample === 1 && !isEva) {

@@ -2,7 +2,7 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { ConfigError } from "../lib/errors.ts";
-import { EVA_PRESETS, VIT_PRESETS } from "../models/mod.ts";
+import { EVA_PRESETS, TDS_WINDOW, VIT_PRESETS } from "../models/mod.ts";
 import { type Requirement, unsupportedOptions } from "./_config_checks.ts";
 import type { ParsedConfig } from "./_config_schema.ts";
 
@@ -11,7 +11,8 @@ type Network = Omit<ParsedConfig["network"], "type" | "fix_clip">;
 type Solver = Omit<ParsedConfig["solver"], "epoch_offset" | "optim" | "loss_type" | "layer_decay">;
 
 /** A complete recipe: every key has its final value, and keys without effect are gone. */
-export type Config = Settled<ParsedConfig, "name" | "data" | "network" | "solver", {
+export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network" | "solver", {
+  system: NonNullable<ParsedConfig["system"]>;
   name: string;
   data: Settled<
     ParsedConfig["data"],
@@ -61,8 +62,11 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
     : data.dataset.includes("something")
     ? "sth"
     : "kinetics";
+  // The published TDS-CLIP files carry no name of a network; the window of pictures tells them.
+  const system = parsed.system ?? (data.num_diff === null ? "side4video" : "tds-clip");
   const config: Config = {
     ...parsed,
+    system,
     name: parsed.name ?? origin.runName,
     data: {
       ...data,
@@ -71,6 +75,7 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
       flip: data.flip !== "auto" ? data.flip : family === "sth" ? "sth" : "plain",
       grey: data.grey !== "auto" ? data.grey : family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
       input_size: data.input_size ?? imageSizeOf(network),
+      num_diff: data.num_diff ?? (system === "tds-clip" ? TDS_WINDOW : null),
       num_classes: data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
     },
     network: {
@@ -135,6 +140,7 @@ function requirements(parsed: ParsedConfig, config: Config): Requirement[] {
       "be two numbers below 1",
       solver.betas,
     ],
+    ...windowRequirements(config),
     ...decayRequirements(config),
     ...unsupportedOptions(parsed),
   ];
@@ -174,6 +180,32 @@ function backboneRequirements({ network }: Config): Requirement[] {
       "network.backbone.width",
       "be a multiple of 4 for each head when eva.rope_span is given",
       backbone.width,
+    ],
+  ];
+}
+
+function windowRequirements({ system, data, network }: Config): Requirement[] {
+  if (system !== "tds-clip") {
+    return [[data.num_diff === null, "data.num_diff", `be null when system is ${system}`, data.num_diff]];
+  }
+  return [
+    [
+      data.num_diff === TDS_WINDOW,
+      "data.num_diff",
+      `be ${TDS_WINDOW} when system is tds-clip: the published network is made for no other window`,
+      data.num_diff,
+    ],
+    [
+      network.side_dim % 16 === 0,
+      "network.side_dim",
+      "be a multiple of 16 when system is tds-clip",
+      network.side_dim,
+    ],
+    [
+      !(network.arch in EVA_PRESETS) && !network.backbone?.eva,
+      "network.arch",
+      "be a CLIP tower when system is tds-clip",
+      network.arch,
     ],
   ];
 }

@@ -4,6 +4,7 @@
  * `_config_resolve.ts`.
  */
 import { z } from "zod";
+import { DEFAULT_SME_SCALE } from "../models/mod.ts";
 import { SYNTH_SCHEMA } from "./_config_synth.ts";
 
 const path = () => z.string().min(1).nullable().default(null);
@@ -64,6 +65,12 @@ const data = section({
   num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
   num_segments: count().default(8).describe("frames of a clip, T"),
   seg_length: z.number().default(1),
+  num_diff: count().nullable().default(null).describe(
+    "tds-clip: pictures read for every frame, its neighbours and itself; 5, as published",
+  ),
+  window_edge: z.enum(["clamp", "wrap"]).default("clamp").describe(
+    "tds-clip: neighbours before the first frame; clamp: that frame again; wrap: from the end, as published for videos",
+  ),
   image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of frame i, counted from 1"),
   family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
     "rules for frame indices and transforms",
@@ -88,8 +95,12 @@ const data = section({
     "auto",
   )
     .describe("probability of a grey training clip"),
-  rand_aug: z.boolean().default(false).describe("RandAugment"),
-  rand_erase: z.boolean().default(false).describe("random erasing"),
+  rand_aug: z.boolean().default(false).describe(
+    "RandAugment: four colour and geometry operations, before the resize",
+  ),
+  rand_erase: z.boolean().default(false).describe(
+    "replace a box of a quarter of the training clips by noise",
+  ),
   workers: count().default(4).describe("workers that decode pictures"),
   cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
 });
@@ -108,6 +119,9 @@ const network = section({
   ),
   side_dim: count().default(320).describe("channels of the side network, d"),
   n_emb: count().nullable().default(null).describe("input width of the classifier; equal to side_dim"),
+  sme_scale: z.number().default(DEFAULT_SME_SCALE).describe(
+    "tds-clip: weight of the frame-difference stem; 1 in an early build of the published code",
+  ),
   sync_bn: z.boolean().default(false).describe("keep the side batch norms' rate under gradient accumulation"),
   drop_out: share().default(0).describe("drop path in the backbone"),
   emb_dropout: share().default(0).describe("dropout after the position embedding"),
@@ -163,7 +177,8 @@ const logging = section({
 
 /** The whole recipe. */
 export const CONFIG_SCHEMA = z.strictObject({
-  system: z.enum(["side4video"]).default("side4video"),
+  system: z.enum(["side4video", "tds-clip"]).nullable().default(null)
+    .describe("side network; when null, tds-clip where data.num_diff is given, else side4video"),
   name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
   run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
   seed: index().default(1024),

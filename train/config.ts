@@ -7,7 +7,8 @@ import * as YAML from "yaml";
 import type { z } from "zod";
 import { ConfigError } from "../lib/errors.ts";
 import type { SynthOptions } from "../data/synth.ts";
-import { SOMETHING_MIRROR_PAIRS, type TransformRecipe } from "../data/transforms.ts";
+import { PUBLISHED_RAND_AUGMENT } from "../data/rand_augment.ts";
+import { ERASE_PROBABILITY, SOMETHING_MIRROR_PAIRS, type TransformRecipe } from "../data/transforms.ts";
 import { describeIssue, describeUnknownKey } from "./_config_errors.ts";
 import { remarksOn } from "./_config_checks.ts";
 import { type Config, settleConfig } from "./_config_resolve.ts";
@@ -97,12 +98,14 @@ export function transformRecipe(config: Config): TransformRecipe {
     ? { kind: "shortSide", side: size === 224 ? 256 : size }
     : { kind: "none" };
   return {
+    randAugment: data.rand_aug ? PUBLISHED_RAND_AUGMENT : null,
     resize,
     crop: data.crop === "random_resized" ? "randomResized" : data.crop,
     size,
     flipProbability: data.flip === "none" ? 0 : 0.5,
     mirrorPairs: data.flip === "sth" ? SOMETHING_MIRROR_PAIRS : [],
     greyProbability: data.grey,
+    eraseProbability: data.rand_erase ? ERASE_PROBABILITY : 0,
   };
 }
 

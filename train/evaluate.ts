@@ -12,7 +12,7 @@ import {
   createClassificationMetrics,
   smoothedCrossEntropy,
 } from "./metrics.ts";
-import { samplingOptions } from "./setup.ts";
+import { picturesOfView, readRule, samplingOptions } from "./setup.ts";
 import type { SessionClient } from "./session_client.ts";
 import type { DataProblem } from "./report.ts";
 
@@ -77,8 +77,8 @@ export function viewCount(views: Views | null): number {
 
 /** The views of a decoded clip, in the published order: crop-major, then clip, then frame. */
 export function viewsOf(clip: LoadedClip, config: Config, views: Views | null): FrameClip[] {
-  const { width, height } = clip, T = config.data.num_segments, recipe = transformRecipe(config);
-  const bytes = T * width * height * 3;
+  const { width, height } = clip, recipe = transformRecipe(config);
+  const bytes = picturesOfView(config) * width * height * 3;
   const part = (k: number) => clip.frames.subarray(k * bytes, (k + 1) * bytes);
   if (!views) return [{ frames: part(0), width, height, transform: centreTransform(clip, recipe) }];
   return testTransforms(clip, recipe, views.crops).flatMap((transform) =>
@@ -108,7 +108,7 @@ export async function* scoreClips(
     clips,
     root: options.root ?? dataRoots(config).val,
     template: config.data.image_tmpl,
-    sampler: viewSampler(config, views),
+    sampler: readRule(config, viewSampler(config, views)),
     seed: config.seed,
     workers: config.data.workers,
     blankSize: { width: size, height: size },

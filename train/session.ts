@@ -5,7 +5,13 @@
 
 import type { Gpu } from "../gpu/device.ts";
 import { Arena, Program, readTensors, Residency } from "../gpu/executor.ts";
-import { createFramePrep, type FrameClip, type FramePrep, framePrepBytes } from "../gpu/frames.ts";
+import {
+  createFramePrep,
+  type FrameClip,
+  type FramePrep,
+  framePrepBytes,
+  type FramePrepOptions,
+} from "../gpu/frames.ts";
 import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { align, type Plan } from "../gpu/plan.ts";
 import { packAdamwHyper } from "../gpu/ops/mod.ts";
@@ -48,6 +54,8 @@ export interface SessionOptions extends ProgramOptions {
   optimizer: OptimizerOptions;
   /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
   largestFrame: { width: number; height: number } | null;
+  /** What transforms of clips may hold besides geometry; nothing when absent. */
+  augmentation?: Pick<FramePrepOptions, "pixelOps" | "erase">;
 }
 
 /** GPU bytes by what they are for. Their sum is what a session allocates. */
@@ -97,6 +105,7 @@ export function prepOptions(model: VideoModel, options: SessionOptions) {
     maxHeight,
     size: backbone.imageSize,
     outType: "f32" as const,
+    ...options.augmentation,
   };
 }
 

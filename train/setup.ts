@@ -2,10 +2,10 @@
 
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
-import type { SamplingOptions } from "../data/sampler.ts";
+import { type SamplingOptions, windowIndices } from "../data/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { EVA_PRESETS, type EvaConfig, type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
-import type { Config } from "./config.ts";
+import { type Config, transformRecipe } from "./config.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
 import { createSchedule } from "./schedule.ts";
 import type { GroupRates } from "./session.ts";
@@ -38,9 +38,15 @@ export function modelSpec(config: Config): ModelSpec {
     classes: config.data.num_classes,
   };
   // One published recipe name stands for two networks: the tower decides which side network goes with it.
-  return "hidden" in backbone
-    ? { system: "side4video-eva", config: { backbone, ...sizes }, backboneDtype: config.precision }
-    : { system: config.system, config: { backbone, ...sizes }, backboneDtype: config.precision };
+  const backboneDtype = config.precision;
+  if ("hidden" in backbone) {
+    return { system: "side4video-eva", config: { backbone, ...sizes }, backboneDtype };
+  }
+  if (config.system === "tds-clip") {
+    const smeScale = config.network.sme_scale;
+    return { system: "tds-clip", config: { backbone, ...sizes, smeScale }, backboneDtype };
+  }
+  return { system: "side4video", config: { backbone, ...sizes }, backboneDtype };
 }
 
 /** Clips of a full micro-batch: every video counts once a repeated augmentation. */
@@ -53,7 +59,7 @@ export function sessionOptions(
   config: Config,
   options: { lastBatch: number; largestFrame: { width: number; height: number } },
 ): RemoteSessionOptions {
-  const { solver } = config;
+  const { solver } = config, recipe = transformRecipe(config);
   const clips = clipsPerBatch(config);
   return {
     trainClips: options.lastBatch > 0 && options.lastBatch !== clips ? [clips, options.lastBatch] : [clips],
@@ -66,6 +72,7 @@ export function sessionOptions(
     clipGradNorm: solver.clip_grad_norm,
     optimizer: { betas: solver.betas, eps: 1e-8, weightDecay: solver.weight_decay },
     largestFrame: options.largestFrame,
+    augmentation: { pixelOps: recipe.randAugment?.operations ?? 0, erase: recipe.eraseProbability > 0 },
   };
 }
 
@@ -78,6 +85,7 @@ export function evaluationOptions(
     ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
     trainClips: [],
     evalClips: options.clips,
+    augmentation: undefined,
   };
 }
 
@@ -113,6 +121,23 @@ export function groupRates(
 export function samplingOptions(config: Config): SamplingOptions {
   const { data } = config;
   return { rule: data.family, segments: data.num_segments, dense: data.dense };
+}
+
+/** Pictures that are read for one view of a clip: its frames, or a window around each. */
+export function picturesOfView({ data }: Config): number {
+  return data.num_segments * (data.num_diff ?? 1);
+}
+
+/** A rule of frame indices as a rule of the pictures to read: where the network wants windows, the neighbours come along. */
+export function readRule<Draws>(
+  config: Config,
+  rule: (frames: number, draws: Draws) => number[] | number[][],
+): (frames: number, draws: Draws) => number[] {
+  const { num_diff: size, window_edge: edge } = config.data;
+  return (frames, draws) => {
+    const indices = rule(frames, draws).flat();
+    return size === null ? indices : windowIndices(indices, frames, { size, edge });
+  };
 }
 
 /** Class names of a recipe: its label list, or the class numbers. */

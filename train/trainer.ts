@@ -30,6 +30,7 @@ import {
   clipsPerBatch,
   groupRates,
   modelSpec,
+  readRule,
   readSplit,
   samplingOptions,
   sessionOptions,
@@ -168,7 +169,7 @@ class TrainingRun {
       clips: this.#data.clips,
       root: dataRoots(this.#config).train,
       template: data.image_tmpl,
-      sampler: this.#frameSampler(),
+      sampler: readRule(this.#config, this.#frameSampler()),
       seed: this.#config.seed,
       workers: data.workers,
       cacheBytes: data.cache_mb * 2 ** 20,
@@ -187,7 +188,8 @@ class TrainingRun {
   }
 
   async #prepareWeights(): Promise<void> {
-    const { network, pretrain, seed } = this.#config, { note } = this.#options.events ?? {};
+    const config = this.#config, { note } = this.#options.events ?? {};
+    const { network, pretrain, seed } = config;
     await this.#client.initialise(seed);
     if (network.weights !== null && network.init) {
       await loadBackbone(this.#client, this.#spec, network.weights);

@@ -1,6 +1,6 @@
 """
-Makes parity cases of any size for Side4Video (recognition, CLIP backbone), TDS-CLIP and the CLIP towers with
-plain PyTorch, and replays recorded ones. See README.md for the commands.
+Makes parity cases of any size for Side4Video (recognition, CLIP and EVA-CLIP backbones), TDS-CLIP and the CLIP towers
+with plain PyTorch, and replays recorded ones. See README.md for the commands.
 """
 import argparse
 import json

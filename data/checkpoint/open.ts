@@ -8,6 +8,7 @@ import { flattenTree, type PlainValue } from "./_flatten.ts";
 import { type Dtype, widen } from "./dtype.ts";
 import type { PyValue } from "./pickle_values.ts";
 import { openSafetensors, type RangeSource, type TensorInfo } from "./safetensors.ts";
+import type { TensorView } from "./tensor_view.ts";
 import { isTorchStream, openTorchStream } from "./torch_legacy.ts";
 import { openTorchZip } from "./torch_zip.ts";
 import { isZip } from "./zip.ts";
@@ -25,8 +26,8 @@ export interface CheckpointFile {
   readonly metadata: Readonly<Record<string, string>>;
   /** Values that are no tensors, by path. */
   readonly values: ReadonlyMap<string, PlainValue>;
-  /** The tree of a PyTorch file; null for safetensors. */
-  readonly tree: PyValue;
+  /** What a PyTorch file holds, as it is nested there, and its tensors by path; null for safetensors. */
+  readonly tree: { readonly root: PyValue; readonly tensors: ReadonlyMap<string, TensorView> } | null;
   names(): string[];
   /** Type, shape and size of a tensor; undefined when there is none of that name. */
   describe(name: string): TensorInfo | undefined;
@@ -106,7 +107,7 @@ export async function openCheckpointFile(
       format: torch.format,
       metadata: {},
       values,
-      tree: torch.root,
+      tree: { root: torch.root, tensors },
       names: () => [...tensors.keys()],
       describe: (name) => {
         const view = tensors.get(name);

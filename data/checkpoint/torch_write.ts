@@ -31,14 +31,14 @@ export function stateDict(tensors: Iterable<TensorToStream>): ReadonlyMap<string
  * Encodes a tree as a file of `torch.save`, as chunks ready to be written one after the other. One tensor is held at a time.
  * Maps become `OrderedDict`s, arrays lists, whole numbers ints.
  *
- * @param options.viewOf The bytes of a tensor of another PyTorch file, where the tree holds such tensors.
+ * @param options.tensorOf What to write for a tensor of another PyTorch file, where the tree holds such tensors.
  * @example `await writeFileWhole("model.pt", encodeTorch(new Map([["epoch", 3], ["model_state_dict", stateDict(tensors)]])))`
  */
 export function encodeTorch(
   tree: TorchTree,
-  options: { viewOf?: (view: TensorView) => TensorLeaf } = {},
+  options: { tensorOf?: (view: TensorView) => TensorLeaf } = {},
 ): AsyncGenerator<Uint8Array> {
-  const pickler = new Pickler(options.viewOf);
+  const pickler = new Pickler(options.tensorOf);
   const pickle = pickler.encode(tree);
   const text = (value: string) => () => new TextEncoder().encode(value);
   return encodeZip([
@@ -70,10 +70,10 @@ class Pickler {
   readonly leaves: TensorLeaf[] = [];
   readonly #out: number[] = [];
   readonly #memo = new Map<string, number>();
-  readonly #viewOf: ((view: TensorView) => TensorLeaf) | undefined;
+  readonly #tensorOf: ((view: TensorView) => TensorLeaf) | undefined;
 
-  constructor(viewOf: ((view: TensorView) => TensorLeaf) | undefined) {
-    this.#viewOf = viewOf;
+  constructor(tensorOf: ((view: TensorView) => TensorLeaf) | undefined) {
+    this.#tensorOf = tensorOf;
   }
 
   encode(tree: TorchTree): Uint8Array {
@@ -91,7 +91,7 @@ class Pickler {
     else if (typeof value === "string") this.#text(value);
     else if (value instanceof PyFloat) this.#float(value.value);
     else if (value instanceof TensorLeaf) this.#tensor(value);
-    else if (value instanceof TensorView && this.#viewOf) this.#tensor(this.#viewOf(value));
+    else if (value instanceof TensorView && this.#tensorOf) this.#tensor(this.#tensorOf(value));
     else if (value instanceof PyDict) this.#dict(value.entries, value.ordered);
     else if (value instanceof PyTuple) this.#tuple(value.items);
     else if (Array.isArray(value)) this.#list(value);

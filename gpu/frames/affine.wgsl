@@ -4,9 +4,10 @@
 //
 // Pillow computes in f64 and truncates. Positions in fixed point and values in f32 decide all but a few pixels: where they
 // come so close to a step that their error could matter, the pixel is computed again in f64, emulated in integers.
-const WG_X: u32 = 16u;
-const WG_Y: u32 = 4u;
-const OUTSIDE: u32 = 0x808080u;  // colour around the picture
+const WG_SIZE: u32 = 64u;
+const RUN: u32 = 32u; // pixels of an invocation, at most 32
+const OUTSIDE: u32 = 0x808080u; // colour around the picture
+const UNSURE: u32 = 0xffffffffu; // no pixel
 const VALUE_ERROR: f32 = 0.00390625; // twice the worst error of a value in f32
 const SIGN: u32 = 0x80000000u;
 
@@ -262,34 +263,28 @@ fn exact_pixel(t: u32, column: u32, row: u32) -> u32 {
   return result;
 }
 
-@compute @workgroup_size(WG_X, WG_Y)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= params.width || id.y >= params.height) {
-    return;
-  }
-  let out = (id.z * params.height + id.y) * params.width + id.x;
-  let x = fixed_position(0u, id.x, id.y);
-  let y = fixed_position(1u, id.x, id.y);
+/// The pixel in fixed point and f32; UNSURE where that cannot tell.
+fn quick_pixel(t: u32, column: u32, row: u32) -> u32 {
+  let x = fixed_position(0u, column, row);
+  let y = fixed_position(1u, column, row);
   if (near_step(x.x, params.error_x) || near_step(y.x, params.error_y)) {
-    target_pixels[out] = exact_pixel(id.z, id.x, id.y);
-    return;
+    return UNSURE;
   }
-  // Inside where the position itself, one half further, is.
   let left = i32(x.y);
   let top = i32(y.y);
-  let column = left + i32(x.x >> 31u);
-  let row = top + i32(y.x >> 31u);
-  if (column < 0 || column >= i32(params.width) || row < 0 || row >= i32(params.height)) {
-    target_pixels[out] = OUTSIDE;
-    return;
+  // The position itself lies one half further.
+  let inside_x = left + i32(x.x >> 31u);
+  let inside_y = top + i32(y.x >> 31u);
+  if (inside_x < 0 || inside_x >= i32(params.width) || inside_y < 0 || inside_y >= i32(params.height)) {
+    return OUTSIDE;
   }
   let dx = f32(x.x) * 0x1p-32f;
   let dy = f32(y.x) * 0x1p-32f;
   let last = i32(params.height) - 1;
-  let line1 = line(id.z, left, clamp(top - 1, 0, last), dx);
-  let line2 = line(id.z, left, clamp(top, 0, last), dx);
-  let line3 = line(id.z, left, clamp(top + 1, 0, last), dx);
-  let line4 = line(id.z, left, clamp(top + 2, 0, last), dx);
+  let line1 = line(t, left, clamp(top - 1, 0, last), dx);
+  let line2 = line(t, left, clamp(top, 0, last), dx);
+  let line3 = line(t, left, clamp(top + 1, 0, last), dx);
+  let line4 = line(t, left, clamp(top + 2, 0, last), dx);
   let whole = interpolate(line1.value, line2.value, line3.value, line4.value, dy);
   let on_column = vec3<bool>(params.error_x == 0u && x.x == 0u);
   let on_row = vec3<bool>(params.error_y == 0u && y.x == 0u);
@@ -299,10 +294,28 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let nearest = round(whole.value);
   let unsure = !exact & (abs(whole.value - nearest) < vec3f(VALUE_ERROR)) & (nearest > vec3f(0.5)) &
     (nearest < vec3f(255.5));
-  if (any(unsure)) {
-    target_pixels[out] = exact_pixel(id.z, id.x, id.y);
-    return;
-  }
   let value = vec3u(clamp(select(whole.value, nearest, exact), vec3f(0.0), vec3f(255.0)));
-  target_pixels[out] = value.x | (value.y << 8u) | (value.z << 16u);
+  return select(value.x | (value.y << 8u) | (value.z << 16u), UNSURE, any(unsure));
+}
+
+// An invocation takes many pixels, so that its neighbours' few unsure ones come together instead of one after the other.
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let pixels = params.width * params.height;
+  let first = group.x * WG_SIZE * RUN + local;
+  var unsure = 0u;
+  for (var i = 0u; i < RUN; i++) {
+    let at = first + i * WG_SIZE;
+    if (at >= pixels) {
+      break;
+    }
+    let value = quick_pixel(group.z, at % params.width, at / params.width);
+    target_pixels[group.z * pixels + at] = value;
+    unsure |= u32(value == UNSURE) << i;
+  }
+  while (unsure != 0u) {
+    let at = first + countTrailingZeros(unsure) * WG_SIZE;
+    target_pixels[group.z * pixels + at] = exact_pixel(group.z, at % params.width, at / params.width);
+    unsure &= unsure - 1u;
+  }
 }

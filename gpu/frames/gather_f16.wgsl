@@ -1,5 +1,6 @@
 // Crop, mirror, grey and normalise: pixels to planar 16-bit floats, two neighbours a word; no f16 in the shader, so any adapter runs it.
-// source: [T rows columns] pixels, R | G << 8 | B << 16 · normalised: [3 256] bits of the value of each 8-bit level ·
+// source: [T rows columns] pixels, R | G << 8 | B << 16 · values: [3 256] bits of the normalised value of
+// each 8-bit level, then [65536] of the noise that fills the erased part ·
 // planes: [T 3 S S/2], S even.
 const WG_X: u32 = 16u;
 const WG_Y: u32 = 4u;
@@ -12,9 +13,14 @@ struct Params {
   flip: u32,         // 1: mirror left and right
   grey: u32,         // 1: luminance in all channels
   planes_origin: u32, // word of the clip's first pair
+  erase_left: u32,   // erased part in output pixels, columns from left up to right
+  erase_top: u32,
+  erase_right: u32,
+  erase_bottom: u32,
+  erase_seed: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> normalised: array<u32>;
+@group(0) @binding(1) var<storage, read_write> values: array<u32>;
 @group(0) @binding(2) var<storage, read_write> source: array<u32>;
 @group(1) @binding(0) var<storage, read_write> planes: array<u32>;
 
@@ -27,17 +33,42 @@ fn levels(x: u32, y: u32, t: u32) -> vec3u {
   return select(rgb, vec3u(grey), params.grey == 1u);
 }
 
+/// Number of a noise value, as `noiseIndex` in lib/noise.ts.
+fn noise_index(position: u32) -> u32 {
+  var hash = (position * 0x9e3779b9u) ^ params.erase_seed;
+  for (var round = 0u; round < 2u; round++) {
+    hash = (hash ^ (hash >> 16u)) * 0x7feb352du;
+    hash = (hash ^ (hash >> 15u)) * 0x846ca68bu;
+    hash = (hash ^ (hash >> 16u)) + params.erase_seed;
+  }
+  return hash >> 16u;
+}
+
+/// Bits of the three channels' values in column x of row y of frame t.
+fn pixel_values(x: u32, y: u32, t: u32) -> vec3u {
+  if (x >= params.erase_left && x < params.erase_right && y >= params.erase_top && y < params.erase_bottom) {
+    let plane = params.size * params.size;
+    let position = t * 3u * plane + y * params.size + x;
+    return vec3u(
+      values[768u + noise_index(position)],
+      values[768u + noise_index(position + plane)],
+      values[768u + noise_index(position + 2u * plane)]);
+  }
+  let rgb = levels(x, y, t);
+  return vec3u(values[rgb.x], values[256u + rgb.y], values[512u + rgb.z]);
+}
+
 @compute @workgroup_size(WG_X, WG_Y)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let pairs = params.size / 2u;
   if (id.x >= pairs || id.y >= params.size) {
     return;
   }
-  let left = levels(2u * id.x, id.y, id.z);
-  let right = levels(2u * id.x + 1u, id.y, id.z);
+  let left = pixel_values(2u * id.x, id.y, id.z);
+  let right = pixel_values(2u * id.x + 1u, id.y, id.z);
   let plane = params.size * pairs;
   let out = params.planes_origin + id.z * 3u * plane + id.y * pairs + id.x;
-  planes[out] = normalised[left.x] | (normalised[right.x] << 16u);
-  planes[out + plane] = normalised[256u + left.y] | (normalised[256u + right.y] << 16u);
-  planes[out + 2u * plane] = normalised[512u + left.z] | (normalised[512u + right.z] << 16u);
+  planes[out] = left.x | (right.x << 16u);
+  planes[out + plane] = left.y | (right.y << 16u);
+  planes[out + 2u * plane] = left.z | (right.z << 16u);
 }

@@ -2,6 +2,8 @@
 import type { PixelStatistics } from "../../lib/normalise.ts";
 import type { MemoryLedger } from "../device.ts";
 import { passTableWords } from "./passes.ts";
+import { OP_LAUNCHES, pixelOpBytes } from "./pixel_ops.ts";
+import { NOISE_LEVELS } from "../../lib/noise.ts";
 
 /** Largest batch that a frame preparation takes, and the form of its result. */
 export interface FramePrepOptions {
@@ -18,16 +20,23 @@ export interface FramePrepOptions {
   outType: "f32" | "f16";
   /** Mean and standard deviation of each channel; CLIP's when absent. */
   statistics?: PixelStatistics;
+  /** Colour and geometry operations of a clip, at most; 0 when absent. */
+  pixelOps?: number;
+  /** Whether transforms may erase a part. */
+  erase?: boolean;
   /** Ledger that the buffers are booked in. */
   memory?: Pick<MemoryLedger, "create" | "destroy">;
 }
 
 /** Offsets of dynamic bindings are multiples of this on every adapter. */
 export const ALIGNMENT = 256;
-/** Launches of a clip at most: unpack, two resizes of two passes, gather. */
+/** Launches of a clip at most, besides its pixel operations: unpack, two resizes of two passes, gather. */
 const CLIP_LAUNCHES = 6;
 /** Resize passes of a clip at most. */
 const CLIP_TABLES = 4;
+
+/** Largest side and frame of pixel operations: positions and sums of levels have 32 bits. */
+const MAX_OP_SIDE = 2 ** 15, MAX_OP_PIXELS = 2 ** 24;
 
 function alignUp(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
@@ -35,7 +44,7 @@ function alignUp(bytes: number): number {
 
 /** Sizes of the buffers in bytes. */
 export function bufferBytes(options: FramePrepOptions) {
-  const { clips, frames, maxWidth, maxHeight, size } = options;
+  const { clips, frames, maxWidth, maxHeight, size, pixelOps = 0, erase = false } = options;
   // The unpacking kernel works on whole groups of four pixels, 12 bytes in.
   const groups = Math.ceil(frames * maxWidth * maxHeight / 4);
   const clip = alignUp(groups * 12);
@@ -47,15 +56,16 @@ export function bufferBytes(options: FramePrepOptions) {
     raw: clip * clips,
     scratch,
     tables,
-    levels: 3 * 256 * 4,
-    params: clips * CLIP_LAUNCHES * ALIGNMENT,
+    values: 4 * (3 * 256 + (erase ? NOISE_LEVELS : 0)),
+    params: clips * (CLIP_LAUNCHES + OP_LAUNCHES * pixelOps) * ALIGNMENT,
+    pixelOps: pixelOpBytes({ clips, frames, pixelOps }),
   };
 }
 
 /** GPU bytes that a frame preparation with these options allocates. */
 export function framePrepBytes(options: FramePrepOptions): number {
-  const { raw, scratch, tables, levels, params } = bufferBytes(options);
-  return raw + 2 * scratch + tables + levels + params;
+  const { raw, scratch, tables, values, params, pixelOps } = bufferBytes(options);
+  return raw + 2 * scratch + tables + values + params + pixelOps.tables + pixelOps.counts;
 }
 
 export function checkOptions(device: GPUDevice, options: FramePrepOptions): void {
@@ -65,6 +75,18 @@ export function checkOptions(device: GPUDevice, options: FramePrepOptions): void
         `Cannot prepare frames: "${name}" must be a positive integer, current value is ${options[name]}`,
       );
     }
+  }
+  const { pixelOps = 0, maxWidth, maxHeight } = options;
+  if (!Number.isInteger(pixelOps) || pixelOps < 0) {
+    throw new RangeError(
+      `Cannot prepare frames: "pixelOps" must be a whole number from 0 on, current value is ${pixelOps}`,
+    );
+  }
+  if (pixelOps > 0 && (Math.max(maxWidth, maxHeight) > MAX_OP_SIDE || maxWidth * maxHeight > MAX_OP_PIXELS)) {
+    throw new RangeError(
+      `Cannot prepare frames with pixel operations: they must be at most ${MAX_OP_SIDE} on a side and of ` +
+        `${MAX_OP_PIXELS} pixels, current size is ${maxWidth}x${maxHeight}`,
+    );
   }
   if (options.outType === "f16" && options.size % 2 !== 0) {
     throw new RangeError(

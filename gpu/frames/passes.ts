@@ -91,16 +91,18 @@ function packedView(previous: PixelView, width: number, height: number): PixelVi
 }
 
 /**
- * Plans a clip whose unpacked frames lie at the start of scratch buffer 0.
+ * Plans the resizes of a clip whose frames, unpacked and through their pixel operations, lie at the start of a scratch
+ * buffer.
  *
  * @throws {RangeError} when a region of the transform lies outside its picture.
  */
 export function planClip(
   clip: { width: number; height: number; transform: ClipTransform },
-  options: { size: number; cache: ResampleCache },
+  options: { size: number; cache: ResampleCache; buffer: 0 | 1 },
 ): ClipPasses {
   const resample: ResamplePass[] = [];
-  let source: PixelView = { buffer: 0, origin: 0, row: clip.width, frame: clip.width * clip.height };
+  const { buffer } = options;
+  let source: PixelView = { buffer, origin: 0, row: clip.width, frame: clip.width * clip.height };
   for (const stage of resizeStages(clip, clip.transform, options.size)) {
     source = addStage(resample, source, stage, options.cache);
   }

@@ -8,7 +8,7 @@ struct Params {
   width: u32,
   height: u32,
   products: u32, // word of the product with -255
-  smooth: u32,   // 1: blend with the smoothed picture, 0: with the grey one
+  soften: u32,   // 1: blend with the smoothed picture, 0: with the grey one
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> tables: array<u32>;
@@ -46,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let at = (id.z * params.height + id.y) * params.width + id.x;
   let picture = channels(at);
   var other = vec3u((19595u * picture.x + 38470u * picture.y + 7471u * picture.z + 32768u) >> 16u);
-  if (params.smooth == 1u) {
+  if (params.soften == 1u) {
     other = smoothed(id.x, id.y, at);
   }
   target_pixels[at] = blended(other.x, picture.x) | (blended(other.y, picture.y) << 8u) |

@@ -10,15 +10,23 @@ import levelTablesSource from "./level_tables.wgsl" with { type: "text" };
 import tableSource from "./pixel_table.wgsl" with { type: "text" };
 import type { AffineMatrix, PixelOp } from "../../lib/clip_transform.ts";
 import { autoContrastBits, blendProducts, LEVELS, pointTable } from "../../lib/pixel_tables.ts";
-import { type Binding, createGroup, createKernel, type Kernel, type Launcher, pictureGrid } from "./kernel.ts";
+import {
+  type Binding,
+  createGroup,
+  createKernel,
+  type Kernel,
+  type Launch,
+  type Launcher,
+  pictureGrid,
+} from "./kernel.ts";
 
 /** Launches of one operation at most: count, make tables, apply. */
 export const OP_LAUNCHES = 3;
 /** Words of one operation's table at most: the products of a blend, rounded up. */
 const OP_WORDS = 512;
 const CHANNELS = 3;
-/** Pixels that one invocation of the histogram counts, about. */
-const PIXELS_PER_INVOCATION = 32, HISTOGRAM_WG = 256;
+/** Workgroups of the kernels that take runs of pixels, and pixels of an invocation (of the histogram: about). */
+const HISTOGRAM_WG = 256, AFFINE_WG = 64, PIXELS_PER_INVOCATION = 32;
 
 /** Sizes of the two buffers in bytes. */
 export function pixelOpBytes(options: { clips: number; frames: number; pixelOps: number }) {
@@ -157,7 +165,9 @@ export class PixelOpKernels {
     { from, launch }: { from: 0 | 1; launch: Launcher },
   ): void {
     const { width, height } = frame;
-    const grid = pictureGrid(width, height, this.#frames);
+    const grid: Launch["grid"] = op.kind === "affine"
+      ? [Math.ceil(width * height / (AFFINE_WG * PIXELS_PER_INVOCATION)), 1, this.#frames]
+      : pictureGrid(width, height, this.#frames);
     const launchOn = (name: "table" | "blend" | "affine", params: Record<string, number>) =>
       launch(this.#kernels[name], { width, height, ...params }, {
         group: this.#pictureGroups[name][from],
@@ -175,7 +185,10 @@ export class PixelOpKernels {
         });
       case "color":
       case "sharpness":
-        return launchOn("blend", { products: this.#addProducts(op.factor), smooth: op.kind === "color" ? 0 : 1 });
+        return launchOn("blend", {
+          products: this.#addProducts(op.factor),
+          soften: op.kind === "color" ? 0 : 1,
+        });
       case "affine":
         return launchOn("affine", {
           table: this.#add(affineWords(op.matrix)),

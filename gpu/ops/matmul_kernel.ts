@@ -10,6 +10,7 @@
  * Which variant runs is measured (`gpu/tune.ts`); `defaultVariant` serves without a measurement.
  */
 
+export { splitLength } from "./_matmul_common.ts";
 import { registerVariant } from "./_matmul_register.ts";
 import type { RegisterTile } from "./_matmul_register.ts";
 import { sharedVariant } from "./_matmul_shared.ts";

@@ -116,7 +116,10 @@ export class FrozenEva {
       normal(0.02),
       { dtype: "f32" },
     );
-    this.#blocks = Array.from({ length: layers }, (_, i) => declareEvaBlock(weights, i, config));
+    this.#blocks = Array.from(
+      { length: layers },
+      (_, i) => weights.inBlock(i, () => declareEvaBlock(weights, i, config)),
+    );
   }
 
   /** frames [F 3 H W], normalised, to the tokens that enter block 0. */

@@ -27,6 +27,12 @@ export const cases: CaseTable = {
       constant: ["q", "kv"],
     },
     {
+      name: "one frame of ViT-E/14, one head of 112",
+      inputs: { q: [1, 257, 112], kv: [1, 257, 224] },
+      attrs: { heads: 1 },
+      constant: ["q", "kv"],
+    },
+    {
       name: "the first row of q has no query",
       inputs: { q: [2, 17, 8], kv: [2, 17, 16] },
       attrs: { heads: 2, queryStart: 1 },

@@ -127,14 +127,32 @@ Deno.test("every shipped recipe can be read, and published ones have their table
       const [set, arch, frames] = config.name.split("_");
       assert.equal(config.data.num_segments, Number(frames.slice(1)));
       assert.equal(config.data.num_classes, set === "k400" ? 400 : 174);
-      assert.equal(config.data.batch_size * config.data.num_sample, 32);
-      assert.equal(config.network.arch, { vitb32: "ViT-B/32", vitb16: "ViT-B/16", vitl14: "ViT-L/14" }[arch]);
-      assert.equal(config.network.side_dim, arch === "vitl14" ? 512 : 320);
-      assert.equal(config.solver.lr, arch === "vitl14" ? 1e-4 : 1e-3);
+      assert.equal(
+        config.data.batch_size * config.data.num_sample,
+        arch !== "vite14" ? 32 : set === "k400" ? 1 : 16,
+      );
+      const [backbone, sideDim] = {
+        vitb32: ["ViT-B/32", 320],
+        vitb16: ["ViT-B/16", 320],
+        vitl14: ["ViT-L/14", 512],
+        vite14: ["EVA02-CLIP-bigE-14", 576],
+      }[arch]!;
+      assert.equal(config.network.arch, backbone);
+      assert.equal(config.network.side_dim, sideDim);
+      assert.equal(config.solver.lr, ["vitl14", "vite14"].includes(arch) ? 1e-4 : 1e-3);
       assert.equal(config.solver.lr_refresh, "published");
     }
   }
-  for (const name of ["ssv1_vitb16_f8", "ssv2_vitb16_f8", "ssv2_vitl14_f16", "k400_vitb16_f8"]) {
+  for (
+    const name of [
+      "ssv1_vitb16_f8",
+      "ssv2_vitb16_f8",
+      "ssv2_vitl14_f16",
+      "k400_vitb16_f8",
+      "ssv1_vite14_f8",
+      "k400_vite14_f16",
+    ]
+  ) {
     assert.ok(found.includes(name), name);
   }
 });
@@ -299,7 +317,8 @@ const WRONG: [situation: string, text: string, override: string | null, message:
     "an unknown backbone",
     BASE,
     "network.arch=ViT-B/15",
-    'Cannot use argument "network.arch=ViT-B/15": network.arch must be one of "ViT-B/32", "ViT-B/16", "ViT-L/14", "custom", current value is "ViT-B/15"',
+    'Cannot use argument "network.arch=ViT-B/15": network.arch must be one of "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14-336px", ' +
+    '"EVA02-CLIP-bigE-14", "EVA02-CLIP-bigE-14-plus", "EVA02-CLIP-L-14", "EVA02-CLIP-L-14-336", "custom", current value is "ViT-B/15"',
   ],
   [
     "custom without sizes",
@@ -375,6 +394,51 @@ Deno.test("a batch of one clip and the published refresh rule are remarked on", 
 });
 
 Deno.test("the names of backbones are those of the model presets", async () => {
-  const { VIT_PRESETS } = await import("../../models/clip/vit.ts");
-  assert.deepEqual([...BACKBONE_NAMES], Object.keys(VIT_PRESETS));
+  const { EVA_PRESETS, VIT_PRESETS } = await import("../../models/mod.ts");
+  assert.deepEqual([...BACKBONE_NAMES], [...Object.keys(VIT_PRESETS), ...Object.keys(EVA_PRESETS)]);
+});
+
+Deno.test("a backbone's name or its own sizes choose the tower, and the tower the picture's side", async () => {
+  const { modelSpec } = await import("../../train/setup.ts");
+  const spec = (...overrides: string[]) => {
+    const { config } = parseConfig(BASE, { overrides });
+    return { ...modelSpec(config), inputSize: config.data.input_size };
+  };
+  const large = spec("network.arch=EVA02-CLIP-L-14-336");
+  assert.equal(large.system, "side4video-eva");
+  assert.equal(large.inputSize, 336);
+  assert.equal(spec("network.arch=ViT-L/14-336px").inputSize, 336);
+  const sizes = "image_size: 32, patch_size: 8, width: 48, layers: 4, heads: 3";
+  const clip = spec(`network.backbone={${sizes}}`);
+  assert.equal(clip.system, "side4video");
+  const eva = spec(
+    `network.backbone={${sizes}, eva: {hidden: 100, mlp: swiglu, sub_norm: true, rope_span: 16}}`,
+  );
+  assert.equal(eva.system, "side4video-eva");
+  assert.deepEqual(eva.config.backbone, {
+    imageSize: 32,
+    patchSize: 8,
+    width: 48,
+    layers: 4,
+    heads: 3,
+    hidden: 100,
+    norm: "pre",
+    subNorm: true,
+    mlp: "swiglu",
+    ropeSpan: 16,
+  });
+  assert.throws(
+    () =>
+      spec(
+        "network.backbone={image_size: 32, patch_size: 8, width: 48, layers: 1, heads: 3, eva: {hidden: 9}}",
+      ),
+    /network\.backbone\.layers must be at least 2 for an EVA tower/,
+  );
+});
+
+Deno.test("a batch of one clip on an EVA tower, whose side network ends in no batch norm, is not remarked on", () => {
+  const { warnings } = parseConfig(BASE, {
+    overrides: ["data.batch_size=1", "network.arch=EVA02-CLIP-bigE-14"],
+  });
+  assert.ok(!warnings.some((line) => line.includes("batch of one clip")), warnings.join());
 });

@@ -1,41 +1,21 @@
-/** A session on a device: exact bytes, exact numbers, accumulation, clipping, optimiser groups and evaluation. */
+/** A session on a device: exact numbers, running statistics, evaluation, batch sizes, types and inputs. */
 
 import assert from "node:assert/strict";
 import { normaliseFrame, transformFrame } from "../../data/transforms.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import { createPrng } from "../../lib/random.ts";
 import type { Side4Video } from "../../models/side4video.ts";
-import { LOSS_LOG_SIZE, Session, type SessionOptions, type TrainClip } from "../../train/session.ts";
+import { LOSS_LOG_SIZE, type Session } from "../../train/session.ts";
 import { engineTest } from "../_util/engine.ts";
 import { assertSameBits } from "../_util/same_bits.ts";
-import { sameRates, tinyBatch, tinyModel, tinySession, type TinySizes } from "../_util/tiny_model.ts";
-
-const SEED = 7;
-
-/** Opens a session on a tiny model with seeded weights, and frees its memory afterwards. */
-async function withSession<R>(
-  gpu: Gpu,
-  options: Partial<SessionOptions> & { sizes?: TinySizes; seed?: number },
-  body: (session: Session, model: Side4Video) => Promise<R>,
-): Promise<R> {
-  const { sizes, seed = SEED, ...rest } = options;
-  const model = tinyModel(sizes);
-  const session = await Session.open(gpu, model, tinySession(rest));
-  try {
-    session.initialise(seed);
-    return await body(session, model);
-  } finally {
-    gpu.memory[Symbol.dispose](); // the device itself is shared by all tests
-  }
-}
-
-function trainedNames(model: Side4Video): string[] {
-  return model.weights.of("trained").map(({ name }) => name);
-}
-
-function statisticNames(model: Side4Video): string[] {
-  return model.weights.of("statistic").map(({ name }) => name);
-}
+import { sameRates, tinyBatch } from "../_util/tiny_model.ts";
+import {
+  assertAllClose,
+  maxOf,
+  rgbClip,
+  SEED,
+  statisticNames,
+  trainedNames,
+  withSession,
+} from "../_util/tiny_session.ts";
 
 /** Everything a training run changes, and the losses on the way. */
 async function trainAndRead(session: Session, model: Side4Video, steps: number) {
@@ -61,27 +41,6 @@ function assertSameRun(actual: TrainedValues, expected: TrainedValues): void {
   actual.moments.forEach((moments, i) => assertSameBits(moments, expected.moments[i], "moments"));
 }
 
-function maxOf(values: Float32Array): number {
-  return values.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-}
-
-function assertAllClose(
-  actual: ReadonlyMap<string, Float32Array>,
-  expected: (name: string, i: number) => number,
-  tolerance: number,
-): void {
-  for (const [name, values] of actual) {
-    const largest = values.reduce((max, _, i) => Math.max(max, Math.abs(expected(name, i))), 1e-12);
-    values.forEach((value, i) => {
-      const error = Math.abs(value - expected(name, i)) / largest;
-      assert.ok(
-        error <= tolerance,
-        `${name}[${i}] is ${value}, expected ${expected(name, i)} (${error} of the largest)`,
-      );
-    });
-  }
-}
-
 engineTest("two sessions with one seed agree bit for bit, and so does one that recomputes", async (gpu) => {
   const run = (recompute: boolean, seed = SEED) =>
     withSession(gpu, { recompute, seed }, (session, model) => trainAndRead(session, model, 3));
@@ -103,198 +62,6 @@ engineTest(
       assert.ok(Math.abs(losses[0] - Math.log(4)) < 0.5, `first loss ${losses[0]}`);
       // With smoothing 0.1 over four classes the least possible loss is the entropy of the targets, 0.349.
       assert.ok(losses[11] < 0.45 && losses[11] > 0.349, `last loss ${losses[11]}`);
-    });
-  },
-);
-
-/** Counts the buffers a device makes, with their sizes, while `body` runs. */
-async function buffersMade(gpu: Gpu, body: () => Promise<void>): Promise<{ label: string; size: number }[]> {
-  const made: { label: string; size: number }[] = [];
-  const original = gpu.device.createBuffer;
-  gpu.device.createBuffer = function (this: GPUDevice, descriptor: GPUBufferDescriptor) {
-    made.push({ label: descriptor.label ?? "", size: descriptor.size });
-    return original.call(gpu.device, descriptor);
-  };
-  try {
-    await body();
-  } finally {
-    gpu.device.createBuffer = original;
-  }
-  return made;
-}
-
-const MEMORY_CASES: (Partial<SessionOptions> & { title: string })[] = [
-  { title: "one batch size" },
-  {
-    title: "two batch sizes, accumulation, clipping and recomputation",
-    trainClips: [3, 1],
-    evalClips: 4,
-    accumulation: 2,
-    clipGradNorm: 1,
-    recompute: true,
-  },
-  { title: "frames that are transformed on the device", largestFrame: { width: 40, height: 24 } },
-];
-
-for (const { title, ...options } of MEMORY_CASES) {
-  engineTest(`a session allocates what its plan says, and its steps nothing: ${title}`, async (gpu) => {
-    let opened = 0;
-    const made = await buffersMade(gpu, () =>
-      withSession(gpu, options, async (session, model) => {
-        const { total, byUse } = session.memory;
-        assert.equal(session.allocatedBytes, total);
-        assert.equal(Object.values(byUse).reduce((a, b) => a + b, 0), total);
-        opened = total;
-        const steps = await buffersMade(gpu, async () => {
-          for (const clips of options.trainClips ?? [2]) {
-            const { frames, labels } = tinyBatch(model, clips);
-            for (let i = 0; i < 3; i++) await session.stepOnFrames(frames, labels, sameRates(1e-3));
-          }
-          await session.readLosses();
-          const evaluated = tinyBatch(model, 2);
-          await session.evaluateFrames(evaluated.frames, 2);
-          if (options.largestFrame) {
-            const clips = [rgbClip(model, 1), rgbClip(model, 2)];
-            await session.step(clips, sameRates(1e-3));
-            await session.evaluate(clips);
-          }
-        });
-        assert.deepEqual(steps, []);
-        assert.equal(session.allocatedBytes, total);
-      }));
-    assert.equal(made.reduce((sum, { size }) => sum + size, 0), opened, "the ledger knows every buffer");
-    assert.equal(gpu.memory.allocatedBytes, 0);
-  });
-}
-
-engineTest("accumulating one batch twice gives the gradients and weights of one step on it", async (gpu) => {
-  const run = (accumulation: number) =>
-    withSession(gpu, { accumulation }, async (session, model) => {
-      const { frames, labels } = tinyBatch(model, 2);
-      const stepped: boolean[] = [];
-      // Two groups: the second shows that the gradients start anew.
-      for (let i = 0; i < 2 * accumulation; i++) {
-        stepped.push(await session.stepOnFrames(frames, labels, sameRates(1e-3)));
-      }
-      assert.equal(session.steps, 2);
-      const names = trainedNames(model);
-      return {
-        stepped,
-        gradients: await session.read(names, "gradient"),
-        weights: await session.read(names),
-      };
-    });
-  const one = await run(1), two = await run(2);
-  assert.deepEqual(one.stepped, [true, true]);
-  assert.deepEqual(two.stepped, [false, true, false, true]);
-  // Halving and adding two equal halves is exact in floating point.
-  assertSameBits(two.gradients, one.gradients);
-  assertSameBits(two.weights, one.weights);
-});
-
-engineTest("accumulation averages the gradients of different batches", async (gpu) => {
-  const still = sameRates(0);
-  const [a, b] = await withSession(gpu, {}, async (session, model) => {
-    const gradients: Map<string, Float32Array>[] = [];
-    for (const seed of [1, 2]) {
-      const { frames, labels } = tinyBatch(model, 2, seed);
-      await session.stepOnFrames(frames, labels, still);
-      gradients.push(await session.read(trainedNames(model), "gradient"));
-    }
-    return gradients;
-  });
-  await withSession(gpu, { accumulation: 2 }, async (session, model) => {
-    for (const seed of [1, 2]) {
-      const { frames, labels } = tinyBatch(model, 2, seed);
-      await session.stepOnFrames(frames, labels, still);
-    }
-    const both = await session.read(trainedNames(model), "gradient");
-    assertAllClose(both, (name, i) => (a.get(name)![i] + b.get(name)![i]) / 2, 1e-6);
-    assert.notDeepEqual(a, b);
-  });
-});
-
-/** The square root of the sum of squares over all tensors. */
-function globalNorm(gradients: ReadonlyMap<string, Float32Array>): number {
-  return Math.sqrt(
-    [...gradients.values()].reduce((sum, values) => sum + values.reduce((s, x) => s + x * x, 0), 0),
-  );
-}
-
-engineTest(
-  "clip_grad_norm scales what the optimiser takes in by limit over norm, and only above the limit",
-  async (gpu) => {
-    for (const share of [0.25, 4]) {
-      let limit = 1;
-      const step = (clipGradNorm: number | null) =>
-        withSession(gpu, { clipGradNorm }, async (session, model) => {
-          const { frames, labels } = tinyBatch(model, 2);
-          await session.stepOnFrames(frames, labels, sameRates(1e-3));
-          const names = trainedNames(model);
-          return {
-            gradients: await session.read(names, "gradient"),
-            first: await session.read(names, "exp_avg"),
-            second: await session.read(names, "exp_avg_sq"),
-          };
-        });
-      const { gradients } = await step(null);
-      const norm = globalNorm(gradients);
-      limit = share * norm;
-      const clipped = await step(limit);
-      const factor = Math.min(1, limit / (norm + 1e-6));
-      assertSameBits(clipped.gradients, gradients, "the gradients themselves");
-      assertAllClose(clipped.first, (name, i) => 0.1 * factor * gradients.get(name)![i], 1e-5);
-      assertAllClose(clipped.second, (name, i) => 0.001 * (factor * gradients.get(name)![i]) ** 2, 1e-4);
-    }
-  },
-);
-
-engineTest(
-  "AdamW moves every group by its own rate, with decoupled decay and bias correction",
-  async (gpu) => {
-    const rates = { side: 1e-2, head: 0, batch_norm: 3e-4 }, weightDecay = 0.1, [beta1, beta2] = [0.9, 0.99];
-    const optimizer = { betas: [beta1, beta2] as const, eps: 1e-8, weightDecay };
-    await withSession(gpu, { optimizer }, async (session, model) => {
-      const names = trainedNames(model);
-      const start = await session.read(names);
-      const expected = new Map([...start].map(([name, values]) => [name, {
-        weight: Float64Array.from(values),
-        m: new Float64Array(values.length),
-        v: new Float64Array(values.length),
-      }]));
-      for (let t = 1; t <= 3; t++) {
-        const { frames, labels } = tinyBatch(model, 2, t);
-        await session.stepOnFrames(frames, labels, rates);
-        const gradients = await session.read(names, "gradient");
-        for (const [name, { weight, m, v }] of expected) {
-          const lr = rates[model.weights.get(name)!.group];
-          gradients.get(name)!.forEach((g, i) => {
-            m[i] = beta1 * m[i] + (1 - beta1) * g;
-            v[i] = beta2 * v[i] + (1 - beta2) * g * g;
-            weight[i] -= lr * weightDecay * weight[i];
-            weight[i] -= lr * (m[i] / (1 - beta1 ** t)) / (Math.sqrt(v[i] / (1 - beta2 ** t)) + 1e-8);
-          });
-        }
-      }
-      const end = await session.read(names), first = await session.read(names, "exp_avg");
-      for (const [name, values] of end) {
-        const { group } = model.weights.get(name)!, lr = rates[group], { weight, m } = expected.get(name)!;
-        const moved = maxOf(values.map((x, i) => x - start.get(name)![i]));
-        if (group === "head") {
-          assert.deepEqual(values, start.get(name), "rate 0 moves nothing, not even by decay");
-        } else assert.ok(moved > lr, `${name} moved by ${moved} at rate ${lr}`);
-        values.forEach((value, i) => {
-          assert.ok(
-            Math.abs(value - weight[i]) <= 1e-3 * lr + 3e-7 * Math.abs(weight[i]),
-            `${name}[${i}]: ${value} ${weight[i]}`,
-          );
-        });
-        assertAllClose(new Map([[name, first.get(name)!]]), (_, i) => m[i], 1e-5);
-      }
-      assert.ok(
-        maxOf(first.get("fc.weight")!) > 0,
-        "the moments of a group at rate 0 still follow its gradient",
-      );
     });
   },
 );
@@ -418,23 +185,6 @@ engineTest("the f16 backbone gives almost the numbers of the f32 one", async (gp
   assert.notDeepEqual(half.logits, full.logits, "the tower really stores halves");
   assert.ok(half.bytes.frozen_weights < 0.6 * full.bytes.frozen_weights);
 });
-
-/** A clip of decoded frames, 40 x 24 pixels, with a transform that crops, scales and mirrors. */
-function rgbClip(model: Side4Video, seed: number): TrainClip {
-  const width = 40, height = 24, size = model.config.backbone.imageSize, prng = createPrng(seed, 0x726762);
-  return {
-    frames: Uint8Array.from({ length: model.config.frames * width * height * 3 }, () => prng.integer(256)),
-    width,
-    height,
-    transform: {
-      resize: null,
-      crop: { x: 3, y: 2, width: 22, height: 20 },
-      resizeCrop: { width: size, height: size, filter: "bilinear" },
-      flip: seed % 2 === 0,
-    },
-    label: seed % 4,
-  };
-}
 
 engineTest("decoded frames are transformed on the device as on the host", async (gpu) => {
   await withSession(gpu, { largestFrame: { width: 40, height: 24 } }, async (session, model) => {

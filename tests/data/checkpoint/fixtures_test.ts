@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { openCheckpointFile, openWeights } from "../../../data/checkpoint/open.ts";
 import { gatherRows, TensorView } from "../../../data/checkpoint/tensor_view.ts";
-import { flattenTree } from "../../../data/checkpoint/_flatten.ts";
 import { fileRange } from "../../../data/files.ts";
 import { DataError } from "../../../lib/errors.ts";
 
@@ -58,7 +57,7 @@ for (const { file: name, expect, non_tensors: values, strides } of files.filter(
       assert.deepEqual(await file.readRaw(path), await twin.file.readRaw(path), path);
     }
     assert.deepEqual(Object.fromEntries(file.values), values);
-    const { tensors } = flattenTree(file.tree, { label: name });
+    const { tensors } = file.tree!;
     for (const [path, steps] of Object.entries(strides!)) {
       assert.deepEqual(tensors.get(path)!.strides, steps, path);
     }

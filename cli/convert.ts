@@ -1,0 +1,168 @@
+/** `sidenet convert`: a checkpoint in another format, type or layout. */
+import { resolve } from "node:path";
+import { convertTensors } from "../data/checkpoint/convert.ts";
+import type { FloatDtype } from "../data/checkpoint/dtype.ts";
+import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
+import { streamSafetensors, type TensorToStream } from "../data/checkpoint/safetensors.ts";
+import { encodeTorch, stateDict, TensorLeaf, type TorchTree } from "../data/checkpoint/torch_write.ts";
+import { writeFileWhole } from "../data/files.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { backbonePlaces, isBackboneName } from "../models/known_files.ts";
+import { recipeOf, stateOf } from "../train/checkpoint.ts";
+import { formatBytes, formatCount } from "../train/progress.ts";
+import { defineCommand, type OptionValues, parseArguments } from "./_args.ts";
+import type { Io } from "./_output.ts";
+
+export const command = defineCommand({
+  name: "convert",
+  summary: "Write a checkpoint in another format, type or layout",
+  usage: "IN OUT",
+  positionals: { min: 2, max: 2 },
+  details:
+    `IN is any checkpoint that inspect reads. The ending of OUT says its format: .safetensors, or .pt, .pth, .pyth, .bin for a
+file that torch.load(..., weights_only=True) reads. Of a training checkpoint the state dict is converted, without the
+"module." of DistributedDataParallel.
+The originals' test scripts want the weights under a key, the frozen backbone among them: --key and --backbone.`,
+  examples: [
+    ["sidenet convert ViT-B-16.pt ViT-B-16.safetensors", "OpenAI's file as safetensors"],
+    [
+      "sidenet convert model_best.pt side.safetensors --only trained",
+      "the side network of a published checkpoint",
+    ],
+    [
+      "sidenet convert runs/k400/best.safetensors model_best.pt --key model_state_dict --backbone ViT-B-16.pt",
+      "a run for the published Side4Video test script",
+    ],
+  ],
+  options: {
+    dtype: { type: "string", choices: ["f16", "f32", "bf16"], help: "type of all floating tensors" },
+    only: { type: "string", choices: ["trained", "backbone"], help: "leave out the other part" },
+    from: { type: "string", placeholder: "NAME", help: "dict of IN to take instead of its state dict" },
+    strip: {
+      type: "string",
+      placeholder: "TEXT",
+      help: "take this off the front of every name; others are left out",
+    },
+    prefix: { type: "string", placeholder: "TEXT", help: "put this in front of every name" },
+    key: {
+      type: "string",
+      placeholder: "NAME",
+      help: "put the weights under this key, with the epoch beside them",
+    },
+    backbone: { type: "string", placeholder: "FILE", help: "add the frozen backbone of this file, as f32" },
+    all: { type: "boolean", help: "everything in IN, optimiser state and plain values included" },
+  },
+});
+
+type Values = OptionValues<typeof command>;
+type Format = "safetensors" | "torch";
+
+const DTYPES: Readonly<Record<string, FloatDtype>> = { f16: "F16", f32: "F32", bf16: "BF16" };
+const TORCH_ENDINGS = [".pt", ".pth", ".pyth", ".bin"];
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals: [from, to] } = parseArguments(command, args);
+  const format = formatOf(to);
+  checkFlags(values, { from, to, format });
+  await using weights = await openWeights(
+    from,
+    values.all ? { key: "", prefix: "" } : { key: values.from, prefix: values.strip },
+  );
+  const overflow = { tensors: 0, values: 0 };
+  const onOverflow = (_: string, count: number) => {
+    overflow.tensors++;
+    overflow.values += count;
+  };
+  const dtype = values.dtype === undefined ? undefined : DTYPES[values.dtype];
+  const tensors = convertTensors(weights, { dtype, rename: renamer(values), onOverflow });
+  if (tensors.length === 0) {
+    throw new ConfigError(
+      `Cannot convert "${from}": --only ${values.only} must leave a tensor, it leaves none`,
+    );
+  }
+  await using backbone = values.backbone === undefined ? null : await openWeights(values.backbone);
+  if (backbone !== null) {
+    const places = backbonePlaces(weights, backbone);
+    const rename = (name: string) => places.get(name) ?? null;
+    tensors.push(...convertTensors(backbone, { dtype: dtype ?? "F32", rename, onOverflow }));
+  }
+  await writeFileWhole(to, encode(weights, tensors, { values, format }));
+  const { size } = await Deno.stat(to);
+  if (overflow.values > 0) {
+    io.note(
+      `warning: ${formatCount(overflow.values)} values of ${
+        formatCount(overflow.tensors)
+      } tensors are beyond f16 and became infinite`,
+    );
+  }
+  io.print(`${to}: ${formatCount(tensors.length)} tensors, ${formatBytes(size)}`);
+  io.printJson({ path: to, format, tensors: tensors.length, bytes: size, overflowed: overflow.values });
+  return 0;
+}
+
+function formatOf(path: string): Format {
+  const name = path.toLowerCase();
+  if (name.endsWith(".safetensors")) return "safetensors";
+  if (TORCH_ENDINGS.some((ending) => name.endsWith(ending))) return "torch";
+  throw new ConfigError(
+    `Cannot convert to "${path}": its name must end in .safetensors or ${TORCH_ENDINGS.join(", ")}`,
+  );
+}
+
+function checkFlags(
+  values: Values,
+  { from, to, format }: { from: string; to: string; format: Format },
+): void {
+  const refuse = (what: string) => new ConfigError(`Cannot convert "${from}": ${what}`);
+  if (resolve(from) === resolve(to)) throw refuse("OUT must be another file");
+  if (values.key !== undefined && format !== "torch") {
+    throw refuse("--key is for PyTorch files, OUT is safetensors");
+  }
+  if (!values.all) return;
+  const other = (["only", "from", "strip", "prefix", "key", "backbone"] as const).find((flag) =>
+    values[flag] !== undefined
+  );
+  if (other !== undefined) throw refuse(`--all takes everything as it is, so --${other} must be left out`);
+}
+
+function renamer({ only, prefix = "" }: Values): (name: string) => string | null {
+  return (name) =>
+    only !== undefined && isBackboneName(name) !== (only === "backbone") ? null : prefix + name;
+}
+
+function encode(
+  weights: OpenWeights,
+  tensors: readonly TensorToStream[],
+  { values, format }: { values: Values; format: Format },
+): AsyncIterable<Uint8Array> {
+  if (format === "safetensors") {
+    const metadata = weights.format === "safetensors" ? weights.metadata : { format: "pt" };
+    return streamSafetensors(tensors, { ...metadata, ...(values.all ? plainValues(weights) : {}) });
+  }
+  const { tree } = weights.file;
+  if (values.all && tree !== null && weights.format !== "torchscript") {
+    const byName = new Map(tensors.map((tensor) => [tensor.name, new TensorLeaf(tensor)]));
+    const leaves = new Map([...tree.tensors].map(([name, view]) => [view, byName.get(name)!]));
+    return encodeTorch(tree.root, { tensorOf: (view) => leaves.get(view)! });
+  }
+  const dict = stateDict(tensors);
+  if (values.key === undefined) return encodeTorch(dict);
+  const epoch = epochOf(weights);
+  return encodeTorch(
+    new Map<string, TorchTree>([...(epoch === null ? [] : [["epoch", epoch] as const]), [values.key, dict]]),
+  );
+}
+
+/** The epoch that a checkpoint was written in, from 0; null where it does not say. */
+function epochOf(weights: OpenWeights): number | null {
+  if (recipeOf(weights) !== null) return stateOf(weights).epoch;
+  const epoch = weights.file.values.get("epoch");
+  return typeof epoch === "number" ? epoch : null;
+}
+
+/** Values that safetensors has no place for, as text beside the tensors. */
+function plainValues({ file }: OpenWeights): Record<string, string> {
+  const plain = [...file.values].filter(([, value]) => !(value instanceof Uint8Array))
+    .map(([name, value]) => [name, typeof value === "bigint" ? String(value) : value]);
+  return plain.length === 0 ? {} : { values: JSON.stringify(Object.fromEntries(plain)) };
+}

@@ -1,0 +1,131 @@
+/** `sidenet inspect`: what a checkpoint holds, and which model it looks like. */
+import { elementsOf } from "../data/checkpoint/dtype.ts";
+import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
+import { sha256OfFile } from "../data/checkpoint/sha256.ts";
+import { describeIdentity, identify } from "../models/known_files.ts";
+import { checkKnownWeights } from "../train/known_weights.ts";
+import { formatBytes, formatCount } from "../train/progress.ts";
+import { defineCommand, parseArguments } from "./_args.ts";
+import type { Io } from "./_output.ts";
+
+export const command = defineCommand({
+  name: "inspect",
+  summary: "Say what a checkpoint holds and which model it looks like",
+  usage: "FILE",
+  positionals: { min: 1, max: 1 },
+  details:
+    `FILE is a safetensors file, anything torch.save wrote (.pt, .pth, .pyth, .bin) or a TorchScript archive such as OpenAI's
+CLIP files. Nothing in it is executed, and tensors are not read. Of a training checkpoint the state dict is listed; --all
+lists everything, optimiser state and plain values included. Where the name or the contents promise one of OpenAI's
+files, its SHA-256 is compared with the published one.`,
+  examples: [
+    ["sidenet inspect ViT-B-16.pt", "names, shapes, types, and whether it is OpenAI's file"],
+    ["sidenet inspect last_model.pt --all", "with epoch and optimiser state"],
+  ],
+  options: {
+    all: { type: "boolean", help: "everything in the file, not the state dict alone" },
+    key: { type: "string", placeholder: "NAME", help: "dict of the file to list instead of its state dict" },
+    sha256: { type: "boolean", help: "the file's SHA-256, whatever it is" },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals: [path] } = parseArguments(command, args);
+  await using weights = await openWeights(path, values.all ? { key: "", prefix: "" } : { key: values.key });
+  const { size } = await Deno.stat(path);
+  const known = await checkKnownWeights(path);
+  const sha256 = known?.sha256 ?? (values.sha256 ? await sha256OfFile(path) : null);
+  const tensors = weights.names().map((name) => {
+    const [shape, dtype] = [weights.shapeOf(name)!, weights.dtypeOf(name)!];
+    const sizeBytes = weights.file.describe(pathOf(weights, name))!.sizeBytes;
+    return { name, dtype, shape, bytes: sizeBytes };
+  });
+  // The state dict tells what the model is, whichever part is listed.
+  const identity = identify(values.all || values.key !== undefined ? await modelOf(path, weights) : weights);
+  const totals = {
+    tensors: tensors.length,
+    elements: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
+    bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+  const plain = values.all ? [...weights.file.values] : [];
+  for (const { name, dtype, shape, bytes } of tensors) {
+    io.print(`${name}  [${shape.join(" ")}]  ${dtype}  ${formatBytes(bytes)}`);
+  }
+  for (const [name, value] of plain) io.print(`${name} = ${text(value)}`);
+  io.print(`${path}: ${weights.format}, ${formatBytes(size)}`);
+  if (weights.key !== "" || weights.prefix !== "") {
+    const prefix = weights.prefix === "" ? "" : `, "${weights.prefix}" taken off every name`;
+    io.print(`listed: ${weights.key === "" ? "all" : `"${weights.key}"`}${prefix}`);
+  }
+  io.print(
+    `${formatCount(totals.tensors)} tensors, ${formatCount(totals.elements)} elements, ${
+      formatBytes(totals.bytes)
+    } (${typesOf(tensors)})`,
+  );
+  io.print(`looks like: ${describeIdentity(identity)}`);
+  if (known !== null) io.print(known.ok ? known.text : `warning: ${known.text}`);
+  else if (sha256 !== null) io.print(`SHA-256: ${sha256}`);
+  io.printJson({
+    path,
+    format: weights.format,
+    file_bytes: size,
+    key: weights.key,
+    prefix: weights.prefix,
+    ...totals,
+    looks_like: {
+      text: describeIdentity(identity),
+      system: identity.system,
+      backbone: identity.backbone,
+      classes: identity.classes,
+      side_dim: identity.sideDim,
+      holds_backbone: identity.holdsBackbone,
+      holds_trained: identity.holdsTrained,
+    },
+    sha256,
+    known: known && { expected: known.expected, is: known.is, ok: known.ok },
+    metadata: weights.metadata,
+    values: plain.map(([name, value]) => ({ name, value: jsonValue(value) })),
+    list: tensors,
+  });
+  return 0;
+}
+
+/** The full path of a listed name. */
+function pathOf({ key, prefix }: OpenWeights, name: string): string {
+  return `${key === "" ? "" : `${key}/`}${prefix}${name}`;
+}
+
+/** The state dict of a file of which another part is listed; that part where there is none. */
+async function modelOf(path: string, listed: OpenWeights) {
+  await using weights = await openWeights(path);
+  const shapes = new Map(weights.names().map((name) => [name, weights.shapeOf(name)!]));
+  return shapes.size === 0
+    ? listed
+    : { names: () => shapes.keys(), shapeOf: (name: string) => shapes.get(name) };
+}
+
+/** Types with their counts: "300 F16, 2 F32". */
+function typesOf(tensors: readonly { dtype: string }[]): string {
+  const counts = new Map<string, number>();
+  for (const { dtype } of tensors) counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
+  return [...counts].map(([dtype, count]) => `${formatCount(count)} ${dtype}`).join(", ");
+}
+
+const MAX_TEXT = 100;
+
+function text(value: unknown): string {
+  if (value === null) return "None";
+  const words = value instanceof Uint8Array
+    ? `${value.length} bytes`
+    : typeof value === "string"
+    ? JSON.stringify(value)
+    : String(value);
+  return words.length > MAX_TEXT ? `${words.slice(0, MAX_TEXT)}…` : words;
+}
+
+/** JSON has no integers beyond 2^53, no infinities and no bytes. */
+function jsonValue(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  return value instanceof Uint8Array ? `${value.length} bytes` : value;
+}
