@@ -11,5 +11,6 @@ export { evaluateClips } from "./train/evaluate.ts";
 export { createRunFolder, openRunFolder } from "./train/run_folder.ts";
 export { planSession, Session, type SessionOptions } from "./train/session.ts";
 export { train, type TrainOptions, type TrainResult } from "./train/trainer.ts";
+export { openWeights } from "./data/checkpoint/open.ts";
 export { openSafetensors } from "./data/checkpoint/safetensors.ts";
 export { synthesize } from "./data/synth.ts";

@@ -33,6 +33,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./predict.ts"),
   },
   {
+    name: "compare",
+    summary: "Put two or more runs side by side: accuracy, memory, speed, parameters",
+    load: () => import("./compare.ts"),
+  },
+  {
     name: "plan",
     summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
     load: () => import("./plan.ts"),

@@ -1,5 +1,6 @@
 /** `sidenet bench`: measures kernels, the frozen tower, whole steps, and the peers. */
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
+import { benchCheckpoint } from "../bench/checkpoint.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
@@ -12,7 +13,7 @@ import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 import { tunedChoices, tunedFile } from "./_tuned.ts";
 
-const NAMES = ["matmul", "vit", "step", "peers", "tune"] as const;
+const NAMES = ["matmul", "vit", "step", "checkpoint", "peers", "tune"] as const;
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
 
@@ -23,6 +24,7 @@ export const command = defineCommand({
   details: `matmul: the matrix product family, every kernel checked before it is timed.
 vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
 step: a training step of a recipe (the demo's without --config) on generated frames, without data loading.
+checkpoint: a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
 into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
@@ -63,6 +65,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       continue;
     }
     using gpu = await openGpu({ choices: await tunedChoices() });
+    if (name === "checkpoint") {
+      for await (const row of benchCheckpoint()) show(row, io);
+      continue;
+    }
     if (name === "tune") {
       await tune(gpu, values, io);
       continue;

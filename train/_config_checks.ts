@@ -1,4 +1,5 @@
 /** What sidenet does not do that a recipe can ask for, and remarks on recipes that can be run. */
+import { MIX_SMOOTHING } from "../data/mixup.ts";
 import { EVA_PRESETS } from "../models/mod.ts";
 import type { Config } from "./_config_resolve.ts";
 import type { ParsedConfig } from "./_config_schema.ts";
@@ -45,7 +46,12 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
     zero("network.drop_out", network.drop_out),
     zero("network.emb_dropout", network.emb_dropout),
     zero("network.drop_fc", network.drop_fc),
-    off("solver.mixup", solver.mixup, !solver.mixup),
+    [
+      !solver.mixup || data.batch_size * data.num_sample % 2 === 0,
+      "data.batch_size",
+      "make an even number of clips (times num_sample) when solver.mixup is true",
+      data.batch_size,
+    ],
   ];
 }
 
@@ -53,6 +59,11 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
 export function remarksOn(config: Config): string[] {
   const { data, network, solver } = config;
   const remarks: string[] = [];
+  if (solver.mixup && solver.smoothing !== MIX_SMOOTHING) {
+    remarks.push(
+      `solver.smoothing has no effect with solver.mixup: mixed targets are smoothed by ${MIX_SMOOTHING}`,
+    );
+  }
   // The side network of an EVA tower has no last batch norm.
   const isEva = network.arch in EVA_PRESETS || network.backbone?.eva != null;
   if (data.batch_size * data.num_sample === 1 && !isEva) {

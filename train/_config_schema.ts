@@ -158,7 +158,7 @@ const solver = section({
   ),
   grad_accumulation_steps: count().default(1),
   smoothing: share().default(0.1).describe("label smoothing"),
-  mixup: z.boolean().default(false),
+  mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
   loss_type: z.string().default("CE"),
   layer_decay: z.number().default(1),
   evaluate: z.boolean().default(false).describe("evaluate once and stop"),

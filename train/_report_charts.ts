@@ -116,16 +116,23 @@ function smallChart(
 const least = (values: readonly number[]) => values.reduce((a, b) => Math.min(a, b), Infinity);
 const most = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 
-function line(points: readonly Point[], colour: string, options: Plot.LineYOptions = {}): Plot.Markish {
+/** A curve over steps. */
+export function line(
+  points: readonly Point[],
+  colour: string,
+  options: Plot.LineYOptions = {},
+): Plot.Markish {
   return Plot.lineY(points, { x: "step", y: "value", stroke: `var(${colour})`, strokeWidth: 2, ...options });
 }
 
-function dots(points: readonly Point[], colour: string): Plot.Markish {
+/** The points of a curve. */
+export function dots(points: readonly Point[], colour: string): Plot.Markish {
   // A dot an evaluation; with very many they would hide the line.
   return Plot.dot(points.length <= 60 ? points : [], { x: "step", y: "value", r: 3, fill: `var(${colour})` });
 }
 
-interface Chart {
+/** A chart over steps. */
+export interface Chart {
   title: string;
   description: string;
   keys: Key[];
@@ -134,7 +141,8 @@ interface Chart {
   small?: boolean;
 }
 
-function draw({ title, description, keys, marks, y, small }: Chart, lastStep: number): string {
+/** Draws a chart as a figure with its key. */
+export function draw({ title, description, keys, marks, y, small }: Chart, lastStep: number): string {
   // No DOM types are loaded in this project; Plot asks for nothing but a document that can create elements.
   const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as {
     document: never;

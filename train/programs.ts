@@ -14,6 +14,7 @@ import {
   copyInto,
   crossEntropy,
   gradNorm,
+  softCrossEntropy,
 } from "../gpu/ops/mod.ts";
 import { align, type Plan, planGraph, type PlanLimits } from "../gpu/plan.ts";
 import { PARAMETER_GROUPS, type ParameterGroup, type Weight } from "../models/params.ts";
@@ -31,6 +32,8 @@ export interface ProgramOptions {
   accumulation: number;
   /** Label smoothing. */
   smoothing: number;
+  /** Training batches are mixed: their targets are distributions (smoothed already), not labels. */
+  mixes?: boolean;
   /** Limit of the global gradient norm; null: none. */
   clipGradNorm: number | null;
   limits: PlanLimits;
@@ -48,6 +51,8 @@ export interface Recorded {
 export interface TrainingPrograms {
   frames: Tensor;
   labels: Tensor;
+  /** Target distributions of mixed batches, `[B K]`; null where batches are not mixed. */
+  targets: Tensor | null;
   /** Gradient that flows into the loss: 1 / accumulation, written once. */
   seed: Tensor;
   hyper: Tensor;
@@ -75,13 +80,14 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
   const size = backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
   const labels = resident("input", "labels", [most], "u32");
+  const targets = options.mixes ? resident("input", "targets", [most, model.config.classes]) : null;
   const seed = resident("input", "loss_gradient", [1]);
   const trained = flatOrder(model);
   const updated = options.trainClips.length > 0 ? trained : [];
   const beside = (prefix: string) =>
     updated.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
   const gradients = beside("gradient");
-  const shared = { frames, labels, seed, trained, gradients };
+  const shared = { frames, labels, targets, seed, trained, gradients };
   return {
     ...shared,
     hyper: resident("input", "hyper", [PARAMETER_GROUPS.length * ADAMW_HYPER_LENGTH]),
@@ -96,17 +102,19 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
 function recordTraining(
   model: VideoModel,
   clips: number,
-  shared: Pick<TrainingPrograms, "frames" | "labels" | "seed" | "trained" | "gradients">,
+  shared: Pick<TrainingPrograms, "frames" | "labels" | "targets" | "seed" | "trained" | "gradients">,
   options: ProgramOptions,
 ) {
   const g = new Graph();
-  const { frames, labels } = shared;
+  const { frames, labels, targets } = shared;
   const input = firstRows(g, frames, clips * picturesOf(model));
   const output = model.forward(g, input, { mode: "train" });
-  const { loss, lossPerSample } = crossEntropy(g, output.logits, {
-    labels: firstRows(g, labels, clips),
-    smoothing: options.smoothing,
-  });
+  const { loss, lossPerSample } = targets
+    ? softCrossEntropy(g, output.logits, firstRows(g, targets, clips))
+    : crossEntropy(g, output.logits, {
+      labels: firstRows(g, labels, clips),
+      smoothing: options.smoothing,
+    });
   g.output("loss", loss);
   g.output("loss_per_sample", lossPerSample);
   g.output("logits", output.logits);

@@ -12,12 +12,14 @@ import {
   framePrepBytes,
   type FramePrepOptions,
 } from "../gpu/frames.ts";
+import { FRAME_MIX_BYTES, FrameMix } from "../gpu/frames/mix.ts";
 import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { align, type Plan } from "../gpu/plan.ts";
 import { packAdamwHyper } from "../gpu/ops/mod.ts";
 import { PipelineCache } from "../gpu/shader.ts";
 import { WeightStream } from "../gpu/stream.ts";
 import { AdapterError } from "../lib/errors.ts";
+import type { BatchMix } from "../lib/batch_mix.ts";
 import { createPrng } from "../lib/random.ts";
 import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
 import { picturesOf, type VideoModel } from "../models/video_model.ts";
@@ -46,6 +48,12 @@ export type GroupRates = Readonly<Record<typeof PARAMETER_GROUPS[number], number
 
 /** Decoded frames and their transform, with the label. */
 export type TrainClip = FrameClip & { label: number };
+
+/** A decision for a batch, and what it makes of the labels. */
+export interface MixedTargets {
+  mix: BatchMix;
+  targets: Float32Array;
+}
 
 /** Options of a session. */
 export interface SessionOptions extends ProgramOptions {
@@ -121,7 +129,6 @@ export function planSession(
   const update = trains ? recordUpdate(programs, flat, options) : null;
   const plans = [...programs.train.values(), programs.evaluation, ...(update ? [update] : [])]
     .map((recorded) => recorded.plan);
-  const inputs = [programs.frames, programs.labels, programs.seed, programs.hyper, programs.clip, lossLog()];
   const flatBytes = bytesOf(flat.parameters);
   const frozen = model.weights.of("frozen");
   const stream = options.streamFrozen ? WeightStream.bytesFor(model.weights.blocks()) : { gpu: 0, host: 0 };
@@ -134,10 +141,11 @@ export function planSession(
     gradients: trains ? flatBytes : 0,
     optimizer: trains ? 2 * flatBytes : 0,
     statistics: alignedBytes(model.weights.of("statistic").map((weight) => weight.tensor)),
-    inputs: alignedBytes(inputs),
+    inputs: alignedBytes(inputTensors(programs, lossLog())),
     activations: Arena.sizesFor(plans).reduce((a, b) => a + b, 0),
     uniforms: plans.reduce((sum, plan) => sum + Program.uniformBytes(gpu, plan), 0),
-    frame_preparation: options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0,
+    frame_preparation: (options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0) +
+      (programs.targets ? FRAME_MIX_BYTES : 0),
     readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.logits)),
   };
   return {
@@ -145,6 +153,14 @@ export function planSession(
     update,
     memory: { total: Object.values(byUse).reduce((a, b) => a + b, 0), byUse, hostBytes: stream.host },
   };
+}
+
+/** Everything that is written before a step. */
+function inputTensors(
+  { frames, labels, targets, seed, hyper, clip }: TrainingPrograms,
+  log: Tensor,
+): Tensor[] {
+  return [frames, labels, ...targets ? [targets] : [], seed, hyper, clip, log];
 }
 
 function lossLog(): Tensor {
@@ -189,6 +205,8 @@ export class Session {
   readonly #programs: TrainingPrograms;
   readonly #residency: Residency;
   #prep: FramePrep | null;
+  /** null where batches are not mixed. */
+  readonly #mix: FrameMix | null;
   readonly #train = new Map<number, Program>();
   #evaluation!: Program;
   #update: Program | null = null;
@@ -228,14 +246,7 @@ export class Session {
       secondMoments: residency.allocateFlat("exp_avg_sq", programs.secondMoments).flat,
     };
     const log = lossLog();
-    residency.allocate("inputs", [
-      programs.frames,
-      programs.labels,
-      programs.seed,
-      programs.hyper,
-      programs.clip,
-      log,
-    ]);
+    residency.allocate("inputs", inputTensors(programs, log));
     const update = beside &&
       recordUpdate(programs, { parameters: parameters.flat, ...beside, starts: parameters.starts }, options);
     const recorded = [...programs.train.values(), programs.evaluation, ...(update ? [update] : [])];
@@ -276,6 +287,13 @@ export class Session {
     this.#prep = options.largestFrame
       ? createFramePrep(gpu.device, { ...prepOptions(model, options), memory: gpu.memory })
       : null;
+    const { frames, targets } = planned.programs;
+    this.#mix = targets && new FrameMix(gpu.device, {
+      target: { ...residency.find(frames), size: bytesOf(frames) },
+      frames: picturesOf(model),
+      size: model.config.backbone.imageSize,
+      memory: gpu.memory,
+    });
   }
 
   /** Bytes of GPU memory in use. */
@@ -326,11 +344,13 @@ export class Session {
    * Queues one micro-batch: upload, forward, backward; after the last of an accumulation group also the update.
    *
    * @param rates Learning rates, used when this micro-batch completes a step.
+   * @param mixed How the clips are mixed and their targets `[clips K]`, in a session that mixes.
    * @returns Whether an optimiser step was made.
    */
-  async step(clips: readonly TrainClip[], rates: GroupRates): Promise<boolean> {
+  async step(clips: readonly TrainClip[], rates: GroupRates, mixed?: MixedTargets): Promise<boolean> {
     const encoder = this.#gpu.device.createCommandEncoder({ label: "step" });
     this.#upload(encoder, clips);
+    if (mixed) this.#mixBatch(encoder, clips.length, mixed);
     return await this.#launchTraining(encoder, clips.length, rates);
   }
 
@@ -485,6 +505,12 @@ export class Session {
       prep.encode(own, clips.slice(first, first + most), { buffer, offset: offset + first * prep.clipBytes });
       if (!last) device.queue.submit([own.finish()]);
     }
+  }
+
+  #mixBatch(encoder: GPUCommandEncoder, clips: number, { mix, targets }: MixedTargets): void {
+    const home = this.#residency.find(this.#programs.targets!);
+    this.#gpu.device.queue.writeBuffer(home.buffer, home.offset, targets as Float32Array<ArrayBuffer>);
+    this.#mix!.encode(encoder, clips, mix);
   }
 
   #writeLabels(labels: readonly number[]): void {

@@ -2,7 +2,7 @@
 
 import type { ModelSpec } from "../models/mod.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
-import type { GroupRates, MemoryPlan, TrainClip, WeightPart } from "./session.ts";
+import type { GroupRates, MemoryPlan, MixedTargets, TrainClip, WeightPart } from "./session.ts";
 import type { FrameClip } from "../gpu/frames.ts";
 
 /** One call to the Worker. */
@@ -112,9 +112,9 @@ export class SessionClient {
   }
 
   /** Queues a micro-batch; resolves when it is submitted, not when it has run. */
-  async step(clips: readonly TrainClip[], rates: GroupRates): Promise<boolean> {
+  async step(clips: readonly TrainClip[], rates: GroupRates, mixed?: MixedTargets): Promise<boolean> {
     await this.#fitUploads(clips);
-    return await this.#call("step", [clips, rates]) as Promise<boolean>;
+    return await this.#call("step", [clips, rates, mixed]) as Promise<boolean>;
   }
 
   initialise(seed: number): Promise<void> {

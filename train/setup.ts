@@ -3,12 +3,14 @@
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { type SamplingOptions, windowIndices } from "../data/sampler.ts";
+import { MIX_SMOOTHING, mixDraws, mixTargets, PUBLISHED_MIX, sampleMix } from "../data/mixup.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { createPrng } from "../lib/random.ts";
 import { EVA_PRESETS, type EvaConfig, type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
 import { type Config, transformRecipe } from "./config.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
 import { createSchedule } from "./schedule.ts";
-import type { GroupRates } from "./session.ts";
+import type { GroupRates, MixedTargets } from "./session.ts";
 
 /** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
 const MIN_LISTED_FRAMES = 8;
@@ -69,6 +71,7 @@ export function sessionOptions(
     streamFrozen: config.frozen === "stream",
     accumulation: solver.grad_accumulation_steps,
     smoothing: solver.smoothing,
+    mixes: solver.mixup,
     clipGradNorm: solver.clip_grad_norm,
     optimizer: { betas: solver.betas, eps: 1e-8, weightDecay: solver.weight_decay },
     largestFrame: options.largestFrame,
@@ -86,7 +89,24 @@ export function evaluationOptions(
     trainClips: [],
     evalClips: options.clips,
     augmentation: undefined,
+    mixes: false,
   };
+}
+
+/** Last seed of the draws that mix a batch; those of clips end in the number of their copy. */
+const MIX_STREAM = 2 ** 32 - 1;
+
+/** How the batch of a recipe with mixup is mixed, and its targets; undefined without mixup. */
+export function mixOf(
+  { solver, data, seed }: Config,
+  labels: readonly number[],
+  at: { epoch: number; batch: number },
+): MixedTargets | undefined {
+  if (!solver.mixup) return undefined;
+  const draws = mixDraws(createPrng(seed, at.epoch, at.batch, MIX_STREAM));
+  const mix = sampleMix({ width: data.input_size, height: data.input_size }, PUBLISHED_MIX, draws);
+  const options = { classes: data.num_classes, smoothing: MIX_SMOOTHING };
+  return { mix, targets: mixTargets(labels, mix.weight, options) };
 }
 
 /**

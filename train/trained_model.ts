@@ -54,7 +54,7 @@ export async function findTrainedModel(
   );
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !options.overrides.some((override) => override.startsWith("data.label_list="));
-  const stem = basename(weights).replace(/\.safetensors$/, "");
+  const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");
   return {
     weights,
     config,

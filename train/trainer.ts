@@ -29,6 +29,7 @@ import {
   classNames,
   clipsPerBatch,
   groupRates,
+  mixOf,
   modelSpec,
   readRule,
   readSplit,
@@ -242,7 +243,9 @@ class TrainingRun {
     const window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
     for await (const { clips, waitMs } of loader.epoch(order, data.batch_size)) {
       const rates = this.#rates(epoch, state.batch);
-      const completed = await this.#client.step(clips.map((clip) => this.#prepare(clip)), rates);
+      const prepared = clips.map((clip) => this.#prepare(clip));
+      const mixed = mixOf(this.#config, prepared.map(({ label }) => label), { epoch, batch: state.batch });
+      const completed = await this.#client.step(prepared, rates, mixed);
       state.batch++;
       state.microBatches++;
       state.clips += clips.length;

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { createPrng } from "../../lib/random.ts";
 import { ResampleCache, resampleTable, ROW_HEADER, WEIGHT_BITS } from "../../lib/resample.ts";
+import { applyPixelOp } from "../../data/pixel_ops.ts";
+import { PUBLISHED_RAND_AUGMENT } from "../../data/rand_augment.ts";
 import { flipRgb, greyRgb, resizeRgb, type RgbImage } from "../../data/resize.ts";
 import {
   centreTransform,
@@ -12,10 +14,13 @@ import {
   sampleTransform,
   SOMETHING_MIRROR_PAIRS,
   testTransforms,
+  transformClip,
   transformedLabel,
   transformFrame,
   type TransformRecipe,
 } from "../../data/transforms.ts";
+import { noiseTable } from "../../lib/noise.ts";
+import { FixtureTensors } from "../_util/fixture_tensors.ts";
 
 interface Draw {
   kind: "uniform" | "integer";
@@ -34,40 +39,11 @@ interface Row {
   draws: Draw[];
 }
 
-const FIXTURES = new URL("../fixtures/", import.meta.url);
 const { rows, flip_label_swaps: recordedSwaps } = JSON.parse(
-  Deno.readTextFileSync(new URL("transforms-geometry.json", FIXTURES)),
+  Deno.readTextFileSync(new URL("../fixtures/transforms-geometry.json", import.meta.url)),
 ) as { rows: Row[]; flip_label_swaps: Record<string, number> };
-
-/** Raw tensor bytes and shapes of the fixture. */
-function readTensors(): Map<string, { shape: number[]; bytes: Uint8Array<ArrayBuffer> }> {
-  const file = Deno.readFileSync(new URL("transforms-geometry.safetensors", FIXTURES));
-  const headerBytes = Number(new DataView(file.buffer).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + headerBytes)));
-  const entries = Object.entries<{ shape: number[]; data_offsets: [number, number] }>(header);
-  return new Map(entries.map(([name, { shape, data_offsets: [from, to] }]) => {
-    return [name, { shape, bytes: file.slice(8 + headerBytes + from, 8 + headerBytes + to) }];
-  }));
-}
-
-const tensors = readTensors();
-
-function tensor(name: string) {
-  const found = tensors.get(name);
-  assert.ok(found, `fixture has no tensor ${name}`);
-  return found;
-}
-
-/** A recorded picture. */
-function picture(name: string): RgbImage {
-  const { shape: [height, width], bytes } = tensor(name);
-  return { data: bytes, width, height };
-}
-
-/** Recorded 32-bit floats. */
-function floats(name: string): Float32Array {
-  return new Float32Array(tensor(name).bytes.buffer);
-}
+const tensors = new FixtureTensors("transforms-geometry.safetensors");
+const picture = (name: string) => tensors.picture(name), floats = (name: string) => tensors.floats(name);
 
 /** Rows of one kind; a kind without rows would make its test pass for nothing. */
 function rowsOf(start: string): Row[] {
@@ -89,12 +65,14 @@ function concatBytes(pictures: RgbImage[]): Uint8Array {
 /** A recipe without random parts at the sizes of the fixture. */
 function recipe(resize: ResizeRule, size: number, overrides: Partial<TransformRecipe> = {}): TransformRecipe {
   return {
+    randAugment: null,
     resize,
     crop: "randomResized",
     size,
     flipProbability: 0,
     mirrorPairs: [],
     greyProbability: 0,
+    eraseProbability: 0,
     ...overrides,
   };
 }
@@ -120,12 +98,17 @@ function replay(draws: Draw[]) {
       assert.deepEqual([0, n], [low, high_exclusive]);
       return value;
     },
+    normal: () => next("normal").value,
   };
 }
 
 /** A generator that counts its draws and returns given numbers. */
 function scripted(uniforms: number[], integers: number[] = []) {
-  return { uniform: () => uniforms.shift()!, integer: (_n: number) => integers.shift()! };
+  return {
+    uniform: () => uniforms.shift()!,
+    integer: (_n: number) => integers.shift()!,
+    normal: () => assert.fail("no normal number is drawn"),
+  };
 }
 
 Deno.test("resizing equals the recorded bicubic resize, bit for bit", () => {
@@ -156,7 +139,7 @@ Deno.test("three, five and ten test crops equal the recorded ones in their order
       const transforms = testTransforms(source, recipe(SCALE_24, 20), count);
       assert.equal(transforms.length, count);
       const actual = concatBytes(transforms.map((transform) => transformFrame(source, transform, 20)));
-      assert.deepEqual(actual, new Uint8Array(tensor(name).bytes), name);
+      assert.deepEqual(actual, new Uint8Array(tensors.get(name).bytes), name);
     }
   }
 });
@@ -346,4 +329,95 @@ Deno.test("a frame too small for its crop, or of another size than crop none nee
   };
   const frame = { width: 40, height: 40, data: new Uint8Array(4800) };
   assert.throws(() => transformFrame(frame, outside, 32), /the crop must lie inside 40x40.*\(9, 0\)/);
+});
+
+Deno.test("RandAugment is drawn first and changes the frames before they are resized", () => {
+  const source = picture("image.landscape");
+  const sth = { ...publishedRecipe("sth", 20), resize: { kind: "exact", width: 30, height: 24 } as const };
+  assert.deepEqual([sth.randAugment, publishedRecipe("kinetics").randAugment], [
+    PUBLISHED_RAND_AUGMENT,
+    null,
+  ]);
+  const plainRecipe = { ...sth, randAugment: null };
+  let seed = 1;
+  const draw = () => sampleTransform(source, sth, createPrng(seed));
+  while ((draw().pixelOps?.length ?? 0) < 2) seed++;
+  const { pixelOps, ...rest } = draw();
+  const [first, second, ...more] = pixelOps!;
+  let augmented = applyPixelOp(applyPixelOp(source, first), second);
+  for (const op of more) augmented = applyPixelOp(augmented, op);
+  assertSamePicture(
+    transformFrame(source, draw(), 20),
+    transformFrame(augmented, rest, 20),
+    "operations, then geometry",
+  );
+  // Without RandAugment the same generator gives the crop from its first numbers.
+  assert.notDeepEqual(sampleTransform(source, plainRecipe, createPrng(seed)).crop, rest.crop);
+  assert.equal(sampleTransform(source, plainRecipe, createPrng(seed)).pixelOps, undefined);
+  assert.equal(centreTransform(source, sth).pixelOps, undefined);
+});
+
+Deno.test("erasing is drawn last: area, shape, place, noise; a quarter of the clips has it", () => {
+  const options = { crop: "none", eraseProbability: 0.25 } as const;
+  const erasing = recipe({ kind: "none" }, 32, options);
+  const draw = (uniforms: number[], integers: number[]) =>
+    sampleTransform({ width: 32, height: 32 }, erasing, scripted(uniforms, integers)).erase;
+  // A fifth of 1024 pixels and shape 1, then the longest shape of the largest area, which does not fit.
+  const area = (share: number) => (share - 0.02) / (1 / 3 - 0.02);
+  assert.deepEqual(draw([0.24, area(0.2), 0.5], [9, 3, 77]), {
+    box: { x: 3, y: 9, width: 14, height: 14 },
+    seed: 77,
+  });
+  assert.deepEqual(draw([0, 0.9999, 0.9999, area(0.1), 0.9], [1, 2, 3]), {
+    box: { x: 2, y: 1, width: 6, height: 16 },
+    seed: 3,
+  });
+  assert.equal(draw([0.25], []), undefined);
+  assert.equal(draw([0, ...new Array(20).fill(0.9999)], []), undefined);
+  const prng = createPrng(3);
+  let erased = 0;
+  for (let i = 0; i < 4000; i++) {
+    const { erase } = sampleTransform({ width: 32, height: 32 }, erasing, prng);
+    if (!erase) continue;
+    erased++;
+    const { width, height } = erase.box, share = width * height / 1024;
+    assert.ok(share > 0.015 && share < 0.36 && height / width < 4.1 && width / height < 4.1);
+  }
+  assert.ok(Math.abs(erased - 1000) < 120, `${erased} of 4000`);
+});
+
+Deno.test("the erased part is unit noise of its own in every frame and channel, the rest is untouched", () => {
+  const frames = new Uint8Array(4 * 64 * 64 * 3).fill(100);
+  const plain = centreTransform({ width: 64, height: 64 }, recipe({ kind: "none" }, 64, { crop: "none" }));
+  const box = { x: 5, y: 9, width: 50, height: 40 };
+  const at = (erase?: { box: typeof box; seed: number }) =>
+    transformClip({ frames, width: 64, height: 64, transform: { ...plain, ...erase && { erase } } }, 64);
+  const clean = at(), erased = at({ box, seed: 12 }), other = at({ box, seed: 13 });
+  assert.deepEqual(at({ box, seed: 12 }), erased);
+  const planes: number[][] = [];
+  let same = 0;
+  for (let plane = 0; plane < 12; plane++) {
+    const values: number[] = [];
+    for (let y = 0; y < 64; y++) {
+      for (let x = 0; x < 64; x++) {
+        const i = (plane * 64 + y) * 64 + x;
+        if (x >= 5 && x < 55 && y >= 9 && y < 49) {
+          values.push(erased[i]);
+          if (erased[i] === other[i]) same++;
+        } else assert.equal(erased[i], clean[i]);
+      }
+    }
+    planes.push(values);
+  }
+  assert.ok(same < 10, `${same} values do not depend on the seed`);
+  const all = planes.flat(), mean = all.reduce((a, b) => a + b, 0) / all.length;
+  const variance = all.reduce((sum, value) => sum + value * value, 0) / all.length;
+  assert.ok(Math.abs(mean) < 0.03 && Math.abs(variance - 1) < 0.04, `mean ${mean}, variance ${variance}`);
+  for (let plane = 1; plane < 12; plane++) {
+    const product = planes[plane].reduce((sum, value, i) => sum + value * planes[plane - 1][i], 0) / 2000;
+    assert.ok(Math.abs(product) < 0.1, `planes ${plane - 1} and ${plane}: correlation ${product}`);
+  }
+  const table = noiseTable();
+  assert.ok(Math.abs(table[65535] - 4.3255) < 0.01 && Math.abs(table[55138] - 1) < 1e-3);
+  assert.ok(table.every((value, i) => value === -table[65535 - i] && (i === 0 || value > table[i - 1])));
 });

@@ -7,10 +7,9 @@ import { resampleTable } from "../../lib/resample.ts";
 import {
   centreTransform,
   type ClipTransform,
-  normaliseFrame,
   publishedRecipe,
   sampleTransform,
-  transformFrame,
+  transformClip,
 } from "../../data/transforms.ts";
 import { gpuTest } from "../_util/gpu.ts";
 
@@ -24,16 +23,9 @@ function noiseClip(frames: number, size: { width: number; height: number }, prng
 
 /** The output that the definition gives, `[clips T 3 S S]`. */
 function expectedOutput(clips: FrameClip[], options: FramePrepOptions): Float32Array {
-  const { frames, size } = options;
-  const frameValues = 3 * size * size;
-  const out = new Float32Array(clips.length * frames * frameValues);
-  clips.forEach(({ frames: data, width, height, transform }, clip) => {
-    const bytes = width * height * 3;
-    for (let t = 0; t < frames; t++) {
-      const frame = { data: data.subarray(t * bytes, (t + 1) * bytes), width, height };
-      out.set(normaliseFrame(transformFrame(frame, transform, size)), (clip * frames + t) * frameValues);
-    }
-  });
+  const parts = clips.map((clip) => transformClip(clip, options.size));
+  const out = new Float32Array(parts.length * parts[0].length);
+  parts.forEach((part, i) => out.set(part, i * part.length));
   return out;
 }
 
@@ -180,11 +172,13 @@ gpuTest("clips of different sizes share a batch, and batches share the buffers",
 
 gpuTest("sampled training transforms equal their definition, odd output sizes too", async (device) => {
   const prng = createPrng(3);
-  const options = { ...BASE, clips: 6, frames: 2, size: 17, maxWidth: 90, maxHeight: 90 };
+  const augmentation = { pixelOps: 4, erase: true };
+  const options = { ...BASE, clips: 6, frames: 2, size: 17, maxWidth: 90, maxHeight: 90, ...augmentation };
   const clips = ["sth", "kinetics"].flatMap((family) =>
     [[71, 53], [47, 64], [33, 33]].map(([width, height]) => {
       const recipe = {
         ...publishedRecipe(family as "sth", 17),
+        eraseProbability: 1,
         resize: family === "sth"
           ? { kind: "exact", width: 25, height: 20 } as const
           : { kind: "shortSide", side: 33 } as const,
@@ -202,6 +196,25 @@ gpuTest("f16 output is the f32 result rounded to nearest", async (device) => {
   const clips = situationClips(createPrng(4), 3);
   const [result] = await runBatches(device, options, [clips]);
   assert.deepEqual(new Float16Array(result), Float16Array.from(expectedOutput(clips, options)));
+});
+
+gpuTest("an erased part is the same noise as in its definition, in f32 and f16", async (device) => {
+  const [{ frame: [width, height], transform }] = SITUATIONS;
+  const boxes = [[0, 0, 20, 1], [3, 2, 9, 17], [19, 19, 1, 1]];
+  const clips = boxes.map(([x, y, width_, height_], i) => ({
+    ...noiseClip(3, { width, height }, createPrng(6)),
+    transform: {
+      ...transform,
+      erase: { box: { x, y, width: width_, height: height_ }, seed: 2 ** 32 - 1 - i },
+    },
+  }));
+  for (const outType of ["f32", "f16"] as const) {
+    const options = { ...BASE, outType, erase: true };
+    const [result] = await runBatches(device, options, [clips]);
+    const expected = expectedOutput(clips, options);
+    if (outType === "f32") assertSameBits(new Float32Array(result), expected);
+    else assert.deepEqual(new Float16Array(result), Float16Array.from(expected));
+  }
 });
 
 gpuTest("a result goes to its offset and leaves the bytes around it alone", async (device) => {
@@ -236,7 +249,7 @@ gpuTest("the bytes announced are the bytes allocated, all at construction", asyn
       buffer.destroy();
     },
   };
-  const options = { ...BASE, memory };
+  const options = { ...BASE, memory, pixelOps: 4, erase: true };
   const total = () => sizes.reduce((a, b) => a + b, 0);
   const prep = createFramePrep(device, options);
   assert.equal(total(), framePrepBytes(options));
@@ -269,6 +282,7 @@ gpuTest("batches and frames beyond the options are refused by size", async (devi
     /limits of the adapter/,
   );
 
+  assert.throws(() => createFramePrep(device, { ...BASE, pixelOps: 0.5 }), /"pixelOps" must be.*0\.5$/);
   const prep = createFramePrep(device, { ...BASE, clips: 1 });
   const target = storageBuffer(device, prep.clipBytes);
   const encoder = device.createCommandEncoder();
@@ -294,6 +308,18 @@ gpuTest("batches and frames beyond the options are refused by size", async (devi
   assert.throws(
     () => prep.encode(encoder, [clip(40, 40)], { buffer: target, offset: 4 }),
     /current offset is 4 of/,
+  );
+  const whole = clip(40, 40);
+  const inverted = { ...whole, transform: { ...whole.transform, pixelOps: [{ kind: "invert" } as const] } };
+  assert.throws(
+    () => prep.encode(encoder, [inverted], place),
+    /at most 0 pixel operations and must not erase, current number is 1$/,
+  );
+  const erase = { box: { x: 1, y: 1, width: 2, height: 2 }, seed: 1 };
+  const erased = { ...whole, transform: { ...whole.transform, erase } };
+  assert.throws(
+    () => prep.encode(encoder, [erased], place),
+    /must not erase, current number is 0 and it erases$/,
   );
   prep.destroy();
   assert.throws(() => prep.encode(encoder, [clip(40, 40)], place), /must not have been destroyed/);

@@ -86,7 +86,7 @@ Deno.test("a file with the published layout runs as it is", () => {
   assert.deepEqual(dataRoots(config), { train: "/data/frames", val: "/data/frames" });
   assert.deepEqual(keysWithoutEffect, KEYS_WITHOUT_EFFECT);
   assert.match(warnings[0], /^keys without effect.*data\.seg_length.*solver\.layer_decay$/);
-  assert.match(warnings[1], /RandAugment is not built/);
+  assert.ok(!warnings.some((warning) => warning.includes("RandAugment")));
 });
 
 Deno.test("the data set's name selects the family, and each of its rules can be set alone", () => {

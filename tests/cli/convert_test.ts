@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import * as convert from "../../cli/convert.ts";
+import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
+import { runVerb } from "../_util/run_verb.ts";
+
+const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
+const CHECKPOINTS = `${FIXTURES}checkpoints/`;
+
+/** A folder that is gone after the test. */
+async function temporary(body: (path: (name: string) => string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body((name) => `${folder}/${name}`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function assertEqualWeights(found: OpenWeights, expected: OpenWeights): Promise<void> {
+  assert.deepEqual(found.names().sort(), expected.names().sort());
+  for (const name of expected.names()) {
+    assert.equal(found.dtypeOf(name), expected.dtypeOf(name), name);
+    assert.deepEqual(found.shapeOf(name), expected.shapeOf(name), name);
+    assert.deepEqual(await found.readRaw(name), await expected.readRaw(name), name);
+  }
+}
+
+Deno.test("convert writes every format from every format without changing a bit", () =>
+  temporary(async (path) => {
+    for (
+      const name of [
+        "openai-torchscript-cuda.pt",
+        "odd-tensors-legacy.pt",
+        "state-bf16.pt",
+        "train-side4video-ddp.pt",
+      ]
+    ) {
+      const { code, stdout } = await runVerb(convert, [CHECKPOINTS + name, path("a.safetensors")]);
+      assert.equal(code, 0);
+      assert.match(stdout, /a\.safetensors: \d+ tensors, /);
+      await runVerb(convert, [path("a.safetensors"), path("b.pth")]);
+      await runVerb(convert, [path("b.pth"), path("c.bin")]);
+      await using expected = await openWeights(CHECKPOINTS + name);
+      for (
+        const [file, format] of [["a.safetensors", "safetensors"], ["b.pth", "torch zip"], [
+          "c.bin",
+          "torch zip",
+        ]]
+      ) {
+        await using found = await openWeights(path(file));
+        assert.deepEqual([found.format, found.key, found.prefix], [format, "", ""]);
+        await assertEqualWeights(found, expected);
+      }
+    }
+  }));
+
+Deno.test("convert --all keeps the tree of a training checkpoint, and its values in safetensors as text", () =>
+  temporary(async (path) => {
+    for (const name of ["train-int-step.pt", "train-dist.pyth", "legacy.pt"]) {
+      await runVerb(convert, [CHECKPOINTS + name, path("all.pt"), "--all"]);
+      await using expected = await openWeights(CHECKPOINTS + name, { key: "", prefix: "" });
+      await using found = await openWeights(path("all.pt"), { key: "", prefix: "" });
+      await assertEqualWeights(found, expected);
+      assert.deepEqual(found.file.values, expected.file.values);
+      await runVerb(convert, [CHECKPOINTS + name, path("all.safetensors"), "--all"]);
+      await using flat = await openWeights(path("all.safetensors"), { key: "", prefix: "" });
+      await assertEqualWeights(flat, expected);
+      assert.deepEqual(JSON.parse(flat.metadata.values), Object.fromEntries(expected.file.values));
+    }
+  }));
+
+Deno.test("convert --dtype changes floats alone and tells of values beyond f16", () =>
+  temporary(async (path) => {
+    const { stderr } = await runVerb(convert, [
+      `${CHECKPOINTS}odd-tensors.pt`,
+      path("half.safetensors"),
+      "--dtype",
+      "f16",
+    ]);
+    await using half = await openWeights(path("half.safetensors"));
+    await using odd = await openWeights(`${CHECKPOINTS}odd-tensors.pt`);
+    assert.deepEqual([half.dtypeOf("float64"), half.dtypeOf("int64"), half.dtypeOf("bool")], [
+      "F16",
+      "I64",
+      "BOOL",
+    ]);
+    assert.deepEqual(await half.readF32("base"), await odd.readF32("base"));
+    const special = [...await odd.readF32("special")];
+    const beyond = special.filter((value) => Number.isFinite(value) && Math.abs(value) >= 65520).length;
+    assert.ok(
+      beyond === 0 || stderr.includes(`${beyond} values of 1 tensors are beyond f16`),
+      `${special} ${stderr}`,
+    );
+    const json = await runVerb(convert, [
+      `${CHECKPOINTS}odd-tensors.pt`,
+      path("half.pt"),
+      "--dtype",
+      "f16",
+      "--json",
+    ]);
+    assert.equal(JSON.parse(json.stdout).overflowed, beyond);
+  }));
+
+/** A Side4Video case of the fixtures as a checkpoint: its start weights, backbone included. */
+async function side4videoCheckpoint(path: (name: string) => string): Promise<string> {
+  await runVerb(convert, [
+    `${FIXTURES}side4video/tiny.safetensors`,
+    path("whole.pt"),
+    "--strip",
+    "state.",
+    "--key",
+    "model_state_dict",
+  ]);
+  return path("whole.pt");
+}
+
+Deno.test("convert --only splits a Side4Video checkpoint into backbone and side network, --backbone puts it together", () =>
+  temporary(async (path) => {
+    const whole = await side4videoCheckpoint(path);
+    await runVerb(convert, [whole, path("side.safetensors"), "--only", "trained"]);
+    await runVerb(convert, [whole, path("vit.pt"), "--only", "backbone"]);
+    {
+      await using side = await openWeights(path("side.safetensors"));
+      await using vit = await openWeights(path("vit.pt"));
+      assert.ok(side.names().every((name) => /side_|^fc\./.test(name)), "side network and classifier");
+      assert.ok(
+        vit.names().includes("visual.conv1.weight") && !vit.names().some((name) => name.includes("side_")),
+      );
+    }
+    await runVerb(convert, [
+      path("side.safetensors"),
+      path("again.pt"),
+      "--key",
+      "model_state_dict",
+      "--backbone",
+      path("vit.pt"),
+    ]);
+    await using again = await openWeights(path("again.pt"));
+    await using expected = await openWeights(whole);
+    assert.equal(again.key, "model_state_dict");
+    await assertEqualWeights(again, expected);
+  }));
+
+Deno.test("convert --prefix and --strip change names, --from takes another dict", () =>
+  temporary(async (path) => {
+    await runVerb(convert, [`${CHECKPOINTS}retrieval-model.bin`, path("clip.pt"), "--prefix", "clip."]);
+    {
+      await using clip = await openWeights(path("clip.pt"));
+      assert.ok(clip.names().every((name) => name.startsWith("clip.")));
+    }
+    await runVerb(convert, [path("clip.pt"), path("back.pt"), "--strip", "clip."]);
+    await using back = await openWeights(path("back.pt"));
+    await using original = await openWeights(`${CHECKPOINTS}retrieval-model.bin`);
+    await assertEqualWeights(back, original);
+    await runVerb(convert, [
+      `${CHECKPOINTS}retrieval-opt.bin`,
+      path("m.safetensors"),
+      "--from",
+      "optimizer_state_dict/state/2",
+    ]);
+    await using moments = await openWeights(path("m.safetensors"));
+    assert.deepEqual(moments.names().sort(), ["exp_avg", "exp_avg_sq", "step"]);
+  }));
+
+Deno.test("convert refuses wrong usage with exit code 2 and leaves no file", () =>
+  temporary(async (path) => {
+    const from = `${CHECKPOINTS}state-fp16.pt`;
+    const wrong: [string[], RegExp][] = [
+      [[from], /expected IN OUT/],
+      [[from, path("x.onnx")], /its name must end in \.safetensors or \.pt, \.pth, \.pyth, \.bin/],
+      [[from, path("x.pt"), "--dtype", "f8"], /expected one of f16, f32, bf16/],
+      [[from, from], /OUT must be another file/],
+      [[from, path("x.safetensors"), "--key", "model"], /--key is for PyTorch files/],
+      [[from, path("x.pt"), "--all", "--only", "trained"], /--only must be left out/],
+      [[from, path("x.pt"), "--only", "trained"], /--only trained must leave a tensor/],
+    ];
+    for (const [args, message] of wrong) {
+      await assert.rejects(runVerb(convert, args), { exitCode: 2, message });
+    }
+    const evil = [`${CHECKPOINTS}evil-late.pt`, path("x.pt")];
+    await assert.rejects(runVerb(convert, evil), { exitCode: 4, message: /posix\.system/ });
+    assert.deepEqual([...Deno.readDirSync(path(""))], []);
+  }));
