@@ -8,7 +8,7 @@ const WG_SIZE: u32 = 64u;
 const RUN: u32 = 32u; // pixels of an invocation, at most 32
 const OUTSIDE: u32 = 0x808080u; // colour around the picture
 const UNSURE: u32 = 0xffffffffu; // no pixel
-const VALUE_ERROR: f32 = 0.00390625; // twice the worst error of a value in f32
+const VALUE_ERROR: f32 = 0.00390625; // above the worst error of a value in f32, on frames of up to 8192 a side
 const SIGN: u32 = 0x80000000u;
 
 struct Params {

@@ -35,8 +35,8 @@ const CLIP_LAUNCHES = 6;
 /** Resize passes of a clip at most. */
 const CLIP_TABLES = 4;
 
-/** Largest side and frame of pixel operations: positions and sums of levels have 32 bits. */
-const MAX_OP_SIDE = 2 ** 15, MAX_OP_PIXELS = 2 ** 24;
+/** Largest side, for the error bound of `affine.wgsl`, and frame, for sums of levels in 32 bits. */
+const MAX_OP_SIDE = 2 ** 13, MAX_OP_PIXELS = 2 ** 24;
 
 function alignUp(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;

@@ -179,7 +179,7 @@ for (const recompute of [false, true]) {
   const mode = recompute ? "recompute" : "keep";
   Deno.test(`a training step in its planned memory computes what separate memory gives (${mode})`, () => {
     const model = tinyModel({ frames: 2, width: 16 });
-    const limits = { maxBindingBytes: 2 ** 20, maxBufferBytes: 2 ** 17 };
+    const limits = { maxBindingBytes: 2 ** 20, maxBufferBytes: 3 * 2 ** 15 };
     const programs = recordPrograms(model, tinyPrograms({ recompute, limits }));
     const { g, plan } = programs.train.get(2)!;
     assert.ok(plan.chunks.length > 1, "the limit splits the arena");

@@ -1,0 +1,92 @@
+/**
+ * Kinetics' own files: CSV with the header `label,youtube_id,time_start,time_end,split` (order and further columns are no
+ * matter; `split` may be absent, then the file's name tells it). The test files without labels cannot be used.
+ *
+ * The data set does not say what the folder of a clip is called. Those in use are tried: `<id>_<start>_<end>` with six
+ * digits each, or `<id>` alone; directly under the root, or in a folder named like the class, with spaces or with "_".
+ */
+import { DataError } from "../../lib/errors.ts";
+import { type Entry, sortNames, type Split, splitOfFile } from "./entries.ts";
+
+/** A row of a Kinetics file. */
+export interface KineticsRow {
+  readonly label: string;
+  readonly id: string;
+  readonly start: number;
+  readonly end: number;
+  readonly split: Split;
+}
+
+/** Reads the rows of a file. */
+export function parseKineticsCsv(text: string, file: string): KineticsRow[] {
+  const [header, ...rows] = parseCsv(text);
+  const column = (name: string) => header?.fields.indexOf(name) ?? -1;
+  const columns = ["label", "youtube_id", "time_start", "time_end"].map((name) => {
+    if (column(name) >= 0) return column(name);
+    throw new DataError(
+      `Cannot read "${file}": its header must hold "${name}", current value is "${
+        header?.fields.join(",") ?? ""
+      }"`,
+    );
+  });
+  const splitColumn = column("split");
+  return rows.map(({ fields, line }) => {
+    const [label, id, start, end] = columns.map((at) => (fields[at] ?? "").trim());
+    const [startSeconds, endSeconds] = [start, end].map((time) => time === "" ? NaN : Number(time));
+    if (label === "" || !/^[\w-]+$/.test(id) || !(startSeconds >= 0 && endSeconds >= startSeconds)) {
+      throw new DataError(
+        `Cannot read "${file}" line ${line}: a row must have a label, an id and two times, current value is "${
+          fields.join(",")
+        }"`,
+      );
+    }
+    const split = splitOf(splitColumn < 0 ? "" : fields[splitColumn], file);
+    return { label, id, start: startSeconds, end: endSeconds, split };
+  });
+}
+
+/** The classes of all rows in code-point order, and the clips with their labels. */
+export function kineticsEntries(rows: readonly KineticsRow[]): { classes: string[]; entries: Entry[] } {
+  const classes = sortNames(new Set(rows.map(({ label }) => label)));
+  const labels = new Map(classes.map((name, label) => [name, label]));
+  const entries = rows.map((row) => ({
+    split: row.split,
+    label: labels.get(row.label)!,
+    folders: foldersOf(row),
+  }));
+  return { classes, entries };
+}
+
+function foldersOf({ label, id, start, end }: KineticsRow): string[] {
+  const six = (seconds: number) => String(Math.trunc(seconds)).padStart(6, "0");
+  const parents = new Set(["", `${label.replaceAll(" ", "_")}/`, `${label}/`]);
+  return [...parents].flatMap((parent) => [`${parent}${id}_${six(start)}_${six(end)}`, `${parent}${id}`]);
+}
+
+function splitOf(text: string | undefined, file: string): Split {
+  const known: Record<string, Split> = {
+    train: "train",
+    val: "val",
+    validate: "val",
+    validation: "val",
+    test: "test",
+  };
+  return known[(text ?? "").trim().toLowerCase()] ?? splitOfFile(file);
+}
+
+/** Rows of a CSV with the lines they start on; fields may be quoted and then hold commas, quotes and line breaks. */
+function parseCsv(text: string): { fields: string[]; line: number }[] {
+  const rows: { fields: string[]; line: number }[] = [];
+  let line = 1, fields: string[] = [], startLine = 1;
+  for (const match of text.replace(/^\uFEFF/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,|\r?\n|$)/g)) {
+    const [whole, quoted, plain, end] = match;
+    if (whole === "" && fields.length === 0) continue; // the end of the text, after its last line
+    fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    line += whole.split("\n").length - 1;
+    if (end === ",") continue;
+    if (fields.length > 1 || fields[0] !== "") rows.push({ fields, line: startLine });
+    fields = [];
+    startLine = line;
+  }
+  return rows;
+}
