@@ -53,6 +53,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./convert.ts"),
   },
   {
+    name: "prepare",
+    summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+    load: () => import("./prepare.ts"),
+  },
+  {
+    name: "check",
+    summary: "Read every clip of an annotation list once and report what is wrong",
+    load: () => import("./check.ts"),
+  },
+  {
     name: "synth",
     summary: "Write a synthetic data set in which only motion tells the class",
     load: () => import("./synth.ts"),

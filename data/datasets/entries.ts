@@ -118,7 +118,7 @@ export function formatClipList(clips: readonly Pick<CountedClip, "path" | "frame
 /** The text of a label file: header `id,name`, names quoted where they must be. */
 export function formatLabels(classes: readonly string[]): string {
   const rows = classes.map((name, id) =>
-    `${id},${/^"|"$/.test(name) ? `"${name.replaceAll('"', '""')}"` : name}\n`
+    `${id},${/^["\s]|["\s]$/.test(name) ? `"${name.replaceAll('"', '""')}"` : name}\n`
   );
   return `id,name\n${rows.join("")}`;
 }

@@ -22,7 +22,11 @@ export async function readClassFolders(root: string, options: FolderOptions): Pr
     );
   }
   for (const [label, name] of classes.entries()) {
-    const { folders: clips, others } = await listFolder(join(root, name));
+    const { folders: clips, others, failure } = await listFolder(join(root, name)).catch(unreadable);
+    if (failure !== undefined) {
+      unusable.push({ split: null, path: name, reason: failure });
+      continue;
+    }
     for (const other of others) {
       unusable.push({ split: null, path: `${name}/${other}`, reason: "it is no folder of frames" });
     }
@@ -53,8 +57,15 @@ export function stratifiedSplit(count: number, share: number, seeds: readonly nu
   return new Set(order.slice(0, chosen));
 }
 
+interface Listing {
+  folders: string[];
+  others: string[];
+  /** Why it could not be read. */
+  failure?: string;
+}
+
 /** What a folder holds, in code-point order; hidden files are left out, links count as what they lead to. */
-async function listFolder(path: string): Promise<{ folders: string[]; others: string[] }> {
+async function listFolder(path: string): Promise<Listing> {
   try {
     const items = (await readdir(path, { withFileTypes: true })).filter(({ name }) => !name.startsWith("."));
     const isFolder = await Promise.all(
@@ -68,6 +79,11 @@ async function listFolder(path: string): Promise<{ folders: string[]; others: st
       sortNames(items.filter((_, i) => isFolder[i] === wanted).map(({ name }) => name));
     return { folders: pick(true), others: pick(false) };
   } catch (error) {
-    throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
+    throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** A class whose folder cannot be read is named, and the others go on. */
+function unreadable(error: unknown): Listing {
+  return { folders: [], others: [], failure: reasonOf(error instanceof Error ? error.cause : error) };
 }

@@ -44,6 +44,8 @@ export function testDevice(): Promise<TestDevice | null> {
 async function open(): Promise<TestDevice | null> {
   if (!(await hasAdapter())) return null;
   const { device, info, features } = await openGpu();
+  // Mesa's software driver may crash when a process ends with devices alive.
+  globalThis.addEventListener("unload", () => device.destroy());
   return { device, info, features };
 }
 

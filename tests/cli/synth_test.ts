@@ -62,7 +62,7 @@ Deno.test("synth turns its flags into the data set's options and says what it wr
       width: 24,
       height: 20,
       framesPerClip: 3,
-      speed: [1.5, 2],
+      speed: [DEFAULT_SYNTH_OPTIONS.speed[0], 2],
       seed: 5,
     });
     assert.ok(written);

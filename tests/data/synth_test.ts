@@ -92,10 +92,11 @@ Deno.test("every class has the same number of clips and every motion does what i
       assert.equal(current, motion);
       const step = { x: b.x - a.x, y: b.y - a.y, angle: b.angle - a.angle };
       const moved = Math.abs(step.x) + Math.abs(step.y);
-      if (motion === "left") assert(step.x <= -1.5 && step.x >= -2.5 && step.y === 0);
-      if (motion === "right") assert(step.x >= 1.5 && step.x <= 2.5 && step.y === 0);
-      if (motion === "up") assert(step.y <= -1.5 && step.x === 0);
-      if (motion === "down") assert(step.y >= 1.5 && step.x === 0);
+      const [least, greatest] = allMotions.speed;
+      if (motion === "left") assert(step.x <= -least && step.x >= -greatest && step.y === 0);
+      if (motion === "right") assert(step.x >= least && step.x <= greatest && step.y === 0);
+      if (motion === "up") assert(step.y <= -least && step.y >= -greatest && step.x === 0);
+      if (motion === "down") assert(step.y >= least && step.y <= greatest && step.x === 0);
       if (motion === "clockwise") assert(step.angle > 0 && step.angle < Math.PI / 4 && moved === 0);
       if (motion === "anticlockwise") assert(step.angle < 0 && step.angle > -Math.PI / 4 && moved === 0);
     }

@@ -26,12 +26,20 @@ Deno.test("parseTotals() finds nothing where the tests did not start", () => {
   assert.equal(parseTotals("error: Type checking failed.\n"), null);
 });
 
+/** A process that ended by itself. */
+const ended = (code: number) => ({ code, signal: null });
+
 Deno.test("exitCodeOf() keeps the code of a failed run and fails a run in which nothing was shown", () => {
-  assert.equal(exitCodeOf(0, { passed: 3, failed: 0, skipped: 1 }), 0);
-  assert.equal(exitCodeOf(101, { passed: 3, failed: 1, skipped: 0 }), 101);
-  assert.equal(exitCodeOf(0, { passed: 0, failed: 0, skipped: 4 }), 1);
-  assert.equal(exitCodeOf(0, { passed: 3, failed: 1, skipped: 0 }), 1);
-  assert.equal(exitCodeOf(0, null), 1);
+  assert.equal(exitCodeOf(ended(0), { passed: 3, failed: 0, skipped: 1 }), 0);
+  assert.equal(exitCodeOf(ended(101), { passed: 3, failed: 1, skipped: 0 }), 101);
+  assert.equal(exitCodeOf(ended(0), { passed: 0, failed: 0, skipped: 4 }), 1);
+  assert.equal(exitCodeOf(ended(0), { passed: 3, failed: 1, skipped: 0 }), 1);
+  assert.equal(exitCodeOf(ended(0), null), 1);
+  const all = { passed: 3, failed: 0, skipped: 0 };
+  assert.equal(exitCodeOf({ code: 134, signal: "SIGABRT" }, all), 0, "a driver that dies after the summary");
+  assert.equal(exitCodeOf({ code: 134, signal: "SIGABRT" }, null), 1, "and before it");
+  assert.equal(exitCodeOf({ code: 134, signal: "SIGABRT" }, { ...all, failed: 1 }), 1);
+  assert.equal(exitCodeOf({ code: 130, signal: "SIGINT" }, all), 130);
 });
 
 Deno.test("testArguments() runs the suite without what takes minutes, or what is named", () => {

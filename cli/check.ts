@@ -1,0 +1,134 @@
+/** `sidenet check`: reads every clip of a list once and names whatever is wrong. */
+import {
+  checkClips,
+  type CheckResult,
+  type ClipProblem,
+  PROBLEM_KINDS,
+  type ProblemKind,
+} from "../data/datasets/check.ts";
+import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts";
+import { readClipList, readLabels } from "../data/datasets/read.ts";
+import { defaultWorkerCount } from "../data/decode_pool.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { formatCount, formatDuration, progressBar } from "../train/progress.ts";
+import { defineCommand, parseArguments } from "./_args.ts";
+import type { Io } from "./_output.ts";
+
+/** Problems named of each kind; `--verbose` and `--json` name all. */
+const NAMED_AT_MOST = 10;
+const SIZES_SHOWN = 5;
+const BAD_DATA_EXIT_CODE = 4;
+
+export const command = defineCommand({
+  name: "check",
+  summary: "Read every clip of an annotation list once and report what is wrong",
+  usage: "LIST --root DIR",
+  positionals: { min: 1, max: 1 },
+  details:
+    `Checks for every clip: its folder, the number of frames against the list, gaps in their numbers, whether the first
+and the last frame can be decoded (with --all, every frame), one size, the label, and whether another clip has the same
+content (first frame, last frame and count) in this list or, with --against, in another one.
+The exit code is 0 when everything is fine and 4 when something is wrong.`,
+  examples: [
+    ["sidenet check lists/train.txt --root frames --labels lists/labels.csv", "a training list"],
+    ["sidenet check lists/train.txt --root frames --against lists/val.txt", "and that no clip is in both"],
+  ],
+  options: {
+    root: { type: "string", placeholder: "DIR", help: "the folder that the list's paths are relative to" },
+    all: { type: "boolean", help: "decode every frame" },
+    against: { type: "string", placeholder: "LIST", help: "a list that must share no clip with this one" },
+    "against-root": { type: "string", placeholder: "DIR", help: "the root of that list; --root by default" },
+    classes: { type: "integer", min: 1, help: "number of classes: labels must be below it" },
+    labels: { type: "string", placeholder: "CSV", help: "label file: gives the number of classes" },
+    template: {
+      type: "string",
+      help: `file name of a frame, such as "{:05d}.jpg"; found out among the published ones by default`,
+    },
+    workers: { type: "integer", min: 1, help: "clips read at once" },
+    verbose: { type: "boolean", help: "name every problem, not the first ones of each kind" },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals: [list] } = parseArguments(command, args);
+  const { root } = values, started = performance.now();
+  if (root === undefined) {
+    throw new ConfigError("Cannot check: --root must name the folder that the list's paths are relative to");
+  }
+  const { clips, repairedLines } = await readClipList(list);
+  const classes = values.classes ??
+    (values.labels === undefined ? null : (await readLabels(values.labels)).length);
+  const template = values.template ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
+    PUBLISHED_TEMPLATES[0];
+  const against = values.against === undefined
+    ? undefined
+    : { clips: (await readClipList(values.against)).clips, root: values["against-root"] ?? root };
+  const result = await checkClips(clips, {
+    root,
+    template,
+    classes,
+    against,
+    allFrames: values.all ?? false,
+    atOnce: values.workers ?? defaultWorkerCount(),
+    signal: io.signal,
+    onProgress: (done, total) => {
+      if (done % 20 !== 0 && done !== total) return;
+      io.status(`▕${progressBar(done / total, 20)}▏ ${formatCount(done)}/${formatCount(total)} clips`);
+    },
+  });
+  io.status("");
+  if (repairedLines.length > 0) {
+    io.note(`warning: lines with two records glued together were split: ${repairedLines.join(", ")}`);
+  }
+  const seconds = (performance.now() - started) / 1000;
+  printResult(result, { list, template, seconds, limit: values.verbose ? Infinity : NAMED_AT_MOST }, io);
+  io.printJson({
+    list,
+    root,
+    template,
+    clips: result.clips,
+    frames: result.frames,
+    decoded: result.decoded,
+    sizes: Object.fromEntries(result.sizes),
+    unused_labels: result.unusedLabels,
+    repaired_lines: repairedLines,
+    problems: result.problems,
+    seconds,
+  });
+  return result.problems.length === 0 ? 0 : BAD_DATA_EXIT_CODE;
+}
+
+function printResult(
+  { clips, frames, decoded, sizes, unusedLabels, problems }: CheckResult,
+  { list, template, seconds, limit }: { list: string; template: string; seconds: number; limit: number },
+  io: Io,
+): void {
+  io.print(
+    `${list}: ${formatCount(clips)} clips, ${formatCount(frames)} frames named "${template}", ${
+      formatCount(decoded)
+    } decoded in ${formatDuration(seconds)}`,
+  );
+  const shown = sizes.slice(0, SIZES_SHOWN).map(([size, count]) => `${size} (${formatCount(count)})`);
+  const more = sizes.length > SIZES_SHOWN ? `, and ${sizes.length - SIZES_SHOWN} more` : "";
+  io.print(`  sizes: ${shown.join(", ") || "none"}${more}`);
+  if (unusedLabels.length > 0) {
+    const first = unusedLabels.slice(0, limit).join(", ");
+    io.print(`  labels without a clip: ${first}${unusedLabels.length > limit ? ", …" : ""}`);
+  }
+  if (problems.length === 0) return io.print("  nothing is wrong");
+  const byKind = Map.groupBy(problems, ({ kind }) => kind);
+  for (const kind of Object.keys(PROBLEM_KINDS) as ProblemKind[]) {
+    printKind(kind, byKind.get(kind) ?? [], limit, io);
+  }
+  const affected = new Set(problems.map(({ line, path }) => `${line} ${path}`)).size;
+  io.print(`  ${formatCount(affected)} of ${formatCount(clips)} clips have something wrong`);
+}
+
+function printKind(kind: ProblemKind, problems: readonly ClipProblem[], limit: number, io: Io): void {
+  if (problems.length === 0) return;
+  io.print(`  ${PROBLEM_KINDS[kind]}: ${formatCount(problems.length)}`);
+  for (const { line, path, problem } of problems.slice(0, limit)) {
+    io.print(`    line ${line} ${path}: ${problem}`);
+  }
+  if (problems.length > limit) io.print(`    … and ${formatCount(problems.length - limit)} more (--verbose)`);
+}

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as check from "../../cli/check.ts";
+import * as verb from "../../cli/prepare.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import { loadConfig } from "../../train/config.ts";
+import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
+import { runVerb } from "../_util/run_verb.ts";
+
+const textOf = (...parts: string[]) => readFile(join(...parts), "utf8");
+
+Deno.test("prepare makes lists from a folder per class, which check finds right and a recipe can use", async () => {
+  await inTempFolder(async (root) => {
+    const clips = join(root, "clips"), out = join(root, "lists");
+    for (let i = 0; i < 5; i++) {
+      await writeFrames(join(clips, "wave", `w${i}`), {
+        frames: 2 + i,
+        shade: i,
+        template: "img_{:05d}.jpg",
+      });
+      await writeFrames(join(clips, "jump", `j${i}`), {
+        frames: 2,
+        shade: 20 + 10 * i,
+        template: "img_{:05d}.jpg",
+      });
+    }
+    await mkdir(join(clips, "jump", "none"));
+    await writeFile(join(clips, "jump", "a.mp4"), "");
+    const { code, stdout, stderr } = await runVerb(verb, [clips, "--out", out, "--val-share", "0.2"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /^wrote 8 train, 2 val clips of 2 classes to .*lists; 2 left out\n/);
+    assert.match(
+      stderr,
+      /^left out: jump\/a\.mp4: it is no folder of frames\nleft out: jump\/none: its folder is empty\n$/,
+    );
+    assert.equal(await textOf(out, "labels.csv"), "id,name\n0,jump\n1,wave\n");
+    const lines = [await textOf(out, "train.txt"), await textOf(out, "val.txt")].map((text) =>
+      text.trim().split("\n")
+    );
+    assert.deepEqual(lines.map((list) => list.filter((line) => line.endsWith(" 0")).length), [4, 1]);
+    assert.ok(lines.flat().includes("wave/w3 5 1"));
+    assert.equal(new Set(lines.flat()).size, 10);
+    const report = JSON.parse(await textOf(out, "report.json"));
+    assert.deepEqual([report.template, report.clips, report.unusable.length], ["img_{:05d}.jpg", {
+      train: 8,
+      val: 2,
+    }, 2]);
+
+    const checked = await runVerb(check, [
+      join(out, "train.txt"),
+      "--root",
+      clips,
+      "--against",
+      join(out, "val.txt"),
+    ]);
+    assert.equal(checked.code, 0, checked.stdout);
+    // What the shell makes of the printed line: quotes around the template are taken away.
+    const keys = /keys for a recipe: (.*)\n/.exec(stdout)![1].replaceAll('"', "'").split(" ");
+    const recipe = join(root, "recipe.yaml");
+    await writeFile(recipe, "{}\n");
+    const { config } = await loadConfig(recipe, keys);
+    assert.deepEqual([config.data.num_classes, config.data.image_tmpl, config.data.root], [
+      2,
+      "img_{:05d}.jpg",
+      clips,
+    ]);
+  });
+});
+
+Deno.test("the split of prepare depends on the seed, and --folders is the same as the argument", async () => {
+  await inTempFolder(async (root) => {
+    for (let i = 0; i < 12; i++) {
+      await writeFrames(join(root, "set", "one", `c${i}`), { frames: 1, shade: i });
+    }
+    const val = async (...args: string[]) => {
+      await runVerb(verb, [...args, "--out", join(root, "lists"), "--val-share", "0.5"]);
+      return await textOf(root, "lists", "val.txt");
+    };
+    const first = await val(join(root, "set"));
+    assert.equal(await val("--folders", join(root, "set")), first);
+    assert.notEqual(await val(join(root, "set"), "--seed", "7"), first);
+  });
+});
+
+Deno.test("prepare makes lists from Something-Something V2's JSON and names the clips that are not there", async () => {
+  await inTempFolder(async (root) => {
+    await writeFrames(join(root, "frames", "11"), { frames: 4, shade: 1, template: "{:06d}.jpg" });
+    await writeFrames(join(root, "frames", "22"), { frames: 5, shade: 2, template: "{:06d}.jpg" });
+    const file = async (name: string, value: unknown) => {
+      await writeFile(join(root, name), JSON.stringify(value));
+      return join(root, name);
+    };
+    const files = [
+      await file("something-something-v2-validation.json", [{ id: "22", template: "Holding [something]" }]),
+      await file("something-something-v2-labels.json", {
+        "Moving something up": "0",
+        "Holding something": "1",
+      }),
+      await file("something-something-v2-train.json", [
+        { id: "11", template: "Moving [something] up" },
+        { id: "33", template: "Holding [something]" },
+      ]),
+    ];
+    const args = [...files, "--root", join(root, "frames"), "--out", join(root, "lists"), "--json"];
+    const { code, stdout } = await runVerb(verb, args);
+    assert.equal(code, 0);
+    assert.equal(await textOf(root, "lists", "train.txt"), "11 4 0\n");
+    assert.equal(await textOf(root, "lists", "val.txt"), "22 5 1\n");
+    assert.equal(
+      await textOf(root, "lists", "labels.csv"),
+      "id,name\n0,Moving something up\n1,Holding something\n",
+    );
+    const json = JSON.parse(stdout);
+    assert.equal(json.template, "{:06d}.jpg");
+    assert.deepEqual(json.unusable, [{ split: "train", path: "33", reason: "its folder does not exist" }]);
+  });
+});
+
+Deno.test("prepare makes lists from Kinetics' CSV files; a list of an earlier run is pointed out", async () => {
+  await inTempFolder(async (root) => {
+    await writeFrames(join(root, "frames", "air_drumming", "a_000001_000011"), { frames: 3, shade: 1 });
+    await writeFrames(join(root, "frames", "b"), { frames: 2, shade: 2 });
+    const csv = join(root, "kinetics.csv"), header = "label,youtube_id,time_start,time_end,split\n";
+    await writeFile(csv, `${header}zumba,b,0,10,val\nair drumming,a,1,11,train\n`);
+    const args = [csv, "--root", join(root, "frames"), "--out", join(root, "lists")];
+    const first = await runVerb(verb, args);
+    assert.equal(first.stderr, "");
+    assert.equal(await textOf(root, "lists", "train.txt"), "air_drumming/a_000001_000011 3 0\n");
+    assert.equal(await textOf(root, "lists", "val.txt"), "b 2 1\n");
+    await writeFile(csv, `${header}zumba,b,0,10,train\n`);
+    assert.match(
+      (await runVerb(verb, args)).stderr,
+      /val\.txt is of an earlier run: this one has no val clips\n$/,
+    );
+  });
+});
+
+const REFUSED: [
+  what: string,
+  args: string[],
+  kind: typeof ConfigError | typeof DataError,
+  message: RegExp,
+][] = [
+  ["no folder to write to", ["set"], ConfigError, /expected DATASET … --out DIR$/],
+  ["no data set", ["--out", "lists"], ConfigError, /expected DATASET … --out DIR$/],
+  ["a data set that is not there", ["gone", "--out", "lists"], DataError, /"gone": it does not exist$/],
+  ["two folders", ["set", "set", "--out", "lists"], ConfigError, /one folder, current count is 2$/],
+  ["files without a root", ["l.json", "--out", "lists"], ConfigError, /--root must name/],
+  [
+    "labels without clips",
+    ["l.json", "--root", "set", "--out", "lists"],
+    ConfigError,
+    /current counts are 1 and 0$/,
+  ],
+  [
+    "files of another kind",
+    ["x.txt", "--root", "set", "--out", "lists"],
+    ConfigError,
+    /current value is ".*x\.txt"$/,
+  ],
+  [
+    "a share above one",
+    ["set", "--out", "lists", "--val-share", "2"],
+    ConfigError,
+    /at most 1, current value is 2$/,
+  ],
+  [
+    "no usable clip",
+    ["set", "--out", "lists"],
+    DataError,
+    /frames named "\{:05d\}\.jpg", current count is 0 of 1$/,
+  ],
+];
+
+for (const [what, args, Kind, message] of REFUSED) {
+  Deno.test(`prepare refuses ${what}`, async () => {
+    await inTempFolder(async (root) => {
+      await mkdir(join(root, "set", "class", "clip"), { recursive: true });
+      await writeFile(join(root, "l.json"), '{"a": "0"}');
+      await writeFile(join(root, "x.txt"), "");
+      const inRoot = args.map((arg) =>
+        ["set", "lists", "l.json", "x.txt"].includes(arg) ? join(root, arg) : arg
+      );
+      await assert.rejects(
+        runVerb(verb, inRoot),
+        (error) => error instanceof Kind && message.test(error.message),
+      );
+      await assert.rejects(readFile(join(root, "lists", "train.txt")));
+    });
+  });
+}
