@@ -9,7 +9,8 @@ export { createModel, type ModelSpec, Side4Video, VIT_PRESETS } from "./models/m
 export { type Config, loadConfig, parseConfig } from "./train/config.ts";
 export { evaluateClips } from "./train/evaluate.ts";
 export { createRunFolder, openRunFolder } from "./train/run_folder.ts";
-export { planSession, Session, type SessionOptions } from "./train/session.ts";
+export { Session } from "./train/session.ts";
+export { planSession, type SessionOptions } from "./train/session_plan.ts";
 export { train, type TrainOptions, type TrainResult } from "./train/trainer.ts";
 export { openWeights } from "./data/checkpoint/open.ts";
 export { openSafetensors } from "./data/checkpoint/safetensors.ts";

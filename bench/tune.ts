@@ -6,7 +6,7 @@ import { defaultVariant, matmulCandidates, type MatmulSpec } from "../gpu/ops/ma
 import { adapterKeyOf, chooseVariant, tuneKey } from "../gpu/tune.ts";
 import { createModel } from "../models/mod.ts";
 import type { Config } from "../train/config.ts";
-import { planSession } from "../train/session.ts";
+import { planSession } from "../train/session_plan.ts";
 import { modelSpec, sessionOptions } from "../train/setup.ts";
 
 /** Candidates timed for one product: the most promising by estimate. Each costs a compilation. */

@@ -4,7 +4,7 @@ import { describePlan, type PlanLimits } from "../gpu/plan.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
 import type { Config } from "../train/config.ts";
 import { formatBytes, formatCount } from "../train/progress.ts";
-import { planSession, type SessionPlan } from "../train/session.ts";
+import { planSession, type SessionPlan } from "../train/session_plan.ts";
 import { modelSpec, sessionOptions } from "../train/setup.ts";
 import type { Io } from "./_output.ts";
 

@@ -8,7 +8,6 @@ import {
 } from "../data/datasets/check.ts";
 import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts";
 import { readClipList, readLabels } from "../data/datasets/read.ts";
-import { defaultWorkerCount } from "../data/decode_pool.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../train/progress.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
@@ -17,6 +16,8 @@ import type { Io } from "./_output.ts";
 /** Problems named of each kind; `--verbose` and `--json` name all. */
 const NAMED_AT_MOST = 10;
 const SIZES_SHOWN = 5;
+/** Reading waits for the disk more than for the decoder: a few clips at once even on one core. */
+const LEAST_AT_ONCE = 4;
 const BAD_DATA_EXIT_CODE = 4;
 
 export const command = defineCommand({
@@ -44,7 +45,11 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
       type: "string",
       help: `file name of a frame, such as "{:05d}.jpg"; found out among the published ones by default`,
     },
-    workers: { type: "integer", min: 1, help: "clips read at once" },
+    workers: {
+      type: "integer",
+      min: 1,
+      help: "clips read at once; the number of cores, but at least 4, by default",
+    },
     verbose: { type: "boolean", help: "name every problem, not the first ones of each kind" },
   },
 });
@@ -69,7 +74,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     classes,
     against,
     allFrames: values.all ?? false,
-    atOnce: values.workers ?? defaultWorkerCount(),
+    atOnce: values.workers ?? Math.max(LEAST_AT_ONCE, navigator.hardwareConcurrency),
     signal: io.signal,
     onProgress: (done, total) => {
       if (done % 20 !== 0 && done !== total) return;

@@ -1,4 +1,7 @@
-/** `sidenet prepare`: makes annotation lists from a folder per class, Something-Something V2's JSON or Kinetics' CSV. */
+/**
+ * `sidenet prepare`: makes annotation lists from a folder per class, Something-Something V2's JSON, Kinetics' CSV or other
+ * lists.
+ */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -13,6 +16,8 @@ import {
   splitOfFile,
   type UnusableClip,
 } from "../data/datasets/entries.ts";
+import { parseClipList } from "../data/datasets/list.ts";
+import { readLabels } from "../data/datasets/read.ts";
 import { readClassFolders } from "../data/datasets/folders.ts";
 import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv.ts";
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
@@ -35,7 +40,8 @@ export const command = defineCommand({
   details: `DATASET is one of
   a folder per class, each with a folder of JPEG frames per clip; the classes are the folders in code-point order;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
-  Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root.
+  Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
+  annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
 DIR receives train.txt, val.txt (path, frames, label), labels.csv and report.json, which names every clip that cannot be
 used and why; such clips are left out and stop nothing. Frames are counted in the folders.`,
   examples: [
@@ -47,6 +53,7 @@ used and why; such clips are left out and stop nothing. Frames are counted in th
     ["sidenet prepare kinetics_train.csv kinetics_val.csv --root frames --out lists", "Kinetics"],
   ],
   options: {
+    labels: { type: "string", placeholder: "CSV", help: "annotation lists: the label file (id,name)" },
     out: { type: "string", placeholder: "DIR", help: "where the lists are written" },
     folders: { type: "string", placeholder: "DIR", help: "the folder of class folders, instead of DATASET" },
     root: {
@@ -89,7 +96,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   const dataset = isFolder
     ? await readClassFolders(sources[0], { valShare, seed: values.seed ?? DEFAULT_SEED })
-    : await readFiles(sources);
+    : await readFiles(sources, values.labels);
   const template = values.template ?? await detectTemplate(root, foldersOf(dataset)) ??
     PUBLISHED_TEMPLATES[0];
   const { clips, unusable } = await countEntries(dataset, {
@@ -115,7 +122,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-async function readFiles(files: readonly string[]): Promise<Dataset> {
+async function readFiles(files: readonly string[], labelFile: string | undefined): Promise<Dataset> {
   const texts = await Promise.all(files.map(async (file) => {
     try {
       return { file, text: await readFile(file, "utf8") };
@@ -129,9 +136,21 @@ async function readFiles(files: readonly string[]): Promise<Dataset> {
       unusable: [],
     };
   }
+  if (files.every((file) => /\.txt$/i.test(file))) {
+    if (labelFile === undefined) {
+      throw new ConfigError("Cannot prepare: --labels must name the lists' label file");
+    }
+    const classes = await readLabels(labelFile);
+    const entries = texts.flatMap(({ file, text }) => {
+      // Two or three fields: the number of frames is counted anyway.
+      const { clips } = parseClipList(text, { file, classes: classes.length, modality: "video" });
+      return clips.map(({ path, label }) => ({ split: splitOfFile(file), label, folders: [path] }));
+    });
+    return { classes, entries, unusable: [] };
+  }
   if (!files.every((file) => /\.json$/i.test(file))) {
     throw new ConfigError(
-      `Cannot prepare: DATASET must be a folder, .json files or .csv files, current value is "${
+      `Cannot prepare: DATASET must be a folder, or files of one kind (.json, .csv or .txt), current value is "${
         files.join(" ")
       }"`,
     );

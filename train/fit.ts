@@ -10,7 +10,7 @@ import { TooLargeError } from "../gpu/plan.ts";
 import { AdapterError } from "../lib/errors.ts";
 import type { VideoModel } from "../models/video_model.ts";
 import { formatBytes } from "./progress.ts";
-import { planSession, prepOptions, type SessionOptions, type SessionPlan } from "./session.ts";
+import { planSession, prepOptions, type SessionOptions, type SessionPlan } from "./session_plan.ts";
 
 /** What is known about the memory and the batch. */
 export interface FitOptions {

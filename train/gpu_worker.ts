@@ -3,7 +3,8 @@
 import { openGpu } from "../gpu/device.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
 import { freeMemory, planFittingSession, refusedError } from "./fit.ts";
-import { OutOfMemoryError, Session, type SessionOptions } from "./session.ts";
+import { Session } from "./session.ts";
+import { OutOfMemoryError, type SessionOptions } from "./session_plan.ts";
 import type { TunedChoices } from "./tuned.ts";
 import type { OpenedSession, WorkerCall, WorkerReply } from "./session_client.ts";
 

@@ -2,7 +2,8 @@
 
 import type { ModelSpec } from "../models/mod.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
-import type { GroupRates, MemoryPlan, MixedTargets, TrainClip, WeightPart } from "./session.ts";
+import type { WeightPart } from "./session.ts";
+import type { GroupRates, MemoryPlan, MixedTargets, TrainClip } from "./session_plan.ts";
 import type { FrameClip } from "../gpu/frames.ts";
 
 /** One call to the Worker. */

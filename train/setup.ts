@@ -10,7 +10,7 @@ import { EVA_PRESETS, type EvaConfig, type ModelSpec, VIT_PRESETS, type VitConfi
 import { type Config, transformRecipe } from "./config.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
 import { createSchedule } from "./schedule.ts";
-import type { GroupRates, MixedTargets } from "./session.ts";
+import type { GroupRates, MixedTargets } from "./session_plan.ts";
 
 /** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
 const MIN_LISTED_FRAMES = 8;

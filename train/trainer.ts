@@ -25,6 +25,7 @@ import { largestFrame } from "./probe.ts";
 import { ProblemLog } from "./problems.ts";
 import type { DataProblem } from "./report.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
+import { round, summarise } from "./summary.ts";
 import {
   classNames,
   clipsPerBatch,
@@ -36,7 +37,7 @@ import {
   samplingOptions,
   sessionOptions,
 } from "./setup.ts";
-import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "./session.ts";
+import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "./session_plan.ts";
 import type { TunedChoices } from "./tuned.ts";
 import { type OpenedSession, SessionClient } from "./session_client.ts";
 
@@ -381,33 +382,17 @@ class TrainingRun {
 
   async #finish(trainable: number, frozen: number): Promise<TrainResult> {
     const { opened } = this.#client, state = this.#state, evaluation = this.#evaluation;
-    const summary: Summary = {
-      system: this.#config.system,
-      backbone: this.#config.network.arch,
-      top1: evaluation?.metrics.top1 ?? 0,
-      top5: evaluation?.metrics.top5 ?? 0,
-      loss: evaluation?.loss ?? 0,
-      epochs: state.epoch,
-      steps: state.step,
-      clips: state.clips,
-      seconds: round(state.seconds),
-      clips_per_second: round(state.clips / Math.max(state.seconds, 1e-9)),
-      gpu_bytes_planned: opened.memory.total,
-      gpu_bytes_allocated: opened.allocatedBytes,
-      trainable_parameters: trainable,
-      frozen_parameters: frozen,
-      adapter: opened.adapter,
-      best: state.best,
-      final_train_loss: state.lastLoss,
-      data_problems: this.#problems.count,
-      broken: this.#problems.list,
-    };
+    const problems = this.#problems;
+    const summary = summarise({
+      config: this.#config,
+      opened,
+      state,
+      evaluation,
+      trainable,
+      frozen,
+      problems,
+    });
     await this.#folder.writeSummary(summary);
     return { summary, evaluation, labels: this.#data.labels, problems: this.#problems.list };
   }
-}
-
-/** Three decimals, for figures that are read by people. */
-function round(x: number): number {
-  return Math.round(x * 1000) / 1000;
 }

@@ -136,6 +136,22 @@ Deno.test("prepare makes lists from Kinetics' CSV files; a list of an earlier ru
   });
 });
 
+Deno.test("prepare repairs an annotation list: glued lines, counts that are off, clips that are not there", async () => {
+  await inTempFolder(async (root) => {
+    for (const [i, name] of ["a", "b", "c"].entries()) {
+      await writeFrames(join(root, "frames", name), { frames: 3 + i, shade: i });
+    }
+    await writeFile(join(root, "old_train.txt"), "a 2 0\nb 3 1c 4 0\ngone 9 1\n");
+    await writeFile(join(root, "names.csv"), "id,name\n0,x\n1,y\n");
+    const args = [join(root, "old_train.txt"), "--root", join(root, "frames"), "--out", join(root, "lists")];
+    const { stdout, stderr } = await runVerb(verb, [...args, "--labels", join(root, "names.csv")]);
+    assert.match(stdout, /^wrote 3 train clips of 2 classes/);
+    assert.equal(stderr, "left out: gone: its folder does not exist\n");
+    assert.equal(await textOf(root, "lists", "train.txt"), "a 3 0\nb 4 1\nc 5 0\n");
+    assert.equal(await textOf(root, "lists", "labels.csv"), "id,name\n0,x\n1,y\n");
+  });
+});
+
 const REFUSED: [
   what: string,
   args: string[],
@@ -154,8 +170,14 @@ const REFUSED: [
     /current counts are 1 and 0$/,
   ],
   [
-    "files of another kind",
+    "lists without labels",
     ["x.txt", "--root", "set", "--out", "lists"],
+    ConfigError,
+    /--labels must name the lists' label file$/,
+  ],
+  [
+    "files of two kinds",
+    ["l.json", "x.txt", "--root", "set", "--out", "lists"],
     ConfigError,
     /current value is ".*x\.txt"$/,
   ],

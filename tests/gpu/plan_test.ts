@@ -9,7 +9,7 @@ import { createPrng } from "../../lib/random.ts";
 import { loadConfig } from "../../train/config.ts";
 import { createModel } from "../../models/mod.ts";
 import { recordPrograms } from "../../train/programs.ts";
-import { planSession } from "../../train/session.ts";
+import { planSession } from "../../train/session_plan.ts";
 import { modelSpec, sessionOptions } from "../../train/setup.ts";
 import { elementsOf, type Memory, outputsOf, runPlanned, runReference } from "../_util/reference_engine.ts";
 import { ROOMY, tinyModel, tinyPrograms } from "../_util/tiny_model.ts";

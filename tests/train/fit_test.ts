@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { AdapterError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
 import { freeMemory, parseNvidiaFree, planFittingSession, refusedError } from "../../train/fit.ts";
-import { planSession, type SessionOptions } from "../../train/session.ts";
+import { planSession, type SessionOptions } from "../../train/session_plan.ts";
 
 const MIB = 2 ** 20;
 const SPEC: ModelSpec = {

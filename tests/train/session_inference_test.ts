@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { createPrng } from "../../lib/random.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
-import { Session, type SessionOptions } from "../../train/session.ts";
+import { Session } from "../../train/session.ts";
+import type { SessionOptions } from "../../train/session_plan.ts";
 import { engineTest } from "../_util/engine.ts";
 
 const SPEC: ModelSpec = {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
-import type { SessionOptions } from "../../train/session.ts";
+import type { SessionOptions } from "../../train/session_plan.ts";
 import { engineTest } from "../_util/engine.ts";
 import { sameRates, tinyBatch } from "../_util/tiny_model.ts";
 import { rgbClip, withSession } from "../_util/tiny_session.ts";

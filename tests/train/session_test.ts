@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { normaliseFrame, transformFrame } from "../../data/transforms.ts";
 import type { Side4Video } from "../../models/side4video.ts";
-import { LOSS_LOG_SIZE, type Session } from "../../train/session.ts";
+import type { Session } from "../../train/session.ts";
+import { LOSS_LOG_SIZE } from "../../train/session_plan.ts";
 import { engineTest } from "../_util/engine.ts";
 import { assertSameBits } from "../_util/same_bits.ts";
 import { sameRates, tinyBatch } from "../_util/tiny_model.ts";

@@ -76,7 +76,10 @@ const SPOILED: [
   ],
   [
     "a file cut short",
-    (folder) => truncate(join(folder, "00003.jpg"), 400),
+    async (folder) => {
+      const bytes = await frameBytes({ frames: 1, shade: 1 }, 3);
+      await writeFile(join(folder, "00003.jpg"), bytes.subarray(0, bytes.length / 2));
+    },
     ["unreadable: frame 3: its JPEG data is broken or cut short"],
   ],
   [
