@@ -48,14 +48,14 @@ export async function countFrames(folder: string, template: FrameTemplate): Prom
 
 /** Something in a clip that was not as it should be, and what was done instead. */
 export interface Substitution {
-  /** Folder of the clip, as the list names it. */
+  /** Folder or file of the clip, as the list names it. */
   readonly path: string;
   /** Frame number; 0 when the whole clip is meant. */
   readonly frame: number;
   /** What was wrong. */
   readonly reason: string;
-  /** What was used: a frame number, or "resized" or "black". */
-  readonly used: number | "resized" | "black";
+  /** What was used: a frame number, "resized", "black", or "concealed": what the decoder made of a damaged video. */
+  readonly used: number | "resized" | "black" | "concealed";
 }
 
 export interface ClipRequest {

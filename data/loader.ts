@@ -5,25 +5,27 @@
  * their timing or the cache. The number of clips in flight or waiting to be taken is bounded, so memory stays flat however
  * slow the consumer is.
  */
-import { join } from "node:path";
 import { ConfigError } from "../lib/errors.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 import type { ClipRecord } from "./datasets/list.ts";
-import { DecodePool, defaultWorkerCount } from "./decode_pool.ts";
+import { type ClipModality, createClipSource } from "./clip_source.ts";
+import { defaultWorkerCount } from "./decode_pool.ts";
 import { reasonOf } from "./files.ts";
-import { badClip, countFrames, type DecodedClip, parseFrameTemplate, type Substitution } from "./frames.ts";
+import { badClip, type DecodedClip, parseFrameTemplate, type Substitution } from "./frames.ts";
 import type { OrderEntry } from "./sampler.ts";
 
 export interface ClipLoaderOptions {
   clips: readonly ClipRecord[];
   /** Folder that the clips' paths are relative to. */
   root: string;
-  /** Names of the frame files, such as `{:05d}.jpg`. */
+  /** What the clips' paths name. Default "frames": folders. */
+  modality?: ClipModality;
+  /** Names of the frame files of a folder, such as `{:05d}.jpg`. */
   template: string;
   /** Which frames to read of a clip with this many; several test clips may come as a list of lists. */
   sampler: (frames: number, prng: Prng) => number[] | number[][];
   seed: number;
-  /** Decode workers. Default: the cores but one, at most 4. */
+  /** Decode workers, or programs that decode a video, at once. Default: the cores but one, at most 4. */
   workers?: number;
   /** Clips in flight or waiting to be taken, at most. Default: two batches. */
   prefetch?: number;
@@ -90,44 +92,42 @@ const FRAME_STREAM = 0x6672616d;
  * for await (const batch of loader.epoch(order, 16)) train(batch);
  */
 export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
-  const { clips, root, sampler, seed, cacheBytes = 0, blankSize = { width: 32, height: 32 } } = options;
+  const { clips, sampler, seed, cacheBytes = 0, blankSize = { width: 32, height: 32 } } = options;
   const workers = options.workers ?? defaultWorkerCount();
   for (const [name, value] of Object.entries({ workers, prefetch: options.prefetch ?? 1 })) {
     if (!Number.isInteger(value) || value < 1) {
       throw new ConfigError(`Cannot load clips: ${name} must be at least 1, current value is ${value}`);
     }
   }
-  const template = parseFrameTemplate(options.template);
-  const pool = new DecodePool(workers);
+  parseFrameTemplate(options.template); // an error here and not in a worker
+  const source = createClipSource({ ...options, modality: options.modality ?? "frames", workers });
   const frameCounts = new Map<number, number>();
   const cache = new Map<number, DecodedClip>();
   let cacheOpen = cacheBytes > 0; // closes for good with the first clip that does not fit
   const stats = { clips: 0, substitutions: 0, badClips: 0, cacheHits: 0, cachedBytes: 0 };
 
-  async function frameCount(clip: number): Promise<number> {
+  async function frameCount(clip: number, signal: AbortSignal): Promise<number> {
     const known = frameCounts.get(clip);
     if (known !== undefined) return known;
-    const count = await countFrames(join(root, clips[clip].path), template);
-    if (count === 0) throw new Error(`no file of the folder matches "${options.template}"`);
+    const count = await source.count(clips[clip].path, signal);
     frameCounts.set(clip, count);
     return count;
   }
 
-  async function decode(clip: number, count: number, indices: number[]): Promise<DecodedClip> {
+  async function decode(
+    clip: number,
+    count: number,
+    indices: number[],
+    signal: AbortSignal,
+  ): Promise<DecodedClip> {
     const cached = cache.get(clip);
     if (cached) {
       stats.cacheHits++;
       return pickFrames(cached, indices);
     }
     const whole = cacheOpen && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
-    const { path } = clips[clip];
-    const decoded = await pool.decode({
-      folder: join(root, path),
-      path,
-      template: options.template,
-      frameCount: count,
-      indices: whole ? Array.from({ length: count }, (_, i) => i + 1) : indices,
-    });
+    const wanted = whole ? Array.from({ length: count }, (_, i) => i + 1) : indices;
+    const decoded = await source.decode(clips[clip].path, count, wanted, signal);
     if (!whole || decoded.bad) return decoded;
     cacheOpen = stats.cachedBytes + decoded.frames.length <= cacheBytes;
     if (cacheOpen && !cache.has(clip)) {
@@ -137,12 +137,13 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     return pickFrames(decoded, indices);
   }
 
-  async function load(entry: OrderEntry): Promise<LoadedClip[]> {
+  async function load(entry: OrderEntry, signal: AbortSignal): Promise<LoadedClip[]> {
     const { clip, epoch, repeat } = entry, { path, label } = clips[clip];
     let count: number, problem: string | null = null;
     try {
-      count = await frameCount(clip);
+      count = await frameCount(clip, signal);
     } catch (error) {
+      if (error instanceof ConfigError || signal.aborted) throw error; // not the clip's own fault
       problem = reasonOf(error);
       count = 1; // any count gives the number of frames to blacken
     }
@@ -153,7 +154,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
         `Cannot load "${path}": frames must be in 1 … ${count}, the sampler gave ${outside}`,
       );
     }
-    let decoded = problem === null ? await decode(clip, count, frameIndices) : badClip(path, problem);
+    let decoded = problem === null ? await decode(clip, count, frameIndices, signal) : badClip(path, problem);
     if (decoded.bad) {
       const { width, height } = blankSize;
       decoded = {
@@ -181,11 +182,11 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
 
   async function* epoch(order: readonly OrderEntry[], batchSize: number): AsyncGenerator<ClipBatch> {
     const prefetch = options.prefetch ?? Math.max(2 * batchSize, 2 * workers);
-    const inFlight: Promise<LoadedClip[]>[] = [];
+    const inFlight: Promise<LoadedClip[]>[] = [], left = new AbortController();
     let next = 0;
     const fill = () => {
       while (inFlight.length < prefetch && next < order.length) {
-        const promise = load(order[next++]);
+        const promise = load(order[next++], left.signal);
         promise.catch(() => {}); // raised where it is awaited, in order
         inFlight.push(promise);
       }
@@ -206,11 +207,12 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
         yield { clips: batch, waitMs: performance.now() - started };
       }
     } finally {
+      left.abort(new Error("Cannot load clips: the epoch was left"));
       await Promise.allSettled(inFlight);
     }
   }
 
-  return { epoch, stats: () => ({ ...stats }), [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose]() };
+  return { epoch, stats: () => ({ ...stats }), [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
 }
 
 /** Frames of a clip that was decoded whole (frame i at place i − 1). */
@@ -221,5 +223,9 @@ function pickFrames(clip: DecodedClip, indices: readonly number[]): DecodedClip 
     frames.set(clip.frames.subarray((index - 1) * frameBytes, index * frameBytes), position * frameBytes);
   });
   const wanted = new Set(indices);
-  return { ...clip, frames, substitutions: clip.substitutions.filter(({ frame }) => wanted.has(frame)) };
+  return {
+    ...clip,
+    frames,
+    substitutions: clip.substitutions.filter(({ frame }) => frame === 0 || wanted.has(frame)),
+  };
 }

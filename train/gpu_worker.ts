@@ -48,7 +48,7 @@ async function handle({ method, args }: WorkerCall): Promise<unknown> {
     case "step":
       return await session.step(...(args as Parameters<Session["step"]>));
     case "initialise":
-      return session.initialise(...(args as [number]));
+      return session.initialise(...(args as Parameters<Session["initialise"]>));
     case "write":
       return session.write(...(args as Parameters<Session["write"]>));
     case "restoreSteps":

@@ -152,9 +152,14 @@ export class Session {
     return Math.max(...programs.map((program) => program.launchCount));
   }
 
-  /** Draws every weight from its declared distribution. One stream a weight, so adding weights changes no other. */
-  initialise(seed: number): void {
+  /**
+   * Draws every weight from its declared distribution. One stream a weight, so adding weights changes no other.
+   *
+   * @param options.frozen Also the frozen weights; false where a checkpoint will give them.
+   */
+  initialise(seed: number, options: { frozen?: boolean } = {}): void {
     for (const [i, weight] of this.model.weights.list.entries()) {
+      if (weight.kind === "frozen" && options.frozen === false) continue;
       this.#residency.write(weight.tensor, weight.init(sizeOf(weight.shape), createPrng(seed, i)));
     }
   }

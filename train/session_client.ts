@@ -118,8 +118,8 @@ export class SessionClient {
     return await this.#call("step", [clips, rates, mixed]) as Promise<boolean>;
   }
 
-  initialise(seed: number): Promise<void> {
-    return this.#call("initialise", [seed]) as Promise<void>;
+  initialise(seed: number, options: { frozen?: boolean } = {}): Promise<void> {
+    return this.#call("initialise", [seed, options]) as Promise<void>;
   }
 
   write(name: string, values: Float32Array, part: WeightPart = "value"): Promise<void> {

@@ -192,10 +192,9 @@ class TrainingRun {
   async #prepareWeights(): Promise<void> {
     const config = this.#config, { note } = this.#options.events ?? {};
     const { network, pretrain, seed } = config;
-    await this.#client.initialise(seed);
-    if (network.weights !== null && network.init) {
-      await loadBackbone(this.#client, this.#spec, network.weights);
-    }
+    const backbone = network.init ? network.weights : null;
+    await this.#client.initialise(seed, { frozen: backbone === null });
+    if (backbone !== null) await loadBackbone(this.#client, this.#spec, backbone);
     if (pretrain !== null) {
       await using source = await openCheckpoint(pretrain);
       const left = await loadTrained(this.#client, this.#spec, source, { head: network.head });

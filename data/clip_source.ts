@@ -1,0 +1,123 @@
+/** Where the frames of clips come from: folders of pictures or video files, behind one interface. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { DecodePool } from "./decode_pool.ts";
+import { countFrames, type DecodedClip, parseFrameTemplate } from "./frames.ts";
+import { decodeVideoClip, probeVideo } from "./video.ts";
+
+/** What a list names. "either": each path is what is found there. */
+export type ClipModality = "frames" | "video" | "either";
+
+export interface ClipSourceOptions {
+  modality: ClipModality;
+  /** Folder that the clips' paths are relative to. */
+  root: string;
+  /** Names of the frame files of a folder. */
+  template: string;
+  /** Folders or videos decoded at once. */
+  workers: number;
+}
+
+/** Reads clips; how many are asked for at once is the caller's to bound. */
+export interface ClipSource extends AsyncDisposable {
+  /**
+   * How many frames a clip has, at least one.
+   *
+   * @throws {Error} with the reason why there are none
+   */
+  count(path: string, signal?: AbortSignal): Promise<number>;
+  /** Frames of a clip with `count` frames. @param indices from 1; may repeat */
+  decode(path: string, count: number, indices: number[], signal?: AbortSignal): Promise<DecodedClip>;
+}
+
+/** Opens a source; its workers start when they are first needed. */
+export function createClipSource(options: ClipSourceOptions): ClipSource {
+  if (options.modality === "frames") return createFolderSource(options);
+  if (options.modality === "video") return createVideoSource(options);
+  const folders = createFolderSource(options), videos = createVideoSource(options);
+  const sourceOf = async (path: string) =>
+    (await stat(join(options.root, path))).isDirectory() ? folders : videos;
+  return {
+    count: async (path, signal) => (await sourceOf(path)).count(path, signal),
+    decode: async (path, count, indices, signal) =>
+      (await sourceOf(path)).decode(path, count, indices, signal),
+    async [Symbol.asyncDispose]() {
+      await folders[Symbol.asyncDispose]();
+      await videos[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function createFolderSource({ root, template, workers }: ClipSourceOptions): ClipSource {
+  const names = parseFrameTemplate(template);
+  let pool: DecodePool | undefined;
+  return {
+    async count(path) {
+      const count = await countFrames(join(root, path), names);
+      if (count === 0) throw new Error(`no file of the folder matches "${template}"`);
+      return count;
+    },
+    decode(path, frameCount, indices) {
+      pool ??= new DecodePool(workers);
+      return pool.decode({ folder: join(root, path), path, template, frameCount, indices });
+    },
+    async [Symbol.asyncDispose]() {
+      await pool?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
+  const slots = new Slots(workers), closed = new AbortController();
+  const within = <T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>) => {
+    const either = signal ? AbortSignal.any([signal, closed.signal]) : closed.signal;
+    return slots.run(either, () => work(either));
+  };
+  return {
+    count: (path, signal) =>
+      within(signal, async (either) => (await probeVideo(join(root, path), { signal: either })).frames),
+    decode: (path, _count, indices, signal) =>
+      within(
+        signal,
+        (either) => decodeVideoClip({ file: join(root, path), path, indices }, { signal: either }),
+      ),
+    async [Symbol.asyncDispose]() {
+      closed.abort(new Error("Cannot decode videos: the source is closed"));
+      await slots.idle();
+    },
+  };
+}
+
+/** At most so many at once, first come, first served. */
+class Slots {
+  #free: number;
+  readonly #queue: (() => void)[] = [];
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#queue.push(resolve));
+    const running = Promise.try(() => {
+      signal.throwIfAborted();
+      return work();
+    });
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+      const next = this.#queue.shift();
+      if (next) next();
+      else this.#free++;
+    }
+  }
+
+  /** Resolves when nothing runs any more. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled(this.#running);
+  }
+}
