@@ -1,8 +1,8 @@
 /** `sidenet predict`: the best classes of single clips. */
-import { extname } from "node:path";
 import { reasonOf } from "../data/files.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { countFrames, parseFrameTemplate } from "../data/frames.ts";
+import { isVideoPath } from "../data/video.ts";
 import { DataError } from "../lib/errors.ts";
 import type { Config } from "../train/config.ts";
 import { scoreClips, type ScoredClip } from "../train/evaluate.ts";
@@ -16,30 +16,19 @@ import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./_trained.ts";
 
 const DEFAULT_TOP = 5;
 const BAR_WIDTH = 20;
-const VIDEO_EXTENSIONS = [
-  ".mp4",
-  ".webm",
-  ".mkv",
-  ".avi",
-  ".mov",
-  ".m4v",
-  ".mpg",
-  ".mpeg",
-  ".flv",
-  ".wmv",
-  ".gif",
-];
 
 export const command = defineCommand({
   name: "predict",
-  summary: "Print the five best classes for folders of frames",
+  summary: "Print the five best classes for video files and folders of frames",
   usage: "RUN|CHECKPOINT PATH… [key=value …]",
   positionals: { min: 2 },
   details:
-    `PATH is a folder of frames named as data.image_tmpl says. A path that cannot be used is named, and the others are
+    `PATH is a video file (mp4, mkv, webm, avi, mov, …), which needs ffmpeg, or a folder of frames named as
+data.image_tmpl says, whatever the model was trained on. A path that cannot be used is named, and the others are
 done all the same; the exit code is then 4. With --json there is one line a clip on stdout.`,
   examples: [
     ["sidenet predict runs/demo demo_data/val/00001", "one clip, seen once"],
+    ["sidenet predict runs/demo clip.mp4", "a video file"],
     [
       "sidenet predict runs/ssv2_vitb16_f8 clips/* --test-crops 3 --test-clips 2",
       "several, in six views each",
@@ -66,7 +55,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   };
   for (const path of paths) {
     try {
-      await checkFolder(path, config);
+      await checkPath(path, config);
       clips.push({ path, label: 0, frames: null, line: 0 });
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
@@ -78,7 +67,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     const root = "", batch = viewBatch(config, views, clips.length);
     const choices = await tunedChoices();
     await using client = await openTrainedModel(model, { clips, root, batch, choices });
-    for await (const scored of scoreClips(client, config, { clips, root, views, batch, signal: io.signal })) {
+    const scoring = { clips, root, modality: "either", views, batch, signal: io.signal } as const;
+    for await (const scored of scoreClips(client, config, scoring)) {
       if (scored.bad) fail(new DataError(`Cannot predict "${scored.path}": ${scored.problems[0].problem}`));
       else printClip(scored, labels, top, io);
     }
@@ -86,8 +76,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   return exitCode;
 }
 
-/** Refuses what is no folder of frames, before a GPU is opened. */
-async function checkFolder(path: string, config: Config): Promise<void> {
+/** Refuses what is neither a video nor a folder of frames, before a GPU is opened. */
+async function checkPath(path: string, config: Config): Promise<void> {
   const template = config.data.image_tmpl;
   let info: Deno.FileInfo;
   try {
@@ -97,12 +87,9 @@ async function checkFolder(path: string, config: Config): Promise<void> {
     throw new DataError(`Cannot predict "${path}": ${reason}`);
   }
   if (!info.isDirectory) {
-    const isVideo = VIDEO_EXTENSIONS.includes(extname(path).toLowerCase());
-    const pattern = template.replace(/\{(?::(\d+d))?\}/, (_, digits) => `%${digits ?? "d"}`);
+    if (isVideoPath(path)) return;
     throw new DataError(
-      `Cannot predict "${path}": it must be a folder of frames, current value is a ${
-        isVideo ? `video; extract its frames first (ffmpeg -i "${path}" -q:v 2 FOLDER/${pattern})` : "file"
-      }`,
+      `Cannot predict "${path}": it must be a video file or a folder of frames, current value is a file named otherwise`,
     );
   }
   if (await countFrames(path, parseFrameTemplate(template)) === 0) {

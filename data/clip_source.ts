@@ -30,7 +30,7 @@ export interface ClipSource extends AsyncDisposable {
   decode(path: string, count: number, indices: number[], signal?: AbortSignal): Promise<DecodedClip>;
 }
 
-/** Opens a source; its workers start when they are first needed. */
+/** Opens a source. */
 export function createClipSource(options: ClipSourceOptions): ClipSource {
   if (options.modality === "frames") return createFolderSource(options);
   if (options.modality === "video") return createVideoSource(options);
@@ -48,9 +48,9 @@ export function createClipSource(options: ClipSourceOptions): ClipSource {
   };
 }
 
-function createFolderSource({ root, template, workers }: ClipSourceOptions): ClipSource {
+function createFolderSource({ root, template, workers, modality }: ClipSourceOptions): ClipSource {
   const names = parseFrameTemplate(template);
-  let pool: DecodePool | undefined;
+  let pool = modality === "frames" ? new DecodePool(workers) : undefined;
   return {
     async count(path) {
       const count = await countFrames(join(root, path), names);

@@ -22,12 +22,6 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
   ];
   const zero = (key: string, value: number) => off(key, value, value === 0, "be 0: dropout is not built");
   return [
-    off(
-      "data.modality",
-      data.modality,
-      data.modality === "RGB",
-      "be RGB: video files are not read, extract frames",
-    ),
     off("data.shot", data.shot, data.shot === null, "be null: few-shot selection is not built"),
     off("network.tm", network.tm, network.tm === false || network.tm === "False"),
     off("network.joint_st", network.joint_st, !network.joint_st),

@@ -1,5 +1,6 @@
 /** Evaluation on a list of clips: one view a clip inside training, several by the published test protocol. */
 
+import type { ClipModality } from "../data/clip_source.ts";
 import { createClipLoader, type LoadedClip } from "../data/loader.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { testIndices, validationIndices } from "../data/sampler.ts";
@@ -12,7 +13,7 @@ import {
   createClassificationMetrics,
   smoothedCrossEntropy,
 } from "./metrics.ts";
-import { picturesOfView, readRule, samplingOptions } from "./setup.ts";
+import { clipModality, picturesOfView, readRule, samplingOptions } from "./setup.ts";
 import type { SessionClient } from "./session_client.ts";
 import type { DataProblem } from "./report.ts";
 
@@ -54,6 +55,8 @@ export interface ScoreOptions {
   clips: readonly ClipRecord[];
   /** Folder that the clips' paths are relative to; the recipe's validation root by default. */
   root?: string;
+  /** What the clips' paths name; what the recipe's lists name by default. */
+  modality?: ClipModality;
   views: Views | null;
   /** Views in one GPU batch. */
   batch: number;
@@ -107,6 +110,7 @@ export async function* scoreClips(
   await using loader = createClipLoader({
     clips,
     root: options.root ?? dataRoots(config).val,
+    modality: options.modality ?? clipModality(config),
     template: config.data.image_tmpl,
     sampler: readRule(config, viewSampler(config, views)),
     seed: config.seed,

@@ -1,14 +1,18 @@
-/** How large the frames of a data set are, from the headers of a few of them, so that upload buffers fit before the run. */
+/** How large the frames of a data set are, from the headers of some of them, so that upload buffers fit before the run. */
 
 import { join } from "node:path";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { parseFrameTemplate } from "../data/frames.ts";
 import { jpegSize } from "../data/jpeg.ts";
+import { isVideoPath, probeVideo } from "../data/video.ts";
+import { ConfigError } from "../lib/errors.ts";
 import type { Config } from "./config.ts";
 import { transformRecipe } from "./config.ts";
 
 /** Clips whose first frame is looked at; a larger frame met later makes the buffers grow, which the log tells. */
 const CLIPS_PROBED = 200;
+/** The same for video files, each of which takes a program some 50 ms to look at. */
+const VIDEOS_PROBED = 40;
 /** Bytes of a file that hold its frame header in practice, embedded previews included. */
 const HEADER_BYTES = 64 * 1024;
 
@@ -21,10 +25,14 @@ export async function largestFrame(
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
   const name = parseFrameTemplate(config.data.image_tmpl).name(1);
+  const ofVideos = config.data.modality === "video";
   for (const [root, clips] of splits) {
-    const stride = Math.max(1, Math.floor(clips.length / CLIPS_PROBED));
+    const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
     for (let i = 0; i < clips.length; i += stride) {
-      const found = await sizeOf(join(root, clips[i].path, name));
+      const path = join(root, clips[i].path);
+      // `predict` takes folders and videos with a recipe for either.
+      const found = await sizeOf(join(path, name)) ??
+        (ofVideos || isVideoPath(path) ? await videoSize(path) : null);
       if (!found) continue;
       const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;
       largest.width = Math.max(largest.width, found.width, Math.ceil(found.width * scale));
@@ -42,6 +50,16 @@ async function sizeOf(path: string): Promise<{ width: number; height: number } |
     const count = await file.read(bytes);
     return jpegSize(bytes.subarray(0, count ?? 0));
   } catch {
+    return null;
+  }
+}
+
+/** The same of a video; that ffprobe is missing is told at once. */
+async function videoSize(path: string): Promise<{ width: number; height: number } | null> {
+  try {
+    return await probeVideo(path);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
     return null;
   }
 }

@@ -1,11 +1,11 @@
 /** Gathers what a run's report shows, and writes the report. */
 
-import { join } from "node:path";
-import { countFrames, decodeClip, parseFrameTemplate } from "../data/frames.ts";
+import { createClipSource } from "../data/clip_source.ts";
 import { encodeJpeg } from "../data/jpeg.ts";
 import { type Config, dataRoots } from "./config.ts";
 import { type ClipPrediction, type Evaluation, viewSampler } from "./evaluate.ts";
 import { topClasses } from "./metrics.ts";
+import { clipModality } from "./setup.ts";
 import { type DataProblem, type ExampleClip, renderReport } from "./report.ts";
 import { type EvalRecord, readMetrics, type RunFolder, type StepRecord, type Summary } from "./run_folder.ts";
 
@@ -57,20 +57,23 @@ async function exampleClips(
   predictions: readonly ClipPrediction[],
   labels: readonly string[],
 ): Promise<ExampleClip[]> {
-  const template = parseFrameTemplate(config.data.image_tmpl), root = dataRoots(config).val;
+  await using source = createClipSource({
+    modality: clipModality(config),
+    root: dataRoots(config).val,
+    template: config.data.image_tmpl,
+    workers: 1,
+  });
   const sampler = viewSampler(config, null);
   const examples: ExampleClip[] = [];
   for (const { path, label, probabilities } of pick(predictions, config.logging.example_clips)) {
-    const folder = join(root, path);
     let frameCount: number;
     try {
-      frameCount = await countFrames(folder, template);
+      frameCount = await source.count(path);
     } catch {
       continue; // named among the problems already
     }
-    if (frameCount === 0) continue;
     const indices = sampler(frameCount).flat();
-    const clip = await decodeClip({ folder, path, template: config.data.image_tmpl, frameCount, indices });
+    const clip = await source.decode(path, frameCount, indices);
     if (clip.bad) continue;
     const { width, height } = clip, bytes = width * height * 3;
     const frames: Uint8Array[] = [];

@@ -143,6 +143,11 @@ export function samplingOptions(config: Config): SamplingOptions {
   return { rule: data.family, segments: data.num_segments, dense: data.dense };
 }
 
+/** What the lists of a recipe name. */
+export function clipModality({ data }: Config): "frames" | "video" {
+  return data.modality === "video" ? "video" : "frames";
+}
+
 /** Pictures that are read for one view of a clip: its frames, or a window around each. */
 export function picturesOfView({ data }: Config): number {
   return data.num_segments * (data.num_diff ?? 1);
@@ -188,5 +193,6 @@ export async function readSplit(
   const path = options.path ?? (split === "train" ? data.train_list : data.val_list);
   if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
   const dropShorterThan = options.keepShort ? undefined : MIN_LISTED_FRAMES;
-  return (await readClipList(path, { classes: data.num_classes, dropShorterThan })).clips;
+  const modality = clipModality(config);
+  return (await readClipList(path, { classes: data.num_classes, dropShorterThan, modality })).clips;
 }

@@ -28,6 +28,7 @@ import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts
 import { round, summarise } from "./summary.ts";
 import {
   classNames,
+  clipModality,
   clipsPerBatch,
   groupRates,
   mixOf,
@@ -170,6 +171,7 @@ class TrainingRun {
     await using loader = createClipLoader({
       clips: this.#data.clips,
       root: dataRoots(this.#config).train,
+      modality: clipModality(this.#config),
       template: data.image_tmpl,
       sampler: readRule(this.#config, this.#frameSampler()),
       seed: this.#config.seed,

@@ -347,8 +347,8 @@ const WRONG: [situation: string, text: string, override: string | null, message:
   [
     "an option that is not built",
     BASE,
-    "data.modality=video",
-    'Cannot use config "x.yaml": data.modality must be RGB: video files are not read, extract frames, current value is "video"',
+    "data.shot=4",
+    'Cannot use config "x.yaml": data.shot must be null: few-shot selection is not built, current value is 4',
   ],
   [
     "dropout",

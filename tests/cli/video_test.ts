@@ -1,0 +1,80 @@
+/** Training on video files, and predictions from videos against those from the frames that they were made of. */
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { readMetrics } from "../../train/run_folder.ts";
+import { gpuTest } from "../_util/gpu.ts";
+import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";
+import { TinyFolder } from "./_tiny.ts";
+
+interface Prediction {
+  path: string;
+  top: { index: number; p: number }[];
+}
+
+/** How far a probability may move by what H.264 changes in a frame of 20x20 pixels. */
+const CODEC_NOISE = 0.02;
+
+if (hasFfmpeg) {
+  gpuTest(
+    "a run on video files trains, and predicts from a video what it predicts from its frames",
+    async () => {
+      await using folder = await TinyFolder.create();
+      const framesRun = await folder.sidenet(["train", "tiny.yaml", "solver.epochs=1"]);
+      assert.equal(framesRun.code, 0, framesRun.stderr);
+      // The same clips as H.264, in lists of the form "path label".
+      for (const split of ["train", "val"]) {
+        await mkdir(folder.file("videos", split), { recursive: true });
+        const lines = (await Deno.readTextFile(folder.file("data", `${split}.txt`))).trimEnd().split("\n");
+        const videoLines: string[] = [];
+        for (const line of lines) {
+          const [path, , label] = line.split(" ");
+          const encoding = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "2", "-pix_fmt", "yuv444p"];
+          await ffmpeg(
+            ["-i", folder.file("data", path, "%05d.jpg"), ...encoding, folder.file("videos", `${path}.mp4`)],
+          );
+          videoLines.push(`${path}.mp4 ${label}`);
+        }
+        await folder.write(join("videos", `${split}.txt`), videoLines.join("\n"));
+      }
+      const keys = [
+        "train_list=videos/train.txt",
+        "val_list=videos/val.txt",
+        "root=videos",
+        "modality=video",
+      ];
+      const run = await folder.sidenet(
+        ["train", "tiny.yaml", "name=videos", "solver.epochs=3", ...keys.map((key) => `data.${key}`)],
+      );
+      assert.equal(run.code, 0, run.stderr);
+      const { steps, evals } = await readMetrics(folder.file("runs/videos"));
+      assert.deepEqual([steps.length, evals.length], [12, 3]);
+      assert.ok(steps.every(({ loss }) => Number.isFinite(loss)));
+
+      const names = ["00001", "00002", "00003", "00004"];
+      const paths = names.flatMap((name) => [`data/val/${name}`, `videos/val/${name}.mp4`]);
+      await folder.write("broken.mp4", "no video");
+      for (const model of ["runs/videos", "runs/tiny"]) {
+        const predicted = await folder.sidenet(["predict", model, ...paths, "broken.mp4", "--json"]);
+        assert.equal(predicted.code, 4, predicted.stderr);
+        assert.match(
+          predicted.stderr,
+          /^sidenet: Cannot predict "broken\.mp4": clip: it cannot be read: Invalid/m,
+        );
+        const found: Prediction[] = predicted.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+        assert.deepEqual(found.map(({ path }) => path), paths);
+        for (let i = 0; i < found.length; i += 2) {
+          for (const { index, p } of found[i].top) {
+            const other = found[i + 1].top.find((one) => one.index === index)!.p;
+            assert.ok(
+              Math.abs(p - other) < CODEC_NOISE,
+              `${paths[i]}: ${p} from frames, ${other} from video`,
+            );
+          }
+        }
+      }
+    },
+  );
+} else {
+  Deno.test({ name: "training on video files (ffmpeg is missing)", ignore: true, fn: () => {} });
+}
