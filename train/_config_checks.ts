@@ -22,6 +22,12 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
   ];
   const zero = (key: string, value: number) => off(key, value, value === 0, "be 0: dropout is not built");
   return [
+    [
+      data.synth === null || data.modality === "RGB",
+      "data.modality",
+      "be RGB with data.synth, which makes folders of frames",
+      data.modality,
+    ],
     off("data.shot", data.shot, data.shot === null, "be null: few-shot selection is not built"),
     off("network.tm", network.tm, network.tm === false || network.tm === "False"),
     off("network.joint_st", network.joint_st, !network.joint_st),

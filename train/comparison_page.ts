@@ -77,7 +77,9 @@ function bars(runs: readonly RunFigures[]): string {
     return runs.map((run, i) => {
       const value = of(run);
       const bar = value === null || largest === 0 ? "" : shareBar(value / largest, `run-${i}`);
-      return `<tr><td>${i === 0 ? escapeHtml(name) : ""}</td><td>${escapeHtml(run.run)}</td><td>${bar}</td>` +
+      return `<tr><td>${i === 0 ? escapeHtml(name) : ""}</td><td>${
+        escapeHtml(run.run)
+      }</td><td class="wide">${bar}</td>` +
         `<td class="number">${value === null ? "–" : escapeHtml(format(value))}</td></tr>`;
     });
   });
