@@ -188,7 +188,7 @@ export async function decodeFrames(
   return { width, height, rgb: rgb.subarray(0, count * frameBytes), count, complaint: end.lastWords };
 }
 
-/** Runs of neighbours as ranges: a clip decoded whole is one term. */
+/** An expression that holds at these frames. Runs of neighbours are ranges: a clip decoded whole is one term. */
 function selection(indices: readonly number[]): string {
   const terms: string[] = [];
   for (let i = 0; i < indices.length;) {
@@ -197,7 +197,14 @@ function selection(indices: readonly number[]): string {
     terms.push(i === j ? `eq(n,${indices[i]})` : `between(n,${indices[i]},${indices[j]})`);
     i = j + 1;
   }
-  return terms.join("+");
+  return sumOf(terms);
+}
+
+/** A sum as a balanced tree: ffmpeg takes no expression nested deeper than 100, and a chain of sums nests. */
+function sumOf(terms: readonly string[]): string {
+  if (terms.length === 1) return terms[0];
+  const half = terms.length >> 1;
+  return `(${sumOf(terms.slice(0, half))}+${sumOf(terms.slice(half))})`;
 }
 
 /** The prefix keeps names that start with "-" or look like an address what they are: files. */

@@ -42,6 +42,8 @@ if (hasFfmpeg) {
         "val_list=videos/val.txt",
         "root=videos",
         "modality=video",
+        "synth=null",
+        "num_classes=2",
       ];
       const run = await folder.sidenet(
         ["train", "tiny.yaml", "name=videos", "solver.epochs=3", ...keys.map((key) => `data.${key}`)],

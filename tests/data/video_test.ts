@@ -50,6 +50,15 @@ videoTest(
   },
 );
 
+videoTest("hundreds of separate frames are decoded at once", async (root) => {
+  const file = join(root, "long.mp4");
+  await writeVideo(file, { ...GREY, frames: 700, pixel: (frame) => greyOf(frame % FRAMES) });
+  const wanted = Array.from({ length: 233 }, (_, i) => 3 * i);
+  const { rgb, complaint } = await decodeFrames(file, wanted);
+  assert.equal(complaint, null);
+  assert.deepEqual(numbersOf(rgb, 32 * 16 * 3), wanted.map((frame) => frame % FRAMES));
+});
+
 for (
   const [name, encoding] of [
     ["x.webm", ["-c:v", "libvpx", "-b:v", "2M", "-auto-alt-ref", "1", "-lag-in-frames", "10"]],
