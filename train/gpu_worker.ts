@@ -1,6 +1,7 @@
 /** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. Speaks the calls of `session_client.ts`. */
 
 import { openGpu } from "../gpu/device.ts";
+import { AdapterError } from "../lib/errors.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
 import { freeMemory, planFittingSession, refusedError } from "./fit.ts";
 import { Session } from "./session.ts";
@@ -23,6 +24,11 @@ async function open(
   { clipsPerVideo, choices, ...remote }: RemoteSessionOptions,
 ): Promise<OpenedSession> {
   const gpu = await openGpu({ choices }), model = createModel(spec);
+  if (spec.backboneDtype === "f16" && !gpu.features.has("shader-f16")) {
+    throw new AdapterError(
+      `Cannot use precision f16 on adapter "${gpu.name}": it must have the feature shader-f16; use precision=f32`,
+    );
+  }
   const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
   const options = { ...remote, limits };
   try {
