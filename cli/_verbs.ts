@@ -29,7 +29,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "predict",
-    summary: "Print the five best classes for folders of frames",
+    summary: "Print the five best classes for video files and folders of frames",
     load: () => import("./predict.ts"),
   },
   {

@@ -25,6 +25,7 @@ async function open(
 ): Promise<OpenedSession> {
   const gpu = await openGpu({ choices }), model = createModel(spec);
   if (spec.backboneDtype === "f16" && !gpu.features.has("shader-f16")) {
+    gpu[Symbol.dispose]();
     throw new AdapterError(
       `Cannot use precision f16 on adapter "${gpu.name}": it must have the feature shader-f16; use precision=f32`,
     );
