@@ -116,7 +116,7 @@ export function findingsOf(machine: Machine): Finding[] {
     machine.mpi !== null ? ok("MPI", machine.mpi) : {
       topic: "MPI",
       state: "optional",
-      text: "mpiexec not found; needed only to train on several GPUs",
+      text: "mpiexec not found; for training on several GPUs, which is not built yet",
       advice: "apt-get install mpich",
     },
     diskFinding(machine.freeBytes),
