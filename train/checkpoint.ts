@@ -15,7 +15,7 @@ import {
   type WeightSource,
 } from "../models/mod.ts";
 import type { SessionClient } from "./session_client.ts";
-import type { WeightPart } from "./session.ts";
+import type { WeightPart } from "./session_plan.ts";
 
 /** Where a run stands; everything else of its future follows from the config. */
 export interface RunState {

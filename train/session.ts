@@ -1,6 +1,7 @@
 /**
  * A model on a GPU, ready to train and to evaluate: owns all device memory, runs the recorded programs, and moves batches in
- * and results out. It lives in its own Worker (`gpu_worker.ts`), because waiting for a GPU blocks the thread that waits.
+ * and results out. It lives in its own Worker (`gpu_worker.ts`), because waiting for a GPU blocks the thread that waits. One class,
+ * because everything in it shares one device memory; it is a little over 400 lines for that.
  */
 
 import type { Gpu } from "../gpu/device.ts";
@@ -29,12 +30,10 @@ import {
   type SessionOptions,
   type SessionPlan,
   type TrainClip,
+  type WeightPart,
 } from "./session_plan.ts";
 
 const MAP_READ = 0x1, COPY_DST = 0x8;
-
-/** Which values of a weight: itself, or what the optimiser keeps beside it. */
-export type WeightPart = "value" | "gradient" | "exp_avg" | "exp_avg_sq";
 
 /** A model on a GPU. */
 export class Session {

@@ -2,7 +2,7 @@
 
 import type { ModelSpec } from "../models/mod.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
-import type { WeightPart } from "./session.ts";
+import type { WeightPart } from "./session_plan.ts";
 import type { GroupRates, MemoryPlan, MixedTargets, TrainClip } from "./session_plan.ts";
 import type { FrameClip } from "../gpu/frames.ts";
 

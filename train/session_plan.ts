@@ -180,3 +180,6 @@ export class OutOfMemoryError extends AdapterError {
     super(`Cannot allocate ${neededBytes} bytes on adapter "${adapter}": its memory must be free`);
   }
 }
+
+/** Which values of a weight: itself, or what the optimiser keeps beside it. */
+export type WeightPart = "value" | "gradient" | "exp_avg" | "exp_avg_sq";
