@@ -132,7 +132,11 @@ function show(row: Measurement & Partial<StepMeasurement> & { share_of_matmul?: 
     row.gpu_bytes === undefined ? "" : formatBytes(row.gpu_bytes),
     row.share_of_matmul === undefined ? "" : `${(100 * row.share_of_matmul).toFixed(0)} % of the matmul rate`,
   ].filter((text) => text !== "");
-  const rate = row.gflops > 0 ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s` : "";
+  const rate = row.gflops > 0
+    ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s`
+    : row.gbps > 0
+    ? `${row.gbps.toFixed(2).padStart(9)} GB/s`
+    : "";
   io.print(
     `${row.name.padEnd(18)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
       row.ms.toFixed(2).padStart(10)

@@ -13,7 +13,10 @@ import sys
 import tempfile
 import zipfile
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    sys.exit("Cannot check checkpoints: this python3 must have torch (on Debian: apt-get install python3-torch)")
 
 NESTED = ("model_state_dict", "model_state")
 

@@ -1,3 +1,5 @@
+/** The recipe: keys, defaults, overrides, refusals. Over 400 lines, because the rules of the one schema stand together. */
+
 import assert from "node:assert/strict";
 import {
   BACKBONE_NAMES,
