@@ -1,36 +1,31 @@
 /**
  * Clips stored as video files, decoded by the programs ffmpeg and ffprobe (5.1 or later).
  *
- * Frame i is the i-th picture that the decoder delivers, from 1, whatever its time stamp. A file that cannot be used makes
- * a bad clip with the reason; a video that ends early, or that the decoder complains about, is reported the same way as a
- * broken frame of a folder.
+ * Frame i is the i-th picture that the decoder delivers, from 1, whatever its time stamp. Late frames are reached by a seek
+ * where the packets tell which time stamps those pictures have; whatever does not come back as expected is decoded
+ * from the beginning. A file that cannot be used makes a bad clip with the reason; a video that ends early, or that the
+ * decoder complains about, is reported the same way as a broken frame of a folder.
  */
-import { stat } from "node:fs/promises";
-import { extname, resolve } from "node:path";
+import { extname } from "node:path";
 import { ConfigError } from "../lib/errors.ts";
-import { type ChildEnd, runChild } from "./_child.ts";
+import { runChild } from "./_child.ts";
 import { reasonOf } from "./files.ts";
 import { badClip, type DecodedClip, type Substitution } from "./frames.ts";
+import { planRuns, type VideoIndex } from "./_video_index.ts";
+import {
+  checkEnd,
+  inputName,
+  type KnownVideo,
+  knownVideo,
+  QUIET,
+  STREAM,
+  TIMEOUT_MS,
+  type VideoInfo,
+  type VideoOptions,
+  withWords,
+} from "./_video_probe.ts";
 
-/** What is known of a video before it is decoded. */
-export interface VideoInfo {
-  /** Pictures that the decoder delivers. */
-  readonly frames: number;
-  /** Size as shown: after the rotation. */
-  readonly width: number;
-  readonly height: number;
-  /** Rotation that the file asks for, in degrees counter-clockwise as ffprobe states it. */
-  readonly rotation: number;
-  /** What the reader complained about, although it could read the file; null: nothing. */
-  readonly complaint: string | null;
-}
-
-export interface VideoOptions {
-  /** Time a program may take. Default 2 minutes. */
-  timeoutMs?: number;
-  /** Ends the program. */
-  signal?: AbortSignal;
-}
+export type { VideoInfo, VideoOptions } from "./_video_probe.ts";
 
 /** Frames of a video as they came out of the decoder. */
 export interface VideoFrames {
@@ -43,17 +38,8 @@ export interface VideoFrames {
   readonly complaint: string | null;
 }
 
-const TIMEOUT_MS = 120_000;
 /** Decoded bytes of one clip; a file may state any size. */
 const MAX_CLIP_BYTES = 2 ** 31;
-/** Most bytes of a listing: some 4 million frames. */
-const MAX_LISTING_BYTES = 2 ** 26;
-/** Codecs of which a packet is a picture. Others may pack several into one or send pictures that are never shown. */
-const PICTURE_PER_PACKET = new Set(["h264", "hevc", "vp9", "av1", "mjpeg"]);
-/** "V" leaves out cover pictures of sound files. */
-const STREAM = "V:0";
-/** A file may name others, as playlists do; nothing but local files is opened. */
-const QUIET = ["-v", "error", "-protocol_whitelist", "file"];
 const EXTENSIONS = new Set(
   [".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".gif"],
 );
@@ -63,85 +49,39 @@ export function isVideoPath(path: string): boolean {
   return EXTENSIONS.has(extname(path).toLowerCase());
 }
 
-const known = new Map<string, VideoInfo>();
-
 /**
- * Size and number of frames of a video. An answer is kept for as long as the file stays as it is.
+ * Size and number of frames of a video. Answers are kept for as long as the file stays as it is, the latest in 128 MiB.
  *
  * @throws {Error} with the reason why the file cannot be used
  * @throws {ConfigError} ffprobe is missing
  */
 export async function probeVideo(path: string, options: VideoOptions = {}): Promise<VideoInfo> {
-  // A pipe in place of a file would make the program wait for ever.
-  const file = await stat(path);
-  if (!file.isFile()) throw new Error(file.isDirectory() ? "it is a folder" : "it is no regular file");
-  if (file.size === 0) throw new Error("the file is empty");
-  const key = `${file.size} ${file.mtimeMs} ${resolve(path)}`;
-  let info = known.get(key);
-  if (info === undefined) known.set(key, info = await probe(path, options));
-  return info;
-}
-
-async function probe(path: string, options: VideoOptions): Promise<VideoInfo> {
-  const listing = await ffprobe(
-    path,
-    "packet=flags:stream=codec_name,width,height:stream_side_data=rotation",
-    [],
-    options,
-  );
-  const field = (name: string) =>
-    new RegExp(`^stream\\|.*\\b${name}=([^|\\n]+)`, "m").exec(listing.text)?.[1];
-  const codec = field("codec_name");
-  const width = Number(field("width")), height = Number(field("height"));
-  if (codec === undefined) throw new Error("it has no video stream");
-  if (!(width > 0 && height > 0)) throw new Error("its video stream has no size");
-  let frames = 0;
-  if (PICTURE_PER_PACKET.has(codec)) {
-    // D: outside of what the file wants shown (edit lists); the decoder needs it but does not deliver it.
-    for (const [, flags] of listing.text.matchAll(/^packet\|flags=(.*)$/gm)) {
-      if (!flags.includes("D")) frames++;
-    }
-  } else {
-    const counted = await ffprobe(path, "stream=nb_read_frames", ["-count_frames"], options);
-    frames = Number(/nb_read_frames=(\d+)/.exec(counted.text)?.[1] ?? 0);
-  }
-  if (frames === 0) throw new Error(withWords("it has no frames", listing.complaint));
-  const rotation = Math.round(Number(field("rotation") ?? 0));
-  const turned = Math.abs(rotation) % 180 === 90;
-  return {
-    frames,
-    width: turned ? height : width,
-    height: turned ? width : height,
-    rotation,
-    complaint: listing.complaint,
-  };
-}
-
-async function ffprobe(path: string, entries: string, more: string[], options: VideoOptions) {
-  const decoder = new TextDecoder();
-  let text = "", size = 0;
-  const end = await runChild(
-    "ffprobe",
-    [...QUIET, "-threads", "1", "-select_streams", STREAM, ...more, "-show_entries", entries]
-      .concat(["-of", "compact", inputName(path)]),
-    {
-      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
-      signal: options.signal,
-      onOutput(chunk) {
-        text += decoder.decode(chunk, { stream: true });
-        size += chunk.length;
-        return size <= MAX_LISTING_BYTES;
-      },
-    },
-  );
-  if (size > MAX_LISTING_BYTES) throw new Error("it has too many frames");
-  checkEnd("ffprobe", end, options);
-  if (end.code !== 0) throw new Error(withWords("it cannot be read", end.lastWords));
-  return { text, complaint: end.lastWords };
+  return (await knownVideo(path, options)).info;
 }
 
 /**
- * Decodes some frames of a video. The decoder stops after the last of them.
+ * When frames of a video are shown.
+ *
+ * @param indices frame numbers from 0
+ * @returns seconds since the first frame; null where the file does not tell
+ */
+export async function videoTimes(
+  path: string,
+  indices: readonly number[],
+  options: VideoOptions = {},
+): Promise<number[] | null> {
+  const { index, info } = await knownVideo(path, options);
+  const outside = indices.find((frame) => !(frame >= 0 && frame < info.frames));
+  if (outside !== undefined) {
+    throw new RangeError(
+      `Cannot time frames of "${path}": they must be in 0 … ${info.frames - 1}, current value is ${outside}`,
+    );
+  }
+  return index === null ? null : indices.map((frame) => index.seconds(frame));
+}
+
+/**
+ * Decodes some frames of a video: what lies far from them is skipped, one process after the other.
  *
  * @param indices frame numbers from 0, ascending, each once
  * @throws {Error} with the reason why the file cannot be used
@@ -152,52 +92,168 @@ export async function decodeFrames(
   indices: readonly number[],
   options: VideoOptions = {},
 ): Promise<VideoFrames> {
-  const { width, height } = await probeVideo(path, options);
+  const video = await knownVideo(path, options);
+  const { width, height } = video.info;
   const frameBytes = width * height * 3, total = indices.length * frameBytes;
   if (total > MAX_CLIP_BYTES) {
     throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MAX_CLIP_BYTES} bytes`);
   }
   const rgb = new Uint8Array(total);
-  let filled = 0, tooMuch = false;
-  const end = await runChild(
-    "ffmpeg",
-    [
-      ...[...QUIET, "-nostdin", "-threads", "1", "-filter_threads", "1"],
-      // A change of format on the way must not start a new filter graph, whose frames count from 0 again.
-      ...["-reinit_filter", "0", "-i", inputName(path), "-map", `0:${STREAM}`],
-      // The scale holds every frame to the size that was probed; the rotation comes before it.
-      ...["-vf", `select='${selection(indices)}',scale=${width}:${height}`, "-fps_mode", "passthrough"],
-      ...["-frames:v", String(indices.length), "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
-    ],
-    {
-      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
-      signal: options.signal,
-      onOutput(chunk) {
-        tooMuch ||= filled + chunk.length > total;
-        if (tooMuch) return false;
-        rgb.set(chunk, filled);
-        filled += chunk.length;
-        return true;
-      },
-    },
-  );
+  if (await decodeRuns(path, indices, video, rgb, options)) {
+    return { width, height, rgb, count: indices.length, complaint: null };
+  }
+  const select = sumOf(ranges(indices, "n", (frame) => frame));
+  const { filled, tooMuch, complaint } = await decodeInto(path, rgb, { select, info: video.info }, options);
   if (tooMuch) throw new Error("ffmpeg gave more bytes than the frames have");
-  checkEnd("ffmpeg", end, options);
   const count = Math.floor(filled / frameBytes);
-  if (count === 0) throw new Error(withWords("none of its frames can be decoded", end.lastWords));
-  return { width, height, rgb: rgb.subarray(0, count * frameBytes), count, complaint: end.lastWords };
+  if (count === 0) throw new Error(withWords("none of its frames can be decoded", complaint));
+  return { width, height, rgb: rgb.subarray(0, count * frameBytes), count, complaint };
 }
 
-/** An expression that holds at these frames. Runs of neighbours are ranges: a clip decoded whole is one term. */
-function selection(indices: readonly number[]): string {
+/**
+ * Decodes frames in runs that start near them. Returns false where that cannot be done, or did not give every frame
+ * without a complaint: then the video is to be decoded from the beginning.
+ */
+async function decodeRuns(
+  path: string,
+  indices: readonly number[],
+  video: KnownVideo,
+  rgb: Uint8Array,
+  options: VideoOptions,
+): Promise<boolean> {
+  const { info, index, seekOffset } = video;
+  if (index === null || seekOffset === null || indices.some((frame) => frame >= info.frames)) return false;
+  const runs = planRuns(indices, index, info.width * info.height, options.costs);
+  if (runs.every(({ start }) => start === 0)) return false;
+  const frameBytes = info.width * info.height * 3;
+  let at = 0;
+  for (const { start, frames } of runs) {
+    const target = rgb.subarray(at, at += frames.length * frameBytes);
+    const how = start === 0 ? { select: sumOf(ranges(frames, "n", (frame) => frame)), info } : {
+      select: selectAfter(start, frames, index),
+      info,
+      seekSeconds: index.seekSeconds(start) + seekOffset,
+    };
+    const { filled, tooMuch, complaint } = await decodeInto(path, target, how, options);
+    if (filled === target.length && !tooMuch && complaint === null) continue;
+    // Nothing at all: the start was no clean one, nor will others be. A complaint may concern these frames alone.
+    if (filled === 0) video.seekOffset = null;
+    return false;
+  }
+  return true;
+}
+
+/** Runs the decoder, which stops after the last frame that fits into `target`. */
+async function decodeInto(
+  path: string,
+  target: Uint8Array,
+  how: { select: string; info: VideoInfo; seekSeconds?: number },
+  options: VideoOptions,
+) {
+  const frames = target.length / (how.info.width * how.info.height * 3);
+  let filled = 0, tooMuch = false;
+  const end = await runChild("ffmpeg", decoderArguments(path, { ...how, size: how.info, frames }), {
+    timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+    signal: options.signal,
+    onOutput(chunk) {
+      tooMuch ||= filled + chunk.length > target.length;
+      if (tooMuch) return false;
+      target.set(chunk, filled);
+      filled += chunk.length;
+      return true;
+    },
+  });
+  if (!tooMuch) checkEnd("ffmpeg", end, options);
+  return { filled, tooMuch, complaint: end.words };
+}
+
+/** Arguments of a decoder that writes packed RGB frames of this size. */
+function decoderArguments(
+  path: string,
+  how: { select: string; size: { width: number; height: number }; frames: number; seekSeconds?: number },
+): string[] {
+  const { select, size, frames, seekSeconds } = how;
+  const seek = seekSeconds === undefined ? [] : [
+    // Times as the file has them, also of the place to seek to; what lies before the frames is not cut off by time.
+    ...["-copyts", "-seek_timestamp", "1", "-noaccurate_seek", "-ss", seekSeconds.toFixed(6)],
+  ];
+  return [
+    ...[...QUIET, "-nostdin", "-threads", "1", "-filter_threads", "1", ...seek],
+    // A change of format on the way must not start a new filter graph, whose frames count from 0 again.
+    ...["-reinit_filter", "0", "-i", inputName(path), "-map", `0:${STREAM}`],
+    // The scale holds every frame to one size; the rotation comes before it.
+    ...["-vf", `select='${select}',scale=${size.width}:${size.height}`, "-fps_mode", "passthrough"],
+    ...["-frames:v", String(frames)],
+    ...["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
+  ];
+}
+
+/** Which frames of a video to give one after the other, and in which size. */
+export interface StreamOptions extends VideoOptions {
+  /** Frames at most, from the first. */
+  frames: number;
+  /** Frames are scaled to it; that of the video leaves them as they are. */
+  size: { width: number; height: number };
+  /** Takes a frame, [H W 3], with its number from 0. The decoder waits for what it returns. */
+  onFrame: (rgb: Uint8Array<ArrayBuffer>, frame: number) => void | Promise<void>;
+}
+
+/**
+ * Decodes a video from its beginning, one frame at a time in memory.
+ *
+ * @returns how many frames came, fewer than asked for when the video ends early
+ * @throws {Error} with the reason why the file cannot be used
+ */
+export async function streamFrames(
+  path: string,
+  options: StreamOptions,
+): Promise<{ count: number; complaint: string | null }> {
+  const { frames, size, onFrame } = options, frameBytes = size.width * size.height * 3;
+  let frame = new Uint8Array(frameBytes), filled = 0, count = 0;
+  const onOutput = async (chunk: Uint8Array) => {
+    for (let at = 0; at < chunk.length;) {
+      if (count === frames) throw new Error("ffmpeg gave more bytes than the frames have");
+      const part = chunk.subarray(at, at += Math.min(frameBytes - filled, chunk.length - at));
+      frame.set(part, filled);
+      filled += part.length;
+      if (filled < frameBytes) break;
+      const whole = frame;
+      frame = new Uint8Array(frameBytes);
+      filled = 0;
+      await onFrame(whole, count++);
+    }
+    return true;
+  };
+  const select = `between(n,0,${frames - 1})`;
+  const end = await runChild("ffmpeg", decoderArguments(path, { select, size, frames }), {
+    timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+    signal: options.signal,
+    onOutput,
+  });
+  checkEnd("ffmpeg", end, options);
+  return { count, complaint: end.words };
+}
+
+/**
+ * An expression that holds at these frames of a decoder that started at or before picture `start`. Nothing is selected when
+ * that picture does not come or does not stand alone: then the place is no clean start (a rolling refresh, say).
+ */
+function selectAfter(start: number, frames: readonly number[], index: VideoIndex): string {
+  const clean = `st(0,ld(0)+eq(pts,${index.time(start)})*key*eq(pict_type,I))`;
+  return `${clean}*${sumOf(ranges(frames, "pts", (frame) => index.time(frame)))}`;
+}
+
+/** Terms that hold at frames by a variable of theirs. Runs of neighbours are ranges: a clip decoded whole is one term. */
+function ranges(frames: readonly number[], variable: string, value: (frame: number) => number): string[] {
   const terms: string[] = [];
-  for (let i = 0; i < indices.length;) {
+  for (let i = 0; i < frames.length;) {
     let j = i;
-    while (j + 1 < indices.length && indices[j + 1] === indices[j] + 1) j++;
-    terms.push(i === j ? `eq(n,${indices[i]})` : `between(n,${indices[i]},${indices[j]})`);
+    while (j + 1 < frames.length && frames[j + 1] === frames[j] + 1) j++;
+    const first = value(frames[i]), last = value(frames[j]);
+    terms.push(i === j ? `eq(${variable},${first})` : `between(${variable},${first},${last})`);
     i = j + 1;
   }
-  return sumOf(terms);
+  return terms;
 }
 
 /** A sum as a balanced tree: ffmpeg takes no expression nested deeper than 100, and a chain of sums nests. */
@@ -205,21 +261,6 @@ function sumOf(terms: readonly string[]): string {
   if (terms.length === 1) return terms[0];
   const half = terms.length >> 1;
   return `(${sumOf(terms.slice(0, half))}+${sumOf(terms.slice(half))})`;
-}
-
-/** The prefix keeps names that start with "-" or look like an address what they are: files. */
-function inputName(path: string): string {
-  return `file:${path}`;
-}
-
-function checkEnd(program: string, end: ChildEnd, options: VideoOptions): void {
-  if (end.timedOut) {
-    throw new Error(`${program} did not end within ${(options.timeoutMs ?? TIMEOUT_MS) / 1000} s`);
-  }
-}
-
-function withWords(text: string, words: string | null): string {
-  return words === null ? text : `${text}: ${words}`;
 }
 
 /**

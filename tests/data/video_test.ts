@@ -36,6 +36,7 @@ videoTest(
       width: 32,
       height: 16,
       rotation: 0,
+      seconds: FRAMES / 24,
       complaint: null,
     });
     for (const wanted of [[0], [39], [3, 4, 5, 17, 38, 39], [1, 12, 13, 24], [...Array(FRAMES).keys()]]) {
