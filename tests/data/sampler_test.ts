@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import {
   batchesPerEpoch,
   epochOrder,
-  type IntegerSource,
   roundHalfToEven,
   samplingRuleOf,
   testIndices,
@@ -10,42 +9,15 @@ import {
   validationIndices,
 } from "../../data/sampler.ts";
 import { createPrng } from "../../lib/random.ts";
-import recorded from "../fixtures/sampling.json" with { type: "json" };
+import { type RecordedSample, recordedSamples, replayIntegers } from "../_util/recorded_samples.ts";
 
-interface Draw {
-  low: number;
-  high_exclusive: number;
-  values: number[];
-}
-
-interface Row {
+interface Row extends RecordedSample {
   dataset: "sth" | "kinetics";
-  frames: number;
   segments: number;
-  mode: string;
   clips?: number;
-  indices?: number[];
-  draws?: Draw[];
-  raises?: string;
 }
 
-const rows = recorded.rows as Row[];
-
-/** Gives recorded draws back in order, and checks that each is asked for with its recorded range. */
-function replay(draws: Draw[]): IntegerSource & { left(): number } {
-  const queue = draws.flatMap(({ low, high_exclusive, values }) =>
-    values.map((value) => ({ size: high_exclusive - low, offset: value - low }))
-  );
-  return {
-    integer(n) {
-      const draw = queue.shift();
-      assert(draw, "more draws than recorded");
-      assert.equal(n, draw.size, "range of the draw");
-      return draw.offset;
-    },
-    left: () => queue.length,
-  };
-}
+const rows = recordedSamples<Row>("side4video");
 
 for (
   const mode of ["train uniform", "train dense", "val uniform", "val dense", "test uniform", "test dense"]
@@ -55,7 +27,7 @@ for (
     assert(cases.length >= 72, `${cases.length} cases`);
     for (const { dataset, frames, segments, clips, indices, draws } of cases) {
       const options = { rule: dataset, segments, dense: mode.endsWith("dense") };
-      const source = replay(draws ?? []);
+      const source = replayIntegers(draws);
       const current = mode.startsWith("train")
         ? trainIndices(frames, options, source)
         : mode.startsWith("val")
@@ -70,6 +42,7 @@ for (
 Deno.test("every recorded Side4Video case is covered by a mode of this test", () => {
   const covered = rows.filter((row) => /^(train|val|test) (uniform|dense)$/.test(row.mode));
   assert.equal(covered.length, rows.length);
+  assert.equal(rows.length, 1320);
 });
 
 Deno.test("one dense test clip, a division by zero in the original, starts at the first frame", () => {
@@ -129,7 +102,7 @@ Deno.test("an epoch can leave out its last short batch and go on from any batch"
   const options = { clips: 21, seed: 1, epoch: 4, shuffle: true, batchSize: 8, dropLast: true, repeat: 2 };
   const whole = epochOrder(options);
   assert.equal(whole.length, 16);
-  assert.deepEqual(whole[0], { clip: whole[0].clip, epoch: 4, repeat: 2 });
+  assert.deepEqual(whole[0], { clip: whole[0].clip, epoch: 4, repeat: 2, occurrence: 0 });
   assert.deepEqual(epochOrder({ ...options, startBatch: 1 }), whole.slice(8));
   assert.deepEqual(epochOrder({ ...options, startBatch: 2 }), []);
   assert.equal(epochOrder({ ...options, dropLast: false }).length, 21);

@@ -1,10 +1,31 @@
-/** Windows of neighbouring frames: the published tables for a clip of 50 frames, and the ends of short clips. */
+/** Windows of neighbouring frames: recorded ones, the published tables for a clip of 50 frames, and the ends of short clips. */
 
 import assert from "node:assert/strict";
-import { windowIndices } from "../../data/sampler.ts";
+import { validationIndices, windowIndices } from "../../data/sampler.ts";
+import { type RecordedSample, recordedSamples } from "../_util/recorded_samples.ts";
 
 const of = (index: number, frames: number, edge: "clamp" | "wrap", size = 5) =>
   windowIndices([index], frames, { size, edge });
+
+interface Row extends RecordedSample {
+  dataset: "sth" | "kinetics";
+  modality: "RGB" | "video";
+  segments: number;
+  num_diff: number;
+  sampled: number[];
+  loaded: number[];
+}
+
+Deno.test("sampled frames and their windows equal the recorded ones", () => {
+  const rows = recordedSamples<Row>("tds-clip");
+  assert.equal(rows.length, 80);
+  for (const { dataset: rule, modality, frames, segments, num_diff: size, sampled, loaded } of rows) {
+    const indices = validationIndices(frames, { rule, segments });
+    assert.deepEqual(indices, sampled);
+    const edge = modality === "video" ? "wrap" : "clamp";
+    assert.deepEqual(windowIndices(indices, frames, { size, edge }), loaded, `${rule} ${modality} ${frames}`);
+  }
+});
 
 Deno.test("a window clamps at both ends", () => {
   assert.deepEqual(of(1, 50, "clamp"), [1, 1, 1, 2, 3]);

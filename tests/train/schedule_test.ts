@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { createSchedule, learningRateAt, type ScheduleOptions } from "../../train/schedule.ts";
+import {
+  bertFactor,
+  type BertSchedule,
+  createSchedule,
+  distEpoch,
+  distLearningRateAt,
+  learningRateAt,
+  type ScheduleOptions,
+} from "../../train/schedule.ts";
 import recorded from "../fixtures/schedules.json" with { type: "json" };
 
 interface Curve {
@@ -40,6 +48,58 @@ for (const curve of recorded.curves as Curve[]) {
     });
   });
 }
+
+/** Equal but for the rounding of a few operations in double precision. */
+function assertRate(rate: number, expected: number, where: string): void {
+  assert.ok(Math.abs(rate - expected) <= 1e-18 + 4e-15 * expected, `${where}: ${rate}, expected ${expected}`);
+}
+
+for (const { name, type, t_total: totalSteps, warmup, base_lr, coef_lr, rates } of recorded.bert) {
+  Deno.test(`BertAdam's factors give the recorded rates of ${name}`, () => {
+    assert.ok(rates.length > totalSteps, "steps after the last planned one are among them");
+    rates.forEach(([slow, other], step) => {
+      const factor = bertFactor(step, { schedule: type as BertSchedule, totalSteps, warmup });
+      assertRate(base_lr * factor, other, `step ${step}`);
+      assertRate(base_lr * coef_lr * factor, slow, `slow group, step ${step}`);
+    });
+  });
+}
+
+for (const curve of recorded.dist) {
+  const { iterations_per_round: batchesPerRound, num_folds: folds, new_net_lrmult: factor, rates } = curve;
+  Deno.test(`DiST's schedule gives the recorded rates of ${curve.name}`, () => {
+    assert.equal(rates.length, curve.max_epoch / folds * batchesPerRound);
+    rates.forEach(([plain, fast], i) => {
+      const epoch = distEpoch(Math.floor(i / batchesPerRound), i % batchesPerRound, {
+        folds,
+        batchesPerRound,
+      });
+      const rate = distLearningRateAt(epoch, {
+        baseLr: curve.base_lr,
+        maxEpoch: curve.max_epoch,
+        warmupEpochs: curve.warmup_epochs,
+        warmupStartLr: curve.warmup_start_lr,
+      });
+      assertRate(rate, plain, `iteration ${i}`);
+      assertRate(rate * factor, fast, `new layers, iteration ${i}`);
+    });
+  });
+}
+
+Deno.test("the factors and rates of the specifications' examples hold", () => {
+  const factors = [[0, 0], [1, 0.5], [2, 0.975528], [3, 0.945503], [10, 0.5], [19, 0.006156]];
+  for (const [step, factor] of factors) {
+    const got = bertFactor(step, { schedule: "warmup_cosine", totalSteps: 20, warmup: 0.1 });
+    assert.ok(Math.abs(got - factor) < 5e-7, `step ${step}: ${got}`);
+  }
+  assert.equal(bertFactor(7, { schedule: "warmup_cosine", totalSteps: -1, warmup: 0.1 }), 1);
+  const published = { baseLr: 3.2e-5, maxEpoch: 36, warmupEpochs: 6, warmupStartLr: 8e-8 };
+  const rates = [[0, 8e-7], [1, 5.0427e-5], [3, 1.49682e-4], [6, 2.98564e-4], [12, 2.4e-4], [24, 8e-5]];
+  for (const [epoch, rate] of rates) {
+    const got = 10 * distLearningRateAt(epoch, published);
+    assert.ok(Math.abs(got - rate) < 1e-9, `epoch ${epoch}: ${got}`);
+  }
+});
 
 const EXAMPLE: ScheduleOptions = {
   type: "cosine",

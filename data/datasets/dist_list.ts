@@ -1,0 +1,51 @@
+/**
+ * Annotation files of DiST. Something-Something V2: a JSON list of objects with `id` and `label_idx`, the videos are `<id>.mp4`.
+ * Class names: a JSON object from name to index, as number or as text. Its Kinetics-400 lists have one `path label` a line,
+ * which `parseClipList` reads as lists of videos.
+ */
+import { DataError } from "../../lib/errors.ts";
+import type { ClipRecord } from "./list.ts";
+import { parseSsv2Labels } from "./ssv2_json.ts";
+
+/**
+ * Parses a list with labels, such as `something-something-v2-train-with-label.json`.
+ *
+ * @param options.classes Number of classes: labels must be 0 … classes − 1. Absent: any label from 0.
+ */
+export function parseDistClips(text: string, options: { file: string; classes?: number }): ClipRecord[] {
+  const { file, classes } = options;
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ""));
+  } catch (error) {
+    throw new DataError(`Cannot read "${file}": it must be JSON, ${(error as Error).message}`);
+  }
+  if (!Array.isArray(value) || value.length === 0) {
+    const kind = Array.isArray(value) ? "an empty one" : value === null ? "null" : `a JSON ${typeof value}`;
+    throw new DataError(`Cannot read "${file}": it must be a list of clips, current value is ${kind}`);
+  }
+  return value.map((clip, index) => {
+    const { id, label_idx: label } = (clip ?? {}) as { id?: unknown; label_idx?: unknown };
+    if (!/^[\w-]+$/.test(String(id ?? ""))) {
+      throw new DataError(
+        `Cannot read "${file}": clip ${index + 1} must have an id, current value is ${
+          JSON.stringify(id ?? null)
+        }`,
+      );
+    }
+    if (!Number.isInteger(label) || !((label as number) >= 0 && (label as number) < (classes ?? Infinity))) {
+      const range = classes === undefined ? "from 0" : `in 0 … ${classes - 1}`;
+      throw new DataError(
+        `Cannot read "${file}": label_idx of clip "${id}" must be an integer ${range}, current value is ${
+          JSON.stringify(label ?? null)
+        }`,
+      );
+    }
+    return { path: `${id}.mp4`, label: label as number, frames: null, line: index + 1 };
+  });
+}
+
+/** Parses `labels.json`: class names by index, without the quotes that some names of Kinetics-400 carry. */
+export function parseDistLabels(text: string, file: string): string[] {
+  return parseSsv2Labels(text, file).map((name) => name.replaceAll('"', "").trim());
+}

@@ -1,0 +1,66 @@
+/** DiST's annotation files: clips with label indices, class names with quotes, and lists of video paths. */
+import assert from "node:assert/strict";
+import { parseDistClips, parseDistLabels } from "../../../data/datasets/dist_list.ts";
+import { parseClipList } from "../../../data/datasets/list.ts";
+
+const file = "x.json";
+
+Deno.test("clips with label indices are videos named by their ids", () => {
+  const text = JSON.stringify([
+    { id: "74225", label: "spinning cube", label_idx: 143, template: "Spinning [something]" },
+    { id: "116154", label_idx: 0 },
+  ]);
+  assert.deepEqual(parseDistClips(text, { file, classes: 174 }), [
+    { path: "74225.mp4", label: 143, frames: null, line: 1 },
+    { path: "116154.mp4", label: 0, frames: null, line: 2 },
+  ]);
+});
+
+Deno.test("class names lose their quotes and blanks; indices may be text or numbers", () => {
+  assert.deepEqual(
+    parseDistLabels(JSON.stringify({ '"air drumming"': 1, abseiling: 0, ' "zumba" ': "2" }), file),
+    ["abseiling", "air drumming", "zumba"],
+  );
+});
+
+Deno.test("Kinetics lists, one path and label a line, are read as lists of videos", () => {
+  const { clips } = parseClipList("abseiling/a_000_010.mp4 0\nzumba/b_001_011.mp4 399\n", {
+    file: "kinetics400_train_list.txt",
+    classes: 400,
+    modality: "video",
+  });
+  assert.deepEqual(clips.map(({ path, label, frames }) => [path, label, frames]), [
+    ["abseiling/a_000_010.mp4", 0, null],
+    ["zumba/b_001_011.mp4", 399, null],
+  ]);
+});
+
+const bad: [situation: string, text: string, message: RegExp][] = [
+  ["no JSON", "a 1\n", /^DataError: Cannot read "x\.json": it must be JSON, /],
+  [
+    "an object",
+    "{}",
+    /^DataError: Cannot read "x\.json": it must be a list of clips, current value is a JSON object$/,
+  ],
+  ["no clip", "[]", /it must be a list of clips, current value is an empty one$/],
+  ["a clip that is nothing", "[null]", /clip 1 must have an id, current value is null$/],
+  [
+    "an id with a path",
+    '[{"id":"../a","label_idx":1}]',
+    /clip 1 must have an id, current value is "\.\.\/a"$/,
+  ],
+  ["no label", '[{"id":"7"}]', /label_idx of clip "7" must be an integer in 0 … 3, current value is null$/],
+  [
+    "a label that is text",
+    '[{"id":"7","label_idx":"2"}]',
+    /must be an integer in 0 … 3, current value is "2"$/,
+  ],
+  ["a label beyond the classes", '[{"id":"7","label_idx":4}]', /in 0 … 3, current value is 4$/],
+  ["a negative label", '[{"id":"7","label_idx":-1}]', /in 0 … 3, current value is -1$/],
+];
+
+for (const [situation, text, message] of bad) {
+  Deno.test(`a list with ${situation} is refused in one line`, () => {
+    assert.throws(() => parseDistClips(text, { file, classes: 4 }), message);
+  });
+}
