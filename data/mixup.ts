@@ -73,7 +73,7 @@ export function sampleMix(
   return { kind: "cutMix", weight: 1 - box.width * box.height / (width * height), box };
 }
 
-/** Smoothed targets of a mixed batch, `[B K]` row-major. */
+/** Smoothed targets of a mixed batch, `[B K]` row-major; with weight 1 those of the labels alone. */
 export function mixTargets(
   labels: readonly number[],
   weight: number,
@@ -91,6 +91,26 @@ export function mixTargets(
       targets[clip * classes + k] = a + b;
     }
   });
+  return targets;
+}
+
+/**
+ * Weights target distributions by class, in place: each target by the weight of its class, over the mean weight of the
+ * batch's labels. The mean loss is then that of torch's `CrossEntropyLoss(weight, label_smoothing)`, Σ w·loss / Σ w. For
+ * mixed targets too, because mixing does not change the sum over a batch.
+ *
+ * @param targets `[B K]` row-major.
+ * @param labels `[B]`, of which not all may have weight 0.
+ * @param weights `[K]`
+ */
+export function weightTargets(
+  targets: Float32Array,
+  labels: readonly number[],
+  weights: ArrayLike<number>,
+): Float32Array {
+  const classes = weights.length;
+  const mean = labels.reduce((sum, label) => sum + weights[label], 0) / labels.length;
+  for (let i = 0; i < targets.length; i++) targets[i] *= weights[i % classes] / mean;
   return targets;
 }
 

@@ -6,6 +6,7 @@
  */
 import { ConfigError } from "../lib/errors.ts";
 import { createPrng } from "../lib/random.ts";
+import { evenlyDrawn } from "./class_balance.ts";
 
 /** The one kind of random draw the rules make. `Prng` is one; tests replay recorded draws through another. */
 export interface IntegerSource {
@@ -166,6 +167,8 @@ export interface OrderEntry {
   readonly epoch: number;
   /** How many independently augmented copies of the same decoded frames are delivered (repeated augmentation). */
   readonly repeat: number;
+  /** How often the clip came before in this epoch: each time it is drawn and augmented anew. Absent: 0. */
+  readonly occurrence?: number;
 }
 
 export interface EpochOrderOptions {
@@ -183,9 +186,13 @@ export interface EpochOrderOptions {
   startBatch?: number;
   /** Copies of each clip, `data.num_sample` of the originals. Default 1. */
   repeat?: number;
+  /** How often each clip comes. Default 1. */
+  rounds?: number;
+  /** Labels of the clips: the epoch is as long as without them, but its classes come equally often. */
+  evenClasses?: readonly number[];
 }
 
-/** Number of batches of an epoch, from its start. */
+/** Number of batches of an epoch of so many clips, repetitions included, from its start. */
 export function batchesPerEpoch(options: { clips: number; batchSize: number; dropLast?: boolean }): number {
   const batches = options.clips / options.batchSize;
   return options.dropLast ? Math.floor(batches) : Math.ceil(batches);
@@ -196,25 +203,28 @@ export function batchesPerEpoch(options: { clips: number; batchSize: number; dro
  * exactly what the uninterrupted one would have seen from there.
  */
 export function epochOrder(options: EpochOrderOptions): OrderEntry[] {
-  const { clips, epoch, seed, shuffle, batchSize, startBatch = 0, repeat = 1 } = options;
+  const { clips, epoch, seed, shuffle, batchSize, startBatch = 0, repeat = 1, rounds = 1, evenClasses } =
+    options;
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new ConfigError(
       `Cannot order an epoch: the batch size must be at least 1, current value is ${batchSize}`,
     );
   }
-  const order = Uint32Array.from({ length: clips }, (_, i) => i);
+  const length = clips * rounds;
+  const order = evenClasses
+    ? evenlyDrawn(evenClasses, { seed, epoch, length })
+    : Uint32Array.from({ length }, (_, i) => i % clips);
   if (shuffle) {
     const prng = createPrng(seed, epoch, ORDER_STREAM);
-    for (let i = clips - 1; i > 0; i--) {
+    for (let i = length - 1; i > 0; i--) {
       const j = prng.integer(i + 1);
       [order[i], order[j]] = [order[j], order[i]];
     }
   }
-  const end = Math.min(clips, batchesPerEpoch(options) * batchSize);
-  return Array.from(
-    order.subarray(Math.min(startBatch * batchSize, end), end),
-    (clip) => ({ clip, epoch, repeat }),
-  );
+  const came = new Uint32Array(clips);
+  const entries = Array.from(order, (clip) => ({ clip, epoch, repeat, occurrence: came[clip]++ }));
+  const end = Math.min(length, batchesPerEpoch({ ...options, clips: length }) * batchSize);
+  return entries.slice(Math.min(startBatch * batchSize, end), end);
 }
 
 /** Separates the draws of the order from those of frames and augmentation, which share (seed, epoch). */

@@ -138,7 +138,7 @@ export function crossEntropy(
   return softCrossEntropy(g, logits, targets);
 }
 
-/** `−Σ_k targets_k · log p_k` for target distributions `[B K]`, such as those of mixup. */
+/** `−Σ_k targets_k · log p_k` for targets `[B K]` of any mass, such as mixed distributions or weighted classes. */
 export function softCrossEntropy(g: Graph, logits: Tensor, targets: Tensor): Losses {
   const { loss, lossPerSample } = g.record(crossEntropyOp, { logits, targets });
   return { loss, lossPerSample };

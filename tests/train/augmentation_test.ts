@@ -8,7 +8,7 @@ import { transformClip } from "../../data/transforms.ts";
 import type { BatchMix } from "../../lib/batch_mix.ts";
 import { parseConfig, synthOptions, transformRecipe } from "../../train/config.ts";
 import { createRunFolder, readMetrics } from "../../train/run_folder.ts";
-import { mixOf } from "../../train/setup.ts";
+import { targetsOf } from "../../train/setup.ts";
 import { train } from "../../train/trainer.ts";
 import { engineTest } from "../_util/engine.ts";
 import { sameRates } from "../_util/tiny_model.ts";
@@ -136,8 +136,9 @@ Deno.test("data.rand_aug and data.rand_erase put their parts into the transform 
 Deno.test("a batch is mixed by seed, epoch and batch alone, and not at all without mixup", () => {
   const { config } = parseConfig(RECIPE, { source: "tiny.yaml", overrides: ["solver.mixup=true"] });
   const { config: plain } = parseConfig(RECIPE, { source: "tiny.yaml" });
-  assert.equal(mixOf(plain, [0, 1], { epoch: 0, batch: 0 }), undefined);
-  const at = (epoch: number, batch: number) => mixOf(config, [0, 1, 1, 0], { epoch, batch })!;
+  assert.equal(targetsOf(plain, [0, 1], { epoch: 0, batch: 0, classWeights: null }), undefined);
+  const at = (epoch: number, batch: number) =>
+    targetsOf(config, [0, 1, 1, 0], { epoch, batch, classWeights: null })!;
   assert.deepEqual(at(1, 2), at(1, 2));
   assert.notDeepEqual(at(1, 2).mix, at(1, 3).mix);
   assert.notDeepEqual(at(1, 2).mix, at(2, 2).mix);
