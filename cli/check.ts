@@ -11,11 +11,14 @@ import { readClipList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../train/progress.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
+import { countVideos, printable } from "./_clips.ts";
 import type { Io } from "./_output.ts";
 
 /** Problems named of each kind; `--verbose` and `--json` name all. */
 const NAMED_AT_MOST = 10;
 const SIZES_SHOWN = 5;
+/** Between two states of the progress bar. */
+const SHOWN_EVERY_MS = 100;
 /** Reading waits for the disk more than for the decoder: a few clips at once even on one core. */
 const LEAST_AT_ONCE = 4;
 const BAD_DATA_EXIT_CODE = 4;
@@ -26,13 +29,16 @@ export const command = defineCommand({
   usage: "LIST --root DIR",
   positionals: { min: 1, max: 1 },
   details:
-    `Checks for every clip: its folder, the number of frames against the list, gaps in their numbers, whether the first
-and the last frame can be decoded (with --all, every frame), one size, the label, and whether another clip has the same
-content (first frame, last frame and count) in this list or, with --against, in another one.
+    `A clip is a folder of frames or a video, whichever stands there; videos need ffmpeg. Checks for every clip: whether it can
+be read, the number of frames against the list where that states one, gaps in their numbers, whether the first and the last
+frame can be decoded (with --all, every frame), what the decoder complains about, one size, the label, and whether another
+clip has the same content in this list or, with --against, in another one (folders: first frame, last frame and count;
+videos: size, first and last MiB).
 The exit code is 0 when everything is fine and 4 when something is wrong.`,
   examples: [
     ["sidenet check lists/train.txt --root frames --labels lists/labels.csv", "a training list"],
     ["sidenet check lists/train.txt --root frames --against lists/val.txt", "and that no clip is in both"],
+    ["sidenet check runs/mine/train.txt --root videos --all", "every frame of the videos of a run"],
   ],
   options: {
     root: { type: "string", placeholder: "DIR", help: "the folder that the list's paths are relative to" },
@@ -48,7 +54,7 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
     workers: {
       type: "integer",
       min: 1,
-      help: "clips read at once; the number of cores, but at least 4, by default",
+      help: "clips (and ffmpeg processes) at once; the number of cores, but at least 4, by default",
     },
     verbose: { type: "boolean", help: "name every problem, not the first ones of each kind" },
   },
@@ -60,14 +66,16 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (root === undefined) {
     throw new ConfigError("Cannot check: --root must name the folder that the list's paths are relative to");
   }
-  const { clips, repairedLines } = await readClipList(list);
+  const { clips, repairedLines } = await readClipList(list, { modality: "either" });
   const classes = values.classes ??
     (values.labels === undefined ? null : (await readLabels(values.labels)).length);
   const template = values.template ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
     PUBLISHED_TEMPLATES[0];
-  const against = values.against === undefined
-    ? undefined
-    : { clips: (await readClipList(values.against)).clips, root: values["against-root"] ?? root };
+  const against = values.against === undefined ? undefined : {
+    clips: (await readClipList(values.against, { modality: "either" })).clips,
+    root: values["against-root"] ?? root,
+  };
+  let shown = started;
   const result = await checkClips(clips, {
     root,
     template,
@@ -77,13 +85,22 @@ export async function run(args: string[], io: Io): Promise<number> {
     atOnce: values.workers ?? Math.max(LEAST_AT_ONCE, navigator.hardwareConcurrency),
     signal: io.signal,
     onProgress: (done, total) => {
-      if (done % 20 !== 0 && done !== total) return;
+      const now = performance.now();
+      if (now - shown < SHOWN_EVERY_MS && done !== total) return;
+      shown = now;
       io.status(`▕${progressBar(done / total, 20)}▏ ${formatCount(done)}/${formatCount(total)} clips`);
     },
   });
   io.status("");
   if (repairedLines.length > 0) {
     io.note(`warning: lines with two records glued together were split: ${repairedLines.join(", ")}`);
+  }
+  const uncounted = clips.filter(({ frames }) => frames === null).length;
+  if (uncounted > 0 && uncounted < clips.length) {
+    io.note(
+      `warning: ${formatCount(uncounted)} of ${formatCount(clips.length)} clips state no number of frames: ` +
+        "such a list is read with data.modality=either only",
+    );
   }
   const seconds = (performance.now() - started) / 1000;
   printResult(result, { list, template, seconds, limit: values.verbose ? Infinity : NAMED_AT_MOST }, io);
@@ -92,6 +109,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     root,
     template,
     clips: result.clips,
+    videos: result.videos,
     frames: result.frames,
     decoded: result.decoded,
     sizes: Object.fromEntries(result.sizes),
@@ -104,12 +122,14 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 function printResult(
-  { clips, frames, decoded, sizes, unusedLabels, problems }: CheckResult,
+  { clips, videos, frames, decoded, sizes, unusedLabels, problems }: CheckResult,
   { list, template, seconds, limit }: { list: string; template: string; seconds: number; limit: number },
   io: Io,
 ): void {
+  const ofVideos = videos === 0 ? "" : videos === clips ? " (videos)" : ` (${countVideos(videos)})`;
+  const named = videos === clips ? "" : ` named "${template}"`;
   io.print(
-    `${list}: ${formatCount(clips)} clips, ${formatCount(frames)} frames named "${template}", ${
+    `${list}: ${formatCount(clips)} clips${ofVideos}, ${formatCount(frames)} frames${named}, ${
       formatCount(decoded)
     } decoded in ${formatDuration(seconds)}`,
   );
@@ -133,7 +153,7 @@ function printKind(kind: ProblemKind, problems: readonly ClipProblem[], limit: n
   if (problems.length === 0) return;
   io.print(`  ${PROBLEM_KINDS[kind]}: ${formatCount(problems.length)}`);
   for (const { line, path, problem } of problems.slice(0, limit)) {
-    io.print(`    line ${line} ${path}: ${problem}`);
+    io.print(`    line ${line} ${printable(path)}: ${problem}`);
   }
   if (problems.length > limit) io.print(`    … and ${formatCount(problems.length - limit)} more (--verbose)`);
 }

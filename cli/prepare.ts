@@ -1,36 +1,38 @@
 /**
  * `sidenet prepare`: makes annotation lists from a folder per class, Something-Something V2's JSON, Kinetics' CSV or other
- * lists.
+ * lists, for clips that are folders of frames, video files, or both.
  */
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
-  type CountedClip,
-  countEntries,
   type Dataset,
   detectTemplate,
-  formatClipList,
+  findClips,
+  type FindOptions,
   formatLabels,
+  type FoundClip,
+  modalityOf,
   PUBLISHED_TEMPLATES,
   type Split,
   splitOfFile,
   type UnusableClip,
 } from "../data/datasets/entries.ts";
-import { parseClipList } from "../data/datasets/list.ts";
+import { formatClipList, parseClipList } from "../data/datasets/list.ts";
 import { readLabels } from "../data/datasets/read.ts";
 import { readClassFolders } from "../data/datasets/folders.ts";
 import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv.ts";
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
 import { reasonOf, writeFileWhole } from "../data/files.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
+import { overrideOf } from "../train/class_folders.ts";
+import { MIN_LISTED_FRAMES } from "../train/setup.ts";
 import { formatCount } from "../train/progress.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
+import { countVideos, tellLeftOut } from "./_clips.ts";
 import type { Io } from "./_output.ts";
 
 const DEFAULT_VAL_SHARE = 0.1;
 const DEFAULT_SEED = 1024;
-/** Unusable clips named on the terminal; report.json names all. */
-const NAMED_AT_MOST = 20;
 const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
@@ -38,14 +40,17 @@ export const command = defineCommand({
   summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
-  a folder per class, each with a folder of JPEG frames per clip; the classes are the folders in code-point order;
+  a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
+  and val (or validation, test) around them give the splits;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
   annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
-DIR receives train.txt, val.txt (path, frames, label), labels.csv and report.json, which names every clip that cannot be
-used and why; such clips are left out and stop nothing. Frames are counted in the folders.`,
+A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
+label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
+are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
   examples: [
     ["sidenet prepare clips --out lists --val-share 0.2", "a folder per class"],
+    ["sidenet prepare videos --out lists --count", "the same with videos, their frames counted"],
     [
       "sidenet prepare labels.json train.json validation.json --root frames --out lists",
       "Something-Something V2",
@@ -59,12 +64,13 @@ used and why; such clips are left out and stop nothing. Frames are counted in th
     root: {
       type: "string",
       placeholder: "DIR",
-      help: "where the clips' folders are; for class folders, they themselves",
+      help: "where the clips are; class folders are their own root",
     },
     template: {
       type: "string",
       help: `file name of a frame, such as "{:05d}.jpg"; found out among the published ones by default`,
     },
+    count: { type: "boolean", help: "also count the frames of videos, which takes ffprobe some 50 ms each" },
     "val-share": {
       type: "number",
       min: 0,
@@ -90,36 +96,58 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (isFolder && sources.length > 1) {
     throw new ConfigError(`Cannot prepare: there must be one folder, current count is ${sources.length}`);
   }
-  const root = values.root ?? (isFolder ? sources[0] : undefined);
-  if (root === undefined) {
-    throw new ConfigError("Cannot prepare: --root must name the folder of the clips' folders");
+  if (isFolder && values.root !== undefined && resolve(values.root) !== resolve(sources[0])) {
+    throw new ConfigError(
+      `Cannot prepare: --root must be left out with class folders, which are their own root, current value is "${values.root}"`,
+    );
   }
-  const dataset = isFolder
-    ? await readClassFolders(sources[0], { valShare, seed: values.seed ?? DEFAULT_SEED })
-    : await readFiles(sources, values.labels);
-  const template = values.template ?? await detectTemplate(root, foldersOf(dataset)) ??
-    PUBLISHED_TEMPLATES[0];
-  const { clips, unusable } = await countEntries(dataset, {
+  const root = isFolder ? sources[0] : values.root;
+  if (root === undefined) {
+    throw new ConfigError("Cannot prepare: --root must name the folder that the clips are in");
+  }
+  const options = {
     root,
-    template,
+    template: values.template ?? null,
+    countVideos: values.count ?? false,
     signal: io.signal,
-    onProgress: (done, total) => {
-      if (done % 200 === 0) io.status(`${formatCount(done)}/${formatCount(total)} clips`);
+    onProgress: (done: number, total: number) => {
+      if (done % (values.count ? 20 : 200) === 0) {
+        io.status(`${formatCount(done)}/${formatCount(total)} clips`);
+      }
     },
-  });
+  };
+  const prepared = isFolder
+    ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
+    : await findListed(await readFiles(sources, values.labels), options);
   io.status("");
-  tellUnusable(unusable, io);
-  if (clips.length === 0) {
+  tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
+  if (prepared.clips.length === 0) {
     throw new DataError(
       `Cannot prepare "${
         sources[0]
-      }": at least one clip must be usable under "${root}" with frames named "${template}", current count is 0 of ${
-        formatCount(dataset.entries.length)
-      }`,
+      }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
-  await writeLists(out, { dataset, clips, unusable, root, template }, io);
+  await writeLists(out, { ...prepared, root }, io);
   return 0;
+}
+
+/** What the lists are made of. */
+interface Prepared {
+  classes: readonly string[];
+  clips: readonly FoundClip[];
+  unusable: readonly UnusableClip[];
+  template: string;
+}
+
+async function findListed(
+  dataset: Dataset,
+  options: Omit<FindOptions, "template"> & { template: string | null },
+): Promise<Prepared> {
+  const template = options.template ??
+    await detectTemplate(options.root, dataset.entries.values().flatMap(({ paths }) => paths)) ??
+    PUBLISHED_TEMPLATES[0];
+  return { classes: dataset.classes, template, ...await findClips(dataset, { ...options, template }) };
 }
 
 async function readFiles(files: readonly string[], labelFile: string | undefined): Promise<Dataset> {
@@ -143,8 +171,8 @@ async function readFiles(files: readonly string[], labelFile: string | undefined
     const classes = await readLabels(labelFile);
     const entries = texts.flatMap(({ file, text }) => {
       // Two or three fields: the number of frames is counted anyway.
-      const { clips } = parseClipList(text, { file, classes: classes.length, modality: "video" });
-      return clips.map(({ path, label }) => ({ split: splitOfFile(file), label, folders: [path] }));
+      const { clips } = parseClipList(text, { file, classes: classes.length, modality: "either" });
+      return clips.map(({ path, label }) => ({ split: splitOfFile(file), label, paths: [path] }));
     });
     return { classes, entries, unusable: [] };
   }
@@ -169,25 +197,9 @@ async function readFiles(files: readonly string[], labelFile: string | undefined
   return { classes, entries, unusable: [] };
 }
 
-function* foldersOf({ entries }: Dataset): Generator<string> {
-  for (const { folders } of entries) yield* folders;
-}
-
-function tellUnusable(unusable: readonly UnusableClip[], io: Io): void {
-  for (const { path, reason } of unusable.slice(0, NAMED_AT_MOST)) io.note(`left out: ${path}: ${reason}`);
-  const more = unusable.length - NAMED_AT_MOST;
-  if (more > 0) io.note(`left out: ${formatCount(more)} more, see report.json`);
-}
-
 async function writeLists(
   out: string,
-  { dataset, clips, unusable, root, template }: {
-    dataset: Dataset;
-    clips: readonly CountedClip[];
-    unusable: readonly UnusableClip[];
-    root: string;
-    template: string;
-  },
+  { classes, clips, unusable, root, template }: Prepared & { root: string },
   io: Io,
 ): Promise<void> {
   const counts: Partial<Record<Split, number>> = {};
@@ -203,26 +215,40 @@ async function writeLists(
     counts[split] = own.length;
     await writeFileWhole(join(out, `${split}.txt`), formatClipList(own));
   }
-  await writeFileWhole(join(out, "labels.csv"), formatLabels(dataset.classes));
-  const result = { folder: out, root, template, classes: dataset.classes.length, clips: counts, unusable };
+  await writeFileWhole(join(out, "labels.csv"), formatLabels(classes));
+  const modality = modalityOf(clips);
+  const result = { folder: out, root, template, modality, classes: classes.length, clips: counts, unusable };
   await writeFileWhole(join(out, "report.json"), JSON.stringify(result, null, 2) + "\n");
   const listed = Object.entries(counts).map(([split, count]) => `${formatCount(count)} ${split}`).join(", ");
+  const videos = clips.filter(({ kind }) => kind === "video").length;
   io.print(
-    `wrote ${listed} clips of ${formatCount(dataset.classes.length)} classes to ${out}; ${
-      formatCount(unusable.length)
-    } left out`,
+    `wrote ${listed} clips${videos > 0 ? ` (${countVideos(videos)})` : ""} of ${
+      formatCount(classes.length)
+    } classes to ${out}; ${formatCount(unusable.length)} left out`,
   );
-  const keys = [
-    `data.root=${root}`,
-    `data.image_tmpl="${template}"`,
-    `data.num_classes=${dataset.classes.length}`,
-  ];
-  for (const split of ["train", "val"] as const) {
-    if (counts[split]) keys.push(`data.${split}_list=${join(out, `${split}.txt`)}`);
+  const short = clips.filter(({ frames }) => frames !== null && frames < MIN_LISTED_FRAMES).length;
+  if (short > 0) {
+    io.note(
+      `warning: clips of fewer than ${MIN_LISTED_FRAMES} frames, which training leaves out: ${
+        formatCount(short)
+      }`,
+    );
   }
-  keys.push(`data.label_list=${join(out, "labels.csv")}`);
-  io.print(`keys for a recipe: ${keys.join(" ")}`);
+  const keys: [key: string, value: string | number][] = [["root", root], ["num_classes", classes.length]];
+  if (modality !== "RGB") keys.push(["modality", modality]);
+  if (modality !== "video") keys.push(["image_tmpl", template]);
+  for (const split of ["train", "val"] as const) {
+    if (counts[split]) keys.push([`${split}_list`, join(out, `${split}.txt`)]);
+  }
+  keys.push(["label_list", join(out, "labels.csv")]);
+  const words = keys.map(([key, value]) => shellWord(overrideOf(`data.${key}`, value)));
+  io.print(`keys for a recipe: ${words.join(" ")}`);
   io.printJson(result);
+}
+
+/** A word as a POSIX shell reads it back. */
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 async function isDirectory(path: string): Promise<boolean> {

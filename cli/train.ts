@@ -1,7 +1,6 @@
 /** `sidenet train`: trains a side network from a recipe, end to end, with pictures at the end. */
-import { isSynthesized, synthesize } from "../data/synth.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { type Config, loadConfig, parseConfig, synthOptions } from "../train/config.ts";
+import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/config.ts";
 import {
   formatBytes,
   formatCount,
@@ -21,9 +20,11 @@ import {
   truncateMetrics,
 } from "../train/run_folder.ts";
 import { savedState } from "../train/checkpoint.ts";
-import { checkKnownWeights } from "../train/known_weights.ts";
+import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/class_folders.ts";
 import { train, type TrainResult } from "../train/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
+import { tellLeftOut } from "./_clips.ts";
+import { makeData, reportKnownWeights } from "./_before_run.ts";
 import type { Io } from "./_output.ts";
 import { printPlan } from "./_plan_text.ts";
 import { tunedChoices } from "./_tuned.ts";
@@ -31,10 +32,13 @@ import { tunedChoices } from "./_tuned.ts";
 export const command = defineCommand({
   name: "train",
   summary: "Train a side network from a recipe; without one, the demo",
-  usage: "[CONFIG] [key=value …]",
+  usage: "[CONFIG] [FOLDER] [key=value …]",
   details:
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2.
+FOLDER holds a folder for each class with its clips, videos or folders of JPEG frames, and takes the place of the recipe's
+data, or of a recipe: then the defaults apply (Side4Video, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
+for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
 Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped.`,
   examples: [
@@ -42,6 +46,10 @@ Ctrl-C stops after the step under way with everything saved; --resume goes on ex
     [
       "sidenet train configs/side4video/ssv2_vitb16_f8.yaml network.weights=ViT-B-16.safetensors",
       "a published recipe",
+    ],
+    [
+      "sidenet train videos network.weights=ViT-B-16.pt",
+      "a folder of videos for each class, without a recipe",
     ],
     ["sidenet train --resume runs/demo", "go on with an interrupted run"],
     ["sidenet train configs/side4video/ssv2_vitb16_f8.yaml --plan-only", "what it would take"],
@@ -58,36 +66,96 @@ const DEMO_CONFIG = new URL("../configs/demo.yaml", import.meta.url);
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
   const overrides = positionals.filter((argument) => argument.includes("="));
-  const files = positionals.filter((argument) => !argument.includes("="));
-  if (files.length > 1) {
+  const resume = values.resume ?? null;
+  const sources = await sourcesOf(positionals.filter((argument) => !argument.includes("=")));
+  if (resume !== null && (sources.config !== null || sources.folder !== null)) {
     throw new ConfigError(
-      `Cannot train: there must be one config, current count is ${files.length} (${files.join(", ")})`,
+      "Cannot train: --resume takes the config and the data of its run, so CONFIG and FOLDER must be left out",
     );
   }
-  const resume = values.resume ?? null;
-  if (resume !== null && files.length > 0) {
-    throw new ConfigError("Cannot train: --resume takes the config of its run, so CONFIG must be left out");
-  }
-  const loaded = resume !== null
-    ? await loadConfig(`${resume}/${RUN_FILES.config}`, overrides)
-    : files.length > 0
-    ? await loadConfig(files[0], overrides)
-    : parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides });
-  const { config } = loaded;
+  const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(config, io);
-  const from = resume ?? config.resume;
-  await reportKnownWeights(config, io);
-  await makeData(config, io);
-  using folder = await openFolder(config, from);
+  if (values["plan-only"]) return printPlan(loaded.config, io);
+  const from = resume ?? loaded.config.resume;
+  await reportKnownWeights(loaded.config, io);
+  await makeData(loaded.config, io);
+  using folder = await openFolder(loaded.config, from);
   io.note(`run folder: ${folder.path}`);
-  const result = await trainInto(config, folder, from, io).catch(async (error) => {
+  try {
+    const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
+    const result = await trainInto(config, folder, from, io);
+    await writeReport({ config, folder, ...result });
+    finish(result, folder, io);
+    return 0;
+  } catch (error) {
     await discardUnstarted(folder.path);
     throw error;
+  }
+}
+
+/** The recipe and the folder of class folders among the arguments. */
+async function sourcesOf(
+  paths: readonly string[],
+): Promise<{ config: string | null; folder: string | null }> {
+  const isFolder = await Promise.all(
+    paths.map((path) => Deno.stat(path).then((info) => info.isDirectory, () => false)),
+  );
+  const folders = paths.filter((_, i) => isFolder[i]), configs = paths.filter((_, i) => !isFolder[i]);
+  for (const path of configs) {
+    if (/\.ya?ml$/i.test(path) || await Deno.stat(path).then(() => true, () => false)) continue;
+    throw new ConfigError(
+      `Cannot train on "${path}": it must be a recipe or a folder of class folders, there is no such file or folder`,
+    );
+  }
+  for (const [what, given] of [["config", configs], ["folder", folders]] as const) {
+    if (given.length <= 1) continue;
+    throw new ConfigError(
+      `Cannot train: there must be one ${what}, current count is ${given.length} (${given.join(", ")})`,
+    );
+  }
+  const [folder = null] = folders, [config = null] = configs;
+  if (folder !== null && await Deno.stat(`${folder}/${RUN_FILES.config}`).then(() => true, () => false)) {
+    throw new ConfigError(
+      `Cannot train on "${folder}": it must hold a folder for each class, this is a run; go on with --resume ${folder}`,
+    );
+  }
+  return { config, folder };
+}
+
+async function loadRecipe(
+  { config, folder, resume, overrides }: {
+    config: string | null;
+    folder: string | null;
+    resume: string | null;
+    overrides: readonly string[];
+  },
+  io: Io,
+): Promise<LoadedConfig | FolderRecipe> {
+  if (resume !== null) return await loadConfig(`${resume}/${RUN_FILES.config}`, overrides);
+  if (folder === null) {
+    return config !== null
+      ? await loadConfig(config, overrides)
+      : parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides });
+  }
+  const recipe = await loadFolderRecipe(folder, {
+    config,
+    overrides,
+    signal: io.signal,
+    onProgress: (done, total) => {
+      if (done % 200 === 0) io.status(`${formatCount(done)}/${formatCount(total)} clips`);
+    },
   });
-  await writeReport({ config, folder, ...result });
-  finish(result, folder, io);
-  return 0;
+  io.status("");
+  tellLeftOut(recipe.folder.unusable, io, { where: `sidenet prepare ${folder} --out DIR` });
+  const { classes, clips } = recipe.folder;
+  const countOf = (split: string) => clips.filter((clip) => clip.split === split).length;
+  io.note(
+    `${folder}: ${formatCount(classes.length)} classes, ${
+      formatCount(countOf("train"))
+    } clips for training and ${formatCount(countOf("val"))} for validation` +
+      (countOf("test") > 0 ? `; ${formatCount(countOf("test"))} test clips stay unused` : ""),
+  );
+  return recipe;
 }
 
 /** The folder of the run: a new one, or the one that is resumed, cut back to its last saved state. */
@@ -96,25 +164,6 @@ async function openFolder(config: Config, resume: string | null): Promise<RunFol
   const state = await savedState(`${resume}/${RUN_FILES.state}`);
   await truncateMetrics(resume, state.step, state.evaluated);
   return await openRunFolder(resume);
-}
-
-/** Says whether a backbone is the published file that it is named after. */
-async function reportKnownWeights({ network }: Config, io: Io): Promise<void> {
-  if (network.weights === null || !network.init) return;
-  const check = await checkKnownWeights(network.weights);
-  if (check !== null) io.note(check.ok ? check.text : `warning: ${check.text}`);
-}
-
-async function makeData(config: Config, io: Io): Promise<void> {
-  const options = synthOptions(config), { root } = config.data;
-  if (options === null || root === null || await isSynthesized(root, options)) return;
-  io.note(`making the data set ${root} (${formatCount(options.trainClips + options.valClips)} clips)`);
-  await synthesize(root, options, {
-    signal: io.signal,
-    onProgress: (done, total) => {
-      if (done % 50 === 0) io.status(`  ${formatCount(done)} of ${formatCount(total)} clips`);
-    },
-  });
 }
 
 async function trainInto(

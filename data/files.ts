@@ -118,6 +118,7 @@ const REASONS: Record<string, string> = {
   EROFS: "the file system is read-only",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of the path is not a folder",
+  ELOOP: "its symbolic links lead back to themselves",
 };
 
 /** What went wrong, in words, for one line of an error message. */

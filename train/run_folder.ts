@@ -67,6 +67,12 @@ export const RUN_FILES = {
   state: "state.safetensors",
   summary: "summary.json",
   report: "report.html",
+  /** The clips of a few-shot selection, as a list. */
+  shots: "shots.txt",
+  /** Lists of a run on a folder of class folders, which has none of its own. */
+  trainList: "train.txt",
+  valList: "val.txt",
+  labels: "labels.csv",
 } as const;
 
 /** What `RunFolder.write` takes: text, bytes or chunks of bytes. */
@@ -124,11 +130,13 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   return openFolder(folder);
 }
 
-/** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics. */
+/** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics and lists. */
 export async function discardUnstarted(path: string): Promise<void> {
-  const metrics = join(path, RUN_FILES.metrics);
+  const { metrics, shots, trainList, valList, labels } = RUN_FILES;
+  const before: readonly string[] = [metrics, shots, trainList, valList, labels];
   for await (const { name } of Deno.readDir(path)) {
-    if (name !== RUN_FILES.metrics || (await Deno.stat(metrics)).size > 0) return;
+    if (!before.includes(name)) return;
+    if (name === metrics && (await Deno.stat(join(path, name))).size > 0) return;
   }
   await Deno.remove(path, { recursive: true });
 }

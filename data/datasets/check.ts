@@ -1,42 +1,21 @@
 /**
  * Reads the clips of a list once, from the files themselves, and names everything that would surprise a training run:
- * counts, gaps, pictures that cannot be decoded, sizes, labels, clips that are there twice, clips that another split has
- * as well. Nothing found stops the check.
+ * counts, gaps, pictures and videos that cannot be decoded, sizes, labels, clips that are there twice, clips that another
+ * split has as well. Nothing found stops the check.
  *
  * A file is looked at before it is opened, because opening a pipe that stands where a picture should be waits for ever.
  */
-import { createHash } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf } from "../files.ts";
 import { type FrameTemplate, parseFrameTemplate } from "../frames.ts";
-import { decodeJpeg } from "../jpeg.ts";
-import { mapConcurrently, type WalkOptions } from "./entries.ts";
+import { checkFolder, folderFingerprint } from "./_check_folder.ts";
+import { checkVideo, videoFingerprint } from "./_check_video.ts";
+import { type ClipFacts, type ClipProblem, emptyFacts } from "./_clip_facts.ts";
 import type { ClipRecord } from "./list.ts";
+import { mapConcurrently, type WalkOptions } from "./walk.ts";
 
-/** What is wrong with a clip, by kind. */
-export const PROBLEM_KINDS = {
-  missing: "folder cannot be read",
-  empty: "no frames",
-  count: "frame count differs from the list",
-  gap: "frames are not numbered without gaps",
-  unreadable: "frame cannot be decoded",
-  size: "frames of different sizes",
-  label: "label out of range",
-  duplicate: "the same clip twice",
-  leak: "clip is in the other list too",
-} as const;
-
-export type ProblemKind = keyof typeof PROBLEM_KINDS;
-
-export interface ClipProblem {
-  readonly kind: ProblemKind;
-  /** Line in the list, from 1. */
-  readonly line: number;
-  readonly path: string;
-  /** One clause. */
-  readonly problem: string;
-}
+export { type ClipProblem, PROBLEM_KINDS, type ProblemKind } from "./_clip_facts.ts";
 
 export interface CheckOptions extends WalkOptions {
   /** Folder that the clips' paths are relative to. */
@@ -48,13 +27,15 @@ export interface CheckOptions extends WalkOptions {
   allFrames: boolean;
   /** Clips of another split, which this one must not share. */
   against?: { clips: readonly ClipRecord[]; root: string };
-  /** Clips read at once. */
+  /** Clips read at once, and programs that read videos. */
   atOnce: number;
 }
 
 export interface CheckResult {
   readonly clips: number;
-  /** Frames in the folders, by name. */
+  /** How many of them are videos. */
+  readonly videos: number;
+  /** Frames in the folders, by name, and in the videos, as they state. */
   readonly frames: number;
   readonly decoded: number;
   /** In the order of the list. */
@@ -63,16 +44,6 @@ export interface CheckResult {
   readonly sizes: [size: string, clips: number][];
   /** Labels that no clip has; empty when the number of classes is not known. */
   readonly unusedLabels: number[];
-}
-
-/** What reading a clip gave. */
-interface ClipFacts {
-  frames: number;
-  decoded: number;
-  size: string | null;
-  /** Content of the first and the last frame and the count; null where they cannot be read. */
-  fingerprint: string | null;
-  problems: ClipProblem[];
 }
 
 /** Checks a list. */
@@ -102,6 +73,7 @@ export async function checkClips(clips: readonly ClipRecord[], options: CheckOpt
   const used = new Set(clips.map(({ label }) => label));
   return {
     clips: clips.length,
+    videos: facts.filter(({ kind }) => kind === "video").length,
     frames: sum(facts.map((one) => one.frames)),
     decoded: sum(facts.map((one) => one.decoded)),
     problems,
@@ -117,78 +89,37 @@ async function checkClip(
   template: FrameTemplate,
   options: CheckOptions,
 ): Promise<ClipFacts> {
-  const { line, path, label } = clip, folder = join(options.root, path);
-  const facts: ClipFacts = { frames: 0, decoded: 0, size: null, fingerprint: null, problems: [] };
-  const report = (kind: ProblemKind, problem: string) => facts.problems.push({ kind, line, path, problem });
+  const { path, label, frames: stated } = clip, whole = join(options.root, path), facts = emptyFacts(clip);
   if (options.classes !== null && label >= options.classes) {
-    report("label", `its label must be in 0 … ${options.classes - 1}, current value is ${label}`);
+    facts.report("label", `its label must be in 0 … ${options.classes - 1}, current value is ${label}`);
   }
-  let names: string[];
   try {
-    names = await readdir(folder);
+    facts.kind = await kindOf(whole);
   } catch (error) {
-    report("missing", reasonOf(error));
+    facts.report("missing", reasonOf(error));
     return facts;
   }
-  const present = new Set(names.filter(template.matches));
-  const count = facts.frames = present.size, foreign = names.length - count;
-  if (count === 0) {
-    report(
-      "empty",
-      foreign === 0 ? "its folder is empty" : `none of its ${foreign} files is named like a frame`,
-    );
-    return facts;
-  }
-  if (clip.frames !== null && clip.frames !== count) {
-    const besides = foreign === 0 ? "" : ` and ${foreign} other ${foreign === 1 ? "file" : "files"}`;
-    report("count", `the list states ${clip.frames} frames, its folder has ${count}${besides}`);
-  }
-  const numbers = Array.from({ length: count }, (_, i) => i + 1);
-  const absent = numbers.find((frame) => !present.has(template.name(frame)));
-  if (absent !== undefined) report("gap", `frame ${absent} of ${count} is missing`);
-
-  const hashes: string[] = [];
-  const wanted = options.allFrames ? numbers : [...new Set([1, count])];
-  for (const frame of wanted) {
-    options.signal?.throwIfAborted();
-    if (!present.has(template.name(frame))) continue; // told as a gap
-    try {
-      const bytes = await readFrame(join(folder, template.name(frame)));
-      if (frame === 1 || frame === count) hashes.push(hashOf(bytes));
-      const { width, height } = await decodeJpeg(bytes);
-      facts.decoded++;
-      const size = `${width}x${height}`;
-      facts.size ??= size;
-      if (size !== facts.size) report("size", `frame ${frame} is ${size}, the clip's first is ${facts.size}`);
-    } catch (error) {
-      report("unreadable", `frame ${frame}: ${reasonOf(error)}`);
-    }
-  }
-  if (hashes.length === Math.min(2, count)) facts.fingerprint = `${count} ${hashes.join(" ")}`;
+  if (facts.kind === "frames") await checkFolder(whole, facts, { ...options, template, stated });
+  else await checkVideo(whole, facts, { ...options, stated });
   return facts;
 }
 
-async function fingerprintOf(folder: string, template: FrameTemplate): Promise<string | null> {
+/** What stands there. @throws {Error} where it is neither */
+async function kindOf(path: string): Promise<"frames" | "video"> {
+  const info = await stat(path);
+  if (info.isDirectory()) return "frames";
+  if (!info.isFile()) throw new Error("it is neither a folder nor a regular file");
+  return "video";
+}
+
+async function fingerprintOf(path: string, template: FrameTemplate): Promise<string | null> {
   try {
-    const count = (await readdir(folder)).filter(template.matches).length;
-    const hashes: string[] = [];
-    for (const frame of new Set([1, count])) {
-      hashes.push(hashOf(await readFrame(join(folder, template.name(frame)))));
-    }
-    return `${count} ${hashes.join(" ")}`;
+    return await kindOf(path) === "frames"
+      ? await folderFingerprint(path, template)
+      : await videoFingerprint(path);
   } catch {
     return null; // a broken clip of the other list is that list's matter
   }
-}
-
-async function readFrame(path: string): Promise<Uint8Array> {
-  const info = await stat(path);
-  if (!info.isFile()) throw new Error("it is not a regular file");
-  return await readFile(path);
-}
-
-function hashOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64");
 }
 
 /** Clips whose path or content an earlier clip of the list has. */
@@ -204,7 +135,7 @@ function findDuplicates(clips: readonly ClipRecord[], facts: readonly ClipFacts[
         kind: "duplicate",
         line,
         path,
-        problem: `line ${samePath.line} names the same folder`,
+        problem: `line ${samePath.line} names the same clip`,
       });
     } else if (sameContent) {
       const labels = sameContent.label === clip.label ? "" : ", under another label";
@@ -212,7 +143,7 @@ function findDuplicates(clips: readonly ClipRecord[], facts: readonly ClipFacts[
         kind: "duplicate",
         line,
         path,
-        problem: `its frames are those of "${sameContent.path}" (line ${sameContent.line})${labels}`,
+        problem: `its content is that of "${sameContent.path}" (line ${sameContent.line})${labels}`,
       });
     }
     if (!samePath) byPath.set(path, clip);
@@ -234,7 +165,7 @@ function findLeaks(
     if (!match) return [];
     const problem = match.path === path
       ? `line ${match.line} of the other list is the same clip`
-      : `its frames are those of "${match.path}" (line ${match.line} of the other list)`;
+      : `its content is that of "${match.path}" (line ${match.line} of the other list)`;
     return [{ kind: "leak" as const, line, path, problem }];
   });
 }

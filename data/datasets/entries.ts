@@ -1,22 +1,27 @@
 /**
- * From the clips a data set names to annotation lists: which of them are there, how many frames they have, and the text
- * of `train.txt`, `val.txt` and `labels.csv`. A clip that cannot be used is named with its reason and never stops the rest.
+ * From the clips a data set names to annotation lists: which of them are there, as folders of frames or as video files, and
+ * how many frames they have. A clip that cannot be used is named with its reason and never stops the rest.
  */
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { DataError } from "../../lib/errors.ts";
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, extname, join } from "node:path";
+import { ConfigError, DataError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
 import { type FrameTemplate, parseFrameTemplate } from "../frames.ts";
+import { isVideoPath, probeVideo } from "../video.ts";
 import type { ClipRecord } from "./list.ts";
+import { mapConcurrently, sortNames, type WalkOptions } from "./walk.ts";
 
 export type Split = "train" | "val" | "test";
 
-/** A clip as a data set names it, before its folder has been looked at. */
+/** A clip as a data set names it, before anybody has looked whether it is there. */
 export interface Entry {
   readonly split: Split;
   readonly label: number;
-  /** Folders it may lie in, relative to the root; the first that exists is taken. */
-  readonly folders: readonly string[];
+  /**
+   * Where it may lie, relative to the root: folders of frames, or video files, whose extension may be left out. The first that
+   * exists is taken.
+   */
+  readonly paths: readonly string[];
 }
 
 /** What a data set names. */
@@ -35,9 +40,10 @@ export interface UnusableClip {
   readonly reason: string;
 }
 
-export interface CountedClip extends Pick<ClipRecord, "path" | "label"> {
+/** A clip that is there. */
+export interface FoundClip extends Pick<ClipRecord, "path" | "label" | "frames"> {
   readonly split: Split;
-  readonly frames: number;
+  readonly kind: "frames" | "video";
 }
 
 /** Names of frame files in published data sets: what is tried when nobody says how the frames are named. */
@@ -45,94 +51,156 @@ export const PUBLISHED_TEMPLATES = ["{:05d}.jpg", "{:06d}.jpg", "img_{:05d}.jpg"
 
 /** Folders looked into for the frames' names before that is given up. */
 const TEMPLATE_TRIES = 50;
-/** Folders read at once: enough to hide the latency of a network disk. */
-const FOLDERS_AT_ONCE = 16;
+/** Names that may lead to no folder before the same: a set of videos has none. */
+const TEMPLATE_MISSES = 2000;
+/** Clips looked at at once: enough to hide the latency of a network disk. */
+const CLIPS_AT_ONCE = 16;
 
-export interface WalkOptions {
-  signal?: AbortSignal;
-  onProgress?: (done: number, total: number) => void;
-}
-
-/** How the frames are named in the first folder that holds any by a published name; null if none of them does. */
-export async function detectTemplate(root: string, folders: Iterable<string>): Promise<string | null> {
-  let tries = 0;
+/** How the frames are named in the first folder that holds any by a known name; null if none of them does. */
+export async function detectTemplate(
+  root: string,
+  folders: Iterable<string>,
+  templates: readonly string[] = PUBLISHED_TEMPLATES,
+): Promise<string | null> {
+  const known = templates.map((text) => ({ text, matches: parseFrameTemplate(text).matches }));
+  let tries = 0, misses = 0;
   for (const folder of folders) {
-    const names = await namesIn(join(root, folder));
-    if (names === null) continue;
-    const found = PUBLISHED_TEMPLATES.find((text) => names.some(parseFrameTemplate(text).matches));
-    if (found !== undefined) return found;
-    if (++tries === TEMPLATE_TRIES) break;
+    const names = await readdir(join(root, folder)).catch(() => null); // findClips names it with its reason
+    const found = known.find(({ matches }) => names?.some(matches));
+    if (found !== undefined) return found.text;
+    if (names === null ? ++misses === TEMPLATE_MISSES : ++tries === TEMPLATE_TRIES) break;
   }
   return null;
 }
 
-/** Counts the frames of every clip. Only files that match the template are frames. */
-export async function countEntries(
+/** What a set of clips is read as. */
+export function modalityOf(clips: readonly FoundClip[]): "RGB" | "video" | "either" {
+  const videos = clips.filter(({ kind }) => kind === "video").length;
+  return videos === 0 ? "RGB" : videos === clips.length ? "video" : "either";
+}
+
+export interface FindOptions extends WalkOptions {
+  root: string;
+  /** Names of frames; no other file of a folder is one. */
+  template: string;
+  /** Also count the frames of videos, which takes ffprobe some 50 ms each; without, a video is only looked at from outside. */
+  countVideos?: boolean;
+}
+
+/** Looks for every clip. Frames in folders are counted. */
+export async function findClips(
   { entries, unusable }: Dataset,
-  options: { root: string; template: string } & WalkOptions,
-): Promise<{ clips: CountedClip[]; unusable: UnusableClip[] }> {
-  const template = parseFrameTemplate(options.template);
-  const results = await mapConcurrently(
-    entries,
-    (entry) => countEntry(entry, options.root, template, options.template),
-    { atOnce: FOLDERS_AT_ONCE, ...options },
-  );
+  options: FindOptions,
+): Promise<{ clips: FoundClip[]; unusable: UnusableClip[] }> {
+  const finder = new ClipFinder(options);
+  const results = await mapConcurrently(entries, (entry) => finder.find(entry), {
+    ...options,
+    atOnce: options.countVideos ? navigator.hardwareConcurrency : CLIPS_AT_ONCE,
+  });
   return {
-    clips: results.filter((one) => "frames" in one),
+    clips: results.filter((one) => "kind" in one),
     unusable: [...unusable, ...results.filter((one) => "reason" in one)],
   };
 }
 
-async function countEntry(
-  { split, label, folders }: Entry,
-  root: string,
-  template: FrameTemplate,
-  templateText: string,
-): Promise<CountedClip | UnusableClip> {
-  for (const path of folders) {
-    let names: string[];
-    try {
-      names = await readdir(join(root, path));
-    } catch (error) {
-      if ((error as { code?: string }).code === "ENOENT") continue;
-      return { split, path, reason: reasonOf(error) };
-    }
-    if (/\s/.test(path)) {
-      return { split, path, reason: "its path holds a space, which a list cannot hold: rename the folder" };
-    }
-    const frames = names.filter(template.matches).length;
-    if (frames > 0) return { split, label, path, frames };
-    const reason = names.length === 0
-      ? "its folder is empty"
-      : `none of its ${names.length} files is named like "${templateText}"`;
-    return { split, path, reason };
+/** Finds clips below one root; every folder that holds clips is listed once. */
+class ClipFinder {
+  readonly #options: FindOptions;
+  readonly #template: FrameTemplate;
+  readonly #listings = new Map<string, Promise<Listing>>();
+
+  constructor(options: FindOptions) {
+    this.#options = options;
+    this.#template = parseFrameTemplate(options.template);
   }
-  return { split, path: folders[0], reason: "its folder does not exist" };
-}
 
-/** The text of an annotation list: `path frames label` a line. */
-export function formatClipList(clips: readonly Pick<CountedClip, "path" | "frames" | "label">[]): string {
-  return clips.map(({ path, frames, label }) => `${path} ${frames} ${label}\n`).join("");
-}
-
-/** The text of a label file: header `id,name`, names quoted where they must be. */
-export function formatLabels(classes: readonly string[]): string {
-  const rows = classes.map((name, id) =>
-    `${id},${/^["\s]|["\s]$/.test(name) ? `"${name.replaceAll('"', '""')}"` : name}\n`
-  );
-  return `id,name\n${rows.join("")}`;
-}
-
-/** Names in code-point order, the same on every machine (`localeCompare` is not). */
-export function sortNames(names: Iterable<string>): string[] {
-  return [...names].sort((a, b) => {
-    const left = [...a], right = [...b];
-    for (let i = 0; i < Math.min(left.length, right.length); i++) {
-      const difference = left[i].codePointAt(0)! - right[i].codePointAt(0)!;
-      if (difference !== 0) return difference;
+  async find({ split, label, paths }: Entry): Promise<FoundClip | UnusableClip> {
+    for (const path of paths) {
+      let found: string | null = path;
+      try {
+        found = await this.#locate(path);
+        if (found === null) continue;
+        return { split, label, path: found, ...await this.#look(found) };
+      } catch (error) {
+        this.#options.signal?.throwIfAborted();
+        if (error instanceof ConfigError) throw error; // ffprobe is missing
+        return { split, path: found ?? path, reason: whyNot(path, error) };
+      }
     }
-    return left.length - right.length;
+    return { split, path: paths[0], reason: "it does not exist" };
+  }
+
+  /** The path as it stands on the disk, with the extension of a video where the entry has none; null if nothing does. */
+  async #locate(path: string): Promise<string | null> {
+    const folder = dirname(path), name = basename(path);
+    const { names, videos } = await this.#list(folder);
+    if (names.has(name)) return path;
+    const video = videos.get(name);
+    return video === undefined ? null : folder === "." ? video : `${folder}/${video}`;
+  }
+
+  #list(folder: string): Promise<Listing> {
+    let listing = this.#listings.get(folder);
+    if (listing === undefined) {
+      this.#listings.set(folder, listing = listFolder(join(this.#options.root, folder)));
+    }
+    return listing;
+  }
+
+  /** @throws {Error} with the reason why the clip cannot be used */
+  async #look(path: string): Promise<Pick<FoundClip, "kind" | "frames">> {
+    const { root, template, countVideos, signal } = this.#options, whole = join(root, path);
+    const info = await stat(whole);
+    if (!info.isDirectory()) {
+      if (!isVideoPath(path)) throw new Error("it is neither a folder of frames nor a video file");
+      if (!info.isFile()) throw new Error("it is no regular file");
+      if (info.size === 0) throw new Error("the file is empty");
+      return { kind: "video", frames: countVideos ? (await probeVideo(whole, { signal })).frames : null };
+    }
+    const names = await readdir(whole), frames = names.filter(this.#template.matches).length;
+    if (frames > 0) return { kind: "frames", frames };
+    throw new Error(
+      names.length === 0
+        ? "its folder is empty"
+        : `none of its ${names.length} files is named like "${template}"`,
+    );
+  }
+}
+
+/** Why something that a folder lists cannot be used. */
+export function whyNot(path: string, error: unknown): string {
+  // A name that is not text is listed with this sign, and nothing goes by that name.
+  return path.includes("\uFFFD") ? "its name is not UTF-8" : reasonOf(error);
+}
+
+interface Listing {
+  readonly names: ReadonlySet<string>;
+  /** Names of video files by what stands before their extension. */
+  readonly videos: ReadonlyMap<string, string>;
+}
+
+async function listFolder(path: string): Promise<Listing> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    names = []; // a clip may lie elsewhere
+  }
+  const videos = sortNames(names.filter(isVideoPath)).reverse();
+  return {
+    names: new Set(names),
+    videos: new Map(videos.map((name) => [name.slice(0, -extname(name).length), name])),
+  };
+}
+
+/** The text of a label file: header `id,name`, names quoted where they must be; a line break in a name becomes a space. */
+export function formatLabels(classes: readonly string[]): string {
+  const rows = classes.map((name, id) => {
+    const line = name.replace(/[\r\n]+/g, " ");
+    return `${id},${/^["\s]|["\s]$/.test(line) ? `"${line.replaceAll('"', '""')}"` : line}\n`;
   });
+  return `id,name\n${rows.join("")}`;
 }
 
 /** The split that a file is for, from its name; an error where the name says none. */
@@ -144,33 +212,4 @@ export function splitOfFile(file: string): Split {
   throw new DataError(
     `Cannot read "${file}": its name must say which split it is for (train, val or test), current value is "${name}"`,
   );
-}
-
-/** Applies `work` to each item, a few at once; the results keep the items' order. */
-export async function mapConcurrently<T, R>(
-  items: readonly T[],
-  work: (item: T, index: number) => Promise<R>,
-  options: { atOnce: number } & WalkOptions,
-): Promise<R[]> {
-  const { atOnce, signal, onProgress } = options;
-  const results = new Array<R>(items.length);
-  let next = 0, done = 0;
-  async function walk(): Promise<void> {
-    while (next < items.length) {
-      signal?.throwIfAborted();
-      const index = next++;
-      results[index] = await work(items[index], index);
-      onProgress?.(++done, items.length);
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, walk));
-  return results;
-}
-
-async function namesIn(folder: string): Promise<string[] | null> {
-  try {
-    return await readdir(folder);
-  } catch {
-    return null; // counting names it with its reason
-  }
 }

@@ -1,44 +1,185 @@
-/** A plain folder per class: `<root>/<class>/<clip>/` with the clip's frames in it, split by a seed. */
+/**
+ * A folder per class with the class's clips in it, each a folder of frames or a video file: `<root>/<class>/<clip>`, split by
+ * a seed; or the same once for training and once for validation: `<root>/train/<class>/<clip>`, `<root>/val/…`.
+ */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
 import { reasonOf } from "../files.ts";
-import { type Dataset, type Entry, sortNames, type UnusableClip } from "./entries.ts";
+import { isVideoPath } from "../video.ts";
+import {
+  detectTemplate,
+  type Entry,
+  findClips,
+  type FindOptions,
+  type FoundClip,
+  PUBLISHED_TEMPLATES,
+  type Split,
+  type UnusableClip,
+  whyNot,
+} from "./entries.ts";
+import { sortNames } from "./walk.ts";
 
-export interface FolderOptions {
-  /** Share of each class that goes to validation, 0 … 1. */
+export interface ClassFolderOptions extends Pick<FindOptions, "countVideos" | "signal" | "onProgress"> {
+  /** Share of each class that goes to validation, 0 … 1; no matter where the folders give the splits. */
   valShare: number;
   seed: number;
+  /** Names of the frames; null: found out. */
+  template: string | null;
+  /** Tried before the published ones when the template is found out. */
+  likelyTemplate?: string;
 }
 
-/** Finds the classes, in code-point order of their folders, and splits the clips of each. */
-export async function readClassFolders(root: string, options: FolderOptions): Promise<Dataset> {
-  const unusable: UnusableClip[] = [], entries: Entry[] = [];
-  const { folders: classes } = await listFolder(root);
-  if (classes.length === 0) {
-    throw new DataError(
-      `Cannot prepare "${root}": it must hold a folder for each class, current count of folders is 0`,
-    );
+/** What a folder of class folders holds. */
+export interface ClassFolders {
+  /** Classes with a usable clip, in code-point order. */
+  classes: string[];
+  clips: FoundClip[];
+  unusable: UnusableClip[];
+  template: string;
+  /** Whether there is a folder for each split. */
+  hasSplits: boolean;
+  /** Folders that have no usable clip and are no class. */
+  emptyClasses: string[];
+}
+
+/** Folders of the splits, by their names in published data sets. The test clips stand in where there are no others. */
+const SPLIT_FOLDERS: Readonly<Record<string, Split>> = {
+  train: "train",
+  training: "train",
+  val: "val",
+  valid: "val",
+  validation: "val",
+  test: "test",
+  testing: "test",
+};
+
+/** Files of a class that are no clips are named up to this number, else one for all: pictures where clips are due are many. */
+const STRAYS_NAMED = 3;
+
+/** Finds the classes and their clips. */
+export async function readClassFolders(root: string, options: ClassFolderOptions): Promise<ClassFolders> {
+  const unusable: UnusableClip[] = [];
+  const splits = await splitFolders(root, unusable);
+  const found: { split: Split; name: string; clips: string[] }[] = [];
+  for (const [folder, split] of splits ?? [["", "train"]] as const) {
+    found.push(...await readClasses(root, { folder, split, unusable }));
   }
-  for (const [label, name] of classes.entries()) {
-    const { folders: clips, others, failure } = await listFolder(join(root, name)).catch(unreadable);
-    if (failure !== undefined) {
-      unusable.push({ split: null, path: name, reason: failure });
-      continue;
-    }
-    for (const other of others) {
-      unusable.push({ split: null, path: `${name}/${other}`, reason: "it is no folder of frames" });
-    }
-    if (clips.length === 0) {
-      unusable.push({ split: null, path: name, reason: "the class has no folder of frames" });
-    }
-    const val = stratifiedSplit(clips.length, options.valShare, [options.seed, label]);
-    clips.forEach((clip, i) =>
-      entries.push({ split: val.has(i) ? "val" : "train", label, folders: [`${name}/${clip}`] })
-    );
+  const names = sortNames(new Set(found.map(({ name }) => name)));
+  if (names.length === 0) {
+    throw new DataError(`Cannot read "${root}": it must hold a folder for each class, current count is 0`);
   }
-  return { classes, entries, unusable };
+  const entries: Entry[] = found.flatMap(({ split, name, clips }) => {
+    const label = names.indexOf(name);
+    return clips.map((path) => ({ split, label, paths: [path] }));
+  });
+  const template = options.template ?? await templateOf(root, entries, options.likelyTemplate);
+  const usable = await findClips({ classes: names, entries, unusable }, { ...options, root, template });
+  const { clips, doubles } = withoutDoubles(usable.clips);
+  const used = new Set(clips.map(({ label }) => label));
+  const classes = names.filter((_, label) => used.has(label));
+  const labels = names.map((name) => classes.indexOf(name));
+  const labelled = clips.map((clip) => ({ ...clip, label: labels[clip.label] }));
+  return {
+    classes,
+    clips: splits === null ? splitClips(labelled, options) : labelled,
+    unusable: [...usable.unusable, ...doubles],
+    template,
+    hasSplits: splits !== null,
+    emptyClasses: names.filter((_, label) => !used.has(label)),
+  };
+}
+
+/** The folders of the splits; null where the root holds the classes themselves. */
+async function splitFolders(
+  root: string,
+  unusable: UnusableClip[],
+): Promise<[folder: string, split: Split][] | null> {
+  const { folders } = await listFolder(root);
+  const named = folders.flatMap((folder): [string, Split][] => {
+    const split = SPLIT_FOLDERS[folder.toLowerCase()];
+    return split === undefined ? [] : [[folder, split]];
+  });
+  const has = (split: Split) => named.some(([, one]) => one === split);
+  if (!has("train") || !has("val") && !has("test")) return null;
+  for (const [folder] of named) {
+    // A class of videos that is called "train" holds no classes.
+    if ((await listFolder(join(root, folder))).videos.length > 0) return null;
+  }
+  const splitNames = new Set(named.map(([folder]) => folder));
+  for (const path of folders) {
+    const reason = "it stands beside the folders of the splits";
+    if (!splitNames.has(path)) unusable.push({ split: null, path, reason });
+  }
+  return has("val") ? named : named.map(([folder, split]) => [folder, split === "test" ? "val" : split]);
+}
+
+/** The classes in a folder and what may be clips of them. */
+async function readClasses(
+  root: string,
+  options: { folder: string; split: Split; unusable: UnusableClip[] },
+): Promise<{ split: Split; name: string; clips: string[] }[]> {
+  const { folder, split, unusable } = options, prefix = folder === "" ? "" : `${folder}/`;
+  const known = folder === "" ? null : split;
+  const found: { split: Split; name: string; clips: string[] }[] = [];
+  for (const name of (await listFolder(join(root, folder))).folders) {
+    const path = `${prefix}${name}`;
+    try {
+      const { folders, videos, others } = await listFolder(join(root, path));
+      const named = others.length > STRAYS_NAMED ? others.slice(0, 1) : others;
+      for (const other of named) {
+        const reason = named.length === others.length
+          ? "it is neither a folder of frames nor a video file"
+          : `it and ${
+            others.length - 1
+          } other files of its class are neither folders of frames nor video files`;
+        unusable.push({ split: known, path: `${path}/${other}`, reason });
+      }
+      found.push({ split, name, clips: sortNames([...folders, ...videos]).map((clip) => `${path}/${clip}`) });
+      if (folders.length + videos.length > 0) continue;
+      unusable.push({ split: known, path, reason: "the class has no folder of frames and no video file" });
+    } catch (error) {
+      const reason = whyNot(name, error instanceof Error ? error.cause : error);
+      unusable.push({ split: known, path, reason });
+      found.push({ split, name, clips: [] });
+    }
+  }
+  return found;
+}
+
+async function templateOf(root: string, entries: readonly Entry[], likely?: string): Promise<string> {
+  const templates = [...likely === undefined ? [] : [likely], ...PUBLISHED_TEMPLATES];
+  const folders = entries.map(({ paths }) => paths[0]).filter((path) => !isVideoPath(path));
+  return await detectTemplate(root, folders, templates) ?? templates[0];
+}
+
+/** Leaves out videos beside a folder of frames of the same name: they are one clip, and must not end up in two splits. */
+function withoutDoubles(clips: readonly FoundClip[]): { clips: FoundClip[]; doubles: UnusableClip[] } {
+  const folders = new Set(clips.filter(({ kind }) => kind === "frames").map(({ path }) => path));
+  const folderOf = ({ kind, path }: FoundClip) => {
+    const stem = path.slice(0, path.length - extname(path).length);
+    return kind === "video" && folders.has(stem) ? stem : null;
+  };
+  return {
+    clips: clips.filter((clip) => folderOf(clip) === null),
+    doubles: clips.filter((clip) => folderOf(clip) !== null).map((clip) => ({
+      split: clip.split,
+      path: clip.path,
+      reason: `its frames are taken from the folder "${folderOf(clip)}"`,
+    })),
+  };
+}
+
+/** Splits the clips of each class. */
+function splitClips(
+  clips: readonly FoundClip[],
+  { valShare, seed }: Pick<ClassFolderOptions, "valShare" | "seed">,
+): FoundClip[] {
+  return [...Map.groupBy(clips, ({ label }) => label)].flatMap(([label, own]) => {
+    const val = stratifiedSplit(own.length, valShare, [seed, label]);
+    return own.map((clip, i) => ({ ...clip, split: val.has(i) ? "val" as const : "train" as const }));
+  });
 }
 
 /**
@@ -59,9 +200,9 @@ export function stratifiedSplit(count: number, share: number, seeds: readonly nu
 
 interface Listing {
   folders: string[];
+  /** Whatever is named like a video. */
+  videos: string[];
   others: string[];
-  /** Why it could not be read. */
-  failure?: string;
 }
 
 /** What a folder holds, in code-point order; hidden files are left out, links count as what they lead to. */
@@ -75,15 +216,13 @@ async function listFolder(path: string): Promise<Listing> {
           : item.isDirectory()
       ),
     );
-    const pick = (wanted: boolean) =>
-      sortNames(items.filter((_, i) => isFolder[i] === wanted).map(({ name }) => name));
-    return { folders: pick(true), others: pick(false) };
+    const files = items.filter((_, i) => !isFolder[i]).map(({ name }) => name);
+    return {
+      folders: sortNames(items.filter((_, i) => isFolder[i]).map(({ name }) => name)),
+      videos: sortNames(files.filter(isVideoPath)),
+      others: sortNames(files.filter((name) => !isVideoPath(name))),
+    };
   } catch (error) {
     throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`, { cause: error });
   }
-}
-
-/** A class whose folder cannot be read is named, and the others go on. */
-function unreadable(error: unknown): Listing {
-  return { folders: [], others: [], failure: reasonOf(error instanceof Error ? error.cause : error) };
 }

@@ -2,11 +2,13 @@
  * Kinetics' own files: CSV with the header `label,youtube_id,time_start,time_end,split` (order and further columns are no
  * matter; `split` may be absent, then the file's name tells it). The test files without labels cannot be used.
  *
- * The data set does not say what the folder of a clip is called. Those in use are tried: `<id>_<start>_<end>` with six
- * digits each, or `<id>` alone; directly under the root, or in a folder named like the class, with spaces or with "_".
+ * The data set does not say what a clip is called. The names in use are tried: `<id>_<start>_<end>` with six digits each, or
+ * `<id>` alone, for a folder of frames or with a video's extension; directly under the root, or in a folder named like the
+ * class, with spaces or with "_"; all this also in a folder named like the split.
  */
 import { DataError } from "../../lib/errors.ts";
-import { type Entry, sortNames, type Split, splitOfFile } from "./entries.ts";
+import { type Entry, type Split, splitOfFile } from "./entries.ts";
+import { sortNames } from "./walk.ts";
 
 /** A row of a Kinetics file. */
 export interface KineticsRow {
@@ -52,15 +54,18 @@ export function kineticsEntries(rows: readonly KineticsRow[]): { classes: string
   const entries = rows.map((row) => ({
     split: row.split,
     label: labels.get(row.label)!,
-    folders: foldersOf(row),
+    paths: pathsOf(row),
   }));
   return { classes, entries };
 }
 
-function foldersOf({ label, id, start, end }: KineticsRow): string[] {
+function pathsOf({ label, id, start, end, split }: KineticsRow): string[] {
   const six = (seconds: number) => String(Math.trunc(seconds)).padStart(6, "0");
-  const parents = new Set(["", `${label.replaceAll(" ", "_")}/`, `${label}/`]);
-  return [...parents].flatMap((parent) => [`${parent}${id}_${six(start)}_${six(end)}`, `${parent}${id}`]);
+  const names = [`${id}_${six(start)}_${six(end)}`, id];
+  const classes = [...new Set(["", `${label.replaceAll(" ", "_")}/`, `${label}/`])];
+  return ["", `${split}/`].flatMap((base) =>
+    classes.flatMap((folder) => names.map((name) => `${base}${folder}${name}`))
+  );
 }
 
 function splitOf(text: string | undefined, file: string): Split {

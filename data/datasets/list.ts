@@ -2,9 +2,11 @@
  * The originals' annotation lists: one clip a line, fields separated by spaces, no header.
  *
  * Frame folders: `<folder> <number of frames> <label>`; video files: `<file> <label>`. The path is the first field and
- * the label the last, as the published loaders read them; labels count from 0.
+ * the label the last, as the published loaders read them; labels count from 0. Beyond the originals, a path may be quoted
+ * as in JSON, and then hold spaces: `"my clips/a b.mp4" 3`.
  */
 import { DataError } from "../../lib/errors.ts";
+import type { ClipModality } from "../clip_source.ts";
 
 /** One clip of a list. */
 export interface ClipRecord {
@@ -15,6 +17,15 @@ export interface ClipRecord {
   readonly frames: number | null;
   /** Line in the list, from 1. */
   readonly line: number;
+  /** Only these frames, from 1, as if they were the whole clip. */
+  readonly range?: FrameRange;
+}
+
+/** Neighbouring frames of a clip. */
+export interface FrameRange {
+  /** The first, from 1. */
+  readonly first: number;
+  readonly count: number;
 }
 
 export interface ClipListOptions {
@@ -22,11 +33,14 @@ export interface ClipListOptions {
   file: string;
   /** Number of classes: labels must be 0 … classes − 1. Absent: any label from 0. */
   classes?: number;
-  /** What a line names. Default "frames". */
-  modality?: "frames" | "video";
   /**
-   * Published rule of training and of the validation inside training: if the first line has three fields, lines that
-   * state fewer frames than this (8 in the originals) are dropped. Absent: nothing is dropped.
+   * What a line names. Default "frames", three fields; "video": two or three, as in the first line; "either": two or
+   * three, whatever the other lines have.
+   */
+  modality?: ClipModality;
+  /**
+   * Published rule of training and of the validation inside training: lines that state fewer frames than this (8 in the
+   * originals) are dropped. Absent: nothing is dropped.
    */
   dropShorterThan?: number;
 }
@@ -47,20 +61,23 @@ export function parseClipList(text: string, options: ClipListOptions): ClipList 
   const clips: ClipRecord[] = [], repairedLines: number[] = [];
   let dropped = 0;
   text.replace(/^\uFEFF/, "").split("\n").forEach((content, index) => {
-    const line = index + 1, fields = content.trim().split(/\s+/);
-    if (fields[0] === "") return;
+    const line = index + 1;
+    if (content.trim() === "") return;
     const fail = (what: string): never => {
       throw new DataError(`Cannot read "${file}" line ${line}: ${what}`);
     };
-    if (fieldsPerLine === 0 && allowedFields.includes(fields.length)) fieldsPerLine = fields.length;
+    const fields = splitFields(content.trim()) ??
+      fail('a path in quotes must be text as in JSON, such as "a b.mp4"');
+    if (modality === "either") fieldsPerLine = fieldsOfEither(fields);
+    else if (fieldsPerLine === 0 && allowedFields.includes(fields.length)) fieldsPerLine = fields.length;
     const records = splitGlued(fields, fieldsPerLine);
     if (records.length > 1) repairedLines.push(line);
     for (const record of records) {
       if (record.length !== fieldsPerLine) {
-        const form = modality === "frames" ? `"path frames label"` : `"path label"`;
+        const form = modality === "frames" ? "path frames label" : "path label";
         const expected = fieldsPerLine || allowedFields.join(" or ");
         fail(
-          `a line must have ${expected} fields (${form}, no spaces in paths), current count is ${record.length}`,
+          `a line must have ${expected} fields (${form}; a path with spaces is quoted), current count is ${record.length}`,
         );
       }
       const stated = record.length === 3 ? parseCount(record[1]) : null;
@@ -85,6 +102,23 @@ export function parseClipList(text: string, options: ClipListOptions): ClipList 
   return { clips, dropped, repairedLines };
 }
 
+/** The fields of a line; null when it begins with a quoted path that is not JSON. */
+function splitFields(line: string): string[] | null {
+  const quoted = /^("(?:[^"\\]|\\.)*")\s+(\S.*)$/.exec(line);
+  if (quoted === null) return line.split(/\s+/);
+  try {
+    return [JSON.parse(quoted[1]), ...quoted[2].split(/\s+/)];
+  } catch {
+    return null;
+  }
+}
+
+/** Fields of a record where lines differ: two of two fields may be glued as well, `<path> <label><path> <label>`. */
+function fieldsOfEither({ length, 1: second }: readonly string[]): number {
+  if (length === 2 || length === 3 && /^\d+[^\d.]/.test(second)) return 2;
+  return length === 3 || length === 5 ? 3 : 0;
+}
+
 /** Two records on one line share a field, `<label><path>`, which starts with digits and goes on otherwise. */
 function splitGlued(fields: string[], fieldsPerLine: number): string[][] {
   const glued = fieldsPerLine > 0 && fields.length === 2 * fieldsPerLine - 1
@@ -100,6 +134,19 @@ function splitGlued(fields: string[], fieldsPerLine: number): string[][] {
 /** A decimal integer from 0, or NaN. */
 function parseCount(text: string): number {
   return /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+}
+
+/** The text of an annotation list: `path frames label` a line, or `path label` for a clip whose frames are not counted. */
+export function formatClipList(clips: readonly Pick<ClipRecord, "path" | "frames" | "label">[]): string {
+  return clips.map(({ path, frames, label }) => {
+    const fields = frames === null ? [label] : [frames, label];
+    return `${[needsQuotes(path) ? JSON.stringify(path) : path, ...fields].join(" ")}\n`;
+  }).join("");
+}
+
+/** A byte order mark, which a reader takes away, counts as a space. */
+function needsQuotes(path: string): boolean {
+  return path === "" || path.startsWith('"') || /\s/.test(path);
 }
 
 /**

@@ -35,7 +35,7 @@ export function parseSsv2Labels(text: string, file: string): string[] {
   return names;
 }
 
-/** A split file: each clip's folder and label. Clips of the test split have the dummy label 0 of the published list. */
+/** A split file: each clip's folder or video and its label. Clips of the test split have the dummy label 0 of the published list. */
 export function parseSsv2Split(
   text: string,
   options: { file: string; split: Split; classes: readonly string[] },
@@ -67,7 +67,7 @@ export function parseSsv2Split(
         }`,
       );
     }
-    return { split, label, folders: [String(id)] };
+    return { split, label, paths: [String(id)] };
   });
 }
 

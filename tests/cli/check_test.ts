@@ -5,6 +5,7 @@ import * as verb from "../../cli/check.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
 import { runVerb } from "../_util/run_verb.ts";
+import { greyOf, hasFfmpeg, writeVideo } from "../_util/video_files.ts";
 
 /** Fourteen clips of two frames, their list and labels. */
 async function writeSet(root: string): Promise<void> {
@@ -75,6 +76,34 @@ Deno.test("check finds clips of the other list and labels beyond --classes", asy
     );
     assert.match(stdout, /label out of range: 7\n/);
   });
+});
+
+Deno.test({
+  name: "check takes lists of videos, and of videos and folders",
+  ignore: !hasFfmpeg,
+  fn: () =>
+    inTempFolder(async (root) => {
+      const pixel = greyOf, size = { frames: 9, width: 20, height: 16 };
+      await writeVideo(join(root, "a b.mp4"), { ...size, pixel });
+      await writeFrames(join(root, "c"), { frames: 3, shade: 1 });
+      const check = async (text: string, ...more: string[]) => {
+        await writeFile(join(root, "list.txt"), text);
+        return await runVerb(verb, [join(root, "list.txt"), "--root", root, ...more]);
+      };
+      const videos = await check('"a b.mp4" 0\n');
+      assert.deepEqual([videos.code, videos.stderr], [0, ""]);
+      assert.match(
+        videos.stdout,
+        /list\.txt: 1 clips \(videos\), 9 frames, 2 decoded in .*\n {2}sizes: 20x16 \(1\)\n/,
+      );
+      const both = await check('"a b.mp4" 0\nc 3 1\n', "--all");
+      assert.match(both.stdout, /2 clips \(1 video\), 12 frames named "\{:05d\}\.jpg", 12 decoded in /);
+      assert.match(
+        both.stderr,
+        /^warning: 1 of 2 clips state no number of frames: .* data\.modality=either only\n$/,
+      );
+      assert.equal(JSON.parse((await check('"a b.mp4" 8 0\n', "--json")).stdout).problems[0].kind, "count");
+    }),
 });
 
 Deno.test("check without a root is wrong usage", async () => {

@@ -1,14 +1,25 @@
 import assert from "node:assert/strict";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as check from "../../cli/check.ts";
 import * as verb from "../../cli/prepare.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { loadConfig } from "../../train/config.ts";
+import { type Config, loadConfig } from "../../train/config.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
 import { runVerb } from "../_util/run_verb.ts";
+import { greyOf, hasFfmpeg, writeVideo } from "../_util/video_files.ts";
 
 const textOf = (...parts: string[]) => readFile(join(...parts), "utf8");
+
+/** The recipe that the printed keys make, as a shell passes them on. */
+async function recipeOf(root: string, stdout: string): Promise<Config> {
+  const printed = /keys for a recipe: (.*)\n/.exec(stdout)![1];
+  const words = execFileSync("sh", ["-c", `printf '%s\\n' ${printed}`], { encoding: "utf8" });
+  const recipe = join(root, "recipe.yaml");
+  await writeFile(recipe, "{}\n");
+  return (await loadConfig(recipe, words.trimEnd().split("\n"))).config;
+}
 
 Deno.test("prepare makes lists from a folder per class, which check finds right and a recipe can use", async () => {
   await inTempFolder(async (root) => {
@@ -32,7 +43,7 @@ Deno.test("prepare makes lists from a folder per class, which check finds right 
     assert.match(stdout, /^wrote 8 train, 2 val clips of 2 classes to .*lists; 2 left out\n/);
     assert.match(
       stderr,
-      /^left out: jump\/a\.mp4: it is no folder of frames\nleft out: jump\/none: its folder is empty\n$/,
+      /^left out: jump\/a\.mp4: the file is empty\nleft out: jump\/none: its folder is empty\nwarning: clips of fewer than 8 frames, which training leaves out: 10\n$/,
     );
     assert.equal(await textOf(out, "labels.csv"), "id,name\n0,jump\n1,wave\n");
     const lines = [await textOf(out, "train.txt"), await textOf(out, "val.txt")].map((text) =>
@@ -55,16 +66,93 @@ Deno.test("prepare makes lists from a folder per class, which check finds right 
       join(out, "val.txt"),
     ]);
     assert.equal(checked.code, 0, checked.stdout);
-    // What the shell makes of the printed line: quotes around the template are taken away.
-    const keys = /keys for a recipe: (.*)\n/.exec(stdout)![1].replaceAll('"', "'").split(" ");
-    const recipe = join(root, "recipe.yaml");
-    await writeFile(recipe, "{}\n");
-    const { config } = await loadConfig(recipe, keys);
-    assert.deepEqual([config.data.num_classes, config.data.image_tmpl, config.data.root], [
+    const { data } = await recipeOf(root, stdout);
+    assert.deepEqual([data.num_classes, data.image_tmpl, data.root, data.modality], [
       2,
       "img_{:05d}.jpg",
       clips,
+      "RGB",
     ]);
+  });
+});
+
+Deno.test("prepare takes videos and folders of frames side by side, under names with spaces", async () => {
+  await inTempFolder(async (root) => {
+    const clips = join(root, "my clips #1"), out = join(root, "it's lists");
+    for (const name of ["jump high/a b.mp4", "jump high/c.MKV", "wave/ü.webm"]) {
+      await mkdir(join(clips, name, ".."), { recursive: true });
+      await writeFile(join(clips, name), "not looked into");
+    }
+    await writeFrames(join(clips, "wave", "w 1"), { frames: 9, shade: 1, template: "img_{:05d}.jpg" });
+    const { stdout, stderr } = await runVerb(verb, [clips, "--out", out]);
+    assert.equal(stderr, "");
+    assert.match(stdout, /^wrote 2 train, 2 val clips \(3 videos\) of 2 classes to .*; 0 left out\n/);
+    const lines = (await textOf(out, "train.txt") + await textOf(out, "val.txt")).trimEnd().split("\n")
+      .sort();
+    assert.deepEqual(lines, [
+      '"jump high/a b.mp4" 0',
+      '"jump high/c.MKV" 0',
+      '"wave/w 1" 9 1',
+      "wave/ü.webm 1",
+    ]);
+    const { data } = await recipeOf(root, stdout);
+    assert.deepEqual([data.modality, data.root, data.image_tmpl, data.train_list], [
+      "either",
+      clips,
+      "img_{:05d}.jpg",
+      join(out, "train.txt"),
+    ]);
+    await rm(join(clips, "wave", "w 1"), { recursive: true });
+    const videos = await runVerb(verb, [clips, "--out", out, "--val-share", "0"]);
+    assert.equal((await recipeOf(root, videos.stdout)).data.modality, "video");
+    assert.doesNotMatch(videos.stdout, /image_tmpl/);
+  });
+});
+
+Deno.test({
+  name: "prepare --count states the frames of videos and leaves out what is none",
+  ignore: !hasFfmpeg,
+  async fn() {
+    await inTempFolder(async (root) => {
+      await mkdir(join(root, "set", "one"), { recursive: true });
+      await writeVideo(join(root, "set", "one", "a.mp4"), {
+        frames: 11,
+        width: 16,
+        height: 16,
+        pixel: greyOf,
+      });
+      await writeFile(join(root, "set", "one", "b.mp4"), "text");
+      const args = [join(root, "set"), "--out", join(root, "lists"), "--count"];
+      const { stderr } = await runVerb(verb, args);
+      assert.equal(await textOf(root, "lists", "train.txt"), "one/a.mp4 11 0\n");
+      assert.match(stderr, /^left out: one\/b\.mp4: it cannot be read: /);
+    });
+  },
+});
+
+Deno.test("prepare finds the videos of Something-Something, of Kinetics and of lists by their names", async () => {
+  await inTempFolder(async (root) => {
+    for (const name of ["7.webm", "air drumming/x_000001_000011.mp4", "y.mkv", "d/l 1.avi"]) {
+      await mkdir(join(root, "v", name, ".."), { recursive: true });
+      await writeFile(join(root, "v", name), "not looked into");
+    }
+    await writeFile(join(root, "names.csv"), "id,name\n0,x\n");
+    const prepare = async (...files: [name: string, text: string][]) => {
+      for (const [name, text] of files) await writeFile(join(root, name), text);
+      const args = ["--root", join(root, "v"), "--out", join(root, "o"), "--labels", join(root, "names.csv")];
+      await runVerb(verb, [...files.map(([name]) => join(root, name)), ...args]);
+      return await textOf(root, "o", "train.txt");
+    };
+    assert.equal(
+      await prepare(["l.json", '{"A": "0"}'], ["train.json", '[{"id": "7", "template": "A"}]']),
+      "7.webm 0\n",
+    );
+    const header = "label,youtube_id,time_start,time_end,split\n";
+    assert.equal(
+      await prepare(["k.csv", `${header}air drumming,x,1,11,train\nzumba,y,2,12,train\n`]),
+      '"air drumming/x_000001_000011.mp4" 0\ny.mkv 1\n',
+    );
+    assert.equal(await prepare(["train.txt", '"d/l 1.avi" 0\ny.mkv 30 0\n']), '"d/l 1.avi" 0\ny.mkv 0\n');
   });
 });
 
@@ -113,7 +201,7 @@ Deno.test("prepare makes lists from Something-Something V2's JSON and names the 
     );
     const json = JSON.parse(stdout);
     assert.equal(json.template, "{:06d}.jpg");
-    assert.deepEqual(json.unusable, [{ split: "train", path: "33", reason: "its folder does not exist" }]);
+    assert.deepEqual(json.unusable, [{ split: "train", path: "33", reason: "it does not exist" }]);
   });
 });
 
@@ -125,13 +213,13 @@ Deno.test("prepare makes lists from Kinetics' CSV files; a list of an earlier ru
     await writeFile(csv, `${header}zumba,b,0,10,val\nair drumming,a,1,11,train\n`);
     const args = [csv, "--root", join(root, "frames"), "--out", join(root, "lists")];
     const first = await runVerb(verb, args);
-    assert.equal(first.stderr, "");
+    assert.equal(first.stderr, "warning: clips of fewer than 8 frames, which training leaves out: 2\n");
     assert.equal(await textOf(root, "lists", "train.txt"), "air_drumming/a_000001_000011 3 0\n");
     assert.equal(await textOf(root, "lists", "val.txt"), "b 2 1\n");
     await writeFile(csv, `${header}zumba,b,0,10,train\n`);
     assert.match(
       (await runVerb(verb, args)).stderr,
-      /val\.txt is of an earlier run: this one has no val clips\n$/,
+      /val\.txt is of an earlier run: this one has no val clips\n/,
     );
   });
 });
@@ -146,7 +234,7 @@ Deno.test("prepare repairs an annotation list: glued lines, counts that are off,
     const args = [join(root, "old_train.txt"), "--root", join(root, "frames"), "--out", join(root, "lists")];
     const { stdout, stderr } = await runVerb(verb, [...args, "--labels", join(root, "names.csv")]);
     assert.match(stdout, /^wrote 3 train clips of 2 classes/);
-    assert.equal(stderr, "left out: gone: its folder does not exist\n");
+    assert.match(stderr, /^left out: gone: it does not exist\n/);
     assert.equal(await textOf(root, "lists", "train.txt"), "a 3 0\nb 4 1\nc 5 0\n");
     assert.equal(await textOf(root, "lists", "labels.csv"), "id,name\n0,x\n1,y\n");
   });
@@ -162,6 +250,12 @@ const REFUSED: [
   ["no data set", ["--out", "lists"], ConfigError, /expected DATASET … --out DIR$/],
   ["a data set that is not there", ["gone", "--out", "lists"], DataError, /"gone": it does not exist$/],
   ["two folders", ["set", "set", "--out", "lists"], ConfigError, /one folder, current count is 2$/],
+  [
+    "class folders under another root",
+    ["set", "--root", "lists", "--out", "lists"],
+    ConfigError,
+    /--root must be left out/,
+  ],
   ["files without a root", ["l.json", "--out", "lists"], ConfigError, /--root must name/],
   [
     "labels without clips",
@@ -191,7 +285,7 @@ const REFUSED: [
     "no usable clip",
     ["set", "--out", "lists"],
     DataError,
-    /frames named "\{:05d\}\.jpg", current count is 0 of 1$/,
+    /frames named "\{:05d\}\.jpg", current count is 0$/,
   ],
 ];
 

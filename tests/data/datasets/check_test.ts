@@ -163,8 +163,8 @@ Deno.test("a clip is the same as another by folder or by content, and frame coun
     const clips = [clip("a", 1), clip("longer", 2, 4), clip("copy", 4, 3, 1), clip("a", 5)];
     const { problems } = await checkClips(clips, optionsFor(root));
     assert.deepEqual(problems.map(({ kind, line, problem }) => `${line} ${kind}: ${problem}`), [
-      '4 duplicate: its frames are those of "a" (line 1), under another label',
-      "5 duplicate: line 1 names the same folder",
+      '4 duplicate: its content is that of "a" (line 1), under another label',
+      "5 duplicate: line 1 names the same clip",
     ]);
   });
 });
@@ -186,7 +186,7 @@ Deno.test("a clip leaks by its folder under one root, and by its content under a
     };
     // "a" under another root is another clip.
     assert.deepEqual(await leaks(["a", "b"], "train", ["a", "gone", "moved"], "val"), [
-      'leak b: its frames are those of "moved" (line 3 of the other list)',
+      'leak b: its content is that of "moved" (line 3 of the other list)',
     ]);
     assert.deepEqual(await leaks(["train/a"], "", ["val/a", "train/a"], ""), [
       "leak train/a: line 2 of the other list is the same clip",
@@ -208,6 +208,7 @@ Deno.test("a check counts clips, frames and sizes, reports progress over both li
     });
     assert.deepEqual({ ...result, problems: result.problems.length }, {
       clips: 3,
+      videos: 0,
       frames: 7,
       decoded: 5,
       problems: 0,

@@ -1,50 +1,113 @@
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  countEntries,
-  detectTemplate,
-  formatClipList,
-  formatLabels,
-  mapConcurrently,
-  sortNames,
-} from "../../../data/datasets/entries.ts";
-import { parseClipList, parseLabels } from "../../../data/datasets/list.ts";
+import { detectTemplate, findClips, formatLabels, modalityOf } from "../../../data/datasets/entries.ts";
+import { parseLabels } from "../../../data/datasets/list.ts";
+import { mapConcurrently, sortNames } from "../../../data/datasets/walk.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
+import { greyOf, hasFfmpeg, writeVideo } from "../../_util/video_files.ts";
 
-Deno.test("frames are counted in the first folder that exists, and each unusable clip has its reason", async () => {
+/** Entries that name these paths, one list of candidates each. */
+function datasetOf(...paths: string[][]) {
+  const entries = paths.map((one, label) => ({ split: "train" as const, label, paths: one }));
+  return { classes: [], entries, unusable: [] };
+}
+
+Deno.test("clips are found in the first place that exists, and each unusable one has its reason", async () => {
   await inTempFolder(async (root) => {
     await writeFrames(join(root, "good"), { frames: 3, shade: 1 });
     await writeFile(join(root, "good", "thumb.png"), "");
     await mkdir(join(root, "empty"));
     await mkdir(join(root, "foreign"));
     await writeFile(join(root, "foreign", "1.jpg"), "");
-    await writeFile(join(root, "file"), "");
-    await writeFrames(join(root, "two words"), { frames: 1, shade: 2 });
-    const entry = (label: number, ...folders: string[]) => ({ split: "train" as const, label, folders });
+    await writeFile(join(root, "file"), "x");
+    await writeFrames(join(root, "two words", "ü 1"), { frames: 1, shade: 2 });
     const dataset = {
-      classes: ["a"],
-      entries: [
-        entry(1, "empty"),
-        entry(0, "absent", "good"),
-        entry(0, "absent", "gone"),
-        entry(0, "foreign"),
-        entry(0, "file"),
-        entry(0, "two words"),
-      ],
+      ...datasetOf(["empty"], ["absent", "good"], ["absent", "gone"], ["foreign"], ["file"], [
+        "two words/ü 1",
+      ], [
+        "file/below",
+      ]),
       unusable: [{ split: null, path: "x", reason: "earlier" }],
     };
-    const { clips, unusable } = await countEntries(dataset, { root, template: "{:05d}.jpg" });
-    assert.deepEqual(clips, [{ split: "train", label: 0, path: "good", frames: 3 }]);
+    const { clips, unusable } = await findClips(dataset, { root, template: "{:05d}.jpg" });
+    assert.deepEqual(clips, [
+      { split: "train", label: 1, path: "good", kind: "frames", frames: 3 },
+      { split: "train", label: 5, path: "two words/ü 1", kind: "frames", frames: 1 },
+    ]);
     assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
       "x: earlier",
       "empty: its folder is empty",
-      "absent: its folder does not exist",
+      "absent: it does not exist",
       'foreign: none of its 1 files is named like "{:05d}.jpg"',
-      "file: a part of the path is not a folder",
-      "two words: its path holds a space, which a list cannot hold: rename the folder",
+      "file: it is neither a folder of frames nor a video file",
+      "file/below: a part of the path is not a folder",
     ]);
   });
+});
+
+Deno.test("videos are found by their name or what stands before its extension, and looked at from outside", async () => {
+  await inTempFolder(async (root) => {
+    for (const name of ["a b.MP4", "k/id_1.webm", "k/id_1.mp4", "both.mp4", "v.1.mkv"]) {
+      await mkdir(join(root, "k"), { recursive: true });
+      await writeFile(join(root, name), "no video at all");
+    }
+    await writeFrames(join(root, "both"), { frames: 2, shade: 1 });
+    await writeFile(join(root, "empty.mp4"), "");
+    await mkdir(join(root, "folder.mp4"));
+    await symlink(join(root, "a b.MP4"), join(root, "link.mp4"));
+    await symlink(join(root, "nothing"), join(root, "dead.mp4"));
+    const names = ["a b", "k/id_1", "both", "v.1", "link.mp4", "both.mp4", "empty", "folder.mp4", "dead.mp4"];
+    const { clips, unusable } = await findClips(datasetOf(...names.map((name) => [name])), {
+      root,
+      template: "{:05d}.jpg",
+    });
+    assert.deepEqual(clips.map(({ path, kind, frames }) => [path, kind, frames]), [
+      ["a b.MP4", "video", null],
+      ["k/id_1.mp4", "video", null],
+      ["both", "frames", 2],
+      ["v.1.mkv", "video", null],
+      ["link.mp4", "video", null],
+      ["both.mp4", "video", null],
+    ]);
+    assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
+      "empty.mp4: the file is empty",
+      "folder.mp4: its folder is empty",
+      "dead.mp4: it does not exist",
+    ]);
+    assert.equal(modalityOf(clips), "either");
+    assert.equal(modalityOf(clips.slice(0, 2)), "video");
+    assert.equal(modalityOf(clips.slice(2, 3)), "RGB");
+  });
+});
+
+Deno.test({
+  name: "a pipe named like a video is not opened",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await inTempFolder(async (root) => {
+      execFileSync("mkfifo", [join(root, "a.mp4")]);
+      const options = { root, template: "{:05d}.jpg", countVideos: true };
+      const { unusable } = await findClips(datasetOf(["a.mp4"]), options);
+      assert.deepEqual(unusable.map(({ reason }) => reason), ["it is no regular file"]);
+    });
+  },
+});
+
+Deno.test({
+  name: "the frames of videos are counted on request, and those that cannot be read are named",
+  ignore: !hasFfmpeg,
+  async fn() {
+    await inTempFolder(async (root) => {
+      await writeVideo(join(root, "a.mp4"), { frames: 9, width: 16, height: 16, pixel: greyOf });
+      await writeFile(join(root, "b.mp4"), "no video");
+      const options = { root, template: "{:05d}.jpg", countVideos: true };
+      const { clips, unusable } = await findClips(datasetOf(["a"], ["b"]), options);
+      assert.deepEqual(clips.map(({ path, frames }) => [path, frames]), [["a.mp4", 9]]);
+      assert.match(unusable[0].reason, /^it cannot be read: Invalid data/);
+    });
+  },
 });
 
 for (const template of ["{:05d}.jpg", "{:06d}.jpg", "img_{:05d}.jpg"]) {
@@ -58,10 +121,15 @@ for (const template of ["{:05d}.jpg", "{:06d}.jpg", "img_{:05d}.jpg"]) {
   });
 }
 
-Deno.test("written lists and label files are read back as they were", () => {
-  const clips = [{ path: "a/1", frames: 12, label: 3 }, { path: "b", frames: 1, label: 0 }];
-  const again = parseClipList(formatClipList(clips), { file: "t" }).clips;
-  assert.deepEqual(again.map(({ path, frames, label }) => ({ path, frames, label })), clips);
+Deno.test("a template of one's own is found out where it is among those tried", async () => {
+  await inTempFolder(async (root) => {
+    await writeFrames(join(root, "clip"), { frames: 1, shade: 1, template: "f{:03d}.jpg" });
+    assert.equal(await detectTemplate(root, ["clip"]), null);
+    assert.equal(await detectTemplate(root, ["clip"], ["{:05d}.jpg", "f{:03d}.jpg"]), "f{:03d}.jpg");
+  });
+});
+
+Deno.test("written label files are read back as they were", () => {
   const names = ["plain", "with, comma", '"quoted" start', 'end "quoted"', '"', " spaces ", "7"];
   assert.deepEqual(parseLabels(formatLabels(names), { file: "l" }), names);
 });

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readClassFolders, stratifiedSplit } from "../../../data/datasets/folders.ts";
 import { DataError } from "../../../lib/errors.ts";
-import { inTempFolder } from "../../_util/frame_folders.ts";
+import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
 
 Deno.test("the split takes the nearest whole number of a class, at least one and never all", () => {
   const size = (count: number, share: number) => stratifiedSplit(count, share, [1]).size;
@@ -20,41 +21,118 @@ Deno.test("the split depends on the seed alone, and every clip can be chosen", (
   for (const index of chosen) assert.ok(index >= 0 && index < 10);
 });
 
-Deno.test("classes are the folders in code-point order, and what is no folder of frames is named", async () => {
+const OPTIONS = { valShare: 0.5, seed: 3, template: null };
+
+Deno.test("classes are the folders in code-point order, clips are folders of frames and videos", async () => {
   await inTempFolder(async (root) => {
     for (const clip of ["b/2", "b/1", "B/1", "B/2", "é/1", ".hidden/1"]) {
-      await mkdir(join(root, clip), { recursive: true });
+      await writeFrames(join(root, clip), { frames: 1, shade: 1, template: "img_{:05d}.jpg" });
     }
     await mkdir(join(root, "bare"));
+    await mkdir(join(root, "broken", "none"), { recursive: true });
     await symlink(join(root, "b/1"), join(root, "B/linked"));
-    await writeFile(join(root, "b/clip.mp4"), "");
-    await writeFile(join(root, "README"), "");
-    const { classes, entries, unusable } = await readClassFolders(root, { valShare: 0.5, seed: 3 });
-    assert.deepEqual(classes, ["B", "b", "bare", "é"]);
-    assert.deepEqual(entries.map(({ folders, label }) => [folders[0], label]), [
-      ["B/1", 0],
-      ["B/2", 0],
-      ["B/linked", 0],
-      ["b/1", 1],
-      ["b/2", 1],
-      ["é/1", 3],
+    await symlink(join(root, "é"), join(root, "z linked class"));
+    await symlink(join(root, "B/loop"), join(root, "B/loop"));
+    for (const file of ["README", "b/my clip.mp4", "b/notes.txt", "b/.hidden.mp4", "b/1.avi"]) {
+      await writeFile(join(root, file), "x");
+    }
+    await writeFile(join(root, "b/zero.mp4"), "");
+    const found = await readClassFolders(root, OPTIONS);
+    assert.deepEqual(found.classes, ["B", "b", "z linked class", "é"]);
+    assert.deepEqual(found.emptyClasses, ["bare", "broken"]);
+    assert.equal(found.template, "img_{:05d}.jpg");
+    assert.deepEqual(found.clips.map(({ path, label, kind }) => [path, label, kind]), [
+      ["B/1", 0, "frames"],
+      ["B/2", 0, "frames"],
+      ["B/linked", 0, "frames"],
+      ["b/1", 1, "frames"],
+      ["b/2", 1, "frames"],
+      ["b/my clip.mp4", 1, "video"],
+      ["z linked class/1", 2, "frames"],
+      ["é/1", 3, "frames"],
     ]);
     const inVal = (label: number) =>
-      entries.filter((one) => one.label === label && one.split === "val").length;
-    assert.deepEqual([inVal(0), inVal(1), inVal(3)], [2, 1, 0]);
-    assert.deepEqual(unusable.map(({ path }) => path), ["b/clip.mp4", "bare"]);
+      found.clips.filter((one) => one.label === label && one.split === "val").length;
+    assert.deepEqual([inVal(0), inVal(1), inVal(2), inVal(3)], [2, 2, 0, 0]);
+    assert.deepEqual(found.unusable.map(({ path, reason }) => `${path}: ${reason}`), [
+      "B/loop: it is neither a folder of frames nor a video file",
+      "b/notes.txt: it is neither a folder of frames nor a video file",
+      "bare: the class has no folder of frames and no video file",
+      "b/zero.mp4: the file is empty",
+      "broken/none: its folder is empty",
+      'b/1.avi: its frames are taken from the folder "b/1"',
+    ]);
+  });
+});
+
+Deno.test("folders named after the splits give them, and the test clips stand in for validation", async () => {
+  await inTempFolder(async (root) => {
+    for (const path of ["Train/a/1", "Train/b/1", "Train/b/2", "test/b/1", "test/c/1", "annotations/x"]) {
+      await writeFrames(join(root, path), { frames: 1, shade: 1 });
+    }
+    const read = async () => {
+      const { classes, clips, hasSplits, unusable } = await readClassFolders(root, OPTIONS);
+      assert.equal(hasSplits, true);
+      assert.deepEqual(classes, ["a", "b", "c"]);
+      assert.deepEqual(unusable.map(({ path }) => path), ["annotations"]);
+      return clips.map(({ split, path, label }) => `${split} ${path} ${label}`);
+    };
+    const train = ["train Train/a/1 0", "train Train/b/1 1", "train Train/b/2 1"];
+    assert.deepEqual(await read(), [...train, "val test/b/1 1", "val test/c/1 2"]);
+    await writeFrames(join(root, "validation/a/9"), { frames: 1, shade: 1 });
+    assert.deepEqual(await read(), [...train, "test test/b/1 1", "test test/c/1 2", "val validation/a/9 0"]);
+  });
+});
+
+Deno.test({
+  name: "names that are not UTF-8 are named as such",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    inTempFolder(async (root) => {
+      execFileSync("sh", ["-c", "mkdir a $(printf 'b\\351') && echo x > $(printf 'a/\\351.mp4')"], {
+        cwd: root,
+      });
+      await writeFile(join(root, "a", "1.mp4"), "x");
+      const { unusable, clips } = await readClassFolders(root, OPTIONS);
+      assert.deepEqual(clips.map(({ path }) => path), ["a/1.mp4"]);
+      assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
+        "b\uFFFD: its name is not UTF-8",
+        "a/\uFFFD.mp4: its name is not UTF-8",
+      ]);
+    }),
+});
+
+Deno.test("classes that are called train and test stay classes", async () => {
+  await inTempFolder(async (root) => {
+    for (const path of ["train/1.mp4", "test/1.mp4"]) {
+      await mkdir(join(root, path, ".."), { recursive: true });
+      await writeFile(join(root, path), "x");
+    }
+    const { classes, hasSplits } = await readClassFolders(root, OPTIONS);
+    assert.deepEqual([classes, hasSplits], [["test", "train"], false]);
+  });
+});
+
+Deno.test("pictures where clips are due are named once for their class", async () => {
+  await inTempFolder(async (root) => {
+    await writeFrames(join(root, "clip"), { frames: 5, shade: 1 });
+    const { classes, unusable } = await readClassFolders(root, OPTIONS);
+    assert.deepEqual(classes, []);
+    assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
+      "clip/00001.jpg: it and 4 other files of its class are neither folders of frames nor video files",
+      "clip: the class has no folder of frames and no video file",
+    ]);
   });
 });
 
 Deno.test("a folder that is not there or holds no folder is refused", async () => {
   await inTempFolder(async (root) => {
-    const read = (path: string) => readClassFolders(path, { valShare: 0.1, seed: 1 });
     await assert.rejects(
-      read(root),
+      readClassFolders(root, OPTIONS),
       (error) => error instanceof DataError && /must hold a folder for each class/.test(error.message),
     );
     await assert.rejects(
-      read(join(root, "no")),
+      readClassFolders(join(root, "no"), OPTIONS),
       (error) => error instanceof DataError && /it does not exist$/.test(error.message),
     );
   });

@@ -19,7 +19,7 @@ Deno.test("without a column for it the split comes from the file's name", () => 
   assert.throws(() => parseKineticsCsv(text, "sets/kinetics.csv"), /its name must say which split/);
 });
 
-Deno.test("classes are the labels in code-point order, and a clip's folder is looked for under every name in use", () => {
+Deno.test("classes are the labels in code-point order, and a clip is looked for under every name in use", () => {
   const rows = parseKineticsCsv(
     `${HEADER}\nzumba,a,1,11,train\nair drumming,b,120,130,val\nZorbing,c,0,10,val\n`,
     "k",
@@ -27,13 +27,19 @@ Deno.test("classes are the labels in code-point order, and a clip's folder is lo
   const { classes, entries } = kineticsEntries(rows);
   assert.deepEqual(classes, ["Zorbing", "air drumming", "zumba"]);
   assert.deepEqual(entries.map(({ split, label }) => [split, label]), [["train", 2], ["val", 1], ["val", 0]]);
-  assert.deepEqual(entries[1].folders, [
+  assert.deepEqual(entries[1].paths, [
     "b_000120_000130",
     "b",
     "air_drumming/b_000120_000130",
     "air_drumming/b",
     "air drumming/b_000120_000130",
     "air drumming/b",
+    "val/b_000120_000130",
+    "val/b",
+    "val/air_drumming/b_000120_000130",
+    "val/air_drumming/b",
+    "val/air drumming/b_000120_000130",
+    "val/air drumming/b",
   ]);
 });
 

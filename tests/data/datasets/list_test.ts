@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseClipList, parseLabels } from "../../../data/datasets/list.ts";
+import { formatClipList, parseClipList, parseLabels } from "../../../data/datasets/list.ts";
 import { readClipList, readLabels } from "../../../data/datasets/read.ts";
 import { DataError } from "../../../lib/errors.ts";
 
@@ -45,10 +45,63 @@ Deno.test("two records on one line, as in a published list, are split and report
   assert.deepEqual(repairedLines, [2]);
 });
 
+Deno.test("a quoted path may hold spaces and any other character, a line without quotes is read as ever", () => {
+  const text = '"my clips/a b.mp4" 120 3\n"tab\\tquote\\" \\u00fc"  9 0\n"odd 8 1\nC:\\\\x 7 2\n';
+  assert.deepEqual(
+    parseClipList(text, { file }).clips.map(({ path, frames, label }) => [path, frames, label]),
+    [
+      ["my clips/a b.mp4", 120, 3],
+      ['tab\tquote" ü', 9, 0],
+      ['"odd', 8, 1],
+      ["C:\\\\x", 7, 2],
+    ],
+  );
+  const glued = parseClipList('a 1 0\n"b c" 250 13d/z 200 14\n', { file });
+  assert.deepEqual(glued.clips.map(({ path }) => path), ["a", "b c", "d/z"]);
+});
+
+Deno.test("lines of lists of either kind have two or three fields each", () => {
+  const text = 'a 12 3\nb.mp4 0\n"c d" 2\ne.mp4 2f.mp4 1\n';
+  const { clips, repairedLines } = parseClipList(text, { file, modality: "either", dropShorterThan: 8 });
+  assert.deepEqual(clips.map(({ path, frames, label }) => [path, frames, label]), [
+    ["a", 12, 3],
+    ["b.mp4", null, 0],
+    ["c d", null, 2],
+    ["e.mp4", null, 2],
+    ["f.mp4", null, 1],
+  ]);
+  assert.deepEqual(repairedLines, [4]);
+  const refused = (line: string) => () => parseClipList(line, { file, modality: "either" });
+  assert.throws(refused("a 3.5 1"), /frames must be an integer from 0, current value is "3\.5"$/);
+  assert.throws(refused("a"), /must have 2 or 3 fields .* current count is 1$/);
+  assert.throws(refused("a b 2 1"), /must have 2 or 3 fields .* current count is 4$/);
+});
+
+Deno.test("written lists are read back as they were, whatever the paths hold", () => {
+  const odd = [
+    "a/1",
+    "two words",
+    '"',
+    'quote"inside',
+    "a\nb",
+    "\u00a0x",
+    "\ufeffx",
+    "tab\t",
+    "\u{1F600} é",
+    "back\\slash",
+  ];
+  const clips = odd.map((path, i) => ({ path, frames: i % 2 ? null : 12 + i, label: i }));
+  const text = formatClipList(clips);
+  assert.match(text, /^a\/1 12 0\n"two words" 1\n/);
+  const again = parseClipList(text, { file, modality: "either" }).clips;
+  assert.deepEqual(again.map(({ path, frames, label }) => ({ path, frames, label })), clips);
+});
+
 const bad: [string, string, RegExp][] = [
   ["too few fields", "a 30 0\nb 1\n", /line 2: a line must have 3 fields .* current count is 2$/],
   ["too few fields in the first line", "a 0\n", /line 1: a line must have 3 fields .* current count is 2$/],
-  ["a path with a space", "a b 30 0\n", /line 1: .* current count is 4$/],
+  ["a path with a space", "a b 30 0\n", /line 1: .* a path with spaces is quoted\), current count is 4$/],
+  ["a quoted path that is not JSON", '"a\\x" 30 0\n', /line 1: a path in quotes must be text as in JSON/],
   [
     "a label that is no integer",
     "a 30 zero\n",

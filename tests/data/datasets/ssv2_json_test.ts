@@ -18,14 +18,14 @@ Deno.test("a clip's label is its template without brackets, and its folder is it
   ]);
   assert.ok(!isSsv2Labels(text));
   assert.deepEqual(parseSsv2Split(text, split), [
-    { split: "train", label: 1, folders: ["78687"] },
-    { split: "train", label: 0, folders: ["42326"] },
+    { split: "train", label: 1, paths: ["78687"] },
+    { split: "train", label: 0, paths: ["42326"] },
   ]);
 });
 
 Deno.test("clips of the test split have no template and get the dummy label of the published list", () => {
   const entries = parseSsv2Split('[{"id": "7"}]', { ...split, split: "test" });
-  assert.deepEqual(entries, [{ split: "test", label: 0, folders: ["7"] }]);
+  assert.deepEqual(entries, [{ split: "test", label: 0, paths: ["7"] }]);
 });
 
 const REFUSED: [what: string, parse: () => unknown, message: RegExp][] = [

@@ -1,0 +1,26 @@
+/** What comes before a run on a recipe's data: the synthetic set is made, and the backbone's file is looked at. */
+import { isSynthesized, synthesize } from "../data/synth.ts";
+import { type Config, synthOptions } from "../train/config.ts";
+import { checkKnownWeights } from "../train/known_weights.ts";
+import { formatCount } from "../train/progress.ts";
+import type { Io } from "./_output.ts";
+
+/** Says whether a backbone is the published file that it is named after; where stored features take its place, nothing. */
+export async function reportKnownWeights({ network, data }: Config, io: Io): Promise<void> {
+  if (network.weights === null || !network.init || data.features !== null) return;
+  const check = await checkKnownWeights(network.weights);
+  if (check !== null) io.note(check.ok ? check.text : `warning: ${check.text}`);
+}
+
+/** Makes the synthetic set of a recipe that has one, where it is not there yet. */
+export async function makeData(config: Config, io: Io): Promise<void> {
+  const options = synthOptions(config), { root } = config.data;
+  if (options === null || root === null || await isSynthesized(root, options)) return;
+  io.note(`making the data set ${root} (${formatCount(options.trainClips + options.valClips)} clips)`);
+  await synthesize(root, options, {
+    signal: io.signal,
+    onProgress: (done, total) => {
+      if (done % 50 === 0) io.status(`  ${formatCount(done)} of ${formatCount(total)} clips`);
+    },
+  });
+}
