@@ -2,7 +2,10 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DecodePool } from "./decode_pool.ts";
+import { createCachedSource } from "./_cached_source.ts";
+import type { FrameCache } from "./frame_cache.ts";
 import { countFrames, type DecodedClip, parseFrameTemplate } from "./frames.ts";
+import { Slots } from "./_slots.ts";
 import { decodeVideoClip, probeVideo } from "./video.ts";
 
 /** What a list names. "either": each path is what is found there. */
@@ -16,6 +19,8 @@ export interface ClipSourceOptions {
   template: string;
   /** Folders or videos decoded at once. */
   workers: number;
+  /** Answers for the clips that it holds, and takes up the others. */
+  frameCache?: FrameCache;
 }
 
 /** Reads clips; how many are asked for at once is the caller's to bound. */
@@ -32,6 +37,7 @@ export interface ClipSource extends AsyncDisposable {
 
 /** Opens a source. */
 export function createClipSource(options: ClipSourceOptions): ClipSource {
+  if (options.frameCache) return createCachedSource(options, options.frameCache);
   if (options.modality === "frames") return createFolderSource(options);
   if (options.modality === "video") return createVideoSource(options);
   const folders = createFolderSource(options), videos = createVideoSource(options);
@@ -86,38 +92,4 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
       await slots.idle();
     },
   };
-}
-
-/** At most so many at once, first come, first served. */
-class Slots {
-  #free: number;
-  readonly #queue: (() => void)[] = [];
-  readonly #running = new Set<Promise<unknown>>();
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#queue.push(resolve));
-    const running = Promise.try(() => {
-      signal.throwIfAborted();
-      return work();
-    });
-    this.#running.add(running);
-    try {
-      return await running;
-    } finally {
-      this.#running.delete(running);
-      const next = this.#queue.shift();
-      if (next) next();
-      else this.#free++;
-    }
-  }
-
-  /** Resolves when nothing runs any more. */
-  async idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running);
-  }
 }

@@ -2,15 +2,14 @@
  * A fixed pool of decode workers. Workers are never replaced (a terminated one does not give all its memory back), and
  * none is handed more than a few jobs at a time, because `postMessage` alone has no back-pressure.
  */
-import type { DecodeAnswer, DecodeJob } from "./decode_worker.ts";
-import type { ClipRequest, DecodedClip } from "./frames.ts";
+import type { DecodeAnswer, DecodeJob, DecodeRequest, DecodeResult } from "./decode_worker.ts";
 
 /** Jobs a worker holds at most: the one it works on and the next, so that it never waits for a message. */
 const CREDITS_PER_WORKER = 2;
 
 interface Waiting {
   readonly job: DecodeJob;
-  resolve(clip: DecodedClip): void;
+  resolve(result: DecodeResult<DecodeRequest>): void;
   reject(error: Error): void;
 }
 
@@ -47,12 +46,12 @@ export class DecodePool implements AsyncDisposable {
   }
 
   /** Decodes a clip in the least busy worker. The caller bounds how many clips it asks for at once. */
-  decode(request: ClipRequest): Promise<DecodedClip> {
+  decode<R extends DecodeRequest>(request: R): Promise<DecodeResult<R>> {
     if (this.#failure) return Promise.reject(this.#failure);
-    const { promise, resolve, reject } = Promise.withResolvers<DecodedClip>();
+    const { promise, resolve, reject } = Promise.withResolvers<DecodeResult<DecodeRequest>>();
     this.#queue.push({ job: { ...request, id: this.#nextId++ }, resolve, reject });
     this.#dispatch();
-    return promise;
+    return promise as Promise<DecodeResult<R>>; // a worker answers each request with its own kind of result
   }
 
   #dispatch(): void {
@@ -61,7 +60,8 @@ export class DecodePool implements AsyncDisposable {
       if (member.held.size >= CREDITS_PER_WORKER) return;
       const waiting = this.#queue.shift()!;
       member.held.set(waiting.job.id, waiting);
-      member.worker.postMessage(waiting.job);
+      // Pictures to encode go over; the caller is done with them.
+      member.worker.postMessage(waiting.job, "rgb" in waiting.job ? [waiting.job.rgb.buffer] : []);
     }
     if (this.#members.every((member) => member.held.size === 0)) this.#idle?.();
   }
@@ -70,7 +70,7 @@ export class DecodePool implements AsyncDisposable {
     const waiting = member.held.get(answer.id);
     if (!waiting) return; // answered after a failure
     member.held.delete(answer.id);
-    if ("clip" in answer) waiting.resolve(answer.clip);
+    if ("result" in answer) waiting.resolve(answer.result);
     else waiting.reject(new Error(`Cannot decode "${waiting.job.path}": ${answer.error}`));
     this.#dispatch();
   }

@@ -5,7 +5,7 @@
  * instead; if that fails as well the nearest good frame is taken; if there is none the clip is black and marked bad. Every
  * such step is reported as a `Substitution`.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError } from "../lib/errors.ts";
@@ -54,21 +54,32 @@ export interface Substitution {
   readonly frame: number;
   /** What was wrong. */
   readonly reason: string;
-  /** What was used: a frame number, "resized", "black", or "concealed": what the decoder made of a damaged video. */
-  readonly used: number | "resized" | "black" | "concealed";
+  /**
+   * What was used: a frame number; "concealed": what the decoder made of a damaged video; "its own count" of frames and not the
+   * list's; another clip.
+   */
+  readonly used: number | "resized" | "black" | "concealed" | "its own count" | { readonly clip: string };
 }
 
-export interface ClipRequest {
-  /** Folder of the clip on disk. */
-  readonly folder: string;
+/** Which frames of a clip to read. */
+export interface FramesWanted {
   /** The clip's name in reports. */
   readonly path: string;
-  readonly template: string;
-  /** Number of frames in the folder. */
+  /** Number of frames of the clip. */
   readonly frameCount: number;
   /** Frames to read, from 1; may repeat. */
   readonly indices: readonly number[];
 }
+
+export interface ClipRequest extends FramesWanted {
+  readonly task?: undefined;
+  /** Folder of the clip on disk. */
+  readonly folder: string;
+  readonly template: string;
+}
+
+/** Gives the JPEG of a frame, or throws why there is none. */
+export type FrameBytes = (frame: number) => Uint8Array | Promise<Uint8Array>;
 
 /** Frames of one clip, all of one size. */
 export interface DecodedClip {
@@ -83,10 +94,19 @@ export interface DecodedClip {
 
 /** Reads and decodes frames of a clip. Every size is that of the folder's first readable frame. */
 export async function decodeClip(request: ClipRequest): Promise<DecodedClip> {
+  return await decodeFramesOf(request, folderFrames(request));
+}
+
+/** The same for frames that come from elsewhere. */
+export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): Promise<DecodedClip> {
   const { path, frameCount, indices } = request;
-  const reader = new FrameReader(request);
-  const size = reader.clipSize();
+  const reader = new FrameReader(frameCount, read);
+  let size = await reader.clipSize();
   if (size === null) return badClip(path, `none of its ${frameCount} frames can be read`);
+  const first = (await reader.goodFrame(indices[0]))?.picture;
+  if (!first) return badClip(path, `none of its ${frameCount} frames can be decoded`);
+  // A broken header may state any size, and gigabytes with it: where pictures disagree, one that decodes decides.
+  if (first.width !== size.width || first.height !== size.height) size = await reader.decodedSize() ?? first;
 
   const { width, height } = size, frameBytes = width * height * 3;
   const frames = new Uint8Array(indices.length * frameBytes);
@@ -100,8 +120,7 @@ export async function decodeClip(request: ClipRequest): Promise<DecodedClip> {
     }
     // One picture after the other: several at once inside a worker spread over many native threads, whose allocators
     // then keep memory (two workers, 340x256 frames, 2,400 clips: resident memory grew by 600 MB; so it stays level).
-    const good = await reader.goodFrame(frame);
-    if (!good) return badClip(path, `none of its ${frameCount} frames can be decoded`);
+    const good = (await reader.goodFrame(frame))!; // there is one, as for the first
     if (good.frame !== frame) {
       substitutions.push({ path, frame, reason: reader.reason(frame), used: good.frame });
     }
@@ -125,14 +144,14 @@ export function badClip(path: string, reason: string): DecodedClip {
 
 /** Reads frames of one clip; each is read and decoded once, and what failed is remembered with its reason. */
 class FrameReader {
-  readonly #request: ClipRequest;
-  readonly #template: FrameTemplate;
+  readonly #frameCount: number;
+  readonly #read: FrameBytes;
   readonly #failures = new Map<number, string>();
   readonly #pictures = new Map<number, Promise<Picture | null>>();
 
-  constructor(request: ClipRequest) {
-    this.#request = request;
-    this.#template = parseFrameTemplate(request.template);
+  constructor(frameCount: number, read: FrameBytes) {
+    this.#frameCount = frameCount;
+    this.#read = read;
   }
 
   /** Why a frame could not be used. */
@@ -141,10 +160,10 @@ class FrameReader {
   }
 
   /** The size stated by the first frame whose header can be read. */
-  clipSize(): { width: number; height: number } | null {
-    for (let frame = 1; frame <= this.#request.frameCount; frame++) {
+  async clipSize(): Promise<{ width: number; height: number } | null> {
+    for (let frame = 1; frame <= this.#frameCount; frame++) {
       try {
-        return jpegSize(this.#read(frame));
+        return jpegSize(await this.#read(frame));
       } catch (error) {
         this.#failures.set(frame, reasonOf(error));
         this.#pictures.set(frame, Promise.resolve(null));
@@ -153,9 +172,18 @@ class FrameReader {
     return null;
   }
 
+  /** The size of the first frame that can be decoded. */
+  async decodedSize(): Promise<{ width: number; height: number } | null> {
+    for (let frame = 1; frame <= this.#frameCount; frame++) {
+      const picture = await this.#picture(frame);
+      if (picture !== null) return picture;
+    }
+    return null;
+  }
+
   /** The frame, or frame 1, or the good frame nearest to it (the earlier of two). */
   async goodFrame(frame: number): Promise<{ frame: number; picture: Picture } | null> {
-    for (const candidate of candidates(frame, this.#request.frameCount)) {
+    for (const candidate of candidates(frame, this.#frameCount)) {
       const picture = await this.#picture(candidate);
       if (picture !== null) return { frame: candidate, picture };
     }
@@ -170,17 +198,28 @@ class FrameReader {
 
   async #decode(frame: number): Promise<Picture | null> {
     try {
-      return await decodeJpeg(this.#read(frame));
+      return await decodeJpeg(await this.#read(frame));
     } catch (error) {
       this.#failures.set(frame, reasonOf(error));
       return null;
     }
   }
+}
 
-  /** Synchronous: it runs in a decode worker, where nothing else waits, and an asynchronous read costs ten times as much. */
-  #read(frame: number): Uint8Array {
-    return readFileSync(join(this.#request.folder, this.#template.name(frame)));
-  }
+/**
+ * The files of a folder. Synchronous: it runs in a decode worker, where nothing else waits, and an asynchronous read costs
+ * ten times as much.
+ */
+export function folderFrames(
+  { folder, template }: Pick<ClipRequest, "folder" | "template">,
+): (frame: number) => Uint8Array {
+  const names = parseFrameTemplate(template);
+  return (frame) => {
+    const file = join(folder, names.name(frame));
+    const info = statSync(file); // a pipe in place of a picture would be waited for without end
+    if (!info.isFile()) throw new Error(info.isDirectory() ? "it is a folder" : "it is no regular file");
+    return readFileSync(file);
+  };
 }
 
 function* candidates(frame: number, count: number): Generator<number> {

@@ -53,6 +53,17 @@ export async function resizePicture(
   return { ...size, rgb };
 }
 
+/** Shrinks a picture to this size: bicubic, over all pixels that an output pixel covers. */
+export async function shrinkPicture(
+  picture: Picture,
+  size: { width: number; height: number },
+): Promise<Picture> {
+  const raw = { width: picture.width, height: picture.height, channels: 3 } as const;
+  const rgb = await sharp(picture.rgb, { raw }).resize({ ...size, fit: "fill", kernel: "cubic" }).raw()
+    .toBuffer();
+  return { ...size, rgb };
+}
+
 /** The size a JPEG's frame header states, without decoding. */
 export function jpegSize(bytes: Uint8Array): { width: number; height: number } {
   checkSignature(bytes);

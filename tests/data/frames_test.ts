@@ -144,6 +144,39 @@ Deno.test("a frame of another size is brought to the clip's size and named", () 
     ]);
   }));
 
+Deno.test("a header that states a wrong size does not decide the clip's size", () =>
+  withFolder(4, async (folder, decode) => {
+    const bytes = await Deno.readFile(join(folder, name(1)));
+    const header = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc0);
+    bytes.fill(0xff, header + 5, header + 9); // 65535x65535: 12 GB a frame
+    await Deno.writeFile(join(folder, name(1)), bytes);
+    const clip = await decode(2, 3);
+    assert.deepEqual([clip.width, clip.height, clip.substitutions], [16, 12, []]);
+    const withFirst = await decode(1, 4);
+    assert.deepEqual([withFirst.width, withFirst.height], [16, 12]);
+    assert.deepEqual(withFirst.substitutions.map(({ frame, used }) => [frame, used]), [[1, 2]]);
+    for (const frame of [2, 3, 4]) await Deno.writeFile(join(folder, name(frame)), bytes);
+    assert((await decode(1, 2)).bad);
+  }));
+
+if (Deno.build.os !== "windows") {
+  Deno.test("what is no file is named and not waited for: a pipe, a folder, links in a ring", () =>
+    withFolder(5, async (folder, decode) => {
+      for (const frame of [2, 3, 4]) await Deno.remove(join(folder, name(frame)));
+      const made = await new Deno.Command("mkfifo", { args: [join(folder, name(2))] }).output();
+      assert(made.success);
+      await Deno.mkdir(join(folder, name(3)));
+      await Deno.symlink(name(4), join(folder, name(4)));
+      const clip = await decode(1, 2, 3, 4, 5);
+      assert.deepEqual(levels(clip), [1, 1, 1, 1, 5]);
+      assert.deepEqual(clip.substitutions.map(({ frame, reason }) => [frame, reason]), [
+        [2, "it is no regular file"],
+        [3, "it is a folder"],
+        [4, "its symbolic links lead back to themselves"],
+      ]);
+    }));
+}
+
 Deno.test("greyscale, CMYK and progressive JPEGs decode to 8-bit RGB", async () => {
   const raw = { width: 16, height: 12, channels: 3 } as const;
   const { rgb } = plain(16, 12, [200, 60, 30]);
