@@ -1,8 +1,8 @@
 /**
  * Batches of decoded clips, prefetched by a worker pool and delivered in order.
  *
- * What a batch holds depends on the list, the files and (seed, epoch, clip, copy) only: not on the number of workers,
- * their timing or the cache. The number of clips in flight or waiting to be taken is bounded, so memory stays flat however
+ * What a batch holds depends on the list, the files and (seed, epoch, clip, occurrence, copy) only: not on the number of
+ * workers, their timing or the cache. The number of clips in flight or waiting to be taken is bounded, so memory stays flat however
  * slow the consumer is.
  */
 import { ConfigError } from "../lib/errors.ts";
@@ -10,6 +10,7 @@ import { createPrng, type Prng } from "../lib/random.ts";
 import type { ClipRecord } from "./datasets/list.ts";
 import { type ClipModality, createClipSource } from "./clip_source.ts";
 import { defaultWorkerCount } from "./decode_pool.ts";
+import type { FrameCache } from "./frame_cache.ts";
 import { reasonOf } from "./files.ts";
 import { badClip, type DecodedClip, parseFrameTemplate, type Substitution } from "./frames.ts";
 import type { OrderEntry } from "./sampler.ts";
@@ -31,6 +32,10 @@ export interface ClipLoaderOptions {
   prefetch?: number;
   /** Bytes of decoded clips to keep for later epochs. Default 0. */
   cacheBytes?: number;
+  /** Frames on disk, in a few large files; it stays the caller's, who closes it after the loader. */
+  frameCache?: FrameCache;
+  /** Put another clip of the same label in place of one of which nothing can be read, where there is a good one. */
+  replaceBad?: boolean;
   /** Size of the black frames of a clip of which nothing can be read. Default 32x32. */
   blankSize?: { width: number; height: number };
 }
@@ -49,11 +54,11 @@ export interface LoadedClip {
   readonly frameIndices: readonly number[];
   /** Which of the `repeat` copies this is, from 0. */
   readonly copy: number;
-  /** Seeds of this copy's augmentation: `createPrng(...clip.seeds)`. */
+  /** Seeds of this copy's augmentation: `createPrng(...clip.seeds)`; copies are counted on where a clip comes again. */
   readonly seeds: readonly [seed: number, epoch: number, clip: number, copy: number];
   /** What had to be replaced; told with copy 0 only, so that it is counted once. */
   readonly substitutions: readonly Substitution[];
-  /** Nothing of the clip could be read: its frames are black. */
+  /** Nothing of the clip could be read, and none stands in for it: its frames are black. */
   readonly bad: boolean;
 }
 
@@ -83,6 +88,18 @@ const WHOLE_CLIP_FACTOR = 4;
 
 /** Separates the draws of frame indices from those of the order and the augmentation. */
 const FRAME_STREAM = 0x6672616d;
+/** The same for the choice of a clip in place of a bad one. */
+const REPLACEMENT_STREAM = 0x7265706c;
+/** Clips tried in place of a bad one, as many as the published loader of videos tries. */
+const MOST_REPLACEMENTS = 10;
+
+/** What was read for a place of the order. */
+interface ReadClip {
+  /** Position in the list: of the clip itself, or of the one that stands in for it. */
+  clip: number;
+  frameIndices: number[];
+  decoded: DecodedClip;
+}
 
 /**
  * Starts a loader and its workers.
@@ -101,16 +118,18 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
   }
   parseFrameTemplate(options.template); // an error here and not in a worker
   const source = createClipSource({ ...options, modality: options.modality ?? "frames", workers });
-  const frameCounts = new Map<number, number>();
+  const frameCounts = new Map<string, number>();
+  const toldCounts = new Set<number>();
+  let byLabel: Map<number, number[]> | undefined;
   const cache = new Map<number, DecodedClip>();
   let cacheOpen = cacheBytes > 0; // closes for good with the first clip that does not fit
   const stats = { clips: 0, substitutions: 0, badClips: 0, cacheHits: 0, cachedBytes: 0 };
 
-  async function frameCount(clip: number, signal: AbortSignal): Promise<number> {
-    const known = frameCounts.get(clip);
+  async function frameCount(path: string, signal: AbortSignal): Promise<number> {
+    const known = frameCounts.get(path);
     if (known !== undefined) return known;
-    const count = await source.count(clips[clip].path, signal);
-    frameCounts.set(clip, count);
+    const count = await source.count(path, signal);
+    frameCounts.set(path, count);
     return count;
   }
 
@@ -125,7 +144,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       stats.cacheHits++;
       return pickFrames(cached, indices);
     }
-    const whole = cacheOpen && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
+    const whole = cacheOpen && !clips[clip].range && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
     const wanted = whole ? Array.from({ length: count }, (_, i) => i + 1) : indices;
     const decoded = await source.decode(clips[clip].path, count, wanted, signal);
     if (!whole || decoded.bad) return decoded;
@@ -137,36 +156,71 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     return pickFrames(decoded, indices);
   }
 
-  async function load(entry: OrderEntry, signal: AbortSignal): Promise<LoadedClip[]> {
-    const { clip, epoch, repeat } = entry, { path, label } = clips[clip];
+  /** Frames of a clip as `entry` draws them: of its own clip, or of one that stands in for it. */
+  async function read(clip: number, entry: OrderEntry, signal: AbortSignal): Promise<ReadClip> {
+    const { path, range } = clips[clip], { epoch, occurrence = 0 } = entry;
     let count: number, problem: string | null = null;
     try {
-      count = await frameCount(clip, signal);
+      count = await frameCount(path, signal);
     } catch (error) {
       if (error instanceof ConfigError || signal.aborted) throw error; // not the clip's own fault
       problem = reasonOf(error);
       count = 1; // any count gives the number of frames to blacken
     }
-    const frameIndices = sampler(count, createPrng(seed, epoch, clip, FRAME_STREAM)).flat();
+    const draws = createPrng(seed, epoch, entry.clip, FRAME_STREAM, ...occurrence > 0 ? [occurrence] : []);
+    const offset = range ? range.first - 1 : 0;
+    const frameIndices = sampler(range?.count ?? count, draws).flat().map((index) => index + offset);
     const outside = frameIndices.find((index) => !(index >= 1 && index <= count));
     if (problem === null && outside !== undefined) {
       throw new RangeError(
         `Cannot load "${path}": frames must be in 1 … ${count}, the sampler gave ${outside}`,
       );
     }
-    let decoded = problem === null ? await decode(clip, count, frameIndices, signal) : badClip(path, problem);
-    if (decoded.bad) {
-      const { width, height } = blankSize;
-      decoded = {
-        ...decoded,
-        width,
-        height,
-        frames: new Uint8Array(frameIndices.length * width * height * 3),
-      };
+    if (problem !== null) return { clip, frameIndices, decoded: badClip(path, problem) };
+    const decoded = await decode(clip, count, frameIndices, signal);
+    const substitutions = [...miscounted(clip, count), ...decoded.substitutions];
+    return { clip, frameIndices, decoded: { ...decoded, substitutions } };
+  }
+
+  /** Told once: the list states another number of frames than there are. Off by one is common in published lists. */
+  function miscounted(clip: number, count: number): Substitution[] {
+    const { path, frames: stated } = clips[clip];
+    if (stated === null || Math.abs(stated - count) <= 1 || toldCounts.has(clip)) return [];
+    toldCounts.add(clip);
+    const reason = `the list states ${stated} frames, it has ${count}`;
+    return [{ path, frame: 0, reason, used: "its own count" }];
+  }
+
+  /** A good clip of the same label in place of one of which nothing can be read; the bad one where none is found. */
+  async function replace(bad: ReadClip, entry: OrderEntry, signal: AbortSignal): Promise<ReadClip> {
+    const { clip, epoch, occurrence = 0 } = entry, { label } = clips[clip];
+    byLabel ??= Map.groupBy(clips.keys(), (index) => clips[index].label);
+    const others = byLabel.get(label)!.filter((index) => index !== clip);
+    const draws = createPrng(seed, epoch, clip, REPLACEMENT_STREAM, occurrence);
+    for (let tries = 0; tries < MOST_REPLACEMENTS && others.length > 0; tries++) {
+      const [other] = others.splice(draws.integer(others.length), 1);
+      const found = await read(other, entry, signal);
+      if (found.decoded.bad) continue;
+      const used = { clip: clips[other].path };
+      const told = bad.decoded.substitutions.map((one) => one.used === "black" ? { ...one, used } : one);
+      const substitutions = [...told, ...found.decoded.substitutions];
+      return { ...found, decoded: { ...found.decoded, substitutions } };
     }
-    const { width, height, frames, substitutions, bad } = decoded;
+    return bad;
+  }
+
+  async function load(entry: OrderEntry, signal: AbortSignal): Promise<LoadedClip[]> {
+    const { epoch, repeat, occurrence = 0 } = entry;
+    let found = await read(entry.clip, entry, signal);
+    const isBad = found.decoded.bad;
+    if (isBad && options.replaceBad) found = await replace(found, entry, signal);
+    const { frameIndices, decoded: { substitutions, bad } } = found, { path, label } = clips[found.clip];
+    const { width, height, frames } = bad
+      ? { ...blankSize, frames: new Uint8Array(frameIndices.length * blankSize.width * blankSize.height * 3) }
+      : found.decoded;
+    if (isBad) stats.badClips++;
     return Array.from({ length: repeat }, (_, copy) => ({
-      index: clip,
+      index: found.clip,
       path,
       label,
       width,
@@ -174,7 +228,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       frames,
       frameIndices,
       copy,
-      seeds: [seed, epoch, clip, copy],
+      seeds: [seed, epoch, entry.clip, occurrence * repeat + copy],
       substitutions: copy === 0 ? substitutions : [],
       bad,
     }));
@@ -201,7 +255,6 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
           batch.push(...copies);
           stats.clips++;
           stats.substitutions += copies[0].substitutions.length;
-          if (copies[0].bad) stats.badClips++;
         }
         fill();
         yield { clips: batch, waitMs: performance.now() - started };

@@ -1,8 +1,10 @@
 /** Evaluation on a list of clips: one view a clip inside training, several by the published test protocol. */
 
 import type { ClipModality } from "../data/clip_source.ts";
+import type { Substitution } from "../data/frames.ts";
 import { createClipLoader, type LoadedClip } from "../data/loader.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
+import type { FrameCache } from "../data/frame_cache.ts";
 import { testIndices, validationIndices } from "../data/sampler.ts";
 import { centreTransform, type TestCrops, testTransforms } from "../data/transforms.ts";
 import type { FrameClip } from "../gpu/frames.ts";
@@ -15,6 +17,7 @@ import {
 } from "./metrics.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "./setup.ts";
 import type { SessionClient } from "./session_client.ts";
+import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import type { DataProblem } from "./report.ts";
 
 /** Views of every clip: crops in space times clips in time. null: the single centre view of validation inside training. */
@@ -61,6 +64,10 @@ export interface ScoreOptions {
   /** Views in one GPU batch. */
   batch: number;
   signal?: AbortSignal;
+  /** Frames on disk that stand for the clips' files. */
+  frameCache?: FrameCache | null;
+  /** Where the clips come from, with these views; their files by default. */
+  feed?: ClipFeed;
 }
 
 /** How to evaluate. */
@@ -99,15 +106,13 @@ export function viewSampler(config: Config, views: Views | null) {
     : validationIndices(frames, { ...sampling, dense: false }));
 }
 
-/** Scores clips in the order of their list: decodes, makes the views, runs the network, averages the probabilities. */
-export async function* scoreClips(
-  client: Pick<SessionClient, "evaluate">,
+/** Clips of a list from files, with the views of an evaluation. */
+export function viewFeed(
   config: Config,
-  options: ScoreOptions,
-): AsyncGenerator<ScoredClip> {
-  const { clips, views, batch } = options;
-  const { num_classes: classes, input_size: size } = config.data;
-  await using loader = createClipLoader({
+  options: Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameCache">,
+): ClipFeed {
+  const { clips, views } = options, { input_size: size } = config.data;
+  const loader = createClipLoader({
     clips,
     root: options.root ?? dataRoots(config).val,
     modality: options.modality ?? clipModality(config),
@@ -115,30 +120,39 @@ export async function* scoreClips(
     sampler: readRule(config, viewSampler(config, views)),
     seed: config.seed,
     workers: config.data.workers,
+    frameCache: options.frameCache ?? undefined,
     blankSize: { width: size, height: size },
   });
+  return feedFrom(loader, (clip) => {
+    const { index, path, label, bad } = clip;
+    return { index, path, label, views: viewsOf(clip, config, views), problems: problemsOf(clip), bad };
+  });
+}
+
+/** Scores clips in the order of their list: decodes, makes the views, runs the network, averages the probabilities. */
+export async function* scoreClips(
+  client: Pick<SessionClient, "evaluate">,
+  config: Config,
+  options: ScoreOptions,
+): AsyncGenerator<ScoredClip> {
+  const { clips, views, batch } = options;
+  const { num_classes: classes } = config.data;
+  await using own = options.feed ? null : viewFeed(config, options);
+  const feed = options.feed ?? own!;
   const perClip = viewCount(views);
   const order = clips.map((_, clip) => ({ clip, epoch: 0, repeat: 1 }));
-  for await (const { clips: loaded } of loader.epoch(order, Math.max(1, Math.floor(batch / perClip)))) {
+  for await (const { clips: fed } of feed.epoch(order, Math.max(1, Math.floor(batch / perClip)))) {
     options.signal?.throwIfAborted();
-    const all = loaded.flatMap((clip) => viewsOf(clip, config, views));
+    const all = fed.flatMap((clip) => clip.views);
     const logits: Float32Array[] = [];
     for (let start = 0; start < all.length; start += batch) {
       const part = all.slice(start, start + batch);
       const values = await client.evaluate(part);
       for (let i = 0; i < part.length; i++) logits.push(values.subarray(i * classes, (i + 1) * classes));
     }
-    for (const [i, clip] of loaded.entries()) {
-      const own = logits.slice(i * perClip, (i + 1) * perClip);
-      yield {
-        logits: own,
-        index: clip.index,
-        path: clip.path,
-        label: clip.label,
-        probabilities: averageViews(own),
-        problems: problemsOf(clip),
-        bad: clip.bad,
-      };
+    for (const [i, { index, path, label, problems, bad }] of fed.entries()) {
+      const ofClip = logits.slice(i * perClip, (i + 1) * perClip);
+      yield { logits: ofClip, index, path, label, probabilities: averageViews(ofClip), problems, bad };
     }
   }
 }
@@ -165,13 +179,17 @@ export async function evaluateClips(
   return { metrics, loss: loss / Math.max(1, options.clips.length), predictions, problems };
 }
 
+function describeUsed(used: Substitution["used"]): string {
+  if (typeof used === "number") return `frame ${used} is used instead`;
+  if (typeof used === "object") return `"${used.clip}" of its class is used instead`;
+  return used === "its own count" ? "its own count is used" : used;
+}
+
 /** What had to be replaced in a clip, in words. */
 export function problemsOf(clip: LoadedClip): DataProblem[] {
   const problems = clip.substitutions.map(({ path, frame, reason, used }) => ({
     path,
-    problem: `${frame === 0 ? "clip" : `frame ${frame}`}: ${reason}; ${
-      typeof used === "number" ? `frame ${used} is used instead` : used
-    }`,
+    problem: `${frame === 0 ? "clip" : `frame ${frame}`}: ${reason}; ${describeUsed(used)}`,
   }));
   if (clip.bad && problems.length === 0) {
     problems.push({ path: clip.path, problem: "nothing could be read; shown black" });

@@ -196,3 +196,44 @@ Deno.test("an error in the sampler, in the options or after closing reaches the 
     await loader[Symbol.asyncDispose]();
     await assert.rejects(Array.fromAsync(loader.epoch(order(0), 5)), /the pool is closed/);
   }));
+
+Deno.test("a clip of the same class stands in for a bad one, the same one on every run, and both are named", () =>
+  withClips(async (options) => {
+    const replacing = { ...options, replaceBad: true };
+    const { batches, stats } = await collect(replacing, [0, 1]);
+    const clips = contents(batches).flat(), places = [0, 1].flatMap((epoch) => order(epoch));
+    assert.deepEqual([stats.clips, stats.badClips], [24, 2]);
+    clips.forEach((clip, i) => {
+      assert.equal(clip.label, places[i].clip % 4);
+      assert.deepEqual(clip.seeds, [3, places[i].epoch, places[i].clip, 0]);
+      if (places[i].clip !== 5) return assert.equal(clip.index, places[i].clip);
+      assert.ok(!clip.bad && [1, 9].includes(clip.index));
+      const [told] = clip.substitutions;
+      assert.deepEqual(told, {
+        path: "c5",
+        frame: 0,
+        reason: "it does not exist",
+        used: { clip: clip.path },
+      });
+    });
+    for (const variant of [{ workers: 3, prefetch: 1 }, { cacheBytes: 1e6 }]) {
+      assert.deepEqual(contents((await collect({ ...replacing, ...variant }, [0, 1])).batches).flat(), clips);
+    }
+    await using loader = createClipLoader({ ...replacing, clips: [options.clips[5]] }); // nothing stands in
+    for await (const { clips: [clip] } of loader.epoch([{ clip: 0, epoch: 0, repeat: 1 }], 1)) {
+      assert.deepEqual([clip.bad, clip.substitutions[0].used], [true, "black"]);
+    }
+  }));
+
+Deno.test("a list that states another number of frames is told once, unless it is off by one", () =>
+  withClips(async (options) => {
+    const stated: Record<number, number> = { 2: FRAMES + 1, 3: FRAMES - 1, 4: FRAMES + 2 };
+    const clips = options.clips.map((clip, i) => ({ ...clip, frames: stated[i] ?? clip.frames }));
+    const { batches } = await collect({ ...options, clips }, [0, 1]);
+    const told = contents(batches).flat().flatMap((clip) => clip.substitutions).filter(({ used }) =>
+      used === "its own count"
+    );
+    assert.deepEqual(told.map(({ path, reason }) => [path, reason]), [
+      ["c4", "the list states 8 frames, it has 6"],
+    ]);
+  }));
