@@ -1,11 +1,12 @@
 /** The plan of a recipe, for `plan` and `train --plan-only`: bytes, FLOPs and steps, without allocating anything. */
 import type { KernelEnvironment } from "../gpu/op.ts";
-import { describePlan, type PlanLimits } from "../gpu/plan.ts";
-import { createModel, type ModelSpec } from "../models/mod.ts";
+import { describePlan, type Plan, type PlanLimits } from "../gpu/plan.ts";
+import { createModel, type ModelSpec, type VideoModel } from "../models/mod.ts";
 import type { Config } from "../train/config.ts";
-import { formatBytes, formatCount } from "../train/progress.ts";
+import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features.ts";
+import { formatBytes, formatCount, formatShare } from "../train/progress.ts";
 import { planSession, type SessionPlan } from "../train/session_plan.ts";
-import { modelSpec, sessionOptions } from "../train/setup.ts";
+import { readSplit, sessionOptions, trainingSpec } from "../train/setup.ts";
 import type { Io } from "./_output.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */
@@ -35,7 +36,8 @@ function planVariant(
   spec: ModelSpec,
   variant: Pick<Planned, "precision" | "memory" | "frozen">,
 ): Planned {
-  const frame = config.data.synth ?? ASSUMED_FRAME;
+  const side = config.data.input_size;
+  const frame = spec.taps === "stored" ? { width: side, height: side } : config.data.synth ?? ASSUMED_FRAME;
   const model = createModel({ ...spec, backboneDtype: variant.precision });
   const options = sessionOptions({ ...config, ...variant }, { lastBatch: 0, largestFrame: frame });
   return {
@@ -47,8 +49,9 @@ function planVariant(
 }
 
 /** Prints the plan of a recipe. */
-export function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): number {
-  const spec = modelSpec(config), model = createModel(spec);
+export async function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): Promise<number> {
+  const spec = trainingSpec(config), model = createModel(spec);
+  if (config.data.features !== null) checkStorable(config, model);
   const chosen = planVariant(config, spec, config);
   const { memory, programs } = chosen.plan;
   const clips = Math.max(...programs.train.keys());
@@ -56,8 +59,11 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
   const accumulation = config.solver.grad_accumulation_steps;
   const flops = plan.flops * accumulation;
   const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
-  const hostBytes = memory.hostBytes + config.data.cache_mb * 2 ** 20 +
-    2 * memory.byUse.frame_preparation;
+  // Stored features: a batch under way and two read ahead.
+  const loadedBytes = spec.taps === "stored"
+    ? 3 * clips * entryBytes(model)
+    : config.data.cache_mb * 2 ** 20 + 2 * memory.byUse.frame_preparation;
+  const hostBytes = memory.hostBytes + loadedBytes;
   io.print(
     `${config.system} on ${config.network.arch}, ${clips} clips of ${config.data.num_segments} frames, ${config.precision} backbone, side blocks: ${config.memory}`,
   );
@@ -76,6 +82,7 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
       formatBytes(plan.peakLiveBytes)
     } alive at the peak (step ${plan.peakStep}, ${plan.steps[plan.peakStep].node.scope})`,
   );
+  const cache = await planCache(config, model, plan, io);
   io.print("  the same recipe otherwise:");
   const alternatives: Record<string, number> = {};
   for (const precision of ["f16", "f32"] as const) {
@@ -92,16 +99,21 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
       );
     }
   }
-  const frozenMode = config.frozen === "stream" ? "resident" : "stream";
-  const moved = planVariant(config, spec, { ...chosen, frozen: frozenMode }).plan.memory;
-  alternatives[frozenMode] = moved.total;
-  const [streamed, resident] = frozenMode === "stream" ? [moved, memory] : [memory, moved];
-  io.print(
-    `    frozen blocks ${frozenMode === "stream" ? "streamed" : "resident"}: ${formatBytes(moved.total)}  ` +
-      `(streaming moves ${formatBytes(resident.total - streamed.total)} to ${
-        formatBytes(streamed.hostBytes)
-      } of host memory)`,
-  );
+  // Without a tower there is nothing to stream.
+  if (spec.taps !== "stored") {
+    const frozenMode = config.frozen === "stream" ? "resident" : "stream";
+    const moved = planVariant(config, spec, { ...chosen, frozen: frozenMode }).plan.memory;
+    alternatives[frozenMode] = moved.total;
+    const [streamed, resident] = frozenMode === "stream" ? [moved, memory] : [memory, moved];
+    io.print(
+      `    frozen blocks ${frozenMode === "stream" ? "streamed" : "resident"}: ${
+        formatBytes(moved.total)
+      }  ` +
+        `(streaming moves ${formatBytes(resident.total - streamed.total)} to ${
+          formatBytes(streamed.hostBytes)
+        } of host memory)`,
+    );
+  }
   if (options.steps) { for (const line of describePlan(plan)) io.print(line); }
   io.printJson({
     gpu_bytes: memory.total,
@@ -111,6 +123,37 @@ export function printPlan(config: Config, io: Io, options: { steps?: boolean } =
     frozen_parameters: frozen,
     flops_per_step: flops,
     host_bytes: hostBytes,
+    ...cache,
   });
   return 0;
+}
+
+/** Prints what stored features of the recipe would take and spare. */
+async function planCache(config: Config, model: VideoModel, plan: Plan, io: Io) {
+  const clipBytes = entryBytes(model), obstacle = obstacleOf(config, model);
+  const clips = await listedClips(config), bytes = clips === null ? null : clips * clipBytes;
+  const total = bytes === null
+    ? ""
+    : `, ${formatBytes(bytes)} for ${formatCount(clips!)} clips with --epochs 1`;
+  const tower = plan.steps.reduce(
+    (sum, { node }) => node.scope.startsWith("backbone") ? sum + node.op.work(node).flops : sum,
+    0,
+  );
+  const use = obstacle !== null
+    ? `; not with ${obstacle.key}=${obstacle.value}`
+    : model.taps === "stored"
+    ? "; this recipe reads it"
+    : `; it would spare ${formatShare(tower / plan.flops, 0)} of a step's FLOPs`;
+  io.print(`  feature cache         ${formatBytes(clipBytes)} a clip${total}${use}`);
+  return { feature_cache_bytes_per_clip: clipBytes, feature_cache_bytes: bytes };
+}
+
+/** Views of both lists of a recipe in one epoch; null where one of them cannot be read. */
+async function listedClips(config: Config): Promise<number | null> {
+  try {
+    const train = await readSplit(config, "train"), val = await readSplit(config, "val");
+    return train.length * storedCopies(config) + val.length;
+  } catch {
+    return null; // the plan of a recipe needs no data
+  }
 }

@@ -23,6 +23,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./train.ts"),
   },
   {
+    name: "extract",
+    summary: "Store what the frozen backbone gives, so that training need not run it",
+    load: () => import("./extract.ts"),
+  },
+  {
     name: "eval",
     summary: "Evaluate a run or a checkpoint with the published multi-view protocol",
     load: () => import("./eval.ts"),

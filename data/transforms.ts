@@ -40,10 +40,10 @@ export interface TransformRecipe {
   readonly randAugment: RandAugmentPolicy | null;
   readonly resize: ResizeRule;
   /**
-   * Training crop: a random part of random shape resized to `size`, a random square of `size` without a resize, or the
-   * frame as it is, which must then be `size` on both sides after the resize.
+   * Training crop: a random part of random shape resized to `size`, a random square of `size` without a resize, the one in
+   * the centre as in validation, or the frame as it is, which must then be `size` on both sides after the resize.
    */
-  readonly crop: "randomResized" | "random" | "none";
+  readonly crop: "randomResized" | "random" | "centre" | "none";
   /** Side of the network's square input. */
   readonly size: number;
   /** Probability of mirroring a training clip. */
@@ -218,6 +218,7 @@ function sampleCrop(
   if (crop === "randomResized") return randomResizedCrop(picture, size, prng);
   checkHolds(picture, size);
   if (crop === "random") return { crop: randomBox(picture, square(0, 0, size), prng), resizeCrop: null };
+  if (crop === "centre") return { crop: centreSquare(picture, size), resizeCrop: null };
   if (picture.width !== size || picture.height !== size) {
     throw new RangeError(
       `Cannot use crop "none": resized frames must be ${size}x${size}, current size is ` +
@@ -227,14 +228,18 @@ function sampleCrop(
   return { crop: square(0, 0, size), resizeCrop: null };
 }
 
+/** The square of `size` in the centre; where that falls between two pixels, at the even one. */
+function centreSquare(picture: PictureSize, size: number): Box {
+  return square(roundHalfEven((picture.width - size) / 2), roundHalfEven((picture.height - size) / 2), size);
+}
+
 /** The transform of a clip in validation: resize and centre crop. */
 export function centreTransform(frame: PictureSize, recipe: TransformRecipe): ClipTransform {
   const { size } = recipe;
   const resize = resizeFor(frame, recipe.resize);
   const picture = resize ?? frame;
   checkHolds(picture, size);
-  const x = roundHalfEven((picture.width - size) / 2), y = roundHalfEven((picture.height - size) / 2);
-  return { resize, crop: square(x, y, size), resizeCrop: null, flip: false };
+  return { resize, crop: centreSquare(picture, size), resizeCrop: null, flip: false };
 }
 
 /** Spatial crops that the test protocol knows. */

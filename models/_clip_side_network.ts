@@ -20,7 +20,7 @@ import {
 } from "./_blocks.ts";
 import { FrozenVit, patchesOf, type VitConfig } from "./clip/vit.ts";
 import { normal, type Weights } from "./params.ts";
-import type { VideoOutput } from "./video_model.ts";
+import type { TapSource, VideoOutput } from "./video_model.ts";
 
 /** Sizes of a classifier beside a CLIP tower. */
 export interface ClipSideConfig {
@@ -60,7 +60,8 @@ export interface SideParts<Stem, Block> {
 
 /** A classifier of clips: the tower, the side network and the weights of both. */
 export class ClipSideNetwork<Stem, Block> {
-  readonly #config: ClipSideConfig;
+  /** Every block of the tower. */
+  readonly tapped: readonly number[];
   readonly #parts: SideParts<Stem, Block>;
   readonly #vit: FrozenVit;
   readonly #stem: Stem;
@@ -70,25 +71,31 @@ export class ClipSideNetwork<Stem, Block> {
   readonly #postNorm: BatchNormWeights;
   readonly #fc: LinearWeights;
 
-  /** Declares all weights. @param options.dtype Storage type of backbone activations; sums are always f32. */
+  /**
+   * Declares all weights.
+   *
+   * @param options.dtype Storage type of backbone activations; sums are always f32.
+   * @param options.taps Where the taps come from.
+   */
   constructor(
     weights: Weights,
     config: ClipSideConfig,
-    options: SideParts<Stem, Block> & { dtype: Dtype },
+    options: SideParts<Stem, Block> & { dtype: Dtype; taps: TapSource },
   ) {
-    const { dtype, ...parts } = options;
+    const { dtype, taps, ...parts } = options;
     const { backbone, sideDim: D, classes } = config;
     const { layers, width } = backbone;
     sideHeads(D); // refuses a width that does not divide
-    this.#config = config;
     this.#parts = parts;
-    this.#vit = new FrozenVit(weights, backbone, { dtype });
+    const tower = () => new FrozenVit(weights, backbone, { dtype });
+    this.#vit = taps === "tower" ? tower() : weights.leaveOut(tower);
     this.#stem = parts.declareStem(weights);
     this.#position = weights.trained("visual.transformer.side_spatial_position_embeddings", [
       patchesOf(backbone),
       D,
     ], normal(0.01));
     const each = <R>(make: (k: number) => R) => Array.from({ length: layers }, (_, k) => make(k));
+    this.tapped = each((k) => k);
     this.#bridges = each((k) => ({
       norm: declareLayerNorm(weights, `visual.transformer.side_lns.${k}`, width),
       linear: declareLinear(weights, `visual.transformer.side_linears.${k}`, [D, width]),
@@ -98,9 +105,21 @@ export class ClipSideNetwork<Stem, Block> {
     this.#fc = weights.inGroup("head", () => declareLinear(weights, "fc", [classes, D]));
   }
 
-  /** Records the forward pass of normalised pictures, clip-major. */
-  forward(g: Graph, input: Tensor, options: { mode: Mode }): VideoOutput {
-    const { mode } = options, { layers } = this.#config.backbone, parts = this.#parts;
+  /** The tower's outputs block by block, each recorded when it is asked for: tower and side network take turns. */
+  *#tower(g: Graph, input: Tensor, keep: Pass["keep"]): Generator<Tensor, void> {
+    const pictures = this.#parts.towerPictures?.(g, input) ?? input; // [B*T 3 H W]
+    let z = keep("ln_pre", this.#vit.embed(g, pictures)); // [B*T N C]
+    for (const k of this.tapped) yield z = keep(`backbone.${k}`, this.#vit.block(g, k, z)); // [B*T N C]
+  }
+
+  /** Records the tower alone. */
+  recordTaps(g: Graph, input: Tensor): Tensor[] {
+    return [...this.#tower(g, input, (_, tensor) => tensor)];
+  }
+
+  /** Records the forward pass of normalised pictures, clip-major. @param options.taps The tower's outputs, where they are known. */
+  forward(g: Graph, input: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput {
+    const { mode } = options, parts = this.#parts;
     const activations = new Map<string, Tensor>();
     const keep = (name: string, tensor: Tensor) => {
       activations.set(name, tensor);
@@ -108,10 +127,8 @@ export class ClipSideNetwork<Stem, Block> {
     };
     const pass = { mode, keep };
     let s = g.scope("side/stem", () => parts.stem(g, input, this.#stem, pass)); // [B T P D]
-    const pictures = parts.towerPictures ? parts.towerPictures(g, input) : input; // [B*T 3 H W]
-    let z = keep("ln_pre", this.#vit.embed(g, pictures)); // [B*T N C]
-    for (let k = 0; k < layers; k++) {
-      z = keep(`backbone.${k}`, this.#vit.block(g, k, z)); // [B*T N C]
+    let k = 0;
+    for (const z of options.taps ?? this.#tower(g, input, keep)) {
       s = g.scope(`side/layer.${k}`, () =>
         g.region(`side.${k}`, () => {
           const { whole, token, patches } = bridge(g, z, this.#bridges[k]);
@@ -120,6 +137,7 @@ export class ClipSideNetwork<Stem, Block> {
           return parts.block(g, fuseTap(g, s, patches), from, this.#blocks[k], { ...pass, k });
         })); // [B T P D]
       keep(`side.${k}`, s);
+      k++;
     }
     return g.scope("head", () => {
       const y = keep("side_post_bn", batchNorm(g, s, this.#postNorm, { mode })); // [B T P D]

@@ -4,7 +4,7 @@ import type { Dtype } from "../gpu/graph.ts";
 import { Side4Video, type Side4VideoConfig } from "./side4video.ts";
 import { Side4VideoEva, type Side4VideoEvaConfig } from "./side4video_eva.ts";
 import { TdsClip, type TdsClipConfig } from "./tds_clip.ts";
-import type { VideoModel } from "./video_model.ts";
+import type { TapSource, VideoModel } from "./video_model.ts";
 
 /** The systems and what each is configured with. */
 type SystemConfig =
@@ -16,11 +16,13 @@ type SystemConfig =
 export type ModelSpec = SystemConfig & {
   /** Storage type of frozen matrices and backbone activations. */
   backboneDtype: Dtype;
+  /** Where its taps come from: "tower" by default. */
+  taps?: TapSource;
 };
 
 /** Builds a model. */
 export function createModel(spec: ModelSpec): VideoModel {
-  const options = { backboneDtype: spec.backboneDtype };
+  const { backboneDtype, taps } = spec, options = { backboneDtype, taps };
   switch (spec.system) {
     case "side4video":
       return new Side4Video(spec.config, options);

@@ -15,4 +15,11 @@ export { EVA_PRESETS, type EvaConfig } from "./eva/vit.ts";
 export { explainBackbone } from "./explain.ts";
 export { explainClip, patchesOf, presetName, VIT_PRESETS, type VitConfig } from "./clip/vit.ts";
 export { DEFAULT_SME_SCALE, TDS_WINDOW, TdsClip, type TdsClipConfig } from "./tds_clip.ts";
-export { type Mode, picturesOf, type VideoModel, type VideoOutput } from "./video_model.ts";
+export {
+  type Mode,
+  picturesOf,
+  tapShape,
+  type TapSource,
+  type VideoModel,
+  type VideoOutput,
+} from "./video_model.ts";

@@ -59,6 +59,8 @@ export interface Weight {
   readonly group: ParameterGroup;
   /** The backbone block a frozen weight belongs to; null for what all blocks share. Blocks can be streamed. */
   readonly block: number | null;
+  /** Its place among all that were declared, those left out included: its stream of initial values. */
+  readonly place: number;
 }
 
 /** Collects the weights a model declares, in order. */
@@ -70,6 +72,8 @@ export class Weights {
   readonly #frozenDtype: Dtype;
   #group: ParameterGroup = "side";
   #block: number | null = null;
+  #place = 0;
+  #leavesOut = false;
 
   /** @param options.frozenDtype Storage type of frozen matrices; vectors stay f32. */
   constructor(options: { frozenDtype?: Dtype } = {}) {
@@ -110,6 +114,19 @@ export class Weights {
     }
   }
 
+  /**
+   * Declares what `body` declares for the sake of the order alone: those weights are not in the list and get no memory. All
+   * others keep their initial values.
+   */
+  leaveOut<R>(body: () => R): R {
+    this.#leavesOut = true;
+    try {
+      return body();
+    } finally {
+      this.#leavesOut = false;
+    }
+  }
+
   /** Frozen tensors by backbone block. */
   blocks(): Tensor[][] {
     const blocks: Tensor[][] = [];
@@ -139,7 +156,9 @@ export class Weights {
 
   #declare(name: string, shape: readonly number[], kind: WeightKind, init: Init, tensor: Tensor): Tensor {
     if (this.#byName.has(name)) throw new Error(`Cannot declare weight "${name}": the name must be new`);
-    const weight: Weight = { name, shape, kind, init, tensor, group: this.#group, block: this.#block };
+    const place = this.#place++;
+    if (this.#leavesOut) return tensor;
+    const weight: Weight = { name, shape, kind, init, tensor, group: this.#group, block: this.#block, place };
     this.list.push(weight);
     this.#byName.set(name, weight);
     return tensor;

@@ -3,7 +3,7 @@
  * backbone block, on a state of patch tokens that starts from a 3-D convolution of the pixels.
  */
 
-import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
+import type { Graph, Tensor } from "../gpu/graph.ts";
 import { batchNorm } from "../gpu/ops/mod.ts";
 import {
   declareSideBlock,
@@ -16,7 +16,7 @@ import {
 import { type ClipSideConfig, ClipSideNetwork, type Pass } from "./_clip_side_network.ts";
 import { CLIP_UNUSED } from "./clip/vit.ts";
 import { Weights } from "./params.ts";
-import type { Mode, VideoModel, VideoOutput } from "./video_model.ts";
+import type { Mode, ModelOptions, TapSource, VideoModel, VideoOutput } from "./video_model.ts";
 
 /** Sizes of a Side4Video classifier. */
 export type Side4VideoConfig = ClipSideConfig;
@@ -26,16 +26,18 @@ export class Side4Video implements VideoModel {
   readonly weights: Weights;
   readonly config: Side4VideoConfig;
   readonly unusedInBackbone = CLIP_UNUSED;
+  readonly taps: TapSource;
   readonly #network: ClipSideNetwork<StemWeights, SideBlockWeights>;
 
-  /** @param options.backboneDtype Storage type of frozen matrices and backbone activations; sums are always f32. */
-  constructor(config: Side4VideoConfig, options: { backboneDtype?: Dtype } = {}) {
-    const dtype = options.backboneDtype ?? "f32";
+  constructor(config: Side4VideoConfig, options: ModelOptions = {}) {
+    const { backboneDtype: dtype = "f32", taps = "tower" } = options;
     const { sideDim, backbone: { patchSize } } = config;
     this.config = config;
+    this.taps = taps;
     this.weights = new Weights({ frozenDtype: dtype });
     this.#network = new ClipSideNetwork(this.weights, config, {
       dtype,
+      taps,
       declareStem: (weights) =>
         declareStem(weights, {
           side: sideDim,
@@ -50,8 +52,18 @@ export class Side4Video implements VideoModel {
   }
 
   /** Records the forward pass of frames [B*T 3 H W], normalised, clip-major. */
-  forward(g: Graph, frames: Tensor, options: { mode: Mode }): VideoOutput {
+  forward(g: Graph, frames: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput {
     return this.#network.forward(g, frames, options);
+  }
+
+  /** Blocks of the tower that the side network reads: all. */
+  get tapped(): readonly number[] {
+    return this.#network.tapped;
+  }
+
+  /** Records the tower alone: its taps, [B*T N C] each. */
+  recordTaps(g: Graph, pictures: Tensor): Tensor[] {
+    return this.#network.recordTaps(g, pictures);
   }
 
   #stem(g: Graph, frames: Tensor, w: StemWeights, { mode, keep }: Pass): Tensor {

@@ -3,7 +3,7 @@
  * beside every second backbone block, on a state of patch tokens that starts from a 3-D convolution of the pixels.
  */
 
-import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
+import type { Graph, Tensor } from "../gpu/graph.ts";
 import { batchNorm, linear, meanTokens, reshape } from "../gpu/ops/mod.ts";
 import {
   type BridgeWeights,
@@ -25,7 +25,7 @@ import {
 import { patchesOf } from "./clip/vit.ts";
 import { type EvaConfig, evaUnused, FrozenEva } from "./eva/vit.ts";
 import { type IgnoreList, normal, Weights } from "./params.ts";
-import type { Mode, VideoModel, VideoOutput } from "./video_model.ts";
+import type { Mode, ModelOptions, TapSource, VideoModel, VideoOutput } from "./video_model.ts";
 
 /** Sizes of a Side4Video classifier on an EVA tower. */
 export interface Side4VideoEvaConfig {
@@ -43,6 +43,9 @@ export class Side4VideoEva implements VideoModel {
   readonly weights: Weights;
   readonly config: Side4VideoEvaConfig;
   readonly unusedInBackbone: IgnoreList;
+  readonly taps: TapSource;
+  /** The odd blocks. */
+  readonly tapped: readonly number[];
   readonly #tower: FrozenEva;
   readonly #stem: StemWeights;
   readonly #position: Tensor;
@@ -50,16 +53,17 @@ export class Side4VideoEva implements VideoModel {
   readonly #blocks: PostNormBlockWeights[];
   readonly #fc: LinearWeights;
 
-  /** @param options.backboneDtype Storage type of frozen matrices and backbone activations; sums are always f32. */
-  constructor(config: Side4VideoEvaConfig, options: { backboneDtype?: Dtype } = {}) {
-    const dtype = options.backboneDtype ?? "f32";
+  constructor(config: Side4VideoEvaConfig, options: ModelOptions = {}) {
+    const { backboneDtype: dtype = "f32", taps = "tower" } = options;
     const { backbone, sideDim: D, classes } = config;
     const { layers, width, patchSize } = backbone;
     sideHeads(D); // refuses a width that does not divide
     this.config = config;
+    this.taps = taps;
     this.unusedInBackbone = evaUnused(backbone);
     const weights = this.weights = new Weights({ frozenDtype: dtype });
-    this.#tower = new FrozenEva(weights, backbone, { dtype });
+    const tower = () => new FrozenEva(weights, backbone, { dtype });
+    this.#tower = taps === "tower" ? tower() : weights.leaveOut(tower);
     this.#stem = declareStem(weights, {
       side: D,
       patchSize,
@@ -71,9 +75,9 @@ export class Side4VideoEva implements VideoModel {
       [patchesOf(backbone), D],
       normal(0.02),
     );
-    // Taps are the odd blocks.
     const each = <R>(make: (k: number) => R) =>
       Array.from({ length: Math.floor(layers / 2) }, (_, k) => make(k));
+    this.tapped = each((k) => 2 * k + 1);
     this.#bridges = each((k) => ({
       linear: declareLinear(weights, `visual.side_linears.${k}`, [D, width]),
       norm: declareLayerNorm(weights, `visual.side_lns.${k}`, D),
@@ -82,8 +86,27 @@ export class Side4VideoEva implements VideoModel {
     this.#fc = weights.inGroup("head", () => declareLinear(weights, "fc", [classes, D]));
   }
 
+  /** The tapped blocks' outputs, each recorded when it is asked for: tower and side network take turns. */
+  *#recordTower(
+    g: Graph,
+    frames: Tensor,
+    keep: (name: string, tensor: Tensor) => Tensor,
+  ): Generator<Tensor, void> {
+    let z = this.#tower.embed(g, frames); // [B*T N C]
+    for (let i = 0; i < this.config.backbone.layers; i++) {
+      z = this.#tower.block(g, i, z); // [B*T N C]
+      keep(`backbone.${i}`, z.exact);
+      if (i % 2 === 1) yield z.stored; // [B*T N C]
+    }
+  }
+
+  /** Records the tower alone: its taps, [B*T N C] each. What comes behind the last is not read, so no plan runs it. */
+  recordTaps(g: Graph, pictures: Tensor): Tensor[] {
+    return [...this.#recordTower(g, pictures, (_, tensor) => tensor)];
+  }
+
   /** Records the forward pass of frames [B*T 3 H W], normalised, clip-major. */
-  forward(g: Graph, frames: Tensor, options: { mode: Mode }): VideoOutput {
+  forward(g: Graph, frames: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput {
     const { frames: T, backbone } = this.config;
     const activations = new Map<string, Tensor>();
     const keep = (name: string, tensor: Tensor) => {
@@ -95,11 +118,9 @@ export class Side4VideoEva implements VideoModel {
       const x = keep("side_conv1", stemConv(g, frames, this.#stem.conv, conv)); // [B T P D]
       return keep("side_pre_bn3d", batchNorm(g, x, this.#stem.norm, options)); // [B T P D]
     });
-    let z = this.#tower.embed(g, frames); // [B*T N C]
-    for (let i = 0; i < backbone.layers; i++) {
-      z = this.#tower.block(g, i, z); // [B*T N C]
-      keep(`backbone.${i}`, z.exact);
-      if (i % 2 === 1) s = this.#sideLayer(g, s, z.stored, { k: (i - 1) / 2, keep, ...options }); // [B T P D]
+    let k = 0;
+    for (const tap of options.taps ?? this.#recordTower(g, frames, keep)) {
+      s = this.#sideLayer(g, s, tap, { k: k++, keep, mode: options.mode }); // [B T P D]
     }
     return g.scope("head", () => {
       const [B, , , D] = s.shape;

@@ -5,7 +5,7 @@
  * features lie below their maximum over three frames.
  */
 
-import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
+import type { Graph, Tensor } from "../gpu/graph.ts";
 import {
   add,
   batchNorm,
@@ -29,7 +29,7 @@ import {
 import { type ClipSideConfig, ClipSideNetwork, type Pass } from "./_clip_side_network.ts";
 import { CLIP_UNUSED } from "./clip/vit.ts";
 import { uniform, Weights } from "./params.ts";
-import type { Mode, VideoModel, VideoOutput } from "./video_model.ts";
+import type { Mode, ModelOptions, TapSource, VideoModel, VideoOutput } from "./video_model.ts";
 
 /** Pictures of a window: a frame, and two neighbours on either side. The published network is made for five alone. */
 export const TDS_WINDOW = 5;
@@ -69,12 +69,12 @@ export class TdsClip implements VideoModel {
   readonly weights: Weights;
   readonly config: TdsClipConfig;
   readonly unusedInBackbone = CLIP_UNUSED;
+  readonly taps: TapSource;
   readonly window = TDS_WINDOW;
   readonly #network: ClipSideNetwork<Stems, GatedBlockWeights>;
 
-  /** @param options.backboneDtype Storage type of frozen matrices and backbone activations; sums are always f32. */
-  constructor(config: TdsClipConfig, options: { backboneDtype?: Dtype } = {}) {
-    const dtype = options.backboneDtype ?? "f32";
+  constructor(config: TdsClipConfig, options: ModelOptions = {}) {
+    const { backboneDtype: dtype = "f32", taps = "tower" } = options;
     const { sideDim: D, backbone: { patchSize } } = config;
     if (D % GATE_REDUCTION !== 0) {
       throw new RangeError(
@@ -82,9 +82,11 @@ export class TdsClip implements VideoModel {
       );
     }
     this.config = config;
+    this.taps = taps;
     this.weights = new Weights({ frozenDtype: dtype });
     this.#network = new ClipSideNetwork(this.weights, config, {
       dtype,
+      taps,
       declareStem: (weights) => declareStems(weights, { side: D, patchSize }),
       declareBlock: (weights, prefix) => ({
         ...declareSideBlock(weights, prefix, D),
@@ -101,8 +103,18 @@ export class TdsClip implements VideoModel {
   }
 
   /** Records the forward pass of windows of pictures [B*T*5 3 H W], normalised, clip-major. */
-  forward(g: Graph, pictures: Tensor, options: { mode: Mode }): VideoOutput {
+  forward(g: Graph, pictures: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput {
     return this.#network.forward(g, pictures, options);
+  }
+
+  /** Blocks of the tower that the side network reads: all. */
+  get tapped(): readonly number[] {
+    return this.#network.tapped;
+  }
+
+  /** Records the tower alone: its taps, [B*T N C] each. */
+  recordTaps(g: Graph, pictures: Tensor): Tensor[] {
+    return this.#network.recordTaps(g, pictures);
   }
 
   /** Both stems: what a frame looks like, and a share of how the pictures around it differ. */

@@ -68,7 +68,11 @@ function declared(spec: ModelSpec) {
 }
 
 /** Loads the frozen backbone from a CLIP checkpoint. */
-export async function loadBackbone(client: SessionClient, spec: ModelSpec, path: string): Promise<void> {
+export async function loadBackbone(
+  client: Pick<SessionClient, "write">,
+  spec: ModelSpec,
+  path: string,
+): Promise<void> {
   const { model, frozen } = declared(spec);
   await using source = await openCheckpoint(path);
   checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });

@@ -1,15 +1,19 @@
-/** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. Speaks the calls of `session_client.ts`. */
+/** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. Speaks the calls of `worker_channel.ts`. */
 
-import { openGpu } from "../gpu/device.ts";
+import { type Gpu, openGpu } from "../gpu/device.ts";
 import { AdapterError } from "../lib/errors.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
+import { type ClipFeatures, planFittingTower, Tower, type TowerOptions } from "./feature_tower.ts";
 import { freeMemory, planFittingSession, refusedError } from "./fit.ts";
 import { Session } from "./session.ts";
 import { OutOfMemoryError, type SessionOptions } from "./session_plan.ts";
 import type { TunedChoices } from "./tuned.ts";
-import type { OpenedSession, WorkerCall, WorkerReply } from "./session_client.ts";
+import type { OpenedTower } from "./feature_client.ts";
+import type { OpenedSession } from "./session_client.ts";
+import type { WorkerCall, WorkerReply } from "./worker_channel.ts";
 
-let session: Session | null = null;
+/** What the Worker holds: a session, or a tower for extraction. */
+let session: Session | null = null, tower: Tower | null = null;
 
 /** Options without what only the device knows. */
 export type RemoteSessionOptions = Omit<SessionOptions, "limits"> & {
@@ -19,17 +23,31 @@ export type RemoteSessionOptions = Omit<SessionOptions, "limits"> & {
   choices?: TunedChoices;
 };
 
+/** The same of a tower. */
+export type RemoteTowerOptions = Omit<TowerOptions, "limits"> & { choices?: TunedChoices };
+
+/** Opens the GPU; refuses an adapter that cannot store what the model reads as halves. */
+async function openFor(spec: ModelSpec, choices: TunedChoices | undefined): Promise<Gpu> {
+  const gpu = await openGpu({ choices });
+  const halves = spec.backboneDtype === "f16"
+    ? { what: "precision f16", instead: "precision=f32" }
+    : spec.taps === "stored"
+    ? { what: "data.features", instead: "data.features=null" }
+    : null;
+  if (halves && !gpu.features.has("shader-f16")) {
+    gpu[Symbol.dispose]();
+    throw new AdapterError(
+      `Cannot use ${halves.what} on adapter "${gpu.name}": it must have the feature shader-f16; use ${halves.instead}`,
+    );
+  }
+  return gpu;
+}
+
 async function open(
   spec: ModelSpec,
   { clipsPerVideo, choices, ...remote }: RemoteSessionOptions,
 ): Promise<OpenedSession> {
-  const gpu = await openGpu({ choices }), model = createModel(spec);
-  if (spec.backboneDtype === "f16" && !gpu.features.has("shader-f16")) {
-    gpu[Symbol.dispose]();
-    throw new AdapterError(
-      `Cannot use precision f16 on adapter "${gpu.name}": it must have the feature shader-f16; use precision=f32`,
-    );
-  }
+  const gpu = await openFor(spec, choices), model = createModel(spec);
   const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
   const options = { ...remote, limits };
   try {
@@ -48,9 +66,32 @@ async function open(
   };
 }
 
+async function openTower(
+  spec: ModelSpec,
+  { choices, ...remote }: RemoteTowerOptions,
+): Promise<OpenedTower> {
+  const gpu = await openFor(spec, choices), model = createModel(spec);
+  const limits = { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes };
+  const options = { ...remote, limits };
+  try {
+    const planned = planFittingTower(model, { ...options, freeBytes: await freeMemory(gpu) }, gpu);
+    tower = await Tower.open(gpu, model, options, planned);
+  } catch (error) {
+    gpu[Symbol.dispose]();
+    throw error;
+  }
+  return { adapter: gpu.name, allocatedBytes: tower.allocatedBytes, clips: tower.planned.clips };
+}
+
 async function handle({ method, args }: WorkerCall): Promise<unknown> {
   if (method === "open") return await open(...(args as Parameters<typeof open>));
-  if (!session) throw new Error(`Cannot call "${method}": the session must be open`);
+  if (method === "openTower") return await openTower(...(args as Parameters<typeof openTower>));
+  if (session) return await handleSession(session, { method, args });
+  if (tower) return await handleTower(tower, { method, args });
+  throw new Error(`Cannot call "${method}": the session must be open`);
+}
+
+async function handleSession(session: Session, { method, args }: Omit<WorkerCall, "id">): Promise<unknown> {
   switch (method) {
     case "step":
       return await session.step(...(args as Parameters<Session["step"]>));
@@ -70,30 +111,54 @@ async function handle({ method, args }: WorkerCall): Promise<unknown> {
       return await session.evaluate(...(args as Parameters<Session["evaluate"]>));
     case "close":
       await session.finish();
-      session[Symbol.dispose]();
-      session = null;
-      return undefined;
+      return close();
+    default:
+      throw new Error(`Cannot call "${method}": a session has no such call`);
   }
+}
+
+async function handleTower(tower: Tower, { method, args }: Omit<WorkerCall, "id">): Promise<unknown> {
+  switch (method) {
+    case "initialise":
+      return tower.initialise(...(args as Parameters<Tower["initialise"]>));
+    case "write":
+      return tower.write(...(args as Parameters<Tower["write"]>));
+    case "taps":
+      return await tower.run(...(args as Parameters<Tower["run"]>));
+    case "close":
+      return close();
+    default:
+      throw new Error(`Cannot call "${method}": a tower has no such call`);
+  }
+}
+
+function close(): void {
+  session?.[Symbol.dispose]();
+  tower?.[Symbol.dispose]();
+  session = tower = null;
 }
 
 /** What this file uses of the Worker's global scope; the project is checked against the window's. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerCall>) => void) | null;
-  postMessage(message: WorkerReply): void;
+  postMessage(message: WorkerReply, transfer?: Transferable[]): void;
 }
 
 const scope = self as unknown as WorkerScope;
 
 scope.onmessage = async (event: MessageEvent<WorkerCall>) => {
-  const { id } = event.data;
+  const { id, method } = event.data;
   try {
-    reply({ id, value: await handle(event.data) });
+    const value = await handle(event.data);
+    // Features move to the caller; a copy of them would cost as much as reading them back.
+    const moved = method === "taps" ? (value as ClipFeatures[]) : [];
+    reply({ id, value }, moved.flatMap(({ pixels, taps }) => [pixels, ...taps].map(({ buffer }) => buffer)));
   } catch (error) {
     const { name, message, stack, exitCode } = error as Error & { exitCode?: number };
     reply({ id, error: { name, message, stack, exitCode } });
   }
 };
 
-function reply(message: WorkerReply): void {
-  scope.postMessage(message);
+function reply(message: WorkerReply, transfer: Transferable[] = []): void {
+  scope.postMessage(message, transfer);
 }

@@ -16,9 +16,9 @@ import {
   gradNorm,
   softCrossEntropy,
 } from "../gpu/ops/mod.ts";
-import { align, type Plan, planGraph, type PlanLimits } from "../gpu/plan.ts";
+import { align, type Plan, planGraph, type PlanLimits, TooLargeError } from "../gpu/plan.ts";
 import { PARAMETER_GROUPS, type ParameterGroup, type Weight } from "../models/params.ts";
-import { picturesOf, type VideoModel, type VideoOutput } from "../models/video_model.ts";
+import { type Mode, picturesOf, tapShape, type VideoModel, type VideoOutput } from "../models/video_model.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
@@ -34,6 +34,8 @@ export interface ProgramOptions {
   smoothing: number;
   /** Training batches are mixed: their targets are distributions (smoothed already), not labels. */
   mixes?: boolean;
+  /** The classes of training batches are weighted: their targets come with the batch too. */
+  weighs?: boolean;
   /** Limit of the global gradient norm; null: none. */
   clipGradNorm: number | null;
   limits: PlanLimits;
@@ -51,8 +53,10 @@ export interface Recorded {
 export interface TrainingPrograms {
   frames: Tensor;
   labels: Tensor;
-  /** Target distributions of mixed batches, `[B K]`; null where batches are not mixed. */
+  /** Targets of mixed or weighted batches, `[B K]`; null where labels are the targets. */
   targets: Tensor | null;
+  /** Outputs of the tapped blocks, `[B*T N C]` in f16, in a model whose taps are stored; none where the tower runs. */
+  taps: readonly Tensor[];
   /** Gradient that flows into the loss: 1 / accumulation, written once. */
   seed: Tensor;
   hyper: Tensor;
@@ -80,14 +84,17 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
   const size = backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
   const labels = resident("input", "labels", [most], "u32");
-  const targets = options.mixes ? resident("input", "targets", [most, model.config.classes]) : null;
+  const targets = options.mixes || options.weighs
+    ? resident("input", "targets", [most, model.config.classes])
+    : null;
+  const taps = storedTaps(model, most, options.limits);
   const seed = resident("input", "loss_gradient", [1]);
   const trained = flatOrder(model);
   const updated = options.trainClips.length > 0 ? trained : [];
   const beside = (prefix: string) =>
     updated.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
   const gradients = beside("gradient");
-  const shared = { frames, labels, targets, seed, trained, gradients };
+  const shared = { frames, labels, targets, taps, seed, trained, gradients };
   return {
     ...shared,
     hyper: resident("input", "hyper", [PARAMETER_GROUPS.length * ADAMW_HYPER_LENGTH]),
@@ -95,20 +102,19 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
     firstMoments: beside("exp_avg"),
     secondMoments: beside("exp_avg_sq"),
     train: new Map(options.trainClips.map((clips) => [clips, recordTraining(model, clips, shared, options)])),
-    evaluation: recordEvaluation(model, frames, options),
+    evaluation: recordEvaluation(model, shared, options),
   };
 }
 
 function recordTraining(
   model: VideoModel,
   clips: number,
-  shared: Pick<TrainingPrograms, "frames" | "labels" | "targets" | "seed" | "trained" | "gradients">,
+  shared: Pick<TrainingPrograms, "frames" | "labels" | "targets" | "taps" | "seed" | "trained" | "gradients">,
   options: ProgramOptions,
 ) {
   const g = new Graph();
-  const { frames, labels, targets } = shared;
-  const input = firstRows(g, frames, clips * picturesOf(model));
-  const output = model.forward(g, input, { mode: "train" });
+  const { labels, targets } = shared;
+  const output = recordForward(g, model, shared, { clips, mode: "train" });
   const { loss, lossPerSample } = targets
     ? softCrossEntropy(g, output.logits, firstRows(g, targets, clips))
     : crossEntropy(g, output.logits, {
@@ -139,13 +145,41 @@ function recordTraining(
   return { g, output, loss, plan: planGraph(g, { limits: options.limits, pinned }) };
 }
 
-function recordEvaluation(model: VideoModel, frames: Tensor, options: ProgramOptions) {
+function recordEvaluation(
+  model: VideoModel,
+  inputs: Pick<TrainingPrograms, "frames" | "taps">,
+  options: ProgramOptions,
+) {
   const g = new Graph();
-  const output = model.forward(g, firstRows(g, frames, options.evalClips * picturesOf(model)), {
-    mode: "eval",
-  });
+  const output = recordForward(g, model, inputs, { clips: options.evalClips, mode: "eval" });
   g.output("logits", output.logits);
   return { g, output, plan: planGraph(g, { limits: options.limits }) };
+}
+
+/** The forward pass of the first `clips` of the inputs. */
+function recordForward(
+  g: Graph,
+  model: VideoModel,
+  { frames, taps }: Pick<TrainingPrograms, "frames" | "taps">,
+  options: { clips: number; mode: Mode },
+): VideoOutput {
+  const { clips, mode } = options;
+  const [rows] = tapShape(model, clips);
+  return model.forward(g, firstRows(g, frames, clips * picturesOf(model)), {
+    mode,
+    ...model.taps === "stored" && { taps: taps.map((tap) => firstRows(g, tap, rows)) },
+  });
+}
+
+/** Inputs for the taps of so many clips, in a model that does not compute them. */
+function storedTaps(model: VideoModel, clips: number, limits: PlanLimits): Tensor[] {
+  if (model.taps === "tower") return [];
+  const limitBytes = Math.min(limits.maxBindingBytes, limits.maxBufferBytes);
+  return model.tapped.map((block) => {
+    const tap = resident("input", `tap.${block}`, tapShape(model, clips), "f16");
+    if (bytesOf(tap) > limitBytes) throw new TooLargeError(tap, limitBytes);
+    return tap;
+  });
 }
 
 /** The leading rows of a resident tensor. */

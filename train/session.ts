@@ -1,32 +1,34 @@
 /**
  * A model on a GPU, ready to train and to evaluate: owns all device memory, runs the recorded programs, and moves batches in
  * and results out. It lives in its own Worker (`gpu_worker.ts`), because waiting for a GPU blocks the thread that waits. One class,
- * because everything in it shares one device memory; it is a little over 400 lines for that.
+ * because everything in it shares one device memory.
  */
 
 import type { Gpu } from "../gpu/device.ts";
 import { Arena, Program, readTensors, Residency } from "../gpu/executor.ts";
-import { createFramePrep, type FrameClip, type FramePrep } from "../gpu/frames.ts";
+import { createFramePrep, type FramePrep } from "../gpu/frames.ts";
 import { FrameMix } from "../gpu/frames/mix.ts";
 import { bytesOf, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { align, type Plan } from "../gpu/plan.ts";
-import { packAdamwHyper } from "../gpu/ops/mod.ts";
 import { PipelineCache } from "../gpu/shader.ts";
 import { WeightStream } from "../gpu/stream.ts";
 import { createPrng } from "../lib/random.ts";
-import { PARAMETER_GROUPS, type Weight } from "../models/params.ts";
-import { picturesOf, type VideoModel } from "../models/video_model.ts";
+import type { Weight } from "../models/params.ts";
+import { picturesOf, tapShape, type VideoModel } from "../models/video_model.ts";
+import { prepareFrames, writeTaps } from "./frame_upload.ts";
 import { recordUpdate, type TrainingPrograms } from "./programs.ts";
 import {
+  type BatchTargets,
   type GroupRates,
   inputTensors,
   LOSS_LOG_SIZE,
   lossLog,
   type MemoryPlan,
-  type MixedTargets,
   OutOfMemoryError,
+  packHyper,
   planSession,
   prepOptions,
+  type SessionClip,
   type SessionOptions,
   type SessionPlan,
   type TrainClip,
@@ -126,8 +128,8 @@ export class Session {
     this.#prep = options.largestFrame
       ? createFramePrep(gpu.device, { ...prepOptions(model, options), memory: gpu.memory })
       : null;
-    const { frames, targets } = planned.programs;
-    this.#mix = targets && new FrameMix(gpu.device, {
+    const { frames } = planned.programs;
+    this.#mix = !options.mixes ? null : new FrameMix(gpu.device, {
       target: { ...residency.find(frames), size: bytesOf(frames) },
       frames: picturesOf(model),
       size: model.config.backbone.imageSize,
@@ -157,9 +159,9 @@ export class Session {
    * @param options.frozen Also the frozen weights; false where a checkpoint will give them.
    */
   initialise(seed: number, options: { frozen?: boolean } = {}): void {
-    for (const [i, weight] of this.model.weights.list.entries()) {
-      if (weight.kind === "frozen" && options.frozen === false) continue;
-      this.#residency.write(weight.tensor, weight.init(sizeOf(weight.shape), createPrng(seed, i)));
+    for (const { kind, tensor, shape, init, place } of this.model.weights.list) {
+      if (kind === "frozen" && options.frozen === false) continue;
+      this.#residency.write(tensor, init(sizeOf(shape), createPrng(seed, place)));
     }
   }
 
@@ -188,13 +190,13 @@ export class Session {
    * Queues one micro-batch: upload, forward, backward; after the last of an accumulation group also the update.
    *
    * @param rates Learning rates, used when this micro-batch completes a step.
-   * @param mixed How the clips are mixed and their targets `[clips K]`, in a session that mixes.
+   * @param given Targets `[clips K]` and how the clips are mixed, in a session that mixes or weighs.
    * @returns Whether an optimiser step was made.
    */
-  async step(clips: readonly TrainClip[], rates: GroupRates, mixed?: MixedTargets): Promise<boolean> {
+  async step(clips: readonly TrainClip[], rates: GroupRates, given?: BatchTargets): Promise<boolean> {
     const encoder = this.#gpu.device.createCommandEncoder({ label: "step" });
     this.#upload(encoder, clips);
-    if (mixed) this.#mixBatch(encoder, clips.length, mixed);
+    if (given) this.#takeTargets(encoder, clips.length, given);
     return await this.#launchTraining(encoder, clips.length, rates);
   }
 
@@ -246,7 +248,8 @@ export class Session {
     const completes = this.#microStep === 0;
     if (completes) {
       this.#steps++;
-      this.#writeHyper(rates);
+      const { optimizer } = this.#options;
+      this.#residency.write(this.#programs.hyper, packHyper(optimizer, rates, this.#steps));
       encoder = await this.#update!.encode(encoder, "update");
     }
     device.queue.submit([encoder.finish()]);
@@ -264,7 +267,7 @@ export class Session {
   }
 
   /** Logits of clips in evaluation mode, [clips K] row-major. Waits for the GPU. */
-  async evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
+  async evaluate(clips: readonly SessionClip[]): Promise<Float32Array> {
     const encoder = this.#gpu.device.createCommandEncoder({ label: "evaluation" });
     this.#prepareFrames(encoder, clips);
     return await this.#evaluate(encoder, clips.length);
@@ -339,35 +342,23 @@ export class Session {
     this.#writeLabels(clips.map((clip) => clip.label));
   }
 
-  /** Uploads frames and records their preparation; what does not fit the upload buffers with the last part is submitted first. */
-  #prepareFrames(encoder: GPUCommandEncoder, clips: readonly FrameClip[]): void {
-    const prep = this.#prep!, { device } = this.#gpu, most = prep.options.clips;
-    const { buffer, offset } = this.#residency.find(this.#programs.frames);
-    for (let first = 0; first < clips.length; first += most) {
-      const last = first + most >= clips.length;
-      const own = last ? encoder : device.createCommandEncoder({ label: "frames" });
-      prep.encode(own, clips.slice(first, first + most), { buffer, offset: offset + first * prep.clipBytes });
-      if (!last) device.queue.submit([own.finish()]);
-    }
+  /** Uploads frames, and taps where they are stored, and records the frames' preparation. */
+  #prepareFrames(encoder: GPUCommandEncoder, clips: readonly SessionClip[]): void {
+    const { taps } = this.#programs, [rows] = tapShape(this.model, 1);
+    const { device } = this.#gpu, home = this.#residency.find(this.#programs.frames);
+    writeTaps(device, clips, { taps, rows, find: (tap) => this.#residency.find(tap) });
+    prepareFrames({ device, prep: this.#prep! }, encoder, clips, home);
   }
 
-  #mixBatch(encoder: GPUCommandEncoder, clips: number, { mix, targets }: MixedTargets): void {
+  #takeTargets(encoder: GPUCommandEncoder, clips: number, { mix, targets }: BatchTargets): void {
     const home = this.#residency.find(this.#programs.targets!);
     this.#gpu.device.queue.writeBuffer(home.buffer, home.offset, targets as Float32Array<ArrayBuffer>);
-    this.#mix!.encode(encoder, clips, mix);
+    if (mix) this.#mix!.encode(encoder, clips, mix);
   }
 
   #writeLabels(labels: readonly number[]): void {
     const home = this.#residency.find(this.#programs.labels);
     this.#gpu.device.queue.writeBuffer(home.buffer, home.offset, Uint32Array.from(labels));
-  }
-
-  #writeHyper(rates: GroupRates): void {
-    const { betas: [beta1, beta2], eps, weightDecay } = this.#options.optimizer;
-    const values = PARAMETER_GROUPS.flatMap((group) => [
-      ...packAdamwHyper({ lr: rates[group], beta1, beta2, eps, weightDecay, step: this.#steps }),
-    ]);
-    this.#residency.write(this.#programs.hyper, Float32Array.from(values));
   }
 
   async #copyOut(

@@ -7,11 +7,12 @@ import type { Gpu } from "../gpu/device.ts";
 import { type FrameClip, framePrepBytes, type FramePrepOptions } from "../gpu/frames.ts";
 import { FRAME_MIX_BYTES } from "../gpu/frames/mix.ts";
 import { bytesOf, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
+import { packAdamwHyper } from "../gpu/ops/mod.ts";
 import { align, type Plan } from "../gpu/plan.ts";
 import { WeightStream } from "../gpu/stream.ts";
 import { AdapterError } from "../lib/errors.ts";
 import type { BatchMix } from "../lib/batch_mix.ts";
-import type { PARAMETER_GROUPS } from "../models/params.ts";
+import { PARAMETER_GROUPS } from "../models/params.ts";
 import { picturesOf, type VideoModel } from "../models/video_model.ts";
 import {
   alignedBytes,
@@ -34,12 +35,30 @@ export interface OptimizerOptions {
 /** Learning rate of every optimiser group. */
 export type GroupRates = Readonly<Record<typeof PARAMETER_GROUPS[number], number>>;
 
-/** Decoded frames and their transform, with the label. */
-export type TrainClip = FrameClip & { label: number };
+/** What the update of every group reads, in group order. @param step The number of the update, from 1. */
+export function packHyper(options: OptimizerOptions, rates: GroupRates, step: number): Float32Array {
+  const { betas: [beta1, beta2], eps, weightDecay } = options;
+  return Float32Array.from(
+    PARAMETER_GROUPS.flatMap((group) => [
+      ...packAdamwHyper({ lr: rates[group], beta1, beta2, eps, weightDecay, step }),
+    ]),
+  );
+}
 
-/** A decision for a batch, and what it makes of the labels. */
-export interface MixedTargets {
-  mix: BatchMix;
+/** Decoded frames and their transform, with the taps where those are stored. */
+export type SessionClip = FrameClip & {
+  /** Output of each tapped block, `[T N C]`, as the bytes of halves. */
+  taps?: readonly Uint8Array<ArrayBuffer>[];
+};
+
+/** A clip with its label. */
+export type TrainClip = SessionClip & { label: number };
+
+/** What a batch brings in place of labels. */
+export interface BatchTargets {
+  /** How its clips are mixed; null: not at all. */
+  mix: BatchMix | null;
+  /** Targets `[B K]`: distributions, times the weights of the classes where those are weighted. */
   targets: Float32Array;
 }
 
@@ -89,7 +108,10 @@ export interface SessionPlan {
 const MOST_UPLOAD_BYTES = 2 ** 27;
 
 /** Options of the upload buffers. They may hold a part of the batch, which then goes through them piece by piece. */
-export function prepOptions(model: VideoModel, options: SessionOptions) {
+export function prepOptions(
+  model: VideoModel,
+  options: Pick<SessionOptions, "largestFrame" | "trainClips" | "evalClips" | "augmentation">,
+) {
   const { backbone } = model.config, frames = picturesOf(model);
   const maxWidth = Math.max(options.largestFrame!.width, backbone.imageSize);
   const maxHeight = Math.max(options.largestFrame!.height, backbone.imageSize);
@@ -133,7 +155,7 @@ export function planSession(
     activations: Arena.sizesFor(plans).reduce((a, b) => a + b, 0),
     uniforms: plans.reduce((sum, plan) => sum + Program.uniformBytes(gpu, plan), 0),
     frame_preparation: (options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0) +
-      (programs.targets ? FRAME_MIX_BYTES : 0),
+      (options.mixes ? FRAME_MIX_BYTES : 0),
     readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.logits)),
   };
   return {
@@ -145,10 +167,10 @@ export function planSession(
 
 /** Everything that is written before a step. */
 export function inputTensors(
-  { frames, labels, targets, seed, hyper, clip }: TrainingPrograms,
+  { frames, labels, targets, taps, seed, hyper, clip }: TrainingPrograms,
   log: Tensor,
 ): Tensor[] {
-  return [frames, labels, ...targets ? [targets] : [], seed, hyper, clip, log];
+  return [frames, labels, ...targets ? [targets] : [], ...taps, seed, hyper, clip, log];
 }
 
 export function lossLog(): Tensor {

@@ -3,12 +3,9 @@
  * What a run computes depends on its config and seed only, so an interrupted run goes on exactly where it was.
  */
 
-import { createClipLoader, type LoadedClip } from "../data/loader.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
-import { batchesPerEpoch, epochOrder, trainIndices, validationIndices } from "../data/sampler.ts";
-import { sampleTransform, transformedLabel } from "../data/transforms.ts";
+import type { FrameCache } from "../data/frame_cache.ts";
 import { DataError, InterruptedError } from "../lib/errors.ts";
-import { createPrng } from "../lib/random.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
 import {
   encodeState,
@@ -19,8 +16,11 @@ import {
   restoreState,
   type RunState,
 } from "./checkpoint.ts";
-import { type Config, dataRoots, formatConfig, transformRecipe } from "./config.ts";
-import { evaluateClips, type Evaluation, problemsOf } from "./evaluate.ts";
+import type { ClipFeed, FedClip } from "./clip_feed.ts";
+import { type Config, dataRoots, formatConfig } from "./config.ts";
+import { evaluateClips, type Evaluation } from "./evaluate.ts";
+import { type Features, openFeatures } from "./feature_reader.ts";
+import { describeFrameCache, openFrameCache } from "./frame_cache.ts";
 import { largestFrame } from "./probe.ts";
 import { ProblemLog } from "./problems.ts";
 import type { DataProblem } from "./report.ts";
@@ -28,16 +28,15 @@ import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts
 import { round, summarise } from "./summary.ts";
 import {
   classNames,
-  clipModality,
   clipsPerBatch,
   groupRates,
-  mixOf,
   modelSpec,
-  readRule,
   readSplit,
-  samplingOptions,
   sessionOptions,
+  trainingSpec,
 } from "./setup.ts";
+import { trainingFeed } from "./training_feed.ts";
+import { epochBatches, readTrainingSet, type TrainingSet } from "./training_set.ts";
 import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "./session_plan.ts";
 import type { TunedChoices } from "./tuned.ts";
 import { type OpenedSession, SessionClient } from "./session_client.ts";
@@ -78,19 +77,29 @@ export interface TrainResult {
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { config } = options;
   const spec = modelSpec(config);
-  const clips = await readSplit(config, "train"), valClips = await readSplit(config, "val");
+  const set = await readTrainingSet(config), valClips = await readSplit(config, "val");
   const labels = await classNames(config), roots = dataRoots(config);
   const perBatch = clipsPerBatch(config);
-  const lastBatch = (clips.length % config.data.batch_size) * config.data.num_sample;
-  const frame = await largestFrame(config, [[roots.train, clips], [roots.val, valClips]]);
+  const { batches, lastBatch } = epochBatches(config, set);
+  const features = await openFeatures(config, { train: set.clips, val: valClips });
+  const { note } = options.events ?? {};
+  await using frameCache = features ? null : await openFrameCache(config, note);
+  if (frameCache) note?.(describeFrameCache(frameCache));
+  const side = config.data.input_size;
+  const frame = features
+    ? { width: side, height: side }
+    : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
+      viaCache: frameCache !== null,
+    });
   await using client = await SessionClient.open(
-    spec,
+    trainingSpec(config),
     { ...sessionOptions(config, { lastBatch, largestFrame: frame }), choices: options.choices },
   );
   client.onGrow = ({ width, height }, bytes) =>
     options.events?.note?.(
       `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,
     );
+  for (const note of [...set.notes, ...features?.notes ?? []]) options.events?.note?.(note);
   const single = lastBatch === 1 && perBatch > 1;
   if (single) {
     options.events?.note?.(
@@ -98,13 +107,22 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         `leave out a clip or change data.batch_size`,
     );
   }
-  const run = new TrainingRun(options, client, spec, { clips, valClips, labels, perBatch });
-  return await run.run();
+  const data = { set, batches, valClips, features, frameCache, labels, perBatch };
+  try {
+    return await new TrainingRun(options, client, spec, data).run();
+  } finally {
+    if (frameCache) note?.(describeFrameCache(frameCache));
+  }
 }
 
 interface RunData {
-  clips: ClipRecord[];
+  set: TrainingSet;
+  /** Of an epoch. */
+  batches: number;
   valClips: ClipRecord[];
+  /** null where the backbone runs. */
+  features: Features | null;
+  frameCache: FrameCache | null;
   labels: string[];
   perBatch: number;
 }
@@ -143,7 +161,7 @@ class TrainingRun {
     this.#client = client;
     this.#spec = spec;
     this.#data = data;
-    this.#batches = batchesPerEpoch({ clips: data.clips.length, batchSize: options.config.data.batch_size });
+    this.#batches = data.batches;
     this.#problems = new ProblemLog(options.events?.note);
     this.#rates = groupRates(options.config, { batchesPerEpoch: this.#batches });
     this.#state.epoch = options.config.solver.start_epoch;
@@ -167,24 +185,14 @@ class TrainingRun {
       trainable: weights.count("trained"),
       frozen: weights.count("frozen"),
     });
-    const { solver, data } = this.#config;
-    await using loader = createClipLoader({
-      clips: this.#data.clips,
-      root: dataRoots(this.#config).train,
-      modality: clipModality(this.#config),
-      template: data.image_tmpl,
-      sampler: readRule(this.#config, this.#frameSampler()),
-      seed: this.#config.seed,
-      workers: data.workers,
-      cacheBytes: data.cache_mb * 2 ** 20,
-      blankSize: { width: data.input_size, height: data.input_size },
-    });
+    const { solver } = this.#config, { set, features, frameCache } = this.#data;
+    await using feed = features?.feed("train") ?? trainingFeed(this.#config, set.clips, { frameCache });
     if (!solver.evaluate) {
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
       while (
         this.#state.epoch < solver.epochs && (this.#state.step < this.#totalSteps || this.#state.batch > 0)
       ) {
-        await this.#trainEpoch(loader);
+        await this.#trainEpoch(feed);
       }
     }
     if (this.#evaluation === null) await this.#evaluate(this.#state.epoch - 1);
@@ -194,7 +202,7 @@ class TrainingRun {
   async #prepareWeights(): Promise<void> {
     const config = this.#config, { note } = this.#options.events ?? {};
     const { network, pretrain, seed } = config;
-    const backbone = network.init ? network.weights : null;
+    const backbone = network.init && !this.#data.features ? network.weights : null;
     await this.#client.initialise(seed, { frozen: backbone === null });
     if (backbone !== null) await loadBackbone(this.#client, this.#spec, backbone);
     if (pretrain !== null) {
@@ -208,19 +216,14 @@ class TrainingRun {
       this.#state = await restoreState(this.#client, this.#spec, this.#options.resume);
     }
     await this.#folder.write("config", formatConfig(this.#config));
+    const { shotList } = this.#data.set;
+    if (shotList !== null) await this.#folder.write("shots", shotList);
   }
 
-  #frameSampler() {
-    const sampling = samplingOptions(this.#config);
-    const random = this.#config.data.random_shift;
-    return (frames: number, prng: { integer(n: number): number }) =>
-      random ? trainIndices(frames, sampling, prng) : validationIndices(frames, sampling, prng);
-  }
-
-  async #trainEpoch(loader: ReturnType<typeof createClipLoader>): Promise<void> {
+  async #trainEpoch(feed: ClipFeed): Promise<void> {
     const { solver, logging } = this.#config, state = this.#state;
     const { epoch } = state;
-    if (state.step < this.#totalSteps) await this.#trainBatches(loader);
+    if (state.step < this.#totalSteps) await this.#trainBatches(feed);
     const done = state.step >= this.#totalSteps || epoch + 1 >= solver.epochs;
     const due = (epoch + 1) % logging.eval_freq === 0 && !logging.skip_epoch.includes(epoch);
     if ((due || done) && !state.evaluated) await this.#evaluate(epoch);
@@ -230,24 +233,16 @@ class TrainingRun {
   }
 
   /** The batches of the epoch that are still to come. */
-  async #trainBatches(loader: ReturnType<typeof createClipLoader>): Promise<void> {
+  async #trainBatches(feed: ClipFeed): Promise<void> {
     const { data, logging } = this.#config, state = this.#state;
     const { epoch } = state;
-    const order = epochOrder({
-      clips: this.#data.clips.length,
-      epoch,
-      seed: this.#config.seed,
-      shuffle: true,
-      batchSize: data.batch_size,
-      startBatch: state.batch,
-      repeat: data.num_sample,
-    });
+    const { set } = this.#data, order = set.order(epoch, state.batch);
     const window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
-    for await (const { clips, waitMs } of loader.epoch(order, data.batch_size)) {
+    for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
       const rates = this.#rates(epoch, state.batch);
       const prepared = clips.map((clip) => this.#prepare(clip));
-      const mixed = mixOf(this.#config, prepared.map(({ label }) => label), { epoch, batch: state.batch });
-      const completed = await this.#client.step(prepared, rates, mixed);
+      const targets = set.targets(prepared.map(({ label }) => label), { epoch, batch: state.batch });
+      const completed = await this.#client.step(prepared, rates, targets);
       state.batch++;
       state.microBatches++;
       state.clips += clips.length;
@@ -273,17 +268,9 @@ class TrainingRun {
     }
   }
 
-  #prepare(clip: LoadedClip): TrainClip {
-    const { config } = this.#options, recipe = transformRecipe(config);
-    const transform = sampleTransform(clip, recipe, createPrng(...clip.seeds));
-    for (const problem of problemsOf(clip)) this.#problems.add(problem);
-    return {
-      frames: clip.frames,
-      width: clip.width,
-      height: clip.height,
-      transform,
-      label: transformedLabel(clip.label, transform, recipe),
-    };
+  #prepare({ views: [view], label, problems }: FedClip): TrainClip {
+    for (const problem of problems) this.#problems.add(problem);
+    return { ...view, label };
   }
 
   /** Waits for the GPU, then writes one line of metrics. */
@@ -344,6 +331,8 @@ class TrainingRun {
       evaluation = await evaluateClips(this.#client, this.#config, {
         clips: this.#data.valClips,
         views: null,
+        feed: this.#data.features?.feed("val"),
+        frameCache: this.#data.frameCache,
         batch: this.#data.perBatch,
         signal,
         onProgress: events?.evaluating,
@@ -392,6 +381,7 @@ class TrainingRun {
       trainable,
       frozen,
       problems,
+      set: this.#data.set,
     });
     await this.#folder.writeSummary(summary);
     return { summary, evaluation, labels: this.#data.labels, problems: this.#problems.list };

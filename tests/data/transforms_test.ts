@@ -308,6 +308,23 @@ Deno.test("random crops reach every position and both orientations of the pictur
   assert.deepEqual([...seen].sort(), ["0,0", "0,1", "1,0", "1,1", "2,0", "2,1"]);
 });
 
+Deno.test("crop centre trains on the picture that validation sees, and draws nothing for it", () => {
+  const undrawn = { uniform: () => assert.fail(), integer: () => assert.fail(), normal: () => assert.fail() };
+  const still = { crop: "centre", flipProbability: 0, greyProbability: 0 } as const;
+  const centre = recipe({ kind: "shortSide", side: 36 }, 32, still);
+  for (const frame of [{ width: 41, height: 37 }, { width: 33, height: 64 }, { width: 36, height: 36 }]) {
+    assert.deepEqual(sampleTransform(frame, centre, undrawn), {
+      ...centreTransform(frame, centre),
+      grey: false,
+    });
+  }
+  const whole = recipe({ kind: "none" }, 32, still);
+  assert.throws(
+    () => sampleTransform({ width: 20, height: 40 }, whole, undrawn),
+    /Cannot crop 32x32.*20x40/,
+  );
+});
+
 Deno.test("a frame too small for its crop, or of another size than crop none needs, is refused", () => {
   const none = recipe({ kind: "none" }, 32, { crop: "none" });
   const prng = createPrng(1);

@@ -117,3 +117,13 @@ Deno.test("the text tower and the embedding head of a CLIP file are ignored, a s
   shapes["visual.transformer.resblocks.2.ln_1.weight"] = [32]; // the model has two layers
   assert.throws(check, /"visual.transformer.resblocks.2.ln_1.weight" is not known to this model/);
 });
+
+Deno.test("weights that are left out take their place in the order, and nothing else", () => {
+  const weights = new Weights();
+  const tensor = weights.leaveOut(() => weights.frozen("tower.weight", [4, 3], constant(0)));
+  weights.trained("side.bias", [3], constant(0));
+  assert.deepEqual(tensor.shape, [4, 3]);
+  assert.deepEqual(weights.list.map(({ name, place }) => [name, place]), [["side.bias", 1]]);
+  assert.equal(weights.get("tower.weight"), undefined);
+  assert.deepEqual(twoWeights().list.map(({ place }) => place), [0, 1]);
+});

@@ -1,0 +1,102 @@
+/** `sidenet extract`: runs the frozen backbone once over the clips of a recipe, so that training need not. */
+import { ConfigError } from "../lib/errors.ts";
+import { loadConfig } from "../train/config.ts";
+import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/feature_writer.ts";
+import { formatBytes, formatCount, formatDuration, progressBar } from "../train/progress.ts";
+import { defineCommand, parseArguments } from "./_args.ts";
+import { makeData, reportKnownWeights } from "./_before_run.ts";
+import type { Io } from "./_output.ts";
+import { tunedChoices } from "./_tuned.ts";
+
+export const command = defineCommand({
+  name: "extract",
+  summary: "Store what the frozen backbone gives, so that training need not run it",
+  usage: "CONFIG --out DIR [--epochs N] [key=value …]",
+  positionals: { min: 1 },
+  details:
+    `Runs frame preparation and the frozen backbone over the training and validation lists of a recipe and writes the
+tapped features, the prepared pictures and the labels to DIR. Training then takes data.features=DIR and skips the backbone.
+Where views are drawn at random (data.random_shift, data.crop, data.flip, data.grey, data.rand_aug), --epochs says how many
+epochs of them are stored; training goes round them. A recipe whose views are always the same needs one.
+Ctrl-C stops after the batch under way; the same command goes on with the shards that are missing.`,
+  examples: [
+    [
+      "sidenet extract recipe.yaml --out features data.random_shift=false data.crop=centre data.flip=none data.grey=0",
+      "one view of every clip",
+    ],
+    ["sidenet extract recipe.yaml --out features --epochs 5", "five epochs of random views"],
+    ["sidenet train recipe.yaml data.features=features", "train from them"],
+  ],
+  options: {
+    out: { type: "string", placeholder: "DIR", help: "where the features go; data.features by default" },
+    epochs: { type: "integer", min: 1, help: "epochs of random views to store" },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = parseArguments(command, args);
+  const [path, ...overrides] = positionals;
+  const { config, warnings } = await loadConfig(path, overrides);
+  const out = values.out ?? config.data.features;
+  if (out === null) throw new ConfigError(`Cannot extract features: --out must name the folder they go to`);
+  for (const warning of warnings) io.note(`warning: ${warning}`);
+  // Features given in the recipe are what is to be made.
+  const own = { ...config, data: { ...config.data, features: null } };
+  await reportKnownWeights(own, io);
+  await makeData(own, io);
+  const result = await extractFeatures({
+    config: own,
+    out,
+    epochs: values.epochs,
+    signal: io.signal,
+    choices: await tunedChoices(),
+    events: {
+      planned: (plan) => io.note(describePlan(plan)),
+      opened: ({ adapter, allocatedBytes, clips }) => {
+        io.note(`adapter: ${adapter}`);
+        io.note(`GPU memory: ${formatBytes(allocatedBytes)}, ${formatCount(clips)} clips a batch`);
+      },
+      progress: ({ entries, of, clipsPerSecond }) =>
+        io.status(
+          `▕${progressBar(entries / of, 20)}▏ ${formatCount(entries)}/${formatCount(of)} clips  ${
+            clipsPerSecond.toFixed(1)
+          } clips/s  ${formatDuration((of - entries) / clipsPerSecond)} left`,
+        ),
+      wrote: (file, bytes, done) =>
+        io.note(
+          `${file}  ${formatBytes(bytes)}  (${formatCount(done.entries)}/${formatCount(done.of)} clips)`,
+        ),
+      note: (text) => io.note(`warning: ${text}`),
+    },
+  });
+  finish(result, out, io);
+  return 0;
+}
+
+function describePlan({ entries, shards, bytes, kept, freeBytes, epochs }: ExtractPlan): string {
+  const there = kept > 0 ? `${formatCount(kept)} shards are there already; ` : "";
+  if (shards === 0) return `${there}nothing is missing`;
+  const views = epochs > 1 ? ` (${formatCount(epochs)} epochs of training views)` : "";
+  return `${there}${formatCount(entries)} clips to extract${views}: ${formatCount(shards)} shards, ${
+    formatBytes(bytes)
+  }; the disk has ${formatBytes(freeBytes)} free`;
+}
+
+function finish(result: ExtractResult, out: string, io: Io): void {
+  const { clips, shards, bytes, extracted, seconds, clips_per_second: speed, broken, bad } = result;
+  io.print(
+    `${formatCount(clips)} clips in ${formatCount(shards)} shards, ${formatBytes(bytes)}: ${out}` +
+      (extracted > 0
+        ? `  (${formatCount(extracted)} in ${formatDuration(seconds)}, ${speed.toFixed(1)} clips/s)`
+        : ""),
+  );
+  if (broken.length > 0) {
+    io.print(
+      `${formatCount(broken.length)} frames or clips were replaced, ${
+        formatCount(bad)
+      } of them whole clips shown black`,
+    );
+  }
+  io.print(`train from them with data.features=${out}`);
+  io.printJson(result);
+}
