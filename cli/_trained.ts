@@ -1,6 +1,6 @@
 /** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
 import { ConfigError } from "../lib/errors.ts";
-import { CONFIG_KEYS } from "../train/config.ts";
+import { CONFIG_KEYS, CONFIG_SECTIONS } from "../train/config.ts";
 import { chosenViews, type Views } from "../train/evaluate.ts";
 import type { OptionSpec } from "./_args.ts";
 
@@ -28,7 +28,8 @@ export function describeViews(views: Views | null): string {
 
 /** Separates `key=value` arguments from the others, which may be paths that hold a "=". */
 export function splitOverrides(args: readonly string[]): { overrides: string[]; others: string[] } {
-  const isOverride = (arg: string) => CONFIG_KEYS.includes(arg.split("=", 1)[0]) && arg.includes("=");
+  const keys = new Set([...CONFIG_KEYS, ...CONFIG_SECTIONS]);
+  const isOverride = (arg: string) => arg.includes("=") && keys.has(arg.split("=", 1)[0]);
   return {
     overrides: args.filter(isOverride),
     others: args.filter((arg) => !isOverride(arg)),

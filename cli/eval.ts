@@ -7,6 +7,7 @@ import {
   evaluationName,
   writeEvaluation,
 } from "../train/evaluation_files.ts";
+import { openFrameCache } from "../train/frame_cache.ts";
 import { formatCount, formatShare, formatValue } from "../train/progress.ts";
 import { readSplit } from "../train/setup.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
@@ -25,7 +26,8 @@ export const command = defineCommand({
     `RUN is a run folder, of which the best weights are taken; CHECKPOINT is a safetensors file, with --config where it
 holds no recipe. A clip is seen in crops x clips views, and its probabilities are averaged. Without --test-crops and
 --test-clips it is seen once, by the rule of validation inside training, and clips shorter than 8 frames are left out as
-there. Figures, predictions and a report are written beside the weights.`,
+there. Figures (eval.json), predictions (predictions.csv and predictions.jsonl, one line a clip) and a report are written
+beside the weights. --probabilities adds those of all classes to the JSON lines, of which two runs can be averaged.`,
   examples: [
     ["sidenet eval runs/demo", "one view a clip"],
     ["sidenet eval runs/ssv2_vitb16_f8 --test-crops 3 --test-clips 2", "the protocol of Something-Something"],
@@ -35,6 +37,7 @@ there. Figures, predictions and a report are written beside the weights.`,
     ...MODEL_OPTIONS,
     list: { type: "string", placeholder: "FILE", help: "list of clips instead of data.val_list" },
     out: { type: "string", placeholder: "FOLDER", help: "where the results go" },
+    probabilities: { type: "boolean", help: "write those of every class into predictions.jsonl" },
     "per-class": { type: "boolean", help: "also print a line for every class" },
   },
 });
@@ -45,17 +48,18 @@ export async function run(args: string[], io: Io): Promise<number> {
   const views = viewsOfFlags(values);
   const model = await findTrainedModel(target, { config: values.config, overrides });
   const { config, labels, weights } = model;
-  for (const warning of model.warnings) io.note(`warning: ${warning}`);
   const clips = await readSplit(config, "val", { path: values.list, keepShort: views !== null });
   const list = values.list ?? config.data.val_list!;
   const batch = viewBatch(config, views, clips.length);
   const choices = await tunedChoices();
+  await using frameCache = await openFrameCache(config, (text) => io.note(`warning: ${text}`));
   await using client = await openTrainedModel(model, { clips, root: dataRoots(config).val, batch, choices });
   io.note(`adapter: ${client.opened.adapter}`);
   const started = performance.now();
   const evaluation = await evaluateClips(client, config, {
     clips,
     views,
+    frameCache,
     batch,
     signal: io.signal,
     onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
@@ -73,6 +77,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     evaluation,
     seconds,
     adapter,
+    allProbabilities: values.probabilities,
   });
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);
   printFigures(figures, io);

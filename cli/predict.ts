@@ -1,21 +1,36 @@
-/** `sidenet predict`: the best classes of single clips. */
-import { reasonOf } from "../data/files.ts";
+/** `sidenet predict`: the best classes of clips, at once or along their time. */
 import type { ClipRecord } from "../data/datasets/list.ts";
-import { countFrames, parseFrameTemplate } from "../data/frames.ts";
-import { isVideoPath } from "../data/video.ts";
-import { DataError } from "../lib/errors.ts";
-import type { Config } from "../train/config.ts";
-import { scoreClips, type ScoredClip } from "../train/evaluate.ts";
-import { topClasses } from "../train/metrics.ts";
-import { formatShare, progressBar } from "../train/progress.ts";
+import { createClipSource } from "../data/clip_source.ts";
+import { parseFrameTemplate } from "../data/frames.ts";
+import { ConfigError, type DataError } from "../lib/errors.ts";
+import { scoreClips } from "../train/evaluate.ts";
+import { formatCount, formatShare, progressBar } from "../train/progress.ts";
+import {
+  type ClipOutcome,
+  clipTimes,
+  clockDigits,
+  formatClock,
+  outcomeJson,
+  outcomesOf,
+  recordsOf,
+  segmentsOf,
+  topShares,
+  type WindowLength,
+} from "../train/timeline.ts";
+import { PredictionPage, thumbnailsOf, windowsText } from "../train/timeline_page.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
+import { cannotPredict, clipsOfPaths, windowed } from "./_predict_inputs.ts";
 import { tunedChoices } from "./_tuned.ts";
 import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./_trained.ts";
 
 const DEFAULT_TOP = 5;
 const BAR_WIDTH = 20;
+/** Clips longer than this, in seconds, are told of the windows, and which length suits them. */
+const LONG_SECONDS = 30, SUGGESTED_WINDOW = 4;
+/** Warnings printed for a clip. */
+const WARNINGS_SHOWN = 10;
 
 export const command = defineCommand({
   name: "predict",
@@ -24,19 +39,43 @@ export const command = defineCommand({
   positionals: { min: 2 },
   details:
     `PATH is a video file (mp4, mkv, webm, avi, mov, …), which needs ffmpeg, or a folder of frames named as
-data.image_tmpl says, whatever the model was trained on. A path that cannot be used is named, and the others are
-done all the same; the exit code is then 4. With --json there is one line a clip on stdout.`,
+data.image_tmpl says, whatever the model was trained on. Of any other folder, all clips below it are taken, hidden names
+left out. A path that cannot be used is named, and the others are done all the same; the exit code is then 4. With --json
+there is one line a clip on stdout.
+
+With --window a window of so many seconds slides over each clip, and its places are predicted one by one: every one is a
+clip of its own, of which the frames are taken as of any other. The prediction of the whole is the mean over the windows.`,
   examples: [
     ["sidenet predict runs/demo demo_data/val/00001", "one clip, seen once"],
     ["sidenet predict runs/demo clip.mp4", "a video file"],
     [
-      "sidenet predict runs/ssv2_vitb16_f8 clips/* --test-crops 3 --test-clips 2",
-      "several, in six views each",
+      "sidenet predict runs/ssv2_vitb16_f8 clips --test-crops 3 --test-clips 2",
+      "a folder of clips, six views each",
     ],
+    ["sidenet predict runs/demo match.mp4 --window 4 --html match.html", "what happens when, also as a page"],
   ],
   options: {
     ...MODEL_OPTIONS,
     top: { type: "integer", min: 1, placeholder: "N", help: `number of classes, ${DEFAULT_TOP} by default` },
+    window: {
+      type: "number",
+      min: 0.001,
+      placeholder: "SECONDS",
+      help: "predict windows of this length, one by one",
+    },
+    stride: {
+      type: "number",
+      min: 0.001,
+      placeholder: "SECONDS",
+      help: "from the start of a window to that of the next, half a window by default",
+    },
+    fps: {
+      type: "number",
+      min: 0.001,
+      placeholder: "N",
+      help: "frames a second of folders of frames, 12 by default; videos tell their own",
+    },
+    html: { type: "string", placeholder: "FILE", help: "also write a page with timelines and thumbnails" },
   },
 });
 
@@ -45,77 +84,127 @@ export async function run(args: string[], io: Io): Promise<number> {
   const [target, ...rest] = positionals;
   const { overrides, others: paths } = splitOverrides(rest);
   const views = viewsOfFlags(values), top = values.top ?? DEFAULT_TOP;
+  const length = windowLength(values);
+  await checkPageFile(values.html);
   const model = await findTrainedModel(target, { config: values.config, overrides });
-  const { config, labels } = model;
-  const clips: ClipRecord[] = [];
+  const { config, labels } = model, template = config.data.image_tmpl;
   let exitCode = 0;
   const fail = (error: DataError) => {
     io.note(`sidenet: ${error.message}`);
     exitCode = error.exitCode;
   };
-  for (const path of paths) {
-    try {
-      await checkPath(path, config);
-      clips.push({ path, label: 0, frames: null, line: 0 });
-    } catch (error) {
-      if (!(error instanceof DataError)) throw error;
-      fail(error);
+  const found = await clipsOfPaths(paths, template, { fail, note: io.note });
+  const inputs = await windowed(found, length, {
+    template,
+    frameRate: values.fps,
+    signal: io.signal,
+    fail,
+    onProgress: (done, total) => io.status(`looking at ${formatCount(done)}/${formatCount(total)}`),
+  });
+  if (inputs.length === 0) return exitCode;
+
+  // The paths are the user's own, relative to the working folder.
+  const root = "", clips = recordsOf(inputs), batch = viewBatch(config, views, clips.length);
+  const choices = await tunedChoices();
+  await using page = values.html === undefined
+    ? null
+    : new PredictionPage(values.html, { model: model.weights, labels, top });
+  await using source = createClipSource({ modality: "either", root, template, workers: 1 });
+  const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
+  await using client = await openTrainedModel(model, { clips: whole, root, batch, choices });
+  const scoring = { clips, root, modality: "either", views, batch, signal: io.signal } as const;
+  const scores = counted(
+    scoreClips(client, config, scoring),
+    (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
+  );
+  const long: string[] = [];
+  let next = 0, shown = 0;
+  for await (const outcome of outcomesOf(scores, inputs)) {
+    const { path, times: known } = inputs[next++];
+    if (outcome.bad) {
+      fail(cannotPredict(path, outcome.problems[0].problem));
+      continue;
     }
+    // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.
+    const times = known ?? await clipTimes(path, {
+      template: parseFrameTemplate(template),
+      frameRate: values.fps,
+      signal: io.signal,
+    }).catch(() => null);
+    io.signal.throwIfAborted();
+    const seconds = times?.seconds ?? null;
+    printOutcome(outcome, { labels, top, length, seconds }, io);
+    if (length === null && seconds !== null && seconds > LONG_SECONDS) long.push(path);
+    if (!page) continue;
+    const thumbnails = times ? await thumbnailsOf(source, path, times, io.signal) : [];
+    await page.add({ outcome, seconds, length, thumbnails });
+    shown++;
   }
-  if (clips.length > 0) {
-    // The paths are the user's own, relative to the working folder.
-    const root = "", batch = viewBatch(config, views, clips.length);
-    const choices = await tunedChoices();
-    await using client = await openTrainedModel(model, { clips, root, batch, choices });
-    const scoring = { clips, root, modality: "either", views, batch, signal: io.signal } as const;
-    for await (const scored of scoreClips(client, config, scoring)) {
-      if (scored.bad) fail(new DataError(`Cannot predict "${scored.path}": ${scored.problems[0].problem}`));
-      else printClip(scored, labels, top, io);
-    }
+  if (page && shown > 0) {
+    await page.close();
+    io.print(`page: ${values.html}`);
+  }
+  if (long.length > 0) {
+    const others = long.length === 1 ? "" : ` and ${formatCount(long.length - 1)} more`;
+    io.note(
+      `note: ${long[0]}${others}: longer than ${LONG_SECONDS} s and predicted at once; ` +
+        `--window ${SUGGESTED_WINDOW} gives a timeline`,
+    );
   }
   return exitCode;
 }
 
-/** Refuses what is neither a video nor a folder of frames, before a GPU is opened. */
-async function checkPath(path: string, config: Config): Promise<void> {
-  const template = config.data.image_tmpl;
-  let info: Deno.FileInfo;
-  try {
-    info = await Deno.stat(path);
-  } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : reasonOf(error);
-    throw new DataError(`Cannot predict "${path}": ${reason}`);
-  }
-  if (!info.isDirectory) {
-    if (isVideoPath(path)) return;
-    throw new DataError(
-      `Cannot predict "${path}": it must be a video file or a folder of frames, current value is a file named otherwise`,
-    );
-  }
-  if (await countFrames(path, parseFrameTemplate(template)) === 0) {
-    throw new DataError(
-      `Cannot predict "${path}": its frames must be named "${template}" (data.image_tmpl), current count is 0`,
-    );
+function windowLength({ window, stride }: { window?: number; stride?: number }): WindowLength | null {
+  if (window !== undefined) return { window, stride: stride ?? window / 2 };
+  if (stride === undefined) return null;
+  throw new ConfigError(`Cannot predict with --stride: --window must be given too, current value is missing`);
+}
+
+/** A page that cannot take its name is refused before the work, not after. */
+async function checkPageFile(file: string | undefined): Promise<void> {
+  if (file === undefined || !(await Deno.stat(file).catch(() => null))?.isDirectory) return;
+  throw new ConfigError(
+    `Cannot write "${file}": --html must be the name of a file, current value is a folder`,
+  );
+}
+
+async function* counted<T>(items: AsyncIterable<T>, onEach: (done: number) => void): AsyncGenerator<T> {
+  let done = 0;
+  for await (const item of items) {
+    onEach(++done);
+    yield item;
   }
 }
 
-function printClip(
-  { path, probabilities, problems }: ScoredClip,
-  labels: string[],
-  count: number,
+function printOutcome(
+  outcome: ClipOutcome,
+  shown: { labels: readonly string[]; top: number; length: WindowLength | null; seconds: number | null },
   io: Io,
 ): void {
-  for (const { problem } of problems) io.note(`warning: ${path}: ${problem}`);
-  const top = topClasses(probabilities, count).map((index) => ({
-    label: labels[index],
-    index,
-    p: probabilities[index],
-  }));
-  io.printJson({ path, top });
-  if (io.json) return;
-  const width = Math.max(...top.map(({ label }) => label.length));
-  io.print(path);
-  for (const { label, p } of top) {
-    io.print(`  ${label.padEnd(width)}  ${progressBar(p, BAR_WIDTH)}  ${formatShare(p).padStart(7)}`);
+  const { path, probabilities, windows, problems } = outcome, { labels, length, seconds } = shown;
+  for (const { problem } of problems.slice(0, WARNINGS_SHOWN)) io.note(`warning: ${path}: ${problem}`);
+  if (problems.length > WARNINGS_SHOWN) {
+    io.note(`warning: ${path}: and ${formatCount(problems.length - WARNINGS_SHOWN)} more`);
   }
+  io.printJson(outcomeJson(outcome, shown));
+  if (io.json) return;
+  const best = topShares(probabilities, labels, shown.top);
+  const segments = windows ? segmentsOf(windows) : [];
+  const names = [...best.map(({ label }) => label), ...segments.map(({ index }) => labels[index])];
+  const width = names.reduce((most, name) => Math.max(most, name.length), 0);
+  const line = (label: string, p: number) =>
+    `${label.padEnd(width)}  ${progressBar(p, BAR_WIDTH)}  ${formatShare(p).padStart(7)}`;
+  if (!windows || !length || seconds === null) {
+    io.print(path);
+    for (const { label, p } of best) io.print(`  ${line(label, p)}`);
+    return;
+  }
+  const digits = clockDigits(seconds, length.stride), clock = (at: number) => formatClock(at, digits);
+  const times = segments.map(({ from, to }) => `${clock(from)}–${clock(to)}`);
+  const left = Math.max("whole clip".length, ...times.map((time) => time.length));
+  io.print(`${path}  ${clock(seconds)}, ${windowsText(windows.length, length)}`);
+  segments.forEach(({ index, p }, i) => io.print(`  ${times[i].padStart(left)}  ${line(labels[index], p)}`));
+  best.forEach(({ label, p }, i) =>
+    io.print(`  ${(i === 0 ? "whole clip" : "").padStart(left)}  ${line(label, p)}`)
+  );
 }

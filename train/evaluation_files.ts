@@ -1,4 +1,4 @@
-/** The files of an evaluation: figures as JSON, one line of CSV a clip, and the report page. */
+/** The files of an evaluation: figures as JSON, predictions as CSV and as JSON lines, and the report page. */
 
 import { join } from "node:path";
 import { writeFileWhole } from "../data/files.ts";
@@ -6,11 +6,13 @@ import type { Config } from "./config.ts";
 import type { ClipPrediction, Evaluation, Views } from "./evaluate.ts";
 import { topClasses } from "./metrics.ts";
 import { evaluationHtml } from "./report_data.ts";
+import { type ClassShare, topShares } from "./timeline.ts";
 
 /** Names of the files. */
 export const EVALUATION_FILES = {
   figures: "eval.json",
   predictions: "predictions.csv",
+  lines: "predictions.jsonl",
   report: "report.html",
 } as const;
 
@@ -29,6 +31,8 @@ export interface EvaluationRun {
   evaluation: Evaluation;
   seconds: number;
   adapter: string;
+  /** Write the probabilities of all classes into the JSON lines. */
+  allProbabilities?: boolean;
 }
 
 /** `eval.json`. Accuracies are shares, 0 … 1. */
@@ -96,9 +100,53 @@ export async function writeEvaluation(folder: string, run: EvaluationRun): Promi
   const file = (which: keyof typeof EVALUATION_FILES) => join(folder, EVALUATION_FILES[which]);
   await writeFileWhole(file("figures"), JSON.stringify(figures, null, 2) + "\n");
   await writeFileWhole(file("predictions"), predictionsCsv(evaluation.predictions, labels));
+  await writeFileWhole(
+    file("lines"),
+    predictionLines(evaluation.predictions, labels, { all: run.allProbabilities ?? false }),
+  );
   const page = { config, summary, evaluation, labels, problems: evaluation.problems };
   await writeFileWhole(file("report"), await evaluationHtml(page));
   return figures;
+}
+
+/** A line of `predictions.jsonl`. */
+export interface PredictionLine {
+  path: string;
+  label: number;
+  label_name: string;
+  /** Probability of the true class, and its rank, from 1. */
+  p_label: number;
+  rank: number;
+  top: ClassShare[];
+  /** Of every class in order, to six digits; there when they are asked for. */
+  probabilities?: number[];
+}
+
+/** Lines written at a time. */
+const LINES_AT_ONCE = 256;
+
+/** One JSON object a clip, in the order of the list. */
+export function* predictionLines(
+  predictions: readonly ClipPrediction[],
+  labels: readonly string[],
+  options: { all: boolean },
+): Generator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for (let start = 0; start < predictions.length; start += LINES_AT_ONCE) {
+    const lines = predictions.slice(start, start + LINES_AT_ONCE).map(({ path, label, probabilities }) => {
+      const line: PredictionLine = {
+        path,
+        label,
+        label_name: labels[label],
+        p_label: probabilities[label],
+        rank: topClasses(probabilities, labels.length).indexOf(label) + 1,
+        top: topShares(probabilities, labels, TOP),
+      };
+      if (options.all) line.probabilities = Array.from(probabilities, (p) => Number(p.toPrecision(6)));
+      return JSON.stringify(line) + "\n";
+    });
+    yield encoder.encode(lines.join(""));
+  }
 }
 
 /** One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. */

@@ -25,7 +25,6 @@ export interface TrainedModel {
   weights: string;
   config: Config;
   labels: string[];
-  warnings: string[];
   /** Where results about it go: the run folder, or a name beside the checkpoint. */
   resultPath(name: string): string;
 }
@@ -48,7 +47,7 @@ export async function findTrainedModel(
   const weights = info.isDirectory ? await weightsOfRun(target) : target;
   await using source = await openCheckpoint(weights);
   const recipe = recipeOf(source);
-  const { config, warnings } = await loadRecipe(
+  const { config } = await loadRecipe(
     options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),
     { weights, recipe: recipe?.config ?? null, overrides: options.overrides },
   );
@@ -58,7 +57,6 @@ export async function findTrainedModel(
   return {
     weights,
     config,
-    warnings,
     labels: ownLabels ? recipe!.labels : await classNames(config),
     resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
   };

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
-import type { EvaluationFigures } from "../../train/evaluation_files.ts";
+import type { EvaluationFigures, PredictionLine } from "../../train/evaluation_files.ts";
 import { openCheckpoint } from "../../train/checkpoint.ts";
 import { readMetrics } from "../../train/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
@@ -11,6 +11,10 @@ import { lastLine, TinyFolder } from "./_tiny.ts";
 interface Prediction {
   path: string;
   top: { label: string; index: number; p: number }[];
+}
+
+async function readLines(path: string): Promise<PredictionLine[]> {
+  return (await Deno.readTextFile(path)).trimEnd().split("\n").map((line) => JSON.parse(line));
 }
 
 /** Rows of a CSV file without quoted fields, by column name. */
@@ -74,9 +78,23 @@ gpuTest(
     const loss = rows.reduce((sum, { label_p: p }) => sum - Math.log(Number(p)) / 3, 0);
     assert.ok(Math.abs(loss - six.loss) < 1e-9);
 
+    // One JSON object a clip, with the same figures.
+    const lines3 = await readLines(folder.file("runs/tiny/best_eval_3x2_short/predictions.jsonl"));
+    assert.deepEqual(
+      lines3.map(({ path, label, label_name: name, p_label: p, rank, top }) =>
+        [
+          ...[path, label, name, p, rank],
+          ...top.flatMap(({ index, label, p }) => [index, label, p]),
+        ].map(String)
+      ),
+      rows.map((row) => Object.values(row)),
+    );
+    assert.ok(lines3.every((line) => !("probabilities" in line)));
+
     // predict on the same clips, with paths that cannot be used among them.
     await folder.write("clip.txt", "not looked into");
-    const paths = ["data/val/00001", "clip.txt", "data/val/00002", "nowhere", "data/val", "data/val/00003"];
+    const paths = ["data/val/00001", "clip.txt", "data/val/00002", "nowhere", "bare", "data/val/00003"];
+    await Deno.mkdir(folder.file("bare"));
     const predicted = await folder.sidenet(["predict", "runs/tiny", ...paths, ...flags, "--json"]);
     assert.equal(predicted.code, 4);
     assert.match(
@@ -86,16 +104,14 @@ gpuTest(
     assert.match(predicted.stderr, /^sidenet: Cannot predict "nowhere": it does not exist$/m);
     assert.match(
       predicted.stderr,
-      /^sidenet: Cannot predict "data\/val": its frames must be named "\{:05d\}\.jpg"/m,
+      /^sidenet: Cannot predict "bare": its frames must be named "\{:05d\}\.jpg" \(data\.image_tmpl\), or it must hold clips, current count is 0$/m,
     );
     const found: Prediction[] = predicted.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
     assert.deepEqual(found.map(({ path }) => path), rows.map(({ path }) => `data/${path}`));
     found.forEach(({ top }, i) => {
       assert.deepEqual(top.map(({ index }) => String(index)), [rows[i].top1, rows[i].top2]);
       assert.deepEqual(top.map(({ label }) => label), [rows[i].top1_name, rows[i].top2_name]);
-      for (const [k, { p }] of top.entries()) {
-        assert.ok(Math.abs(p - Number(rows[i][`top${k + 1}_p`])) < 1e-5);
-      }
+      assert.deepEqual(top, lines3[i].top); // to the last digit
     });
 
     const text = await folder.sidenet([

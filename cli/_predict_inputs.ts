@@ -1,0 +1,111 @@
+/** What `predict` is to look at: the clips that its paths name, and their windows. */
+import { mapConcurrently } from "../data/datasets/walk.ts";
+import { reasonOf } from "../data/files.ts";
+import { findClips, type FoundClips } from "../data/find_clips.ts";
+import { parseFrameTemplate } from "../data/frames.ts";
+import { isVideoPath } from "../data/video.ts";
+import { ConfigError, DataError } from "../lib/errors.ts";
+import { formatCount } from "../train/progress.ts";
+import {
+  type ClipTimes,
+  clipTimes,
+  type PredictedInput,
+  type WindowLength,
+  windowsOf,
+} from "../train/timeline.ts";
+
+/** Takes a path that cannot be used, and lets the others go on. */
+type Fail = (error: DataError) => void;
+
+/** Videos looked at at once before the first is predicted. */
+const PROBED_AT_ONCE = 4;
+
+/** The error of a path that cannot be predicted. */
+export function cannotPredict(path: string, reason: string): DataError {
+  return new DataError(`Cannot predict "${path}": ${reason}`);
+}
+
+/**
+ * The clips that paths name: video files, folders of frames, and all of both below other folders.
+ *
+ * @param template Names of frames, `data.image_tmpl`.
+ */
+export async function clipsOfPaths(
+  paths: readonly string[],
+  template: string,
+  options: { fail: Fail; note: (line: string) => void },
+): Promise<string[]> {
+  const clips: string[] = [], frames = parseFrameTemplate(template);
+  for (const path of paths) {
+    try {
+      const info = await Deno.stat(path);
+      if (info.isDirectory) {
+        const found = await findClips(path, frames);
+        for (const { path, reason } of found.unusable) options.fail(cannotPredict(path, reason));
+        const others = otherFiles(found, template);
+        if (found.clips.length > 0) {
+          clips.push(...found.clips);
+          if (found.others > 0) options.note(`note: ${path}: left out are ${others}`);
+        } else if (found.unusable.length === 0) {
+          throw new Error(
+            `its frames must be named "${template}" (data.image_tmpl), or it must hold clips, current count is 0` +
+              (found.others > 0 ? ` beside ${others}` : ""),
+          );
+        }
+      } else if (!isVideoPath(path)) {
+        throw new Error(
+          "it must be a video file or a folder of frames, current value is a file named otherwise",
+        );
+      } else if (!info.isFile) {
+        throw new Error("it is no regular file"); // a pipe would be waited for without end
+      } else clips.push(path);
+    } catch (error) {
+      const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : reasonOf(error);
+      options.fail(cannotPredict(path, reason));
+    }
+  }
+  return clips;
+}
+
+/** The files of a folder that are no clips, in words. */
+function otherFiles({ others, pictures }: FoundClips, template: string): string {
+  const count = others === 1 ? "1 file that is no clip" : `${formatCount(others)} files that are no clips`;
+  return pictures === 0
+    ? count
+    : `${count}, ${formatCount(pictures)} of them pictures not named "${template}" (data.image_tmpl)`;
+}
+
+/** A clip with its windows and, where there are some, its times. */
+export interface TimedInput extends PredictedInput {
+  times: ClipTimes | null;
+}
+
+/** Lays windows over clips; what does not tell its times is passed to `fail`. */
+export async function windowed(
+  paths: readonly string[],
+  length: WindowLength | null,
+  options: {
+    template: string;
+    frameRate?: number;
+    signal: AbortSignal;
+    fail: Fail;
+    onProgress?: (done: number, total: number) => void;
+  },
+): Promise<TimedInput[]> {
+  if (length === null) return paths.map((path) => ({ path, windows: null, times: null }));
+  const { frameRate, signal, fail, onProgress } = options, template = parseFrameTemplate(options.template);
+  const inputs = await mapConcurrently(paths, async (path) => {
+    try {
+      const times = await clipTimes(path, { template, frameRate, signal });
+      return { path, windows: windowsOf(times, length), times };
+    } catch (error) {
+      if (error instanceof ConfigError || signal.aborted) throw error;
+      return { path, error: cannotPredict(path, reasonOf(error)) };
+    }
+  }, { atOnce: PROBED_AT_ONCE, signal, onProgress });
+  return inputs.flatMap((input) => {
+    if (!("error" in input)) return [input];
+    fail(input.error!);
+    return [];
+  });
+}
