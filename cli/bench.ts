@@ -1,6 +1,7 @@
 /** `sidenet bench`: measures kernels, the frozen tower, whole steps, and the peers. */
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
 import { benchCheckpoint } from "../bench/checkpoint.ts";
+import { benchLoader, type LoaderMeasurement, MARK_CLIPS } from "../bench/loader.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
@@ -8,12 +9,12 @@ import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, parseConfig } from "../train/config.ts";
 import { writeChoices } from "../train/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
-import { formatBytes } from "../train/progress.ts";
+import { formatBytes, formatCount } from "../train/progress.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 import { tunedChoices, tunedFile } from "./_tuned.ts";
 
-const NAMES = ["matmul", "vit", "step", "checkpoint", "peers", "tune"] as const;
+const NAMES = ["matmul", "vit", "step", "checkpoint", "loader", "peers", "tune"] as const;
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
 
@@ -25,6 +26,8 @@ export const command = defineCommand({
 vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
 step: a training step of a recipe (the demo's without --config) on generated frames, without data loading.
 checkpoint: a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.
+loader: clips of 340x256 from disk: frames a second beside npm:sharp and ffmpeg alone on the same files, memory over --clips
+clips, and the share of training steps spent waiting for data. ratio is our rate divided by theirs.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
 into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
@@ -47,6 +50,7 @@ Without a name: matmul, vit and step. Figures are only comparable within one run
       help: "override of a key of the recipe",
     },
     profile: { type: "boolean", help: "also the time of every kernel of the step" },
+    clips: { type: "string", placeholder: "N", help: "clips of loader's memory measurement (2000)" },
     all: { type: "boolean", help: "every matmul variant, not only the chosen one" },
   },
 });
@@ -64,6 +68,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       if (code !== 0) return code;
       continue;
     }
+    if (name === "loader") {
+      for await (const row of benchLoader({ clips: countOf(values.clips ?? "2000") })) show(row, io);
+      continue;
+    }
     using gpu = await openGpu({ choices: await tunedChoices() });
     if (name === "checkpoint") {
       for await (const row of benchCheckpoint()) show(row, io);
@@ -76,6 +84,14 @@ export async function run(args: string[], io: Io): Promise<number> {
     for await (const row of measure(name, gpu, values)) show(row, io);
   }
   return 0;
+}
+
+function countOf(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 2 * MARK_CLIPS) return count;
+  throw new ConfigError(
+    `Cannot bench "loader": clips must be a whole number from ${2 * MARK_CLIPS}, current value is ${text}`,
+  );
 }
 
 async function* measure(
@@ -124,11 +140,21 @@ async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io
   io.note(`${choices.size} choices in ${path}, ${changed} of the new ones differ from the default`);
 }
 
-function show(row: Measurement & Partial<StepMeasurement> & { share_of_matmul?: number }, io: Io): void {
+function show(
+  row: Measurement & Partial<StepMeasurement> & Partial<LoaderMeasurement> & { share_of_matmul?: number },
+  io: Io,
+): void {
   io.printJson(row);
   if (io.json) return;
   const extras = [
     row.clips_per_second === undefined ? "" : `${row.clips_per_second.toFixed(2)} clips/s`,
+    row.frames_per_second === undefined ? "" : `${formatCount(row.frames_per_second)} frames/s`,
+    row.frames_per_core_second === undefined ? "" : `${formatCount(row.frames_per_core_second)} a core`,
+    row.ratio === undefined ? "" : `${(100 * row.ratio).toFixed(0)} % of the library alone`,
+    row.growth_mb === undefined
+      ? ""
+      : `${row.rss_start_mb} to ${row.rss_end_mb} MB: ${row.growth_mb} MB more`,
+    row.data_wait === undefined ? "" : `${(100 * row.data_wait).toFixed(1)} % waiting for data`,
     row.gpu_bytes === undefined ? "" : formatBytes(row.gpu_bytes),
     row.share_of_matmul === undefined ? "" : `${(100 * row.share_of_matmul).toFixed(0)} % of the matmul rate`,
   ].filter((text) => text !== "");
