@@ -1,5 +1,11 @@
 /** `sidenet synth`: writes the demo data set, JPEG frame folders in which only motion tells the class. */
-import { DEFAULT_SYNTH_OPTIONS, MOTIONS, synthesize, type SynthOptions } from "../data/synth.ts";
+import {
+  DEFAULT_SYNTH_OPTIONS,
+  MOTIONS,
+  synthClipFrames,
+  synthesize,
+  type SynthOptions,
+} from "../data/synth.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../train/progress.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
@@ -20,6 +26,10 @@ train.txt and val.txt (path, frames, label), labels.csv and synth.json.
 Motions: ${Object.keys(MOTIONS).join(", ")}.`,
   examples: [
     ["sidenet synth demo_data", "the set of the demo recipe"],
+    [
+      "sidenet synth long --size 340x256 --frames 12 --frames 60",
+      "pictures as large as those of real sets, short and long clips",
+    ],
     ["sidenet synth turns --motion clockwise --motion anticlockwise", "two classes of turning shapes"],
   ],
   options: {
@@ -36,7 +46,12 @@ Motions: ${Object.keys(MOTIONS).join(", ")}.`,
       placeholder: "WxH",
       help: `width and height of a frame in pixels, ${width}x${height} by default`,
     },
-    frames: { type: "integer", min: 1, help: `frames of a clip, ${framesPerClip} by default` },
+    frames: {
+      type: "integer",
+      min: 1,
+      multiple: true,
+      help: `frames of a clip, ${framesPerClip} by default; of several numbers each class takes turns`,
+    },
     "min-speed": {
       type: "number",
       help: `least speed in pixels a frame, ${DEFAULT_SYNTH_OPTIONS.speed[0]} by default`,
@@ -61,7 +76,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     valClips: values["val-clips"] ?? defaults.valClips,
     classes: values.motion.length > 0 ? values.motion as SynthOptions["classes"] : defaults.classes,
     ...(values.size === undefined ? {} : parseSize(values.size)),
-    framesPerClip: values.frames ?? defaults.framesPerClip,
+    framesPerClip: values.frames.length > 1 ? values.frames : values.frames[0] ?? defaults.framesPerClip,
     speed: [values["min-speed"] ?? defaults.speed[0], values["max-speed"] ?? defaults.speed[1]],
     background: (values.background ?? defaults.background) as SynthOptions["background"],
     quality: values.quality ?? defaults.quality,
@@ -74,6 +89,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   io.status("");
   const seconds = (performance.now() - started) / 1000;
+  const framesOf = (clips: number) =>
+    Array.from({ length: clips }, (_, clip) => synthClipFrames(options, clip)).reduce((a, b) => a + b, 0);
   const names = options.classes.map((motion) => MOTIONS[motion]);
   io.print(
     `wrote ${formatCount(options.trainClips)} training and ${
@@ -86,7 +103,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     train_clips: options.trainClips,
     val_clips: options.valClips,
     classes: names,
-    frames: (options.trainClips + options.valClips) * options.framesPerClip,
+    frames: framesOf(options.trainClips) + framesOf(options.valClips),
     seconds,
   });
   return 0;

@@ -43,7 +43,8 @@ export interface SynthOptions {
   valClips: number;
   width: number;
   height: number;
-  framesPerClip: number;
+  /** Frames of a clip; of several numbers each class takes turns, so that a length does not tell the class. */
+  framesPerClip: number | readonly number[];
   /** One class each, labelled in this order. */
   classes: readonly Motion[];
   /** Least and greatest speed, in pixels a frame; the rim's speed where the shape turns. */
@@ -98,9 +99,15 @@ const MIN_CONTRAST = 90;
  */
 const BACKGROUND_LEVELS = 61;
 
+/** How many frames a clip has. */
+export function synthClipFrames({ framesPerClip, classes }: SynthOptions, clip: number): number {
+  const lengths = [framesPerClip].flat() as number[];
+  return lengths[Math.floor(clip / classes.length) % lengths.length];
+}
+
 /** Draws one clip; it depends on the options, the split and its number only. */
 export function renderSynthClip(options: SynthOptions, split: SynthSplit, clip: number): SynthClip {
-  const { width, height, classes, framesPerClip } = options;
+  const { width, height, classes } = options;
   const prng = createPrng(options.seed, SPLIT_STREAMS[split], clip);
   const between = ([low, high]: readonly [number, number]) => low + (high - low) * prng.uniform();
   const label = clip % classes.length, motion = classes[label];
@@ -124,7 +131,7 @@ export function renderSynthClip(options: SynthOptions, split: SynthSplit, clip: 
   };
   const speed = between(options.speed);
   const poses = Array.from(
-    { length: framesPerClip },
+    { length: synthClipFrames(options, clip) },
     (_, t) => poseAt(t, { motion, start, speed, logRadii }),
   );
   const frames = poses.map((pose) => {
@@ -267,7 +274,8 @@ export function checkSynthOptions(options: SynthOptions): void {
       height,
     ]],
     [
-      Number.isInteger(options.framesPerClip) && options.framesPerClip >= 2,
+      [options.framesPerClip].flat().every((n) => Number.isInteger(n) && n >= 2) &&
+      [options.framesPerClip].flat().length > 0,
       "frames a clip must be at least 2",
       options.framesPerClip,
     ],

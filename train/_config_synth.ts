@@ -11,7 +11,9 @@ export const SYNTH_SCHEMA = z.strictObject({
   val_clips: count().default(defaults.valClips),
   width: count().default(defaults.width).describe("width of a frame in pixels"),
   height: count().default(defaults.height).describe("height of a frame in pixels"),
-  frames_per_clip: count().default(defaults.framesPerClip),
+  frames_per_clip: z.union([count(), z.array(count()).min(1)], {
+    error: "must be a number of frames or a list of them",
+  }).default(defaults.framesPerClip as number).describe("frames of a clip; of a list each class takes turns"),
   classes: z.array(z.enum(Object.keys(MOTIONS) as [Motion, ...Motion[]])).min(2).default([
     ...defaults.classes,
   ])

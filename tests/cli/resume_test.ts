@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { openCheckpoint } from "../../train/checkpoint.ts";
 import { readMetrics } from "../../train/run_folder.ts";
+import { encodeList, videoKeys } from "../_util/frames_and_videos.ts";
 import { gpuTest } from "../_util/gpu.ts";
+import { hasFfmpeg } from "../_util/video_files.ts";
 import { lastLine, TinyFolder } from "./_tiny.ts";
 
 /** Every tensor of a checkpoint as its bits. */
@@ -11,6 +13,20 @@ async function tensorsOf(path: string): Promise<Map<string, Uint32Array>> {
   const tensors = new Map<string, Uint32Array>();
   for (const name of source.names()) tensors.set(name, new Uint32Array((await source.readF32(name)).buffer));
   return tensors;
+}
+
+/** Two runs ended with the same bits, by the same losses. */
+async function assertSameEnd(folder: TinyFolder, actual: string, expected: string): Promise<void> {
+  for (const file of ["last.safetensors", "state.safetensors"]) {
+    const tensors = await tensorsOf(folder.file("runs", expected, file));
+    assert.ok(tensors.size > 10);
+    assert.deepEqual(await tensorsOf(folder.file("runs", actual, file)), tensors, file);
+  }
+  const figures = async (run: string) => {
+    const { steps, evals } = await readMetrics(folder.file("runs", run));
+    return { losses: steps.map(({ step, loss, lr }) => [step, loss, lr]), evals };
+  };
+  assert.deepEqual(await figures(actual), await figures(expected));
 }
 
 gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same bits", async () => {
@@ -47,14 +63,52 @@ gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same
 
   const resumed = await folder.sidenet(["train", "--resume", "runs/parts"]);
   assert.equal(resumed.code, 0, resumed.stderr);
-  for (const file of ["last.safetensors", "state.safetensors"]) {
-    const expected = await tensorsOf(folder.file("runs/whole", file));
-    assert.ok(expected.size > 10);
-    assert.deepEqual(await tensorsOf(folder.file("runs/parts", file)), expected, file);
-  }
-  const figures = async (run: string) => {
-    const { steps, evals } = await readMetrics(folder.file("runs", run));
-    return { losses: steps.map(({ step, loss, lr }) => [step, loss, lr]), evals };
-  };
-  assert.deepEqual(await figures("parts"), await figures("whole"));
+  await assertSameEnd(folder, "parts", "whole");
 });
+
+/** Runs a command and sends a signal when it says something. */
+async function ended(folder: TinyFolder, args: readonly string[], signal: Deno.Signal, at: string) {
+  let sent = false;
+  return await folder.sidenet(args, {
+    onStderr: (text, child) => {
+      if (sent || !text.includes(at)) return;
+      sent = true;
+      child.kill(signal);
+    },
+  });
+}
+
+const videosName = "a run on videos that is told to end, then killed, each inside an epoch, loses nothing";
+if (hasFfmpeg && Deno.build.os !== "windows") {
+  gpuTest(videosName, async () => {
+    await using folder = await TinyFolder.create();
+    // Two augmented copies of every clip; eight steps an epoch, and a state after each.
+    const keys = [
+      ...["num_sample=2", "rand_aug=true", "batch_size=2", "workers=2"].map((key) => `data.${key}`),
+    ]
+      .concat("solver.epochs=2", "logging.checkpoint_every=1", "logging.skip_epoch=[0]");
+    const made = await folder.sidenet(["train", "tiny.yaml", "name=frames", "solver.max_steps=1"]);
+    assert.equal(made.code, 0, made.stderr);
+    for (const split of ["train", "val"] as const) {
+      await encodeList(folder, split, ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p"]);
+    }
+    const train = (name: string) => ["train", "tiny.yaml", `name=${name}`, ...keys, ...videoKeys(2)];
+    const whole = await folder.sidenet(train("whole"));
+    assert.equal(whole.code, 0, whole.stderr);
+
+    const stopped = await ended(folder, train("parts"), "SIGTERM", " step 3/16");
+    assert.equal(stopped.code, 130, stopped.stderr);
+    const step = Number(/^sidenet: Stopped at step (\d+); everything is saved/.exec(lastLine(stopped))?.[1]);
+    assert.ok(step >= 3 && step < 8, stopped.stderr);
+    const resume = ["train", "--resume", "runs/parts"];
+    const killed = await ended(folder, resume, "SIGKILL", " step 11/16");
+    assert.notEqual(killed.code, 0);
+    assert.doesNotMatch(killed.stderr, / step 16\/16/);
+    const resumed = await folder.sidenet(resume);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.doesNotMatch(resumed.stderr, / step 10\/16/, "it starts where it was killed");
+    await assertSameEnd(folder, "parts", "whole");
+  });
+} else {
+  Deno.test({ name: `${videosName} (no ffmpeg, or no signals)`, ignore: true, fn: () => {} });
+}

@@ -188,6 +188,28 @@ Deno.test("synthesize() writes lists, labels and JPEG folders that read back as 
   }
 });
 
+Deno.test("of several lengths each class takes turns, and a clip's motion does not depend on its length", async () => {
+  const folder = await Deno.makeTempDir();
+  const set: SynthOptions = { ...options, trainClips: 16, valClips: 8, framesPerClip: [3, 5] };
+  try {
+    await synthesize(folder, set);
+    const { clips } = await readClipList(join(folder, "train.txt"), { classes: 4 });
+    for (let label = 0; label < 4; label++) {
+      const lengths = clips.filter((clip) => clip.label === label).map(({ frames }) => frames);
+      assert.deepEqual(lengths, [3, 5, 3, 5]);
+    }
+    for (const { path, frames } of clips) {
+      assert.equal((await Array.fromAsync(Deno.readDir(join(folder, path)))).length, frames);
+    }
+    assert.equal(await isSynthesized(folder, set), true);
+    assert.equal(await isSynthesized(folder, { ...set, framesPerClip: 3 }), false);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  const long = renderSynthClip({ ...options, framesPerClip: 9 }, "train", 5).frames;
+  assert.deepEqual(renderSynthClip({ ...options, framesPerClip: 4 }, "train", 5).frames, long.slice(0, 4));
+});
+
 Deno.test("synthesize() does not touch a folder that is not its own, and can be interrupted and repeated", async () => {
   const folder = await Deno.makeTempDir();
   const set = { ...options, trainClips: 4, valClips: 2, framesPerClip: 2 };
@@ -217,6 +239,8 @@ Deno.test("options of which no sensible data set comes are refused by name", () 
     [{ trainClips: 0 }, /clips a split must be at least 1, current value is \[0,400\]/],
     [{ width: 8 }, /width and height must be at least 16/],
     [{ framesPerClip: 1 }, /frames a clip must be at least 2/],
+    [{ framesPerClip: [12, 1] }, /frames a clip must be at least 2, current value is \[12,1\]/],
+    [{ framesPerClip: [] }, /frames a clip must be at least 2/],
     [{ classes: ["left"] }, /at least 2 different motions/],
     [{ classes: ["left", "sideways" as Motion] }, /classes must be of left, right/],
     [{ speed: [3, 1] }, /speed must be/],
