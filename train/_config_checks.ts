@@ -28,7 +28,12 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
       "be RGB with data.synth, which makes folders of frames",
       data.modality,
     ],
-    off("data.shot", data.shot, data.shot === null, "be null: few-shot selection is not built"),
+    off(
+      "data.shot",
+      data.shot,
+      data.shot === null || data.shots === null,
+      "be null when data.shots is given: it is the published name of that",
+    ),
     off("network.tm", network.tm, network.tm === false || network.tm === "False"),
     off("network.joint_st", network.joint_st, !network.joint_st),
     off(
@@ -62,6 +67,20 @@ export function remarksOn(config: Config): string[] {
   if (solver.mixup && solver.smoothing !== MIX_SMOOTHING) {
     remarks.push(
       `solver.smoothing has no effect with solver.mixup: mixed targets are smoothed by ${MIX_SMOOTHING}`,
+    );
+  }
+  if (data.shots_repeat && data.shots === null) {
+    remarks.push("data.shots_repeat has no effect without data.shots");
+  }
+  if (data.frame_cache !== null && data.features !== null) {
+    remarks.push(
+      "data.frame_cache is not read with data.features: it only says that they were extracted by way of one",
+    );
+  }
+  if (data.balance === "loss" && data.batch_size * data.num_sample === 1) {
+    remarks.push(
+      "data.balance loss has no effect on batches of one clip: weights count against those of the same batch; use " +
+        "data.balance=sampler",
     );
   }
   // The side network of an EVA tower has no last batch norm.

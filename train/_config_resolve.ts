@@ -16,7 +16,7 @@ export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network
   name: string;
   data: Settled<
     ParsedConfig["data"],
-    "seg_length" | "family" | "resize" | "flip" | "grey" | "input_size" | "num_classes",
+    "seg_length" | "shot" | "family" | "resize" | "flip" | "grey" | "input_size" | "num_classes",
     {
       family: "sth" | "kinetics";
       resize: "sth" | "kinetics" | "none" | [height: number, width: number];
@@ -38,6 +38,14 @@ const DEFAULT_ARCH = "ViT-B/16";
 /** Channels of one head of the side network's attention. */
 const SIDE_HEAD_WIDTH = 64;
 const KINETICS_GREY_PROBABILITY = 0.2;
+/** Classes of Something-Something, of either version. */
+const SOMETHING_CLASSES = 174;
+
+/** A mirrored clip keeps its class in Kinetics; in Something-Something left becomes right, and only its own labels can tell. */
+function flipOf(family: "sth" | "kinetics", classes: number | null): Config["data"]["flip"] {
+  if (family === "kinetics") return "plain";
+  return classes === SOMETHING_CLASSES ? "sth" : "none";
+}
 
 /** Side of the picture that the backbone takes. */
 function imageSizeOf(
@@ -53,7 +61,7 @@ function imageSizeOf(
  * @param origin the recipe in words, for messages, and the name of a run that has none
  */
 export function settleConfig(parsed: ParsedConfig, origin: { label: string; runName: string }): Config {
-  const { seg_length: _length, ...data } = parsed.data;
+  const { seg_length: _length, shot, ...data } = parsed.data;
   const { type: _type, fix_clip: _fixClip, ...network } = parsed.network;
   const { epoch_offset: _offset, optim: _optim, loss_type: _loss, layer_decay: _decay, ...solver } =
     parsed.solver;
@@ -64,17 +72,23 @@ export function settleConfig(parsed: ParsedConfig, origin: { label: string; runN
     : "kinetics";
   // The published TDS-CLIP files carry no name of a network; the window of pictures tells them.
   const system = parsed.system ?? (data.num_diff === null ? "side4video" : "tds-clip");
+  // A synthetic set has its lists beside it.
+  const made = (file: string) => data.synth === null || data.root === null ? null : `${data.root}/${file}`;
   const config: Config = {
     ...parsed,
     system,
     name: parsed.name ?? origin.runName,
     data: {
       ...data,
+      train_list: data.train_list ?? made("train.txt"),
+      val_list: data.val_list ?? made("val.txt"),
       family,
       resize: data.resize === "auto" ? family : data.resize,
-      flip: data.flip !== "auto" ? data.flip : family === "sth" ? "sth" : "plain",
+      flip: data.flip !== "auto" ? data.flip : flipOf(family, data.num_classes),
       grey: data.grey !== "auto" ? data.grey : family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
       input_size: data.input_size ?? imageSizeOf(network),
+      shots: data.shots ?? shot,
+      shots_repeat: data.shots_repeat || shot !== null,
       num_diff: data.num_diff ?? (system === "tds-clip" ? TDS_WINDOW : null),
       num_classes: data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
     },

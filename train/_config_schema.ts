@@ -53,13 +53,20 @@ const data = section({
   dataset: z.string().default("custom").describe(
     'name of the data set; "something" in it selects the sth rules',
   ),
-  modality: z.enum(["RGB", "video"]).default("RGB").describe("RGB: folders of frames; video: video files"),
+  modality: z.enum(["RGB", "video", "either"]).default("RGB").describe(
+    "what the lists name; RGB: folders of frames; video: video files; either: each path is what stands there",
+  ),
   root: path().describe("folder that the lists are relative to, for training and validation"),
   train_root: path().describe("the same for training alone; root when null"),
   val_root: path().describe("the same for validation alone; root when null"),
-  train_list: path().describe("annotation list of the training clips"),
+  train_list: path().describe(
+    "annotation list of the training clips; with data.synth, that of data.root when null",
+  ),
   val_list: path().describe("annotation list of the validation clips"),
   label_list: path().describe("CSV with the header id,name"),
+  val_share: z.number().gt(0).lt(1).default(0.1).describe(
+    "share of each class kept for validation when training starts on a folder of class folders",
+  ),
   synth: SYNTH_SCHEMA.nullable().default(null)
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
   num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
@@ -84,13 +91,28 @@ const data = section({
   ),
   random_shift: z.boolean().default(true).describe("random frame choice in training"),
   dense: z.boolean().default(false).describe("dense sampling of a 128-frame span in training"),
-  shot: count().nullable().default(null).describe("few-shot selection"),
+  balance: z.enum(["none", "sampler", "loss"]).default("none").describe(
+    "classes of different sizes; sampler: an epoch draws every class equally often; loss: training losses (also as " +
+      "reported) are weighted by clips / (classes x clips of the class), averaged over the batch's weights",
+  ),
+  shots: count().nullable().default(null).describe(
+    "few-shot: train on so many clips of each class, chosen by seed; null: on all",
+  ),
+  shots_repeat: z.boolean().default(false).describe(
+    "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
+  ),
+  shot: count().nullable().default(null).describe("published name of data.shots with data.shots_repeat"),
   resize: z.union([z.enum(["auto", "sth", "kinetics", "none"]), z.tuple([count(), count()])], {
     error: 'must be "auto", "sth", "kinetics", "none" or [height, width]',
   }).default("auto").describe("sth: 256 x 320; kinetics: short side 256"),
-  crop: z.enum(["random_resized", "random", "none"]).default("random_resized").describe("crop in training"),
+  crop: z.enum(["random_resized", "random", "centre", "none"]).default("random_resized").describe(
+    "crop in training; centre: as in validation; none: the resized frames have the input's size already",
+  ),
   flip: z.enum(["auto", "none", "plain", "sth"]).default("auto")
-    .describe("mirror half of the training clips; sth swaps the left and right classes with it"),
+    .describe(
+      "mirror half of the training clips; sth swaps Something-Something's left and right classes with it; " +
+        "auto: sth with its 174 classes, none with others of the family sth, else plain",
+    ),
   grey: z.union([z.literal("auto"), share()], { error: 'must be "auto" or a number from 0 to 1' }).default(
     "auto",
   )
@@ -102,7 +124,17 @@ const data = section({
     "replace a box of a quarter of the training clips by noise",
   ),
   workers: count().default(4).describe("workers that decode pictures"),
+  features: path().describe(
+    "folder that extract wrote: training and its evaluation read the backbone's outputs there and do not run it; " +
+      "eval and predict run it as ever",
+  ),
   cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
+  frame_cache: path().describe(
+    "folder of a few large files that take up every clip when it is first read, and give it from then on; null: none",
+  ),
+  frame_cache_side: count().default(256).describe(
+    "short side in pixels to which larger frames are shrunk in data.frame_cache; smaller JPEG files are kept as they are",
+  ),
 });
 
 const network = section({

@@ -16,7 +16,7 @@ import { toSynthOptions } from "./_config_synth.ts";
 import { CONFIG_KEYS, CONFIG_SCHEMA, CONFIG_SECTIONS, KEYS_WITHOUT_EFFECT } from "./_config_schema.ts";
 
 export type { Config } from "./_config_resolve.ts";
-export { BACKBONE_NAMES, CONFIG_KEYS, KEYS_WITHOUT_EFFECT } from "./_config_schema.ts";
+export { BACKBONE_NAMES, CONFIG_KEYS, CONFIG_SECTIONS, KEYS_WITHOUT_EFFECT } from "./_config_schema.ts";
 
 /** A recipe and what there is to say about it. */
 export interface LoadedConfig {
@@ -149,17 +149,17 @@ function applyOverrides(tree: Tree, overrides: readonly string[]): Map<string, s
     if (!CONFIG_KEYS.includes(key) && !CONFIG_SECTIONS.includes(key)) {
       throw new ConfigError(`Cannot use argument "${override}": ${describeUnknownKey(key)}`);
     }
-    setLeaf(tree, key.split("."), parseValue(override.slice(equals + 1), override));
+    setLeaf(tree, key.split("."), parseValue(override.slice(equals + 1)));
     applied.set(key, override);
   }
   return applied;
 }
 
-function parseValue(text: string, override: string): unknown {
+function parseValue(text: string): unknown {
   try {
     return YAML.parse(text, { prettyErrors: false });
-  } catch (error) {
-    throw new ConfigError(`Cannot use argument "${override}": ${(error as Error).message}`, { cause: error });
+  } catch {
+    return text; // a shell takes the quotes of image_tmpl="{:05d}.jpg" away; the schema refuses what is no text
   }
 }
 
@@ -185,7 +185,9 @@ function schemaError(
   { source, overridden }: { source: string; overridden: Map<string, string> },
 ): ConfigError {
   const [issue] = issues;
-  const override = overridden.get(issue.path.join("."));
+  // The argument may have set the key, or a section around it.
+  const override = issue.path.map((_, i) => overridden.get(issue.path.slice(0, i + 1).join(".")))
+    .findLast((argument) => argument !== undefined);
   const what = override === undefined
     ? `Cannot read config "${source}"`
     : `Cannot use argument "${override}"`;

@@ -185,6 +185,8 @@ const FIGURES: Record<string, [name: string, format: (value: number) => string]>
   epochs: ["Epochs", formatCount],
   steps: ["Optimiser steps", formatCount],
   clips: ["Training clips seen", formatCount],
+  training_clips: ["Training clips", formatCount],
+  epoch_clips: ["Clips an epoch", formatCount],
   seconds: ["Time", formatDuration],
   clips_per_second: ["Clips per second", (value) => value.toPrecision(4)],
   gpu_bytes_planned: ["GPU memory planned", formatBytes],

@@ -1,19 +1,28 @@
 /** From a recipe to what a run is made of: the model, the session's options, the lists and the class names. */
 
+import type { ClipModality } from "../data/clip_source.ts";
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
+import { selectShots } from "../data/few_shot.ts";
 import { type SamplingOptions, windowIndices } from "../data/sampler.ts";
-import { MIX_SMOOTHING, mixDraws, mixTargets, PUBLISHED_MIX, sampleMix } from "../data/mixup.ts";
+import {
+  MIX_SMOOTHING,
+  mixDraws,
+  mixTargets,
+  PUBLISHED_MIX,
+  sampleMix,
+  weightTargets,
+} from "../data/mixup.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { createPrng } from "../lib/random.ts";
 import { EVA_PRESETS, type EvaConfig, type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
 import { type Config, transformRecipe } from "./config.ts";
 import type { RemoteSessionOptions } from "./gpu_worker.ts";
 import { createSchedule } from "./schedule.ts";
-import type { GroupRates, MixedTargets } from "./session_plan.ts";
+import type { BatchTargets, GroupRates } from "./session_plan.ts";
 
 /** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
-const MIN_LISTED_FRAMES = 8;
+export const MIN_LISTED_FRAMES = 8;
 
 /** The sizes of the frozen tower; an EVA tower has more of them. */
 export function backboneOf(config: Config): VitConfig | EvaConfig {
@@ -51,6 +60,11 @@ export function modelSpec(config: Config): ModelSpec {
   return { system: "side4video", config: { backbone, ...sizes }, backboneDtype };
 }
 
+/** Which model a recipe trains: with stored features, one without a tower. */
+export function trainingSpec(config: Config): ModelSpec {
+  return config.data.features === null ? modelSpec(config) : { ...modelSpec(config), taps: "stored" };
+}
+
 /** Clips of a full micro-batch: every video counts once a repeated augmentation. */
 export function clipsPerBatch(config: Config): number {
   return config.data.batch_size * config.data.num_sample;
@@ -72,10 +86,14 @@ export function sessionOptions(
     accumulation: solver.grad_accumulation_steps,
     smoothing: solver.smoothing,
     mixes: solver.mixup,
+    weighs: config.data.balance === "loss",
     clipGradNorm: solver.clip_grad_norm,
     optimizer: { betas: solver.betas, eps: 1e-8, weightDecay: solver.weight_decay },
     largestFrame: options.largestFrame,
-    augmentation: { pixelOps: recipe.randAugment?.operations ?? 0, erase: recipe.eraseProbability > 0 },
+    // Stored features are augmented already.
+    augmentation: config.data.features !== null
+      ? undefined
+      : { pixelOps: recipe.randAugment?.operations ?? 0, erase: recipe.eraseProbability > 0 },
   };
 }
 
@@ -90,23 +108,32 @@ export function evaluationOptions(
     evalClips: options.clips,
     augmentation: undefined,
     mixes: false,
+    weighs: false,
   };
 }
 
 /** Last seed of the draws that mix a batch; those of clips end in the number of their copy. */
 const MIX_STREAM = 2 ** 32 - 1;
 
-/** How the batch of a recipe with mixup is mixed, and its targets; undefined without mixup. */
-export function mixOf(
+/**
+ * The targets of a batch and how its clips are mixed; undefined where the labels are all that is needed.
+ *
+ * @param options.classWeights Weight of each class's loss; null: all alike.
+ */
+export function targetsOf(
   { solver, data, seed }: Config,
   labels: readonly number[],
-  at: { epoch: number; batch: number },
-): MixedTargets | undefined {
-  if (!solver.mixup) return undefined;
-  const draws = mixDraws(createPrng(seed, at.epoch, at.batch, MIX_STREAM));
-  const mix = sampleMix({ width: data.input_size, height: data.input_size }, PUBLISHED_MIX, draws);
-  const options = { classes: data.num_classes, smoothing: MIX_SMOOTHING };
-  return { mix, targets: mixTargets(labels, mix.weight, options) };
+  options: { epoch: number; batch: number; classWeights: ArrayLike<number> | null },
+): BatchTargets | undefined {
+  const { epoch, batch, classWeights } = options, { input_size: side } = data;
+  if (!solver.mixup && !classWeights) return undefined;
+  const draws = mixDraws(createPrng(seed, epoch, batch, MIX_STREAM));
+  const mix = solver.mixup ? sampleMix({ width: side, height: side }, PUBLISHED_MIX, draws) : null;
+  const targets = mixTargets(labels, mix?.weight ?? 1, {
+    classes: data.num_classes,
+    smoothing: mix ? MIX_SMOOTHING : solver.smoothing,
+  });
+  return { mix, targets: classWeights ? weightTargets(targets, labels, classWeights) : targets };
 }
 
 /**
@@ -144,8 +171,8 @@ export function samplingOptions(config: Config): SamplingOptions {
 }
 
 /** What the lists of a recipe name. */
-export function clipModality({ data }: Config): "frames" | "video" {
-  return data.modality === "video" ? "video" : "frames";
+export function clipModality({ data }: Config): ClipModality {
+  return data.modality === "RGB" ? "frames" : data.modality;
 }
 
 /** Pictures that are read for one view of a clip: its frames, or a window around each. */
@@ -165,10 +192,10 @@ export function readRule<Draws>(
   };
 }
 
-/** Class names of a recipe: its label list, or the class numbers. */
+/** Class names of a recipe: its label list, those of its synthetic set, or the class numbers. */
 export async function classNames(config: Config): Promise<string[]> {
-  const { label_list: path, num_classes: classes } = config.data;
-  if (path === null) return Array.from({ length: classes }, (_, i) => String(i));
+  const { label_list: path, num_classes: classes, synth } = config.data;
+  if (path === null) return synth?.classes ?? Array.from({ length: classes }, (_, i) => String(i));
   const labels = await readLabels(path, { classes });
   if (labels.length !== classes) {
     throw new ConfigError(
@@ -179,20 +206,29 @@ export async function classNames(config: Config): Promise<string[]> {
 }
 
 /**
- * One of a recipe's two lists.
+ * One of a recipe's two lists; of the training list, the clips of a few-shot selection where there is one.
  *
  * @param options.path Another list instead.
  * @param options.keepShort Also clips that state few frames, as the published test protocol does.
+ * @param options.everyShot The whole training list, whatever `data.shots` says.
  */
 export async function readSplit(
   config: Config,
   split: "train" | "val",
-  options: { path?: string; keepShort?: boolean } = {},
+  options: { path?: string; keepShort?: boolean; everyShot?: boolean } = {},
 ): Promise<ClipRecord[]> {
   const { data } = config;
   const path = options.path ?? (split === "train" ? data.train_list : data.val_list);
   if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
   const dropShorterThan = options.keepShort ? undefined : MIN_LISTED_FRAMES;
   const modality = clipModality(config);
-  return (await readClipList(path, { classes: data.num_classes, dropShorterThan, modality })).clips;
+  const { clips } = await readClipList(path, { classes: data.num_classes, dropShorterThan, modality });
+  return split === "train" && !options.everyShot ? chooseShots(config, clips) : clips;
+}
+
+/** The clips of a recipe's few-shot selection; all of them where it makes none. */
+export function chooseShots({ data, seed }: Config, clips: ClipRecord[]): ClipRecord[] {
+  const { shots } = data;
+  if (shots === null) return clips;
+  return selectShots(clips.map(({ label }) => label), { shots, seed }).map((clip) => clips[clip]);
 }

@@ -19,8 +19,10 @@ export function summarise(run: {
   /** Scalars that do not. */
   frozen: number;
   problems: ProblemLog;
+  /** Clips that are trained on, and clips of an epoch, repetitions included. */
+  set: { clips: { length: number }; epochClips: number };
 }): Summary {
-  const { config, opened, state, evaluation, trainable, frozen, problems } = run;
+  const { config, opened, state, evaluation, trainable, frozen, problems, set } = run;
   return {
     system: config.system,
     backbone: config.network.arch,
@@ -30,6 +32,8 @@ export function summarise(run: {
     epochs: state.epoch,
     steps: state.step,
     clips: state.clips,
+    training_clips: set.clips.length,
+    epoch_clips: set.epochClips,
     seconds: round(state.seconds),
     clips_per_second: round(state.clips / Math.max(state.seconds, 1e-9)),
     gpu_bytes_planned: opened.memory.total,

@@ -66,12 +66,14 @@ export class TinyFolder implements AsyncDisposable {
     args: readonly string[],
     options: {
       env?: Record<string, string>;
+      /** Another working folder. */
+      cwd?: string;
       onStderr?: (text: string, child: Deno.ChildProcess) => void;
     } = {},
   ): Promise<Outcome> {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--config", join(ROOT, "deno.json"), MAIN, ...args],
-      cwd: this.path,
+      cwd: options.cwd ?? this.path,
       env: { NO_COLOR: "1", ...options.env },
       stdin: "null",
       stdout: "piped",

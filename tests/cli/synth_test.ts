@@ -38,6 +38,8 @@ Deno.test("synth turns its flags into the data set's options and says what it wr
       ...args,
       "--frames",
       "3",
+      "--frames",
+      "5",
       "--max-speed",
       "2",
       "--seed",
@@ -52,7 +54,7 @@ Deno.test("synth turns its flags into the data set's options and says what it wr
       train_clips: 4,
       val_clips: 2,
       classes: ["grows", "moves up"],
-      frames: 18,
+      frames: 22,
     });
     const written = await isSynthesized(folder, {
       ...DEFAULT_SYNTH_OPTIONS,
@@ -61,7 +63,7 @@ Deno.test("synth turns its flags into the data set's options and says what it wr
       classes: ["grow", "up"],
       width: 24,
       height: 20,
-      framesPerClip: 3,
+      framesPerClip: [3, 5],
       speed: [DEFAULT_SYNTH_OPTIONS.speed[0], 2],
       seed: 5,
     });

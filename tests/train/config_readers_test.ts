@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { CONFIG_KEYS, KEYS_WITHOUT_EFFECT } from "../../train/config.ts";
 
 const DECLARATIONS = ["_config_schema.ts", "_config_resolve.ts"];
-/** Used up while the config is settled: it must equal network.side_dim; its name selects the default of data.family. */
-const SETTLED_ONLY = ["network.n_emb", "data.dataset"];
+/** Used up while the config is settled: it must equal network.side_dim; it selects the default of data.family; it sets data.shots. */
+const SETTLED_ONLY = ["network.n_emb", "data.dataset", "data.shot"];
 
 async function sources(): Promise<string> {
   const texts: string[] = [];

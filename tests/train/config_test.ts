@@ -112,7 +112,7 @@ Deno.test("a resolved config names every effective key and reads back as itself,
   const again = parseConfig(text, { source: "elsewhere.yaml" });
   assert.deepEqual(again, { config, keysWithoutEffect: [], warnings: [] });
   for (const key of CONFIG_KEYS) {
-    if (KEYS_WITHOUT_EFFECT.includes(key)) continue;
+    if (KEYS_WITHOUT_EFFECT.includes(key) || key === "data.shot") continue; // settled as data.shots
     const [section, leaf] = key.includes(".") ? key.split(".") : [undefined, key];
     const holder = section === undefined ? config : config[section as "data"];
     assert.ok(Object.hasOwn(holder, leaf), key);
@@ -157,6 +157,16 @@ Deno.test("every shipped recipe can be read, and published ones have their table
   ) {
     assert.ok(found.includes(name), name);
   }
+});
+
+Deno.test("an argument that is no YAML is text, as what a shell leaves of a quoted frame template", () => {
+  const of = (override: string) => parseConfig("data: {num_classes: 9}", { overrides: [override] });
+  assert.equal(of("data.image_tmpl={:05d}.jpg").config.data.image_tmpl, "{:05d}.jpg");
+  assert.equal(of('data.image_tmpl="{:06d}.jpg"').config.data.image_tmpl, "{:06d}.jpg");
+  assert.throws(
+    () => of("data.resize=[256,"),
+    /Cannot use argument "data\.resize=\[256,": data\.resize must be .*, current value is "\[256,"$/,
+  );
 });
 
 Deno.test("the demo recipe generates its data set and has no remarks", async () => {
@@ -349,8 +359,8 @@ const WRONG: [situation: string, text: string, override: string | null, message:
   [
     "an option that is not built",
     BASE,
-    "data.shot=4",
-    'Cannot use config "x.yaml": data.shot must be null: few-shot selection is not built, current value is 4',
+    "network.joint_st=true",
+    'Cannot use config "x.yaml": network.joint_st must be false: the option is not built, current value is true',
   ],
   [
     "dropout",
@@ -443,4 +453,20 @@ Deno.test("a batch of one clip on an EVA tower, whose side network ends in no ba
     overrides: ["data.batch_size=1", "network.arch=EVA02-CLIP-bigE-14"],
   });
   assert.ok(!warnings.some((line) => line.includes("batch of one clip")), warnings.join());
+});
+
+Deno.test("mirroring swaps labels only in sets with Something-Something's classes", () => {
+  const flip = (dataset: string, classes: number, more = "") =>
+    parseConfig(`data: { dataset: ${dataset}, num_classes: ${classes} ${more} }`).config.data.flip;
+  assert.equal(flip("somethingv2", 174), "sth");
+  assert.equal(flip("somethingv2", 200), "none");
+  assert.equal(flip("somethingv2", 200, ", flip: plain"), "plain");
+  assert.equal(flip("mine", 174), "plain");
+});
+
+Deno.test("a value inside a section that an argument gives is blamed on the argument", () => {
+  assert.throws(
+    () => parseConfig("data: { num_classes: 2 }", { overrides: ["network.backbone={image_size:32}"] }),
+    /^ConfigError: Cannot use argument "network\.backbone=\{image_size:32\}": /,
+  );
 });

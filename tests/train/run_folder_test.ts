@@ -117,16 +117,19 @@ Deno.test("summary and weights are found again, best before last", () =>
 Deno.test("a run that failed before it began leaves no folder; one that holds anything stays", () =>
   inTemporaryFolder(async (root) => {
     const paths: string[] = [];
-    for (const content of ["", "metrics", "config"] as const) {
+    for (const content of ["", "lists", "metrics", "config"] as const) {
       using run = await createRunFolder(root, "demo");
+      for (const file of ["trainList", "valList", "labels", "shots"] as const) {
+        if (content === "lists") await run.write(file, "a 0\n");
+      }
       if (content === "metrics") run.appendMetrics(step(1));
       if (content === "config") await run.write("config", "seed: 1\n");
       paths.push(run.path);
       await discardUnstarted(run.path);
     }
     const left = (await Array.fromAsync(Deno.readDir(root), ({ name }) => join(root, name))).sort();
-    // The first folder went, so its name was free for the second.
-    assert.deepEqual(paths, [join(root, "demo"), join(root, "demo"), join(root, "demo-2")]);
+    // The first two folders went, so their name was free for the next.
+    assert.deepEqual(paths, [...Array(3).fill(join(root, "demo")), join(root, "demo-2")]);
     assert.deepEqual(left, [join(root, "demo"), join(root, "demo-2")]);
   }));
 
