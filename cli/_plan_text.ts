@@ -1,6 +1,7 @@
 /** The plan of a recipe, for `plan` and `train --plan-only`: bytes, FLOPs and steps, without allocating anything. */
 import type { KernelEnvironment } from "../gpu/op.ts";
-import { describePlan, type Plan, type PlanLimits } from "../gpu/plan.ts";
+import { describePlan, type Plan, type PlanLimits, TooLargeError } from "../gpu/plan.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../models/mod.ts";
 import type { Config } from "../train/config.ts";
 import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features.ts";
@@ -48,11 +49,30 @@ function planVariant(
   };
 }
 
+/** In place of the bytes of a variant that cannot be planned. */
+const TOO_LARGE = `not possible: it has a tensor beyond ${formatBytes(ASSUMED_LIMITS.maxBindingBytes)}`;
+
+/** A variant, or null where one of its tensors is larger than a GPU can address. */
+function planIfPossible(...of: Parameters<typeof planVariant>): Planned | null {
+  try {
+    return planVariant(...of);
+  } catch (error) {
+    if (error instanceof TooLargeError) return null;
+    throw error;
+  }
+}
+
 /** Prints the plan of a recipe. */
 export async function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): Promise<number> {
   const spec = trainingSpec(config), model = createModel(spec);
   if (config.data.features !== null) checkStorable(config, model);
-  const chosen = planVariant(config, spec, config);
+  const chosen = planIfPossible(config, spec, config);
+  if (chosen === null) {
+    throw new ConfigError(
+      `Cannot plan: no tensor may be larger than a GPU can address (${ASSUMED_LIMITS.maxBindingBytes} bytes); lower data.batch_size` +
+        (config.precision === "f32" ? " or use precision=f16" : ""),
+    );
+  }
   const { memory, programs } = chosen.plan;
   const clips = Math.max(...programs.train.keys());
   const { plan } = programs.train.get(clips)!;
@@ -84,18 +104,18 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   );
   const cache = await planCache(config, model, plan, io);
   io.print("  the same recipe otherwise:");
-  const alternatives: Record<string, number> = {};
+  const alternatives: Record<string, number | null> = {};
   for (const precision of ["f16", "f32"] as const) {
     for (const mode of ["recompute", "keep"] as const) {
-      const planned = precision === config.precision && mode === config.memory
+      const isChosen = precision === config.precision && mode === config.memory;
+      const planned = isChosen
         ? chosen
-        : planVariant(config, spec, { precision, memory: mode, frozen: config.frozen });
-      alternatives[`${precision}_${mode}`] = planned.plan.memory.total;
-      const here = planned === chosen ? "  (this recipe)" : "";
+        : planIfPossible(config, spec, { precision, memory: mode, frozen: config.frozen });
+      const bytes = planned && planned.plan.memory.total;
+      alternatives[`${precision}_${mode}`] = bytes;
+      const text = bytes === null ? TOO_LARGE : formatBytes(bytes);
       io.print(
-        `    precision ${precision}, memory ${mode.padEnd(9)}  ${
-          formatBytes(planned.plan.memory.total)
-        }${here}`,
+        `    precision ${precision}, memory ${mode.padEnd(9)}  ${text}${isChosen ? "  (this recipe)" : ""}`,
       );
     }
   }
