@@ -3,6 +3,7 @@
  * kernels of `gpu/frames/` are judged against these.
  */
 import type { AffineMatrix, PixelOp } from "../lib/clip_transform.ts";
+import { shiftHue } from "../lib/hue.ts";
 import {
   autoContrastTable,
   blend,
@@ -41,6 +42,8 @@ export function applyPixelOp(image: RgbImage, op: PixelOp): RgbImage {
       return blendImages(greyRgb(image), image, op.factor);
     case "sharpness":
       return blendImages(smooth(image), image, op.factor);
+    case "hue":
+      return shiftHues(image, op.shift);
     case "affine":
       return affine(image, op.matrix, "bicubic");
     default:
@@ -88,6 +91,13 @@ function blendImages(from: RgbImage, to: RgbImage, factor: number): RgbImage {
   const data = new Uint8Array(to.data.length);
   for (let i = 0; i < data.length; i++) data[i] = blend(products, from.data[i], to.data[i]);
   return { ...to, data };
+}
+
+/** Turns the hue of every pixel. */
+function shiftHues(image: RgbImage, shift: number): RgbImage {
+  const data = new Uint8Array(image.data.length);
+  for (let i = 0; i < data.length; i += 3) data.set(shiftHue(image.data.subarray(i, i + 3), shift), i);
+  return { ...image, data };
 }
 
 /** Weighted mean of 3x3 pixels, rounded; pixels at the border stay. */

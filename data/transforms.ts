@@ -16,6 +16,7 @@ import {
 import { noiseIndex, noiseTable } from "../lib/noise.ts";
 import { CLIP_STATISTICS, normalisationTable, type PixelStatistics } from "../lib/normalise.ts";
 import { applyPixelOp } from "./pixel_ops.ts";
+import { colourJitterOperations, type ColourJitterPolicy, sampleColourJitter } from "./colour_jitter.ts";
 import { PUBLISHED_RAND_AUGMENT, type RandAugmentPolicy, sampleRandAugment } from "./rand_augment.ts";
 import { cropRgb, flipRgb, greyRgb, resizeRgb, type RgbImage } from "./resize.ts";
 import type { ResampleFilter } from "../lib/resample.ts";
@@ -38,6 +39,8 @@ export type ResizeRule =
 export interface TransformRecipe {
   /** Operations on the decoded frames of a training clip; null: none. */
   readonly randAugment: RandAugmentPolicy | null;
+  /** Changes of the colours of a training clip's decoded frames, after RandAugment; null: none. */
+  readonly colourJitter: ColourJitterPolicy | null;
   readonly resize: ResizeRule;
   /**
    * Training crop: a random part of random shape resized to `size`, a random square of `size` without a resize, the one in
@@ -69,6 +72,7 @@ export const ERASE_PROBABILITY = 0.25;
 export function publishedRecipe(family: "sth" | "kinetics", size = 224): TransformRecipe {
   const common = {
     randAugment: family === "sth" ? PUBLISHED_RAND_AUGMENT : null,
+    colourJitter: null,
     crop: "randomResized",
     size,
     flipProbability: 0.5,
@@ -80,6 +84,11 @@ export function publishedRecipe(family: "sth" | "kinetics", size = 224): Transfo
   }
   const resize = { kind: "shortSide", side: size === 224 ? 256 : size } as const;
   return { ...common, resize, mirrorPairs: [], greyProbability: 0.2 };
+}
+
+/** Pixel operations of a training clip, at most. */
+export function mostPixelOps({ randAugment, colourJitter }: TransformRecipe): number {
+  return (randAugment?.operations ?? 0) + (colourJitter ? colourJitterOperations(colourJitter) : 0);
 }
 
 /** Rounds to the nearest integer, halves to the even one, as Python does. */
@@ -186,8 +195,8 @@ function sampleErasure(size: number, prng: Pick<Prng, "uniform" | "integer">): E
 }
 
 /**
- * Draws the transform of one training clip in the order in which it is carried out: RandAugment, crop, flip, grey, erasing
- * (what a recipe does not ask for draws nothing).
+ * Draws the transform of one training clip in the order in which it is carried out: RandAugment, colour jitter, crop, flip,
+ * grey, erasing (what a recipe does not ask for draws nothing).
  *
  * @param frame Size of the decoded frames.
  * @example `sampleTransform({ width: 340, height: 256 }, publishedRecipe("sth"), createPrng(seed, epoch, clip))`
@@ -197,7 +206,9 @@ export function sampleTransform(
   recipe: TransformRecipe,
   prng: Pick<Prng, "uniform" | "integer" | "normal">,
 ): ClipTransform {
-  const pixelOps = recipe.randAugment ? sampleRandAugment(frame, recipe.randAugment, prng) : [];
+  const augmented = recipe.randAugment ? sampleRandAugment(frame, recipe.randAugment, prng) : [];
+  const jittered = recipe.colourJitter ? sampleColourJitter(recipe.colourJitter, prng) : [];
+  const pixelOps = [...augmented, ...jittered];
   const resize = resizeFor(frame, recipe.resize);
   const picture = resize ?? frame;
   const part = sampleCrop(picture, recipe, prng);

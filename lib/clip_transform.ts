@@ -32,6 +32,7 @@ export type PixelOp =
   // Between the grey picture, its mean, black or the smoothed picture (factor 0), the picture (1) and beyond.
   | { readonly kind: "color" | "brightness" | "sharpness"; readonly factor: number }
   | { readonly kind: "contrast"; readonly factor: number }
+  | { readonly kind: "hue"; /** Added to the 8-bit hue modulo 256; 0 to 255. */ readonly shift: number }
   | { readonly kind: "affine"; readonly matrix: AffineMatrix };
 
 /** A part of the finished clip that noise replaces: standard normal values, in normalised units. */

@@ -1,4 +1,5 @@
 /** What sidenet does not do that a recipe can ask for, and remarks on recipes that can be run. */
+import { colourJitterOperations } from "../data/colour_jitter.ts";
 import { MIX_SMOOTHING } from "../data/mixup.ts";
 import { EVA_PRESETS } from "../models/mod.ts";
 import type { Config } from "./_config_resolve.ts";
@@ -69,12 +70,15 @@ export function remarksOn(config: Config): string[] {
       `solver.smoothing has no effect with solver.mixup: mixed targets are smoothed by ${MIX_SMOOTHING}`,
     );
   }
+  if (data.colour_jitter !== null && colourJitterOperations(data.colour_jitter) === 0) {
+    remarks.push("data.colour_jitter has no effect: its probability, or each of its ranges, is 0");
+  }
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");
   }
   if (data.frame_cache !== null && data.features !== null) {
     remarks.push(
-      "data.frame_cache is not read with data.features: it only says that they were extracted by way of one",
+      "data.frame_cache is not read by training from data.features, only by extract and eval",
     );
   }
   if (data.balance === "loss" && data.batch_size * data.num_sample === 1) {

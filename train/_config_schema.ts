@@ -4,6 +4,7 @@
  * `_config_resolve.ts`.
  */
 import { z } from "zod";
+import { PUBLISHED_COLOUR_JITTER } from "../data/colour_jitter.ts";
 import { DEFAULT_SME_SCALE } from "../models/mod.ts";
 import { SYNTH_SCHEMA } from "./_config_synth.ts";
 
@@ -47,6 +48,18 @@ const backbone = z.strictObject({
   layers: count().describe("transformer blocks"),
   heads: count().describe("attention heads"),
   eva: eva.nullable().default(null).describe("options of an EVA tower; null: a CLIP tower"),
+});
+
+const colourJitter = z.strictObject({
+  probability: share().default(PUBLISHED_COLOUR_JITTER.probability).describe("of changing a training clip"),
+  brightness: rate().default(PUBLISHED_COLOUR_JITTER.brightness).describe(
+    "factors lie between 1 - brightness and 1 + brightness; 0: off, as for the next three",
+  ),
+  contrast: rate().default(PUBLISHED_COLOUR_JITTER.contrast).describe("the same of the contrast"),
+  saturation: rate().default(PUBLISHED_COLOUR_JITTER.saturation).describe("the same of the saturation"),
+  hue: z.number().min(0).max(0.5).default(PUBLISHED_COLOUR_JITTER.hue).describe(
+    "share of the colour circle by which hues turn at most",
+  ),
 });
 
 const data = section({
@@ -119,6 +132,10 @@ const data = section({
     .describe("probability of a grey training clip"),
   rand_aug: z.boolean().default(false).describe(
     "RandAugment: four colour and geometry operations, before the resize",
+  ),
+  colour_jitter: colourJitter.nullable().default(null).describe(
+    "random brightness, contrast, saturation and hue of a clip, in random order, after RandAugment and before the resize; " +
+      "null: none; {}: the ranges of the published DiST recipes",
   ),
   rand_erase: z.boolean().default(false).describe(
     "replace a box of a quarter of the training clips by noise",

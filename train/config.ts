@@ -99,6 +99,7 @@ export function transformRecipe(config: Config): TransformRecipe {
     : { kind: "none" };
   return {
     randAugment: data.rand_aug ? PUBLISHED_RAND_AUGMENT : null,
+    colourJitter: data.colour_jitter,
     resize,
     crop: data.crop === "random_resized" ? "randomResized" : data.crop,
     size,

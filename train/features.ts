@@ -12,6 +12,7 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { colourJitterOperations } from "../data/colour_jitter.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { sha256OfFile } from "../data/checkpoint/sha256.ts";
 import { reasonOf } from "../data/files.ts";
@@ -142,8 +143,14 @@ export function checkStorable(config: Config, model: VideoModel): void {
   );
 }
 
+/** Whether colour jitter changes a recipe's training views. */
+function jitters({ data }: Config): boolean {
+  return data.colour_jitter !== null && colourJitterOperations(data.colour_jitter) > 0;
+}
+
 /** The keys by which a recipe's training views are random, as `key=value`, and what each would have to be for them not to be. */
-export function randomKeys({ data }: Config): { key: string; fixed: string }[] {
+export function randomKeys(config: Config): { key: string; fixed: string }[] {
+  const { data } = config;
   const keys: [key: string, value: unknown, random: boolean, fixed: unknown][] = [
     ["data.random_shift", data.random_shift, data.random_shift, false],
     ["data.dense", data.dense, data.dense, false],
@@ -151,6 +158,7 @@ export function randomKeys({ data }: Config): { key: string; fixed: string }[] {
     ["data.flip", data.flip, data.flip !== "none", "none"],
     ["data.grey", data.grey, data.grey > 0, 0],
     ["data.rand_aug", data.rand_aug, data.rand_aug, false],
+    ["data.colour_jitter", JSON.stringify(data.colour_jitter), jitters(config), null],
   ];
   return keys.flatMap(([key, value, random, fixed]) =>
     random ? [{ key: `${key}=${value}`, fixed: `${key}=${fixed}` }] : []
@@ -251,6 +259,7 @@ function featureRecipe(
     "data.flip": data.flip,
     "data.grey": data.grey,
     "data.rand_aug": data.rand_aug,
+    "data.colour_jitter": jitters(config) ? data.colour_jitter : null,
     "data.num_sample": storedCopies(config),
     "data.shots": data.shots,
     "data.synth": data.synth,

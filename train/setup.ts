@@ -13,6 +13,7 @@ import {
   sampleMix,
   weightTargets,
 } from "../data/mixup.ts";
+import { mostPixelOps } from "../data/transforms.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { createPrng } from "../lib/random.ts";
 import { EVA_PRESETS, type EvaConfig, type ModelSpec, VIT_PRESETS, type VitConfig } from "../models/mod.ts";
@@ -93,7 +94,7 @@ export function sessionOptions(
     // Stored features are augmented already.
     augmentation: config.data.features !== null
       ? undefined
-      : { pixelOps: recipe.randAugment?.operations ?? 0, erase: recipe.eraseProbability > 0 },
+      : { pixelOps: mostPixelOps(recipe), erase: recipe.eraseProbability > 0 },
   };
 }
 

@@ -5,10 +5,12 @@
  */
 import affineSource from "./affine.wgsl" with { type: "text" };
 import blendSource from "./pixel_blend.wgsl" with { type: "text" };
+import hueSource from "./hue.wgsl" with { type: "text" };
 import histogramSource from "./histogram.wgsl" with { type: "text" };
 import levelTablesSource from "./level_tables.wgsl" with { type: "text" };
 import tableSource from "./pixel_table.wgsl" with { type: "text" };
 import type { AffineMatrix, PixelOp } from "../../lib/clip_transform.ts";
+import { HUE_WORDS, hueBits } from "../../lib/hue.ts";
 import { autoContrastBits, blendProducts, LEVELS, pointTable } from "../../lib/pixel_tables.ts";
 import {
   type Binding,
@@ -35,7 +37,7 @@ export function pixelOpBytes(options: { clips: number; frames: number; pixelOps:
   const { starts, bits } = autoContrastBits();
   const perFrame = frames * CHANNELS * LEVELS;
   return {
-    tables: 4 * (starts.length + bits.length + perFrame + clips * pixelOps * OP_WORDS),
+    tables: 4 * (starts.length + bits.length + HUE_WORDS + perFrame + clips * pixelOps * OP_WORDS),
     counts: 4 * perFrame,
   };
 }
@@ -79,13 +81,13 @@ export class PixelOpKernels {
   readonly #tables: GPUBuffer;
   readonly #frames: number;
   /** First words of the parts of the table buffer. */
-  readonly #at: { starts: number; bits: number; perFrame: number; operations: number };
+  readonly #at: { starts: number; bits: number; hue: number; perFrame: number; operations: number };
   /** Tables of this batch's operations. */
   readonly #words: Uint32Array<ArrayBuffer>;
   #usedWords = 0;
-  readonly #kernels: Record<"table" | "blend" | "affine" | "histogram" | "levelTables", Kernel>;
+  readonly #kernels: Record<"table" | "blend" | "hue" | "affine" | "histogram" | "levelTables", Kernel>;
   /** By the scratch buffer that is read. */
-  readonly #pictureGroups: Record<"table" | "blend" | "affine", GPUBindGroup[]>;
+  readonly #pictureGroups: Record<"table" | "blend" | "hue" | "affine", GPUBindGroup[]>;
   readonly #histogramGroups: GPUBindGroup[];
   readonly #levelTablesGroup: GPUBindGroup;
 
@@ -103,11 +105,11 @@ export class PixelOpKernels {
     this.#tables = tables;
     this.#frames = frames;
     const { starts, bits } = autoContrastBits();
-    const perFrame = starts.length + bits.length;
+    const hue = starts.length + bits.length, perFrame = hue + HUE_WORDS;
     const operations = perFrame + frames * CHANNELS * LEVELS;
-    this.#at = { starts: 0, bits: starts.length, perFrame, operations };
+    this.#at = { starts: 0, bits: starts.length, hue, perFrame, operations };
     this.#words = new Uint32Array(tables.size / 4 - operations);
-    device.queue.writeBuffer(tables, 0, Uint32Array.of(...starts, ...bits));
+    device.queue.writeBuffer(tables, 0, Uint32Array.of(...starts, ...bits, ...hueBits()));
 
     const picture: Binding[][] = [["uniform", "storage", "storage", "storage"]];
     const statistics: Binding[][] = [["uniform", "storage", "storage"]];
@@ -116,6 +118,7 @@ export class PixelOpKernels {
     this.#kernels = {
       table: create("table", tableSource, picture),
       blend: create("blend", blendSource, picture),
+      hue: create("hue", hueSource, picture),
       affine: create("affine", affineSource, picture),
       histogram: create("histogram", histogramSource, statistics),
       levelTables: create("levelTables", levelTablesSource, statistics),
@@ -124,10 +127,11 @@ export class PixelOpKernels {
       createGroup(device, kernel, { group: 0, buffers: [params, ...buffers.map((buffer) => ({ buffer }))] });
     const pictureGroups = (kernel: Kernel) =>
       [0, 1].map((from) => group(kernel, [tables, scratch[from], scratch[1 - from]]));
-    const { table, blend, affine, histogram, levelTables } = this.#kernels;
+    const { table, blend, hue: hueKernel, affine, histogram, levelTables } = this.#kernels;
     this.#pictureGroups = {
       table: pictureGroups(table),
       blend: pictureGroups(blend),
+      hue: pictureGroups(hueKernel),
       affine: pictureGroups(affine),
     };
     this.#histogramGroups = scratch.map((buffer) => group(histogram, [counts, buffer]));
@@ -168,7 +172,7 @@ export class PixelOpKernels {
     const grid: Launch["grid"] = op.kind === "affine"
       ? [Math.ceil(width * height / (AFFINE_WG * PIXELS_PER_INVOCATION)), 1, this.#frames]
       : pictureGrid(width, height, this.#frames);
-    const launchOn = (name: "table" | "blend" | "affine", params: Record<string, number>) =>
+    const launchOn = (name: "table" | "blend" | "hue" | "affine", params: Record<string, number>) =>
       launch(this.#kernels[name], { width, height, ...params }, {
         group: this.#pictureGroups[name][from],
         grid,
@@ -189,6 +193,8 @@ export class PixelOpKernels {
           products: this.#addProducts(op.factor),
           soften: op.kind === "color" ? 0 : 1,
         });
+      case "hue":
+        return launchOn("hue", { bits: this.#at.hue, shift: op.shift });
       case "affine":
         return launchOn("affine", {
           table: this.#add(affineWords(op.matrix)),

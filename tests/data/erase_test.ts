@@ -13,6 +13,7 @@ import {
 function erasingRecipe(size: number, eraseProbability: number): TransformRecipe {
   return {
     randAugment: null,
+    colourJitter: null,
     resize: { kind: "none" },
     crop: "none",
     size,

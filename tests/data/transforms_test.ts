@@ -64,6 +64,7 @@ function concatBytes(pictures: RgbImage[]): Uint8Array {
 function recipe(resize: ResizeRule, size: number, overrides: Partial<TransformRecipe> = {}): TransformRecipe {
   return {
     randAugment: null,
+    colourJitter: null,
     resize,
     crop: "randomResized",
     size,

@@ -4,6 +4,7 @@ import { createPrng, type Prng } from "../../lib/random.ts";
 import { createFramePrep, type FrameClip, framePrepBytes, type FramePrepOptions } from "../../gpu/frames.ts";
 import { TablePacker } from "../../gpu/frames/passes.ts";
 import { resampleTable } from "../../lib/resample.ts";
+import { PUBLISHED_COLOUR_JITTER } from "../../data/colour_jitter.ts";
 import {
   centreTransform,
   type ClipTransform,
@@ -172,12 +173,13 @@ gpuTest("clips of different sizes share a batch, and batches share the buffers",
 
 gpuTest("sampled training transforms equal their definition, odd output sizes too", async (device) => {
   const prng = createPrng(3);
-  const augmentation = { pixelOps: 4, erase: true };
+  const augmentation = { pixelOps: 8, erase: true };
   const options = { ...BASE, clips: 6, frames: 2, size: 17, maxWidth: 90, maxHeight: 90, ...augmentation };
   const clips = ["sth", "kinetics"].flatMap((family) =>
     [[71, 53], [47, 64], [33, 33]].map(([width, height]) => {
       const recipe = {
         ...publishedRecipe(family as "sth", 17),
+        colourJitter: PUBLISHED_COLOUR_JITTER,
         eraseProbability: 1,
         resize: family === "sth"
           ? { kind: "exact", width: 25, height: 20 } as const

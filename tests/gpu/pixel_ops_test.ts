@@ -145,6 +145,35 @@ gpuTest(
   },
 );
 
+gpuTest("hues equal their definition for all pairs of chroma and difference", async (device) => {
+  // Largest channel, chroma and difference of every pixel; the smallest channel is any.
+  const prng = createPrng(6), size = 444;
+  const all = square(size, () => 0), data = all.data;
+  let at = 0;
+  for (let channel = 0; channel < 3; channel++) {
+    for (let chroma = 1; chroma < 256; chroma++) {
+      for (let difference = -chroma; difference <= chroma; difference++, at += 3) {
+        const low = prng.integer(256 - chroma);
+        data[at + channel] = low + chroma;
+        data[at + (channel + 1) % 3] = low + Math.max(0, difference);
+        data[at + (channel + 2) % 3] = low + Math.max(0, -difference);
+      }
+    }
+  }
+  assert.ok(at < data.length);
+  await checkOps(device, [all], [0, 231].map((shift) => [{ kind: "hue", shift }]));
+  const shifts = [0, 1, 25, 85, 127, 128, 200, 255];
+  await checkOps(device, pictures(64, prng), [
+    ...shifts.map((shift): PixelOp[] => [{ kind: "hue", shift }]),
+    [
+      { kind: "contrast", factor: 1.3 },
+      { kind: "hue", shift: 17 },
+      { kind: "color", factor: 0.85 },
+      { kind: "brightness", factor: 1.1 },
+    ],
+  ]);
+});
+
 gpuTest("affine operations equal f64 arithmetic where f32 alone would not", async (device) => {
   const size = 33, frame = { width: size, height: size };
   const prng = createPrng(2);

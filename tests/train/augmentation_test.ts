@@ -99,7 +99,7 @@ engineTest(
 );
 
 engineTest(
-  "a run with RandAugment, erasing and mixup allocates what it planned, and repeats itself",
+  "a run with RandAugment, colour jitter, erasing and mixup allocates what it planned, and repeats itself",
   async () => {
     const run = async (name: string, overrides: string[]) => {
       const { config, warnings } = parseConfig(RECIPE, { source: "tiny.yaml", overrides });
@@ -114,7 +114,12 @@ engineTest(
     await synthesize(config.data.root!, synthOptions(config)!);
     const plain = await run("plain", []);
     assert.equal(plain.length, 6);
-    const all = ["data.rand_aug=true", "data.rand_erase=true", "solver.mixup=true"];
+    const all = [
+      "data.rand_aug=true",
+      "data.colour_jitter={}",
+      "data.rand_erase=true",
+      "solver.mixup=true",
+    ];
     const first = await run("all", all);
     assert.notDeepEqual(first, plain);
     assert.deepEqual(await run("again", all), first);
