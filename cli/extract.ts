@@ -1,8 +1,11 @@
 /** `sidenet extract`: runs the frozen backbone once over the clips of a recipe, so that training need not. */
 import { ConfigError } from "../lib/errors.ts";
+import { createModel } from "../models/mod.ts";
 import { loadConfig } from "../train/config.ts";
 import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/feature_writer.ts";
+import { checkStorable, storedEpochs } from "../train/features.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../train/progress.ts";
+import { modelSpec } from "../train/setup.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { makeData, reportKnownWeights } from "./_before_run.ts";
 import type { Io } from "./_output.ts";
@@ -16,8 +19,8 @@ export const command = defineCommand({
   details:
     `Runs frame preparation and the frozen backbone over the training and validation lists of a recipe and writes the
 tapped features, the prepared pictures and the labels to DIR. Training then takes data.features=DIR and skips the backbone.
-Where views are drawn at random (data.random_shift, data.crop, data.flip, data.grey, data.rand_aug), --epochs says how many
-epochs of them are stored; training goes round them. A recipe whose views are always the same needs one.
+Where views are drawn at random (data.random_shift, data.crop, data.flip, data.grey, data.rand_aug, data.colour_jitter),
+--epochs says how many epochs of them are stored; training goes round them. A recipe whose views are always the same needs one.
 Ctrl-C stops after the batch under way; the same command goes on with the shards that are missing.`,
   examples: [
     [
@@ -42,12 +45,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const warning of warnings) io.note(`warning: ${warning}`);
   // Features given in the recipe are what is to be made.
   const own = { ...config, data: { ...config.data, features: null } };
+  checkStorable(own, createModel(modelSpec(own)));
+  const epochs = storedEpochs(own, values.epochs);
   await reportKnownWeights(own, io);
   await makeData(own, io);
   const result = await extractFeatures({
     config: own,
     out,
-    epochs: values.epochs,
+    epochs,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
