@@ -84,7 +84,7 @@ export function processStreams(): Streams {
     isTerminal: Deno.stderr.isTerminal(),
     columns() {
       try {
-        return Deno.consoleSize().columns;
+        return Deno.consoleSize().columns || 80; // some terminals say 0
       } catch {
         return 80; // no terminal to ask
       }

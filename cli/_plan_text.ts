@@ -89,13 +89,17 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   );
   io.print(`  trainable parameters  ${formatCount(trainable)}`);
   io.print(`  frozen parameters     ${formatCount(frozen)}`);
-  io.print(`  launches a step       ${formatCount(plan.steps.length)} nodes`);
+  io.print(`  nodes of a step       ${formatCount(plan.steps.length)}`);
   io.print(
     `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${formatBytes(plan.bytesMoved)} moved`,
   );
   io.print(`  GPU memory            ${formatBytes(memory.total)}`);
   for (const [use, bytes] of Object.entries(memory.byUse)) {
-    if (bytes > 0) io.print(`    ${use.replaceAll("_", " ").padEnd(20)}${formatBytes(bytes)}`);
+    if (bytes === 0) continue;
+    const assumed = use === "frame_preparation" && config.data.synth === null && spec.taps !== "stored"
+      ? `  (for frames of ${ASSUMED_FRAME.width}x${ASSUMED_FRAME.height}; a run looks how large its own are)`
+      : "";
+    io.print(`    ${use.replaceAll("_", " ").padEnd(20)}${formatBytes(bytes)}${assumed}`);
   }
   io.print(
     `  activations: ${formatBytes(plan.arenaBytes)} placed, ${

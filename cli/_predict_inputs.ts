@@ -1,4 +1,5 @@
 /** What `predict` is to look at: the clips that its paths name, and their windows. */
+import { detectTemplate } from "../data/datasets/entries.ts";
 import { mapConcurrently } from "../data/datasets/walk.ts";
 import { reasonOf } from "../data/files.ts";
 import { findClips, type FoundClips } from "../data/find_clips.ts";
@@ -45,8 +46,14 @@ export async function clipsOfPaths(
         const others = otherFiles(found, template);
         if (found.clips.length > 0) {
           clips.push(...found.clips);
-          if (found.others > 0) options.note(`note: ${path}: left out are ${others}`);
+          if (found.others > 0) options.note(`note: ${path}: left out: ${others}`);
         } else if (found.unusable.length === 0) {
+          const named = found.pictureFolder && await detectTemplate(found.pictureFolder, ["."]);
+          if (named) {
+            throw new Error(
+              `its frames must be named "${template}", current names are of the form "${named}"; give data.image_tmpl=${named}`,
+            );
+          }
           throw new Error(
             `its frames must be named "${template}" (data.image_tmpl), or it must hold clips, current count is 0` +
               (found.others > 0 ? ` beside ${others}` : ""),

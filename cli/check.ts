@@ -66,6 +66,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (root === undefined) {
     throw new ConfigError("Cannot check: --root must name the folder that the list's paths are relative to");
   }
+  await requireFolder("--root", root);
+  if (values["against-root"] !== undefined) await requireFolder("--against-root", values["against-root"]);
   const { clips, repairedLines } = await readClipList(list, { modality: "either" });
   const classes = values.classes ??
     (values.labels === undefined ? null : (await readLabels(values.labels)).length);
@@ -121,6 +123,11 @@ export async function run(args: string[], io: Io): Promise<number> {
   return result.problems.length === 0 ? 0 : BAD_DATA_EXIT_CODE;
 }
 
+async function requireFolder(flag: string, path: string): Promise<void> {
+  if (await Deno.stat(path).then((info) => info.isDirectory, () => false)) return;
+  throw new ConfigError(`Cannot check: ${flag} must be a folder, current value is "${path}"`);
+}
+
 function printResult(
   { clips, videos, frames, decoded, sizes, unusedLabels, problems }: CheckResult,
   { list, template, seconds, limit }: { list: string; template: string; seconds: number; limit: number },
@@ -146,7 +153,11 @@ function printResult(
     printKind(kind, byKind.get(kind) ?? [], limit, io);
   }
   const affected = new Set(problems.map(({ line, path }) => `${line} ${path}`)).size;
-  io.print(`  ${formatCount(affected)} of ${formatCount(clips)} clips have something wrong`);
+  io.print(
+    `  ${formatCount(affected)} of ${formatCount(clips)} clips ${
+      affected === 1 ? "has" : "have"
+    } something wrong`,
+  );
 }
 
 function printKind(kind: ProblemKind, problems: readonly ClipProblem[], limit: number, io: Io): void {

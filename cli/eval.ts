@@ -1,4 +1,5 @@
 /** `sidenet eval`: accuracy of a trained model on a list, by the published multi-view protocol. */
+import { requireWritableFolder } from "../data/files.ts";
 import { evaluateClips } from "../train/evaluate.ts";
 import { dataRoots } from "../train/config.ts";
 import {
@@ -8,14 +9,21 @@ import {
   writeEvaluation,
 } from "../train/evaluation_files.ts";
 import { openFrameCache } from "../train/frame_cache.ts";
+import { describeProblems } from "../train/problems.ts";
 import { formatCount, formatShare, formatValue } from "../train/progress.ts";
+import { requireReadable } from "../train/readable.ts";
+import type { DataProblem } from "../train/report.ts";
 import { readSplit } from "../train/setup.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
 import type { ClassificationMetrics } from "../train/metrics.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
+import { printable } from "./_clips.ts";
 import type { Io } from "./_output.ts";
 import { tunedChoices } from "./_tuned.ts";
 import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./_trained.ts";
+
+/** Problems of the data named on the terminal. */
+const PROBLEMS_NAMED = 100;
 
 export const command = defineCommand({
   name: "eval",
@@ -48,12 +56,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   const views = viewsOfFlags(values);
   const model = await findTrainedModel(target, { config: values.config, overrides });
   const { config, labels, weights } = model;
+  const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
+  await requireWritableFolder(folder);
   const clips = await readSplit(config, "val", { path: values.list, keepShort: views !== null });
   const list = values.list ?? config.data.val_list!;
-  const batch = viewBatch(config, views, clips.length);
+  const root = dataRoots(config).val, batch = viewBatch(config, views, clips.length);
   const choices = await tunedChoices();
   await using frameCache = await openFrameCache(config, (text) => io.note(`warning: ${text}`));
-  await using client = await openTrainedModel(model, { clips, root: dataRoots(config).val, batch, choices });
+  await using client = await openTrainedModel(model, { clips, root, batch, choices });
+  await requireReadable(config, clips, { list, root, signal: io.signal });
   io.note(`adapter: ${client.opened.adapter}`);
   const started = performance.now();
   const evaluation = await evaluateClips(client, config, {
@@ -65,8 +76,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
   });
   const seconds = (performance.now() - started) / 1000;
-  for (const { path, problem } of evaluation.problems) io.note(`warning: ${path}: ${problem}`);
-  const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
+  tellProblems(evaluation.problems, folder, io);
   const { adapter } = client.opened;
   const figures = await writeEvaluation(folder, {
     config,
@@ -89,6 +99,17 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
+/** Names the first problems; all of them are in the figures. */
+function tellProblems(problems: readonly DataProblem[], folder: string, io: Io): void {
+  for (const { path, problem } of problems.slice(0, PROBLEMS_NAMED)) {
+    io.note(`warning: ${printable(path)}: ${problem}`);
+  }
+  const more = problems.length - PROBLEMS_NAMED;
+  if (more > 0) {
+    io.note(`warning: ${formatCount(more)} more, see "broken" in ${folder}/${EVALUATION_FILES.figures}`);
+  }
+}
+
 function printFigures(figures: EvaluationFigures, io: Io): void {
   const { top1, top5, mean_class_accuracy: mean, loss, clips_per_second: speed, broken } = figures;
   io.print(
@@ -96,7 +117,7 @@ function printFigures(figures: EvaluationFigures, io: Io): void {
       formatShare(mean, 2)
     }  loss ${formatValue(loss)}  (${speed.toFixed(1)} clips/s)`,
   );
-  if (broken.length > 0) io.print(`${formatCount(broken.length)} frames or clips were replaced`);
+  if (broken.length > 0) io.print(describeProblems(broken.length));
 }
 
 /** The classes that occur, as data. */

@@ -4,6 +4,7 @@ import { createModel } from "../models/mod.ts";
 import { loadConfig } from "../train/config.ts";
 import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/feature_writer.ts";
 import { checkStorable, storedEpochs } from "../train/features.ts";
+import { describeProblems } from "../train/problems.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../train/progress.ts";
 import { modelSpec } from "../train/setup.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
@@ -96,11 +97,7 @@ function finish(result: ExtractResult, out: string, io: Io): void {
         : ""),
   );
   if (broken.length > 0) {
-    io.print(
-      `${formatCount(broken.length)} frames or clips were replaced, ${
-        formatCount(bad)
-      } of them whole clips shown black`,
-    );
+    io.print(`${describeProblems(broken.length)}; ${formatCount(bad)} whole clips are black`);
   }
   io.print(`train from them with data.features=${out}`);
   io.printJson(result);

@@ -1,6 +1,8 @@
 /** `sidenet predict`: the best classes of clips, at once or along their time. */
+import { dirname } from "node:path";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { createClipSource } from "../data/clip_source.ts";
+import { requireWritableFolder } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
 import { scoreClips } from "../train/evaluate.ts";
@@ -122,7 +124,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for await (const outcome of outcomesOf(scores, inputs)) {
     const { path, times: known } = inputs[next++];
     if (outcome.bad) {
-      fail(cannotPredict(path, outcome.problems[0].problem));
+      fail(cannotPredict(path, outcome.problems[0].problem.replace(/^clip: |; black$/g, "")));
       continue;
     }
     // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.
@@ -162,7 +164,9 @@ function windowLength({ window, stride }: { window?: number; stride?: number }):
 
 /** A page that cannot take its name is refused before the work, not after. */
 async function checkPageFile(file: string | undefined): Promise<void> {
-  if (file === undefined || !(await Deno.stat(file).catch(() => null))?.isDirectory) return;
+  if (file === undefined) return;
+  await requireWritableFolder(dirname(file));
+  if (!(await Deno.stat(file).catch(() => null))?.isDirectory) return;
   throw new ConfigError(
     `Cannot write "${file}": --html must be the name of a file, current value is a folder`,
   );

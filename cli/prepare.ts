@@ -22,7 +22,7 @@ import { readLabels } from "../data/datasets/read.ts";
 import { readClassFolders } from "../data/datasets/folders.ts";
 import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv.ts";
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
-import { reasonOf, writeFileWhole } from "../data/files.ts";
+import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/class_folders.ts";
 import { MIN_LISTED_FRAMES } from "../train/setup.ts";
@@ -105,6 +105,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (root === undefined) {
     throw new ConfigError("Cannot prepare: --root must name the folder that the clips are in");
   }
+  if (!isFolder && !await isDirectory(root)) {
+    throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
+  }
+  await requireWritableFolder(out);
   const options = {
     root,
     template: values.template ?? null,

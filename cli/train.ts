@@ -10,6 +10,7 @@ import {
   formatShare,
   formatTerminalLine,
 } from "../train/progress.ts";
+import { describeProblems } from "../train/problems.ts";
 import { writeReport } from "../train/report_data.ts";
 import {
   createRunFolder,
@@ -150,9 +151,9 @@ async function loadRecipe(
   const { classes, clips } = recipe.folder;
   const countOf = (split: string) => clips.filter((clip) => clip.split === split).length;
   io.note(
-    `${folder}: ${formatCount(classes.length)} classes, ${
-      formatCount(countOf("train"))
-    } clips for training and ${formatCount(countOf("val"))} for validation` +
+    `${folder}: ${formatCount(classes.length)} classes, ${formatCount(countOf("train"))} ${
+      countOf("train") === 1 ? "clip" : "clips"
+    } for training and ${formatCount(countOf("val"))} for validation` +
       (countOf("test") > 0 ? `; ${formatCount(countOf("test"))} test clips stay unused` : ""),
   );
   return recipe;
@@ -172,6 +173,7 @@ async function trainInto(
   resume: string | null,
   io: Io,
 ): Promise<TrainResult> {
+  const done = resume === null ? null : (await savedState(`${resume}/${RUN_FILES.state}`)).step;
   return await train({
     config,
     folder,
@@ -188,6 +190,9 @@ async function trainInto(
             `${formatCount(steps)} steps of ${launches} launches`,
         );
         io.note(`GPU memory: ${formatBytes(memory.total)} planned, ${formatBytes(allocatedBytes)} allocated`);
+        if (done !== null && done >= steps) {
+          io.note(`the run was at its last step already; solver.epochs=N takes it further`);
+        }
       },
       step: (record, { steps, epochs, secondsPerStep }) => {
         const progress = { record, totalSteps: steps, epochs, secondsPerStep };
@@ -201,6 +206,7 @@ async function trainInto(
         io.printJson(record);
       },
       note: (text) => io.note(`warning: ${text}`),
+      info: io.note,
     },
   });
 }
@@ -215,11 +221,7 @@ function finish({ summary, problems }: TrainResult, folder: RunFolder, io: Io): 
       } clips/s)`,
   );
   if (problems.length > 0) {
-    io.print(
-      `${formatCount(problems.length)} frames or clips were replaced: see "broken" in ${
-        folder.file("summary")
-      }`,
-    );
+    io.print(`${describeProblems(problems.length)}: see "broken" in ${folder.file("summary")}`);
   }
   io.print(`report: ${folder.file("report")}`);
   io.printJson(summary);

@@ -40,9 +40,11 @@ interface Shard {
 }
 
 /** The disk has no room left for the cache. */
-export class NoSpaceError extends Error {
+class NoSpaceError extends Error {
   constructor(reserveBytes: number) {
-    super(`the disk has less than ${reserveBytes} bytes left, which are kept for other files`);
+    super(
+      `the disk has less than ${Math.ceil(reserveBytes / 2 ** 20)} MiB left, which are kept for other files`,
+    );
   }
 }
 

@@ -2,8 +2,8 @@
  * Files on disk: random-access reading, and writing whole (temporary name, fsync, rename), so that a crash or a full disk
  * never leaves half a file under the real name and never costs the previous one.
  */
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { DataError } from "../lib/errors.ts";
 import type { RangeSource } from "./checkpoint/safetensors.ts";
 
@@ -85,6 +85,32 @@ export async function writeFileWhole(
   await syncFolder(dirname(path));
 }
 
+/**
+ * Refuses a folder that results could not be written to, before the work is done. A missing one is not made yet.
+ *
+ * @throws {DataError} where a file is in its place, or nothing can be written there
+ */
+export async function requireWritableFolder(path: string): Promise<void> {
+  const refuse = (reason: string) => new DataError(`Cannot write to "${path}": ${reason}`);
+  let at = resolve(path);
+  for (;;) {
+    const info = await stat(at).catch((error) => {
+      if (isSystemError(error) && error.code === "ENOENT" && at !== dirname(at)) return null;
+      throw refuse(reasonOf(error));
+    });
+    if (info?.isDirectory() === false) throw refuse("it must be a folder, current value is a file");
+    if (info) break;
+    at = dirname(at);
+  }
+  const probe = join(at, `.sidenet-${crypto.randomUUID()}.partial`);
+  try {
+    await (await open(probe, "wx")).close();
+  } catch (error) {
+    throw refuse(reasonOf(error));
+  }
+  await rm(probe, { force: true });
+}
+
 async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let written = 0; written < chunk.length;) {
     const { bytesWritten } = await handle.write(chunk, written, chunk.length - written);
@@ -116,6 +142,7 @@ const REASONS: Record<string, string> = {
   EDQUOT: "the disk quota is used up",
   EACCES: "permission is denied",
   EROFS: "the file system is read-only",
+  EEXIST: "a file of that name is there",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of the path is not a folder",
   ELOOP: "its symbolic links lead back to themselves",

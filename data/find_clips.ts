@@ -1,6 +1,6 @@
 /** The clips below a folder: folders of frames and video files, at any depth. */
 import { readdir, realpath, stat } from "node:fs/promises";
-import { extname } from "node:path";
+import { dirname, extname } from "node:path";
 import { reasonOf } from "./files.ts";
 import type { FrameTemplate } from "./frames.ts";
 import { sortNames } from "./datasets/walk.ts";
@@ -16,6 +16,8 @@ export interface FoundClips {
   others: number;
   /** Those of them that are pictures by their extension. */
   pictures: number;
+  /** The folder of the first of those; null without any. */
+  pictureFolder: string | null;
 }
 
 const PICTURES = new Set([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]);
@@ -27,7 +29,7 @@ const PICTURES = new Set([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ti
  * @param template Names of the frames.
  */
 export async function findClips(root: string, template: FrameTemplate): Promise<FoundClips> {
-  const found: FoundClips = { clips: [], unusable: [], others: 0, pictures: 0 };
+  const found: FoundClips = { clips: [], unusable: [], others: 0, pictures: 0, pictureFolder: null };
   const seen = new Set<string>();
 
   async function visitFolder(path: string): Promise<void> {
@@ -54,7 +56,9 @@ export async function findClips(root: string, template: FrameTemplate): Promise<
       return void found.unusable.push({ path, reason: reasonOf(error) });
     }
     found.others++;
-    if (PICTURES.has(extname(path).toLowerCase())) found.pictures++;
+    if (!PICTURES.has(extname(path).toLowerCase())) return;
+    found.pictures++;
+    found.pictureFolder ??= dirname(path);
   }
 
   await visit(root);

@@ -14,6 +14,7 @@ import {
   type Weight,
   type WeightSource,
 } from "../models/mod.ts";
+import type { SavedProblems } from "./problems.ts";
 import type { SessionClient } from "./session_client.ts";
 import type { WeightPart } from "./session_plan.ts";
 
@@ -41,6 +42,8 @@ export interface RunState {
   pendingLosses: number[];
   /** Loss of the last line of metrics; null before the first. */
   lastLoss: number | null;
+  /** What was wrong with the data so far; only in state files. */
+  problems?: SavedProblems;
 }
 
 const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
@@ -178,7 +181,8 @@ export async function encodeWeights(
   for (const name of model.weights.counters) {
     tensors.push({ name, dtype: "I64", shape: [], data: BigInt64Array.of(BigInt(info.state.microBatches)) });
   }
-  return [...encodeSafetensors(tensors, metadataOf(info))];
+  const state = { ...info.state, problems: undefined };
+  return [...encodeSafetensors(tensors, metadataOf({ ...info, state }))];
 }
 
 /** What a state holds of every trained weight besides its value. Gradients only where a sum of them is under way. */

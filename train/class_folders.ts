@@ -90,7 +90,9 @@ export async function loadFolderRecipe(
   if (batch < before.data.batch_size) {
     keys.batch_size = batch;
     remarks.push(
-      `data.batch_size is lowered from ${before.data.batch_size} to ${batch}: there are ${counts.train} training clips`,
+      `data.batch_size is lowered from ${before.data.batch_size} to ${batch}: ${
+        counts.train === 1 ? "there is 1 training clip" : `there are ${counts.train} training clips`
+      }`,
     );
   }
   // Settled for one class: "auto" must not become "sth" because a set has as many classes as Something-Something.
@@ -153,7 +155,7 @@ function countOf({ clips }: ClassFolders, split: "train" | "val"): number {
 function requireClips(
   path: string,
   counts: { train: number; val: number },
-  { clips, template, unusable }: ClassFolders,
+  { classes, clips, template, unusable }: ClassFolders,
 ): void {
   if (clips.length === 0) {
     const [first] = unusable;
@@ -162,10 +164,17 @@ function requireClips(
       `Cannot train on "${path}": it must hold clips in a folder for each class, videos or folders of frames named "${template}", current count is 0${example}`,
     );
   }
+  if (classes.length === 1) {
+    throw new DataError(
+      `Cannot train on "${path}": it must hold two classes or more, a folder for each, current count is 1 ("${
+        classes[0]
+      }")`,
+    );
+  }
   if (counts.train > 0 && counts.val > 0) return;
   const split = counts.train === 0 ? "training" : "validation";
   throw new DataError(
-    `Cannot train on "${path}": there must be a usable ${split} clip (a class of two or more gives one to validation), current count is 0 of ${clips.length} clips`,
+    `Cannot train on "${path}": there must be a usable ${split} clip (a class of two or more gives one to validation), current count is 0 of ${clips.length}`,
   );
 }
 

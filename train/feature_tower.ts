@@ -14,7 +14,7 @@ import { AdapterError } from "../lib/errors.ts";
 import { toHalfArray } from "../lib/half.ts";
 import { CLIP_STATISTICS } from "../lib/normalise.ts";
 import { createPrng } from "../lib/random.ts";
-import { picturesOf, tapShape, type VideoModel } from "../models/video_model.ts";
+import { picturesOf, type VideoModel } from "../models/video_model.ts";
 import { prepareFrames } from "./frame_upload.ts";
 import { formatBytes } from "./progress.ts";
 import { alignedBytes } from "./programs.ts";
@@ -229,12 +229,6 @@ export function pixelsOf(planes: Float32Array, size: number): Uint8Array<ArrayBu
     }
   }
   return pixels;
-}
-
-/** Sizes of what a tower gives of a clip. */
-export function featureShapes(model: VideoModel): { pixels: number[]; tap: number[] } {
-  const size = model.config.backbone.imageSize;
-  return { pixels: [picturesOf(model), size, size, 3], tap: tapShape(model, 1) };
 }
 
 /** Frozen weights that stay on the GPU. */

@@ -2,7 +2,7 @@
 
 import { statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { writeFileWhole } from "../data/files.ts";
+import { requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import type { OrderEntry } from "../data/sampler.ts";
 import { ConfigError, DataError, InterruptedError } from "../lib/errors.ts";
 import { createModel, type ModelSpec } from "../models/mod.ts";
@@ -31,6 +31,7 @@ import { openFrameCache } from "./frame_cache.ts";
 import { largestFrame } from "./probe.ts";
 import { ProblemLog } from "./problems.ts";
 import { formatBytes } from "./progress.ts";
+import { requireReadableSplits } from "./readable.ts";
 import type { DataProblem } from "./report.ts";
 import { clipsPerBatch, modelSpec, readSplit, sessionOptions } from "./setup.ts";
 import { trainingFeed } from "./training_feed.ts";
@@ -113,6 +114,8 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
   checkStorable(config, model);
   const epochs = storedEpochs(config, options.epochs);
   const clips = { train: (await readTrainingSet(config)).clips, val: await readSplit(config, "val") };
+  await requireReadableSplits(config, clips, options.signal);
+  await requireWritableFolder(out);
   const existing = await readManifest(out);
   if (existing) await checkSame(existing, out, { config, clips, epochs });
   const manifest = existing ??

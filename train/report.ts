@@ -9,6 +9,7 @@ import { renderCharts } from "./_report_charts.ts";
 import { renderClassTable, renderConfusedPairs } from "./_report_classes.ts";
 import { escapeHtml, pictureUri, section, shareBar } from "./_report_html.ts";
 import { renderMatrix } from "./_report_matrix.ts";
+import { describeProblems } from "./problems.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "./progress.ts";
 import type { EvalRecord, StepRecord, Summary } from "./run_folder.ts";
 import { createClassificationMetrics } from "./metrics.ts";
@@ -149,7 +150,7 @@ function isRight(clip: ExampleClip): boolean {
 
 function examplesIntro(clips: readonly ExampleClip[]): string {
   const right = clips.filter(isRight).length;
-  return `Clips of the validation set as the network sees them, first frame to last. ${right} of these ${clips.length} are right.`;
+  return `Clips of the validation set: the frames that the network sees, before they are cropped. ${right} of these ${clips.length} are right.`;
 }
 
 function examples(clips: readonly ExampleClip[]): string {
@@ -181,6 +182,7 @@ function exampleCard(clip: ExampleClip): string {
 const FIGURES: Record<string, [name: string, format: (value: number) => string]> = {
   top1: ["Top-1", (value) => formatShare(value, 2)],
   top5: ["Top-5", (value) => formatShare(value, 2)],
+  mean_class_accuracy: ["Mean class accuracy", (value) => formatShare(value, 2)],
   loss: ["Validation loss", formatValue],
   epochs: ["Epochs", formatCount],
   steps: ["Optimiser steps", formatCount],
@@ -213,7 +215,7 @@ function figuresTable(summary: Partial<Summary>): string {
 function problemsIntro(list: readonly DataProblem[]): string {
   if (list.length === 0) return "";
   const shown = list.length > PROBLEMS_SHOWN ? `, of which the first ${PROBLEMS_SHOWN} are listed` : "";
-  return `${formatCount(list.length)} frames or clips could not be used as they are${shown}.`;
+  return `${describeProblems(list.length)}${shown}.`;
 }
 
 function problems(list: readonly DataProblem[]): string {

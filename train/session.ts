@@ -194,6 +194,11 @@ export class Session {
    * @returns Whether an optimiser step was made.
    */
   async step(clips: readonly TrainClip[], rates: GroupRates, given?: BatchTargets): Promise<boolean> {
+    if ((given === undefined) !== (this.#programs.targets === null)) {
+      throw new RangeError(
+        `Cannot train on a batch: its targets must be given where batches are mixed or weighted, and there alone`,
+      );
+    }
     const encoder = this.#gpu.device.createCommandEncoder({ label: "step" });
     this.#upload(encoder, clips);
     if (given) this.#takeTargets(encoder, clips.length, given);

@@ -46,6 +46,11 @@ export async function findTrainedModel(
   }
   const weights = info.isDirectory ? await weightsOfRun(target) : target;
   await using source = await openCheckpoint(weights);
+  if (basename(weights) === RUN_FILES.state) {
+    throw new ConfigError(
+      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${RUN_FILES.best} beside it`,
+    );
+  }
   const recipe = recipeOf(source);
   const { config } = await loadRecipe(
     options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),

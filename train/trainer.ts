@@ -23,6 +23,7 @@ import { type Features, openFeatures } from "./feature_reader.ts";
 import { describeFrameCache, openFrameCache } from "./frame_cache.ts";
 import { largestFrame } from "./probe.ts";
 import { ProblemLog } from "./problems.ts";
+import { requireReadableSplits } from "./readable.ts";
 import type { DataProblem } from "./report.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
 import { round, summarise } from "./summary.ts";
@@ -47,8 +48,10 @@ export interface TrainEvents {
   step?: (record: StepRecord, totals: { steps: number; epochs: number; secondsPerStep: number }) => void;
   evaluating?: (done: number, total: number) => void;
   evaluated?: (record: EvalRecord, options: { best: boolean }) => void;
-  /** A remark on its own line: a broken frame, a saved file. */
+  /** A warning, on its own line: a broken frame, a class without a clip. */
   note?: (text: string) => void;
+  /** Something that is as it should be, on its own line. */
+  info?: (text: string) => void;
 }
 
 /** How to run. */
@@ -82,9 +85,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const perBatch = clipsPerBatch(config);
   const { batches, lastBatch } = epochBatches(config, set);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
-  const { note } = options.events ?? {};
+  const { note, info } = options.events ?? {};
+  if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
   await using frameCache = features ? null : await openFrameCache(config, note);
-  if (frameCache) note?.(describeFrameCache(frameCache));
+  if (frameCache) info?.(describeFrameCache(frameCache));
   const side = config.data.input_size;
   const frame = features
     ? { width: side, height: side }
@@ -111,7 +115,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   try {
     return await new TrainingRun(options, client, spec, data).run();
   } finally {
-    if (frameCache) note?.(describeFrameCache(frameCache));
+    if (frameCache) info?.(describeFrameCache(frameCache));
   }
 }
 
@@ -214,6 +218,7 @@ class TrainingRun {
     }
     if (this.#options.resume) {
       this.#state = await restoreState(this.#client, this.#spec, this.#options.resume);
+      if (this.#state.problems) this.#problems.restore(this.#state.problems);
     }
     await this.#folder.write("config", formatConfig(this.#config));
     const { shotList } = this.#data.set;
@@ -358,7 +363,8 @@ class TrainingRun {
   }
 
   #info() {
-    return { config: this.#config, labels: this.#data.labels, state: { ...this.#state } };
+    const state = { ...this.#state, problems: this.#problems.saved };
+    return { config: this.#config, labels: this.#data.labels, state };
   }
 
   async #saveState(): Promise<void> {

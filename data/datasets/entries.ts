@@ -198,7 +198,7 @@ async function listFolder(path: string): Promise<Listing> {
 export function formatLabels(classes: readonly string[]): string {
   const rows = classes.map((name, id) => {
     const line = name.replace(/[\r\n]+/g, " ");
-    return `${id},${/^["\s]|["\s]$/.test(line) ? `"${line.replaceAll('"', '""')}"` : line}\n`;
+    return `${id},${/^["\s]|["\s]$|,/.test(line) ? `"${line.replaceAll('"', '""')}"` : line}\n`;
   });
   return `id,name\n${rows.join("")}`;
 }

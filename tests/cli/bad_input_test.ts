@@ -147,6 +147,21 @@ gpuTest("broken frames and clips are named and counted, and training finishes", 
     "val/00002",
   ]);
   assert.equal(summary.clips, 16);
+  // A finished run that is resumed says so, and its summary still names them all.
+  const again = await folder.sidenet(["train", "--resume", "runs/tiny"]);
+  assert.match(again.stderr, /^the run was at its last step already; solver\.epochs=N takes it further$/m);
+  assert.deepEqual((await folder.json<typeof summary>("runs/tiny/summary.json")).broken, summary.broken);
+  assert.match(
+    lastLine(await folder.sidenet(["predict", "runs/tiny/state.safetensors", "data/val/00001"])),
+    /^sidenet: Cannot open "runs\/tiny\/state\.safetensors": .* take best\.safetensors beside it$/,
+  );
+  // Where no clip at all can be read, there is no run.
+  const nowhere = await folder.sidenet(["train", "tiny.yaml", "name=nowhere", "data.train_root=runs"]);
+  assert.equal(nowhere.code, 4);
+  assert.match(
+    lastLine(nowhere),
+    /^sidenet: Cannot read the clips of "data\/train\.txt" under "runs": .* current count is 0; train\/0/,
+  );
   assert.ok(stdout.includes('"data_problems":'));
 });
 

@@ -106,6 +106,15 @@ gpuTest(
       predicted.stderr,
       /^sidenet: Cannot predict "bare": its frames must be named "\{:05d\}\.jpg" \(data\.image_tmpl\), or it must hold clips, current count is 0$/m,
     );
+    // Frames of another published form: the key that reads them is given.
+    await Deno.mkdir(folder.file("named", "deep"), { recursive: true });
+    await Deno.copyFile(folder.file("data/val/00001/00001.jpg"), folder.file("named/deep/img_00001.jpg"));
+    const named = await folder.sidenet(["predict", "runs/tiny", "named"]);
+    assert.equal(
+      lastLine(named),
+      'sidenet: Cannot predict "named": its frames must be named "{:05d}.jpg", current names are of the form ' +
+        '"img_{:05d}.jpg"; give data.image_tmpl=img_{:05d}.jpg',
+    );
     const found: Prediction[] = predicted.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
     assert.deepEqual(found.map(({ path }) => path), rows.map(({ path }) => `data/${path}`));
     found.forEach(({ top }, i) => {

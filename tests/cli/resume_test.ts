@@ -1,11 +1,13 @@
 /** A run that is interrupted, then meets a full disk, then goes on, ends where an undisturbed one does. */
 import assert from "node:assert/strict";
+import { synthesize } from "../../data/synth.ts";
 import { openCheckpoint } from "../../train/checkpoint.ts";
+import { parseConfig, synthOptions } from "../../train/config.ts";
 import { readMetrics } from "../../train/run_folder.ts";
 import { encodeList, videoKeys } from "../_util/frames_and_videos.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { hasFfmpeg } from "../_util/video_files.ts";
-import { lastLine, TinyFolder } from "./_tiny.ts";
+import { lastLine, TINY_RECIPE, TinyFolder } from "./_tiny.ts";
 
 /** Every tensor of a checkpoint as its bits. */
 async function tensorsOf(path: string): Promise<Map<string, Uint32Array>> {
@@ -29,19 +31,25 @@ async function assertSameEnd(folder: TinyFolder, actual: string, expected: strin
   assert.deepEqual(await figures(actual), await figures(expected));
 }
 
-gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same bits", async () => {
-  await using folder = await TinyFolder.create();
-  const whole = await folder.sidenet(["train", "tiny.yaml", "name=whole"]);
-  assert.equal(whole.code, 0, whole.stderr);
-
+/** Runs a command and sends a signal when it says something. */
+async function ended(folder: TinyFolder, args: readonly string[], signal: Deno.Signal, at: string) {
   let sent = false;
-  const stopped = await folder.sidenet(["train", "tiny.yaml", "name=parts"], {
+  return await folder.sidenet(args, {
     onStderr: (text, child) => {
-      if (sent || !text.includes(" step 3/")) return;
+      if (sent || !text.includes(at)) return;
       sent = true;
-      child.kill("SIGINT");
+      child.kill(signal);
     },
   });
+}
+
+gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same bits", async () => {
+  await using folder = await TinyFolder.create();
+  const train = (name: string) => ["train", "tiny.yaml", `name=${name}`, "solver.epochs=6"];
+  const whole = await folder.sidenet(train("whole"));
+  assert.equal(whole.code, 0, whole.stderr);
+
+  const stopped = await ended(folder, train("parts"), "SIGINT", " step 3/");
   assert.equal(stopped.code, 130, stopped.stderr);
   assert.match(
     lastLine(stopped),
@@ -66,18 +74,6 @@ gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same
   await assertSameEnd(folder, "parts", "whole");
 });
 
-/** Runs a command and sends a signal when it says something. */
-async function ended(folder: TinyFolder, args: readonly string[], signal: Deno.Signal, at: string) {
-  let sent = false;
-  return await folder.sidenet(args, {
-    onStderr: (text, child) => {
-      if (sent || !text.includes(at)) return;
-      sent = true;
-      child.kill(signal);
-    },
-  });
-}
-
 const videosName = "a run on videos that is told to end, then killed, each inside an epoch, loses nothing";
 if (hasFfmpeg && Deno.build.os !== "windows") {
   gpuTest(videosName, async () => {
@@ -87,8 +83,8 @@ if (hasFfmpeg && Deno.build.os !== "windows") {
       ...["num_sample=2", "rand_aug=true", "batch_size=2", "workers=2"].map((key) => `data.${key}`),
     ]
       .concat("solver.epochs=2", "logging.checkpoint_every=1", "logging.skip_epoch=[0]");
-    const made = await folder.sidenet(["train", "tiny.yaml", "name=frames", "solver.max_steps=1"]);
-    assert.equal(made.code, 0, made.stderr);
+    const { config } = parseConfig(TINY_RECIPE);
+    await synthesize(folder.file(config.data.root!), synthOptions(config)!);
     for (const split of ["train", "val"] as const) {
       await encodeList(folder, split, ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv444p"]);
     }

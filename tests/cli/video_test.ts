@@ -61,7 +61,7 @@ if (hasFfmpeg) {
         assert.equal(predicted.code, 4, predicted.stderr);
         assert.match(
           predicted.stderr,
-          /^sidenet: Cannot predict "broken\.mp4": clip: it cannot be read: Invalid/m,
+          /^sidenet: Cannot predict "broken\.mp4": it cannot be read: Invalid/m,
         );
         const found: Prediction[] = predicted.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
         assert.deepEqual(found.map(({ path }) => path), paths);

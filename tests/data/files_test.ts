@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileRange, writeFileWhole } from "../../data/files.ts";
+import { fileRange, requireWritableFolder, writeFileWhole } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -72,3 +72,28 @@ Deno.test("fileRange() reads ranges in any order and at the same time, and says 
     await assert.rejects(fileRange(join(folder, "none")), /none": it does not exist/);
     await assert.rejects(fileRange(folder), /it must be a file/);
   }));
+
+Deno.test("requireWritableFolder() makes nothing, and refuses a file in the folder's place", () =>
+  inFolder(async (folder) => {
+    await requireWritableFolder(folder);
+    await requireWritableFolder(join(folder, "to", "come"));
+    assert.deepEqual(await names(folder), []);
+    await Deno.writeTextFile(join(folder, "file"), "");
+    for (const path of [join(folder, "file"), join(folder, "file", "deeper")]) {
+      await assert.rejects(requireWritableFolder(path), (error: Error) => {
+        assert(error instanceof DataError);
+        assert.match(error.message, /^Cannot write to ".*": (it must be a folder|a part of the path is no)/);
+        return true;
+      });
+    }
+  }));
+
+Deno.test({
+  name: "requireWritableFolder() refuses a folder in which no file can be made",
+  ignore: Deno.build.os !== "linux", // /proc is Linux's, and nobody can make a file there
+  fn: () =>
+    assert.rejects(
+      requireWritableFolder("/proc/self/results"),
+      /^DataError: Cannot write to "\/proc\/self\/results": /,
+    ),
+});

@@ -334,6 +334,23 @@ Deno.test("files of frames are full at a size, and roots may share a cache", () 
     assert.ok(sizes.every((size) => size < 60_000), sizes.join());
   }));
 
+Deno.test("what comes after a file of frames that is gone does not take its place", () =>
+  inTempFolder(async (root) => {
+    const groups = ["c", "d"].map((group) => Array.from({ length: 4 }, (_, i) => `${group}${i}`));
+    for (const [i, path] of groups.flat().entries()) {
+      await writeFolder(join(root, path), i, undefined, i < 4 ? 4 : 9); // the later are the longer
+    }
+    const [first, second] = groups.map((paths) => ({ ...loaderOptions(root, paths), workers: 1 }));
+    const folder = join(root, "cache"), cache = cacheOptions(folder, { shardBytes: 1 });
+    await cachedEpochs(first, cache, 1);
+    await rm(join(folder, "frames-00003.bin"));
+    const warnings: string[] = [], warn = (text: string) => void warnings.push(text);
+    assert.equal((await cachedEpochs(second, { ...cache, warn }, 1)).clips, 7);
+    assert.match(warnings.join(), /files of frames are cut short; 1 clips are read again$/);
+    const again = await cachedEpochs(first, { ...cache, warn }, 1);
+    assert.deepEqual([again.loaded, again.clips], [await epochs(first, 1), 8]);
+  }));
+
 Deno.test("a cache that was built for something else, or is none, is refused by the key's name", () =>
   inTempFolder(async (root) => {
     const folder = join(root, "cache"), cache = cacheOptions(folder);
@@ -361,6 +378,7 @@ Deno.test("a cache that was built for something else, or is none, is refused by 
         return true;
       });
     }
+    await (await FrameCache.open(cache))[Symbol.asyncDispose](); // without a warning: the refused hold no lock
     await writeFile(join(folder, "cache.json"), "{");
     await assert.rejects(FrameCache.open(cache), /its cache\.json must be JSON/);
   }));
@@ -521,6 +539,29 @@ Deno.test(
       }
       const { loaded: [good], clips } = await cachedEpochs(options, cache, 1);
       assert.deepEqual([good.bad, good.substitutions, clips], [false, [], 1]);
+    }),
+);
+
+Deno.test(
+  "a video that changes while it is read is not kept",
+  { ignore: !hasFfmpeg || Deno.build.os === "windows" },
+  () =>
+    inTempFolder(async (root) => {
+      const clip = join(root, "a.mp4"), bin = join(root, "bin"), path = Deno.env.get("PATH")!;
+      await writeVideo(clip, { frames: 12, width: 20, height: 16, pixel: (frame) => greyOf(frame) });
+      await mkdir(bin);
+      const program = `#!/bin/sh\ntouch -d @5 "${clip}"\nPATH="${path}" exec ffmpeg "$@"\n`;
+      await writeFile(join(bin, "ffmpeg"), program, { mode: 0o755 });
+      const options: ClipLoaderOptions = { ...loaderOptions(root, ["a.mp4"]), modality: "video" };
+      const cache = cacheOptions(join(root, "cache"), { modality: "video" });
+      Deno.env.set("PATH", `${bin}:${path}`);
+      try {
+        const { loaded: [read], clips } = await cachedEpochs(options, cache, 1);
+        assert.deepEqual([read.bad, clips], [false, 0]);
+      } finally {
+        Deno.env.set("PATH", path);
+      }
+      assert.equal((await cachedEpochs(options, cache, 1)).clips, 1);
     }),
 );
 

@@ -219,6 +219,9 @@ Deno.test("a clip of the same class stands in for a bad one, the same one on eve
     for (const variant of [{ workers: 3, prefetch: 1 }, { cacheBytes: 1e6 }]) {
       assert.deepEqual(contents((await collect({ ...replacing, ...variant }, [0, 1])).batches).flat(), clips);
     }
+    const later = contents((await collect(replacing, [2, 3, 4, 5, 6, 7])).batches).flat();
+    const stoodIn = later.filter(({ seeds }) => seeds[2] === 5).map(({ index }) => index);
+    assert.deepEqual([...new Set(stoodIn)].sort(), [1, 9], "each epoch draws anew");
     await using loader = createClipLoader({ ...replacing, clips: [options.clips[5]] }); // nothing stands in
     for await (const { clips: [clip] } of loader.epoch([{ clip: 0, epoch: 0, repeat: 1 }], 1)) {
       assert.deepEqual([clip.bad, clip.substitutions[0].used], [true, "black"]);

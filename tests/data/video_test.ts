@@ -1,6 +1,6 @@
 /** Video files: made by ffmpeg itself, read back frame by frame, broken in every way that data sets are. */
 import assert from "node:assert/strict";
-import { copyFile, mkdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeFrames, decodeVideoClip, isVideoPath, probeVideo } from "../../data/video.ts";
 import { type ClipBatch, createClipLoader } from "../../data/loader.ts";
@@ -50,6 +50,15 @@ videoTest(
     assert.deepEqual([clip.substitutions, clip.bad], [[], false]);
   },
 );
+
+videoTest("a file that changed is asked again, also where it is as large as before", async (root) => {
+  const file = join(root, "a.mp4");
+  await writeVideo(file, GREY);
+  assert.equal((await probeVideo(file)).frames, FRAMES);
+  await writeFile(file, new Uint8Array((await readFile(file)).length));
+  await utimes(file, 5, 5);
+  await assert.rejects(probeVideo(file));
+});
 
 videoTest("hundreds of separate frames are decoded at once", async (root) => {
   const file = join(root, "long.mp4");

@@ -84,6 +84,23 @@ Deno.test("an epoch of an uneven list holds every clip, or with data.balance=sam
   assert.deepEqual([...weighted.classWeights!], [11 / 18, 11 / 4]);
 });
 
+Deno.test("the targets of a batch weigh its classes, mixed or not, and are drawn for its place in the run", async () => {
+  const labels = [0, 0, 1, 0];
+  const rowsOf = async (batch: number, ...overrides: string[]) => {
+    const set = await readTrainingSet(await recipe(...overrides));
+    const { targets, mix } = set.targets(labels, { epoch: 1, batch })!;
+    return { sums: labels.map((_, b) => targets[2 * b] + targets[2 * b + 1]), targets, mix };
+  };
+  const weighted = await rowsOf(0, "data.balance=loss", "solver.smoothing=0");
+  const weights = labels.map((label) => [11 / 18, 11 / 4][label]);
+  const mean = weights.reduce((sum, weight) => sum + weight / 4, 0);
+  weighted.sums.forEach((sum, b) => assert.ok(Math.abs(sum - weights[b] / mean) < 1e-6));
+  const mixed = await rowsOf(2, "data.balance=loss", "solver.mixup=true");
+  assert.ok(mixed.mix !== null && mixed.sums.some((sum) => Math.abs(sum - 1) > 0.01));
+  assert.notDeepEqual((await rowsOf(3, "data.balance=loss", "solver.mixup=true")).mix, mixed.mix);
+  assert.equal((await readTrainingSet(await recipe())).targets(labels, { epoch: 1, batch: 0 }), undefined);
+});
+
 Deno.test("weights count mirrored clips of exchanged classes for the class they show", async () => {
   // Labels 86 and 87 are exchanged by the mirror; here they have 9 and 2 clips.
   const config = await recipe("data.balance=loss", "data.flip=sth", "data.synth=null", "data.num_classes=90");

@@ -96,6 +96,14 @@ solver: { lr: 0.5, mixup: true }
   });
 });
 
+Deno.test("a set of as many classes as Something-Something has is not mirrored by its labels", async () => {
+  await inTempFolder(async (set) => {
+    await writeSet(set, ...Array.from({ length: 174 }, (_, i) => [`c${i}/a.mp4`, `c${i}/b.mp4`]).flat());
+    const { config } = await loadFolderRecipe(set, { config: null, overrides: ["data.family=sth"] });
+    assert.deepEqual([config.data.num_classes, config.data.family, config.data.flip], [174, "sth", "none"]);
+  });
+});
+
 Deno.test("the lists of a folder are kept with the run and name every clip", async () => {
   await inTempFolder(async (root) => {
     const set = join(root, "set");
@@ -160,7 +168,14 @@ const REFUSED: [
     ["a/1.mp4"],
     [],
     DataError,
-    /there must be a usable validation clip .* current count is 0 of 1 clips$/,
+    /must hold two classes or more, a folder for each, current count is 1 \("a"\)$/,
+  ],
+  [
+    "one clip of each class",
+    ["a/1.mp4", "b/1.mp4"],
+    [],
+    DataError,
+    /there must be a usable validation clip .* current count is 0 of 2$/,
   ],
   [
     "a list of its own",

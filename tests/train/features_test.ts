@@ -1,15 +1,21 @@
 /** What a folder of features is made for, and what is refused before a GPU is opened. Some seconds. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { normaliseFrame } from "../../data/transforms.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
+import type { OrderEntry } from "../../data/sampler.ts";
 import { createModel } from "../../models/mod.ts";
 import { parseConfig, transformRecipe } from "../../train/config.ts";
+import { openFeatures } from "../../train/feature_reader.ts";
 import { openShard, readEntry, ShardBuilder } from "../../train/feature_shard.ts";
 import { pixelsOf } from "../../train/feature_tower.ts";
 import {
   checkStorable,
   differenceFrom,
   entryBytes,
+  type FeatureManifest,
+  FEATURES_FILE,
+  type FeatureSplit,
   makeManifest,
   randomKeys,
   shardPath,
@@ -140,40 +146,96 @@ Deno.test("shards hold whole batches where they hold one, and cover every entry 
   assert.deepEqual(views.splits.val, { clips: 5, copies: 1, entries: 5, entries_per_shard: 4, shards: 2 });
 });
 
+/** A model whose entries have a few hundred bytes. */
+const TINY = [
+  "network.arch=custom",
+  "network.backbone={ image_size: 4, patch_size: 2, width: 6, layers: 2, heads: 2 }",
+  "data.num_segments=1",
+];
+const PIXELS = 4 * 4 * 3, TAP = 5 * 6 * 2;
+
+/** An entry whose bytes tell its number. */
+function entryOf(number: number) {
+  const bytes = (length: number, from: number) => Uint8Array.from({ length }, (_, k) => from + k);
+  return {
+    clip: { index: 0, path: `clip${number}`, label: number % 4, views: [], problems: [], bad: number === 1 },
+    features: {
+      pixels: bytes(PIXELS, 30 * number),
+      taps: [0, 1].map((tap) => bytes(TAP, 30 * number + 7 * (tap + 1))),
+    },
+  };
+}
+
+/** Writes the entries of these numbers as a shard. */
+async function writeShard(
+  folder: string,
+  manifest: FeatureManifest,
+  place: { split: FeatureSplit; shard: number; numbers: number[] },
+): Promise<void> {
+  const builder = new ShardBuilder(manifest, place.numbers.length);
+  for (const number of place.numbers) {
+    const { clip, features } = entryOf(number);
+    builder.add(clip, features);
+  }
+  await Deno.writeFile(
+    shardPath(folder, place.split, place.shard),
+    ReadableStream.from(builder.encode()),
+  );
+}
+
 Deno.test("a shard gives back each of its entries, and belongs to no other features", async () => {
-  const backbone = "{ image_size: 4, patch_size: 2, width: 6, layers: 2, heads: 2 }";
-  const config = configOf("network.arch=custom", `network.backbone=${backbone}`, "data.num_segments=1");
-  const clips = { train: listOf(5), val: listOf(2) }, model = modelOf(config);
+  const clips = { train: listOf(5), val: listOf(2) }, model = modelOf(configOf(...TINY));
   const make = (...more: string[]) =>
-    makeManifest(
-      configOf("network.arch=custom", `network.backbone=${backbone}`, "data.num_segments=1", ...more),
-      model,
-      {
-        clips,
-        epochs: 1,
-        shardBytes: 3 * entryBytes(model),
-      },
-    );
+    makeManifest(configOf(...TINY, ...more), model, { clips, epochs: 1, shardBytes: 3 * entryBytes(model) });
   const manifest = await make(), folder = await Deno.makeTempDir();
   try {
-    const entries = [0, 1].map((i) => ({
-      clip: { ...{ index: i, path: `clip${i}`, label: 3 - i, views: [], problems: [] }, bad: i === 1 },
-      features: {
-        pixels: Uint8Array.from({ length: 4 * 4 * 3 }, (_, k) => 100 * i + k),
-        taps: [0, 1].map((tap) => Uint8Array.from({ length: 5 * 6 * 2 }, (_, k) => 100 * i + 7 * tap + k)),
-      },
-    }));
     const place = { split: "train", shard: 1 } as const; // the last and short one
-    const builder = new ShardBuilder(manifest, 2);
-    for (const { clip, features } of entries) builder.add(clip, features);
-    await Deno.writeFile(shardPath(folder, "train", 1), ReadableStream.from(builder.encode()));
+    await writeShard(folder, manifest, { ...place, numbers: [0, 1] });
     const shard = await openShard(folder, manifest, place);
-    assert.deepEqual([[...shard.labels], shard.bad], [[3, 2], [1]]);
-    for (const [i, { features }] of entries.entries()) assert.deepEqual(await readEntry(shard, i), features);
+    assert.deepEqual([[...shard.labels], shard.bad], [[0, 1], [1]]);
+    for (const i of [0, 1]) assert.deepEqual(await readEntry(shard, i), entryOf(i).features);
     await assert.rejects(openShard(folder, await make("seed=7"), place), {
       name: "DataError",
       message: /^Cannot read ".*train-00001.safetensors": it must be a part of features [0-9a-f]{16} as/,
     });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("an epoch reads the views stored for it, and those of the next one where a clip comes again", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = configOf(...TINY, "data.crop=random", `data.features=${folder}`);
+    const clips = { train: listOf(3), val: listOf(1) }, model = modelOf(config);
+    const shardBytes = 2 * entryBytes(model);
+    const manifest = await makeManifest(config, model, { clips, epochs: 2, shardBytes });
+    await Deno.writeTextFile(join(folder, FEATURES_FILE), JSON.stringify(manifest));
+    for (const shard of [0, 1, 2]) {
+      await writeShard(folder, manifest, { split: "train", shard, numbers: [2 * shard, 2 * shard + 1] });
+    }
+    await writeShard(folder, manifest, { split: "val", shard: 0, numbers: [7] });
+    const features = (await openFeatures(config, clips))!;
+    const numbersOf = async (split: FeatureSplit, order: OrderEntry[]) => {
+      await using feed = features.feed(split);
+      const batches: number[][] = [];
+      for await (const { clips } of feed.epoch(order, 2)) {
+        batches.push(clips.map(({ views: [{ frames, taps }] }) => {
+          const number = frames[0] / 30;
+          assert.deepEqual({ pixels: frames, taps }, entryOf(number).features);
+          return number;
+        }));
+      }
+      return batches;
+    };
+    const order = [[1, 0, 0], [1, 0, 1], [2, 3, 0], [0, 2, 2], [0, 3, 1]].map((
+      [clip, epoch, occurrence],
+    ) => ({
+      ...{ clip, epoch, occurrence },
+      repeat: 1,
+    }));
+    assert.deepEqual(await numbersOf("train", order), [[1, 4], [5, 0], [0]]);
+    assert.deepEqual(await numbersOf("val", [{ clip: 0, epoch: 1, repeat: 1 }]), [[7]]);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
