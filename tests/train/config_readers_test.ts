@@ -9,6 +9,9 @@ const DECLARATIONS = ["_config_schema.ts", "_config_resolve.ts"];
 /** Used up while the config is settled: it must equal network.side_dim; it selects the default of data.family; it sets data.shots. */
 const SETTLED_ONLY = ["network.n_emb", "data.dataset", "data.shot"];
 
+/** Handed on as one object, to the synthesizer and to the draws of a clip's colours. */
+const WHOLE_SECTIONS = ["data.synth", "data.colour_jitter"];
+
 async function sources(): Promise<string> {
   const texts: string[] = [];
   for (const folder of ["cli", "train"]) {
@@ -26,8 +29,8 @@ Deno.test("every config key has a reader", async () => {
   const text = await sources();
   const unread = CONFIG_KEYS.filter((key) => {
     if (KEYS_WITHOUT_EFFECT.includes(key) || SETTLED_ONLY.includes(key)) return false;
-    // data.synth goes to the synthesizer as one object, which spreads it.
-    const path = key.startsWith("data.synth.") ? ["data", "synth"] : key.split(".").slice(-2);
+    const whole = WHOLE_SECTIONS.find((section) => key.startsWith(`${section}.`));
+    const path = (whole ?? key).split(".").slice(-2);
     const [section, leaf] = path.length === 1 ? ["config", path[0]] : path;
     const read = new RegExp(`\\b${section}\\??\\.${leaf}\\b`);
     const taken = new RegExp(`\\{[^{}=;]*\\b${leaf}\\b[^{}=;]*\\} = (\\w+\\.)*${section}\\b`);
