@@ -5,6 +5,10 @@ import { spawn, spawnSync } from "node:child_process";
 export const hasFfmpeg = ["ffmpeg", "ffprobe"].every((program) =>
   spawnSync(program, ["-version"], { stdio: "ignore" }).error === undefined
 );
+// In CI a missing program must not pass for a success.
+if (!hasFfmpeg && Deno.env.get("CI")) {
+  throw new Error("Cannot test videos: ffmpeg and ffprobe must be on the PATH; apt-get install ffmpeg");
+}
 
 export interface VideoFileOptions {
   frames: number;
