@@ -20,15 +20,15 @@ import {
 } from "./_loader_files.ts";
 import type { Measurement } from "./matmul.ts";
 import { createClipLoader } from "../data/loader.ts";
-import { defaultWorkerCount } from "../data/decode_pool.ts";
-import { epochOrder, trainIndices } from "../data/sampler.ts";
-import { publishedRecipe, sampleTransform } from "../data/transforms.ts";
+import { defaultWorkerCount } from "../data/frames/decode_pool.ts";
+import { epochOrder, trainIndices } from "../data/sampling/sampler.ts";
+import { publishedRecipe, sampleTransform } from "../data/transforms/transforms.ts";
 import { openGpu } from "../gpu/device.ts";
 import { createFramePrep } from "../gpu/frames.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
-import { parseConfig } from "../train/config.ts";
-import { createRunFolder, type StepRecord } from "../train/run_folder.ts";
-import { train } from "../train/trainer.ts";
+import { parseConfig } from "../train/recipe/config.ts";
+import { createRunFolder, type StepRecord } from "../train/run/run_folder.ts";
+import { train } from "../train/run/trainer.ts";
 
 /** A rate of frames beside the common fields. */
 export interface LoaderMeasurement extends Measurement {

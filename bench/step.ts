@@ -3,9 +3,9 @@
 import type { Gpu } from "../gpu/device.ts";
 import { profileProgram } from "../gpu/profile.ts";
 import { createModel } from "../models/mod.ts";
-import type { Config } from "../train/config.ts";
-import { Session } from "../train/session.ts";
-import { modelSpec, sessionOptions } from "../train/setup.ts";
+import type { Config } from "../train/recipe/config.ts";
+import { Session } from "../train/runtime/session.ts";
+import { modelSpec, sessionOptions } from "../train/recipe/setup.ts";
 import type { Measurement } from "./matmul.ts";
 
 const REPEATS = 5;

@@ -5,9 +5,9 @@ import { matmulSpecs } from "../gpu/ops/mod.ts";
 import { defaultVariant, matmulCandidates, type MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
 import { adapterKeyOf, chooseVariant, tuneKey } from "../gpu/tune.ts";
 import { createModel } from "../models/mod.ts";
-import type { Config } from "../train/config.ts";
-import { planSession } from "../train/session_plan.ts";
-import { modelSpec, sessionOptions } from "../train/setup.ts";
+import type { Config } from "../train/recipe/config.ts";
+import { planSession } from "../train/runtime/session_plan.ts";
+import { modelSpec, sessionOptions } from "../train/recipe/setup.ts";
 
 /** Candidates timed for one product: the most promising by estimate. Each costs a compilation. */
 const CANDIDATES = 4;

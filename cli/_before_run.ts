@@ -1,8 +1,8 @@
 /** What comes before a run on a recipe's data: the synthetic set is made, and the backbone's file is looked at. */
-import { isSynthesized, synthesize } from "../data/synth.ts";
-import { type Config, synthOptions } from "../train/config.ts";
-import { checkKnownWeights } from "../train/known_weights.ts";
-import { formatCount } from "../train/progress.ts";
+import { isSynthesized, synthesize } from "../data/synth/synth.ts";
+import { type Config, synthOptions } from "../train/recipe/config.ts";
+import { checkKnownWeights } from "../train/run/known_weights.ts";
+import { formatCount } from "../lib/text.ts";
 import type { Io } from "./_output.ts";
 
 /** Says whether a backbone is the published file that it is named after; where stored features take its place, nothing. */

@@ -1,6 +1,6 @@
 /** Clips of a data set in words, as several verbs name them. */
 import type { UnusableClip } from "../data/datasets/entries.ts";
-import { formatCount } from "../train/progress.ts";
+import { formatCount } from "../lib/text.ts";
 import type { Io } from "./_output.ts";
 
 /** Clips named on the terminal. */

@@ -3,11 +3,11 @@ import type { KernelEnvironment } from "../gpu/op.ts";
 import { describePlan, type Plan, type PlanLimits, TooLargeError } from "../gpu/plan.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../models/mod.ts";
-import type { Config } from "../train/config.ts";
-import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features.ts";
-import { formatBytes, formatCount, formatShare } from "../train/progress.ts";
-import { planSession, type SessionPlan } from "../train/session_plan.ts";
-import { readSplit, sessionOptions, trainingSpec } from "../train/setup.ts";
+import type { Config } from "../train/recipe/config.ts";
+import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features/features.ts";
+import { formatBytes, formatCount, formatShare } from "../lib/text.ts";
+import { planSession, type SessionPlan } from "../train/runtime/session_plan.ts";
+import { readSplit, sessionOptions, trainingSpec } from "../train/recipe/setup.ts";
 import type { Io } from "./_output.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */

@@ -3,17 +3,17 @@ import { detectTemplate } from "../data/datasets/entries.ts";
 import { mapConcurrently } from "../data/datasets/walk.ts";
 import { reasonOf } from "../data/files.ts";
 import { findClips, type FoundClips } from "../data/find_clips.ts";
-import { parseFrameTemplate } from "../data/frames.ts";
-import { isVideoPath } from "../data/video.ts";
+import { parseFrameTemplate } from "../data/frames/frames.ts";
+import { isVideoPath } from "../data/video/video.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
-import { formatCount } from "../train/progress.ts";
+import { formatCount } from "../lib/text.ts";
 import {
   type ClipTimes,
   clipTimes,
   type PredictedInput,
   type WindowLength,
   windowsOf,
-} from "../train/timeline.ts";
+} from "../train/evaluation/timeline.ts";
 
 /** Takes a path that cannot be used, and lets the others go on. */
 type Fail = (error: DataError) => void;

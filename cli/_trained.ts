@@ -1,7 +1,7 @@
 /** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
 import { ConfigError } from "../lib/errors.ts";
-import { CONFIG_KEYS, CONFIG_SECTIONS } from "../train/config.ts";
-import { chosenViews, type Views } from "../train/evaluate.ts";
+import { CONFIG_KEYS, CONFIG_SECTIONS } from "../train/recipe/config.ts";
+import { chosenViews, type Views } from "../train/evaluation/evaluate.ts";
 import type { OptionSpec } from "./_args.ts";
 
 /** Flags of the model and its views. */

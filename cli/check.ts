@@ -9,7 +9,7 @@ import {
 import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts";
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { formatCount, formatDuration, progressBar } from "../train/progress.ts";
+import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { countVideos, printable } from "./_clips.ts";
 import type { Io } from "./_output.ts";

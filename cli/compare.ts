@@ -1,8 +1,8 @@
 /** `sidenet compare`: runs side by side, as text, as JSON and as a page with pictures. */
 import { dirname, join } from "node:path";
 import { writeFileWhole } from "../data/files.ts";
-import { renderComparison } from "../train/comparison_page.ts";
-import { figureRows, readRun } from "../train/compare.ts";
+import { renderComparison } from "../pages/comparison_page.ts";
+import { figureRows, readRun } from "../train/run/compare.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 

@@ -1,9 +1,9 @@
 /** `sidenet doctor`: what works on this machine, and what to install for the rest. */
 import { statfs } from "node:fs/promises";
 import denow from "../denow" with { type: "text" };
-import { decodeJpeg, encodeJpeg } from "../data/jpeg.ts";
+import { decodeJpeg, encodeJpeg } from "../data/frames/jpeg.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
-import { formatBytes } from "../train/progress.ts";
+import { formatBytes } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 

@@ -1,21 +1,22 @@
 /** `sidenet eval`: accuracy of a trained model on a list, by the published multi-view protocol. */
 import { requireWritableFolder } from "../data/files.ts";
-import { evaluateClips } from "../train/evaluate.ts";
-import { dataRoots } from "../train/config.ts";
+import { evaluateClips } from "../train/evaluation/evaluate.ts";
+import { dataRoots } from "../train/recipe/config.ts";
 import {
   EVALUATION_FILES,
   type EvaluationFigures,
   evaluationName,
   writeEvaluation,
-} from "../train/evaluation_files.ts";
-import { openFrameCache } from "../train/frame_cache.ts";
-import { describeProblems } from "../train/problems.ts";
-import { formatCount, formatShare, formatValue } from "../train/progress.ts";
-import { requireReadable } from "../train/readable.ts";
-import type { DataProblem } from "../train/report.ts";
-import { readSplit } from "../train/setup.ts";
-import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
-import type { ClassificationMetrics } from "../train/metrics.ts";
+} from "../train/evaluation/evaluation_files.ts";
+import { writeEvaluationReport } from "../pages/report_data.ts";
+import { openFrameCache } from "../train/feed/frame_cache.ts";
+import { describeProblems } from "../train/feed/problems.ts";
+import { formatCount, formatShare, formatValue } from "../lib/text.ts";
+import { requireReadable } from "../train/feed/readable.ts";
+import type { DataProblem } from "../train/feed/problems.ts";
+import { readSplit } from "../train/recipe/setup.ts";
+import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
+import type { ClassificationMetrics } from "../train/evaluation/metrics.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
 import { printable } from "./_clips.ts";
 import type { Io } from "./_output.ts";
@@ -78,7 +79,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const seconds = (performance.now() - started) / 1000;
   tellProblems(evaluation.problems, folder, io);
   const { adapter } = client.opened;
-  const figures = await writeEvaluation(folder, {
+  const evaluated = {
     config,
     labels,
     weights,
@@ -88,7 +89,9 @@ export async function run(args: string[], io: Io): Promise<number> {
     seconds,
     adapter,
     allProbabilities: values.probabilities,
-  });
+  };
+  const figures = await writeEvaluation(folder, evaluated);
+  await writeEvaluationReport(folder, evaluated, figures);
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);
   printFigures(figures, io);
   if (values["per-class"]) printClasses(evaluation.metrics, labels, io);

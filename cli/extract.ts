@@ -1,12 +1,12 @@
 /** `sidenet extract`: runs the frozen backbone once over the clips of a recipe, so that training need not. */
 import { ConfigError } from "../lib/errors.ts";
 import { createModel } from "../models/mod.ts";
-import { loadConfig } from "../train/config.ts";
-import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/feature_writer.ts";
-import { checkStorable, storedEpochs } from "../train/features.ts";
-import { describeProblems } from "../train/problems.ts";
-import { formatBytes, formatCount, formatDuration, progressBar } from "../train/progress.ts";
-import { modelSpec } from "../train/setup.ts";
+import { loadConfig } from "../train/recipe/config.ts";
+import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/features/writer.ts";
+import { checkStorable, storedEpochs } from "../train/features/features.ts";
+import { describeProblems } from "../train/feed/problems.ts";
+import { formatBytes, formatCount, formatDuration, progressBar } from "../lib/text.ts";
+import { modelSpec } from "../train/recipe/setup.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { makeData, reportKnownWeights } from "./_before_run.ts";
 import type { Io } from "./_output.ts";

@@ -1,5 +1,5 @@
 /** `sidenet plan`: what a recipe takes, before anything is allocated. */
-import { loadConfig } from "../train/config.ts";
+import { loadConfig } from "../train/recipe/config.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 import { printPlan } from "./_plan_text.ts";

@@ -3,10 +3,10 @@ import { dirname } from "node:path";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { createClipSource } from "../data/clip_source.ts";
 import { requireWritableFolder } from "../data/files.ts";
-import { parseFrameTemplate } from "../data/frames.ts";
+import { parseFrameTemplate } from "../data/frames/frames.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
-import { scoreClips } from "../train/evaluate.ts";
-import { formatCount, formatShare, progressBar } from "../train/progress.ts";
+import { scoreClips } from "../train/evaluation/evaluate.ts";
+import { formatCount, formatShare, progressBar } from "../lib/text.ts";
 import {
   type ClipOutcome,
   clipTimes,
@@ -18,9 +18,9 @@ import {
   segmentsOf,
   topShares,
   type WindowLength,
-} from "../train/timeline.ts";
-import { PredictionPage, thumbnailsOf, windowsText } from "../train/timeline_page.ts";
-import { findTrainedModel, openTrainedModel, viewBatch } from "../train/trained_model.ts";
+} from "../train/evaluation/timeline.ts";
+import { PredictionPage, thumbnailsOf, windowsText } from "../pages/timeline_page.ts";
+import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 import { cannotPredict, clipsOfPaths, windowed } from "./_predict_inputs.ts";

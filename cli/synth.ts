@@ -5,9 +5,9 @@ import {
   synthClipFrames,
   synthesize,
   type SynthOptions,
-} from "../data/synth.ts";
+} from "../data/synth/synth.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { formatCount, formatDuration, progressBar } from "../train/progress.ts";
+import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
 

@@ -1,17 +1,10 @@
 /** `sidenet train`: trains a side network from a recipe, end to end, with pictures at the end. */
 import { ConfigError } from "../lib/errors.ts";
-import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/config.ts";
-import {
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatEvaluation,
-  formatProgressLine,
-  formatShare,
-  formatTerminalLine,
-} from "../train/progress.ts";
-import { describeProblems } from "../train/problems.ts";
-import { writeReport } from "../train/report_data.ts";
+import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
+import { formatBytes, formatCount, formatDuration, formatShare } from "../lib/text.ts";
+import { formatEvaluation, formatProgressLine, formatTerminalLine } from "../train/run/progress.ts";
+import { describeProblems } from "../train/feed/problems.ts";
+import { writeReport } from "../pages/report_data.ts";
 import {
   createRunFolder,
   discardUnstarted,
@@ -19,10 +12,10 @@ import {
   RUN_FILES,
   type RunFolder,
   truncateMetrics,
-} from "../train/run_folder.ts";
-import { savedState } from "../train/checkpoint.ts";
-import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/class_folders.ts";
-import { train, type TrainResult } from "../train/trainer.ts";
+} from "../train/run/run_folder.ts";
+import { savedState } from "../train/run/checkpoint.ts";
+import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/recipe/class_folders.ts";
+import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { tellLeftOut } from "./_clips.ts";
 import { makeData, reportKnownWeights } from "./_before_run.ts";

@@ -1,12 +1,12 @@
 /** Where the frames of clips come from: folders of pictures or video files, behind one interface. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { DecodePool } from "./decode_pool.ts";
-import { createCachedSource } from "./_cached_source.ts";
-import type { FrameCache } from "./frame_cache.ts";
-import { countFrames, type DecodedClip, parseFrameTemplate } from "./frames.ts";
-import { Slots } from "./_slots.ts";
-import { decodeVideoClip, probeVideo } from "./video.ts";
+import { DecodePool } from "./frames/decode_pool.ts";
+import { createCachedSource } from "./frame_cache/cached_source.ts";
+import type { FrameCache } from "./frame_cache/frame_cache.ts";
+import { countFrames, type DecodedClip, parseFrameTemplate } from "./frames/frames.ts";
+import { Slots } from "./slots.ts";
+import { decodeVideoClip, probeVideo } from "./video/video.ts";
 
 /** What a list names. "either": each path is what is found there. */
 export type ClipModality = "frames" | "video" | "either";

@@ -9,11 +9,11 @@ import { ConfigError } from "../lib/errors.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 import type { ClipRecord } from "./datasets/list.ts";
 import { type ClipModality, createClipSource } from "./clip_source.ts";
-import { defaultWorkerCount } from "./decode_pool.ts";
-import type { FrameCache } from "./frame_cache.ts";
+import { defaultWorkerCount } from "./frames/decode_pool.ts";
+import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import { reasonOf } from "./files.ts";
-import { badClip, type DecodedClip, parseFrameTemplate, type Substitution } from "./frames.ts";
-import type { OrderEntry } from "./sampler.ts";
+import { badClip, type DecodedClip, parseFrameTemplate, type Substitution } from "./frames/frames.ts";
+import type { OrderEntry } from "./sampling/sampler.ts";
 
 export interface ClipLoaderOptions {
   clips: readonly ClipRecord[];

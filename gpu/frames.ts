@@ -1,7 +1,7 @@
 /**
  * Frame preprocessing on the GPU: 8-bit frames of any size in, normalised planar floats out. Resizes are exact to the bit in
  * the 8-bit stages, and so is the normalisation, which is a table lookup. The definition is `transformFrame` and
- * `normaliseFrame` in `data/transforms.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
+ * `normaliseFrame` in `data/transforms/transforms.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
  *
  * Clips pass one after the other through two scratch buffers, each as large as one clip.
  */
@@ -9,11 +9,11 @@ import unpackSource from "./frames/unpack.wgsl" with { type: "text" };
 import resampleSource from "./frames/resample.wgsl" with { type: "text" };
 import gatherSource from "./frames/gather.wgsl" with { type: "text" };
 import gatherF16Source from "./frames/gather_f16.wgsl" with { type: "text" };
-import type { ClipTransform } from "../lib/clip_transform.ts";
+import type { ClipTransform } from "../pixels/clip_transform.ts";
 import { floatToHalf } from "../lib/half.ts";
-import { noiseTable } from "../lib/noise.ts";
-import { CLIP_STATISTICS, normalisationTable } from "../lib/normalise.ts";
-import { ResampleCache } from "../lib/resample.ts";
+import { noiseTable } from "../pixels/noise.ts";
+import { CLIP_STATISTICS, normalisationTable } from "../pixels/normalise.ts";
+import { ResampleCache } from "../pixels/resample.ts";
 import { MemoryLedger } from "./device.ts";
 import { packParams } from "./shader.ts";
 import {

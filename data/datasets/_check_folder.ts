@@ -2,8 +2,8 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf } from "../files.ts";
-import type { FrameTemplate } from "../frames.ts";
-import { decodeJpeg } from "../jpeg.ts";
+import type { FrameTemplate } from "../frames/frames.ts";
+import { decodeJpeg } from "../frames/jpeg.ts";
 import { type ClipFacts, hashOf, type ReadOptions } from "./_clip_facts.ts";
 
 /** Reads a folder of frames into the facts. @param options.stated frames that the list states */

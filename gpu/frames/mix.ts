@@ -1,6 +1,6 @@
-/** Mixup and CutMix on prepared clips, in place. The definition is `mixClips` in `data/mixup.ts`. */
+/** Mixup and CutMix on prepared clips, in place. The definition is `mixClips` in `data/transforms/mixup.ts`. */
 import mixSource from "./mix.wgsl" with { type: "text" };
-import type { BatchMix } from "../../lib/batch_mix.ts";
+import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { MemoryLedger } from "../device.ts";
 import { packParams } from "../shader.ts";
 import { createGroup, createKernel, type Kernel, pictureGrid } from "./kernel.ts";

@@ -1,9 +1,9 @@
 /** Options of the frame preparation, their checks, and the bytes they cost before anything is allocated. */
-import type { PixelStatistics } from "../../lib/normalise.ts";
+import type { PixelStatistics } from "../../pixels/normalise.ts";
 import type { MemoryLedger } from "../device.ts";
 import { passTableWords } from "./passes.ts";
 import { OP_LAUNCHES, pixelOpBytes } from "./pixel_ops.ts";
-import { NOISE_LEVELS } from "../../lib/noise.ts";
+import { NOISE_LEVELS } from "../../pixels/noise.ts";
 
 /** Largest batch that a frame preparation takes, and the form of its result. */
 export interface FramePrepOptions {

@@ -2,8 +2,8 @@
  * From a clip's transform to the kernel launches that carry it out, without any GPU object. Only what the output needs is
  * computed: a pass along x makes the columns of the wanted window and the rows that the pass along y will read.
  */
-import { type ClipTransform, type ResizeStage, resizeStages } from "../../lib/clip_transform.ts";
-import { type ResampleCache, type ResampleTable, ROW_HEADER } from "../../lib/resample.ts";
+import { type ClipTransform, type ResizeStage, resizeStages } from "../../pixels/clip_transform.ts";
+import { type ResampleCache, type ResampleTable, ROW_HEADER } from "../../pixels/resample.ts";
 
 /** Where pixels lie in one of the two scratch buffers: frame t, row y, column x at `t·frame + origin + y·row + x`. */
 export interface PixelView {

@@ -1,6 +1,6 @@
 /**
  * The colour and geometry operations of a clip's transform as kernels on unpacked 8-bit frames. Every result equals that of
- * `data/pixel_ops.ts` to the bit: levels go through tables made on the CPU, positions and interpolated values are decided in
+ * `data/transforms/pixel_ops.ts` to the bit: levels go through tables made on the CPU, positions and interpolated values are decided in
  * integers where f32 could err.
  */
 import affineSource from "./affine.wgsl" with { type: "text" };
@@ -9,9 +9,9 @@ import hueSource from "./hue.wgsl" with { type: "text" };
 import histogramSource from "./histogram.wgsl" with { type: "text" };
 import levelTablesSource from "./level_tables.wgsl" with { type: "text" };
 import tableSource from "./pixel_table.wgsl" with { type: "text" };
-import type { AffineMatrix, PixelOp } from "../../lib/clip_transform.ts";
-import { HUE_WORDS, hueBits } from "../../lib/hue.ts";
-import { autoContrastBits, blendProducts, LEVELS, pointTable } from "../../lib/pixel_tables.ts";
+import type { AffineMatrix, PixelOp } from "../../pixels/clip_transform.ts";
+import { HUE_WORDS, hueBits } from "../../pixels/hue.ts";
+import { autoContrastBits, blendProducts, LEVELS, pointTable } from "../../pixels/pixel_tables.ts";
 import {
   type Binding,
   createGroup,

@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import { openSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { fileRange } from "../../data/files.ts";
-import { synthesize } from "../../data/synth.ts";
-import { type Config, parseConfig, synthOptions } from "../../train/config.ts";
-import { type ExtractEvents, extractFeatures, type ExtractResult } from "../../train/feature_writer.ts";
-import { createRunFolder, readMetrics } from "../../train/run_folder.ts";
-import { train, type TrainEvents } from "../../train/trainer.ts";
+import { synthesize } from "../../data/synth/synth.ts";
+import { type Config, parseConfig, synthOptions } from "../../train/recipe/config.ts";
+import { type ExtractEvents, extractFeatures, type ExtractResult } from "../../train/features/writer.ts";
+import { createRunFolder, readMetrics } from "../../train/run/run_folder.ts";
+import { train, type TrainEvents } from "../../train/run/trainer.ts";
 
 /** Backbones by the system that they go with. */
 const BACKBONES = {

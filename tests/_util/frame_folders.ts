@@ -1,8 +1,8 @@
 /** Small folders of JPEG frames on disk, for tests of lists and of what reads them. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseFrameTemplate } from "../../data/frames.ts";
-import { encodeJpeg } from "../../data/jpeg.ts";
+import { parseFrameTemplate } from "../../data/frames/frames.ts";
+import { encodeJpeg } from "../../data/frames/jpeg.ts";
 
 export interface FolderOptions {
   frames: number;

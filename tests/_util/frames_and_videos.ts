@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import type { EvaluationFigures } from "../../train/evaluation_files.ts";
-import { readMetrics } from "../../train/run_folder.ts";
+import type { EvaluationFigures } from "../../train/evaluation/evaluation_files.ts";
+import { readMetrics } from "../../train/run/run_folder.ts";
 import { TinyFolder } from "../cli/_tiny.ts";
 import { ffmpeg } from "./video_files.ts";
 

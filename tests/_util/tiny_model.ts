@@ -3,8 +3,8 @@
 import type { Dtype } from "../../gpu/graph.ts";
 import { createPrng } from "../../lib/random.ts";
 import { Side4Video } from "../../models/side4video.ts";
-import type { ProgramOptions } from "../../train/programs.ts";
-import type { GroupRates, SessionOptions } from "../../train/session_plan.ts";
+import type { ProgramOptions } from "../../train/runtime/programs.ts";
+import type { GroupRates, SessionOptions } from "../../train/runtime/session_plan.ts";
 
 /** Limits that nothing here reaches. */
 export const ROOMY = { maxBindingBytes: 2 ** 30, maxBufferBytes: 2 ** 30 };

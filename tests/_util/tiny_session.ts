@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPrng } from "../../lib/random.ts";
 import type { Side4Video } from "../../models/side4video.ts";
-import { Session } from "../../train/session.ts";
-import type { SessionOptions, TrainClip } from "../../train/session_plan.ts";
+import { Session } from "../../train/runtime/session.ts";
+import type { SessionOptions, TrainClip } from "../../train/runtime/session_plan.ts";
 import { tinyModel, tinySession, type TinySizes } from "./tiny_model.ts";
 
 /** Seed of the weights. */

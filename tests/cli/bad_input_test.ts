@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
 import { createModel } from "../../models/mod.ts";
-import { parseConfig } from "../../train/config.ts";
-import type { Summary } from "../../train/run_folder.ts";
-import { modelSpec } from "../../train/setup.ts";
+import { parseConfig } from "../../train/recipe/config.ts";
+import type { Summary } from "../../train/run/run_folder.ts";
+import { modelSpec } from "../../train/recipe/setup.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { lastLine, TINY_RECIPE, TinyFolder } from "./_tiny.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as check from "../../cli/check.ts";
 import * as verb from "../../cli/prepare.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { type Config, loadConfig } from "../../train/config.ts";
+import { type Config, loadConfig } from "../../train/recipe/config.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
 import { runVerb } from "../_util/run_verb.ts";
 import { greyOf, hasFfmpeg, writeVideo } from "../_util/video_files.ts";

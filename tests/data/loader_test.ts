@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ClipRecord } from "../../data/datasets/list.ts";
-import { encodeJpeg } from "../../data/jpeg.ts";
+import { encodeJpeg } from "../../data/frames/jpeg.ts";
 import { type ClipBatch, type ClipLoaderOptions, createClipLoader } from "../../data/loader.ts";
-import { epochOrder, trainIndices } from "../../data/sampler.ts";
+import { epochOrder, trainIndices } from "../../data/sampling/sampler.ts";
 
 const FRAMES = 6;
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
-import { epochOrder, type OrderEntry, trainIndices } from "../../data/sampler.ts";
+import { epochOrder, type OrderEntry, trainIndices } from "../../data/sampling/sampler.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
 
 const CLIPS = [0, 1, 2].map((label) => ({ path: `clip${label}`, label, frames: 40, line: label + 1 }));

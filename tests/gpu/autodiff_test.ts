@@ -17,7 +17,7 @@ import {
   sliceRows,
 } from "../../gpu/ops/mod.ts";
 import { createPrng } from "../../lib/random.ts";
-import { recordPrograms } from "../../train/programs.ts";
+import { recordPrograms } from "../../train/runtime/programs.ts";
 import { elementsOf, type Memory, runReference } from "../_util/reference_engine.ts";
 import { tinyModel, tinyPrograms } from "../_util/tiny_model.ts";
 

@@ -3,15 +3,15 @@ import assert from "node:assert/strict";
 import { createPrng, type Prng } from "../../lib/random.ts";
 import { createFramePrep, type FrameClip, framePrepBytes, type FramePrepOptions } from "../../gpu/frames.ts";
 import { TablePacker } from "../../gpu/frames/passes.ts";
-import { resampleTable } from "../../lib/resample.ts";
-import { PUBLISHED_COLOUR_JITTER } from "../../data/colour_jitter.ts";
+import { resampleTable } from "../../pixels/resample.ts";
+import { PUBLISHED_COLOUR_JITTER } from "../../data/transforms/colour_jitter.ts";
 import {
   centreTransform,
   type ClipTransform,
   publishedRecipe,
   sampleTransform,
   transformClip,
-} from "../../data/transforms.ts";
+} from "../../data/transforms/transforms.ts";
 import { gpuTest } from "../_util/gpu.ts";
 
 /** A clip of noise, half of it black and white so that cubic overshoots have to be clipped. */

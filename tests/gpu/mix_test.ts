@@ -1,9 +1,9 @@
 /** Mixup and CutMix on the GPU against their plain definition. */
 import assert from "node:assert/strict";
-import { mixClips } from "../../data/mixup.ts";
+import { mixClips } from "../../data/transforms/mixup.ts";
 import { FRAME_MIX_BYTES, FrameMix } from "../../gpu/frames/mix.ts";
 import { MemoryLedger } from "../../gpu/device.ts";
-import type { BatchMix } from "../../lib/batch_mix.ts";
+import type { BatchMix } from "../../pixels/batch_mix.ts";
 import { createPrng } from "../../lib/random.ts";
 import { gpuTest } from "../_util/gpu.ts";
 

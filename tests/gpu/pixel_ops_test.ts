@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { affineWords, positionError } from "../../gpu/frames/pixel_ops.ts";
 import { createFramePrep, type FrameClip } from "../../gpu/frames.ts";
-import type { PixelOp } from "../../lib/clip_transform.ts";
-import { applyPixelOp } from "../../data/pixel_ops.ts";
-import type { RgbImage } from "../../data/resize.ts";
-import { rotation, translation } from "../../data/rand_augment.ts";
-import { normaliseFrame } from "../../data/transforms.ts";
+import type { PixelOp } from "../../pixels/clip_transform.ts";
+import { applyPixelOp } from "../../data/transforms/pixel_ops.ts";
+import type { RgbImage } from "../../data/transforms/resize.ts";
+import { rotation, translation } from "../../data/transforms/rand_augment.ts";
+import { normaliseFrame } from "../../data/transforms/transforms.ts";
 import { createPrng, type Prng } from "../../lib/random.ts";
 import { augmentCases } from "../_util/augment_cases.ts";
 import { gpuTest } from "../_util/gpu.ts";

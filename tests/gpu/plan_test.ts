@@ -6,11 +6,11 @@ import { baseOf, BINDING_ALIGNMENT, bytesOf, Graph, resident, sizeOf, type Tenso
 import { add, copyInto, gelu, linear, reshape, scale, sliceRows } from "../../gpu/ops/mod.ts";
 import { align, describePlan, liveNodes, type Plan, planGraph, TooLargeError } from "../../gpu/plan.ts";
 import { createPrng } from "../../lib/random.ts";
-import { loadConfig } from "../../train/config.ts";
+import { loadConfig } from "../../train/recipe/config.ts";
 import { createModel } from "../../models/mod.ts";
-import { recordPrograms } from "../../train/programs.ts";
-import { planSession } from "../../train/session_plan.ts";
-import { modelSpec, sessionOptions } from "../../train/setup.ts";
+import { recordPrograms } from "../../train/runtime/programs.ts";
+import { planSession } from "../../train/runtime/session_plan.ts";
+import { modelSpec, sessionOptions } from "../../train/recipe/setup.ts";
 import { elementsOf, type Memory, outputsOf, runPlanned, runReference } from "../_util/reference_engine.ts";
 import { ROOMY, tinyModel, tinyPrograms } from "../_util/tiny_model.ts";
 

@@ -5,7 +5,7 @@ import { sizeOf } from "../../gpu/graph.ts";
 import { createPrng } from "../../lib/random.ts";
 import { patchesOf, VIT_PRESETS } from "../../models/clip/vit.ts";
 import { Side4Video } from "../../models/side4video.ts";
-import { flatOrder } from "../../train/programs.ts";
+import { flatOrder } from "../../train/runtime/programs.ts";
 import { tinyModel } from "../_util/tiny_model.ts";
 
 interface Published {

@@ -7,7 +7,7 @@ import { runGraph } from "../../gpu/run.ts";
 import { VIT_PRESETS } from "../../models/clip/vit.ts";
 import { Side4Video } from "../../models/side4video.ts";
 import { TdsClip } from "../../models/tds_clip.ts";
-import { planSession } from "../../train/session_plan.ts";
+import { planSession } from "../../train/runtime/session_plan.ts";
 import { engineTest } from "../_util/engine.ts";
 import { ROOMY, tinySession } from "../_util/tiny_model.ts";
 

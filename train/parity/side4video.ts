@@ -5,7 +5,7 @@ import { createModel, DEFAULT_SME_SCALE, type ModelSpec } from "../../models/mod
 import { isIgnored } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
-import { Session } from "../session.ts";
+import { Session } from "../runtime/session.ts";
 import type { ReferenceCase } from "./case.ts";
 import { evaOfCase } from "./eva_options.ts";
 import { compareGroup, type GroupResult, type Pair, permute } from "./compare.ts";

@@ -1,6 +1,6 @@
 /** DiST's annotation files: clips with label indices, class names with quotes, and lists of video paths. */
 import assert from "node:assert/strict";
-import { parseDistClips, parseDistLabels } from "../../../data/datasets/dist_list.ts";
+import { parseDistClips, parseDistLabels } from "../../../data/datasets/indexed_json.ts";
 import { parseClipList } from "../../../data/datasets/list.ts";
 
 const file = "x.json";

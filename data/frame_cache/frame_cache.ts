@@ -1,0 +1,349 @@
+/**
+ * Frames of a data set in a few large files instead of many small ones, or of videos that cost much to decode; built while
+ * the clips are read for the first time.
+ *
+ * A folder with `cache.json` (what the cache was built for), `frames-NNNNN.bin` (JPEG after JPEG) and `index.jsonl` (which clip lies
+ * where). Everything grows at its end only, the frames before the line that names them, so that a process may be killed
+ * at any time: what no line names is cut off when the cache is opened again. One process writes, as long as it
+ * holds the lock; others read what was there when they opened it.
+ */
+import { type FileHandle, mkdir, open, readdir, readFile, truncate } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { ConfigError } from "../../lib/errors.ts";
+import type { ClipModality } from "../clip_source.ts";
+import { reasonOf, writeFileWhole } from "../files.ts";
+import {
+  formatEntry,
+  FrameIndex,
+  type IndexEntry,
+  parseEntry,
+  recordBytes,
+  type SourceStamp,
+} from "./_index.ts";
+import { type ClipWriter, shardFile, shardSizes, ShardWriters } from "./_shards.ts";
+import type { MissingFrame, StoredFrames } from "./stored_frames.ts";
+
+export { storedSize } from "./stored_frames.ts";
+
+const VERSION = 1;
+const FILES = { settings: "cache.json", index: "index.jsonl", lock: "lock" } as const;
+const SHARD_BYTES = 2 ** 30;
+/** Left on the disk for what must be written after the cache: checkpoints, reports. */
+const RESERVE_BYTES = 2 ** 30;
+
+export interface FrameCacheOptions {
+  /** Created where it is missing. */
+  folder: string;
+  /** Frames with a longer short side are shrunk to it, in pixels. */
+  side: number;
+  /** What the lists name. */
+  modality: ClipModality;
+  /** Names of the frame files of a folder. */
+  template: string;
+  /** Takes a warning. */
+  warn?: (text: string) => void;
+  /** Size at which a file of frames is full. Default 1 GiB. */
+  shardBytes?: number;
+  /** Bytes of the disk that are left free. Default 1 GiB. */
+  reserveBytes?: number;
+}
+
+/** A clip in the cache. */
+export interface CachedClip {
+  /** Frames of its source; 0 when they cannot be counted. */
+  readonly frames: number;
+  readonly stored: StoredFrames;
+  /** What the decoder said of a video. */
+  readonly complaint: string | null;
+  /** Why nothing of the clip can be used; null: something can. */
+  readonly bad: string | null;
+}
+
+/** What is known of a clip beside its frames. */
+export interface ClipFacts {
+  path: string;
+  stamp: SourceStamp;
+  frames: number;
+  missing?: readonly MissingFrame[];
+  complaint?: string | null;
+  bad?: string;
+}
+
+/** An open cache; several loaders of a process may share it. */
+export class FrameCache implements AsyncDisposable {
+  readonly folder: string;
+  readonly side: number;
+  readonly modality: ClipModality;
+  readonly template: string;
+  readonly #warn: (text: string) => void;
+  readonly #index: FrameIndex;
+  #sizeBytes: number;
+  #writing: { shards: ShardWriters; index: FileHandle; end: number; lock: Deno.FsFile } | null = null;
+  #full = false;
+  #lines: Promise<unknown> = Promise.resolve();
+
+  private constructor(options: FrameCacheOptions, index: FrameIndex, sizeBytes: number) {
+    this.folder = options.folder;
+    this.side = options.side;
+    this.modality = options.modality;
+    this.template = options.template;
+    this.#warn = options.warn ?? (() => {});
+    this.#index = index;
+    this.#sizeBytes = sizeBytes;
+  }
+
+  /**
+   * Opens a cache, or begins one.
+   *
+   * @throws {ConfigError} the folder was built for something else, or is no cache, or cannot be used
+   * @example `await using cache = await FrameCache.open({ folder: "cache", side: 256, modality: "video", template })`
+   */
+  static async open(options: FrameCacheOptions): Promise<FrameCache> {
+    const { folder } = options;
+    let lock: Deno.FsFile | string = "";
+    try {
+      await mkdir(folder, { recursive: true });
+      await checkFolder(folder);
+      lock = await takeLock(join(folder, FILES.lock));
+      await checkSettings(options, typeof lock !== "string");
+    } catch (error) {
+      if (typeof lock !== "string") lock.close();
+      if (error instanceof ConfigError) throw error;
+      throw new ConfigError(`Cannot use data.frame_cache "${folder}": ${reasonOf(error)}`);
+    }
+    try {
+      const file = join(folder, FILES.index), { index, ends, end, size, lost } = await readIndex(folder);
+      const cache = new FrameCache(options, index, [...ends.values()].reduce((sum, bytes) => sum + bytes, 0));
+      if (lost > 0) {
+        cache.#warn(`frame cache "${folder}": files of frames are cut short; ${lost} clips are read again`);
+      }
+      if (typeof lock === "string") {
+        cache.#warn(`frame cache "${folder}": ${lock}; it is read, and nothing is added to it`);
+        return cache;
+      }
+      if (size > end) await truncate(file, end);
+      const { shardBytes = SHARD_BYTES, reserveBytes = RESERVE_BYTES } = options;
+      const shards = await ShardWriters.open(folder, ends, { shardBytes, reserveBytes });
+      cache.#writing = { shards, index: await open(file, end > 0 ? "r+" : "w"), end, lock };
+      return cache;
+    } catch (error) {
+      if (typeof lock !== "string") lock.close();
+      throw error;
+    }
+  }
+
+  /** Clips in the cache. */
+  get clips(): number {
+    return this.#index.size;
+  }
+
+  /** Size of the files of frames. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** A clip whose source is as it was when it was read. */
+  find(path: string, stamp: SourceStamp): CachedClip | null {
+    const entry = this.#index.get(resolve(path));
+    if (entry === null) return null;
+    const holds = entry.size === stamp.size && entry.mtime === stamp.mtime;
+    this.#index.verify(entry.path, holds);
+    return holds ? this.#clip(entry) : null;
+  }
+
+  /** The same for a source that `find` or `keep` has looked at already. */
+  findKnown(path: string): CachedClip | null {
+    const entry = this.#index.get(resolve(path), { verified: true });
+    return entry && this.#clip(entry);
+  }
+
+  /** A place for the frames of a clip; null: nothing can be added. */
+  async begin(): Promise<ClipWriter | null> {
+    return await this.#write(({ shards }) => shards.begin());
+  }
+
+  /** Adds to a clip's frames. Returns false where that is not possible; then the clip is not kept. */
+  async add(writer: ClipWriter, bytes: Uint8Array, lengths: readonly number[]): Promise<boolean> {
+    return await this.#write(() => writer.add(bytes, lengths).then(() => true)) ?? false;
+  }
+
+  /** Takes a clip into the index. @param writer has all its frames; null: it has none */
+  async keep(facts: ClipFacts, writer: ClipWriter | null): Promise<CachedClip | null> {
+    return await this.#write(async () => {
+      const place = await writer?.finish() ?? { shard: 0, offset: 0, bytes: 0, stored: 0 };
+      const { path, stamp, frames, missing, complaint, bad } = facts;
+      const entry = {
+        path: resolve(path),
+        ...stamp,
+        frames,
+        ...place,
+        missing,
+        complaint: complaint ?? undefined,
+        bad,
+      };
+      const line = this.#lines.then(() => this.#appendLine(entry));
+      this.#lines = line.catch(() => {});
+      await line;
+      await writer?.keep();
+      this.#index.set(entry);
+      this.#index.verify(entry.path, true);
+      this.#sizeBytes += recordBytes(entry);
+      return this.#clip(entry);
+    });
+  }
+
+  /** Ends the writing; readers must be done. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const writing = this.#writing;
+    this.#writing = null;
+    await this.#lines;
+    await writing?.shards[Symbol.asyncDispose]();
+    await writing?.index.close();
+    writing?.lock.close();
+  }
+
+  async #appendLine(entry: IndexEntry): Promise<void> {
+    const writing = this.#writing;
+    if (writing === null) throw new Error("the cache is closed");
+    const line = new TextEncoder().encode(formatEntry(entry));
+    try {
+      for (let done = 0; done < line.length;) {
+        const { bytesWritten } = await writing.index.write(
+          line,
+          done,
+          line.length - done,
+          writing.end + done,
+        );
+        done += bytesWritten;
+      }
+    } catch (error) {
+      await writing.index.truncate(writing.end).catch(() => {}); // opening cuts it off as well
+      throw error;
+    }
+    writing.end += line.length;
+  }
+
+  /** Where something cannot be written, as on a full disk, the run goes on and nothing more is added. */
+  async #write<T>(work: (writing: { shards: ShardWriters }) => Promise<T>): Promise<T | null> {
+    if (this.#writing === null || this.#full) return null;
+    try {
+      return await work(this.#writing);
+    } catch (error) {
+      if (!this.#full) {
+        this.#warn(
+          `frame cache "${this.folder}": ${
+            reasonOf(error)
+          }; nothing more is added to it, and clips that it does not hold are read from their files every time`,
+        );
+      }
+      this.#full = true;
+      return null;
+    }
+  }
+
+  #clip(entry: IndexEntry): CachedClip {
+    const { shard, offset, bytes, stored, missing = [], complaint = null, bad = null, frames } = entry;
+    const file = shardFile(this.folder, shard);
+    return { frames, bad, complaint, stored: { file, offset, bytes, count: stored, missing } };
+  }
+}
+
+/** A folder with other files in it is no place for a cache. */
+async function checkFolder(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  if (names.includes(FILES.settings)) return;
+  const foreign = names.find((name) => name !== FILES.lock && name !== `${FILES.settings}.partial`);
+  if (foreign !== undefined) {
+    throw new ConfigError(
+      `Cannot use data.frame_cache "${folder}": it must be a frame cache or an empty folder, it holds ${
+        JSON.stringify(foreign)
+      }`,
+    );
+  }
+}
+
+/** The lock, which ends with the process; or why there is none. */
+async function takeLock(file: string): Promise<Deno.FsFile | string> {
+  let lock: Deno.FsFile;
+  try {
+    lock = await Deno.open(file, { read: true, write: true, create: true });
+  } catch (error) {
+    return reasonOf(error);
+  }
+  try {
+    if (await lock.tryLock(true)) {
+      await lock.truncate();
+      await lock.write(new TextEncoder().encode(`${Deno.pid}\n`));
+      return lock;
+    }
+    const holder = new TextDecoder().decode(await readFile(file)).trim();
+    lock.close();
+    return `process ${holder || "unknown"} is writing it`;
+  } catch (error) {
+    lock.close();
+    return `it cannot be locked (${reasonOf(error)})`;
+  }
+}
+
+async function checkSettings(options: FrameCacheOptions, writable: boolean): Promise<void> {
+  const { folder, side, modality, template } = options;
+  const settings: Record<string, unknown> = {
+    version: VERSION,
+    "data.frame_cache_side": side,
+    "data.modality": modality === "frames" ? "RGB" : modality,
+    // Videos have no frame files.
+    "data.image_tmpl": modality === "video" ? null : template,
+  };
+  const file = join(folder, FILES.settings);
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ENOENT") throw error;
+    if (writable) await writeFileWhole(file, JSON.stringify(settings, null, 2) + "\n");
+    return;
+  }
+  let found: Record<string, unknown> | null = null;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    // named below
+  }
+  if (found === null || typeof found !== "object") {
+    throw new ConfigError(`Cannot use data.frame_cache "${folder}": its ${FILES.settings} must be JSON`);
+  }
+  for (const [key, value] of Object.entries(settings)) {
+    if (found[key] === value) continue;
+    throw new ConfigError(
+      `Cannot use data.frame_cache "${folder}": ${key} must be ${
+        JSON.stringify(found[key])
+      }, for which it was ` +
+        `built, current value is ${JSON.stringify(value)}; name another folder`,
+    );
+  }
+}
+
+/** Reads the index up to the first line that is none. */
+async function readIndex(folder: string) {
+  const index = new FrameIndex(), ends = new Map<number, number>();
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(join(folder, FILES.index));
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== "ENOENT") throw error;
+    return { index, ends, end: 0, size: 0, lost: 0 };
+  }
+  // Looked at after the index: another process may be adding to both, the frames first.
+  const sizes = await shardSizes(folder), decoder = new TextDecoder();
+  let end = 0, lost = 0;
+  for (let next = bytes.indexOf(10); next >= 0; next = bytes.indexOf(10, end)) {
+    const entry = parseEntry(decoder.decode(bytes.subarray(end, next)));
+    if (entry === null) break;
+    end = next + 1;
+    const { shard, offset, stored } = entry, last = offset + recordBytes(entry);
+    if (stored > 0) ends.set(shard, Math.max(ends.get(shard) ?? 0, last));
+    if (stored === 0 || last <= (sizes.get(shard) ?? 0)) index.set(entry);
+    else lost++;
+  }
+  return { index, ends, end, size: bytes.length, lost };
+}

@@ -1,0 +1,360 @@
+/**
+ * Clip transforms of the published recipes: sampling the random decisions of one clip as data, and carrying them out on the
+ * CPU. Training runs the same decisions on the GPU (`gpu/frames.ts`); the plain version here is their definition.
+ *
+ * Idea and order of draws: Side4Video's transforms, after TSN's group transforms
+ * (https://github.com/yjxiong/tsn-pytorch).
+ */
+import type { Prng } from "../../lib/random.ts";
+import {
+  type Box,
+  type ClipTransform,
+  type Erasure,
+  resizeStages,
+  type ResizeTo,
+} from "../../pixels/clip_transform.ts";
+import { noiseIndex, noiseTable } from "../../pixels/noise.ts";
+import { CLIP_STATISTICS, normalisationTable, type PixelStatistics } from "../../pixels/normalise.ts";
+import { applyPixelOp } from "./pixel_ops.ts";
+import { colourJitterOperations, type ColourJitterPolicy, sampleColourJitter } from "./colour_jitter.ts";
+import { PUBLISHED_RAND_AUGMENT, type RandAugmentPolicy, sampleRandAugment } from "./rand_augment.ts";
+import { cropRgb, flipRgb, greyRgb, resizeRgb, type RgbImage } from "./resize.ts";
+import type { ResampleFilter } from "../../pixels/resample.ts";
+
+export type { Box, ClipTransform, ResizeTo } from "../../pixels/clip_transform.ts";
+
+/** Size of a picture in pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** First resize of the frames: to an exact size, to a short side (the shape kept), or none. */
+export type ResizeRule =
+  | { readonly kind: "exact"; readonly width: number; readonly height: number }
+  | { readonly kind: "shortSide"; readonly side: number }
+  | { readonly kind: "none" };
+
+/** How the clips of a data set are transformed. */
+export interface TransformRecipe {
+  /** Operations on the decoded frames of a training clip; null: none. */
+  readonly randAugment: RandAugmentPolicy | null;
+  /** Changes of the colours of a training clip's decoded frames, after RandAugment; null: none. */
+  readonly colourJitter: ColourJitterPolicy | null;
+  readonly resize: ResizeRule;
+  /**
+   * Training crop: a random part of random shape resized to `size`, a random square of `size` without a resize, the one in
+   * the centre as in validation, or the frame as it is, which must then be `size` on both sides after the resize.
+   */
+  readonly crop: "randomResized" | "random" | "centre" | "none";
+  /** Side of the network's square input. */
+  readonly size: number;
+  /** Probability of mirroring a training clip. */
+  readonly flipProbability: number;
+  /** Pairs of labels that a mirrored clip exchanges. */
+  readonly mirrorPairs: readonly (readonly [number, number])[];
+  /** Probability of replacing a training clip's colours by their luminance. */
+  readonly greyProbability: number;
+  /** Probability of replacing a box of a training clip by noise. */
+  readonly eraseProbability: number;
+}
+
+/** Labels that mirroring exchanges in Something-Something: pull, push and turn the camera left or right. */
+export const SOMETHING_MIRROR_PAIRS: readonly (readonly [number, number])[] = [[86, 87], [93, 94], [
+  166,
+  167,
+]];
+
+/** Probability of erasing where a recipe asks for it; no published one does. */
+export const ERASE_PROBABILITY = 0.25;
+
+/** The published recipe of a data-set family for a given input side (kinetics: that of the backbones B and L). */
+export function publishedRecipe(family: "sth" | "kinetics", size = 224): TransformRecipe {
+  const common = {
+    randAugment: family === "sth" ? PUBLISHED_RAND_AUGMENT : null,
+    colourJitter: null,
+    crop: "randomResized",
+    size,
+    flipProbability: 0.5,
+    eraseProbability: 0,
+  } as const;
+  if (family === "sth") {
+    const resize = { kind: "exact", width: 320, height: 256 } as const;
+    return { ...common, resize, mirrorPairs: SOMETHING_MIRROR_PAIRS, greyProbability: 0 };
+  }
+  const resize = { kind: "shortSide", side: size === 224 ? 256 : size } as const;
+  return { ...common, resize, mirrorPairs: [], greyProbability: 0.2 };
+}
+
+/** Pixel operations of a training clip, at most. */
+export function mostPixelOps({ randAugment, colourJitter }: TransformRecipe): number {
+  return (randAugment?.operations ?? 0) + (colourJitter ? colourJitterOperations(colourJitter) : 0);
+}
+
+/** Rounds to the nearest integer, halves to the even one, as Python does. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value), rest = value - floor;
+  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** Size with the short side as given and the long side in proportion, rounded down. */
+function shortSideSize(frame: PictureSize, side: number): PictureSize {
+  const { width, height } = frame;
+  if (width <= height) return { width: side, height: Math.floor(side * height / width) };
+  return { width: Math.floor(side * width / height), height: side };
+}
+
+/** The resize as a step, or null where it would change nothing. */
+function resizeStep(frame: PictureSize, to: PictureSize, filter: ResampleFilter): ResizeTo | null {
+  if (to.width === frame.width && to.height === frame.height) return null;
+  return { width: to.width, height: to.height, filter };
+}
+
+/** First resize of a recipe for frames of a given size, or null where it changes nothing. */
+export function resizeFor(frame: PictureSize, rule: ResizeRule): ResizeTo | null {
+  if (rule.kind === "none") return null;
+  const to = rule.kind === "exact" ? rule : shortSideSize(frame, rule.side);
+  return resizeStep(frame, to, "bicubic");
+}
+
+/** A square of `size` at (x, y). */
+function square(x: number, y: number, size: number): Box {
+  return { x, y, width: size, height: size };
+}
+
+/** Fails unless a square of `size` fits. */
+function checkHolds(picture: PictureSize, size: number): void {
+  if (picture.width < size || picture.height < size) {
+    throw new RangeError(
+      `Cannot crop ${size}x${size}: the resized frame must be at least that large, current size is ` +
+        `${picture.width}x${picture.height}`,
+    );
+  }
+}
+
+/** A uniformly placed box. Draws x, then y. */
+function randomBox(picture: PictureSize, box: PictureSize, prng: Pick<Prng, "integer">): Box {
+  const x = prng.integer(picture.width - box.width + 1);
+  const y = prng.integer(picture.height - box.height + 1);
+  return { x, y, width: box.width, height: box.height };
+}
+
+/** Tries of the random resized crop before it falls back. */
+const CROP_TRIES = 10;
+
+/** Crop part of a transform. */
+type CropPart = Pick<ClipTransform, "crop" | "resizeCrop" | "outputAt">;
+
+/**
+ * Random resized crop: a part of 8 % to all of the picture, of shape 3:4 to 4:3, resized to `size`. Each try draws area,
+ * ratio and swap; the accepted one then x and y. After ten misses: the short side to `size` and a random square.
+ */
+function randomResizedCrop(
+  picture: PictureSize,
+  size: number,
+  prng: Pick<Prng, "uniform" | "integer">,
+): CropPart {
+  for (let attempt = 0; attempt < CROP_TRIES; attempt++) {
+    const area = (0.08 + (1 - 0.08) * prng.uniform()) * picture.width * picture.height;
+    const ratio = 3 / 4 + (4 / 3 - 3 / 4) * prng.uniform();
+    let width = roundHalfEven(Math.sqrt(area * ratio));
+    let height = roundHalfEven(Math.sqrt(area / ratio));
+    if (prng.uniform() < 0.5) [width, height] = [height, width];
+    // A part of no width can only come from a picture of a few pixels; another try is as good as any.
+    if (width < 1 || height < 1 || width > picture.width || height > picture.height) continue;
+    const crop = randomBox(picture, { width, height }, prng);
+    return { crop, resizeCrop: resizeStep(crop, { width: size, height: size }, "bilinear") };
+  }
+  const to = shortSideSize(picture, size);
+  const at = randomBox(to, square(0, 0, size), prng);
+  return {
+    crop: { x: 0, y: 0, width: picture.width, height: picture.height },
+    resizeCrop: resizeStep(picture, to, "bilinear"),
+    outputAt: { x: at.x, y: at.y },
+  };
+}
+
+/** Tries of random erasing before the clip stays whole. */
+const ERASE_TRIES = 10;
+
+/** Erased part of the frame, and the logarithm of the largest shape (height by width); the smallest is its inverse. */
+const ERASE_AREA = [0.02, 1 / 3] as const, ERASE_LOG_SHAPE = Math.log(1 / 0.3);
+
+/** A box of 2 % to a third of the output, of shape 3:10 to 10:3. Each try draws area and shape; the accepted one y and x. */
+function sampleErasure(size: number, prng: Pick<Prng, "uniform" | "integer">): Erasure | undefined {
+  for (let attempt = 0; attempt < ERASE_TRIES; attempt++) {
+    const area = (ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * prng.uniform()) * size * size;
+    const shape = Math.exp(ERASE_LOG_SHAPE * (2 * prng.uniform() - 1));
+    const height = roundHalfEven(Math.sqrt(area * shape));
+    const width = roundHalfEven(Math.sqrt(area / shape));
+    if (width < 1 || height < 1 || width >= size || height >= size) continue;
+    const y = prng.integer(size - height + 1), x = prng.integer(size - width + 1);
+    return { box: { x, y, width, height }, seed: prng.integer(2 ** 32) };
+  }
+}
+
+/**
+ * Draws the transform of one training clip in the order in which it is carried out: RandAugment, colour jitter, crop, flip,
+ * grey, erasing (what a recipe does not ask for draws nothing).
+ *
+ * @param frame Size of the decoded frames.
+ * @example `sampleTransform({ width: 340, height: 256 }, publishedRecipe("sth"), createPrng(seed, epoch, clip))`
+ */
+export function sampleTransform(
+  frame: PictureSize,
+  recipe: TransformRecipe,
+  prng: Pick<Prng, "uniform" | "integer" | "normal">,
+): ClipTransform {
+  const augmented = recipe.randAugment ? sampleRandAugment(frame, recipe.randAugment, prng) : [];
+  const jittered = recipe.colourJitter ? sampleColourJitter(recipe.colourJitter, prng) : [];
+  const pixelOps = [...augmented, ...jittered];
+  const resize = resizeFor(frame, recipe.resize);
+  const picture = resize ?? frame;
+  const part = sampleCrop(picture, recipe, prng);
+  const flip = recipe.flipProbability > 0 && prng.uniform() < recipe.flipProbability;
+  const grey = recipe.greyProbability > 0 && prng.uniform() < recipe.greyProbability;
+  const erases = recipe.eraseProbability > 0 && prng.uniform() < recipe.eraseProbability;
+  const erase = erases ? sampleErasure(recipe.size, prng) : undefined;
+  return { ...pixelOps.length > 0 && { pixelOps }, resize, ...part, flip, grey, ...erase && { erase } };
+}
+
+/** Draws the crop that a recipe asks for. */
+function sampleCrop(
+  picture: PictureSize,
+  recipe: TransformRecipe,
+  prng: Pick<Prng, "uniform" | "integer">,
+): CropPart {
+  const { crop, size } = recipe;
+  if (crop === "randomResized") return randomResizedCrop(picture, size, prng);
+  checkHolds(picture, size);
+  if (crop === "random") return { crop: randomBox(picture, square(0, 0, size), prng), resizeCrop: null };
+  if (crop === "centre") return { crop: centreSquare(picture, size), resizeCrop: null };
+  if (picture.width !== size || picture.height !== size) {
+    throw new RangeError(
+      `Cannot use crop "none": resized frames must be ${size}x${size}, current size is ` +
+        `${picture.width}x${picture.height}`,
+    );
+  }
+  return { crop: square(0, 0, size), resizeCrop: null };
+}
+
+/** The square of `size` in the centre; where that falls between two pixels, at the even one. */
+function centreSquare(picture: PictureSize, size: number): Box {
+  return square(roundHalfEven((picture.width - size) / 2), roundHalfEven((picture.height - size) / 2), size);
+}
+
+/** The transform of a clip in validation: resize and centre crop. */
+export function centreTransform(frame: PictureSize, recipe: TransformRecipe): ClipTransform {
+  const { size } = recipe;
+  const resize = resizeFor(frame, recipe.resize);
+  const picture = resize ?? frame;
+  checkHolds(picture, size);
+  return { resize, crop: centreSquare(picture, size), resizeCrop: null, flip: false };
+}
+
+/** Spatial crops that the test protocol knows. */
+export type TestCrops = 1 | 3 | 5 | 10;
+
+/** Test crops in steps of a quarter of the free room, (x, y), in the published order. */
+const THREE_CROPS = [[0, 2], [4, 2], [2, 2]] as const;
+const FIVE_CROPS = [[0, 0], [4, 0], [0, 4], [4, 4], [2, 2]] as const;
+
+/**
+ * The transforms of one clip in the published test protocol: the centre; left, right, centre; the corners and the centre;
+ * or those five, each followed by its mirror image.
+ */
+export function testTransforms(
+  frame: PictureSize,
+  recipe: TransformRecipe,
+  crops: TestCrops,
+): ClipTransform[] {
+  if (![1, 3, 5, 10].includes(crops)) {
+    throw new RangeError(
+      `Cannot place test crops: their number must be 1, 3, 5 or 10, current value is ${crops}`,
+    );
+  }
+  const centre = centreTransform(frame, recipe);
+  if (crops === 1) return [centre];
+  const { size } = recipe;
+  const picture = centre.resize ?? frame;
+  const stepX = Math.floor((picture.width - size) / 4), stepY = Math.floor((picture.height - size) / 4);
+  const places = crops === 3 ? THREE_CROPS : FIVE_CROPS;
+  return places.flatMap(([x, y]) => {
+    const plain = { ...centre, crop: square(x * stepX, y * stepY, size) };
+    return crops === 10 ? [plain, { ...plain, flip: true }] : [plain];
+  });
+}
+
+/** The label of a training clip after its transform: a mirrored "left" is a "right". */
+export function transformedLabel(label: number, transform: ClipTransform, recipe: TransformRecipe): number {
+  if (!transform.flip) return label;
+  for (const [left, right] of recipe.mirrorPairs) {
+    if (label === left) return right;
+    if (label === right) return left;
+  }
+  return label;
+}
+
+/** Carries out a transform on one frame, all but erasing; the result is `size` pixels on both sides. */
+export function transformFrame(frame: RgbImage, transform: ClipTransform, size: number): RgbImage {
+  let image = frame;
+  for (const op of transform.pixelOps ?? []) image = applyPixelOp(image, op);
+  for (const { to, filter, window } of resizeStages(frame, transform, size)) {
+    image = cropRgb(resizeRgb(image, to.width, to.height, filter), window);
+  }
+  if (transform.flip) image = flipRgb(image);
+  return transform.grey ? greyRgb(image) : image;
+}
+
+/** Normalised values of a picture, planar: `[3 H W]`. */
+export function normaliseFrame(image: RgbImage, statistics: PixelStatistics = CLIP_STATISTICS): Float32Array {
+  const table = normalisationTable(statistics);
+  const pixels = image.width * image.height;
+  const planes = new Float32Array(3 * pixels);
+  for (let pixel = 0; pixel < pixels; pixel++) {
+    for (let channel = 0; channel < 3; channel++) {
+      planes[channel * pixels + pixel] = table[channel * 256 + image.data[pixel * 3 + channel]];
+    }
+  }
+  return planes;
+}
+
+let noise: Float32Array | undefined;
+
+/** Replaces a box of a normalised frame `[3 S S]` by noise that depends on the number of the frame in its clip. */
+function eraseFrame(planes: Float32Array, erasure: Erasure, options: { frame: number; size: number }): void {
+  const { box, seed } = erasure, { frame, size } = options;
+  noise ??= noiseTable();
+  for (let channel = 0; channel < 3; channel++) {
+    for (let y = box.y; y < box.y + box.height; y++) {
+      for (let x = box.x; x < box.x + box.width; x++) {
+        const at = (channel * size + y) * size + x;
+        planes[at] = noise[noiseIndex(seed, frame * planes.length + at)];
+      }
+    }
+  }
+}
+
+/**
+ * The network's input for one clip, `[T 3 S S]`: every step of its transform on every frame, then the normalisation. This is
+ * what `gpu/frames.ts` computes.
+ *
+ * @param clip Frames one after the other, packed RGB.
+ */
+export function transformClip(
+  clip: { frames: Uint8Array; width: number; height: number; transform: ClipTransform },
+  size: number,
+  statistics: PixelStatistics = CLIP_STATISTICS,
+): Float32Array {
+  const { frames, width, height, transform } = clip;
+  const bytes = width * height * 3, count = frames.length / bytes, values = 3 * size * size;
+  const out = new Float32Array(count * values);
+  for (let frame = 0; frame < count; frame++) {
+    const data = frames.subarray(frame * bytes, (frame + 1) * bytes);
+    const planes = normaliseFrame(transformFrame({ data, width, height }, transform, size), statistics);
+    if (transform.erase) eraseFrame(planes, transform.erase, { frame, size });
+    out.set(planes, frame * values);
+  }
+  return out;
+}

@@ -1,0 +1,124 @@
+/**
+ * The confusion matrix as SVG: rows are true classes, shaded by the share of the row. Cells of one shade form one path,
+ * so that hundreds of classes stay small. Few classes get labels and counts; many get neither.
+ */
+import { topConfusions } from "./_classes.ts";
+import { escapeHtml } from "./_html.ts";
+import { formatShare } from "../lib/text.ts";
+
+/** Most classes whose names fit beside the rows. */
+const MAX_LABELLED = 30;
+/** Most classes whose counts fit into the cells. */
+const MAX_COUNTED = 16;
+const SHADES = 12;
+const SIZE = 560;
+const LABEL_CHARACTERS = 26;
+
+/** The matrix with a caption and a scale. */
+export function renderMatrix(confusion: readonly (readonly number[])[], labels: readonly string[]): string {
+  const classes = confusion.length;
+  const labelled = classes <= MAX_LABELLED;
+  const cell = SIZE / classes;
+  const fontSize = labelled ? Math.max(11, Math.min(16, cell * 0.6)) : 14;
+  const names = labels.map((label) =>
+    label.length > LABEL_CHARACTERS ? label.slice(0, LABEL_CHARACTERS - 1) + "…" : label
+  );
+  const longest = Math.max(...names.map((name) => name.length));
+  const margin = labelled ? Math.ceil(longest * fontSize * 0.58) + 34 : 30;
+  const slanted = labelled && longest * fontSize * 0.58 > cell;
+  const bottom = labelled ? (slanted ? Math.ceil(margin * 0.75) + 12 : fontSize + 36) : 30;
+  const shares = confusion.map((row) => {
+    const total = row.reduce((a, b) => a + b, 0);
+    return row.map((count) => total === 0 ? 0 : count / total);
+  });
+  const body = [
+    shading(shares, cell),
+    `<rect width="${SIZE}" height="${SIZE}" fill="none" stroke="var(--line)"/>`,
+    labelled ? axisLabels(names, { cell, fontSize, slanted }) : "",
+    classes <= MAX_COUNTED ? counts(confusion, shares, cell) : "",
+    `<text x="${SIZE / 2}" y="${SIZE + bottom - 6}" text-anchor="middle" class="axis">predicted</text>`,
+    `<text transform="translate(${14 - margin} ${
+      SIZE / 2
+    }) rotate(-90)" text-anchor="middle" class="axis">true</text>`,
+  ].join("");
+  const box = `${-margin} -2 ${SIZE + margin + (slanted ? 4 : 2)} ${SIZE + bottom + 2}`;
+  const svg = `<svg viewBox="${box}" role="img" aria-label="${escapeHtml(describe(confusion, labels))}" ` +
+    `font-size="${fontSize}" fill="currentColor"><style>.axis{font-size:14px;fill:var(--soft)}</style>${body}</svg>`;
+  const key = Array.from({ length: 5 }, (_, i) => {
+    const share = i / 4;
+    return `<span><i style="height:12px;border:1px solid var(--line);background:color-mix(in srgb,var(--heat) ${
+      100 * opacity(share)
+    }%,transparent)"></i>${formatShare(share, 0)}</span>`;
+  });
+  return `<figure><figcaption>Share of each true class<span class="key">${
+    key.join("")
+  }</span></figcaption>${svg}</figure>`;
+}
+
+/** Shade of a share. The square root keeps rare confusions visible. */
+function opacity(share: number): number {
+  return Math.sqrt(share) * 0.92;
+}
+
+function shading(shares: readonly (readonly number[])[], cell: number): string {
+  const paths = Array.from({ length: SHADES + 1 }, () => "");
+  const round = (value: number) => Math.round(value * 100) / 100;
+  shares.forEach((row, y) =>
+    row.forEach((share, x) => {
+      if (share === 0) return;
+      const shade = Math.max(1, Math.round(Math.sqrt(share) * SHADES));
+      paths[shade] += `M${round(x * cell)} ${round(y * cell)}h${round(cell)}v${round(cell)}h${round(-cell)}z`;
+    })
+  );
+  return paths.map((path, shade) =>
+    path &&
+    `<path d="${path}" fill="var(--heat)" fill-opacity="${opacity((shade / SHADES) ** 2).toFixed(3)}"/>`
+  ).join("");
+}
+
+function axisLabels(
+  names: readonly string[],
+  { cell, fontSize, slanted }: { cell: number; fontSize: number; slanted: boolean },
+): string {
+  return names.map((name, i) => {
+    const middle = (i + 0.5) * cell;
+    const row = `<text x="-10" y="${middle + fontSize * 0.35}" text-anchor="end">${escapeHtml(name)}</text>`;
+    const column = slanted
+      ? `<text transform="translate(${middle + fontSize * 0.3} ${SIZE + 14}) rotate(-45)" text-anchor="end">${
+        escapeHtml(name)
+      }</text>`
+      : `<text x="${middle}" y="${SIZE + fontSize + 8}" text-anchor="middle">${escapeHtml(name)}</text>`;
+    return row + column;
+  }).join("");
+}
+
+function counts(
+  confusion: readonly (readonly number[])[],
+  shares: readonly (readonly number[])[],
+  cell: number,
+): string {
+  const fontSize = Math.max(10, Math.min(20, cell * 0.26));
+  return confusion.map((row, y) =>
+    row.map((count, x) => {
+      if (count === 0) return "";
+      const share = shares[y][x];
+      // On a dark shade the page's own colour reads better than the ink.
+      const fill = opacity(share) > 0.55 ? "var(--card)" : "currentColor";
+      const middleX = (x + 0.5) * cell, middleY = (y + 0.5) * cell;
+      const percent = cell >= 60
+        ? `<tspan x="${middleX}" dy="1.3em" font-size="${fontSize * 0.7}">${formatShare(share)}</tspan>`
+        : "";
+      return `<text x="${middleX}" y="${
+        middleY + (percent ? -fontSize * 0.05 : fontSize * 0.35)
+      }" text-anchor="middle" font-size="${fontSize}" fill="${fill}">${count}${percent}</text>`;
+    }).join("")
+  ).join("");
+}
+
+function describe(confusion: readonly (readonly number[])[], labels: readonly string[]): string {
+  const total = confusion.flat().reduce((a, b) => a + b, 0);
+  const right = confusion.reduce((sum, row, k) => sum + row[k], 0);
+  const [worst] = topConfusions(confusion, 1);
+  const most = worst ? `; most often ${labels[worst.truth]} is taken for ${labels[worst.predicted]}` : "";
+  return `Confusion matrix of ${confusion.length} classes: ${right} of ${total} clips on the diagonal${most}`;
+}

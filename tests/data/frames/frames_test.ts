@@ -1,0 +1,209 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import sharp from "sharp";
+import { countFrames, decodeClip, parseFrameTemplate } from "../../../data/frames/frames.ts";
+import { decodeJpeg, encodeJpeg, jpegSize } from "../../../data/frames/jpeg.ts";
+
+/** A picture of one colour. */
+function plain(width: number, height: number, colour: [number, number, number]) {
+  return { width, height, rgb: Uint8Array.from({ length: width * height * 3 }, (_, i) => colour[i % 3]) };
+}
+
+const template = "{:05d}.jpg";
+const name = parseFrameTemplate(template).name;
+
+/** A folder of grey frames whose level is 20 × frame number, changed by `spoil`, then removed. */
+async function withFolder(
+  count: number,
+  body: (folder: string, decode: (...indices: number[]) => ReturnType<typeof decodeClip>) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (let frame = 1; frame <= count; frame++) {
+      const level = 20 * frame;
+      await Deno.writeFile(
+        join(folder, name(frame)),
+        await encodeJpeg(plain(16, 12, [level, level, level]), { quality: 95 }),
+      );
+    }
+    await body(
+      folder,
+      (...indices) => decodeClip({ folder, path: "a/1", template, frameCount: count, indices }),
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Grey level of the first pixel of each frame, in tens. */
+function levels(clip: { frames: Uint8Array; width: number; height: number }): number[] {
+  const frameBytes = clip.width * clip.height * 3;
+  return Array.from(
+    { length: clip.frames.length / frameBytes },
+    (_, i) => Math.round(clip.frames[i * frameBytes] / 20),
+  );
+}
+
+Deno.test("templates give names and know their own files", () => {
+  const cases: [string, number, string][] = [
+    ["{:05d}.jpg", 7, "00007.jpg"],
+    ["{:06d}.jpg", 7, "000007.jpg"],
+    ["img_{:05d}.jpg", 123456, "img_123456.jpg"],
+    ["{}.jpg", 7, "7.jpg"],
+  ];
+  for (const [text, frame, expected] of cases) {
+    assert.equal(parseFrameTemplate(text).name(frame), expected);
+    assert(parseFrameTemplate(text).matches(expected), expected);
+  }
+  for (
+    const foreign of [
+      "7.jpg",
+      "00007.png",
+      "img_00007.jpg",
+      "00000.jpg",
+      "000007.jpg",
+      "Thumbs.db",
+      "0000a.jpg",
+    ]
+  ) {
+    assert(!parseFrameTemplate("{:05d}.jpg").matches(foreign), foreign);
+  }
+  assert.throws(
+    () => parseFrameTemplate("frame.jpg"),
+    /ConfigError: Cannot use frame template "frame.jpg": it must hold one/,
+  );
+});
+
+Deno.test("countFrames() does not count foreign files", () =>
+  withFolder(4, async (folder) => {
+    await Deno.writeTextFile(join(folder, "notes.txt"), "x");
+    assert.equal(await countFrames(folder, parseFrameTemplate(template)), 4);
+  }));
+
+Deno.test("decodeClip() gives the frames in the order asked for, repeated ones too", () =>
+  withFolder(5, async (_, decode) => {
+    const clip = await decode(2, 2, 5, 1, 5);
+    assert.deepEqual([clip.width, clip.height, clip.bad], [16, 12, false]);
+    assert.deepEqual(levels(clip), [2, 2, 5, 1, 5]);
+    assert.deepEqual(clip.substitutions, []);
+  }));
+
+Deno.test("a missing frame is replaced by frame 1 and named", () =>
+  withFolder(5, async (folder, decode) => {
+    await Deno.remove(join(folder, name(3)));
+    const clip = await decode(2, 3, 3, 4);
+    assert.deepEqual(levels(clip), [2, 1, 1, 4]);
+    assert.deepEqual(clip.substitutions, [{ path: "a/1", frame: 3, reason: "it does not exist", used: 1 }]);
+  }));
+
+Deno.test("a truncated frame, an empty one and one that is a PNG are each replaced and the reason told", () =>
+  withFolder(5, async (folder, decode) => {
+    const noise = Uint8Array.from({ length: 16 * 12 * 3 }, (_, i) => (i * 7919) % 251);
+    const whole = await encodeJpeg({ width: 16, height: 12, rgb: noise }, { quality: 95 });
+    await Deno.writeFile(join(folder, name(2)), whole.slice(0, whole.length - 200));
+    await Deno.writeFile(join(folder, name(3)), new Uint8Array(0));
+    const png = await sharp(noise, { raw: { width: 16, height: 12, channels: 3 } }).png().toBuffer();
+    await Deno.writeFile(join(folder, name(4)), png);
+    const clip = await decode(1, 2, 3, 4, 5);
+    assert.deepEqual(levels(clip), [1, 1, 1, 1, 5]);
+    assert.deepEqual(clip.substitutions.map(({ frame, used }) => [frame, used]), [[2, 1], [3, 1], [4, 1]]);
+    assert.match(clip.substitutions[0].reason, /^its JPEG data is broken or cut short$/);
+    assert.match(clip.substitutions[1].reason, /not a JPEG: the file is empty/);
+    assert.match(clip.substitutions[2].reason, /not a JPEG: it starts with bytes 89 50 4e 47 \(PNG\)/);
+  }));
+
+Deno.test("where frame 1 fails as well the nearest good frame is used", () =>
+  withFolder(5, async (folder, decode) => {
+    for (const frame of [1, 3]) await Deno.writeTextFile(join(folder, name(frame)), "no picture");
+    const clip = await decode(1, 3, 5);
+    assert.deepEqual(levels(clip), [2, 2, 5]);
+    assert.deepEqual(clip.substitutions.map(({ frame, used }) => [frame, used]), [[1, 2], [3, 2]]);
+  }));
+
+Deno.test("a clip of which nothing can be read is bad, and says so once", () =>
+  withFolder(3, async (folder, decode) => {
+    for (const frame of [1, 2, 3]) await Deno.writeTextFile(join(folder, name(frame)), "no picture");
+    const clip = await decode(1, 2);
+    assert(clip.bad);
+    assert.deepEqual(clip.substitutions, [
+      { path: "a/1", frame: 0, reason: "none of its 3 frames can be read", used: "black" },
+    ]);
+  }));
+
+Deno.test("a frame of another size is brought to the clip's size and named", () =>
+  withFolder(3, async (folder, decode) => {
+    await Deno.writeFile(
+      join(folder, name(2)),
+      await encodeJpeg(plain(20, 8, [40, 40, 40]), { quality: 95 }),
+    );
+    const clip = await decode(1, 2, 3);
+    assert.deepEqual([clip.width, clip.height, clip.frames.length], [16, 12, 3 * 16 * 12 * 3]);
+    assert.deepEqual(levels(clip), [1, 2, 3]);
+    assert.deepEqual(clip.substitutions, [
+      { path: "a/1", frame: 2, reason: "its size 20x8 is not the clip's 16x12", used: "resized" },
+    ]);
+  }));
+
+Deno.test("a header that states a wrong size does not decide the clip's size", () =>
+  withFolder(4, async (folder, decode) => {
+    const bytes = await Deno.readFile(join(folder, name(1)));
+    const header = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc0);
+    bytes.fill(0xff, header + 5, header + 9); // 65535x65535: 12 GB a frame
+    await Deno.writeFile(join(folder, name(1)), bytes);
+    const clip = await decode(2, 3);
+    assert.deepEqual([clip.width, clip.height, clip.substitutions], [16, 12, []]);
+    const withFirst = await decode(1, 4);
+    assert.deepEqual([withFirst.width, withFirst.height], [16, 12]);
+    assert.deepEqual(withFirst.substitutions.map(({ frame, used }) => [frame, used]), [[1, 2]]);
+    for (const frame of [2, 3, 4]) await Deno.writeFile(join(folder, name(frame)), bytes);
+    assert((await decode(1, 2)).bad);
+  }));
+
+if (Deno.build.os !== "windows") {
+  Deno.test("what is no file is named and not waited for: a pipe, a folder, links in a ring", () =>
+    withFolder(5, async (folder, decode) => {
+      for (const frame of [2, 3, 4]) await Deno.remove(join(folder, name(frame)));
+      const made = await new Deno.Command("mkfifo", { args: [join(folder, name(2))] }).output();
+      assert(made.success);
+      await Deno.mkdir(join(folder, name(3)));
+      await Deno.symlink(name(4), join(folder, name(4)));
+      const clip = await decode(1, 2, 3, 4, 5);
+      assert.deepEqual(levels(clip), [1, 1, 1, 1, 5]);
+      assert.deepEqual(clip.substitutions.map(({ frame, reason }) => [frame, reason]), [
+        [2, "it is no regular file"],
+        [3, "it is a folder"],
+        [4, "its symbolic links lead back to themselves"],
+      ]);
+    }));
+}
+
+Deno.test("greyscale, CMYK and progressive JPEGs decode to 8-bit RGB", async () => {
+  const raw = { width: 16, height: 12, channels: 3 } as const;
+  const { rgb } = plain(16, 12, [200, 60, 30]);
+  const cases: [string, Uint8Array, number[], number][] = [
+    [
+      "grey",
+      await sharp(rgb, { raw }).toColourspace("b-w").jpeg({ quality: 95 }).toBuffer(),
+      [110, 110, 110],
+      20,
+    ],
+    [
+      "CMYK",
+      await sharp(rgb, { raw }).toColourspace("cmyk").jpeg({ quality: 95 }).toBuffer(),
+      [200, 60, 30],
+      40,
+    ],
+    ["progressive", await sharp(rgb, { raw }).jpeg({ progressive: true, quality: 95 }).toBuffer(), [
+      200,
+      60,
+      30,
+    ], 4],
+  ];
+  for (const [kind, bytes, expected, tolerance] of cases) {
+    const picture = await decodeJpeg(bytes);
+    assert.deepEqual([picture.width, picture.height, picture.rgb.length], [16, 12, 16 * 12 * 3], kind);
+    const current = [...picture.rgb.subarray(0, 3)];
+    assert(current.every((value, c) => Math.abs(value - expected[c]) <= tolerance), `${kind}: ${current}`);
+    assert.deepEqual(jpegSize(bytes), { width: 16, height: 12 }, kind);
+  }
+});

@@ -1,0 +1,290 @@
+/** What a folder of features is made for, and what is refused before a GPU is opened. Some seconds. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { normaliseFrame } from "../../../data/transforms/transforms.ts";
+import type { ClipRecord } from "../../../data/datasets/list.ts";
+import type { OrderEntry } from "../../../data/sampling/sampler.ts";
+import { createModel } from "../../../models/mod.ts";
+import { parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
+import { openFeatures } from "../../../train/features/reader.ts";
+import { openShard, readEntry, ShardBuilder } from "../../../train/features/shard.ts";
+import { pixelsOf } from "../../../train/features/tower.ts";
+import {
+  checkStorable,
+  differenceFrom,
+  entryBytes,
+  type FeatureManifest,
+  FEATURES_FILE,
+  type FeatureSplit,
+  makeManifest,
+  randomKeys,
+  shardPath,
+  shardRange,
+  storedEpochs,
+} from "../../../train/features/features.ts";
+import { modelSpec } from "../../../train/recipe/setup.ts";
+
+const FIXED = ["data.random_shift=false", "data.crop=centre", "data.flip=none", "data.grey=0"];
+
+function configOf(...overrides: string[]) {
+  return parseConfig("data: { num_classes: 4 }", { source: "x.yaml", overrides: [...FIXED, ...overrides] })
+    .config;
+}
+
+const modelOf = (config: ReturnType<typeof configOf>) => createModel(modelSpec(config));
+
+/** A list of so many clips. */
+function listOf(count: number, name = "clip"): ClipRecord[] {
+  return Array.from(
+    { length: count },
+    (_, i) => ({ path: `${name}${i}`, label: i % 4, frames: 8, line: i + 1 }),
+  );
+}
+
+Deno.test("pixelsOf() gives back every level of every channel", () => {
+  const data = Uint8Array.from({ length: 3 * 256 }, (_, i) => i % 3 === 1 ? 255 - Math.floor(i / 3) : i / 3);
+  const planes = normaliseFrame({ width: 16, height: 16, data });
+  assert.deepEqual(pixelsOf(planes, 16), data);
+});
+
+Deno.test("pixelsOf() keeps pictures apart", () => {
+  const pictures = [3, 200].map((level) => new Uint8Array(3 * 4 * 4).fill(level));
+  const planes = pictures.flatMap((data) => [...normaliseFrame({ width: 4, height: 4, data })]);
+  assert.deepEqual([...pixelsOf(Float32Array.from(planes), 4)], pictures.flatMap((data) => [...data]));
+});
+
+Deno.test("a recipe may ask for the centre crop and name its features; neither is the default", () => {
+  const { data } = parseConfig("data: { num_classes: 4 }").config;
+  assert.deepEqual([data.crop, data.features], ["random_resized", null]);
+  const config = configOf("data.features=feats");
+  assert.deepEqual([config.data.features, transformRecipe(config).crop], ["feats", "centre"]);
+});
+
+Deno.test("an entry of ViT-B/16 with 8 frames takes its pictures, twelve taps of halves and a label", () => {
+  assert.equal(entryBytes(modelOf(configOf())), 8 * 224 * 224 * 3 + 12 * 8 * 197 * 768 * 2 + 4);
+});
+
+Deno.test("an entry of TDS-CLIP holds the windows of pictures, and taps of the middle ones", () => {
+  const config = configOf("system=tds-clip");
+  assert.equal(entryBytes(modelOf(config)), 5 * 8 * 224 * 224 * 3 + 12 * 8 * 197 * 768 * 2 + 4);
+});
+
+Deno.test("an entry of an EVA tower holds the odd blocks", () => {
+  const config = configOf("network.arch=EVA02-CLIP-bigE-14");
+  assert.equal(entryBytes(modelOf(config)), 8 * 224 * 224 * 3 + 32 * 8 * 257 * 1792 * 2 + 4);
+});
+
+Deno.test("a model with stored taps has the weights of the ordinary one but the frozen, with the same initial values", () => {
+  for (const overrides of [[], ["system=tds-clip"], ["network.arch=EVA02-CLIP-L-14"]]) {
+    const spec = modelSpec(configOf(...overrides));
+    const whole = createModel(spec), stored = createModel({ ...spec, taps: "stored" });
+    const placesOf = (model: typeof whole) =>
+      model.weights.list.filter(({ kind }) => kind !== "frozen").map(({ name, place }) => [name, place]);
+    assert.deepEqual(placesOf(stored), placesOf(whole));
+    assert.equal(stored.weights.of("frozen").length, 0);
+    assert.deepEqual(stored.tapped, whole.tapped);
+  }
+});
+
+for (
+  const [override, message] of [
+    [
+      "solver.mixup=true",
+      /^Cannot use stored features: solver\.mixup must be false: .*, current value is true$/,
+    ],
+    ["data.rand_erase=true", /^Cannot use stored features: data\.rand_erase must be false/],
+  ] as const
+) {
+  Deno.test(`features are refused with ${override}`, () => {
+    const config = configOf(override);
+    assert.throws(() => checkStorable(config, modelOf(config)), { name: "ConfigError", message });
+  });
+}
+
+Deno.test("the keys of random views are named, and a recipe without any needs one epoch", () => {
+  assert.deepEqual(randomKeys(configOf()), []);
+  assert.equal(storedEpochs(configOf(), undefined), 1);
+  assert.throws(() => storedEpochs(configOf(), 3), /--epochs must be 1, current value is 3: every epoch/);
+  const random = configOf("data.crop=random", "data.grey=0.2", "data.flip=plain", "data.random_shift=true");
+  assert.deepEqual(randomKeys(random), [
+    { key: "data.random_shift=true", fixed: "data.random_shift=false" },
+    { key: "data.crop=random", fixed: "data.crop=centre" },
+    { key: "data.flip=plain", fixed: "data.flip=none" },
+    { key: "data.grey=0.2", fixed: "data.grey=0" },
+  ]);
+  assert.deepEqual(randomKeys(configOf(...randomKeys(random).map(({ fixed }) => fixed))), []);
+  assert.equal(storedEpochs(random, 3), 3);
+  assert.throws(
+    () => storedEpochs(random, undefined),
+    /--epochs must say how many .*solver\.epochs is 30.*data\.crop=random.*data\.crop=centre data\.flip=none data\.grey=0$/,
+  );
+});
+
+Deno.test("shards hold whole batches where they hold one, and cover every entry once", async () => {
+  const config = configOf("data.batch_size=4"), model = modelOf(config);
+  const clips = { train: listOf(11), val: listOf(5) };
+  const shardBytes = 10 * entryBytes(model);
+  const { splits } = await makeManifest(config, model, { clips, epochs: 2, shardBytes });
+  assert.deepEqual(splits.train, { clips: 11, copies: 1, entries: 22, entries_per_shard: 8, shards: 3 });
+  assert.deepEqual(splits.val, { clips: 5, copies: 1, entries: 5, entries_per_shard: 8, shards: 1 });
+  assert.deepEqual([0, 1, 2].map((shard) => shardRange(splits.train, shard)), [
+    { first: 0, count: 8 },
+    { first: 8, count: 8 },
+    { first: 16, count: 6 },
+  ]);
+  const small = await makeManifest(config, model, { clips, epochs: 1, shardBytes: 1 });
+  assert.equal(small.splits.train.entries_per_shard, 1, "a shard holds one clip at least");
+  const twice = configOf("data.crop=random", "data.num_sample=2");
+  const views = await makeManifest(twice, model, { clips, epochs: 3, shardBytes: 5 * entryBytes(model) });
+  assert.deepEqual(views.splits.train, {
+    clips: 11,
+    copies: 2,
+    entries: 66,
+    entries_per_shard: 4,
+    shards: 17,
+  });
+  assert.deepEqual(views.splits.val, { clips: 5, copies: 1, entries: 5, entries_per_shard: 4, shards: 2 });
+});
+
+/** A model whose entries have a few hundred bytes. */
+const TINY = [
+  "network.arch=custom",
+  "network.backbone={ image_size: 4, patch_size: 2, width: 6, layers: 2, heads: 2 }",
+  "data.num_segments=1",
+];
+const PIXELS = 4 * 4 * 3, TAP = 5 * 6 * 2;
+
+/** An entry whose bytes tell its number. */
+function entryOf(number: number) {
+  const bytes = (length: number, from: number) => Uint8Array.from({ length }, (_, k) => from + k);
+  return {
+    clip: { index: 0, path: `clip${number}`, label: number % 4, views: [], problems: [], bad: number === 1 },
+    features: {
+      pixels: bytes(PIXELS, 30 * number),
+      taps: [0, 1].map((tap) => bytes(TAP, 30 * number + 7 * (tap + 1))),
+    },
+  };
+}
+
+/** Writes the entries of these numbers as a shard. */
+async function writeShard(
+  folder: string,
+  manifest: FeatureManifest,
+  place: { split: FeatureSplit; shard: number; numbers: number[] },
+): Promise<void> {
+  const builder = new ShardBuilder(manifest, place.numbers.length);
+  for (const number of place.numbers) {
+    const { clip, features } = entryOf(number);
+    builder.add(clip, features);
+  }
+  await Deno.writeFile(
+    shardPath(folder, place.split, place.shard),
+    ReadableStream.from(builder.encode()),
+  );
+}
+
+Deno.test("a shard gives back each of its entries, and belongs to no other features", async () => {
+  const clips = { train: listOf(5), val: listOf(2) }, model = modelOf(configOf(...TINY));
+  const make = (...more: string[]) =>
+    makeManifest(configOf(...TINY, ...more), model, { clips, epochs: 1, shardBytes: 3 * entryBytes(model) });
+  const manifest = await make(), folder = await Deno.makeTempDir();
+  try {
+    const place = { split: "train", shard: 1 } as const; // the last and short one
+    await writeShard(folder, manifest, { ...place, numbers: [0, 1] });
+    const shard = await openShard(folder, manifest, place);
+    assert.deepEqual([[...shard.labels], shard.bad], [[0, 1], [1]]);
+    for (const i of [0, 1]) assert.deepEqual(await readEntry(shard, i), entryOf(i).features);
+    await assert.rejects(openShard(folder, await make("seed=7"), place), {
+      name: "DataError",
+      message: /^Cannot read ".*train-00001.safetensors": it must be a part of features [0-9a-f]{16} as/,
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("an epoch reads the views stored for it, and those of the next one where a clip comes again", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = configOf(...TINY, "data.crop=random", `data.features=${folder}`);
+    const clips = { train: listOf(3), val: listOf(1) }, model = modelOf(config);
+    const shardBytes = 2 * entryBytes(model);
+    const manifest = await makeManifest(config, model, { clips, epochs: 2, shardBytes });
+    await Deno.writeTextFile(join(folder, FEATURES_FILE), JSON.stringify(manifest));
+    for (const shard of [0, 1, 2]) {
+      await writeShard(folder, manifest, { split: "train", shard, numbers: [2 * shard, 2 * shard + 1] });
+    }
+    await writeShard(folder, manifest, { split: "val", shard: 0, numbers: [7] });
+    const features = (await openFeatures(config, clips))!;
+    const numbersOf = async (split: FeatureSplit, order: OrderEntry[]) => {
+      await using feed = features.feed(split);
+      const batches: number[][] = [];
+      for await (const { clips } of feed.epoch(order, 2)) {
+        batches.push(clips.map(({ views: [{ frames, taps }] }) => {
+          const number = frames[0] / 30;
+          assert.deepEqual({ pixels: frames, taps }, entryOf(number).features);
+          return number;
+        }));
+      }
+      return batches;
+    };
+    const order = [[1, 0, 0], [1, 0, 1], [2, 3, 0], [0, 2, 2], [0, 3, 1]].map((
+      [clip, epoch, occurrence],
+    ) => ({
+      ...{ clip, epoch, occurrence },
+      repeat: 1,
+    }));
+    assert.deepEqual(await numbersOf("train", order), [[1, 4], [5, 0], [0]]);
+    assert.deepEqual(await numbersOf("val", [{ clip: 0, epoch: 1, repeat: 1 }]), [[7]]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("the first key that determines features and differs is named with both values", async () => {
+  const clips = { train: listOf(4), val: listOf(2) };
+  const manifest = await makeManifest(configOf(), modelOf(configOf()), { clips, epochs: 1 });
+  const differs = (overrides: string[], lists = clips) =>
+    differenceFrom(manifest, configOf(...overrides), lists);
+  assert.equal(await differs([]), null);
+  assert.deepEqual(await differs(["data.crop=random"]), {
+    key: "data.crop",
+    stored: '"centre"',
+    current: '"random"',
+  });
+  assert.equal((await differs(["precision=f16", "data.crop=random"]))?.key, "precision");
+  assert.equal((await differs(["data.num_segments=16"]))?.key, "data.num_segments");
+  assert.equal((await differs(["network.arch=ViT-B/32"]))?.key, "network.arch");
+  assert.equal((await differs(["data.frame_cache=cache"]))?.key, "data.frame_cache_side");
+  assert.equal((await differs([], { ...clips, val: listOf(2, "other") }))?.key, "data.val_list");
+  // Random weights come from the seed; what only training reads is free.
+  assert.equal((await differs(["seed=7"]))?.key, "seed");
+  assert.equal(
+    await differs(["solver.lr=1", "solver.epochs=3", "network.side_dim=64", "data.batch_size=3"]),
+    null,
+  );
+});
+
+Deno.test("weights are told by content, and a file that is gone or unchanged is not read", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(path, "first");
+    const clips = { train: listOf(4), val: listOf(2) }, config = configOf(`network.weights=${path}`);
+    const manifest = await makeManifest(config, modelOf(config), { clips, epochs: 1 });
+    assert.match(String(manifest.recipe["network.weights"]), /^sha256 [0-9a-f]{64}$/);
+    assert.equal(manifest.recipe.seed, null, "nothing is drawn from the seed");
+    assert.equal(await differenceFrom(manifest, configOf(`network.weights=${path}`, "seed=9"), clips), null);
+    assert.equal((await differenceFrom(manifest, configOf(), clips))?.key, "network.weights");
+    await Deno.writeTextFile(path, "other");
+    await Deno.utime(path, 5, 5);
+    assert.equal((await differenceFrom(manifest, config, clips))?.key, "network.weights");
+    await Deno.writeTextFile(path, "first");
+    assert.equal(await differenceFrom(manifest, config, clips), null, "the same content, later");
+    await Deno.chmod(path, 0);
+    await Deno.utime(path, manifest.weights!.modified / 1000, manifest.weights!.modified / 1000);
+    await Deno.remove(path);
+    assert.equal(await differenceFrom(manifest, config, clips), null, "gone: the features stand for it");
+  } finally {
+    await Deno.remove(path).catch(() => {});
+  }
+});

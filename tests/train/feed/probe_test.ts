@@ -1,0 +1,32 @@
+/** How large frames are expected to be. */
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { encodeJpeg } from "../../../data/frames/jpeg.ts";
+import { parseConfig } from "../../../train/recipe/config.ts";
+import { largestFrame } from "../../../train/feed/probe.ts";
+import { inTempFolder } from "../../_util/frame_folders.ts";
+
+Deno.test("frames are expected as large as the largest first one that can be decoded, whatever broken ones state", () =>
+  inTempFolder(async (root) => {
+    const sizes = [[300, 240], [240, 420]];
+    for (const [i, [width, height]] of sizes.entries()) {
+      const rgb = new Uint8Array(width * height * 3);
+      const jpeg = await encodeJpeg({ width, height, rgb }, { quality: 90 });
+      await mkdir(join(root, `c${i}`));
+      await writeFile(join(root, `c${i}`, "00001.jpg"), jpeg);
+      if (i > 0) continue;
+      // The frame header holds the height and the width behind its marker, length and precision.
+      const broken = Uint8Array.from(jpeg), at = Buffer.from(broken).indexOf(Buffer.from([0xff, 0xc0]));
+      assert.ok(at > 0);
+      new DataView(broken.buffer).setUint32(at + 5, 0xea60ea60);
+      await mkdir(join(root, "broken"));
+      await writeFile(join(root, "broken", "00001.jpg"), broken.subarray(0, broken.length / 2));
+    }
+    const { config } = parseConfig('data: { num_classes: 2, image_tmpl: "{:05d}.jpg" }', {
+      source: "x.yaml",
+      overrides: ["data.resize=none"],
+    });
+    const clips = ["c0", "broken", "c1"].map((path) => ({ path, label: 0, frames: null, line: 1 }));
+    assert.deepEqual(await largestFrame(config, [[root, clips]]), { width: 300, height: 420 });
+  }));

@@ -1,0 +1,142 @@
+/** Comparing runs: figures from their folders, the best of each row, and the page. */
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { parseHTML } from "linkedom";
+import { DataError } from "../../../lib/errors.ts";
+import { figureRows, readRun } from "../../../train/run/compare.ts";
+import { renderComparison } from "../../../pages/comparison_page.ts";
+import { formatConfig, parseConfig } from "../../../train/recipe/config.ts";
+
+/** Writes a run folder: a config, two evaluations, and a summary where the run has ended. */
+async function writeRun(
+  path: string,
+  run: { system: string; top1: readonly number[]; gpuBytes: number; ended?: boolean },
+): Promise<string> {
+  const { system, top1, gpuBytes, ended = true } = run;
+  await Deno.mkdir(path, { recursive: true });
+  const { config } = parseConfig(`system: ${system}\ndata: { num_classes: 4 }`);
+  await Deno.writeTextFile(join(path, "config.yaml"), formatConfig(config));
+  const lines = top1.flatMap((value, i) => [
+    {
+      kind: "step",
+      epoch: i,
+      step: 10 * (i + 1),
+      loss: 1 / (i + 1),
+      lr: 1e-3,
+      clips_per_second: 20,
+      data_wait: 0,
+      gpu_bytes: gpuBytes,
+    },
+    { kind: "eval", epoch: i, step: 10 * (i + 1), top1: value, top5: 1, loss: 0.5 },
+  ]);
+  await Deno.writeTextFile(
+    join(path, "metrics.jsonl"),
+    lines.map((line) => JSON.stringify(line) + "\n").join(""),
+  );
+  const summary = {
+    system,
+    backbone: "ViT-B/16",
+    top1: top1.at(-1),
+    top5: 1,
+    loss: 0.5,
+    steps: 10 * top1.length,
+    seconds: 60,
+    clips: 100,
+    clips_per_second: 20,
+    gpu_bytes_allocated: gpuBytes,
+    trainable_parameters: gpuBytes / 100,
+    frozen_parameters: 7,
+    adapter: "some adapter",
+  };
+  if (ended) await Deno.writeTextFile(join(path, "summary.json"), JSON.stringify(summary));
+  return path;
+}
+
+/** What the test asks of a document; no DOM types are loaded in this project. */
+interface Queried {
+  querySelectorAll(selector: string): Iterable<{ outerHTML: string; textContent: string }>;
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("runs are compared figure by figure, and the best of each row is known", () =>
+  inFolder(async (folder) => {
+    const first = await readRun(
+      await writeRun(join(folder, "a"), { system: "side4video", top1: [0.4, 0.9], gpuBytes: 3e6 }),
+    );
+    const second = await readRun(
+      await writeRun(join(folder, "b"), { system: "tds-clip", top1: [0.95, 0.92], gpuBytes: 5e6 }),
+    );
+    assert.equal(first.figures.best_top1, 0.9);
+    assert.equal(second.figures.best_top1, 0.95);
+    const rows = new Map(figureRows([first.figures, second.figures]).map((row) => [row.name, row]));
+    assert.deepEqual(rows.get("system")!.values, ["side4video", "tds-clip"]);
+    assert.deepEqual(rows.get("top-1")!.values, ["90.0 %", "92.0 %"]);
+    assert.deepEqual(rows.get("top-1")!.best, [1]);
+    assert.deepEqual(rows.get("GPU memory")!.best, [0]);
+    assert.deepEqual(rows.get("trainable parameters")!.best, [0]);
+    assert.deepEqual(rows.get("top-5")!.best, [], "equal values have no best");
+    assert.deepEqual(rows.get("steps")!.best, [], "no number of steps is better");
+  }));
+
+Deno.test("a run under way is told from its metrics, and its unknown figures are left open", () =>
+  inFolder(async (folder) => {
+    const { figures } = await readRun(
+      await writeRun(join(folder, "run"), { system: "tds-clip", top1: [0.5], gpuBytes: 2e6, ended: false }),
+    );
+    assert.deepEqual([figures.finished, figures.system, figures.top1, figures.steps, figures.gpu_bytes], [
+      false,
+      "tds-clip",
+      0.5,
+      10,
+      2e6,
+    ]);
+    assert.equal(figures.trainable_parameters, null);
+    const row = figureRows([figures, figures]).find(({ name }) => name === "trainable parameters")!;
+    assert.deepEqual([row.values, row.best], [["–", "–"], []]);
+  }));
+
+Deno.test("a folder that is no run is refused by name", () =>
+  inFolder(async (folder) => {
+    await assert.rejects(() => readRun(folder), (error: Error) => {
+      assert.ok(error instanceof DataError);
+      assert.match(
+        error.message,
+        /^Cannot compare ".*": it must be a run folder, there is no config\.yaml in it$/,
+      );
+      return true;
+    });
+  }));
+
+Deno.test("the page holds both curves and every figure, loads nothing and keeps names harmless", () =>
+  inFolder(async (folder) => {
+    const runs = [
+      await readRun(
+        await writeRun(join(folder, "a<b>"), { system: "side4video", top1: [0.4, 0.9], gpuBytes: 3e6 }),
+      ),
+      await readRun(await writeRun(join(folder, "c"), { system: "tds-clip", top1: [0.95], gpuBytes: 5e6 })),
+    ];
+    const html = renderComparison(runs);
+    assert.doesNotMatch(html, /(src|href)=|url\(|<script/);
+    const { document } = parseHTML(html) as unknown as { document: Queried };
+    assert.equal([...document.querySelectorAll("b")].length, 0, "a name must not become markup");
+    const heads = [...document.querySelectorAll("thead th")].map((cell) => cell.textContent);
+    assert.ok(heads.some((name) => name.endsWith("a<b>")), `${heads}`);
+    const charts = [...document.querySelectorAll("figure svg")];
+    assert.equal(charts.length, 2);
+    for (const chart of charts) {
+      for (const i of [0, 1]) {
+        assert.ok(chart.outerHTML.includes(`var(--run-${i})`), `run ${i} must be drawn`);
+      }
+    }
+    const bold = [...document.querySelectorAll("td strong")].map((cell) => cell.textContent);
+    for (const text of ["95.0 %", "2.86 MiB"]) assert.ok(bold.includes(text), `${text} in ${bold}`);
+  }));

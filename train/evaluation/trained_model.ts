@@ -1,0 +1,116 @@
+/** A trained model as the user names it, a run folder or a checkpoint: its recipe, its class names, its weights on a GPU. */
+
+import { basename, dirname, join } from "node:path";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import {
+  checkTrained,
+  loadBackbone,
+  loadOwnBackbone,
+  loadTrained,
+  openCheckpoint,
+  recipeOf,
+} from "../run/checkpoint.ts";
+import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
+import { viewCount, type Views } from "./evaluate.ts";
+import { largestFrame } from "../feed/probe.ts";
+import { RUN_FILES, weightsOfRun } from "../run/run_folder.ts";
+import { SessionClient } from "../runtime/session_client.ts";
+import type { TunedChoices } from "../runtime/tuned.ts";
+import { classNames, clipsPerBatch, evaluationOptions, modelSpec } from "../recipe/setup.ts";
+
+/** What is known of a trained model before a GPU is opened. */
+export interface TrainedModel {
+  /** The file of weights. */
+  weights: string;
+  config: Config;
+  labels: string[];
+  /** Where results about it go: the run folder, or a name beside the checkpoint. */
+  resultPath(name: string): string;
+}
+
+/**
+ * Finds recipe and class names.
+ *
+ * @param target Run folder, or safetensors file: one written by sidenet, or any with `options.config`.
+ * @param options.config Recipe instead of the model's own.
+ * @param options.overrides `key=value` arguments on top of it.
+ */
+export async function findTrainedModel(
+  target: string,
+  options: { config?: string; overrides: readonly string[] },
+): Promise<TrainedModel> {
+  const info = await Deno.stat(target).catch(() => null);
+  if (info === null) {
+    throw new DataError(`Cannot open "${target}": it must be a run folder or a checkpoint, nothing is there`);
+  }
+  const weights = info.isDirectory ? await weightsOfRun(target) : target;
+  await using source = await openCheckpoint(weights);
+  if (basename(weights) === RUN_FILES.state) {
+    throw new ConfigError(
+      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${RUN_FILES.best} beside it`,
+    );
+  }
+  const recipe = recipeOf(source);
+  const { config } = await loadRecipe(
+    options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),
+    { weights, recipe: recipe?.config ?? null, overrides: options.overrides },
+  );
+  const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
+    !options.overrides.some((override) => override.startsWith("data.label_list="));
+  const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");
+  return {
+    weights,
+    config,
+    labels: ownLabels ? recipe!.labels : await classNames(config),
+    resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
+  };
+}
+
+async function loadRecipe(
+  path: string | null,
+  own: { weights: string; recipe: unknown; overrides: readonly string[] },
+) {
+  const { weights, recipe, overrides } = own;
+  if (path !== null) return await loadConfig(path, overrides);
+  if (recipe === null) {
+    throw new ConfigError(
+      `Cannot open "${weights}": a checkpoint that holds no recipe must come with one, give it with --config`,
+    );
+  }
+  // JSON is YAML, and a settled recipe reads back unchanged.
+  return parseConfig(JSON.stringify(recipe), { source: weights, overrides });
+}
+
+/** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */
+export function viewBatch(config: Config, views: Views | null, clips: number): number {
+  const each = viewCount(views), most = Math.min(clipsPerBatch(config), clips * each);
+  return each >= most ? most : most - most % each;
+}
+
+/** Opens a GPU session for evaluation alone, with the model's weights in it. */
+export async function openTrainedModel(
+  { weights, config }: Pick<TrainedModel, "weights" | "config">,
+  options: { clips: readonly ClipRecord[]; root: string; batch: number; choices?: TunedChoices },
+): Promise<SessionClient> {
+  const spec = modelSpec(config);
+  const frame = await largestFrame(config, [[options.root, options.clips]]);
+  await using source = await openCheckpoint(weights);
+  checkTrained(spec, source, { head: "strict" }); // before the GPU compiles anything
+  const client = await SessionClient.open(spec, {
+    ...evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
+    choices: options.choices,
+  });
+  try {
+    const { weights: backbone, init } = config.network;
+    if (!await loadOwnBackbone(client, spec, source)) {
+      if (backbone !== null && init) await loadBackbone(client, spec, backbone);
+      else await client.initialise(config.seed); // the backbone that the run was trained beside
+    }
+    await loadTrained(client, spec, source, { head: "strict" });
+    return client;
+  } catch (error) {
+    await client[Symbol.asyncDispose]();
+    throw error;
+  }
+}

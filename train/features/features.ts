@@ -1,0 +1,346 @@
+/**
+ * Stored features: what the frozen backbone gives for the clips of a recipe, computed once and read in every epoch
+ * (`sidenet extract`, `data.features`).
+ *
+ * A folder holds `features.json`, which says what determines the features, and shards `train-00000.safetensors`,
+ * `val-00000.safetensors`. A shard of n entries holds `pixels` U8 `[n pictures S S 3]` (prepared, before normalisation),
+ * `tap.K` F16 `[n T N C]` for every tapped block K, `label` I32 `[n]`, and paths and problems in its metadata. Entry
+ * (e·clips + i)·copies + c is copy c of clip i of the list as epoch e sees it (copies: `data.num_sample`); validation has one
+ * epoch and one copy.
+ */
+
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
+import { reasonOf } from "../../data/files.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import { picturesOf, tapShape, type VideoModel } from "../../models/mod.ts";
+import type { Config } from "../recipe/config.ts";
+import { backboneOf, clipsPerBatch } from "../recipe/setup.ts";
+
+/** Name of the manifest. */
+export const FEATURES_FILE = "features.json";
+const FORMAT = "sidenet-features", VERSION = 1;
+/** Key of a shard's metadata. */
+export const SHARD_KEY = "sidenet.features";
+/** Size of a shard, about. */
+export const SHARD_BYTES = 2 ** 29;
+
+/** The lists of a recipe that have features. */
+export const FEATURE_SPLITS = ["train", "val"] as const;
+export type FeatureSplit = typeof FEATURE_SPLITS[number];
+
+/** The clips of both lists. */
+export type FeatureClips = Readonly<Record<FeatureSplit, readonly ClipRecord[]>>;
+
+/** How the entries of a list lie in shards. */
+export interface SplitLayout {
+  clips: number;
+  /** Views of a clip in an epoch. */
+  copies: number;
+  /** Clips times epochs times copies. */
+  entries: number;
+  /** In every shard but the last, which may be short. */
+  entries_per_shard: number;
+  shards: number;
+}
+
+/** `features.json`. */
+export interface FeatureManifest {
+  format: typeof FORMAT;
+  version: typeof VERSION;
+  /** Recipe keys that determine the features, with their settled values; files and lists by content. */
+  recipe: Record<string, unknown>;
+  /** The file of the backbone's weights as it was; null for random weights. */
+  weights: WeightsFile | null;
+  /** Storage type of taps. */
+  dtype: "F16";
+  /** Epochs of training views that are stored. */
+  epochs: number;
+  /** Of an entry: `[pictures S S 3]` and `[T N C]`. */
+  shapes: { pixels: number[]; tap: number[] };
+  /** Tapped blocks. */
+  taps: number[];
+  splits: Record<FeatureSplit, SplitLayout>;
+}
+
+/** What tells a file of weights without reading it. */
+export interface WeightsFile {
+  sha256: string;
+  bytes: number;
+  /** Last change, in milliseconds since 1970. */
+  modified: number;
+}
+
+/** What a shard's metadata says. */
+export interface ShardInfo {
+  /** `manifestId` of the features that it is a part of. */
+  features: string;
+  /** Of each entry. */
+  paths: string[];
+  /** What had to be replaced in an entry. */
+  problems: { entry: number; path: string; problem: string }[];
+  /** Entries of which nothing could be read, nor of another clip in their place: they are black. */
+  bad: number[];
+}
+
+/** What ties shards to their manifest: a shard that was left behind by other features is none of these. */
+export function manifestId({ recipe, epochs, splits }: FeatureManifest): string {
+  return createHash("sha256").update(JSON.stringify([recipe, epochs, splits])).digest("hex").slice(0, 16);
+}
+
+/** Bytes of an entry in a shard. */
+export function entryBytes(model: VideoModel): number {
+  const size = model.config.backbone.imageSize, [rows, tokens, width] = tapShape(model, 1);
+  return picturesOf(model) * size * size * 3 + model.tapped.length * rows * tokens * width * 2 + 4;
+}
+
+/** Path of a shard. */
+export function shardPath(folder: string, split: FeatureSplit, shard: number): string {
+  return join(folder, `${split}-${String(shard).padStart(5, "0")}.safetensors`);
+}
+
+/** Entries of a shard, as a range of positions. */
+export function shardRange(layout: SplitLayout, shard: number): { first: number; count: number } {
+  const first = shard * layout.entries_per_shard;
+  return { first, count: Math.min(layout.entries_per_shard, layout.entries - first) };
+}
+
+/** What keeps a recipe's clips from being stored as features: a key, what it must be and what it is. */
+export function obstacleOf(
+  { data, solver, network }: Config,
+  model: VideoModel,
+): { key: string; must: string; value: unknown } | null {
+  if (solver.mixup) {
+    return { key: "solver.mixup", must: "be false: mixed pictures have no stored features", value: true };
+  }
+  if (data.rand_erase) {
+    return {
+      key: "data.rand_erase",
+      must: "be false: the noise comes after the stored pictures",
+      value: true,
+    };
+  }
+  // WebGPU writes whole words.
+  const odd = tapShape(model, 1).every((size) => size % 2 === 1);
+  return odd ? { key: "network.backbone.width", must: "be even", value: network.backbone?.width } : null;
+}
+
+/**
+ * Fails where a recipe's clips cannot be stored as features.
+ *
+ * @throws {ConfigError} naming the key.
+ */
+export function checkStorable(config: Config, model: VideoModel): void {
+  const obstacle = obstacleOf(config, model);
+  if (obstacle === null) return;
+  const { key, must, value } = obstacle;
+  throw new ConfigError(
+    `Cannot use stored features: ${key} must ${must}, current value is ${JSON.stringify(value)}`,
+  );
+}
+
+/** Whether colour jitter changes a recipe's training views. */
+function jitters({ data }: Config): boolean {
+  return data.colour_jitter !== null && colourJitterOperations(data.colour_jitter) > 0;
+}
+
+/** The keys by which a recipe's training views are random, as `key=value`, and what each would have to be for them not to be. */
+export function randomKeys(config: Config): { key: string; fixed: string }[] {
+  const { data } = config;
+  const keys: [key: string, value: unknown, random: boolean, fixed: unknown][] = [
+    ["data.random_shift", data.random_shift, data.random_shift, false],
+    ["data.dense", data.dense, data.dense, false],
+    ["data.crop", data.crop, data.crop === "random_resized" || data.crop === "random", "centre"],
+    ["data.flip", data.flip, data.flip !== "none", "none"],
+    ["data.grey", data.grey, data.grey > 0, 0],
+    ["data.rand_aug", data.rand_aug, data.rand_aug, false],
+    ["data.colour_jitter", JSON.stringify(data.colour_jitter), jitters(config), null],
+  ];
+  return keys.flatMap(([key, value, random, fixed]) =>
+    random ? [{ key: `${key}=${value}`, fixed: `${key}=${fixed}` }] : []
+  );
+}
+
+/** Different views of a training clip in one epoch. */
+export function storedCopies(config: Config): number {
+  return randomKeys(config).length > 0 ? config.data.num_sample : 1;
+}
+
+/**
+ * Epochs of training views to store.
+ *
+ * @param asked What the user said; undefined: nothing.
+ * @throws {ConfigError} where that does not go with the recipe.
+ */
+export function storedEpochs(config: Config, asked: number | undefined): number {
+  const random = randomKeys(config);
+  if (random.length === 0) {
+    if (asked === undefined || asked === 1) return 1;
+    throw new ConfigError(
+      `Cannot extract features: --epochs must be 1, current value is ${asked}: every epoch of this recipe sees the same views`,
+    );
+  }
+  if (asked !== undefined) return asked;
+  const list = (which: "key" | "fixed", by: string) => random.map((one) => one[which]).join(by);
+  throw new ConfigError(
+    `Cannot extract features: --epochs must say how many epochs of random views to store (solver.epochs is ${config.solver.epochs}), ` +
+      `because of ${list("key", ", ")}; views are always the same with ${list("fixed", " ")}`,
+  );
+}
+
+/** A manifest for a recipe, before anything is extracted. */
+export async function makeManifest(
+  config: Config,
+  model: VideoModel,
+  options: { clips: FeatureClips; epochs: number; shardBytes?: number },
+): Promise<FeatureManifest> {
+  const { clips, epochs, shardBytes = SHARD_BYTES } = options, size = model.config.backbone.imageSize;
+  const weights = await weightsFile(config, null),
+    most = Math.max(1, Math.floor(shardBytes / entryBytes(model)));
+  const batch = clipsPerBatch(config), copies = storedCopies(config);
+  // Whole batches where a shard holds one: the GPU then never runs half empty. The copies of a clip stay together.
+  const whole = most > batch ? most - most % batch : Math.max(copies, most - most % copies);
+  const layout = (count: number, views: { epochs: number; copies: number }): SplitLayout => {
+    const entries = count * views.epochs * views.copies;
+    return {
+      clips: count,
+      copies: views.copies,
+      entries,
+      entries_per_shard: whole,
+      shards: Math.ceil(entries / whole),
+    };
+  };
+  return {
+    format: FORMAT,
+    version: VERSION,
+    recipe: featureRecipe(config, { clips, weights }),
+    weights,
+    dtype: "F16",
+    epochs,
+    shapes: { pixels: [picturesOf(model), size, size, 3], tap: tapShape(model, 1) },
+    taps: [...model.tapped],
+    splits: {
+      train: layout(clips.train.length, { epochs, copies }),
+      val: layout(clips.val.length, { epochs: 1, copies: 1 }),
+    },
+  };
+}
+
+/** What determines the features of a recipe, in the order in which differences are told. */
+function featureRecipe(
+  config: Config,
+  { clips, weights }: { clips: FeatureClips; weights: WeightsFile | null },
+): Record<string, unknown> {
+  const { data, network, seed } = config;
+  // The seed counts where something is drawn: weights, views or the clips themselves.
+  const draws = weights === null || randomKeys(config).length > 0 || data.shots !== null;
+  return {
+    "system": config.system,
+    "network.arch": network.arch,
+    "network.backbone": backboneOf(config),
+    "network.weights": weights === null ? "random" : `sha256 ${weights.sha256}`,
+    "precision": config.precision,
+    "seed": draws ? seed : null,
+    "data.modality": data.modality,
+    "data.image_tmpl": data.modality === "video" ? null : data.image_tmpl,
+    "data.frame_cache_side": data.frame_cache === null ? null : data.frame_cache_side,
+    "data.num_segments": data.num_segments,
+    "data.num_diff": data.num_diff,
+    "data.window_edge": data.num_diff === null ? null : data.window_edge,
+    "data.family": data.family,
+    "data.random_shift": data.random_shift,
+    "data.dense": data.dense,
+    "data.resize": data.resize,
+    "data.crop": data.crop,
+    "data.flip": data.flip,
+    "data.grey": data.grey,
+    "data.rand_aug": data.rand_aug,
+    "data.colour_jitter": jitters(config) ? data.colour_jitter : null,
+    "data.num_sample": storedCopies(config),
+    "data.shots": data.shots,
+    "data.synth": data.synth,
+    "data.train_list": listDigest(clips.train),
+    "data.val_list": listDigest(clips.val),
+  };
+}
+
+/** The content of a list: paths, labels and parts of clips in order. */
+function listDigest(clips: readonly ClipRecord[]): string {
+  const hash = createHash("sha256");
+  for (const { path, label, range } of clips) {
+    hash.update(`${path}\n${label}${range ? ` ${range.first} ${range.count}` : ""}\n`);
+  }
+  return `${clips.length} clips, sha256 ${hash.digest("hex").slice(0, 16)}`;
+}
+
+/**
+ * The file of a recipe's backbone weights; null for random ones. Where it is as large and as old as a known one, it is
+ * taken for that without being opened; where it is not there at all, too.
+ */
+async function weightsFile({ network }: Config, known: WeightsFile | null): Promise<WeightsFile | null> {
+  const path = network.init ? network.weights : null;
+  if (path === null) return null;
+  let bytes: number, modified: number;
+  try {
+    ({ size: bytes, mtimeMs: modified } = await stat(path));
+  } catch (error) {
+    if (known !== null) return known;
+    throw new DataError(`Cannot open "${path}": ${reasonOf(error)}`);
+  }
+  if (known !== null && known.bytes === bytes && known.modified === modified) return known;
+  return { sha256: await sha256OfFile(path), bytes, modified };
+}
+
+/** Reads the manifest of a folder. @returns null where there is none. */
+export async function readManifest(folder: string): Promise<FeatureManifest | null> {
+  const path = join(folder, FEATURES_FILE);
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
+  }
+  const fail = (what: string): never => {
+    throw new DataError(`Cannot read "${path}": ${what}; extract into a new folder`);
+  };
+  let manifest: FeatureManifest;
+  try {
+    manifest = JSON.parse(text) as FeatureManifest;
+  } catch {
+    return fail("it must be JSON");
+  }
+  if (manifest?.format !== FORMAT) fail(`it must be a manifest of features written by sidenet extract`);
+  if (manifest.version !== VERSION) {
+    fail(`its version must be ${VERSION}, current value is ${JSON.stringify(manifest.version)}`);
+  }
+  return manifest;
+}
+
+/** The first recipe key in which features and a recipe differ, with both values. */
+export interface FeatureDifference {
+  key: string;
+  stored: string;
+  current: string;
+}
+
+/** Compares features with a recipe. @returns null where they go together. */
+export async function differenceFrom(
+  manifest: FeatureManifest,
+  config: Config,
+  clips: FeatureClips,
+): Promise<FeatureDifference | null> {
+  const wanted = featureRecipe(config, { clips, weights: await weightsFile(config, manifest.weights) });
+  for (const key of new Set([...Object.keys(wanted), ...Object.keys(manifest.recipe)])) {
+    // null is "off", which is what a key that one side does not know yet is there.
+    const [stored, current] = [manifest.recipe[key], wanted[key]].map((value) =>
+      JSON.stringify(value ?? null)
+    );
+    if (stored !== current) return { key, stored, current };
+  }
+  return null;
+}

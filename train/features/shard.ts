@@ -1,0 +1,155 @@
+/** A shard of stored features: its entries collected, encoded, checked and read again one by one. */
+
+import { encodeSafetensors, openSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
+import { fileRange } from "../../data/files.ts";
+import { DataError } from "../../lib/errors.ts";
+import type { FedClip } from "../feed/clip_feed.ts";
+import type { ClipFeatures } from "./tower.ts";
+import {
+  type FeatureManifest,
+  FEATURES_FILE,
+  type FeatureSplit,
+  manifestId,
+  SHARD_KEY,
+  type ShardInfo,
+  shardPath,
+  shardRange,
+} from "./features.ts";
+
+/** Where one kind of data lies in a shard. */
+interface Section {
+  /** Byte of the file at which the first entry's begins. */
+  begin: number;
+  /** Of an entry. */
+  bytes: number;
+}
+
+/** A checked shard, without its pictures and taps. */
+export interface Shard extends Pick<ShardInfo, "problems" | "bad"> {
+  readonly path: string;
+  readonly labels: Int32Array;
+  readonly pixels: Section;
+  readonly taps: readonly Section[];
+}
+
+/** Collects the entries of a shard in memory that is taken once. */
+export class ShardBuilder {
+  readonly #manifest: FeatureManifest;
+  readonly #count: number;
+  readonly #pixels: Uint8Array<ArrayBuffer>;
+  readonly #taps: Uint8Array<ArrayBuffer>[];
+  readonly #labels: Int32Array<ArrayBuffer>;
+  readonly #info: ShardInfo;
+
+  /** @param count Entries of the shard. */
+  constructor(manifest: FeatureManifest, count: number) {
+    const sizes = sizesOf(manifest);
+    this.#manifest = manifest;
+    this.#info = { features: manifestId(manifest), paths: [], problems: [], bad: [] };
+    this.#count = count;
+    this.#pixels = new Uint8Array(count * sizes.pixels);
+    this.#taps = manifest.taps.map(() => new Uint8Array(count * sizes.tap));
+    this.#labels = new Int32Array(count);
+  }
+
+  /** Adds the next entry. */
+  add({ path, label, problems, bad }: FedClip, { pixels, taps }: ClipFeatures): void {
+    const entry = this.#info.paths.length;
+    this.#info.paths.push(path);
+    this.#labels[entry] = label;
+    this.#info.problems.push(...problems.map((problem) => ({ entry, ...problem })));
+    if (bad) this.#info.bad.push(entry);
+    this.#pixels.set(pixels, entry * pixels.length);
+    taps.forEach((tap, k) => this.#taps[k].set(tap, entry * tap.length));
+  }
+
+  /** The file, as chunks. */
+  encode(): Iterable<Uint8Array> {
+    const { shapes, taps } = this.#manifest, n = this.#count;
+    const tensors: TensorToWrite[] = [
+      { name: "pixels", dtype: "U8", shape: [n, ...shapes.pixels], data: this.#pixels },
+      { name: "label", dtype: "I32", shape: [n], data: this.#labels },
+      ...this.#taps.map((data, k) => ({
+        name: `tap.${taps[k]}`,
+        dtype: "F16" as const,
+        shape: [n, ...shapes.tap],
+        data,
+      })),
+    ];
+    return encodeSafetensors(tensors, { format: "pt", [SHARD_KEY]: JSON.stringify(this.#info) });
+  }
+}
+
+/**
+ * Checks a shard and reads what is small in it.
+ *
+ * @throws {DataError} naming the file, when it is not there, cut off or not what the manifest says.
+ */
+export async function openShard(
+  folder: string,
+  manifest: FeatureManifest,
+  place: { split: FeatureSplit; shard: number },
+): Promise<Shard> {
+  const path = shardPath(folder, place.split, place.shard);
+  const { count } = shardRange(manifest.splits[place.split], place.shard);
+  await using range = await fileRange(path);
+  const file = await openSafetensors(range, { label: path });
+  const expected: [name: string, dtype: string, shape: number[]][] = [
+    ["pixels", "U8", [count, ...manifest.shapes.pixels]],
+    ["label", "I32", [count]],
+    ...manifest.taps.map((block) =>
+      [`tap.${block}`, manifest.dtype, [count, ...manifest.shapes.tap]] as [string, string, number[]]
+    ),
+  ];
+  for (const [name, dtype, shape] of expected) {
+    const found = file.describe(name);
+    if (found.dtype !== dtype || found.shape.join() !== shape.join()) {
+      throw new DataError(
+        `Cannot read "${path}": tensor "${name}" must be ${dtype} [${
+          shape.join(" ")
+        }], current type is ${found.dtype} [${found.shape.join(" ")}]`,
+      );
+    }
+  }
+  const info = JSON.parse(file.metadata[SHARD_KEY] ?? "{}") as Partial<ShardInfo>;
+  const { features = null, paths = [], problems = [], bad = [] } = info, id = manifestId(manifest);
+  if (features !== id) {
+    throw new DataError(
+      `Cannot read "${path}": it must be a part of features ${id} as ${FEATURES_FILE} has them, current value is ${features}`,
+    );
+  }
+  if (paths.length !== count) {
+    throw new DataError(
+      `Cannot read "${path}": it must name ${count} clips, current count is ${paths.length}`,
+    );
+  }
+  // The data lie in the order of the names without gaps, up to the end of the file.
+  const begins = new Map<string, number>();
+  let end = range.sizeBytes;
+  for (const name of file.names().reverse()) begins.set(name, end -= file.describe(name).sizeBytes);
+  const { pixels, tap } = sizesOf(manifest);
+  const labels = await file.readRaw("label");
+  return {
+    path,
+    problems,
+    bad,
+    labels: new Int32Array(labels.buffer, labels.byteOffset, count),
+    pixels: { begin: begins.get("pixels")!, bytes: pixels },
+    taps: manifest.taps.map((block) => ({ begin: begins.get(`tap.${block}`)!, bytes: tap })),
+  };
+}
+
+/** Reads the pictures and taps of an entry. */
+export async function readEntry(shard: Shard, entry: number): Promise<ClipFeatures> {
+  await using range = await fileRange(shard.path);
+  const read = async ({ begin, bytes }: Section) =>
+    await range.read(begin + entry * bytes, bytes) as Uint8Array<ArrayBuffer>;
+  const [pixels, ...taps] = await Promise.all([shard.pixels, ...shard.taps].map(read));
+  return { pixels, taps };
+}
+
+/** Bytes of the pictures and of one tap of an entry. */
+function sizesOf({ shapes }: FeatureManifest): { pixels: number; tap: number } {
+  const product = (sizes: readonly number[]) => sizes.reduce((a, b) => a * b, 1);
+  return { pixels: product(shapes.pixels), tap: 2 * product(shapes.tap) };
+}

@@ -1,0 +1,317 @@
+/** Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. */
+
+import { statfs } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { requireWritableFolder, writeFileWhole } from "../../data/files.ts";
+import type { OrderEntry } from "../../data/sampling/sampler.ts";
+import { ConfigError, DataError, InterruptedError } from "../../lib/errors.ts";
+import { createModel, type ModelSpec } from "../../models/mod.ts";
+import { loadBackbone } from "../run/checkpoint.ts";
+import type { ClipFeed } from "../feed/clip_feed.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
+import { viewFeed } from "../evaluation/evaluate.ts";
+import { type OpenedTower, TowerClient } from "./client.ts";
+import { openShard, ShardBuilder } from "./shard.ts";
+import {
+  checkStorable,
+  differenceFrom,
+  entryBytes,
+  FEATURE_SPLITS,
+  type FeatureClips,
+  type FeatureManifest,
+  FEATURES_FILE,
+  type FeatureSplit,
+  makeManifest,
+  readManifest,
+  shardPath,
+  shardRange,
+  storedEpochs,
+} from "./features.ts";
+import { openFrameCache } from "../feed/frame_cache.ts";
+import { largestFrame } from "../feed/probe.ts";
+import { ProblemLog } from "../feed/problems.ts";
+import { formatBytes } from "../../lib/text.ts";
+import { requireReadableSplits } from "../feed/readable.ts";
+import type { DataProblem } from "../feed/problems.ts";
+import { clipsPerBatch, modelSpec, readSplit, sessionOptions } from "../recipe/setup.ts";
+import { trainingFeed } from "../feed/training_feed.ts";
+import { readTrainingSet } from "../feed/training_set.ts";
+import type { TunedChoices } from "../runtime/tuned.ts";
+
+/** How to extract. */
+export interface ExtractOptions {
+  /** Its `data.features` is not read. */
+  config: Config;
+  /** Folder of the features. */
+  out: string;
+  /** Epochs of training views; must be given where views are random. */
+  epochs?: number;
+  /** Stops after the batch under way; complete shards stay. */
+  signal?: AbortSignal;
+  events?: ExtractEvents;
+  /** Measured kernel choices of this machine. */
+  choices?: TunedChoices;
+  /** Size of a shard, about. */
+  shardBytes?: number;
+}
+
+/** What an extraction tells while it goes on. */
+export interface ExtractEvents {
+  /** Before anything is written. Bytes are those still to come. */
+  planned?: (plan: ExtractPlan) => void;
+  opened?: (tower: OpenedTower) => void;
+  /** After every batch. */
+  progress?: (done: { entries: number; of: number; clipsPerSecond: number }) => void;
+  wrote?: (path: string, bytes: number, done: { entries: number; of: number }) => void;
+  /** A remark on its own line: a broken clip. */
+  note?: (text: string) => void;
+}
+
+/** What is to be done. */
+export interface ExtractPlan {
+  entries: number;
+  shards: number;
+  bytes: number;
+  /** Shards that are there already. */
+  kept: number;
+  /** Free bytes of the disk. */
+  freeBytes: number;
+  epochs: number;
+}
+
+/** What was done. */
+export interface ExtractResult {
+  /** Entries and shards of the whole folder. */
+  clips: number;
+  shards: number;
+  /** Of the whole folder's shards. */
+  bytes: number;
+  /** Of this run: entries, time and rate. */
+  extracted: number;
+  seconds: number;
+  clips_per_second: number;
+  /** null where everything was there already. */
+  adapter: string | null;
+  /** What had to be replaced, over the whole folder. */
+  broken: DataProblem[];
+  /** Entries of which nothing could be read. */
+  bad: number;
+}
+
+/** A shard to write. */
+interface Job {
+  split: FeatureSplit;
+  shard: number;
+  first: number;
+  count: number;
+}
+
+/** Writes the features of a recipe, as far as they are not there yet. */
+export async function extractFeatures(options: ExtractOptions): Promise<ExtractResult> {
+  const { out, events } = options;
+  const config = { ...options.config, data: { ...options.config.data, features: null } };
+  const spec: ModelSpec = modelSpec(config), model = createModel(spec);
+  checkStorable(config, model);
+  const epochs = storedEpochs(config, options.epochs);
+  const clips = { train: (await readTrainingSet(config)).clips, val: await readSplit(config, "val") };
+  await requireReadableSplits(config, clips, options.signal);
+  await requireWritableFolder(out);
+  const existing = await readManifest(out);
+  if (existing) await checkSame(existing, out, { config, clips, epochs });
+  const manifest = existing ??
+    await makeManifest(config, model, { clips, epochs, shardBytes: options.shardBytes });
+  const { jobs, kept } = await missingShards(out, manifest);
+  const entries = jobs.reduce((sum, { count }) => sum + count, 0);
+  const bytes = jobs.reduce((sum, job) => sum + shardBytesOf(job, clips, entryBytes(model)), 0);
+  const freeBytes = await freeDiskBytes(out);
+  events?.planned?.({ entries, shards: jobs.length, bytes, kept, freeBytes, epochs });
+  if (bytes > freeBytes) {
+    throw new DataError(
+      `Cannot extract features into "${out}": the disk must have ${
+        formatBytes(bytes)
+      } free, current value is ${formatBytes(freeBytes)}`,
+    );
+  }
+  await writeFileWhole(join(out, FEATURES_FILE), JSON.stringify(manifest, null, 2) + "\n");
+  const extraction = new Extraction({ ...options, config }, { spec, manifest, clips });
+  const { adapter, seconds } = jobs.length === 0
+    ? { adapter: null, seconds: 0 }
+    : await extraction.run(jobs, entries);
+  return {
+    ...await summarise(out, manifest),
+    extracted: entries,
+    seconds,
+    clips_per_second: seconds > 0 ? entries / seconds : 0,
+    adapter,
+  };
+}
+
+class Extraction {
+  readonly #options: ExtractOptions;
+  readonly #spec: ModelSpec;
+  readonly #manifest: FeatureManifest;
+  readonly #clips: FeatureClips;
+  readonly #problems: ProblemLog;
+  #done = 0;
+  #started = 0;
+
+  constructor(
+    options: ExtractOptions,
+    parts: { spec: ModelSpec; manifest: FeatureManifest; clips: FeatureClips },
+  ) {
+    this.#options = options;
+    this.#spec = parts.spec;
+    this.#manifest = parts.manifest;
+    this.#clips = parts.clips;
+    this.#problems = new ProblemLog(options.events?.note);
+  }
+
+  async run(jobs: readonly Job[], entries: number): Promise<{ adapter: string; seconds: number }> {
+    const { config, choices, events } = this.#options, roots = dataRoots(config);
+    const lists = [[roots.train, this.#clips.train], [roots.val, this.#clips.val]] as const;
+    await using frameCache = await openFrameCache(config, events?.note);
+    const frame = await largestFrame(config, lists, { viaCache: frameCache !== null });
+    const { augmentation, streamFrozen } = sessionOptions(config, { lastBatch: 0, largestFrame: frame });
+    // The same for a run that goes on, whatever is missing.
+    const { train, val } = this.#manifest.splits;
+    const most = Math.max(...[train, val].map((one) => Math.min(one.entries, one.entries_per_shard)));
+    const batch = Math.min(clipsPerBatch(config), most);
+    await using client = await TowerClient.open(this.#spec, {
+      clips: batch,
+      largestFrame: frame,
+      augmentation,
+      streamFrozen,
+      choices,
+    });
+    events?.opened?.(client.opened);
+    const { network, seed } = config, weights = network.init ? network.weights : null;
+    if (weights === null) await client.initialise(seed);
+    else await loadBackbone(client, this.#spec, weights);
+    this.#started = performance.now();
+    for (const split of FEATURE_SPLITS) {
+      const own = jobs.filter((job) => job.split === split);
+      if (own.length === 0) continue;
+      await using feed = split === "train"
+        ? trainingFeed(config, this.#clips.train, { frameCache })
+        : viewFeed(config, { clips: this.#clips.val, views: null, frameCache });
+      for (const job of own) await this.#writeShard(client, feed, job, entries);
+    }
+    return { adapter: client.opened.adapter, seconds: (performance.now() - this.#started) / 1000 };
+  }
+
+  async #writeShard(client: TowerClient, feed: ClipFeed, job: Job, entries: number): Promise<void> {
+    const { split, shard, first, count } = job, { out, signal, events } = this.#options;
+    const { clips, copies } = this.#manifest.splits[split], atOnce = client.opened.clips;
+    const order = Array.from({ length: count / copies }, (_, i): OrderEntry => {
+      const video = first / copies + i;
+      return { clip: video % clips, epoch: Math.floor(video / clips), repeat: copies };
+    });
+    const builder = new ShardBuilder(this.#manifest, count), before = this.#done;
+    const stopIfAsked = () => {
+      if (!signal?.aborted) return;
+      throw new InterruptedError(
+        `Stopped after ${this.#done} of ${entries} clips; complete shards are kept: the same command goes on`,
+      );
+    };
+    for await (const { clips: fed } of feed.epoch(order, Math.max(1, Math.floor(atOnce / copies)))) {
+      for (let start = 0; start < fed.length; start += atOnce) {
+        const part = fed.slice(start, start + atOnce);
+        const features = await client.taps(part.flatMap(({ views }) => views));
+        part.forEach((clip, i) => builder.add(clip, features[i]));
+      }
+      for (const { problems } of fed) for (const problem of problems) this.#problems.add(problem);
+      this.#done += fed.length;
+      const seconds = (performance.now() - this.#started) / 1000;
+      events?.progress?.({ entries: this.#done, of: entries, clipsPerSecond: this.#done / seconds });
+      if (this.#done < before + count) stopIfAsked(); // a complete shard is written first
+    }
+    const path = shardPath(out, split, shard);
+    await writeFileWhole(path, builder.encode());
+    events?.wrote?.(path, (await Deno.stat(path)).size, { entries: this.#done, of: entries });
+    if (this.#done < entries) stopIfAsked();
+  }
+}
+
+/** Fails unless a folder's features are of this recipe. */
+async function checkSame(
+  manifest: FeatureManifest,
+  out: string,
+  wanted: { config: Config; clips: FeatureClips; epochs: number },
+): Promise<void> {
+  const difference = manifest.epochs !== wanted.epochs
+    ? { key: "--epochs", stored: String(manifest.epochs), current: String(wanted.epochs) }
+    : await differenceFrom(manifest, wanted.config, wanted.clips);
+  if (difference === null) return;
+  const { key, stored, current } = difference;
+  throw new ConfigError(
+    `Cannot extract features into "${out}": ${key} must be ${stored}, as in the features there, current value is ${current}; ` +
+      `use another folder`,
+  );
+}
+
+/** The shards that are not there whole. */
+async function missingShards(
+  out: string,
+  manifest: FeatureManifest,
+): Promise<{ jobs: Job[]; kept: number }> {
+  const jobs: Job[] = [];
+  let kept = 0;
+  for (const split of FEATURE_SPLITS) {
+    const layout = manifest.splits[split];
+    for (let shard = 0; shard < layout.shards; shard++) {
+      const whole = await openShard(out, manifest, { split, shard }).then(() => true, (error) => {
+        if (error instanceof DataError) return false;
+        throw error;
+      });
+      if (whole) kept++;
+      else jobs.push({ split, shard, ...shardRange(layout, shard) });
+    }
+  }
+  return { jobs, kept };
+}
+
+/** Bytes that the header of a shard takes besides paths, at most. */
+const HEADER_BYTES = 2 ** 14;
+
+/** Bytes of a shard, at most, where no problem is recorded. */
+function shardBytesOf({ split, count }: Job, clips: FeatureClips, entry: number): number {
+  const longest = clips[split].reduce((most, { path }) => Math.max(most, path.length), 0);
+  // Every character of a path may need an escape, twice over.
+  return count * (entry + 4 * longest + 8) + HEADER_BYTES;
+}
+
+/** Free bytes of the disk of a folder that may not exist yet. */
+async function freeDiskBytes(folder: string): Promise<number> {
+  let path = resolve(folder);
+  while (true) {
+    try {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    } catch (error) {
+      const parent = dirname(path);
+      if ((error as { code?: string }).code !== "ENOENT" || parent === path) throw error;
+      path = parent;
+    }
+  }
+}
+
+/** What a complete folder holds. */
+async function summarise(
+  out: string,
+  manifest: FeatureManifest,
+): Promise<Pick<ExtractResult, "clips" | "shards" | "bytes" | "broken" | "bad">> {
+  const problems = new ProblemLog();
+  const sum = { clips: 0, shards: 0, bytes: 0, bad: 0 };
+  for (const split of FEATURE_SPLITS) {
+    const { entries, shards } = manifest.splits[split];
+    sum.clips += entries;
+    sum.shards += shards;
+    for (let shard = 0; shard < shards; shard++) {
+      const { bad, problems: own } = await openShard(out, manifest, { split, shard });
+      sum.bytes += (await Deno.stat(shardPath(out, split, shard))).size;
+      sum.bad += bad.length;
+      for (const { path, problem } of own) problems.add({ path, problem });
+    }
+  }
+  return { ...sum, broken: problems.list };
+}

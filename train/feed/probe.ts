@@ -1,0 +1,87 @@
+/** How large the frames of a data set are, from the headers of some of them, so that upload buffers fit before the run. */
+
+import { join } from "node:path";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { storedSize } from "../../data/frame_cache/frame_cache.ts";
+import { parseFrameTemplate } from "../../data/frames/frames.ts";
+import { decodeJpeg, jpegSize } from "../../data/frames/jpeg.ts";
+import { isVideoPath, probeVideo } from "../../data/video/video.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { Config } from "../recipe/config.ts";
+import { transformRecipe } from "../recipe/config.ts";
+
+/** Clips whose first frame is looked at; a larger frame met later makes the buffers grow, which the log tells. */
+const CLIPS_PROBED = 200;
+/** The same for video files, each of which takes a program some 50 ms to look at. */
+const VIDEOS_PROBED = 40;
+/** Bytes of a file that hold its frame header in practice, embedded previews included. */
+const HEADER_BYTES = 64 * 1024;
+
+/**
+ * Frames of this size or less are expected: the largest found, or the target of the first resize.
+ *
+ * @param options.viaCache the frames come out of the recipe's frame cache, which shrinks them
+ */
+export async function largestFrame(
+  config: Config,
+  splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
+  options: { viaCache?: boolean } = {},
+): Promise<{ width: number; height: number }> {
+  const { resize, size } = transformRecipe(config);
+  const least = resize.kind === "exact" ? resize : { width: size, height: size };
+  const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
+  const name = parseFrameTemplate(config.data.image_tmpl).name(1);
+  const ofVideos = config.data.modality !== "RGB";
+  for (const [root, clips] of splits) {
+    const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
+    for (let i = 0; i < clips.length; i += stride) {
+      const path = join(root, clips[i].path);
+      // `predict` takes folders and videos whatever the recipe says.
+      const ofFile = await sizeOf(join(path, name)) ??
+        (ofVideos || isVideoPath(path) ? await videoSize(path) : null);
+      if (!ofFile) continue;
+      const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
+      const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;
+      const width = Math.max(largest.width, found.width, Math.ceil(found.width * scale));
+      const height = Math.max(largest.height, found.height, Math.ceil(found.height * scale));
+      if (width === largest.width && height === largest.height) continue;
+      if (await isBrokenPicture(join(path, name))) continue; // its header may state any size
+      Object.assign(largest, { width, height });
+    }
+  }
+  return largest;
+}
+
+/** Size of a picture, or null when it cannot be told: the loader will name what is wrong with it. */
+async function sizeOf(path: string): Promise<{ width: number; height: number } | null> {
+  try {
+    if (!(await Deno.stat(path)).isFile) return null; // a pipe would be waited for without end
+    using file = await Deno.open(path);
+    const bytes = new Uint8Array(HEADER_BYTES);
+    const count = await file.read(bytes);
+    return jpegSize(bytes.subarray(0, count ?? 0));
+  } catch {
+    return null;
+  }
+}
+
+/** Whether there is a picture that cannot be decoded. */
+async function isBrokenPicture(path: string): Promise<boolean> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await Deno.readFile(path);
+  } catch {
+    return false; // none: the size is a video's
+  }
+  return await decodeJpeg(bytes).then(() => false, () => true);
+}
+
+/** Size of a video, or null; that ffprobe is missing is told at once. */
+async function videoSize(path: string): Promise<{ width: number; height: number } | null> {
+  try {
+    return await probeVideo(path);
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    return null;
+  }
+}

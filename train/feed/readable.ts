@@ -1,0 +1,68 @@
+/**
+ * Whether the clips of a list are where a recipe looks for them. Single broken clips are the loader's affair; a root or a name
+ * of frames that fits none of them would give a run on black frames, so that is an error before the run.
+ */
+import { stat } from "node:fs/promises";
+import { createClipSource } from "../../data/clip_source.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { reasonOf } from "../../data/files.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
+import { clipModality } from "../recipe/setup.ts";
+
+/** Clips tried, spread over the list, until one can be read. */
+const CLIPS_TRIED = 32;
+
+/**
+ * Refuses a list of which no clip can be read.
+ *
+ * @param options.list the list's name, for the error
+ * @throws {DataError} where the root is no folder, or where all of the clips tried fail
+ */
+export async function requireReadable(
+  config: Config,
+  clips: readonly ClipRecord[],
+  options: { list: string; root: string; signal?: AbortSignal },
+): Promise<void> {
+  const { list, root, signal } = options;
+  if (clips.length === 0) return;
+  await requireRoot(list, root);
+  const template = config.data.image_tmpl;
+  await using source = createClipSource({ modality: clipModality(config), root, template, workers: 1 });
+  const stride = Math.ceil(clips.length / CLIPS_TRIED);
+  let first = "", tried = 0;
+  for (let i = 0; i < clips.length; i += stride, tried++) {
+    const { path } = clips[i];
+    try {
+      const { bad, substitutions } = await source.decode(path, await source.count(path, signal), [1], signal);
+      if (!bad) return;
+      throw new Error(substitutions[0]?.reason);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof ConfigError) throw error; // ffmpeg is missing
+      if (tried === 0) first = `${path}: ${reasonOf(error)}`;
+    }
+  }
+  throw new DataError(
+    `Cannot read the clips of "${list}" under "${root}": one or more of ${tried} tried must be readable, current count is 0; ${first}`,
+  );
+}
+
+/** Refuses a recipe of whose training or validation list no clip can be read. */
+export async function requireReadableSplits(
+  config: Config,
+  clips: { train: readonly ClipRecord[]; val: readonly ClipRecord[] },
+  signal?: AbortSignal,
+): Promise<void> {
+  const { train_list: train, val_list: val } = config.data, roots = dataRoots(config);
+  await requireReadable(config, clips.train, { list: train!, root: roots.train, signal });
+  await requireReadable(config, clips.val, { list: val!, root: roots.val, signal });
+}
+
+async function requireRoot(list: string, root: string): Promise<void> {
+  const isFolder = await stat(root || ".").then((info) => info.isDirectory(), () => false);
+  if (isFolder) return;
+  throw new DataError(
+    `Cannot read the clips of "${list}": their root must be a folder, current value is "${root}"`,
+  );
+}

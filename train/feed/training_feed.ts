@@ -1,0 +1,53 @@
+/** Training clips from files: frames as the recipe samples them, with a transform drawn for each. */
+
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
+import { createClipLoader } from "../../data/loader.ts";
+import { trainIndices, validationIndices } from "../../data/sampling/sampler.ts";
+import { sampleTransform, transformedLabel } from "../../data/transforms/transforms.ts";
+import { createPrng } from "../../lib/random.ts";
+import { type ClipFeed, feedFrom } from "./clip_feed.ts";
+import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
+import { problemsOf } from "../evaluation/evaluate.ts";
+import { clipModality, readRule, samplingOptions } from "../recipe/setup.ts";
+
+/** Opens the feed of a recipe's training clips. */
+export function trainingFeed(
+  config: Config,
+  clips: readonly ClipRecord[],
+  options: { frameCache?: FrameCache | null } = {},
+): ClipFeed {
+  const { data } = config, recipe = transformRecipe(config);
+  const loader = createClipLoader({
+    clips,
+    root: dataRoots(config).train,
+    modality: clipModality(config),
+    template: data.image_tmpl,
+    sampler: readRule(config, trainSampler(config)),
+    seed: config.seed,
+    workers: data.workers,
+    cacheBytes: data.cache_mb * 2 ** 20,
+    frameCache: options.frameCache ?? undefined,
+    replaceBad: true,
+    blankSize: { width: data.input_size, height: data.input_size },
+  });
+  return feedFrom(loader, (clip) => {
+    const { index, path, frames, width, height, bad } = clip;
+    const transform = sampleTransform(clip, recipe, createPrng(...clip.seeds));
+    const label = transformedLabel(clip.label, transform, recipe);
+    return {
+      index,
+      path,
+      label,
+      views: [{ frames, width, height, transform }],
+      problems: problemsOf(clip),
+      bad,
+    };
+  });
+}
+
+function trainSampler(config: Config) {
+  const sampling = samplingOptions(config), random = config.data.random_shift;
+  return (frames: number, prng: { integer(n: number): number }) =>
+    random ? trainIndices(frames, sampling, prng) : validationIndices(frames, sampling, prng);
+}

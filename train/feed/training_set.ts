@@ -1,0 +1,107 @@
+/** The clips that a run trains on, and how an epoch goes over them: few-shot selection and balance of the classes. */
+
+import { classWeights } from "../../data/sampling/class_balance.ts";
+import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
+import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/sampler.ts";
+import { type Config, transformRecipe } from "../recipe/config.ts";
+import type { BatchTargets } from "../runtime/session_plan.ts";
+import { chooseShots, readSplit, targetsOf } from "../recipe/setup.ts";
+
+/** Classes that a note lists by number. */
+const CLASSES_NAMED = 10;
+
+/** A run's training clips. */
+export interface TrainingSet {
+  clips: ClipRecord[];
+  /** Clips of an epoch, repetitions included. */
+  epochClips: number;
+  /** Weight of each class's loss; null: all alike. */
+  classWeights: Float64Array | null;
+  /** Remarks for the user, one line each. */
+  notes: string[];
+  /** The few-shot selection as a list; null: there is none. */
+  shotList: string | null;
+  /** The part of an epoch's order that is still to come. */
+  order(epoch: number, startBatch: number): OrderEntry[];
+  /** What a batch needs besides its labels: `targetsOf` with the set's weights. */
+  targets(labels: readonly number[], at: { epoch: number; batch: number }): BatchTargets | undefined;
+}
+
+/** Reads the training list of a recipe and chooses from it. */
+export async function readTrainingSet(config: Config): Promise<TrainingSet> {
+  const { data, seed } = config;
+  const all = await readSplit(config, "train", { everyShot: true });
+  const clips = chooseShots(config, all);
+  const rounds = data.shots_repeat ? Math.floor(all.length / clips.length) : 1;
+  const labels = clips.map(({ label }) => label);
+  const epochClips = clips.length * rounds;
+  const { mirrorPairs, flipProbability: mirrored } = transformRecipe(config);
+  const weights = data.balance === "loss"
+    ? classWeights(labels, { classes: data.num_classes, mirrorPairs, mirrored })
+    : null;
+  return {
+    clips,
+    epochClips,
+    classWeights: weights,
+    shotList: data.shots === null ? null : formatClipList(clips),
+    notes: notesOn(config, labels, { all: all.length, epochClips }),
+    order: (epoch, startBatch) =>
+      epochOrder({
+        clips: clips.length,
+        epoch,
+        seed,
+        shuffle: true,
+        batchSize: data.batch_size,
+        startBatch,
+        repeat: data.num_sample,
+        rounds,
+        evenClasses: data.balance === "sampler" ? labels : undefined,
+      }),
+    targets: (own, at) => targetsOf(config, own, { ...at, classWeights: weights }),
+  };
+}
+
+/** Batches of an epoch, and clips of its last batch where that is short (0: none is). */
+export function epochBatches(
+  config: Config,
+  { epochClips }: TrainingSet,
+): { batches: number; lastBatch: number } {
+  const { batch_size: batchSize, num_sample: copies } = config.data;
+  return {
+    batches: batchesPerEpoch({ clips: epochClips, batchSize }),
+    lastBatch: (epochClips % batchSize) * copies,
+  };
+}
+
+function notesOn(
+  { data }: Config,
+  labels: readonly number[],
+  sizes: { all: number; epochClips: number },
+): string[] {
+  const notes: string[] = [];
+  const counts = new Array<number>(data.num_classes).fill(0);
+  for (const label of labels) counts[label]++;
+  const named = (classes: number[], text: (label: number) => string) =>
+    classes.slice(0, CLASSES_NAMED).map(text).join(", ") +
+    (classes.length > CLASSES_NAMED ? ` and ${classes.length - CLASSES_NAMED} more` : "");
+  const { shots } = data;
+  if (shots !== null) {
+    notes.push(
+      `data.shots takes ${labels.length} of ${sizes.all} training clips (listed in shots.txt); an epoch has ${sizes.epochClips}`,
+    );
+    const short = [...counts.keys()].filter((label) => counts[label] > 0 && counts[label] < shots);
+    if (short.length > 0) {
+      notes.push(
+        `fewer than ${shots} training clips in ${short.length} of ${data.num_classes} classes: ` +
+          named(short, (label) => `class ${label} has ${counts[label]}`),
+      );
+    }
+  }
+  const empty = [...counts.keys()].filter((label) => counts[label] === 0);
+  if (empty.length > 0 && (shots !== null || data.balance !== "none")) {
+    notes.push(
+      `no training clip in ${empty.length} of ${data.num_classes} classes: ${named(empty, String)}`,
+    );
+  }
+  return notes;
+}

@@ -1,0 +1,284 @@
+/**
+ * The keys of a recipe, their types and defaults, under the layout and names of the published YAML files (sections data,
+ * network, solver, logging), plus sidenet's own keys. Values that follow from other values ("auto") are settled in
+ * `_config_resolve.ts`.
+ */
+import { z } from "zod";
+import { PUBLISHED_COLOUR_JITTER } from "../../data/transforms/colour_jitter.ts";
+import { DEFAULT_SME_SCALE } from "../../models/mod.ts";
+import { SYNTH_SCHEMA } from "./_synth.ts";
+
+const path = () => z.string().min(1).nullable().default(null);
+const count = () => z.number().int().positive();
+const index = () => z.number().int().nonnegative();
+const rate = () => z.number().nonnegative();
+const share = () => z.number().min(0).max(1);
+/** A section: unknown keys are errors, and a missing section is an empty one. */
+const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
+
+/** Backbones that go by a published name. */
+export const BACKBONE_NAMES = [
+  "ViT-B/32",
+  "ViT-B/16",
+  "ViT-L/14",
+  "ViT-L/14-336px",
+  "EVA02-CLIP-bigE-14",
+  "EVA02-CLIP-bigE-14-plus",
+  "EVA02-CLIP-L-14",
+  "EVA02-CLIP-L-14-336",
+] as const;
+
+/** What an EVA tower has beyond a CLIP one. */
+const eva = z.strictObject({
+  hidden: count().describe("hidden channels of the MLP"),
+  norm: z.enum(["pre", "post"]).default("pre").describe(
+    "layer norms before the branches of a block or behind them",
+  ),
+  sub_norm: z.boolean().default(false).describe("layer norms inside attention and MLP"),
+  mlp: z.enum(["gelu", "swiglu"]).default("gelu"),
+  rope_span: z.number().positive().nullable().default(null).describe(
+    "rotary positions: the grid's side in the units of pretraining; null: none",
+  ),
+});
+
+const backbone = z.strictObject({
+  image_size: count().describe("side of the input picture in pixels"),
+  patch_size: count().describe("side of a patch in pixels"),
+  width: count().describe("channels of the tower"),
+  layers: count().describe("transformer blocks"),
+  heads: count().describe("attention heads"),
+  eva: eva.nullable().default(null).describe("options of an EVA tower; null: a CLIP tower"),
+});
+
+const colourJitter = z.strictObject({
+  probability: share().default(PUBLISHED_COLOUR_JITTER.probability).describe("of changing a training clip"),
+  brightness: rate().default(PUBLISHED_COLOUR_JITTER.brightness).describe(
+    "factors lie between 1 - brightness and 1 + brightness; 0: off, as for the next three",
+  ),
+  contrast: rate().default(PUBLISHED_COLOUR_JITTER.contrast).describe("the same of the contrast"),
+  saturation: rate().default(PUBLISHED_COLOUR_JITTER.saturation).describe("the same of the saturation"),
+  hue: z.number().min(0).max(0.5).default(PUBLISHED_COLOUR_JITTER.hue).describe(
+    "share of the colour circle by which hues turn at most",
+  ),
+});
+
+const data = section({
+  dataset: z.string().default("custom").describe(
+    'name of the data set; "something" in it selects the sth rules',
+  ),
+  modality: z.enum(["RGB", "video", "either"]).default("RGB").describe(
+    "what the lists name; RGB: folders of frames; video: video files; either: each path is what stands there",
+  ),
+  root: path().describe("folder that the lists are relative to, for training and validation"),
+  train_root: path().describe("the same for training alone; root when null"),
+  val_root: path().describe("the same for validation alone; root when null"),
+  train_list: path().describe(
+    "annotation list of the training clips; with data.synth, that of data.root when null",
+  ),
+  val_list: path().describe("annotation list of the validation clips"),
+  label_list: path().describe("CSV with the header id,name"),
+  val_share: z.number().gt(0).lt(1).default(0.1).describe(
+    "share of each class kept for validation when training starts on a folder of class folders",
+  ),
+  synth: SYNTH_SCHEMA.nullable().default(null)
+    .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
+  num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
+  num_segments: count().default(8).describe("frames of a clip, T"),
+  seg_length: z.number().default(1),
+  num_diff: count().nullable().default(null).describe(
+    "tds-clip: pictures read for every frame, its neighbours and itself; 5, as published",
+  ),
+  window_edge: z.enum(["clamp", "wrap"]).default("clamp").describe(
+    "tds-clip: neighbours before the first frame; clamp: that frame again; wrap: from the end, as published for videos",
+  ),
+  image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of frame i, counted from 1"),
+  family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
+    "rules for frame indices and transforms",
+  ),
+  batch_size: count().default(16).describe("videos in a batch"),
+  num_sample: count().default(1).describe(
+    "augmentations of each video; a batch holds batch_size x num_sample clips",
+  ),
+  input_size: count().nullable().default(null).describe(
+    "side of the crop in pixels; the backbone's when null",
+  ),
+  random_shift: z.boolean().default(true).describe("random frame choice in training"),
+  dense: z.boolean().default(false).describe("dense sampling of a 128-frame span in training"),
+  balance: z.enum(["none", "sampler", "loss"]).default("none").describe(
+    "classes of different sizes; sampler: an epoch draws every class equally often; loss: training losses (also as " +
+      "reported) are weighted by clips / (classes x clips of the class), averaged over the batch's weights",
+  ),
+  shots: count().nullable().default(null).describe(
+    "few-shot: train on so many clips of each class, chosen by seed; null: on all",
+  ),
+  shots_repeat: z.boolean().default(false).describe(
+    "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
+  ),
+  shot: count().nullable().default(null).describe("published name of data.shots with data.shots_repeat"),
+  resize: z.union([z.enum(["auto", "sth", "kinetics", "none"]), z.tuple([count(), count()])], {
+    error: 'must be "auto", "sth", "kinetics", "none" or [height, width]',
+  }).default("auto").describe("sth: 256 x 320; kinetics: short side 256"),
+  crop: z.enum(["random_resized", "random", "centre", "none"]).default("random_resized").describe(
+    "crop in training; centre: as in validation; none: the resized frames have the input's size already",
+  ),
+  flip: z.enum(["auto", "none", "plain", "sth"]).default("auto")
+    .describe(
+      "mirror half of the training clips; sth swaps Something-Something's left and right classes with it; " +
+        "auto: sth with its 174 classes, none with others of the family sth, else plain",
+    ),
+  grey: z.union([z.literal("auto"), share()], { error: 'must be "auto" or a number from 0 to 1' }).default(
+    "auto",
+  )
+    .describe("probability of a grey training clip"),
+  rand_aug: z.boolean().default(false).describe(
+    "RandAugment: four colour and geometry operations, before the resize",
+  ),
+  colour_jitter: colourJitter.nullable().default(null).describe(
+    "random brightness, contrast, saturation and hue of a clip, in random order, after RandAugment and before the resize; " +
+      "null: none; {}: the ranges of the published DiST recipes",
+  ),
+  rand_erase: z.boolean().default(false).describe(
+    "replace a box of a quarter of the training clips by noise",
+  ),
+  workers: count().default(4).describe("workers that decode pictures"),
+  features: path().describe(
+    "folder that extract wrote: training and its evaluation read the backbone's outputs there and do not run it; " +
+      "eval and predict run it as ever",
+  ),
+  cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
+  frame_cache: path().describe(
+    "folder of a few large files that take up every clip when it is first read, and give it from then on; null: none",
+  ),
+  frame_cache_side: count().default(256).describe(
+    "short side in pixels to which larger frames are shrunk in data.frame_cache; smaller JPEG files are kept as they are",
+  ),
+});
+
+const network = section({
+  arch: z.enum([...BACKBONE_NAMES, "custom"]).nullable().default(null)
+    .describe("frozen backbone; custom goes with network.backbone"),
+  backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
+  weights: path().describe("weights of the backbone; null: seeded random initialisation"),
+  head: z.enum(["reinit", "strict"]).default("reinit")
+    .describe("what to do when a classifier in pretrain has another number of classes"),
+  type: z.string().default("clip"),
+  init: z.boolean().default(true).describe("load network.weights; false: seeded random initialisation"),
+  tm: z.union([z.boolean(), z.string()], { error: "must be false" }).default(false).describe(
+    "temporal module",
+  ),
+  side_dim: count().default(320).describe("channels of the side network, d"),
+  n_emb: count().nullable().default(null).describe("input width of the classifier; equal to side_dim"),
+  sme_scale: z.number().default(DEFAULT_SME_SCALE).describe(
+    "tds-clip: weight of the frame-difference stem; 1 in an early build of the published code",
+  ),
+  sync_bn: z.boolean().default(false).describe("keep the side batch norms' rate under gradient accumulation"),
+  drop_out: share().default(0).describe("drop path in the backbone"),
+  emb_dropout: share().default(0).describe("dropout after the position embedding"),
+  drop_fc: share().default(0).describe("dropout before the classifier"),
+  sim_header: z.string().nullable().default(null).describe("fusion head"),
+  joint_st: z.boolean().default(false).describe("joint space-time tokens"),
+  fix_clip: z.boolean().default(false),
+  my_fix_clip: z.boolean().default(true).describe("freeze the backbone"),
+});
+
+const solver = section({
+  type: z.enum(["cosine", "multistep"]).default("cosine").describe("schedule after the warm-up"),
+  epochs: count().default(30),
+  start_epoch: index().default(0).describe("first epoch of a run that does not resume"),
+  epoch_offset: z.number().default(0),
+  max_steps: count().nullable().default(null).describe(
+    "stop after so many optimiser steps; the schedule keeps epochs",
+  ),
+  optim: z.string().default("adamw"),
+  lr: rate().default(1e-3),
+  lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
+  lr_decay_step: z.union([count(), z.array(rate()).min(1), z.null()], {
+    error: "must be a list of epochs, a period in epochs or null",
+  }).default(null).describe("multistep: where the rate falls to a tenth"),
+  lr_refresh: z.enum(["every_step", "published"]).default("every_step")
+    .describe("published: the rate moves at batches 0, 9, 19, … of an epoch"),
+  betas: z.tuple([share(), share()]).default([0.9, 0.999]),
+  weight_decay: rate().default(0.15),
+  clip_ratio: rate().default(1).describe(
+    "factor on the rate of the side network (not classifier, not batch norms)",
+  ),
+  clip_grad_norm: z.number().positive().nullable().default(null).describe(
+    "limit of the global gradient norm",
+  ),
+  grad_accumulation_steps: count().default(1),
+  smoothing: share().default(0.1).describe("label smoothing"),
+  mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
+  loss_type: z.string().default("CE"),
+  layer_decay: z.number().default(1),
+  evaluate: z.boolean().default(false).describe("evaluate once and stop"),
+});
+
+const logging = section({
+  print_freq: count().default(10).describe("steps between two reports of progress"),
+  eval_freq: count().default(1).describe("epochs between two evaluations"),
+  skip_epoch: z.array(index()).nullable().default([]).transform((epochs) => epochs ?? [])
+    .describe("epochs, from 0, after which no evaluation is made"),
+  checkpoint_every: count().nullable().default(null).describe(
+    "steps between two saved states, besides epoch ends",
+  ),
+  example_clips: index().default(12).describe("clips shown in report.html"),
+});
+
+/** The whole recipe. */
+export const CONFIG_SCHEMA = z.strictObject({
+  system: z.enum(["side4video", "tds-clip"]).nullable().default(null)
+    .describe("side network; when null, tds-clip where data.num_diff is given, else side4video"),
+  name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
+  run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
+  seed: index().default(1024),
+  resume: path().describe("run folder to go on with"),
+  pretrain: path().describe("weights to start from"),
+  memory: z.enum(["recompute", "keep"]).default("recompute").describe("side blocks in the backward pass"),
+  frozen: z.enum(["resident", "stream"]).default("resident").describe(
+    "frozen blocks: all on the GPU, or in host memory and brought to it one by one",
+  ),
+  precision: z.enum(["f32", "f16"]).default("f32").describe(
+    "storage of frozen weights and backbone activations",
+  ),
+  data,
+  network,
+  solver,
+  logging,
+});
+
+/** A recipe as the schema returns it, before `auto` and null are settled. */
+export type ParsedConfig = z.output<typeof CONFIG_SCHEMA>;
+
+/** Keys of the published files that have no effect there (nor here): accepted, and named once in a warning. */
+export const KEYS_WITHOUT_EFFECT: readonly string[] = [
+  "data.seg_length",
+  "network.type",
+  "network.fix_clip",
+  "solver.epoch_offset",
+  "solver.optim",
+  "solver.loss_type",
+  "solver.layer_decay",
+];
+
+/** Dotted names of all leaf keys, in the order of the schema. */
+export const CONFIG_KEYS: readonly string[] = leafKeys(CONFIG_SCHEMA, "");
+
+/** Dotted names of the sections and of the optional objects inside them. */
+export const CONFIG_SECTIONS: readonly string[] = [
+  ...new Set(
+    CONFIG_KEYS.flatMap((key) =>
+      key.split(".").slice(0, -1).map((_, i, all) => all.slice(0, i + 1).join("."))
+    ),
+  ),
+];
+
+function leafKeys(schema: z.ZodType, prefix: string): string[] {
+  let inner: z.ZodType = schema;
+  while (!(inner instanceof z.ZodObject) && "unwrap" in inner && typeof inner.unwrap === "function") {
+    inner = inner.unwrap() as z.ZodType;
+  }
+  if (!(inner instanceof z.ZodObject)) return [prefix];
+  return Object.entries(inner.shape).flatMap(([key, value]) =>
+    leafKeys(value as z.ZodType, prefix === "" ? key : `${prefix}.${key}`)
+  );
+}

@@ -1,0 +1,201 @@
+/**
+ * Training on a folder of class folders without lists: the recipe's data become the folder, and the lists made of it are kept
+ * with the run, so that resuming, evaluation and prediction find the same clips and classes.
+ */
+
+import { basename, join, resolve } from "node:path";
+import * as YAML from "yaml";
+import { formatLabels } from "../../data/datasets/entries.ts";
+import { type ClassFolders, readClassFolders } from "../../data/datasets/folders.ts";
+import { formatClipList } from "../../data/datasets/list.ts";
+import type { WalkOptions } from "../../data/datasets/walk.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import { type Config, loadConfig, type LoadedConfig, parseConfig } from "./config.ts";
+import { RUN_FILES, type RunFolder } from "../run/run_folder.ts";
+
+/** A recipe on a folder of class folders. */
+export interface FolderRecipe extends LoadedConfig {
+  folder: ClassFolders;
+}
+
+/** Keys that the folder decides. */
+const FOLDER_KEYS = [
+  "data.root",
+  "data.train_root",
+  "data.val_root",
+  "data.train_list",
+  "data.val_list",
+  "data.label_list",
+  "data.synth",
+  "data.num_classes",
+  "data.modality",
+];
+/** Classes that a remark names. */
+const CLASSES_NAMED = 10;
+
+/**
+ * Reads a recipe, or the defaults, with its data replaced by a folder's.
+ *
+ * @param options.config File of the recipe; null: the defaults, for a run named like the folder.
+ * @param options.overrides `key=value` arguments.
+ */
+export async function loadFolderRecipe(
+  path: string,
+  options: { config: string | null; overrides: readonly string[] } & WalkOptions,
+): Promise<FolderRecipe> {
+  const { overrides } = options;
+  for (const override of overrides) {
+    const key = override.split("=", 1)[0];
+    if (FOLDER_KEYS.some((one) => key === one || key.startsWith(`${one}.`))) {
+      throw new ConfigError(`Cannot use argument "${override}": ${key} follows from the folder "${path}"`);
+    }
+  }
+  const load = (more: readonly string[]) =>
+    options.config === null
+      ? parseConfig("", { source: basename(resolve(path)), overrides: [...overrides, ...more] })
+      : loadConfig(options.config, [...overrides, ...more]);
+  // The seed and the share are the recipe's, the number of classes is known only with the clips.
+  const { config: before } = await load(["data.synth=null", "data.num_classes=1"]);
+  if (before.resume !== null) {
+    throw new ConfigError(
+      `Cannot train on "${path}": the recipe goes on with the run "${before.resume}" and its data; leave out resume`,
+    );
+  }
+  const givenTemplate = overrides.some((override) => override.startsWith("data.image_tmpl="));
+  const folder = await readClassFolders(path, {
+    valShare: before.data.val_share,
+    seed: before.seed,
+    template: givenTemplate ? before.data.image_tmpl : null,
+    likelyTemplate: before.data.image_tmpl,
+    signal: options.signal,
+    onProgress: options.onProgress,
+  });
+  const counts = { train: countOf(folder, "train"), val: countOf(folder, "val") };
+  requireClips(path, counts, folder);
+  const root = resolve(path), list = (name: string) => join(before.run_root, before.name, name);
+  const keys: Record<string, string | number | null> = {
+    root,
+    train_root: null,
+    val_root: null,
+    synth: null,
+    train_list: list(RUN_FILES.trainList),
+    val_list: list(RUN_FILES.valList),
+    label_list: list(RUN_FILES.labels),
+    num_classes: folder.classes.length,
+    modality: folder.clips.every(({ kind }) => kind === "video") ? "video" : "either",
+    image_tmpl: folder.template,
+  };
+  const remarks = remarksOn(folder);
+  const batch = fittingBatch(before, counts.train);
+  if (batch < before.data.batch_size) {
+    keys.batch_size = batch;
+    remarks.push(
+      `data.batch_size is lowered from ${before.data.batch_size} to ${batch}: ${
+        counts.train === 1 ? "there is 1 training clip" : `there are ${counts.train} training clips`
+      }`,
+    );
+  }
+  // Settled for one class: "auto" must not become "sth" because a set has as many classes as Something-Something.
+  keys.flip = before.data.flip;
+  if (before.data.flip === "sth") {
+    keys.flip = "none";
+    remarks.push(
+      "data.flip is none: with sth, left and right classes are swapped by Something-Something's own numbers",
+    );
+  }
+  if (before.data.features === null && (before.network.weights === null || !before.network.init)) {
+    remarks.push(
+      "the frozen backbone has random weights, which know nothing of pictures: give it CLIP's, such as " +
+        "network.weights=ViT-B-16.pt for network.arch=ViT-B/16",
+    );
+  }
+  const loaded = await load(Object.entries(keys).map(([key, value]) => overrideOf(`data.${key}`, value)));
+  return { ...loaded, warnings: [...loaded.warnings, ...remarks], folder };
+}
+
+/** Writes the lists into the run's folder and points its recipe there. */
+export async function keepLists(config: Config, folder: ClassFolders, run: RunFolder): Promise<Config> {
+  for (const [file, split] of [["trainList", "train"], ["valList", "val"]] as const) {
+    // Without counts: the published rule drops clips that state few frames, and here every clip is meant.
+    const clips = folder.clips.filter((clip) => clip.split === split).map((clip) => ({
+      ...clip,
+      frames: null,
+    }));
+    await run.write(file, formatClipList(clips));
+  }
+  await run.write("labels", formatLabels(folder.classes));
+  const data = {
+    ...config.data,
+    train_list: resolve(run.file("trainList")),
+    val_list: resolve(run.file("valList")),
+    label_list: resolve(run.file("labels")),
+  };
+  return { ...config, data };
+}
+
+/** A `key=value` argument that reads back as this value. */
+export function overrideOf(key: string, value: string | number | null): string {
+  const text = String(value);
+  return `${key}=${typeof value !== "string" || isPlain(text) ? text : JSON.stringify(text)}`;
+}
+
+/** Whether YAML reads a text as that text. */
+function isPlain(text: string): boolean {
+  try {
+    return YAML.parse(text, { prettyErrors: false }) === text;
+  } catch {
+    return false;
+  }
+}
+
+function countOf({ clips }: ClassFolders, split: "train" | "val"): number {
+  return clips.filter((clip) => clip.split === split).length;
+}
+
+function requireClips(
+  path: string,
+  counts: { train: number; val: number },
+  { classes, clips, template, unusable }: ClassFolders,
+): void {
+  if (clips.length === 0) {
+    const [first] = unusable;
+    const example = first === undefined ? "" : `; ${first.path}: ${first.reason}`;
+    throw new DataError(
+      `Cannot train on "${path}": it must hold clips in a folder for each class, videos or folders of frames named "${template}", current count is 0${example}`,
+    );
+  }
+  if (classes.length === 1) {
+    throw new DataError(
+      `Cannot train on "${path}": it must hold two classes or more, a folder for each, current count is 1 ("${
+        classes[0]
+      }")`,
+    );
+  }
+  if (counts.train > 0 && counts.val > 0) return;
+  const split = counts.train === 0 ? "training" : "validation";
+  throw new DataError(
+    `Cannot train on "${path}": there must be a usable ${split} clip (a class of two or more gives one to validation), current count is 0 of ${clips.length}`,
+  );
+}
+
+/** The batch, no larger than there are clips; even where mixup needs it. */
+function fittingBatch({ data, solver }: Config, clips: number): number {
+  const batch = Math.min(data.batch_size, clips);
+  return solver.mixup && batch * data.num_sample % 2 === 1 ? Math.max(1, batch - 1) : batch;
+}
+
+function remarksOn({ classes, clips, emptyClasses }: ClassFolders): string[] {
+  const remarks: string[] = [];
+  const remark = (names: readonly string[], what: string) => {
+    if (names.length === 0) return;
+    const more = names.length > CLASSES_NAMED ? ` and ${names.length - CLASSES_NAMED} more` : "";
+    const named = names.slice(0, CLASSES_NAMED).map((name) => JSON.stringify(name)).join(", ") + more;
+    remarks.push(`${what}: ${named}`);
+  };
+  remark(emptyClasses, "folders without a usable clip are no classes");
+  for (const [split, word] of [["train", "training"], ["val", "validation"]] as const) {
+    const present = new Set(clips.filter((clip) => clip.split === split).map(({ label }) => label));
+    remark(classes.filter((_, label) => !present.has(label)), `classes without a ${word} clip`);
+  }
+  return remarks;
+}

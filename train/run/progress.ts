@@ -1,0 +1,82 @@
+/**
+ * The words of training progress: one short line for a terminal, which is rewritten in place, and plain lines for a log.
+ * Pure formatting; printing is done in `cli/`.
+ */
+import {
+  formatBytes,
+  formatDuration,
+  formatShare,
+  formatValue,
+  progressBar,
+  threeDigits,
+} from "../../lib/text.ts";
+import type { EvalRecord, StepRecord } from "./run_folder.ts";
+
+/** Where a run stands. */
+export interface Progress {
+  record: StepRecord;
+  /** Optimiser steps of the whole run. */
+  totalSteps: number;
+  /** Epochs of the whole run. */
+  epochs: number;
+  /** Mean time of a step, in seconds: the ETA is built on it. */
+  secondsPerStep: number;
+}
+
+/** Seconds until the last step, at the mean time of a step. */
+export function remainingSeconds({ record, totalSteps, secondsPerStep }: Progress): number {
+  return Math.max(0, totalSteps - record.step) * secondsPerStep;
+}
+
+/** The parts of a progress line, the most telling first. */
+function parts(progress: Progress): string[] {
+  const { record } = progress;
+  return [
+    `loss ${formatValue(record.loss)}`,
+    `ETA ${formatDuration(remainingSeconds(progress))}`,
+    `${threeDigits(record.clips_per_second)} clips/s`,
+    `data wait ${formatShare(record.data_wait, 0)}`,
+    `GPU ${formatBytes(record.gpu_bytes)}`,
+    `lr ${record.lr.toExponential(2)}`,
+  ];
+}
+
+/** A line for a log file or a pipe: everything, in a fixed order. */
+export function formatProgressLine(progress: Progress): string {
+  const { record, totalSteps, epochs } = progress;
+  return [`epoch ${record.epoch + 1}/${epochs} step ${record.step}/${totalSteps}`, ...parts(progress)].join(
+    " · ",
+  );
+}
+
+/**
+ * A line for a terminal: a bar and as many figures as fit, never wider than `columns`, so that it can be rewritten in
+ * place with a carriage return.
+ */
+export function formatTerminalLine(progress: Progress, columns: number): string {
+  const { record, totalSteps } = progress;
+  const share = totalSteps > 0 ? record.step / totalSteps : 0;
+  const head = `${String(Math.floor(100 * share)).padStart(3)} %`;
+  const bar = columns >= 60 ? `▕${progressBar(share, columns >= 100 ? 20 : 10)}▏` : "";
+  const pieces = [`${bar}${head} ${record.step}/${totalSteps}`];
+  let length = pieces[0].length;
+  for (const part of parts(progress)) {
+    // One column stays free: a full line makes some terminals wrap.
+    if (length + 3 + part.length >= columns) break;
+    pieces.push(part);
+    length += 3 + part.length;
+  }
+  return pieces.join(" · ").slice(0, Math.max(0, columns - 1));
+}
+
+/** The line that reports an evaluation. */
+export function formatEvaluation(record: EvalRecord, options: { epochs: number; best: boolean }): string {
+  const figures = [
+    `top-1 ${formatShare(record.top1)}`,
+    `top-5 ${formatShare(record.top5)}`,
+    `loss ${formatValue(record.loss)}`,
+  ];
+  return `evaluation after epoch ${record.epoch + 1}/${options.epochs}: ${figures.join(" · ")}${
+    options.best ? " · best so far" : ""
+  }`;
+}

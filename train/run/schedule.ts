@@ -1,0 +1,156 @@
+/**
+ * Learning-rate schedules as pure functions of the position, so that a resumed run needs no schedule state. Side4Video and
+ * TDS-CLIP: a linear warm-up from 0, then a cosine to 0 or steps of 0.1, on a fractional epoch. Side4Video's retrieval: BertAdam's
+ * factors on the share of all steps. DiST: a warm-up from a small rate to its cosine, on a fractional epoch.
+ */
+import { ConfigError } from "../../lib/errors.ts";
+
+/**
+ * When the rate is brought up to date: before every batch, or by the rule of the published code, which advances its
+ * scheduler at batch 0 and then before every tenth batch (9, 19, 29, …) and holds the rate in between. Under that rule
+ * the first nine updates of a run with warm-up have rate 0.
+ */
+export type RefreshRule = "every_step" | "published";
+
+/** What a schedule needs to know. */
+export interface ScheduleOptions {
+  type: "cosine" | "multistep";
+  /** Rate at the end of the warm-up. */
+  baseLr: number;
+  /** Epoch at which the cosine reaches 0. */
+  epochs: number;
+  /** Length of the linear warm-up, in epochs; may be fractional. */
+  warmupEpochs: number;
+  /** Batches in one epoch of this process. */
+  batchesPerEpoch: number;
+  refresh: RefreshRule;
+  /** `multistep`: the epochs at which the rate is multiplied by 0.1, or one period in epochs. */
+  decayEpochs?: number | readonly number[] | null;
+}
+
+/** Batches between two refreshes of the published rule. */
+const PUBLISHED_REFRESH_BATCHES = 10;
+const STEP_FACTOR = 0.1;
+
+/** The rate at a fractional epoch. */
+export function learningRateAt(fractionalEpoch: number, options: ScheduleOptions): number {
+  const { baseLr, warmupEpochs, epochs } = options;
+  if (fractionalEpoch < warmupEpochs) return baseLr * (fractionalEpoch / warmupEpochs);
+  if (options.type === "multistep") {
+    return baseLr * STEP_FACTOR ** decaysBefore(fractionalEpoch, options.decayEpochs);
+  }
+  const length = epochs - warmupEpochs;
+  const progress = length > 0 ? Math.min(1, (fractionalEpoch - warmupEpochs) / length) : 1;
+  return baseLr * (0.5 * (1 + Math.cos(Math.PI * progress)));
+}
+
+/**
+ * Creates the function that gives the rate used by a batch.
+ *
+ * @returns `(epoch, batch) => rate`, both counted from 0
+ * @example
+ * ```ts
+ * const rate = createSchedule({ type: "cosine", baseLr: 1e-3, epochs: 40, warmupEpochs: 4, batchesPerEpoch: 100,
+ *   refresh: "every_step" });
+ * rate(22, 0); // 5e-4
+ * ```
+ */
+export function createSchedule(options: ScheduleOptions): (epoch: number, batch: number) => number {
+  checkSchedule(options);
+  return (epoch, batch) => {
+    const at = options.refresh === "published" ? lastPublishedRefresh(batch) : batch;
+    return learningRateAt(epoch + at / options.batchesPerEpoch, options);
+  };
+}
+
+/** Shape of a schedule of BertAdam, under its published name. */
+export type BertSchedule = "warmup_cosine" | "warmup_constant" | "warmup_linear";
+
+/**
+ * Factor on the rate of a BertAdam step, Side4Video retrieval's optimiser.
+ *
+ * The cosine does not start where the warm-up ends, as in the published code: with a warm-up of 0.1 the factor falls from 1 to
+ * 0.976 there.
+ *
+ * @param step Optimiser steps done before, from 0: the first step of a warm-up has factor 0.
+ * @param options.totalSteps Steps of the run; -1: the rate is constant.
+ * @param options.warmup Share of them that is warm-up, 0 … 1.
+ */
+export function bertFactor(
+  step: number,
+  options: { schedule: BertSchedule; totalSteps: number; warmup: number },
+): number {
+  const { schedule, totalSteps, warmup } = options;
+  if (totalSteps === -1) return 1;
+  const done = step / totalSteps;
+  if (done < warmup) return done / warmup;
+  switch (schedule) {
+    case "warmup_cosine":
+      return 0.5 * (1 + Math.cos(Math.PI * done));
+    case "warmup_constant":
+      return 1;
+    case "warmup_linear":
+      return Math.max((done - 1) / (warmup - 1), 0);
+  }
+}
+
+/** What DiST's schedule needs to know. */
+export interface DistScheduleOptions {
+  /** Rate at the top of the cosine. Groups of new layers multiply the result (by 10 in the published recipes). */
+  baseLr: number;
+  /** Epoch at which the cosine reaches 0. */
+  maxEpoch: number;
+  /** Length of the linear warm-up, in epochs. */
+  warmupEpochs: number;
+  /** Rate at the start of the warm-up. */
+  warmupStartLr: number;
+}
+
+/** DiST's rate at a fractional epoch: the warm-up ends on the cosine, which has been running since epoch 0. */
+export function distLearningRateAt(fractionalEpoch: number, options: DistScheduleOptions): number {
+  const { baseLr, maxEpoch, warmupEpochs, warmupStartLr } = options;
+  const cosine = (epoch: number) => baseLr * (0.5 * (1 + Math.cos(Math.PI * epoch / maxEpoch)));
+  if (fractionalEpoch >= warmupEpochs) return cosine(fractionalEpoch);
+  return warmupStartLr + (cosine(warmupEpochs) - warmupStartLr) * (fractionalEpoch / warmupEpochs);
+}
+
+/**
+ * Fractional epoch of a batch of DiST, whose loops go over the data several times ("folds"): each loop counts for as many epochs.
+ *
+ * @param round Loops done before, from 0.
+ */
+export function distEpoch(
+  round: number,
+  batch: number,
+  options: { folds: number; batchesPerRound: number },
+): number {
+  const { folds, batchesPerRound } = options;
+  return round * folds + folds * batch / batchesPerRound;
+}
+
+/** The newest batch, up to and including this one, before which the published code advances its scheduler. */
+function lastPublishedRefresh(batch: number): number {
+  return Math.max(0, Math.floor((batch + 1) / PUBLISHED_REFRESH_BATCHES) * PUBLISHED_REFRESH_BATCHES - 1);
+}
+
+function decaysBefore(fractionalEpoch: number, decayEpochs: ScheduleOptions["decayEpochs"]): number {
+  if (typeof decayEpochs === "number") return Math.floor(fractionalEpoch / decayEpochs);
+  return (decayEpochs ?? []).filter((epoch) => epoch <= fractionalEpoch).length;
+}
+
+function checkSchedule(options: ScheduleOptions): void {
+  if (!(options.batchesPerEpoch >= 1)) {
+    throw new ConfigError(
+      `Cannot create the schedule: an epoch must have at least 1 batch, current value is ${options.batchesPerEpoch}`,
+    );
+  }
+  if (options.type !== "multistep") return;
+  const { decayEpochs } = options;
+  const first = typeof decayEpochs === "number" ? decayEpochs : Math.min(...(decayEpochs ?? []));
+  if (!Number.isFinite(first) || first <= options.warmupEpochs) {
+    throw new ConfigError(
+      "Cannot create the schedule: the first entry of solver.lr_decay_step must come after the warm-up " +
+        `(${options.warmupEpochs} epochs), current value is ${JSON.stringify(decayEpochs ?? null)}`,
+    );
+  }
+}

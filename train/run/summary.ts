@@ -1,0 +1,54 @@
+/** The figures of a finished run, as `summary.json` holds them. */
+
+import type { RunState } from "./checkpoint.ts";
+import type { Config } from "../recipe/config.ts";
+import type { Evaluation } from "../evaluation/evaluate.ts";
+import type { ProblemLog } from "../feed/problems.ts";
+import type { Summary } from "./run_folder.ts";
+import type { OpenedSession } from "../runtime/session_client.ts";
+
+/** Puts a run's summary together. */
+export function summarise(run: {
+  config: Config;
+  opened: OpenedSession;
+  state: RunState;
+  /** The last evaluation; null when none was made. */
+  evaluation: Evaluation | null;
+  /** Scalars that train. */
+  trainable: number;
+  /** Scalars that do not. */
+  frozen: number;
+  problems: ProblemLog;
+  /** Clips that are trained on, and clips of an epoch, repetitions included. */
+  set: { clips: { length: number }; epochClips: number };
+}): Summary {
+  const { config, opened, state, evaluation, trainable, frozen, problems, set } = run;
+  return {
+    system: config.system,
+    backbone: config.network.arch,
+    top1: evaluation?.metrics.top1 ?? 0,
+    top5: evaluation?.metrics.top5 ?? 0,
+    loss: evaluation?.loss ?? 0,
+    epochs: state.epoch,
+    steps: state.step,
+    clips: state.clips,
+    training_clips: set.clips.length,
+    epoch_clips: set.epochClips,
+    seconds: round(state.seconds),
+    clips_per_second: round(state.clips / Math.max(state.seconds, 1e-9)),
+    gpu_bytes_planned: opened.memory.total,
+    gpu_bytes_allocated: opened.allocatedBytes,
+    trainable_parameters: trainable,
+    frozen_parameters: frozen,
+    adapter: opened.adapter,
+    best: state.best,
+    final_train_loss: state.lastLoss,
+    data_problems: problems.count,
+    broken: problems.list,
+  };
+}
+
+/** Three decimals, for figures that are read by people. */
+export function round(x: number): number {
+  return Math.round(x * 1000) / 1000;
+}
