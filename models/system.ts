@@ -1,0 +1,142 @@
+/**
+ * What the rest of the project asks about a network: a record that every system exports (`models/side4video.ts`, …) and that the
+ * registry lists. Nothing outside `models/`, `configs/`, the recipe's dialects and the registry knows a system by name.
+ */
+
+import type { z } from "zod";
+import type { Dtype } from "../gpu/graph.ts";
+import type { Weight, WeightSource } from "./params.ts";
+import type { ModelOptions, VideoModel } from "./video_model.ts";
+
+/** One published network. `Sizes` is what it is built from: plain data. */
+// deno-lint-ignore no-explicit-any -- the registry holds systems of different sizes
+export interface System<Sizes = any> {
+  /** Its name in recipes and run folders: "side4video". */
+  readonly id: string;
+  /** Its name for people: "Side4Video". */
+  readonly title: string;
+  /** The task it is trained for, by the name in the registry of tasks: "classification". */
+  readonly task: string;
+  readonly recipe: RecipePart<Sizes>;
+  /** Builds the model: declares its weights. */
+  build(sizes: Sizes, options: ModelOptions): VideoModel;
+  /** Trained weights that depend on the task's own numbers (classes): what `pretrain` may begin anew. */
+  readonly head: readonly string[];
+  /** Trained weights that no loss reaches in the published network: kept as they are, never updated. None by default. */
+  readonly leftAlone?: (weight: Weight) => boolean;
+  readonly files: FilePart;
+  /** The forms in which reference cases of it are recorded. */
+  readonly cases: readonly CaseForm<Sizes>[];
+}
+
+/** Something that a value of a recipe must satisfy. */
+export type Requirement = [holds: boolean, key: string, must: string, value: unknown];
+
+/** A group of trained weights with its own treatment by the optimiser. Groups lie in memory in this order. */
+export interface OptimizerGroup {
+  /** As weights are declared in it. */
+  readonly name: string;
+  /** Factor on the schedule's rate. */
+  readonly lrScale: number;
+  readonly weightDecay: number;
+}
+
+/** The parts of a settled recipe that a system may read. A system's own keys lie in the same sections. */
+export interface SystemRecipe {
+  readonly precision: Dtype;
+  readonly data: {
+    readonly num_segments: number;
+    readonly num_classes: number;
+    readonly batch_size: number;
+    readonly num_sample: number;
+    readonly [key: string]: unknown;
+  };
+  readonly network: {
+    readonly arch: string;
+    readonly backbone: CustomBackbone | null;
+    readonly side_dim: number;
+    readonly sync_bn: boolean;
+    readonly [key: string]: unknown;
+  };
+  readonly solver: {
+    readonly clip_ratio: number;
+    readonly weight_decay: number;
+    readonly grad_accumulation_steps: number;
+    readonly [key: string]: unknown;
+  };
+}
+
+/** `network.backbone`: the sizes of a tower that is no preset, as recipes spell them. */
+export interface CustomBackbone {
+  readonly image_size: number;
+  readonly patch_size: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly [option: string]: unknown;
+}
+
+/** What a system has to do with recipes. */
+export interface RecipePart<Sizes> {
+  /** Its own keys by section, with types, defaults and help. Two systems may share a key by sharing its schema. */
+  readonly keys: { readonly data?: z.ZodRawShape; readonly network?: z.ZodRawShape };
+  /** Whether a recipe that names no system is one of its own; the first system that says so is taken. */
+  claims?(data: Readonly<Record<string, unknown>>): boolean;
+  /** Values of its keys that follow from others: what it returns replaces keys of `data` and `network`. */
+  settle?(recipe: { data: Readonly<Record<string, unknown>>; network: Readonly<Record<string, unknown>> }): {
+    data?: Record<string, unknown>;
+    network?: Record<string, unknown>;
+  };
+  /** What must hold in a settled recipe that names this system. */
+  requirements(recipe: SystemRecipe): Requirement[];
+  /** What must hold of this system's keys in the recipe of another one: that they are left alone. */
+  foreignRequirements?(recipe: SystemRecipe, system: string): Requirement[];
+  /** Remarks on a recipe that can be run, one line each. */
+  remarks?(recipe: SystemRecipe): string[];
+  /** What to build. */
+  sizes(recipe: SystemRecipe): Sizes;
+  /** Optimiser groups in memory order. */
+  groups(recipe: SystemRecipe): OptimizerGroup[];
+  /** Pictures read for every frame, its neighbours and itself, and what stands in beyond the ends; null: the frame alone. */
+  pictureWindow?(recipe: Pick<SystemRecipe, "data">): { size: number; edge: "clamp" | "wrap" } | null;
+}
+
+/** Names and shapes of a checkpoint. */
+export interface ShapeSource {
+  names(): Iterable<string>;
+  /** Shape of a tensor; undefined when there is none of that name. */
+  shapeOf(name: string): readonly number[] | undefined;
+}
+
+/** What a checkpoint looks like to one system. */
+export interface Recognised {
+  /** The system for people; a form of it may have a title of its own. */
+  readonly title: string;
+  /** Published name of the backbone that it was trained on, or its sizes in words; null when nothing tells. */
+  readonly backbone: string | null;
+  /** Width of the side network. */
+  readonly sideDim: number | null;
+}
+
+/** What a system has to do with checkpoints. */
+export interface FilePart {
+  /** What the originals put in front of every name; "" for nothing. */
+  readonly prefix: string;
+  /** Says what a checkpoint of this system is; null for one of another. Names come without the prefix. */
+  recognise(source: ShapeSource): Recognised | null;
+  /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file. */
+  holdsOfBackbone(name: string): boolean;
+  /** What a file that does not fit says about the network it belongs to, for error messages. */
+  explain(source: WeightSource): string;
+}
+
+/** A form of recorded reference cases. */
+export interface CaseForm<Sizes> {
+  /** "system" in the case's JSON. */
+  readonly system: string;
+  /** The sizes of the model that a case describes in the original's own names. */
+  // deno-lint-ignore no-explicit-any -- JSON from outside, checked by what reads it
+  sizes(config: any, label: string): Sizes;
+  /** Axes of a recorded activation against ours: values in the recorded layout. */
+  toRecorded(name: string, values: Float32Array, recorded: readonly number[]): Float32Array;
+}
