@@ -8,7 +8,7 @@ export { openGpu } from "./gpu/device.ts";
 export { createModel, type ModelSpec, Side4Video, VIT_PRESETS } from "./models/mod.ts";
 export { type Config, loadConfig, parseConfig } from "./train/recipe/config.ts";
 export { evaluateClips } from "./train/evaluation/evaluate.ts";
-export { createRunFolder, openRunFolder } from "./train/run/run_folder.ts";
+export { createRunFolder, openRunFolder } from "./train/files/run_folder.ts";
 export { Session } from "./train/runtime/session.ts";
 export { planSession, type SessionOptions } from "./train/runtime/session_plan.ts";
 export { train, type TrainOptions, type TrainResult } from "./train/run/trainer.ts";

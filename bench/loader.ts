@@ -27,7 +27,7 @@ import { openGpu } from "../gpu/device.ts";
 import { createFramePrep } from "../gpu/frames.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 import { parseConfig } from "../train/recipe/config.ts";
-import { createRunFolder, type StepRecord } from "../train/run/run_folder.ts";
+import { createRunFolder, type StepRecord } from "../train/files/run_folder.ts";
 import { train } from "../train/run/trainer.ts";
 
 /** A rate of frames beside the common fields. */

@@ -8,7 +8,7 @@ import { encodeTorch, stateDict, TensorLeaf, type TorchTree } from "../data/chec
 import { writeFileWhole } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { backbonePlaces, isBackboneName } from "../models/known_files.ts";
-import { recipeOf, stateOf } from "../train/run/checkpoint.ts";
+import { recipeOf, stateOf } from "../train/files/checkpoint.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";

@@ -16,7 +16,7 @@ import { requireReadable } from "../train/feed/readable.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { readSplit } from "../train/recipe/setup.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
-import type { ClassificationMetrics } from "../train/evaluation/metrics.ts";
+import type { ClassificationMetrics } from "../train/tasks/class_metrics.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
 import { printable } from "./_clips.ts";
 import type { Io } from "./_output.ts";

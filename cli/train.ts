@@ -12,8 +12,8 @@ import {
   RUN_FILES,
   type RunFolder,
   truncateMetrics,
-} from "../train/run/run_folder.ts";
-import { savedState } from "../train/run/checkpoint.ts";
+} from "../train/files/run_folder.ts";
+import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/recipe/class_folders.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";

@@ -18,14 +18,18 @@ export interface DifferentiateOptions {
   seeds: readonly { output: Tensor; gradient: Tensor }[];
   /** Recompute the values of marked regions instead of keeping them. Default: keep. */
   recompute?: boolean;
-  /** Called as soon as a parameter's gradient is complete. */
-  onParameter?: (parameter: Tensor, gradient: Tensor) => void;
+  /** Resident tensors whose gradients must be there. The others that have one are differentiated all the same. */
+  wrt?: readonly Tensor[];
+  /** Called as soon as the gradient of a resident tensor is complete. */
+  onGradient?: (tensor: Tensor, gradient: Tensor) => void;
 }
 
 /**
- * Appends the gradient nodes of `seeds` to `g` and returns the gradient of every parameter that has one.
+ * Appends the gradient nodes of `seeds` to `g` and returns the gradient of every parameter, and of every input declared with one,
+ * that the seeds depend on.
  *
- * @throws {Error} naming the op, when a trainable path leads through an op that has no gradient.
+ * @throws {Error} naming the op, when a path to such a tensor leads through an op that has no gradient.
+ * @throws {Error} naming a tensor of `wrt` that the seeds do not depend on, or that was declared without a gradient.
  */
 export function differentiate(g: Graph, options: DifferentiateOptions): Map<Tensor, Tensor> {
   const forward = g.nodes.slice();
@@ -37,7 +41,7 @@ export function differentiate(g: Graph, options: DifferentiateOptions): Map<Tens
   };
   for (const seed of options.seeds) contribute(seed.output, seed.gradient);
 
-  const firstUse = parameterFirstUse(forward);
+  const firstUse = leafFirstUse(forward);
   const result = new Map<Tensor, Tensor>();
   const copies = new RegionCopies(g, forward, options.recompute ?? false);
   const outerPhase = g.phase;
@@ -73,28 +77,33 @@ export function differentiate(g: Graph, options: DifferentiateOptions): Map<Tens
         }
       });
     }
-    for (const parameter of firstUse.get(node) ?? []) {
-      const list = contributions.get(parameter);
+    for (const leaf of firstUse.get(node) ?? []) {
+      const list = contributions.get(leaf);
       if (!list) continue;
-      contributions.delete(parameter);
+      contributions.delete(leaf);
       g.scope(`grad/${node.scope}`, () => {
-        const gradient = sum(g, parameter, list);
-        result.set(parameter, gradient);
-        options.onParameter?.(parameter, gradient);
+        const gradient = sum(g, leaf, list);
+        result.set(leaf, gradient);
+        options.onGradient?.(leaf, gradient);
       });
     }
   }
   g.phase = outerPhase;
+  for (const tensor of options.wrt ?? []) {
+    if (result.has(tensor)) continue;
+    const why = tensor.needsGradient ? "the seeds must depend on it" : "it must be declared with a gradient";
+    throw new Error(`Cannot differentiate with respect to "${tensor.label}": ${why}`);
+  }
   return result;
 }
 
-/** Parameters by the first node that reads them: when the sweep has passed it, their gradient is complete. */
-function parameterFirstUse(nodes: readonly Node[]): Map<Node, Tensor[]> {
+/** Resident tensors with a gradient by the first node that reads them: when the sweep has passed it, it is complete. */
+function leafFirstUse(nodes: readonly Node[]): Map<Node, Tensor[]> {
   const seen = new Set<Tensor>();
   const uses = new Map<Node, Tensor[]>();
   for (const node of nodes) {
     for (const input of Object.values(node.inputs)) {
-      if (input.role !== "parameter" || input.producer !== null || seen.has(input)) continue;
+      if (!input.needsGradient || input.producer !== null || seen.has(input)) continue;
       seen.add(input);
       const list = uses.get(node);
       if (list) list.push(input);

@@ -36,7 +36,7 @@ export interface Tensor {
   readonly base: Tensor | null;
   /** Start inside `base`, in elements. */
   readonly offset: number;
-  /** Whether a trainable parameter can be reached through its producer. */
+  /** Whether it is, or is computed from, a tensor that has a gradient: a parameter, or an input that asks for one. */
   readonly needsGradient: boolean;
 }
 
@@ -83,12 +83,17 @@ function makeTensor(fields: Omit<Tensor, "id">): Tensor {
   return { id: nextTensorId++, ...fields };
 }
 
-/** Declares a tensor that is resident for the life of a program. Several graphs may read one. */
+/**
+ * Declares a tensor that is resident for the life of a program. Several graphs may read one.
+ *
+ * @param options.gradient Whether gradients can be asked for with respect to it; by default parameters have one and nothing else.
+ */
 export function resident(
   role: Exclude<Role, "value">,
   label: string,
   shape: readonly number[],
   dtype: Dtype = "f32",
+  options: { gradient?: boolean } = {},
 ): Tensor {
   checkShape(label, shape);
   return makeTensor({
@@ -99,7 +104,7 @@ export function resident(
     producer: null,
     base: null,
     offset: 0,
-    needsGradient: role === "parameter",
+    needsGradient: options.gradient ?? role === "parameter",
   });
 }
 

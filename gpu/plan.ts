@@ -71,7 +71,7 @@ export function planGraph(g: Graph, options: PlanOptions): Plan {
   const chunkBytes = Math.floor(options.limits.maxBufferBytes / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
   const limitBytes = Math.min(options.limits.maxBindingBytes, chunkBytes);
   for (const tensor of lifetimes.keys()) {
-    if (bytesOf(tensor) > limitBytes) throw new TooLargeError(tensor, limitBytes);
+    if (bytesOf(tensor) > limitBytes) throw TooLargeError.of(tensor, limitBytes);
   }
   const { placements, chunks } = place(lifetimes, chunkBytes);
   const allocates = nodes.map((): Tensor[] => []), frees = nodes.map((): Tensor[] => []);
@@ -107,14 +107,21 @@ export function planGraph(g: Graph, options: PlanOptions): Plan {
   };
 }
 
-/** A value larger than one binding or one buffer of the adapter. The caller knows the batch and adds what would fit. */
+/** Something larger than one binding or one buffer of the adapter. The caller knows the batch and adds what would fit. */
 export class TooLargeError extends RangeError {
   override name = "TooLargeError";
-  constructor(readonly tensor: Tensor, readonly limitBytes: number) {
+
+  /** @param what In words, for messages: `"attention.out#12" [8 197 768]`. */
+  constructor(readonly what: string, readonly neededBytes: number, readonly limitBytes: number) {
     super(
-      `Cannot plan "${tensor.label}" [${tensor.shape}]: a tensor must be at most ${limitBytes} bytes on this adapter, ` +
-        `current size is ${bytesOf(tensor)} bytes`,
+      `Cannot plan ${what}: a tensor must be at most ${limitBytes} bytes on this adapter, ` +
+        `current size is ${neededBytes} bytes`,
     );
+  }
+
+  /** The error of a tensor. */
+  static of(tensor: Tensor, limitBytes: number): TooLargeError {
+    return new TooLargeError(`"${tensor.label}" [${tensor.shape}]`, bytesOf(tensor), limitBytes);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Where the time of a program goes: every launch timed by the GPU's own clock (timestamp queries). */
 
 import type { Gpu } from "./device.ts";
-import type { Program } from "./executor.ts";
+import type { Program } from "./program.ts";
 
 const QUERY_RESOLVE = 0x200, COPY_SRC = 0x4, COPY_DST = 0x8, MAP_READ = 0x1;
 /** Queries one set may hold. */

@@ -1,15 +1,28 @@
 /** Runs graphs that stand alone: allocate, upload, run, read back, free. For tests, parity checks and measurements. */
 
-import { Arena, Program, readTensors, Residency } from "./executor.ts";
 import type { Gpu } from "./device.ts";
-import { baseOf, type Graph, type Tensor } from "./graph.ts";
-import { planGraph } from "./plan.ts";
-import { PipelineCache } from "./shader.ts";
-
-const pipelines = new WeakMap<GPUDevice, PipelineCache>();
+import { baseOf, bytesOf, type Graph, type Tensor } from "./graph.ts";
+import { Layout } from "./layout.ts";
+import { lowerPlan } from "./lower.ts";
+import { type Plan, planGraph } from "./plan.ts";
+import { type Command, Runtime } from "./runtime.ts";
+import { encodeValues, valuesOf } from "./values.ts";
 
 /** Values of resident tensors. */
 export type ResidentValues = ReadonlyMap<Tensor, Float32Array | Uint32Array>;
+
+/** The name under which a graph that stands alone is loaded. */
+const PROGRAM = "graph";
+
+/** A graph on a device. */
+export interface PreparedGraph {
+  readonly plan: Plan;
+  readonly runtime: Runtime;
+  /** Runs it once. Does not wait. */
+  run(): Promise<void>;
+  /** Values of resident tensors and outputs now. Waits for the GPU. */
+  read(tensors: readonly Tensor[]): Promise<Float32Array[]>;
+}
 
 /**
  * Allocates and compiles a graph, and uploads its resident values. Free the buffers with `gpu.memory[Symbol.dispose]()`.
@@ -21,20 +34,42 @@ export async function prepareGraph(
   g: Graph,
   values: ResidentValues,
   reads: Iterable<Tensor> = [],
-): Promise<Program> {
+): Promise<PreparedGraph> {
   if (gpu.memory.allocatedBytes !== 0) {
     throw new Error("Cannot run a graph that stands alone: the device must hold no buffers");
   }
   const plan = planGraph(g, { limits: gpu });
-  const residency = new Residency(gpu), arena = new Arena(gpu);
+  const layout = new Layout(gpu);
   const named = [...values.keys(), ...reads].filter((tensor) => tensor.role !== "value").map(baseOf);
-  residency.allocate("residents", new Set([...plan.residents, ...named]));
-  arena.allocate([plan]);
-  let cache = pipelines.get(gpu.device);
-  if (!cache) pipelines.set(gpu.device, cache = new PipelineCache(gpu.device));
-  const program = await Program.prepare(gpu, plan, { arena, residency, pipelines: cache });
-  for (const [tensor, data] of values) residency.write(tensor, data);
-  return program;
+  layout.allocate("residents", new Set([...plan.residents, ...named]));
+  layout.allocateArena([plan]);
+  const runtime = new Runtime(gpu);
+  await runtime.load({
+    buffers: layout.buffers,
+    stream: null,
+    programs: { [PROGRAM]: lowerPlan(plan, layout, gpu.environment) },
+    readbackBytes: 0,
+    frames: null,
+    mix: null,
+  });
+  await runtime.submit([...values].map(([tensor, data]): Command => ({
+    do: "write",
+    to: layout.find(tensor),
+    bytes: encodeValues(tensor, data),
+  })));
+  return {
+    plan,
+    runtime,
+    run: async () => void await runtime.submit([{ do: "run", program: PROGRAM }]),
+    read: async (tensors) => {
+      const bytes = await runtime.submit(tensors.map((tensor): Command => ({
+        do: "read",
+        from: layout.locate(plan, tensor),
+        bytes: bytesOf(tensor),
+      })));
+      return tensors.map((tensor, i) => valuesOf(tensor, bytes[i]));
+    },
+  };
 }
 
 /**
@@ -50,13 +85,10 @@ export async function runGraph(
   reads: ReadonlyMap<string, Tensor> = new Map(),
 ): Promise<Map<string, Float32Array>> {
   try {
-    const program = await prepareGraph(gpu, g, values, reads.values());
-    await program.run();
+    const graph = await prepareGraph(gpu, g, values, reads.values());
+    await graph.run();
     const wanted = [...g.outputs, ...reads];
-    const data = await readTensors(
-      gpu,
-      wanted.map(([label, tensor]) => ({ label, tensor, ...program.locate(tensor) })),
-    );
+    const data = await graph.read(wanted.map(([, tensor]) => tensor));
     return new Map(wanted.map(([name], i) => [name, data[i]]));
   } finally {
     gpu.memory[Symbol.dispose]();

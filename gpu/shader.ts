@@ -79,10 +79,20 @@ function uniformDeclaration(source: string): string {
   return `${struct}\n${variable}\n`;
 }
 
-/** Compute pipelines by code and entry point. */
+/** Compute pipelines of a device by code and entry point: each is made once, whoever asks. */
 export class PipelineCache {
+  static readonly #caches = new WeakMap<GPUDevice, PipelineCache>();
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
+
+  /** The cache of a device. */
+  static of(device: GPUDevice): PipelineCache {
+    const known = PipelineCache.#caches.get(device);
+    if (known) return known;
+    const cache = new PipelineCache(device);
+    PipelineCache.#caches.set(device, cache);
+    return cache;
+  }
 
   constructor(device: GPUDevice) {
     this.#device = device;

@@ -1,7 +1,7 @@
 /** Curves of a run as static SVG, drawn by Observable Plot. Colours are CSS variables, so that they follow the theme. */
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import type { EvalRecord, StepRecord } from "../train/run/run_folder.ts";
+import type { EvalRecord, StepRecord } from "../train/files/run_folder.ts";
 import { formatCount, formatShare } from "../lib/text.ts";
 import { escapeHtml } from "./_html.ts";
 

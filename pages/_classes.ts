@@ -1,5 +1,5 @@
 /** Tables about classes: accuracy of each, and the pairs most often confused. */
-import { classAccuracy } from "../train/evaluation/metrics.ts";
+import { classAccuracy } from "../train/tasks/class_metrics.ts";
 import { formatShare } from "../lib/text.ts";
 import { escapeHtml, shareBar } from "./_html.ts";
 

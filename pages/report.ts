@@ -11,8 +11,8 @@ import { escapeHtml, pictureUri, section, shareBar } from "./_html.ts";
 import { renderMatrix } from "./_matrix.ts";
 import { type DataProblem, describeProblems } from "../train/feed/problems.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../lib/text.ts";
-import type { EvalRecord, StepRecord, Summary } from "../train/run/run_folder.ts";
-import { createClassificationMetrics } from "../train/evaluation/metrics.ts";
+import type { EvalRecord, StepRecord, Summary } from "../train/files/run_folder.ts";
+import { createClassificationMetrics } from "../train/tasks/class_metrics.ts";
 
 /** A clip shown with its prediction. */
 export interface ExampleClip {

@@ -11,7 +11,7 @@ import {
   type EvaluationFigures,
   type EvaluationRun,
 } from "../train/evaluation/evaluation_files.ts";
-import { topClasses } from "../train/evaluation/metrics.ts";
+import { topClasses } from "../train/tasks/class_metrics.ts";
 import { clipModality } from "../train/recipe/setup.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { type ExampleClip, renderReport } from "./report.ts";
@@ -21,7 +21,7 @@ import {
   type RunFolder,
   type StepRecord,
   type Summary,
-} from "../train/run/run_folder.ts";
+} from "../train/files/run_folder.ts";
 
 /** Classes shown with an example. */
 const TOP = 5;

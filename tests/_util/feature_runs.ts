@@ -5,7 +5,7 @@ import { fileRange } from "../../data/files.ts";
 import { synthesize } from "../../data/synth/synth.ts";
 import { type Config, parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import { type ExtractEvents, extractFeatures, type ExtractResult } from "../../train/features/writer.ts";
-import { createRunFolder, readMetrics } from "../../train/run/run_folder.ts";
+import { createRunFolder, readMetrics } from "../../train/files/run_folder.ts";
 import { train, type TrainEvents } from "../../train/run/trainer.ts";
 
 /** Backbones by the system that they go with. */

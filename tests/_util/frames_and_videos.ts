@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import type { EvaluationFigures } from "../../train/evaluation/evaluation_files.ts";
-import { readMetrics } from "../../train/run/run_folder.ts";
+import { readMetrics } from "../../train/files/run_folder.ts";
 import { TinyFolder } from "../cli/_tiny.ts";
 import { ffmpeg } from "./video_files.ts";
 

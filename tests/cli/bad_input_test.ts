@@ -4,7 +4,7 @@ import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/saf
 import { writeFileWhole } from "../../data/files.ts";
 import { createModel } from "../../models/mod.ts";
 import { parseConfig } from "../../train/recipe/config.ts";
-import type { Summary } from "../../train/run/run_folder.ts";
+import type { Summary } from "../../train/files/run_folder.ts";
 import { modelSpec } from "../../train/recipe/setup.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { lastLine, TINY_RECIPE, TinyFolder } from "./_tiny.ts";

@@ -9,7 +9,7 @@ import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { readClipList } from "../../data/datasets/read.ts";
 import { DEFAULT_SYNTH_OPTIONS, synthesize } from "../../data/synth/synth.ts";
 import type { EvaluationFigures, PredictionLine } from "../../train/evaluation/evaluation_files.ts";
-import type { Summary } from "../../train/run/run_folder.ts";
+import type { Summary } from "../../train/files/run_folder.ts";
 import { type Damage, FOLDER_DAMAGES, FORBIDDEN_FOLDER, VIDEO_DAMAGES } from "../_util/broken_clips.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
 import type { EvaluationFigures, PredictionLine } from "../../train/evaluation/evaluation_files.ts";
-import { openCheckpoint } from "../../train/run/checkpoint.ts";
-import { readMetrics } from "../../train/run/run_folder.ts";
+import { openCheckpoint } from "../../train/files/checkpoint.ts";
+import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { lastLine, TinyFolder } from "./_tiny.ts";
 

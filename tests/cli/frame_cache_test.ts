@@ -1,7 +1,7 @@
 /** Runs that read through a frame cache end where a run without one does. Some 15 seconds. */
 import assert from "node:assert/strict";
-import { openCheckpoint } from "../../train/run/checkpoint.ts";
-import { readMetrics } from "../../train/run/run_folder.ts";
+import { openCheckpoint } from "../../train/files/checkpoint.ts";
+import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { lastLine, TinyFolder } from "./_tiny.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as inspect from "../../cli/inspect.ts";
 import { encodeTorch, stateDict } from "../../data/checkpoint/torch_write.ts";
 import { writeFileWhole } from "../../data/files.ts";
-import { checkKnownWeights } from "../../train/run/known_weights.ts";
+import { checkKnownWeights } from "../../train/files/known_weights.ts";
 import { runVerb } from "../_util/run_verb.ts";
 
 const FIXTURES = new URL("../fixtures/checkpoints/", import.meta.url).pathname;

@@ -1,9 +1,9 @@
 /** A run that is interrupted, then meets a full disk, then goes on, ends where an undisturbed one does. */
 import assert from "node:assert/strict";
 import { synthesize } from "../../data/synth/synth.ts";
-import { openCheckpoint } from "../../train/run/checkpoint.ts";
+import { openCheckpoint } from "../../train/files/checkpoint.ts";
 import { parseConfig, synthOptions } from "../../train/recipe/config.ts";
-import { readMetrics } from "../../train/run/run_folder.ts";
+import { readMetrics } from "../../train/files/run_folder.ts";
 import { encodeList, videoKeys } from "../_util/frames_and_videos.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { hasFfmpeg } from "../_util/video_files.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { readMetrics } from "../../train/run/run_folder.ts";
+import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";
 import { TinyFolder } from "./_tiny.ts";

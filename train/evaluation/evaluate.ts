@@ -1,7 +1,6 @@
 /** Evaluation on a list of clips: one view a clip inside training, several by the published test protocol. */
 
 import type { ClipModality } from "../../data/clip_source.ts";
-import type { Substitution } from "../../data/frames/frames.ts";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
@@ -9,48 +8,16 @@ import { testIndices, validationIndices } from "../../data/sampling/sampler.ts";
 import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/transforms.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
-import {
-  averageViews,
-  type ClassificationMetrics,
-  createClassificationMetrics,
-  smoothedCrossEntropy,
-} from "./metrics.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "../recipe/setup.ts";
-import type { SessionClient } from "../runtime/session_client.ts";
+import type { Session } from "../runtime/session.ts";
+import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
 import { type ClipFeed, feedFrom } from "../feed/clip_feed.ts";
-import type { DataProblem } from "../feed/problems.ts";
+import { type DataProblem, problemsOf } from "../feed/problems.ts";
 
 /** Views of every clip: crops in space times clips in time. null: the single centre view of validation inside training. */
 export interface Views {
   crops: TestCrops;
   clips: number;
-}
-
-/** Result for one clip. */
-export interface ClipPrediction {
-  index: number;
-  path: string;
-  label: number;
-  /** Probabilities by class, averaged over views. */
-  probabilities: Float64Array;
-}
-
-/** Result for one clip as it comes, with what had to be replaced in it. */
-export interface ScoredClip extends ClipPrediction {
-  /** Of each view. */
-  logits: Float32Array[];
-  problems: DataProblem[];
-  /** Nothing of the clip could be read: the probabilities are those of a black clip. */
-  bad: boolean;
-}
-
-/** Result over a list. */
-export interface Evaluation {
-  metrics: ClassificationMetrics;
-  /** Mean cross entropy of the averaged probabilities, without smoothing. */
-  loss: number;
-  predictions: ClipPrediction[];
-  problems: DataProblem[];
 }
 
 /** How to score clips. */
@@ -129,14 +96,13 @@ export function viewFeed(
   });
 }
 
-/** Scores clips in the order of their list: decodes, makes the views, runs the network, averages the probabilities. */
+/** Scores clips in the order of their list: decodes, makes the views, runs the network. */
 export async function* scoreClips(
-  client: Pick<SessionClient, "evaluate">,
+  session: Pick<Session, "evaluate">,
   config: Config,
   options: ScoreOptions,
 ): AsyncGenerator<ScoredClip> {
   const { clips, views, batch } = options;
-  const { num_classes: classes } = config.data;
   await using own = options.feed ? null : viewFeed(config, options);
   const feed = options.feed ?? own!;
   const perClip = viewCount(views);
@@ -144,55 +110,43 @@ export async function* scoreClips(
   for await (const { clips: fed } of feed.epoch(order, Math.max(1, Math.floor(batch / perClip)))) {
     options.signal?.throwIfAborted();
     const all = fed.flatMap((clip) => clip.views);
-    const logits: Float32Array[] = [];
+    const outputs: Record<string, Float32Array>[] = [];
     for (let start = 0; start < all.length; start += batch) {
       const part = all.slice(start, start + batch);
-      const values = await client.evaluate(part);
-      for (let i = 0; i < part.length; i++) logits.push(values.subarray(i * classes, (i + 1) * classes));
+      outputs.push(...splitOutputs(await session.evaluate(part), part.length));
     }
     for (const [i, { index, path, label, problems, bad }] of fed.entries()) {
-      const ofClip = logits.slice(i * perClip, (i + 1) * perClip);
-      yield { logits: ofClip, index, path, label, probabilities: averageViews(ofClip), problems, bad };
+      yield { views: outputs.slice(i * perClip, (i + 1) * perClip), index, path, label, problems, bad };
     }
   }
+}
+
+/** Outputs of a batch `[clips …]` as those of each clip. */
+function splitOutputs(
+  outputs: Readonly<Record<string, Float32Array>>,
+  clips: number,
+): Record<string, Float32Array>[] {
+  return Array.from({ length: clips }, (_, i) =>
+    Object.fromEntries(
+      Object.entries(outputs).map(([name, values]) => {
+        const each = values.length / clips;
+        return [name, values.subarray(i * each, (i + 1) * each)];
+      }),
+    ));
 }
 
 /** Evaluates a list of clips; every clip counts exactly once. */
-export async function evaluateClips(
-  client: Pick<SessionClient, "evaluate">,
+export async function evaluateClips<Result extends ClipResult, Details>(
+  session: Pick<Session, "evaluate">,
   config: Config,
-  options: EvaluateOptions,
-): Promise<Evaluation> {
-  const metrics = createClassificationMetrics(config.data.num_classes);
-  const predictions: ClipPrediction[] = [], problems: DataProblem[] = [];
-  let loss = 0;
-  for await (const { index, path, label, probabilities, ...clip } of scoreClips(client, config, options)) {
-    metrics.add(probabilities, label);
-    // The mean over views has no logits; for one view they are exact where a probability would vanish.
-    loss += clip.logits.length === 1
-      ? smoothedCrossEntropy(clip.logits[0], label)
-      : -Math.log(Math.max(probabilities[label], Number.MIN_VALUE));
-    predictions.push({ index, path, label, probabilities });
+  options: EvaluateOptions & { task: Task<unknown, Result, Details> },
+): Promise<Evaluation<Result, Details>> {
+  const evaluator = options.task.evaluator(config);
+  const predictions: Result[] = [], problems: DataProblem[] = [];
+  for await (const clip of scoreClips(session, config, options)) {
+    predictions.push(evaluator.add(clip));
     problems.push(...clip.problems);
     options.onProgress?.(predictions.length, options.clips.length);
   }
-  return { metrics, loss: loss / Math.max(1, options.clips.length), predictions, problems };
-}
-
-function describeUsed(used: Substitution["used"]): string {
-  if (typeof used === "number") return `frame ${used} is used instead`;
-  if (typeof used === "object") return `"${used.clip}" of its class is used instead`;
-  return used === "its own count" ? "its own count is used" : used;
-}
-
-/** What had to be replaced in a clip, in words. */
-export function problemsOf(clip: LoadedClip): DataProblem[] {
-  const problems = clip.substitutions.map(({ path, frame, reason, used }) => ({
-    path,
-    problem: `${frame === 0 ? "clip" : `frame ${frame}`}: ${reason}; ${describeUsed(used)}`,
-  }));
-  if (clip.bad && problems.length === 0) {
-    problems.push({ path: clip.path, problem: "nothing could be read; shown black" });
-  }
-  return problems;
+  return { ...evaluator.finish(), predictions, problems };
 }

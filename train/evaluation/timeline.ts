@@ -8,7 +8,7 @@ import type { ClipRecord, FrameRange } from "../../data/datasets/list.ts";
 import { countFrames, type FrameTemplate } from "../../data/frames/frames.ts";
 import { probeVideo, videoTimes } from "../../data/video/video.ts";
 import type { ScoredClip } from "./evaluate.ts";
-import { topClasses } from "./metrics.ts";
+import { topClasses } from "../tasks/class_metrics.ts";
 import type { DataProblem } from "../feed/problems.ts";
 
 /** When the frames of a clip are shown. */

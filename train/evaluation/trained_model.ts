@@ -10,14 +10,18 @@ import {
   loadTrained,
   openCheckpoint,
   recipeOf,
-} from "../run/checkpoint.ts";
+} from "../files/checkpoint.ts";
 import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
-import { RUN_FILES, weightsOfRun } from "../run/run_folder.ts";
-import { SessionClient } from "../runtime/session_client.ts";
+import { RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
+import { createModel } from "../../models/mod.ts";
+import { systemOf } from "../../models/registry.ts";
+import { openSession } from "../runtime/open_session.ts";
+import type { Session } from "../runtime/session.ts";
+import { clipsPerBatch, evaluationOptions, halvesNeed } from "../tasks/session_options.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
-import { classNames, clipsPerBatch, evaluationOptions, modelSpec } from "../recipe/setup.ts";
+import { classNames, modelSpec } from "../recipe/setup.ts";
 
 /** What is known of a trained model before a GPU is opened. */
 export interface TrainedModel {
@@ -92,25 +96,26 @@ export function viewBatch(config: Config, views: Views | null, clips: number): n
 export async function openTrainedModel(
   { weights, config }: Pick<TrainedModel, "weights" | "config">,
   options: { clips: readonly ClipRecord[]; root: string; batch: number; choices?: TunedChoices },
-): Promise<SessionClient> {
-  const spec = modelSpec(config);
+): Promise<Session> {
+  const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const frame = await largestFrame(config, [[options.root, options.clips]]);
   await using source = await openCheckpoint(weights);
-  checkTrained(spec, source, { head: "strict" }); // before the GPU compiles anything
-  const client = await SessionClient.open(spec, {
-    ...evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
-    choices: options.choices,
-  });
+  checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
+  const session = await openSession(
+    model,
+    evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
+    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },
+  );
   try {
     const { weights: backbone, init } = config.network;
-    if (!await loadOwnBackbone(client, spec, source)) {
-      if (backbone !== null && init) await loadBackbone(client, spec, backbone);
-      else await client.initialise(config.seed); // the backbone that the run was trained beside
+    if (!await loadOwnBackbone(session, source)) {
+      if (backbone !== null && init) await loadBackbone(session, backbone);
+      else await session.initialise(config.seed); // the backbone that the run was trained beside
     }
-    await loadTrained(client, spec, source, { head: "strict" });
-    return client;
+    await loadTrained(session, source, { system, head: "strict" });
+    return session;
   } catch (error) {
-    await client[Symbol.asyncDispose]();
+    await session[Symbol.asyncDispose]();
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { requireWritableFolder, writeFileWhole } from "../../data/files.ts";
 import type { OrderEntry } from "../../data/sampling/sampler.ts";
 import { ConfigError, DataError, InterruptedError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
-import { loadBackbone } from "../run/checkpoint.ts";
+import { loadBackbone } from "../files/checkpoint.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { viewFeed } from "../evaluation/evaluate.ts";

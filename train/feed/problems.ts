@@ -1,5 +1,7 @@
 /** What was wrong with the data of a run: each problem told once, a limited number kept, all counted. */
 
+import type { Substitution } from "../../data/frames/frames.ts";
+import type { LoadedClip } from "../../data/loader.ts";
 import { formatCount } from "../../lib/text.ts";
 
 /** A frame or clip that could not be used as it is. */
@@ -83,4 +85,22 @@ export function describeProblems(count: number): string {
   return count === 1
     ? "1 frame or clip could not be used as it is"
     : `${formatCount(count)} frames or clips could not be used as they are`;
+}
+
+function describeUsed(used: Substitution["used"]): string {
+  if (typeof used === "number") return `frame ${used} is used instead`;
+  if (typeof used === "object") return `"${used.clip}" of its class is used instead`;
+  return used === "its own count" ? "its own count is used" : used;
+}
+
+/** What had to be replaced in a clip, in words. */
+export function problemsOf(clip: LoadedClip): DataProblem[] {
+  const problems = clip.substitutions.map(({ path, frame, reason, used }) => ({
+    path,
+    problem: `${frame === 0 ? "clip" : `frame ${frame}`}: ${reason}; ${describeUsed(used)}`,
+  }));
+  if (clip.bad && problems.length === 0) {
+    problems.push({ path: clip.path, problem: "nothing could be read; shown black" });
+  }
+  return problems;
 }

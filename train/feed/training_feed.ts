@@ -8,7 +8,7 @@ import { sampleTransform, transformedLabel } from "../../data/transforms/transfo
 import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
-import { problemsOf } from "../evaluation/evaluate.ts";
+import { problemsOf } from "./problems.ts";
 import { clipModality, readRule, samplingOptions } from "../recipe/setup.ts";
 
 /** Opens the feed of a recipe's training clips. */

@@ -4,8 +4,7 @@ import { classWeights } from "../../data/sampling/class_balance.ts";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/sampler.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
-import type { BatchTargets } from "../runtime/session_plan.ts";
-import { chooseShots, readSplit, targetsOf } from "../recipe/setup.ts";
+import { chooseShots, readSplit } from "../recipe/setup.ts";
 
 /** Classes that a note lists by number. */
 const CLASSES_NAMED = 10;
@@ -23,8 +22,6 @@ export interface TrainingSet {
   shotList: string | null;
   /** The part of an epoch's order that is still to come. */
   order(epoch: number, startBatch: number): OrderEntry[];
-  /** What a batch needs besides its labels: `targetsOf` with the set's weights. */
-  targets(labels: readonly number[], at: { epoch: number; batch: number }): BatchTargets | undefined;
 }
 
 /** Reads the training list of a recipe and chooses from it. */
@@ -57,7 +54,6 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
         rounds,
         evenClasses: data.balance === "sampler" ? labels : undefined,
       }),
-    targets: (own, at) => targetsOf(config, own, { ...at, classWeights: weights }),
   };
 }
 

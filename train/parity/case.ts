@@ -1,6 +1,6 @@
 /** A recorded reference case: a JSON description beside a safetensors file (docs/architecture.md, "Reference cases"). */
 
-import { type OpenCheckpoint, openCheckpoint } from "../run/checkpoint.ts";
+import { type OpenCheckpoint, openCheckpoint } from "../files/checkpoint.ts";
 import { DataError } from "../../lib/errors.ts";
 
 /** The description, as far as replaying needs it. */

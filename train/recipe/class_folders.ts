@@ -11,7 +11,7 @@ import { formatClipList } from "../../data/datasets/list.ts";
 import type { WalkOptions } from "../../data/datasets/walk.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "./config.ts";
-import { RUN_FILES, type RunFolder } from "../run/run_folder.ts";
+import { RUN_FILES, type RunFolder } from "../files/run_folder.ts";
 
 /** A recipe on a folder of class folders. */
 export interface FolderRecipe extends LoadedConfig {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
 import { type Config, loadConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
-import { type EvalRecord, readMetrics, RUN_FILES, type StepRecord, type Summary } from "./run_folder.ts";
+import { type EvalRecord, readMetrics, RUN_FILES, type StepRecord, type Summary } from "../files/run_folder.ts";
 
 /** Figures of a run, in the names of `summary.json`; null where the run has not got that far. */
 export interface RunFigures {

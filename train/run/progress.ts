@@ -10,7 +10,7 @@ import {
   progressBar,
   threeDigits,
 } from "../../lib/text.ts";
-import type { EvalRecord, StepRecord } from "./run_folder.ts";
+import type { EvalRecord, StepRecord } from "../files/run_folder.ts";
 
 /** Where a run stands. */
 export interface Progress {

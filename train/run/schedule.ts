@@ -4,6 +4,7 @@
  * factors on the share of all steps. DiST: a warm-up from a small rate to its cosine, on a fractional epoch.
  */
 import { ConfigError } from "../../lib/errors.ts";
+import type { Config } from "../recipe/config.ts";
 
 /**
  * When the rate is brought up to date: before every batch, or by the rule of the published code, which advances its
@@ -61,6 +62,22 @@ export function createSchedule(options: ScheduleOptions): (epoch: number, batch:
     const at = options.refresh === "published" ? lastPublishedRefresh(batch) : batch;
     return learningRateAt(epoch + at / options.batchesPerEpoch, options);
   };
+}
+
+/** The rate of a recipe's schedule by epoch and batch, both from 0. */
+export function rateOf(
+  { solver }: Pick<Config, "solver">,
+  options: { batchesPerEpoch: number },
+): (epoch: number, batch: number) => number {
+  return createSchedule({
+    type: solver.type,
+    baseLr: solver.lr,
+    epochs: solver.epochs,
+    warmupEpochs: solver.lr_warmup_step,
+    batchesPerEpoch: options.batchesPerEpoch,
+    refresh: solver.lr_refresh,
+    decayEpochs: solver.lr_decay_step,
+  });
 }
 
 /** Shape of a schedule of BertAdam, under its published name. */

@@ -1,16 +1,17 @@
 /** The figures of a finished run, as `summary.json` holds them. */
 
-import type { RunState } from "./checkpoint.ts";
+import type { RunState } from "../files/checkpoint.ts";
 import type { Config } from "../recipe/config.ts";
-import type { Evaluation } from "../evaluation/evaluate.ts";
 import type { ProblemLog } from "../feed/problems.ts";
-import type { Summary } from "./run_folder.ts";
-import type { OpenedSession } from "../runtime/session_client.ts";
+import type { Summary } from "../files/run_folder.ts";
+import type { Session } from "../runtime/session.ts";
+import type { Evaluation, Task } from "../tasks/task.ts";
 
 /** Puts a run's summary together. */
 export function summarise(run: {
   config: Config;
-  opened: OpenedSession;
+  task: Pick<Task, "metrics">;
+  session: Pick<Session, "memory" | "allocatedBytes" | "adapter">;
   state: RunState;
   /** The last evaluation; null when none was made. */
   evaluation: Evaluation | null;
@@ -22,13 +23,11 @@ export function summarise(run: {
   /** Clips that are trained on, and clips of an epoch, repetitions included. */
   set: { clips: { length: number }; epochClips: number };
 }): Summary {
-  const { config, opened, state, evaluation, trainable, frozen, problems, set } = run;
+  const { config, task, session, state, evaluation, trainable, frozen, problems, set } = run;
   return {
     system: config.system,
     backbone: config.network.arch,
-    top1: evaluation?.metrics.top1 ?? 0,
-    top5: evaluation?.metrics.top5 ?? 0,
-    loss: evaluation?.loss ?? 0,
+    ...evaluation?.metrics ?? Object.fromEntries(task.metrics.map(({ key }) => [key, 0])),
     epochs: state.epoch,
     steps: state.step,
     clips: state.clips,
@@ -36,11 +35,11 @@ export function summarise(run: {
     epoch_clips: set.epochClips,
     seconds: round(state.seconds),
     clips_per_second: round(state.clips / Math.max(state.seconds, 1e-9)),
-    gpu_bytes_planned: opened.memory.total,
-    gpu_bytes_allocated: opened.allocatedBytes,
+    gpu_bytes_planned: session.memory.total,
+    gpu_bytes_allocated: session.allocatedBytes,
     trainable_parameters: trainable,
     frozen_parameters: frozen,
-    adapter: opened.adapter,
+    adapter: session.adapter,
     best: state.best,
     final_train_loss: state.lastLoss,
     data_problems: problems.count,

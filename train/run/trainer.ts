@@ -6,7 +6,8 @@
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { DataError, InterruptedError } from "../../lib/errors.ts";
-import { createModel, type ModelSpec } from "../../models/mod.ts";
+import { createModel } from "../../models/mod.ts";
+import { systemOf } from "../../models/registry.ts";
 import {
   encodeState,
   encodeWeights,
@@ -15,32 +16,32 @@ import {
   openCheckpoint,
   restoreState,
   type RunState,
-} from "./checkpoint.ts";
-import type { ClipFeed, FedClip } from "../feed/clip_feed.ts";
+} from "../files/checkpoint.ts";
+import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots, formatConfig } from "../recipe/config.ts";
-import { evaluateClips, type Evaluation } from "../evaluation/evaluate.ts";
+import { evaluateClips } from "../evaluation/evaluate.ts";
 import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
-import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
+import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import { round, summarise } from "./summary.ts";
-import {
-  classNames,
-  clipsPerBatch,
-  groupRates,
-  modelSpec,
-  readSplit,
-  sessionOptions,
-  trainingSpec,
-} from "../recipe/setup.ts";
+import { classNames, modelSpec, readSplit, trainingSpec } from "../recipe/setup.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { epochBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
-import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "../runtime/session_plan.ts";
+import { openSession } from "../runtime/open_session.ts";
+import type { Session } from "../runtime/session.ts";
+import { LOSS_LOG_SIZE } from "../runtime/session_plan.ts";
+import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
+import { clipsPerBatch, halvesNeed, optimizerOf, sessionOptions, taskOfRecipe } from "../tasks/session_options.ts";
+import { type Evaluation, isBest, type Task } from "../tasks/task.ts";
+import { rateOf } from "./schedule.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
-import { type OpenedSession, SessionClient } from "../runtime/session_client.ts";
+
+/** What is known once the session is open. */
+export type OpenedSession = Pick<Session, "adapter" | "memory" | "allocatedBytes" | "launches">;
 
 /** What a run tells while it goes on. */
 export interface TrainEvents {
@@ -79,7 +80,6 @@ export interface TrainResult {
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { config } = options;
-  const spec = modelSpec(config);
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val");
   const labels = await classNames(config), roots = dataRoots(config);
   const perBatch = clipsPerBatch(config);
@@ -95,25 +95,29 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
       viaCache: frameCache !== null,
     });
-  await using client = await SessionClient.open(
-    trainingSpec(config),
-    { ...sessionOptions(config, { lastBatch, largestFrame: frame }), choices: options.choices },
+  await using session = await openSession(
+    createModel(trainingSpec(config)),
+    sessionOptions(config, { lastBatch, largestFrame: frame }),
+    {
+      clipsPerVideo: config.data.num_sample,
+      halves: halvesNeed(config, { stored: features !== null }),
+      choices: options.choices,
+    },
   );
-  client.onGrow = ({ width, height }, bytes) =>
-    options.events?.note?.(
+  session.onGrow = ({ width, height }, bytes) =>
+    note?.(
       `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,
     );
-  for (const note of [...set.notes, ...features?.notes ?? []]) options.events?.note?.(note);
-  const single = lastBatch === 1 && perBatch > 1;
-  if (single) {
-    options.events?.note?.(
+  for (const text of [...set.notes, ...features?.notes ?? []]) note?.(text);
+  if (lastBatch === 1 && perBatch > 1) {
+    note?.(
       `the last batch of an epoch has one clip: its batch norms make the video's feature a constant, so that step only trains the classifier; ` +
         `leave out a clip or change data.batch_size`,
     );
   }
   const data = { set, batches, valClips, features, frameCache, labels, perBatch };
   try {
-    return await new TrainingRun(options, client, spec, data).run();
+    return await new TrainingRun(options, session, data).run();
   } finally {
     if (frameCache) info?.(describeFrameCache(frameCache));
   }
@@ -135,11 +139,14 @@ class TrainingRun {
   readonly #config: Config;
   readonly #folder: RunFolder;
   readonly #options: TrainOptions;
-  readonly #client: SessionClient;
-  readonly #spec: ModelSpec;
+  readonly #session: Session;
+  readonly #task: Task;
+  readonly #optimizer: Optimizer;
+  readonly #encode: ReturnType<Task["encoder"]>;
   readonly #data: RunData;
   readonly #batches: number;
-  readonly #rates: (epoch: number, batch: number) => GroupRates;
+  /** The schedule's rate. */
+  readonly #rate: (epoch: number, batch: number) => number;
   readonly #problems: ProblemLog;
   #evaluation: Evaluation | null = null;
   #state: RunState = {
@@ -158,16 +165,19 @@ class TrainingRun {
   /** Losses that wait on the GPU. */
   #unreadLosses = 0;
 
-  constructor(options: TrainOptions, client: SessionClient, spec: ModelSpec, data: RunData) {
-    this.#config = options.config;
+  constructor(options: TrainOptions, session: Session, data: RunData) {
+    const { config } = options;
+    this.#config = config;
     this.#folder = options.folder;
     this.#options = options;
-    this.#client = client;
-    this.#spec = spec;
+    this.#session = session;
+    this.#task = taskOfRecipe(config);
+    this.#optimizer = optimizerOf(config);
+    this.#encode = this.#task.encoder(config, data.set);
     this.#data = data;
     this.#batches = data.batches;
     this.#problems = new ProblemLog(options.events?.note);
-    this.#rates = groupRates(options.config, { batchesPerEpoch: this.#batches });
+    this.#rate = rateOf(config, { batchesPerEpoch: this.#batches });
     this.#state.epoch = options.config.solver.start_epoch;
   }
 
@@ -183,12 +193,10 @@ class TrainingRun {
   async run(): Promise<TrainResult> {
     const { events } = this.#options;
     await this.#prepareWeights();
-    const { weights } = createModel(this.#spec);
-    events?.opened?.(this.#client.opened, {
-      steps: this.#totalSteps,
-      trainable: weights.count("trained"),
-      frozen: weights.count("frozen"),
-    });
+    // The session's own model has no tower where features are stored.
+    const { weights } = createModel(modelSpec(this.#config));
+    const trainable = weights.count("trained"), frozen = weights.count("frozen");
+    events?.opened?.(this.#session, { steps: this.#totalSteps, trainable, frozen });
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
     await using feed = features?.feed("train") ?? trainingFeed(this.#config, set.clips, { frameCache });
     if (!solver.evaluate) {
@@ -200,24 +208,25 @@ class TrainingRun {
       }
     }
     if (this.#evaluation === null) await this.#evaluate(this.#state.epoch - 1);
-    return await this.#finish(weights.count("trained"), weights.count("frozen"));
+    return await this.#finish(trainable, frozen);
   }
 
   async #prepareWeights(): Promise<void> {
     const config = this.#config, { note } = this.#options.events ?? {};
     const { network, pretrain, seed } = config;
     const backbone = network.init && !this.#data.features ? network.weights : null;
-    await this.#client.initialise(seed, { frozen: backbone === null });
-    if (backbone !== null) await loadBackbone(this.#client, this.#spec, backbone);
+    await this.#session.initialise(seed, { frozen: backbone === null });
+    if (backbone !== null) await loadBackbone(this.#session, backbone);
+    await this.#session.computeConstants();
     if (pretrain !== null) {
       await using source = await openCheckpoint(pretrain);
-      const left = await loadTrained(this.#client, this.#spec, source, { head: network.head });
+      const left = await loadTrained(this.#session, source, { system: systemOf(config.system), head: network.head });
       if (left.length > 0) {
         note?.(`${left.join(", ")} of "${pretrain}" have another number of classes and start anew`);
       }
     }
     if (this.#options.resume) {
-      this.#state = await restoreState(this.#client, this.#spec, this.#options.resume);
+      this.#state = await restoreState(this.#session, this.#options.resume);
       if (this.#state.problems) this.#problems.restore(this.#state.problems);
     }
     await this.#folder.write("config", formatConfig(this.#config));
@@ -244,10 +253,11 @@ class TrainingRun {
     const { set } = this.#data, order = set.order(epoch, state.batch);
     const window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
     for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
-      const rates = this.#rates(epoch, state.batch);
-      const prepared = clips.map((clip) => this.#prepare(clip));
-      const targets = set.targets(prepared.map(({ label }) => label), { epoch, batch: state.batch });
-      const completed = await this.#client.step(prepared, rates, targets);
+      const lr = this.#rate(epoch, state.batch);
+      for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
+      const encoded = this.#encode({ clips, epoch, batch: state.batch });
+      const batch = { clips: clips.map(({ views: [view] }) => view), ...encoded };
+      const completed = await this.#session.step(batch, ratesOf(this.#optimizer, lr));
       state.batch++;
       state.microBatches++;
       state.clips += clips.length;
@@ -263,7 +273,7 @@ class TrainingRun {
       const last = state.step >= this.#totalSteps;
       // Reading the loss waits for the GPU, so it is done every print_freq steps only.
       if (state.step % logging.print_freq === 0 || last || state.batch === this.#batches) {
-        await this.#report(rates, window);
+        await this.#report(lr, window);
       }
       if (stopping) await this.#interrupt();
       if (logging.checkpoint_every !== null && state.step % logging.checkpoint_every === 0) {
@@ -273,14 +283,9 @@ class TrainingRun {
     }
   }
 
-  #prepare({ views: [view], label, problems }: FedClip): TrainClip {
-    for (const problem of problems) this.#problems.add(problem);
-    return { ...view, label };
-  }
-
   /** Waits for the GPU, then writes one line of metrics. */
   async #report(
-    rates: GroupRates,
+    lr: number,
     window: { started: number; waitMs: number; clips: number; steps: number },
   ): Promise<void> {
     await this.#collectLosses();
@@ -300,10 +305,10 @@ class TrainingRun {
       epoch: state.epoch,
       step: state.step,
       loss,
-      lr: rates.head,
+      lr,
       clips_per_second: round(window.clips / elapsed),
       data_wait: round(Math.min(1, window.waitMs / 1000 / elapsed)),
-      gpu_bytes: this.#client.opened.allocatedBytes,
+      gpu_bytes: this.#session.allocatedBytes,
     };
     state.lastLoss = loss;
     this.#folder.appendMetrics(record);
@@ -319,7 +324,7 @@ class TrainingRun {
   /** Losses that wait for their line of metrics are part of the state: a resumed run writes the same line. */
   async #collectLosses(): Promise<void> {
     this.#unreadLosses = 0;
-    this.#state.pendingLosses.push(...await this.#client.readLosses());
+    this.#state.pendingLosses.push(...await this.#session.readLosses());
   }
 
   async #interrupt(): Promise<never> {
@@ -333,7 +338,8 @@ class TrainingRun {
     const { events, signal } = this.#options, state = this.#state;
     let evaluation: Evaluation;
     try {
-      evaluation = await evaluateClips(this.#client, this.#config, {
+      evaluation = await evaluateClips(this.#session, this.#config, {
+        task: this.#task,
         clips: this.#data.valClips,
         views: null,
         feed: this.#data.features?.feed("val"),
@@ -349,13 +355,13 @@ class TrainingRun {
     this.#evaluation = evaluation;
     for (const problem of evaluation.problems) this.#problems.add(problem);
     if (state.evaluated) return; // a finished run that was resumed: only its summary and report need it again
-    const { metrics: { top1, top5 }, loss } = evaluation;
-    const record: EvalRecord = { kind: "eval", epoch, step: state.step, top1, top5, loss };
-    const best = state.best === null || top1 >= state.best.top1;
-    if (best) state.best = { epoch, top1, top5, loss };
+    const { metrics } = evaluation;
+    const record = { kind: "eval", epoch, step: state.step, ...metrics } as EvalRecord;
+    const best = isBest(this.#task, metrics, state.best);
+    if (best) state.best = { epoch, ...metrics };
     state.evaluated = true;
     this.#folder.appendMetrics(record);
-    const weights = await encodeWeights(this.#client, this.#spec, this.#info());
+    const weights = await encodeWeights(this.#session, this.#info());
     await this.#folder.write("last", weights);
     if (best) await this.#folder.write("best", weights);
     events?.evaluated?.(record, { best });
@@ -370,18 +376,19 @@ class TrainingRun {
   async #saveState(): Promise<void> {
     await this.#collectLosses();
     await this.#folder.flushMetrics();
-    await this.#folder.write("state", await encodeState(this.#client, this.#spec, this.#info()));
+    await this.#folder.write("state", await encodeState(this.#session, this.#info()));
     if (!this.#state.evaluated) {
-      await this.#folder.write("last", await encodeWeights(this.#client, this.#spec, this.#info()));
+      await this.#folder.write("last", await encodeWeights(this.#session, this.#info()));
     }
   }
 
   async #finish(trainable: number, frozen: number): Promise<TrainResult> {
-    const { opened } = this.#client, state = this.#state, evaluation = this.#evaluation;
+    const session = this.#session, state = this.#state, evaluation = this.#evaluation;
     const problems = this.#problems;
     const summary = summarise({
       config: this.#config,
-      opened,
+      task: this.#task,
+      session,
       state,
       evaluation,
       trainable,

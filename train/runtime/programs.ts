@@ -1,52 +1,43 @@
 /**
- * A training run as three recorded programs over one set of resident tensors: forward and backward of a micro-batch, the
- * optimiser's update, and the evaluation forward. Recording and planning need no device, so memory is known before the run.
+ * A model's training as recorded programs over one set of resident tensors: forward and backward of a micro-batch (or, for a loss
+ * over the whole batch, encoding, loss and backward), and the evaluation forward. Recording and planning need no device, so
+ * memory is known before the run.
  */
 
 import { differentiate } from "../../gpu/autodiff.ts";
 import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import {
-  accumulateInto,
-  adamw,
-  ADAMW_HYPER_LENGTH,
-  clipFactor,
-  concatRows,
-  copyInto,
-  crossEntropy,
-  gradNorm,
-  softCrossEntropy,
-} from "../../gpu/ops/mod.ts";
-import { align, type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
-import { PARAMETER_GROUPS, type ParameterGroup, type Weight } from "../../models/params.ts";
-import {
-  type Mode,
-  picturesOf,
-  tapShape,
-  type VideoModel,
-  type VideoOutput,
-} from "../../models/video_model.ts";
+import { accumulateInto, copyInto } from "../../gpu/ops/mod.ts";
+import { type Plan, planGraph, type PlanLimits } from "../../gpu/plan.ts";
+import type { Weight } from "../../models/params.ts";
+import { type Mode, type ModelOutput, picturesOf, tapShape, type VideoModel } from "../../models/video_model.ts";
+import type { BatchInputs, Objective } from "./objective.ts";
+import type { Optimizer } from "./update_rules.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
-  /** Clips of a training micro-batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
+  /** What batches bring besides frames. */
+  inputs: BatchInputs;
+  objective: Objective;
+  optimizer: Optimizer;
+  /** Outputs of the model that an evaluation gives. */
+  collects: readonly string[];
+  /** Clips of a training batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
   trainClips: readonly number[];
+  /** Clips that run at once where the loss is over the batch; the whole batch by default. */
+  microClips?: number;
   /** Clips of an evaluation batch. */
   evalClips: number;
   /** Recompute side blocks in the backward pass. */
   recompute: boolean;
-  /** Micro-batches an update sums over. */
+  /** Batches an update sums over. */
   accumulation: number;
-  /** Label smoothing. */
-  smoothing: number;
-  /** Training batches are mixed: their targets are distributions (smoothed already), not labels. */
-  mixes?: boolean;
-  /** The classes of training batches are weighted: their targets come with the batch too. */
-  weighs?: boolean;
   /** Limit of the global gradient norm; null: none. */
   clipGradNorm: number | null;
   limits: PlanLimits;
   /** Keep every named activation readable, for parity checks. */
   keepActivations?: boolean;
+  /** Trained weights that no loss reaches: kept as they are. */
+  leftAlone?: (weight: Weight) => boolean;
 }
 
 /** A recorded and planned program. */
@@ -55,137 +46,319 @@ export interface Recorded {
   plan: Plan;
 }
 
-/** Everything a training run executes, before any memory is allocated. */
-export interface TrainingPrograms {
+/** Forward, loss and backward of a micro-batch. */
+export type TrainProgram = Recorded & { output: ModelOutput; loss: Tensor };
+
+/** The programs of a step whose loss is over the whole batch. */
+export interface BatchPrograms {
+  /** Clips that run at once. */
+  micro: number;
+  /** By number of clips: the forward pass alone. Its outputs are gathered. */
+  encode: ReadonlyMap<number, Recorded>;
+  /** By size of the whole batch: loss and its gradient by every output. */
+  loss: ReadonlyMap<number, Recorded & { loss: Tensor; gradients: ReadonlyMap<string, Tensor> }>;
+  /** By number of clips: forward again, without effects, and backward from the outputs' gradients. */
+  backward: ReadonlyMap<number, Recorded>;
+  /** Outputs of the whole batch, and the gradients that flow into a micro-batch, by output. */
+  gathered: ReadonlyMap<string, Tensor>;
+  arriving: ReadonlyMap<string, Tensor>;
+  /** What the whole batch brings, by name. */
+  inputs: Readonly<Record<string, Tensor>>;
+}
+
+/** Everything a session executes but the update, before any memory is allocated. */
+export interface RecordedPrograms {
   frames: Tensor;
-  labels: Tensor;
-  /** Targets of mixed or weighted batches, `[B K]`; null where labels are the targets. */
-  targets: Tensor | null;
+  /** What batches bring, by name. */
+  inputs: Readonly<Record<string, Tensor>>;
   /** Outputs of the tapped blocks, `[B*T N C]` in f16, in a model whose taps are stored; none where the tower runs. */
   taps: readonly Tensor[];
   /** Gradient that flows into the loss: 1 / accumulation, written once. */
   seed: Tensor;
   hyper: Tensor;
   clip: Tensor;
-  /** Trained weights in flat order, with the tensors that accompany each when there is training. */
+  /** Weights that are updated, in flat order. */
   trained: readonly Weight[];
+  /** Trained weights that no update touches; behind the others in flat order. */
+  kept: readonly Weight[];
+  /** What accompanies each of `trained`, where there is training. */
   gradients: readonly Tensor[];
-  firstMoments: readonly Tensor[];
-  secondMoments: readonly Tensor[];
-  /** By micro-batch size. */
-  train: ReadonlyMap<number, Recorded & { output: VideoOutput; loss: Tensor }>;
-  evaluation: Recorded & { output: VideoOutput };
+  moments: Readonly<Record<string, readonly Tensor[]>>;
+  /** By micro-batch size; empty where the loss is over the batch. */
+  train: ReadonlyMap<number, TrainProgram>;
+  batch: BatchPrograms | null;
+  evaluation: Recorded & { output: ModelOutput };
+  /** Computes the model's constants once; null where it has none. */
+  prologue: Recorded | null;
 }
 
-/** The trained weights in flat order: group by group, so that each optimiser group is one range. */
-export function flatOrder(model: VideoModel): Weight[] {
-  const trained = model.weights.of("trained");
-  return PARAMETER_GROUPS.flatMap((group) => trained.filter((weight) => weight.group === group));
-}
+type Shared = Pick<RecordedPrograms, "frames" | "inputs" | "taps" | "seed" | "trained" | "gradients">;
 
-/** Records and plans all programs. */
-export function recordPrograms(model: VideoModel, options: ProgramOptions): TrainingPrograms {
-  const { backbone } = model.config;
-  const most = Math.max(options.evalClips, ...options.trainClips);
-  const size = backbone.imageSize;
-  const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
-  const labels = resident("input", "labels", [most], "u32");
-  const targets = options.mixes || options.weighs
-    ? resident("input", "targets", [most, model.config.classes])
-    : null;
-  const taps = storedTaps(model, most, options.limits);
-  const seed = resident("input", "loss_gradient", [1]);
-  const trained = flatOrder(model);
-  const updated = options.trainClips.length > 0 ? trained : [];
-  const beside = (prefix: string) =>
-    updated.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
-  const gradients = beside("gradient");
-  const shared = { frames, labels, targets, taps, seed, trained, gradients };
+/**
+ * The trained weights in flat order: group by group, so that each optimiser group is one range; then those left alone.
+ *
+ * @throws {Error} naming a weight of a group that the optimiser does not have.
+ */
+export function flatOrder(
+  model: Pick<VideoModel, "weights">,
+  { groups }: Pick<Optimizer, "groups">,
+  leftAlone: (weight: Weight) => boolean = () => false,
+): { trained: Weight[]; kept: Weight[] } {
+  const all = model.weights.of("trained"), names = groups.map(({ name }) => name);
+  const stray = all.find(({ group }) => !names.includes(group));
+  if (stray) {
+    throw new Error(
+      `Cannot train "${stray.name}": its optimiser group must be one of ${names.join(", ")}, current value is "${stray.group}"`,
+    );
+  }
+  const updated = all.filter((weight) => !leftAlone(weight));
   return {
-    ...shared,
-    hyper: resident("input", "hyper", [PARAMETER_GROUPS.length * ADAMW_HYPER_LENGTH]),
-    clip: resident("state", "clip_factor", [1]),
-    firstMoments: beside("exp_avg"),
-    secondMoments: beside("exp_avg_sq"),
-    train: new Map(options.trainClips.map((clips) => [clips, recordTraining(model, clips, shared, options)])),
-    evaluation: recordEvaluation(model, shared, options),
+    trained: names.flatMap((name) => updated.filter(({ group }) => group === name)),
+    kept: all.filter(leftAlone),
   };
 }
 
-function recordTraining(
-  model: VideoModel,
-  clips: number,
-  shared: Pick<TrainingPrograms, "frames" | "labels" | "targets" | "taps" | "seed" | "trained" | "gradients">,
-  options: ProgramOptions,
-) {
-  const g = new Graph();
-  const { labels, targets } = shared;
+/** Records and plans all programs. */
+export function recordPrograms(model: VideoModel, options: ProgramOptions): RecordedPrograms {
+  const { optimizer: { rule, groups }, trainClips, objective } = options;
+  const trains = trainClips.length > 0, whole = trains && objective.over === "batch";
+  const micro = whole ? Math.min(options.microClips ?? Infinity, ...trainClips) : 0;
+  const most = Math.max(options.evalClips, ...(whole ? [micro] : trainClips));
+  const size = model.config.backbone.imageSize;
+  const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
+  const { trained, kept } = flatOrder(model, options.optimizer, options.leftAlone);
+  const updated = trains ? trained : [];
+  const beside = (prefix: string) =>
+    updated.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
+  const shared: Shared = {
+    frames,
+    inputs: batchTensors(options.inputs, most),
+    taps: storedTaps(model, most),
+    seed: resident("input", "loss_gradient", [1]),
+    trained,
+    gradients: beside("gradient"),
+  };
+  const train = new Map(
+    whole ? [] : trainClips.map((clips) => [clips, recordTraining(model, clips, shared, options)] as const),
+  );
+  const batch = whole ? recordBatch(model, micro, shared, options) : null;
+  return {
+    ...shared,
+    kept,
+    hyper: resident("input", "hyper", [groups.length * rule.hyperLength]),
+    clip: resident("state", "clip_factor", [1]),
+    moments: Object.fromEntries(rule.moments.map((name) => [name, beside(name)])),
+    train,
+    batch,
+    evaluation: recordEvaluation(model, shared, options),
+    prologue: recordPrologue(model, options),
+  };
+}
+
+function recordTraining(model: VideoModel, clips: number, shared: Shared, options: ProgramOptions): TrainProgram {
+  const g = graphFor(options);
   const output = recordForward(g, model, shared, { clips, mode: "train" });
-  const { loss, lossPerSample } = targets
-    ? softCrossEntropy(g, output.logits, firstRows(g, targets, clips))
-    : crossEntropy(g, output.logits, {
-      labels: firstRows(g, labels, clips),
-      smoothing: options.smoothing,
-    });
-  g.output("loss", loss);
-  g.output("loss_per_sample", lossPerSample);
-  g.output("logits", output.logits);
+  const inputs = rowsOf(g, shared.inputs, clips);
+  const recorded = options.objective.record(g, { outputs: output.outputs, inputs });
+  for (const [name, tensor] of Object.entries({ ...output.outputs, ...recorded })) {
+    if (options.objective.reads.includes(name) || name in recorded) g.output(name, tensor);
+  }
   if (options.keepActivations) {
     for (const [name, tensor] of output.activations) g.output(`act.${name}`, tensor);
   }
-  const home = new Map(shared.trained.map((weight, i) => [weight.tensor, shared.gradients[i]]));
-  const pinned = new Map<Tensor, Tensor>();
-  differentiate(g, {
-    seeds: [{ output: loss, gradient: shared.seed }],
-    recompute: options.recompute,
-    onParameter: (parameter, gradient) => {
-      const target = home.get(parameter)!;
-      const owner = gradient.base ?? gradient;
-      const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(target.shape) &&
-        !pinned.has(owner);
-      if (options.accumulation > 1) accumulateInto(g, gradient, { dst: target });
-      else if (whole) pinned.set(owner, target); // written where it belongs, without a copy
-      else copyInto(g, gradient, target);
-    },
-  });
-  return { g, output, loss, plan: planGraph(g, { limits: options.limits, pinned }) };
+  const gradients = new GradientWriter(g, shared, options);
+  gradients.sweep([{ output: recorded.loss, gradient: shared.seed }]);
+  gradients.requireAll();
+  return { g, output, loss: recorded.loss, plan: gradients.plan() };
 }
 
-function recordEvaluation(
+/** The programs of a step whose loss is over the whole batch. */
+function recordBatch(model: VideoModel, micro: number, shared: Shared, options: ProgramOptions): BatchPrograms {
+  const { trainClips, objective } = options;
+  const sizes = new Set([micro, ...trainClips.map((clips) => clips % micro).filter((rest) => rest > 0)]);
+  const largest = Math.max(...trainClips);
+  const shapes = outputShapes(model, shared, options);
+  const whole = (name: string, shape: readonly number[]) =>
+    resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", { gradient: true });
+  const gathered = new Map([...shapes].map(([name, shape]) => [name, whole(name, shape)]));
+  const arriving = new Map(
+    [...shapes].map(([name, shape]) => [name, resident("input", `gradient.${name}`, shape)]),
+  );
+  const inputs = batchTensors(options.inputs, largest, "batch.");
+  const reached = new Set<Weight>();
+  const each = <R>(counts: Iterable<number>, record: (clips: number) => R) =>
+    new Map([...counts].map((clips) => [clips, record(clips)]));
+  const programs: BatchPrograms = {
+    micro,
+    gathered,
+    arriving,
+    inputs,
+    encode: each(sizes, (clips) => {
+      const g = graphFor(options), { outputs } = recordForward(g, model, shared, { clips, mode: "train" });
+      for (const name of objective.reads) g.output(name, outputs[name]);
+      return { g, plan: planGraph(g, { limits: options.limits }) };
+    }),
+    loss: each(trainClips, (clips) => {
+      const g = graphFor(options), share = clips / largest;
+      const outputs = Object.fromEntries([...gathered].map(([name, all]) => [name, firstShare(g, all, share)]));
+      const recorded = objective.record(g, { outputs, inputs: rowsOf(g, inputs, clips) });
+      for (const [name, tensor] of Object.entries(recorded)) g.output(name, tensor);
+      const sweep = new GradientWriter(g, shared, options, { adds: true });
+      const found = sweep.sweep([{ output: recorded.loss, gradient: shared.seed }], [...gathered.values()]);
+      for (const weight of sweep.reached) reached.add(weight);
+      const gradients = new Map([...gathered].map(([name, all]) => [name, found.get(all)!]));
+      for (const [name, gradient] of gradients) g.output(`gradient.${name}`, gradient);
+      return { g, loss: recorded.loss, gradients, plan: sweep.plan() };
+    }),
+    backward: each(sizes, (clips) => {
+      const g = graphFor(options);
+      const { outputs } = recordForward(g, model, shared, { clips, mode: "train" });
+      dropEffects(g); // running statistics have seen these clips already
+      const sweep = new GradientWriter(g, shared, options, { adds: true });
+      sweep.sweep([...arriving].map(([name, gradient]) => ({
+        output: outputs[name],
+        gradient: firstShare(g, gradient, clips / micro),
+      })));
+      for (const weight of sweep.reached) reached.add(weight);
+      return { g, plan: sweep.plan() };
+    }),
+  };
+  requireReached(shared.trained, reached);
+  return programs;
+}
+
+/** Shapes of what the loss reads of a micro-batch, from a recording that is thrown away. */
+function outputShapes(
   model: VideoModel,
-  inputs: Pick<TrainingPrograms, "frames" | "taps">,
-  options: ProgramOptions,
-) {
-  const g = new Graph();
-  const output = recordForward(g, model, inputs, { clips: options.evalClips, mode: "eval" });
-  g.output("logits", output.logits);
+  shared: Shared,
+  options: ProgramOptions & { microClips?: number },
+): Map<string, readonly number[]> {
+  const clips = Math.min(options.microClips ?? Infinity, ...options.trainClips);
+  const { outputs } = recordForward(graphFor(options), model, shared, { clips, mode: "train" });
+  return new Map(options.objective.reads.map((name) => [name, outputs[name].shape]));
+}
+
+/** Takes out what a forward pass does besides its outputs. */
+function dropEffects(g: Graph): void {
+  const kept = g.nodes.filter(({ op }) => op.updates.length === 0);
+  g.nodes.splice(0, g.nodes.length, ...kept);
+}
+
+/** Sends the gradients of a sweep to their places beside the weights. */
+class GradientWriter {
+  /** Weights that got one. */
+  readonly reached = new Set<Weight>();
+  readonly #g: Graph;
+  readonly #options: ProgramOptions;
+  readonly #adds: boolean;
+  readonly #trained: readonly Weight[];
+  readonly #homes: ReadonlyMap<Tensor, { weight: Weight; home: Tensor }>;
+  readonly #pinned = new Map<Tensor, Tensor>();
+
+  /** @param more.adds Several programs of a step write gradients: each adds its own. */
+  constructor(
+    g: Graph,
+    { trained, gradients }: Pick<Shared, "trained" | "gradients">,
+    options: ProgramOptions,
+    more: { adds?: boolean } = {},
+  ) {
+    this.#g = g;
+    this.#options = options;
+    this.#adds = more.adds === true || options.accumulation > 1;
+    this.#trained = trained;
+    this.#homes = new Map(trained.map((weight, i) => [weight.tensor, { weight, home: gradients[i] }]));
+  }
+
+  /** Differentiates and returns the gradients of `wrt`. */
+  sweep(seeds: readonly { output: Tensor; gradient: Tensor }[], wrt: readonly Tensor[] = []): Map<Tensor, Tensor> {
+    return differentiate(this.#g, {
+      seeds,
+      wrt,
+      recompute: this.#options.recompute,
+      onGradient: (tensor, gradient) => this.#take(tensor, gradient, wrt),
+    });
+  }
+
+  #take(tensor: Tensor, gradient: Tensor, wrt: readonly Tensor[]): void {
+    if (wrt.includes(tensor)) return;
+    const found = this.#homes.get(tensor);
+    if (!found) {
+      throw new Error(`Cannot train: "${tensor.label}" must be left alone, but the loss depends on it`);
+    }
+    const { weight, home } = found;
+    this.reached.add(weight);
+    const owner = gradient.base ?? gradient;
+    const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(home.shape) && !this.#pinned.has(owner);
+    if (this.#adds) accumulateInto(this.#g, gradient, { dst: home });
+    else if (whole) this.#pinned.set(owner, home); // written where it belongs, without a copy
+    else copyInto(this.#g, gradient, home);
+  }
+
+  /** @throws {Error} naming a trained weight that the loss does not depend on. */
+  requireAll(): void {
+    requireReached(this.#trained, this.reached);
+  }
+
+  plan(): Plan {
+    return planGraph(this.#g, { limits: this.#options.limits, pinned: this.#pinned });
+  }
+}
+
+function requireReached(trained: readonly Weight[], reached: ReadonlySet<Weight>): void {
+  const unread = trained.find((weight) => !reached.has(weight));
+  if (!unread) return;
+  throw new Error(
+    `Cannot train "${unread.name}": the loss must depend on it; a weight that no node reads is declared as left alone`,
+  );
+}
+
+function recordEvaluation(model: VideoModel, shared: Shared, options: ProgramOptions) {
+  const g = graphFor(options);
+  const output = recordForward(g, model, shared, { clips: options.evalClips, mode: "eval" });
+  for (const name of options.collects) g.output(name, output.outputs[name]);
   return { g, output, plan: planGraph(g, { limits: options.limits }) };
+}
+
+function recordPrologue(model: VideoModel, options: ProgramOptions): Recorded | null {
+  if (!model.prologue) return null;
+  const g = graphFor(options);
+  model.prologue(g);
+  return { g, plan: planGraph(g, { limits: options.limits }) };
+}
+
+function graphFor({ limits }: Pick<ProgramOptions, "limits">): Graph {
+  return new Graph({ maxTensorBytes: Math.min(limits.maxBindingBytes, limits.maxBufferBytes) });
 }
 
 /** The forward pass of the first `clips` of the inputs. */
 function recordForward(
   g: Graph,
   model: VideoModel,
-  { frames, taps }: Pick<TrainingPrograms, "frames" | "taps">,
+  { frames, inputs, taps }: Pick<Shared, "frames" | "inputs" | "taps">,
   options: { clips: number; mode: Mode },
-): VideoOutput {
+): ModelOutput {
   const { clips, mode } = options;
   const [rows] = tapShape(model, clips);
-  return model.forward(g, firstRows(g, frames, clips * picturesOf(model)), {
-    mode,
+  return model.forward(g, {
+    frames: firstRows(g, frames, clips * picturesOf(model)),
+    batch: rowsOf(g, inputs, clips),
     ...model.taps === "stored" && { taps: taps.map((tap) => firstRows(g, tap, rows)) },
-  });
+  }, { mode });
+}
+
+/** Resident tensors for what so many clips bring. */
+function batchTensors(inputs: BatchInputs, clips: number, prefix = ""): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, { shape, dtype }]) =>
+      [name, resident("input", prefix + name, [clips, ...shape], dtype)] as const
+    ),
+  );
 }
 
 /** Inputs for the taps of so many clips, in a model that does not compute them. */
-function storedTaps(model: VideoModel, clips: number, limits: PlanLimits): Tensor[] {
+function storedTaps(model: VideoModel, clips: number): Tensor[] {
   if (model.taps === "tower") return [];
-  const limitBytes = Math.min(limits.maxBindingBytes, limits.maxBufferBytes);
-  return model.tapped.map((block) => {
-    const tap = resident("input", `tap.${block}`, tapShape(model, clips), "f16");
-    if (bytesOf(tap) > limitBytes) throw new TooLargeError(tap, limitBytes);
-    return tap;
-  });
+  return model.tapped.map((block) => resident("input", `tap.${block}`, tapShape(model, clips), "f16"));
 }
 
 /** The leading rows of a resident tensor. */
@@ -193,73 +366,15 @@ function firstRows(g: Graph, tensor: Tensor, rows: number): Tensor {
   return rows === tensor.shape[0] ? tensor : g.view(tensor, [rows, ...tensor.shape.slice(1)]);
 }
 
-/** The flat memory of trained weights and what accompanies them, as `Residency.allocateFlat` lays it out. */
-export interface FlatMemory {
-  parameters: Tensor;
-  gradients: Tensor;
-  firstMoments: Tensor;
-  secondMoments: Tensor;
-  /** First element of every trained weight. */
-  starts: readonly number[];
+function firstShare(g: Graph, tensor: Tensor, share: number): Tensor {
+  return firstRows(g, tensor, Math.round(tensor.shape[0] * share));
 }
 
-/**
- * The optimiser's update as one program: the global norm if it is limited, then AdamW over every group's range, cut where a
- * binding would exceed the adapter's limit.
- */
-export function recordUpdate(
-  programs: TrainingPrograms,
-  flat: FlatMemory,
-  options: ProgramOptions,
-): Recorded {
-  const g = new Graph();
-  g.phase = "update";
-  const total = sizeOf(flat.parameters.shape);
-  const most = Math.floor(options.limits.maxBindingBytes / 256) * 64;
-  if (options.clipGradNorm !== null) {
-    const norms: Tensor[] = [];
-    for (let start = 0; start < total; start += most) {
-      norms.push(gradNorm(g, g.view(flat.gradients, [Math.min(most, total - start)], { offset: start })));
-    }
-    const norm = norms.length === 1 ? norms[0] : gradNorm(g, concatRows(g, norms));
-    g.output("norm", norm);
-    copyInto(g, clipFactor(g, norm, options.clipGradNorm), programs.clip);
-  }
-  for (const [group, [from, to]] of groupRanges(programs.trained, flat.starts, total)) {
-    for (let start = from; start < to; start += most) {
-      const window = (t: Tensor) => g.view(t, [Math.min(most, to - start)], { offset: start });
-      adamw(g, {
-        param: window(flat.parameters),
-        grad: window(flat.gradients),
-        m: window(flat.firstMoments),
-        v: window(flat.secondMoments),
-        hyper: programs.hyper,
-        clip: programs.clip,
-      }, { hyperOffset: PARAMETER_GROUPS.indexOf(group) * ADAMW_HYPER_LENGTH });
-    }
-  }
-  return { g, plan: planGraph(g, { limits: options.limits }) };
+function rowsOf(g: Graph, inputs: Readonly<Record<string, Tensor>>, clips: number): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, firstRows(g, tensor, clips)]));
 }
 
-/** Range of flat elements of every group that has weights. */
-function groupRanges(
-  trained: readonly Weight[],
-  starts: readonly number[],
-  total: number,
-): Map<ParameterGroup, [number, number]> {
-  const ranges = new Map<ParameterGroup, [number, number]>();
-  trained.forEach((weight, i) => {
-    const end = starts[i + 1] ?? total;
-    const range = ranges.get(weight.group);
-    if (range) range[1] = end;
-    else ranges.set(weight.group, [starts[i], end]);
-  });
-  return ranges;
-}
-
-/** Bytes of tensors that each start at a binding boundary. */
-export function alignedBytes(tensors: Iterable<Tensor>): number {
-  let bytes = 0;
-  for (const tensor of tensors) bytes += align(bytesOf(tensor));
-  return bytes;
+/** Bytes of a tensor's rows of so many of its clips. @param most Clips that it holds. */
+export function bytesOfClips(tensor: Tensor, clips: number, most: number): number {
+  return bytesOf(tensor) / most * clips;
 }

@@ -1,49 +1,23 @@
 /**
- * What a session will hold, worked out before it exists: the recorded programs, and GPU bytes by use. Needs no device.
+ * What a session will hold, worked out before it exists: the recorded programs, where everything lies, and GPU bytes by use.
+ * Needs no device, only what kernel selection looks at.
  */
 
-import { Arena, Program } from "../../gpu/executor.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import { type FrameClip, framePrepBytes, type FramePrepOptions } from "../../gpu/frames.ts";
 import { FRAME_MIX_BYTES } from "../../gpu/frames/mix.ts";
-import { bytesOf, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { packAdamwHyper } from "../../gpu/ops/mod.ts";
+import type { FrameClip, FramePrepOptions } from "../../gpu/frames.ts";
+import { bytesOf, resident, type Tensor } from "../../gpu/graph.ts";
+import { Layout } from "../../gpu/layout.ts";
+import { uniformBytes } from "../../gpu/lower.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
 import { align, type Plan } from "../../gpu/plan.ts";
-import { WeightStream } from "../../gpu/stream.ts";
-import { AdapterError } from "../../lib/errors.ts";
 import type { BatchMix } from "../../pixels/batch_mix.ts";
-import { PARAMETER_GROUPS } from "../../models/params.ts";
-import { picturesOf, type VideoModel } from "../../models/video_model.ts";
-import {
-  alignedBytes,
-  type ProgramOptions,
-  recordPrograms,
-  recordUpdate,
-  type TrainingPrograms,
-} from "./programs.ts";
+import type { VideoModel } from "../../models/video_model.ts";
+import { checkedPrepBytes, type FrameSize, prepOptions } from "./frame_buffers.ts";
+import { type ProgramOptions, recordPrograms, type RecordedPrograms } from "./programs.ts";
+import { recordUpdate } from "./update_program.ts";
 
-/** Steps whose losses may wait on the GPU before they are read. */
+/** Batches whose losses may wait on the GPU before they are read. */
 export const LOSS_LOG_SIZE = 64;
-
-/** AdamW's constants. */
-export interface OptimizerOptions {
-  betas: readonly [number, number];
-  eps: number;
-  weightDecay: number;
-}
-
-/** Learning rate of every optimiser group. */
-export type GroupRates = Readonly<Record<typeof PARAMETER_GROUPS[number], number>>;
-
-/** What the update of every group reads, in group order. @param step The number of the update, from 1. */
-export function packHyper(options: OptimizerOptions, rates: GroupRates, step: number): Float32Array {
-  const { betas: [beta1, beta2], eps, weightDecay } = options;
-  return Float32Array.from(
-    PARAMETER_GROUPS.flatMap((group) => [
-      ...packAdamwHyper({ lr: rates[group], beta1, beta2, eps, weightDecay, step }),
-    ]),
-  );
-}
 
 /** Decoded frames and their transform, with the taps where those are stored. */
 export type SessionClip = FrameClip & {
@@ -51,24 +25,26 @@ export type SessionClip = FrameClip & {
   taps?: readonly Uint8Array<ArrayBuffer>[];
 };
 
-/** A clip with its label. */
-export type TrainClip = SessionClip & { label: number };
+/** Values of one input of a batch, `[clips …]` row-major. */
+export type InputValues = Float32Array | Uint32Array;
 
-/** What a batch brings in place of labels. */
-export interface BatchTargets {
-  /** How its clips are mixed; null: not at all. */
-  mix: BatchMix | null;
-  /** Targets `[B K]`: distributions, times the weights of the classes where those are weighted. */
-  targets: Float32Array;
+/** A batch for training. */
+export interface TrainBatch {
+  readonly clips: readonly SessionClip[];
+  /** What it brings besides frames, by name. */
+  readonly inputs: Readonly<Record<string, InputValues>>;
+  /** How its clips are mixed; null or absent: not at all. */
+  readonly mix?: BatchMix | null;
 }
 
 /** Options of a session. */
 export interface SessionOptions extends ProgramOptions {
+  /** Training batches may be mixed with themselves in reversed order. */
+  mixes?: boolean;
   /** Keep frozen blocks in host memory and bring each to the GPU while the one before it runs. */
   streamFrozen?: boolean;
-  optimizer: OptimizerOptions;
   /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
-  largestFrame: { width: number; height: number } | null;
+  largestFrame: FrameSize | null;
   /** What transforms of clips may hold besides geometry; nothing when absent. */
   augmentation?: Pick<FramePrepOptions, "pixelOps" | "erase">;
 }
@@ -96,112 +72,127 @@ export interface MemoryPlan {
   hostBytes: number;
 }
 
-/** Everything that makes a session: the recorded programs, the optimiser's update and the bytes. */
+/** Everything that makes a session. */
 export interface SessionPlan {
-  programs: TrainingPrograms;
-  /** null in a session for evaluation alone. */
-  update: { plan: Plan } | null;
+  programs: RecordedPrograms;
+  /** All programs by name, the update among them. */
+  plans: Readonly<Record<string, Plan>>;
+  layout: Layout;
+  /** Losses of the batches since they were last read, in turn. */
+  lossLog: Tensor;
+  /** Gradients of all trained weights as one; null in a session for evaluation alone. */
+  gradients: Tensor | null;
+  frames: FramePrepOptions | null;
+  readbackBytes: number;
   memory: MemoryPlan;
 }
 
-/** Bytes of decoded frames that are uploaded at once, at most, unless one clip alone has more. */
-const MOST_UPLOAD_BYTES = 2 ** 27;
+/** Names of programs. */
+export const PROGRAMS = {
+  train: (clips: number) => `train.${clips}`,
+  encode: (clips: number) => `encode.${clips}`,
+  loss: (clips: number) => `loss.${clips}`,
+  backward: (clips: number) => `backward.${clips}`,
+  evaluation: "evaluation",
+  update: "update",
+  prologue: "prologue",
+} as const;
 
-/** Options of the upload buffers. They may hold a part of the batch, which then goes through them piece by piece. */
-export function prepOptions(
-  model: VideoModel,
-  options: Pick<SessionOptions, "largestFrame" | "trainClips" | "evalClips" | "augmentation">,
-) {
-  const { backbone } = model.config, frames = picturesOf(model);
-  const maxWidth = Math.max(options.largestFrame!.width, backbone.imageSize);
-  const maxHeight = Math.max(options.largestFrame!.height, backbone.imageSize);
-  const atOnce = Math.max(1, Math.floor(MOST_UPLOAD_BYTES / (frames * maxWidth * maxHeight * 3)));
-  return {
-    clips: Math.min(atOnce, Math.max(options.evalClips, ...options.trainClips)),
-    frames,
-    maxWidth,
-    maxHeight,
-    size: backbone.imageSize,
-    outType: "f32" as const,
-    ...options.augmentation,
-  };
-}
-
-/** Records, plans and adds up. Needs no device, only what kernel selection looks at. */
+/**
+ * Records, places and adds up.
+ *
+ * @throws {TooLargeError} naming what no binding or buffer of the adapter could hold.
+ */
 export function planSession(
   model: VideoModel,
   options: SessionOptions,
-  gpu: Pick<Gpu, "environment">,
+  environment: KernelEnvironment,
 ): SessionPlan {
-  const programs = recordPrograms(model, options);
-  const flat = flatTensors(programs);
-  const trains = programs.train.size > 0;
-  const update = trains ? recordUpdate(programs, flat, options) : null;
-  const plans = [...programs.train.values(), programs.evaluation, ...(update ? [update] : [])]
-    .map((recorded) => recorded.plan);
-  const flatBytes = bytesOf(flat.parameters);
-  const frozen = model.weights.of("frozen");
-  const stream = options.streamFrozen ? WeightStream.bytesFor(model.weights.blocks()) : { gpu: 0, host: 0 };
+  const frames = options.largestFrame && prepOptions(model, {
+    clips: largestBatch(options),
+    largestFrame: options.largestFrame,
+    augmentation: options.augmentation,
+  });
+  const prepBytes = frames ? checkedPrepBytes(frames, options.limits) : 0;
+  const programs = recordPrograms(model, options), { trained, kept, batch } = programs;
+  const layout = new Layout(options.limits);
+  const lossLog = resident("state", "loss_log", [LOSS_LOG_SIZE]);
+  const weights = (kind: "frozen" | "statistic" | "constant") => model.weights.of(kind).map(({ tensor }) => tensor);
+  const blocks = options.streamFrozen ? model.weights.blocks() : [], streamed = new Set(blocks.flat());
+  if (blocks.length > 0) layout.streamBlocks("frozen_weights", blocks);
+  layout.allocate("frozen_weights", weights("frozen").filter((tensor) => !streamed.has(tensor)));
+  layout.allocate("statistics", [...weights("statistic"), ...weights("constant")]);
+  const parameters = layout.allocateFlat("parameters", [...trained, ...kept].map(({ tensor }) => tensor));
+  const trains = options.trainClips.length > 0, { rule } = options.optimizer;
+  const flat = !trains ? null : {
+    gradients: layout.allocateFlat("gradients", programs.gradients).flat,
+    moments: Object.fromEntries(
+      rule.moments.map((name) => [name, layout.allocateFlat("optimizer", programs.moments[name]).flat]),
+    ),
+  };
+  layout.allocate("inputs", inputTensors(programs, lossLog));
+  const update = flat &&
+    recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, { ...options, model });
+  const named = (name: (clips: number) => string, recorded: ReadonlyMap<number, { plan: Plan }> | undefined) =>
+    [...recorded ?? []].map(([clips, { plan }]) => [name(clips), plan] as const);
+  const plans = Object.fromEntries([
+    ...named(PROGRAMS.train, programs.train),
+    ...named(PROGRAMS.encode, batch?.encode),
+    ...named(PROGRAMS.loss, batch?.loss),
+    ...named(PROGRAMS.backward, batch?.backward),
+    [PROGRAMS.evaluation, programs.evaluation.plan] as const,
+    ...update ? [[PROGRAMS.update, update.plan] as const] : [],
+    ...programs.prologue ? [[PROGRAMS.prologue, programs.prologue.plan] as const] : [],
+  ]);
+  layout.allocateArena(Object.values(plans));
+  const readbackBytes = align(LOSS_LOG_SIZE * 4) +
+    options.collects.reduce((sum, name) => sum + align(bytesOf(programs.evaluation.g.outputs.get(name)!)), 0);
   const byUse: BytesByUse = {
-    frozen_weights: stream.gpu +
-      alignedBytes(
-        frozen.filter(({ block }) => block === null || !options.streamFrozen).map(({ tensor }) => tensor),
-      ),
-    parameters: flatBytes,
-    gradients: trains ? flatBytes : 0,
-    optimizer: trains ? 2 * flatBytes : 0,
-    statistics: alignedBytes(model.weights.of("statistic").map((weight) => weight.tensor)),
-    inputs: alignedBytes(inputTensors(programs, lossLog())),
-    activations: Arena.sizesFor(plans).reduce((a, b) => a + b, 0),
-    uniforms: plans.reduce((sum, plan) => sum + Program.uniformBytes(gpu, plan), 0),
-    frame_preparation: (options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0) +
-      (options.mixes ? FRAME_MIX_BYTES : 0),
-    readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.logits)),
+    frozen_weights: layout.bytesOf("frozen_weights"),
+    parameters: layout.bytesOf("parameters"),
+    gradients: layout.bytesOf("gradients"),
+    optimizer: layout.bytesOf("optimizer"),
+    statistics: layout.bytesOf("statistics"),
+    inputs: layout.bytesOf("inputs"),
+    activations: layout.bytesOf("arena.*"),
+    uniforms: Object.values(plans).reduce((sum, plan) => sum + uniformBytes(environment, plan), 0),
+    frame_preparation: prepBytes + (options.mixes ? FRAME_MIX_BYTES : 0),
+    readback: readbackBytes,
   };
   return {
     programs,
-    update,
-    memory: { total: Object.values(byUse).reduce((a, b) => a + b, 0), byUse, hostBytes: stream.host },
+    plans,
+    layout,
+    lossLog,
+    gradients: flat?.gradients ?? null,
+    frames,
+    readbackBytes,
+    memory: {
+      total: Object.values(byUse).reduce((a, b) => a + b, 0),
+      byUse,
+      hostBytes: layout.stream?.blockBytes.reduce((a, b) => a + b, 0) ?? 0,
+    },
   };
+}
+
+/** Clips that run at once, at most. */
+export function largestBatch(
+  { trainClips, evalClips, microClips, objective }: Pick<
+    ProgramOptions,
+    "trainClips" | "evalClips" | "microClips" | "objective"
+  >,
+): number {
+  const micro = objective.over === "batch" && microClips !== undefined ? microClips : Infinity;
+  return Math.max(evalClips, ...trainClips.map((clips) => Math.min(clips, micro)));
 }
 
 /** Everything that is written before a step. */
-export function inputTensors(
-  { frames, labels, targets, taps, seed, hyper, clip }: TrainingPrograms,
-  log: Tensor,
+function inputTensors(
+  { frames, inputs, taps, seed, hyper, clip, batch }: RecordedPrograms,
+  lossLog: Tensor,
 ): Tensor[] {
-  return [frames, labels, ...targets ? [targets] : [], ...taps, seed, hyper, clip, log];
+  const whole = batch === null
+    ? []
+    : [...batch.gathered.values(), ...batch.arriving.values(), ...Object.values(batch.inputs)];
+  return [frames, ...Object.values(inputs), ...taps, ...whole, seed, hyper, clip, lossLog];
 }
-
-export function lossLog(): Tensor {
-  return resident("state", "loss_log", [LOSS_LOG_SIZE]);
-}
-
-/** Stand-ins with the layout that `Residency.allocateFlat` will give, for planning. */
-function flatTensors(programs: TrainingPrograms) {
-  const starts: number[] = [];
-  let count = 0;
-  for (const { shape } of programs.trained) {
-    starts.push(count);
-    count += Math.ceil(sizeOf(shape) / 64) * 64;
-  }
-  const flat = (label: string) => resident("state", label, [count]);
-  return {
-    parameters: flat("parameters"),
-    gradients: flat("gradients"),
-    firstMoments: flat("exp_avg"),
-    secondMoments: flat("exp_avg_sq"),
-    starts,
-  };
-}
-
-/** The adapter granted less memory than the plan needs. */
-export class OutOfMemoryError extends AdapterError {
-  override name = "OutOfMemoryError";
-  constructor(adapter: string, readonly neededBytes: number) {
-    super(`Cannot allocate ${neededBytes} bytes on adapter "${adapter}": its memory must be free`);
-  }
-}
-
-/** Which values of a weight: itself, or what the optimiser keeps beside it. */
-export type WeightPart = "value" | "gradient" | "exp_avg" | "exp_avg_sq";

@@ -5,7 +5,7 @@ import {
   smoothedCrossEntropy,
   softmax,
   topClasses,
-} from "../../../train/evaluation/metrics.ts";
+} from "../../../train/tasks/class_metrics.ts";
 
 const close = (got: number, expected: number, tolerance = 1e-12) =>
   assert.ok(Math.abs(got - expected) <= tolerance, `${got} is not ${expected}`);

@@ -5,7 +5,7 @@ import { readClipList, readLabels } from "../../../data/datasets/read.ts";
 import { ConfigError, DataError } from "../../../lib/errors.ts";
 import { keepLists, loadFolderRecipe, overrideOf } from "../../../train/recipe/class_folders.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
-import { createRunFolder } from "../../../train/run/run_folder.ts";
+import { createRunFolder } from "../../../train/files/run_folder.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
 
 /** Writes what is named like videos and is not looked into. */

@@ -7,7 +7,7 @@ import { synthesize } from "../../../data/synth/synth.ts";
 import { transformClip } from "../../../data/transforms/transforms.ts";
 import type { BatchMix } from "../../../pixels/batch_mix.ts";
 import { parseConfig, synthOptions, transformRecipe } from "../../../train/recipe/config.ts";
-import { createRunFolder, readMetrics } from "../../../train/run/run_folder.ts";
+import { createRunFolder, readMetrics } from "../../../train/files/run_folder.ts";
 import { targetsOf } from "../../../train/recipe/setup.ts";
 import { train } from "../../../train/run/trainer.ts";
 import { engineTest } from "../../_util/engine.ts";

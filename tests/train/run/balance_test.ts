@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readClipList } from "../../../data/datasets/read.ts";
 import { synthesize } from "../../../data/synth/synth.ts";
 import { InterruptedError } from "../../../lib/errors.ts";
-import { savedState } from "../../../train/run/checkpoint.ts";
+import { savedState } from "../../../train/files/checkpoint.ts";
 import { parseConfig, synthOptions } from "../../../train/recipe/config.ts";
 import {
   createRunFolder,
@@ -12,7 +12,7 @@ import {
   readMetrics,
   RUN_FILES,
   truncateMetrics,
-} from "../../../train/run/run_folder.ts";
+} from "../../../train/files/run_folder.ts";
 import { targetsOf } from "../../../train/recipe/setup.ts";
 import { train } from "../../../train/run/trainer.ts";
 import { readTrainingSet } from "../../../train/feed/training_set.ts";

@@ -6,7 +6,7 @@ import { fileRange } from "../../../data/files.ts";
 import { openSafetensors } from "../../../data/checkpoint/safetensors.ts";
 import { synthesize } from "../../../data/synth/synth.ts";
 import { InterruptedError } from "../../../lib/errors.ts";
-import { savedState } from "../../../train/run/checkpoint.ts";
+import { savedState } from "../../../train/files/checkpoint.ts";
 import { type Config, parseConfig, synthOptions } from "../../../train/recipe/config.ts";
 import {
   createRunFolder,
@@ -15,7 +15,7 @@ import {
   RUN_FILES,
   type RunFolder,
   truncateMetrics,
-} from "../../../train/run/run_folder.ts";
+} from "../../../train/files/run_folder.ts";
 import { train, type TrainEvents, type TrainResult } from "../../../train/run/trainer.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";

@@ -10,7 +10,7 @@ import {
   type Summary,
   truncateMetrics,
   weightsOfRun,
-} from "../../../train/run/run_folder.ts";
+} from "../../../train/files/run_folder.ts";
 
 const step = (n: number): StepRecord => ({
   kind: "step",

@@ -23,27 +23,19 @@ export interface StepRecord {
   gpu_bytes: number;
 }
 
-/** Result of an evaluation, one line of `metrics.jsonl`. Accuracies are shares, 0 … 1. */
-export interface EvalRecord {
-  kind: "eval";
-  epoch: number;
-  /** Optimiser steps done before it. */
-  step: number;
-  top1: number;
-  top5: number;
-  loss: number;
-}
+/** Result of an evaluation, one line of `metrics.jsonl`: the task's metrics by key among these. Accuracies are shares, 0 … 1. */
+export type EvalRecord = { kind: "eval"; epoch: number; /** Optimiser steps done before it. */ step: number } & Metrics;
+
+/** Metrics of a task by key. */
+type Metrics = Readonly<Record<Exclude<string, "kind">, number>>;
 
 /** A line of `metrics.jsonl`. */
 export type MetricsRecord = StepRecord | EvalRecord;
 
-/** `summary.json`. Accuracies are shares, 0 … 1. */
+/** `summary.json`: the task's metrics of the last evaluation among these. Accuracies are shares, 0 … 1. */
 export interface Summary {
   system: string;
   backbone: string;
-  top1: number;
-  top5: number;
-  loss: number;
   epochs: number;
   steps: number;
   clips: number;
@@ -54,7 +46,7 @@ export interface Summary {
   trainable_parameters: number;
   frozen_parameters: number;
   adapter: string;
-  /** Further figures, such as the best epoch or the number of broken frames. */
+  /** Metrics and further figures, such as the best epoch or the number of broken frames. */
   [extra: string]: unknown;
 }
 

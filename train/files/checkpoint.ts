@@ -6,17 +6,12 @@
 import { openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
 import { DataError } from "../../lib/errors.ts";
-import {
-  checkAccount,
-  createModel,
-  explainBackbone,
-  type ModelSpec,
-  type Weight,
-  type WeightSource,
-} from "../../models/mod.ts";
+import { checkAccount, explainBackbone, type Weight, type WeightSource } from "../../models/mod.ts";
+import type { System } from "../../models/system.ts";
+import type { VideoModel } from "../../models/video_model.ts";
 import type { SavedProblems } from "../feed/problems.ts";
-import type { SessionClient } from "../runtime/session_client.ts";
-import type { WeightPart } from "../runtime/session_plan.ts";
+import type { Session, WeightPart } from "../runtime/session.ts";
+import type { Metrics } from "../tasks/task.ts";
 
 /** Where a run stands; everything else of its future follows from the config. */
 export interface RunState {
@@ -34,8 +29,8 @@ export interface RunState {
   clips: number;
   /** Time spent training, in seconds. */
   seconds: number;
-  /** Best validation accuracy so far; null before the first evaluation. */
-  best: { epoch: number; top1: number; top5: number; loss: number } | null;
+  /** The best evaluation so far, by the task's metrics; null before the first. */
+  best: ({ epoch: number } & Metrics) | null;
   /** Whether the evaluation due at this step has been made. */
   evaluated: boolean;
   /** Losses of micro-batches since the last line of metrics. */
@@ -47,8 +42,6 @@ export interface RunState {
 }
 
 const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
-/** What `pretrain` may reinitialise when the number of classes differs. */
-const HEAD_NAMES: readonly string[] = ["fc.weight", "fc.bias"];
 
 /** A checkpoint open for reading, with sidenet's metadata where it has any. */
 export interface OpenCheckpoint extends WeightSource, AsyncDisposable {
@@ -60,26 +53,28 @@ export function openCheckpoint(path: string): Promise<OpenCheckpoint> {
   return openWeights(path);
 }
 
-/** Weights of a model by kind, without a session. */
-function declared(spec: ModelSpec) {
-  const model = createModel(spec);
-  return {
-    model,
-    trained: [...model.weights.of("trained"), ...model.weights.of("statistic")],
-    frozen: model.weights.of("frozen"),
-  };
+/** What a checkpoint keeps of a model: trained weights, running statistics and computed constants. */
+function keptWeights({ weights }: Pick<VideoModel, "weights">): Weight[] {
+  return [...weights.of("trained"), ...weights.of("statistic"), ...weights.of("constant")];
+}
+
+async function writeAll(
+  session: Pick<Session, "write">,
+  weights: readonly Weight[],
+  source: WeightSource,
+): Promise<void> {
+  for (const { name } of weights) await session.write(name, await source.readF32(name));
 }
 
 /** Loads the frozen backbone from a CLIP checkpoint. */
 export async function loadBackbone(
-  client: Pick<SessionClient, "write">,
-  spec: ModelSpec,
+  session: Pick<Session, "write" | "model">,
   path: string,
 ): Promise<void> {
-  const { model, frozen } = declared(spec);
+  const { model } = session, frozen = model.weights.of("frozen");
   await using source = await openCheckpoint(path);
   checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
-  for (const { name } of frozen) await client.write(name, await source.readF32(name));
+  await writeAll(session, frozen, source);
 }
 
 /**
@@ -88,29 +83,25 @@ export async function loadBackbone(
  * @returns Whether the checkpoint holds one.
  */
 export async function loadOwnBackbone(
-  client: SessionClient,
-  spec: ModelSpec,
+  session: Pick<Session, "write" | "model">,
   source: WeightSource,
 ): Promise<boolean> {
-  const { model, trained, frozen } = declared(spec);
+  const { model } = session, frozen = model.weights.of("frozen");
   if (frozen.every(({ name }) => source.shapeOf(name) === undefined)) return false;
-  const ignore = [...trained.map(({ name }) => name), ...model.weights.counters, ...model.unusedInBackbone];
+  const ignore = [
+    ...keptWeights(model).map(({ name }) => name),
+    ...model.weights.counters,
+    ...model.unusedInBackbone,
+  ];
   checkAccount(frozen, source, { ignore, explain: explainBackbone });
-  for (const { name } of frozen) await client.write(name, await source.readF32(name));
+  await writeAll(session, frozen, source);
   return true;
-}
-
-/** What the classifier of a checkpoint says about the network it belongs to, for error messages. */
-function explainTrained(source: WeightSource): string {
-  const classifier = source.shapeOf("fc.weight");
-  return classifier?.length === 2
-    ? `the file looks like a network of side_dim ${classifier[1]} with ${classifier[0]} classes`
-    : "the file holds no classifier, so it is probably a backbone (network.weights) or another network";
 }
 
 /** How to take weights from a file. */
 export interface LoadOptions {
-  /** "reinit" leaves the classifier at its initial values when its number of classes differs. */
+  system: Pick<System, "head" | "files">;
+  /** "reinit" leaves the head at its initial values when its shape differs. */
   head: "reinit" | "strict";
 }
 
@@ -121,23 +112,23 @@ export interface LoadOptions {
  * @throws {DataError} naming the first tensor that is missing, mis-shaped or unknown.
  */
 export function checkTrained(
-  spec: ModelSpec,
+  model: VideoModel,
   source: WeightSource,
-  options: LoadOptions,
+  { system, head }: LoadOptions,
 ): { wanted: Weight[]; left: string[] } {
-  const { model, trained, frozen } = declared(spec);
-  const differs = options.head === "reinit" &&
-    HEAD_NAMES.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
-  const wanted = differs ? trained.filter(({ name }) => !HEAD_NAMES.includes(name)) : trained;
+  const kept = keptWeights(model), heads = system.head;
+  const differs = head === "reinit" &&
+    heads.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
+  const wanted = differs ? kept.filter(({ name }) => !heads.includes(name)) : kept;
   // A full training checkpoint of the originals also holds the frozen backbone.
   const ignore = [
-    ...frozen.map(({ name }) => name),
+    ...model.weights.of("frozen").map(({ name }) => name),
     ...model.weights.counters,
-    ...(differs ? HEAD_NAMES : []),
+    ...(differs ? heads : []),
     ...model.unusedInBackbone,
   ];
-  checkAccount(wanted, source, { ignore, explain: explainTrained });
-  return { wanted, left: differs ? [...HEAD_NAMES] : [] };
+  checkAccount(wanted, source, { ignore, explain: (file) => system.files.explain(file) });
+  return { wanted, left: differs ? [...heads] : [] };
 }
 
 /**
@@ -146,13 +137,12 @@ export function checkTrained(
  * @returns Names that were left as they were.
  */
 export async function loadTrained(
-  client: SessionClient,
-  spec: ModelSpec,
+  session: Pick<Session, "write" | "model">,
   source: WeightSource,
   options: LoadOptions,
 ): Promise<string[]> {
-  const { wanted, left } = checkTrained(spec, source, options);
-  for (const { name } of wanted) await client.write(name, await source.readF32(name));
+  const { wanted, left } = checkTrained(session.model, source, options);
+  await writeAll(session, wanted, source);
   return left;
 }
 
@@ -165,47 +155,43 @@ export interface CheckpointInfo {
 }
 
 /** The trained weights and running statistics as a file, under the originals' names. */
-export async function encodeWeights(
-  client: SessionClient,
-  spec: ModelSpec,
-  info: CheckpointInfo,
-): Promise<Uint8Array[]> {
-  const { model, trained } = declared(spec);
-  const values = await client.read(trained.map(({ name }) => name));
-  const tensors: TensorToWrite[] = trained.map(({ name, shape }) => ({
+export async function encodeWeights(session: Session, info: CheckpointInfo): Promise<Uint8Array[]> {
+  const kept = keptWeights(session.model), values = await session.read(kept.map(({ name }) => name));
+  const tensors: TensorToWrite[] = kept.map(({ name, shape }) => ({
     name,
     dtype: "F32",
     shape,
     data: values.get(name)!,
   }));
-  for (const name of model.weights.counters) {
+  for (const name of session.model.weights.counters) {
     tensors.push({ name, dtype: "I64", shape: [], data: BigInt64Array.of(BigInt(info.state.microBatches)) });
   }
   const state = { ...info.state, problems: undefined };
   return [...encodeSafetensors(tensors, metadataOf({ ...info, state }))];
 }
 
-/** What a state holds of every trained weight besides its value. Gradients only where a sum of them is under way. */
-function partsOf(state: RunState): WeightPart[] {
-  return state.accumulated > 0 ? ["exp_avg", "exp_avg_sq", "gradient"] : ["exp_avg", "exp_avg_sq"];
+/** What a state holds of every updated weight besides its value. Gradients only where a sum of them is under way. */
+function partsOf(session: Pick<Session, "moments">, state: RunState): WeightPart[] {
+  return [...session.moments, ...state.accumulated > 0 ? ["gradient"] : []];
+}
+
+/** Parts of a session with the weights that have them, in the order of a state file. */
+function stateParts(session: Session, state: RunState): [WeightPart, readonly Weight[]][] {
+  return [
+    ["value", keptWeights(session.model)],
+    ...partsOf(session, state).map((part) => [part, session.updated] as [WeightPart, readonly Weight[]]),
+  ];
 }
 
 /** The whole state of a run as one file: weights, statistics, moments, gradients summed so far, and position. */
-export async function encodeState(
-  client: SessionClient,
-  spec: ModelSpec,
-  info: CheckpointInfo,
-): Promise<Uint8Array[]> {
-  const { model, trained } = declared(spec);
+export async function encodeState(session: Session, info: CheckpointInfo): Promise<Uint8Array[]> {
   const tensors: TensorToWrite[] = [];
-  const add = async (part: WeightPart, weights: typeof trained) => {
-    const values = await client.read(weights.map(({ name }) => name), part);
+  for (const [part, weights] of stateParts(session, info.state)) {
+    const values = await session.read(weights.map(({ name }) => name), part);
     for (const { name, shape } of weights) {
       tensors.push({ name: `${part}.${name}`, dtype: "F32", shape, data: values.get(name)! });
     }
-  };
-  await add("value", trained);
-  for (const part of partsOf(info.state)) await add(part, model.weights.of("trained"));
+  }
   return [...encodeSafetensors(tensors, metadataOf(info))];
 }
 
@@ -219,24 +205,19 @@ function metadataOf({ config, labels, state }: CheckpointInfo): Record<string, s
 }
 
 /** Restores a state file into a session. The GPU then holds what it held when the state was written, bit for bit. */
-export async function restoreState(client: SessionClient, spec: ModelSpec, path: string): Promise<RunState> {
-  const { model, trained } = declared(spec);
+export async function restoreState(session: Session, path: string): Promise<RunState> {
   await using source = await openCheckpoint(path);
-  const state = stateOf(source);
-  const groups: [WeightPart, typeof trained][] = [
-    ["value", trained],
-    ...partsOf(state).map((part) => [part, model.weights.of("trained")] as [WeightPart, typeof trained]),
-  ];
+  const state = stateOf(source), parts = stateParts(session, state);
   checkAccount(
-    groups.flatMap(([part, weights]) =>
+    parts.flatMap(([part, weights]) =>
       weights.map((weight) => ({ ...weight, name: `${part}.${weight.name}` }))
     ),
     source,
   );
-  for (const [part, weights] of groups) {
-    for (const { name } of weights) await client.write(name, await source.readF32(`${part}.${name}`), part);
+  for (const [part, weights] of parts) {
+    for (const { name } of weights) await session.write(name, await source.readF32(`${part}.${name}`), part);
   }
-  await client.restoreSteps(state.step, state.accumulated);
+  session.restoreSteps(state.step, state.accumulated);
   return state;
 }
 

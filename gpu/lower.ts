@@ -1,0 +1,95 @@
+/**
+ * From a plan to plain data that a device can run without knowing the graph: shader texts, uniforms, and a list of launches with
+ * the places they read and write. It crosses to a Worker as it is.
+ */
+
+import { bytesOf } from "./graph.ts";
+import type { Address, Layout } from "./layout.ts";
+import { type Dispatch, type KernelEnvironment, MAX_GRID } from "./op.ts";
+import { align, type Plan } from "./plan.ts";
+import { packParams, specialise } from "./shader.ts";
+
+/** A pipeline to make. */
+export interface KernelSpec {
+  readonly code: string;
+  readonly entryPoint: string;
+}
+
+/** One kernel launch. */
+export interface LaunchSpec {
+  /** For messages and profiles: "layerNorm.forward". */
+  readonly label: string;
+  /** Its number among the program's kernels. */
+  readonly kernel: number;
+  readonly grid: readonly [number, number, number];
+  /** Bytes of the uniform, and where they begin among the program's uniforms. */
+  readonly params: { readonly binding: number; readonly offset: number; readonly bytes: number };
+  /** Storage bindings in order. */
+  readonly bindings: readonly (Address & { readonly bytes: number; readonly binding: number })[];
+  /** The streamed block whose weights it reads. */
+  readonly block?: number;
+}
+
+/** A program as plain data. */
+export interface ProgramSpec {
+  readonly kernels: readonly KernelSpec[];
+  /** All uniforms, each at a binding boundary. */
+  readonly uniforms: Uint8Array<ArrayBuffer>;
+  readonly launches: readonly LaunchSpec[];
+}
+
+/** The dispatches of a plan in order. */
+export function* dispatchesOf(environment: KernelEnvironment, plan: Plan): Generator<Dispatch> {
+  for (const { node } of plan.steps) yield* node.op.dispatches({ ...node, environment });
+}
+
+/**
+ * Lowers a plan for an adapter.
+ *
+ * @throws {RangeError} naming a launch whose grid WebGPU does not allow.
+ */
+export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnvironment): ProgramSpec {
+  const kernels: KernelSpec[] = [], numbers = new Map<string, number>();
+  const launches: LaunchSpec[] = [], uniforms: Uint8Array[] = [];
+  let offset = 0;
+  for (const dispatch of dispatchesOf(environment, plan)) {
+    const { label, grid, entryPoint = "main" } = dispatch;
+    if (grid.some((n) => n > MAX_GRID || n < 1)) {
+      throw new RangeError(
+        `Cannot launch ${label}: a grid must be 1 to ${MAX_GRID} in every dimension, current grid is [${grid}]`,
+      );
+    }
+    const code = specialise(dispatch), key = `${entryPoint}\n${code}`;
+    let kernel = numbers.get(key);
+    if (kernel === undefined) numbers.set(key, kernel = kernels.push({ code, entryPoint }) - 1);
+    const params = new Uint8Array(packParams(label, dispatch.source, dispatch.params));
+    const at = dispatch.paramsBinding ?? 0;
+    const bindings = dispatch.tensors.map((tensor, i) => ({
+      ...layout.locate(plan, tensor),
+      bytes: Math.ceil(bytesOf(tensor) / 4) * 4,
+      binding: i < at ? i : i + 1,
+    }));
+    launches.push({
+      label,
+      kernel,
+      grid,
+      params: { binding: at, offset, bytes: params.length },
+      bindings,
+      block: bindings.find(({ block }) => block !== undefined)?.block,
+    });
+    uniforms.push(params);
+    offset += align(params.length);
+  }
+  const bytes = new Uint8Array(offset);
+  uniforms.forEach((params, i) => bytes.set(params, launches[i].params.offset));
+  return { kernels, uniforms: bytes, launches };
+}
+
+/** Bytes of uniforms that a plan takes on an adapter. */
+export function uniformBytes(environment: KernelEnvironment, plan: Plan): number {
+  let bytes = 0;
+  for (const { label, source, params } of dispatchesOf(environment, plan)) {
+    bytes += align(packParams(label, source, params).byteLength);
+  }
+  return bytes;
+}

@@ -1,0 +1,173 @@
+/** A lowered program on a device: pipelines, bind groups and uniforms are made once, and a run only encodes the launches. */
+
+import type { Gpu } from "./device.ts";
+import type { LaunchSpec, ProgramSpec } from "./lower.ts";
+import { numbered, type PipelineCache } from "./shader.ts";
+import type { BlockStream } from "./stream.ts";
+
+const UNIFORM = 0x40, COPY_DST = 0x8;
+
+interface Launch {
+  label: string;
+  pipeline: GPUComputePipeline;
+  bindGroup: GPUBindGroup;
+  grid: readonly [number, number, number];
+  block: number | undefined;
+}
+
+/** What a program is made with. */
+export interface ProgramParts {
+  /** By their numbers in the layout. */
+  buffers: readonly GPUBuffer[];
+  pipelines: PipelineCache;
+  stream: BlockStream | null;
+}
+
+/** A program ready to run. */
+export class Program {
+  readonly #gpu: Gpu;
+  readonly #stream: BlockStream | null;
+  readonly #launches: readonly Launch[];
+  readonly #uniforms: GPUBuffer | null;
+
+  private constructor(
+    gpu: Gpu,
+    parts: { launches: Launch[]; uniforms: GPUBuffer | null; stream: BlockStream | null },
+  ) {
+    this.#gpu = gpu;
+    this.#launches = parts.launches;
+    this.#uniforms = parts.uniforms;
+    this.#stream = parts.stream;
+  }
+
+  /**
+   * Makes everything a run needs.
+   *
+   * @throws {Error} with the numbered source when a shader does not compile.
+   */
+  static async prepare(gpu: Gpu, spec: ProgramSpec, parts: ProgramParts): Promise<Program> {
+    const { device } = gpu, { kernels, launches: specs } = spec;
+    const bytes = spec.uniforms.length;
+    const uniforms = bytes > 0 ? gpu.memory.create("uniforms", bytes, UNIFORM | COPY_DST) : null;
+    const launches: Launch[] = [];
+    for (const launch of specs) {
+      const { label, grid, block } = launch, { code, entryPoint } = kernels[launch.kernel];
+      device.pushErrorScope("validation");
+      const pipeline = parts.pipelines.get(label, code, entryPoint);
+      const bindGroup = device.createBindGroup({
+        label,
+        layout: pipeline.getBindGroupLayout(0),
+        entries: entriesOf(launch, uniforms!, parts.buffers),
+      });
+      const error = await device.popErrorScope();
+      if (error) throw new Error(`Cannot prepare ${label}: ${error.message}\n${numbered(code)}`);
+      launches.push({ label, pipeline, bindGroup, grid, block });
+    }
+    if (uniforms) device.queue.writeBuffer(uniforms, 0, spec.uniforms);
+    return new Program(gpu, { launches, uniforms, stream: parts.stream });
+  }
+
+  get launchCount(): number {
+    return this.#launches.length;
+  }
+
+  /**
+   * Encodes all launches, in one compute pass; with streamed weights, one pass and one submission a block, each block's weights
+   * being copied while the block before it runs.
+   *
+   * @returns The encoder to go on with: another one when parts had to be submitted.
+   */
+  async encode(encoder: GPUCommandEncoder, label = "program"): Promise<GPUCommandEncoder> {
+    const stream = this.#stream, { queue } = this.#gpu.device;
+    const starts = this.#blockStarts();
+    if (!stream || starts.length === 0) {
+      this.#encodePart(encoder, label, 0, this.#launches.length);
+      return encoder;
+    }
+    const running: Promise<void>[] = [];
+    stream.upload(starts[0].block);
+    for (const [i, { at }] of starts.entries()) {
+      this.#encodePart(encoder, label, i === 0 ? 0 : at, starts[i + 1]?.at ?? this.#launches.length);
+      if (i === starts.length - 1) break;
+      queue.submit([encoder.finish()]);
+      encoder = this.#gpu.device.createCommandEncoder({ label });
+      // Copies wait in host memory until the GPU takes them: no more than two blocks may wait.
+      running.push(queue.onSubmittedWorkDone());
+      if (i > 0) await running[i - 1];
+      stream.upload(starts[i + 1].block);
+    }
+    return encoder;
+  }
+
+  /** First launch of every streamed block. */
+  #blockStarts(): { block: number; at: number }[] {
+    const starts: { block: number; at: number }[] = [];
+    this.#launches.forEach(({ block, label }, at) => {
+      const last = starts.at(-1)?.block ?? -1;
+      if (block === undefined || block === last) return;
+      if (block < last) {
+        throw new Error(
+          `Cannot stream weights: ${label} must not come back to block ${block} after block ${last}`,
+        );
+      }
+      starts.push({ block, at });
+    });
+    return starts;
+  }
+
+  #encodePart(encoder: GPUCommandEncoder, label: string, from: number, to: number): void {
+    if (from === to) return;
+    const pass = encoder.beginComputePass({ label });
+    let current: GPUComputePipeline | null = null;
+    for (const launch of this.#launches.slice(from, to)) {
+      if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
+      pass.setBindGroup(0, launch.bindGroup);
+      pass.dispatchWorkgroups(...launch.grid);
+    }
+    pass.end();
+  }
+
+  /** Encodes every launch into a pass of its own, timed by `writes(i)`: for profiles. */
+  encodeTimed(encoder: GPUCommandEncoder, writes: (launch: number) => GPUComputePassTimestampWrites): void {
+    this.#launches.forEach((launch, i) => {
+      const pass = encoder.beginComputePass({ label: launch.label, timestampWrites: writes(i) });
+      pass.setPipeline(launch.pipeline);
+      pass.setBindGroup(0, launch.bindGroup);
+      pass.dispatchWorkgroups(...launch.grid);
+      pass.end();
+    });
+  }
+
+  /** Encodes and submits one run. */
+  async run(): Promise<void> {
+    this.#gpu.assertAlive();
+    const encoder = await this.encode(this.#gpu.device.createCommandEncoder());
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Labels of the launches in order, for profiles and tests. */
+  labels(): string[] {
+    return this.#launches.map((launch) => launch.label);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#uniforms) this.#gpu.memory.destroy(this.#uniforms);
+  }
+}
+
+function entriesOf(
+  { params, bindings }: LaunchSpec,
+  uniforms: GPUBuffer,
+  buffers: readonly GPUBuffer[],
+): GPUBindGroupEntry[] {
+  return [
+    {
+      binding: params.binding,
+      resource: { buffer: uniforms, offset: params.offset, size: params.bytes },
+    },
+    ...bindings.map(({ binding, buffer, offset, bytes }) => ({
+      binding,
+      resource: { buffer: buffers[buffer], offset, size: bytes },
+    })),
+  ];
+}

@@ -1,0 +1,53 @@
+/** A GPU as the trainer sees it: on this thread, or in a Worker of its own. Both do the same commands. */
+
+import type { FramePrepOptions } from "../../gpu/frames.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../gpu/runtime.ts";
+
+/** An open device with room for one set of programs. */
+export interface Device extends AsyncDisposable {
+  readonly info: DeviceInfo;
+  /** Allocates and compiles. @returns Bytes allocated. */
+  load(setup: DeviceSetup): Promise<number>;
+  /** Makes the preparation of frames anew. @returns Bytes allocated. */
+  setFrames(options: FramePrepOptions): Promise<number>;
+  /**
+   * Does the commands in order and returns the bytes of its reads.
+   *
+   * @param given Memory of the commands that need not be copied: it may be gone afterwards. Shared memory is never copied.
+   */
+  submit(commands: readonly Command[], given?: readonly ArrayBuffer[]): Promise<Uint8Array<ArrayBuffer>[]>;
+}
+
+/** What a device says about itself. @param freeBytes Bytes it has free; null where nobody can tell. */
+export function deviceInfo(gpu: Gpu, freeBytes: number | null = null): DeviceInfo {
+  const { name, environment, maxBindingBytes, maxBufferBytes } = gpu;
+  return { name, environment, limits: { maxBindingBytes, maxBufferBytes }, freeBytes };
+}
+
+/** A device on this thread, for checks and measurements. Closing it frees its memory; the GPU stays the caller's. */
+export class LocalDevice implements Device {
+  readonly info: DeviceInfo;
+  readonly runtime: Runtime;
+
+  constructor(gpu: Gpu) {
+    this.info = deviceInfo(gpu);
+    this.runtime = new Runtime(gpu);
+  }
+
+  load(setup: DeviceSetup): Promise<number> {
+    return this.runtime.load(setup);
+  }
+
+  setFrames(options: FramePrepOptions): Promise<number> {
+    return Promise.resolve(this.runtime.setFrames(options));
+  }
+
+  submit(commands: readonly Command[]): Promise<Uint8Array<ArrayBuffer>[]> {
+    return this.runtime.submit(commands);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.runtime.unload();
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * The optimiser's update as one program: the global norm if it is limited, then the rule over every group's range, cut where a
+ * binding would exceed the adapter's limit, then what the model does after an update.
+ */
+
+import { Graph, sizeOf, type Tensor } from "../../gpu/graph.ts";
+import { clipFactor, concatRows, copyInto, gradNorm } from "../../gpu/ops/mod.ts";
+import { planGraph } from "../../gpu/plan.ts";
+import type { Weight } from "../../models/params.ts";
+import type { VideoModel } from "../../models/video_model.ts";
+import type { ProgramOptions, Recorded, RecordedPrograms } from "./programs.ts";
+
+/** The flat memory of trained weights and what accompanies them, as `Layout.allocateFlat` lays it out. */
+export interface FlatMemory {
+  /** Those left alone lie behind the others. */
+  parameters: Tensor;
+  gradients: Tensor;
+  /** By the rule's names. */
+  moments: Readonly<Record<string, Tensor>>;
+  /** First element of every trained weight, in flat order. */
+  starts: readonly number[];
+}
+
+/** Records and plans the update. */
+export function recordUpdate(
+  programs: RecordedPrograms,
+  flat: FlatMemory,
+  options: Pick<ProgramOptions, "limits" | "clipGradNorm" | "optimizer"> & {
+    model?: Pick<VideoModel, "afterUpdate">;
+  },
+): Recorded {
+  const g = new Graph(), { optimizer: { rule, groups }, limits } = options;
+  g.phase = "update";
+  const total = sizeOf(flat.gradients.shape);
+  const most = Math.floor(limits.maxBindingBytes / 256) * 64;
+  if (options.clipGradNorm !== null) {
+    const norms: Tensor[] = [];
+    for (let start = 0; start < total; start += most) {
+      norms.push(gradNorm(g, g.view(flat.gradients, [Math.min(most, total - start)], { offset: start })));
+    }
+    const norm = norms.length === 1 ? norms[0] : gradNorm(g, concatRows(g, norms));
+    g.output("norm", norm);
+    copyInto(g, clipFactor(g, norm, options.clipGradNorm), programs.clip);
+  }
+  const numbers = new Map(groups.map(({ name }, i) => [name, i]));
+  for (const [group, [from, to]] of groupRanges(programs.trained, flat.starts, total)) {
+    for (let start = from; start < to; start += most) {
+      const window = (t: Tensor) => g.view(t, [Math.min(most, to - start)], { offset: start });
+      rule.record(g, {
+        param: window(flat.parameters),
+        grad: window(flat.gradients),
+        moments: Object.fromEntries(rule.moments.map((name) => [name, window(flat.moments[name])])),
+        hyper: programs.hyper,
+        clip: programs.clip,
+      }, { hyperOffset: numbers.get(group)! * rule.hyperLength });
+    }
+  }
+  options.model?.afterUpdate?.(g);
+  return { g, plan: planGraph(g, { limits }) };
+}
+
+/** Range of flat elements of every group that has weights. */
+function groupRanges(
+  trained: readonly Weight[],
+  starts: readonly number[],
+  total: number,
+): Map<string, [number, number]> {
+  const ranges = new Map<string, [number, number]>();
+  trained.forEach((weight, i) => {
+    const end = i + 1 < trained.length ? starts[i + 1] : total;
+    const range = ranges.get(weight.group);
+    if (range) range[1] = end;
+    else ranges.set(weight.group, [starts[i], end]);
+  });
+  return ranges;
+}

@@ -1,0 +1,70 @@
+/** Rules by which an optimiser updates weights, as records. Another rule is another record, with the op that it launches. */
+
+import type { Graph, Tensor } from "../../gpu/graph.ts";
+import { adamw as recordAdamw, ADAMW_HYPER_LENGTH, packAdamwHyper } from "../../gpu/ops/mod.ts";
+import type { OptimizerGroup } from "../../models/system.ts";
+
+/** Constants of a rule that are the same in every step. */
+export interface RuleOptions {
+  readonly betas: readonly [number, number];
+  readonly eps: number;
+}
+
+/** The memory that one launch updates: a range of flat memory, in which all weights have one treatment. */
+export interface UpdateWindow {
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  /** By the rule's names. */
+  readonly moments: Readonly<Record<string, Tensor>>;
+  /** Step constants of all groups, one after another. */
+  readonly hyper: Tensor;
+  /** `[1]`, a factor on the gradient. */
+  readonly clip: Tensor;
+}
+
+/** A rule. */
+export interface UpdateRule {
+  readonly id: string;
+  /** What it keeps beside every weight, by the names of the originals' optimiser states. */
+  readonly moments: readonly string[];
+  /** Floats of a group's step constants. */
+  readonly hyperLength: number;
+  /** A group's step constants. @param at.step Number of the update, from 1. */
+  hyper(group: OptimizerGroup, at: { rate: number; step: number; options: RuleOptions }): Float32Array;
+  /** Records the update. @param options.hyperOffset Where the group's constants begin, in elements. */
+  record(g: Graph, window: UpdateWindow, options: { hyperOffset: number }): void;
+}
+
+/** AdamW, in the order of `torch.optim.AdamW`. */
+export const ADAMW: UpdateRule = {
+  id: "adamw",
+  moments: ["exp_avg", "exp_avg_sq"],
+  hyperLength: ADAMW_HYPER_LENGTH,
+  hyper: ({ weightDecay }, { rate, step, options: { betas: [beta1, beta2], eps } }) =>
+    packAdamwHyper({ lr: rate, beta1, beta2, eps, weightDecay, step }),
+  record: (g, { param, grad, moments: { exp_avg: m, exp_avg_sq: v }, hyper, clip }, options) =>
+    recordAdamw(g, { param, grad, m, v, hyper, clip }, options),
+};
+
+/** How a model is trained. */
+export interface Optimizer {
+  readonly rule: UpdateRule;
+  readonly options: RuleOptions;
+  /** In memory order; every trained weight belongs to one of them by name. */
+  readonly groups: readonly OptimizerGroup[];
+}
+
+/** Rate of the schedule by group, times the group's factor. */
+export type GroupRates = Readonly<Record<string, number>>;
+
+/** The rates of all groups at one rate of the schedule. */
+export function ratesOf({ groups }: Pick<Optimizer, "groups">, lr: number): GroupRates {
+  return Object.fromEntries(groups.map(({ name, lrScale }) => [name, lr * lrScale]));
+}
+
+/** What the update of every group reads, in group order. @param step The number of the update, from 1. */
+export function packHyper({ rule, options, groups }: Optimizer, rates: GroupRates, step: number): Float32Array {
+  return Float32Array.from(
+    groups.flatMap((group) => [...rule.hyper(group, { rate: rates[group.name], step, options })]),
+  );
+}

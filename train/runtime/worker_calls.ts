@@ -1,0 +1,26 @@
+/** What the Worker that owns the GPU can be asked: the one list of its calls, and the form of their messages. */
+
+import type { Runtime } from "../../gpu/runtime.ts";
+import type { DeviceInfo } from "../../gpu/runtime.ts";
+import type { TunedChoices } from "./tuned.ts";
+
+/** The calls. `open` comes first, `close` last; those between are the runtime's own. */
+export interface WorkerCalls extends Pick<Runtime, "load" | "setFrames" | "submit"> {
+  /** Opens the best adapter. @param options.choices Measured kernel choices of this machine. */
+  open(options: { choices?: TunedChoices }): Promise<DeviceInfo>;
+  close(): Promise<void>;
+}
+
+/** One call to the Worker. */
+export interface WorkerCall {
+  id: number;
+  method: keyof WorkerCalls;
+  args: unknown[];
+}
+
+/** The answer to a call. */
+export interface WorkerReply {
+  id: number;
+  value?: unknown;
+  error?: { name: string; message: string; stack?: string; exitCode?: number };
+}

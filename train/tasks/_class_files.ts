@@ -1,0 +1,85 @@
+/** An evaluation's predictions of classes as files: CSV and JSON lines. */
+
+import { topClasses } from "./class_metrics.ts";
+import type { ClassPrediction } from "./classification.ts";
+
+/** Classes written for every clip. */
+const TOP = 5;
+
+/** A class with its probability. */
+export interface ClassShare {
+  label: string;
+  index: number;
+  p: number;
+}
+
+/** The best classes, best first. */
+export function topShares(
+  probabilities: ArrayLike<number>,
+  labels: readonly string[],
+  count: number,
+): ClassShare[] {
+  return topClasses(probabilities, count).map((index) => ({
+    label: labels[index],
+    index,
+    p: probabilities[index],
+  }));
+}
+
+/** A line of `predictions.jsonl`. */
+export interface PredictionLine {
+  path: string;
+  label: number;
+  label_name: string;
+  /** Probability of the true class, and its rank, from 1. */
+  p_label: number;
+  rank: number;
+  top: ClassShare[];
+  /** Of every class in order, to six digits; there when they are asked for. */
+  probabilities?: number[];
+}
+
+/** Lines written at a time. */
+const LINES_AT_ONCE = 256;
+
+/** One JSON object a clip, in the order of the list. */
+export function* predictionLines(
+  predictions: readonly ClassPrediction[],
+  labels: readonly string[],
+  options: { all: boolean },
+): Generator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for (let start = 0; start < predictions.length; start += LINES_AT_ONCE) {
+    const lines = predictions.slice(start, start + LINES_AT_ONCE).map(({ path, label, probabilities }) => {
+      const line: PredictionLine = {
+        path,
+        label,
+        label_name: labels[label],
+        p_label: probabilities[label],
+        rank: topClasses(probabilities, labels.length).indexOf(label) + 1,
+        top: topShares(probabilities, labels, TOP),
+      };
+      if (options.all) line.probabilities = Array.from(probabilities, (p) => Number(p.toPrecision(6)));
+      return JSON.stringify(line) + "\n";
+    });
+    yield encoder.encode(lines.join(""));
+  }
+}
+
+/** One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. */
+export function predictionsCsv(predictions: readonly ClassPrediction[], labels: readonly string[]): string {
+  const top = Math.min(TOP, labels.length);
+  const header = ["path", "label", "label_name", "label_p", "label_rank"];
+  for (let k = 1; k <= top; k++) header.push(`top${k}`, `top${k}_name`, `top${k}_p`);
+  const lines = predictions.map(({ path, label, probabilities }) => {
+    const order = topClasses(probabilities, labels.length);
+    const best = order.slice(0, top).flatMap((k) => [k, labels[k], probabilities[k]]);
+    return [path, label, labels[label], probabilities[label], order.indexOf(label) + 1, ...best];
+  });
+  return [header, ...lines].map((fields) => fields.map(csvField).join(",") + "\n").join("");
+}
+
+function csvField(value: string | number): string {
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

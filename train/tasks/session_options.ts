@@ -1,0 +1,81 @@
+/** From a recipe to what a session is made for: its system's optimiser groups, its task's inputs and loss, its own numbers. */
+
+import { mostPixelOps } from "../../data/transforms/transforms.ts";
+import { systemOf } from "../../models/registry.ts";
+import { type Config, transformRecipe } from "../recipe/config.ts";
+import type { FrameSize } from "../runtime/frame_buffers.ts";
+import type { HalvesNeed } from "../runtime/open_session.ts";
+import type { SessionOptions } from "../runtime/session_plan.ts";
+import { ADAMW, type Optimizer } from "../runtime/update_rules.ts";
+import { taskOf } from "./registry.ts";
+import type { Task } from "./task.ts";
+
+/** Options without what only the adapter knows. */
+export type RecipeSessionOptions = Omit<SessionOptions, "limits">;
+
+/** The task that a recipe's system is trained for. */
+export function taskOfRecipe({ system }: Pick<Config, "system">): Task {
+  return taskOf(systemOf(system).task);
+}
+
+/** Clips of a full batch: every video counts once a repeated augmentation. */
+export function clipsPerBatch({ data }: Pick<Config, "data">): number {
+  return data.batch_size * data.num_sample;
+}
+
+/** What a recipe needs halves for, on the adapter; null: nothing. @param options.stored Taps come from stored features. */
+export function halvesNeed(
+  { precision }: Pick<Config, "precision">,
+  options: { stored?: boolean } = {},
+): HalvesNeed | null {
+  if (precision === "f16") return { what: "precision f16", instead: "precision=f32" };
+  return options.stored ? { what: "data.features", instead: "data.features=null" } : null;
+}
+
+/** How a recipe's weights are updated. */
+export function optimizerOf(config: Config): Optimizer {
+  const { solver: { betas }, system } = config;
+  return { rule: ADAMW, options: { betas, eps: 1e-8 }, groups: systemOf(system).recipe.groups(config) };
+}
+
+/** What a session for training is made for. @param options.lastBatch Clips of the last, short batch of an epoch; 0: there is none. */
+export function sessionOptions(
+  config: Config,
+  options: { lastBatch: number; largestFrame: FrameSize },
+): RecipeSessionOptions {
+  const { solver, data } = config, recipe = transformRecipe(config), task = taskOfRecipe(config);
+  const clips = clipsPerBatch(config);
+  return {
+    ...task.training(config),
+    optimizer: optimizerOf(config),
+    collects: task.collects,
+    leftAlone: systemOf(config.system).leftAlone,
+    trainClips: options.lastBatch > 0 && options.lastBatch !== clips ? [clips, options.lastBatch] : [clips],
+    evalClips: clips,
+    recompute: config.memory === "recompute",
+    streamFrozen: config.frozen === "stream",
+    accumulation: solver.grad_accumulation_steps,
+    clipGradNorm: solver.clip_grad_norm,
+    largestFrame: options.largestFrame,
+    // Stored features are augmented already.
+    augmentation: data.features !== null
+      ? undefined
+      : { pixelOps: mostPixelOps(recipe), erase: recipe.eraseProbability > 0 },
+  };
+}
+
+/** What a session for evaluation alone is made for: it has no memory for gradients and moments. */
+export function evaluationOptions(
+  config: Config,
+  options: { clips: number; largestFrame: FrameSize },
+): RecipeSessionOptions {
+  // Nothing is mixed or weighted, so nothing but labels would come with a batch.
+  const plain = { ...config, solver: { ...config.solver, mixup: false }, data: { ...config.data, balance: "none" as const } };
+  return {
+    ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
+    ...taskOfRecipe(config).training(plain),
+    trainClips: [],
+    evalClips: options.clips,
+    augmentation: undefined,
+  };
+}

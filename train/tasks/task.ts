@@ -1,0 +1,140 @@
+/**
+ * What a network is trained for, as a record: what batches bring besides frames, the loss, what an evaluation collects and how it
+ * becomes metrics, and how those are shown. `classification.ts` is the first; a new kind of task is one file beside it and its line
+ * in the registry.
+ */
+
+import type { Config } from "../recipe/config.ts";
+import type { DataProblem } from "../feed/problems.ts";
+import type { BatchInputs, Objective } from "../runtime/objective.ts";
+import type { TrainBatch } from "../runtime/session_plan.ts";
+
+/** A metric and how it is shown. */
+export interface MetricColumn {
+  /** Its name in `metrics.jsonl`, `summary.json` and `eval.json`. */
+  readonly key: string;
+  /** Its name on the terminal: "top-1". */
+  readonly name: string;
+  /** Its name in tables and charts: "top-1 accuracy". */
+  readonly title: string;
+  /** A share of 1 is shown as a percentage. */
+  readonly format: "share" | "value";
+  readonly better: "more" | "less";
+}
+
+/** Metrics by key, in the order of the task's columns. */
+export type Metrics = Readonly<Record<string, number>>;
+
+/** The parts of a recipe that a task reads. */
+export type TaskRecipe = Pick<Config, "data" | "solver" | "seed">;
+
+/** What is known of the clips that a run trains on. */
+export interface TrainingFacts {
+  /** Weight of each class's loss; null: all alike. */
+  readonly classWeights: ArrayLike<number> | null;
+}
+
+/** The clips of a batch, as far as a task looks at them, and where the batch stands. */
+export interface BatchPlace {
+  /** In the order of the batch; `index` is the place in the list of clips. */
+  readonly clips: readonly { readonly index: number; readonly label: number }[];
+  readonly epoch: number;
+  /** In its epoch. */
+  readonly batch: number;
+}
+
+/** What a batch brings besides frames, and how its clips are mixed. */
+export type Encoded = Pick<TrainBatch, "inputs" | "mix">;
+
+/** What the network gave for a clip. */
+export interface ScoredClip {
+  /** Position in the list. */
+  readonly index: number;
+  readonly path: string;
+  readonly label: number;
+  /** The collected outputs of each of its views. */
+  readonly views: readonly Readonly<Record<string, Float32Array>>[];
+  readonly problems: readonly DataProblem[];
+  /** Nothing of the clip could be read: it was black. */
+  readonly bad: boolean;
+}
+
+/** The least that is kept of a clip's result. */
+export interface ClipResult {
+  readonly index: number;
+  readonly path: string;
+  readonly label: number;
+}
+
+/** Puts the results of an evaluation together. */
+export interface Evaluator<Result extends ClipResult, Details> {
+  add(clip: ScoredClip): Result;
+  /** The metrics in the task's order, and what further figures and pages need. */
+  finish(): { metrics: Metrics; details: Details };
+}
+
+/** Result over a list. */
+export interface Evaluation<Result extends ClipResult = ClipResult, Details = unknown> {
+  readonly metrics: Metrics;
+  readonly details: Details;
+  /** In the order of the list. */
+  readonly predictions: readonly Result[];
+  readonly problems: readonly DataProblem[];
+}
+
+/** What an evaluation writes besides its metrics. */
+export interface EvaluationResults {
+  /** Further figures of `eval.json`: those that stand beside the metrics, and bulky ones at the end. */
+  readonly figures: Readonly<Record<string, unknown>>;
+  readonly tables: Readonly<Record<string, unknown>>;
+  /** Files by name. */
+  readonly files: Readonly<Record<string, string | Iterable<Uint8Array>>>;
+}
+
+/** What `predict` says of a clip. */
+export interface Description {
+  /** Fields of the JSON line, after the path. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** Lines for people. */
+  readonly lines: readonly string[];
+}
+
+/** A kind of task. `Said` is what the network says of a clip from all its views. */
+// deno-lint-ignore no-explicit-any -- the registry holds tasks of different kinds
+export interface Task<Said = any, Result extends ClipResult = any, Details = any> {
+  readonly id: string;
+  /** In the order in which they are shown. */
+  readonly metrics: readonly MetricColumn[];
+  /** The metric by which the best weights are kept. */
+  readonly best: string;
+  /** Outputs of the model that an evaluation reads. */
+  readonly collects: readonly string[];
+  /** What batches bring, and what is minimised. */
+  training(recipe: TaskRecipe): { inputs: BatchInputs; objective: Objective; mixes: boolean };
+  /** Makes what a training batch brings. */
+  encoder(recipe: TaskRecipe, facts: TrainingFacts): (place: BatchPlace) => Encoded;
+  /** What the network says of a clip, from the outputs of its views. */
+  read(views: ScoredClip["views"]): Said;
+  evaluator(recipe: TaskRecipe): Evaluator<Result, Details>;
+  results(
+    evaluation: Evaluation<Result, Details>,
+    options: { labels: readonly string[]; everything: boolean },
+  ): EvaluationResults;
+  describe(said: Said, options: { labels: readonly string[]; top: number }): Description;
+  /** Shares of classes in what the network says, where a timeline of classes can be drawn from it. */
+  readonly shares?: (said: Said) => Float64Array;
+}
+
+/** The column of a task's best metric. */
+export function bestColumn({ best, metrics, id }: Pick<Task, "best" | "metrics" | "id">): MetricColumn {
+  const column = metrics.find(({ key }) => key === best);
+  if (!column) throw new Error(`Cannot use task "${id}": its best metric "${best}" must be among its metrics`);
+  return column;
+}
+
+/** Whether metrics are at least as good as others by the task's best metric. Equal ones are: the later is kept. */
+export function isBest(task: Pick<Task, "best" | "metrics" | "id">, metrics: Metrics, before: Metrics | null): boolean {
+  if (before === null) return true;
+  const { key, better } = bestColumn(task);
+  return better === "more" ? metrics[key] >= before[key] : metrics[key] <= before[key];
+}
