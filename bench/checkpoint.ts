@@ -12,7 +12,9 @@ import { type Dtype, DTYPE_BYTES, elementsOf } from "../data/checkpoint/dtype.ts
 import { openWeights } from "../data/checkpoint/open.ts";
 import { fileRange, writeFileWhole } from "../data/files.ts";
 import { adapterName, type Gpu, openGpu } from "../gpu/device.ts";
-import { Residency } from "../gpu/executor.ts";
+import { Layout } from "../gpu/layout.ts";
+import { Runtime } from "../gpu/runtime.ts";
+import { encodeValues } from "../gpu/values.ts";
 import { resident, type Tensor } from "../gpu/graph.ts";
 import { createPrng } from "../lib/random.ts";
 import { FrozenVit, VIT_PRESETS, type VitConfig } from "../models/clip/vit.ts";
@@ -63,7 +65,7 @@ async function readPlainly(path: string): Promise<number> {
 async function upload(gpu: Gpu, path: string): Promise<number> {
   const started = performance.now();
   await using weights = await openWeights(path);
-  const residency = new Residency(gpu);
+  const layout = new Layout(gpu), runtime = new Runtime(gpu);
   const targets = new Map<string, Tensor>();
   for (const name of weights.names()) {
     const stored = weights.dtypeOf(name);
@@ -74,7 +76,9 @@ async function upload(gpu: Gpu, path: string): Promise<number> {
       resident("frozen", name, [...weights.shapeOf(name)!], stored === "F16" ? "f16" : "f32"),
     );
   }
-  residency.allocate("weights", targets.values());
+  layout.allocate("weights", targets.values());
+  const { buffers } = layout;
+  await runtime.load({ buffers, stream: null, programs: {}, readbackBytes: 0, frames: null, mix: null });
   const names = [...targets.keys()];
   const read = async (name: string) =>
     weights.dtypeOf(name) === "F16" ? toWords(await weights.readRaw(name)) : await weights.readF32(name);
@@ -83,7 +87,8 @@ async function upload(gpu: Gpu, path: string): Promise<number> {
   for (let i = 0; i < names.length; i++) {
     const values = await pending.shift()!;
     if (i + AHEAD < names.length) pending.push(read(names[i + AHEAD]));
-    residency.write(targets.get(names[i])!, values);
+    const tensor = targets.get(names[i])!;
+    await runtime.submit([{ do: "write", to: layout.find(tensor), bytes: encodeValues(tensor, values) }]);
     unsubmitted += values.byteLength;
     // Uploads wait in host memory for a submission, and are copied while they are still in the cache.
     if (unsubmitted > SUBMIT_BYTES) {

@@ -2,10 +2,14 @@
 
 import type { Gpu } from "../gpu/device.ts";
 import { profileProgram } from "../gpu/profile.ts";
-import { createModel } from "../models/mod.ts";
+import { createModel, picturesOf } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
+import { modelSpec } from "../train/recipe/setup.ts";
+import { LocalDevice } from "../train/runtime/device.ts";
 import { Session } from "../train/runtime/session.ts";
-import { modelSpec, sessionOptions } from "../train/recipe/setup.ts";
+import { planSession, PROGRAMS, stepPlans } from "../train/runtime/session_plan.ts";
+import { ratesOf } from "../train/runtime/update_rules.ts";
+import { optimizerOf, sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Measurement } from "./matmul.ts";
 
 const REPEATS = 5;
@@ -26,27 +30,32 @@ export async function* benchStep(
   config: Config,
   options: { profile: boolean },
 ): AsyncGenerator<Measurement> {
-  const model = createModel(modelSpec(config));
+  const model = createModel(modelSpec(config)), task = taskOfRecipe(config), optimizer = optimizerOf(config);
   const { largestFrame: _frame, ...rest } = sessionOptions(config, {
     lastBatch: 0,
     largestFrame: { width: 1, height: 1 },
   });
-  const session = await Session.open(gpu, model, { ...rest, largestFrame: null, limits: gpu });
-  session.initialise(config.seed);
-  const clips = rest.trainClips[0], { frames, backbone, classes } = model.config;
-  const pixels = new Float32Array(clips * frames * 3 * backbone.imageSize ** 2).map((_, i) =>
+  const device = new LocalDevice(gpu);
+  const options = { ...rest, largestFrame: null, limits: gpu };
+  const planned = planSession(model, options, gpu.environment);
+  const session = await Session.open(device, model, options, planned);
+  await session.initialise(config.seed);
+  const clips = rest.trainClips[0], { frames, backbone } = model.config;
+  const pixels = new Float32Array(clips * picturesOf(model) * 3 * backbone.imageSize ** 2).map((_, i) =>
     Math.sin(0.013 * i)
   );
-  const labels = Array.from({ length: clips }, (_, i) => i % classes);
-  const rates = { side: 1e-3, head: 1e-3, batch_norm: 1e-3 };
+  const encode = task.encoder(config, { classWeights: null });
+  const place = Array.from({ length: clips }, (_, i) => ({ index: i, label: i % config.data.num_classes }));
+  const { inputs } = encode({ clips: place, epoch: 0, batch: 0 });
+  const rates = ratesOf(optimizer, 1e-3);
   let best = Infinity;
   for (let i = 0; i <= REPEATS; i++) {
     const started = performance.now();
-    await session.stepOnFrames(pixels, labels, rates);
+    await session.stepOnFrames(pixels, { clips, inputs }, rates);
     await session.finish();
     if (i > 0) best = Math.min(best, performance.now() - started);
   }
-  const program = session.trainProgram(clips), { flops, bytesMoved } = program.plan;
+  const [{ flops, bytesMoved }] = stepPlans(planned, clips);
   const shape = `${clips}x${frames}x3x${backbone.imageSize}x${backbone.imageSize}`;
   const common = { shape, adapter: gpu.name };
   const step: StepMeasurement = {
@@ -61,6 +70,7 @@ export async function* benchStep(
   };
   yield step;
   if (options.profile) {
+    const program = device.runtime.program(PROGRAMS.train(clips));
     await profileProgram(gpu, program); // warms up
     const byLabel = new Map<string, number>();
     for (const { label, ms } of await profileProgram(gpu, program)) {
@@ -70,5 +80,5 @@ export async function* benchStep(
       yield { name: "launches", variant, ms, gflops: 0, gbps: 0, ...common };
     }
   }
-  gpu.memory[Symbol.dispose]();
+  await device[Symbol.asyncDispose]();
 }

@@ -7,7 +7,8 @@ import { adapterKeyOf, chooseVariant, tuneKey } from "../gpu/tune.ts";
 import { createModel } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { planSession } from "../train/runtime/session_plan.ts";
-import { modelSpec, sessionOptions } from "../train/recipe/setup.ts";
+import { modelSpec } from "../train/recipe/setup.ts";
+import { sessionOptions } from "../train/tasks/session_options.ts";
 
 /** Candidates timed for one product: the most promising by estimate. Each costs a compilation. */
 const CANDIDATES = 4;
@@ -30,9 +31,9 @@ export async function* tuneRecipe(
   const plan = planSession(
     createModel(modelSpec(config)),
     { ...options, largestFrame: null, limits: gpu },
-    gpu,
+    gpu.environment,
   );
-  const nodes = [...plan.programs.train.values()].flatMap(({ plan }) => plan.steps.map((step) => step.node));
+  const nodes = Object.values(plan.plans).flatMap(({ steps }) => steps.map((step) => step.node));
   const { environment } = gpu, adapterKey = adapterKeyOf(environment);
   const cache = new Map(known), done = new Set<string>();
   for (const spec of matmulSpecs(nodes)) {

@@ -3,8 +3,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { matmul } from "../gpu/ops/mod.ts";
-import { prepareGraph } from "../gpu/run.ts";
-import type { Program } from "../gpu/executor.ts";
+import { type PreparedGraph, prepareGraph } from "../gpu/run.ts";
 import { createPrng } from "../lib/random.ts";
 import { FrozenVit, VIT_PRESETS } from "../models/clip/vit.ts";
 import { Weights } from "../models/params.ts";
@@ -13,7 +12,7 @@ import type { Measurement } from "./matmul.ts";
 const REPEATS = 5;
 
 /** Best time of a program in ms over several runs, each waited for. */
-async function bestMs(gpu: Gpu, program: Program): Promise<number> {
+async function bestMs(gpu: Gpu, program: PreparedGraph): Promise<number> {
   let best = Infinity;
   for (let i = 0; i <= REPEATS; i++) {
     const started = performance.now();

@@ -6,8 +6,9 @@ import { createModel, type ModelSpec, type VideoModel } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features/features.ts";
 import { formatBytes, formatCount, formatShare } from "../lib/text.ts";
-import { planSession, type SessionPlan } from "../train/runtime/session_plan.ts";
-import { readSplit, sessionOptions, trainingSpec } from "../train/recipe/setup.ts";
+import { clipsPerBatch, sessionOptions } from "../train/tasks/session_options.ts";
+import { planSession, type SessionPlan, stepPlans } from "../train/runtime/session_plan.ts";
+import { readSplit, trainingSpec } from "../train/recipe/setup.ts";
 import type { Io } from "./_output.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */
@@ -45,7 +46,7 @@ function planVariant(
     precision: variant.precision,
     memory: variant.memory,
     frozen: variant.frozen,
-    plan: planSession(model, { ...options, limits: ASSUMED_LIMITS }, { environment: ASSUMED_ENVIRONMENT }),
+    plan: planSession(model, { ...options, limits: ASSUMED_LIMITS }, ASSUMED_ENVIRONMENT),
   };
 }
 
@@ -73,11 +74,12 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
         (config.precision === "f32" ? " or use precision=f16" : ""),
     );
   }
-  const { memory, programs } = chosen.plan;
-  const clips = Math.max(...programs.train.keys());
-  const { plan } = programs.train.get(clips)!;
+  const { memory } = chosen.plan;
+  const clips = clipsPerBatch(config), plans = stepPlans(chosen.plan, clips);
   const accumulation = config.solver.grad_accumulation_steps;
-  const flops = plan.flops * accumulation;
+  const sum = (of: (plan: Plan) => number) => plans.reduce((total, plan) => total + of(plan), 0);
+  const flops = sum((plan) => plan.flops) * accumulation;
+  const plan = plans.reduce((most, one) => (one.arenaBytes > most.arenaBytes ? one : most));
   const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
   // Stored features: a batch under way and two read ahead.
   const loadedBytes = spec.taps === "stored"
@@ -89,9 +91,9 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   );
   io.print(`  trainable parameters  ${formatCount(trainable)}`);
   io.print(`  frozen parameters     ${formatCount(frozen)}`);
-  io.print(`  nodes of a step       ${formatCount(plan.steps.length)}`);
+  io.print(`  nodes of a step       ${formatCount(sum(({ steps }) => steps.length))}`);
   io.print(
-    `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${formatBytes(plan.bytesMoved)} moved`,
+    `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${formatBytes(sum((plan) => plan.bytesMoved))} moved`,
   );
   io.print(`  GPU memory            ${formatBytes(memory.total)}`);
   for (const [use, bytes] of Object.entries(memory.byUse)) {
@@ -106,7 +108,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
       formatBytes(plan.peakLiveBytes)
     } alive at the peak (step ${plan.peakStep}, ${plan.steps[plan.peakStep].node.scope})`,
   );
-  const cache = await planCache(config, model, plan, io);
+  const cache = await planCache(config, model, plans, io);
   io.print("  the same recipe otherwise:");
   const alternatives: Record<string, number | null> = {};
   for (const precision of ["f16", "f32"] as const) {
@@ -138,7 +140,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
         } of host memory)`,
     );
   }
-  if (options.steps) { for (const line of describePlan(plan)) io.print(line); }
+  if (options.steps) { for (const line of plans.flatMap((one) => [...describePlan(one)])) io.print(line); }
   io.printJson({
     gpu_bytes: memory.total,
     gpu_bytes_by_use: memory.byUse,
@@ -153,21 +155,22 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
 }
 
 /** Prints what stored features of the recipe would take and spare. */
-async function planCache(config: Config, model: VideoModel, plan: Plan, io: Io) {
+async function planCache(config: Config, model: VideoModel, plans: readonly Plan[], io: Io) {
   const clipBytes = entryBytes(model), obstacle = obstacleOf(config, model);
   const clips = await listedClips(config), bytes = clips === null ? null : clips * clipBytes;
   const total = bytes === null
     ? ""
     : `, ${formatBytes(bytes)} for ${formatCount(clips!)} clips with --epochs 1`;
-  const tower = plan.steps.reduce(
+  const tower = plans.flatMap(({ steps }) => steps).reduce(
     (sum, { node }) => node.scope.startsWith("backbone") ? sum + node.op.work(node).flops : sum,
     0,
   );
+  const all = plans.reduce((sum, { flops }) => sum + flops, 0);
   const use = obstacle !== null
     ? `; not with ${obstacle.key}=${obstacle.value}`
     : model.taps === "stored"
     ? "; this recipe reads it"
-    : `; it would spare ${formatShare(tower / plan.flops, 0)} of a step's FLOPs`;
+    : `; it would spare ${formatShare(tower / all, 0)} of a step's FLOPs`;
   io.print(`  feature cache         ${formatBytes(clipBytes)} a clip${total}${use}`);
   return { feature_cache_bytes_per_clip: clipBytes, feature_cache_bytes: bytes };
 }

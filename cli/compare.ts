@@ -37,7 +37,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const figures = runs.map((run) => run.figures);
   const page = values.out ?? join(dirname(figures[0].run), PAGE);
   await writeFileWhole(page, renderComparison(runs));
-  for (const line of textTable(figures.map(({ run }) => run), figureRows(figures))) io.print(line);
+  for (const line of textTable(figures.map(({ run }) => run), figureRows(runs))) io.print(line);
   io.print(`page: ${page}`);
   io.printJson({ runs: figures, page });
   return 0;

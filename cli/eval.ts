@@ -16,7 +16,8 @@ import { requireReadable } from "../train/feed/readable.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { readSplit } from "../train/recipe/setup.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
-import type { ClassificationMetrics } from "../train/tasks/class_metrics.ts";
+import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
 import { printable } from "./_clips.ts";
 import type { Io } from "./_output.ts";
@@ -64,11 +65,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   const root = dataRoots(config).val, batch = viewBatch(config, views, clips.length);
   const choices = await tunedChoices();
   await using frameCache = await openFrameCache(config, (text) => io.note(`warning: ${text}`));
-  await using client = await openTrainedModel(model, { clips, root, batch, choices });
+  const task = taskOfRecipe(config);
+  await using session = await openTrainedModel(model, { clips, root, batch, choices });
   await requireReadable(config, clips, { list, root, signal: io.signal });
-  io.note(`adapter: ${client.opened.adapter}`);
+  io.note(`adapter: ${session.adapter}`);
   const started = performance.now();
-  const evaluation = await evaluateClips(client, config, {
+  const evaluation = await evaluateClips(session, config, {
+    task,
     clips,
     views,
     frameCache,
@@ -78,9 +81,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   const seconds = (performance.now() - started) / 1000;
   tellProblems(evaluation.problems, folder, io);
-  const { adapter } = client.opened;
+  const { adapter } = session;
   const evaluated = {
     config,
+    task,
     labels,
     weights,
     list,
@@ -88,17 +92,16 @@ export async function run(args: string[], io: Io): Promise<number> {
     evaluation,
     seconds,
     adapter,
-    allProbabilities: values.probabilities,
+    everything: values.probabilities,
   };
   const figures = await writeEvaluation(folder, evaluated);
   await writeEvaluationReport(folder, evaluated, figures);
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);
-  printFigures(figures, io);
-  if (values["per-class"]) printClasses(evaluation.metrics, labels, io);
+  printFigures(figures, task, io);
+  const rows = values["per-class"] ? task.rows?.(evaluation.details, labels) : undefined;
+  if (rows) io.print(twoColumns(rows.lines));
   io.print(`report: ${folder}/${EVALUATION_FILES.report}`);
-  io.printJson(
-    values["per-class"] ? { ...figures, per_class: classRows(evaluation.metrics, labels) } : figures,
-  );
+  io.printJson(rows ? { ...figures, per_class: rows.json } : figures);
   return 0;
 }
 
@@ -113,38 +116,14 @@ function tellProblems(problems: readonly DataProblem[], folder: string, io: Io):
   }
 }
 
-function printFigures(figures: EvaluationFigures, io: Io): void {
-  const { top1, top5, mean_class_accuracy: mean, loss, clips_per_second: speed, broken } = figures;
-  io.print(
-    `top-1 ${formatShare(top1, 2)}  top-5 ${formatShare(top5, 2)}  mean class accuracy ${
-      formatShare(mean, 2)
-    }  loss ${formatValue(loss)}  (${speed.toFixed(1)} clips/s)`,
-  );
-  if (broken.length > 0) io.print(describeProblems(broken.length));
-}
-
-/** The classes that occur, as data. */
-function classRows(metrics: ClassificationMetrics, labels: readonly string[]) {
-  return metrics.perClass().flatMap(({ clips, top1, top5, confusedWith }, index) =>
-    clips === 0 ? [] : [{
-      label: labels[index],
-      index,
-      clips,
-      top1,
-      top5,
-      confused_with: confusedWith === null ? null : labels[confusedWith],
-    }]
-  );
-}
-
-function printClasses(metrics: ClassificationMetrics, labels: readonly string[], io: Io): void {
-  const rows = classRows(metrics, labels).map(({ label, clips, top1, top5, confused_with: other }) =>
-    [
-      label,
-      `${formatCount(clips).padStart(6)} clips  top-1 ${formatShare(top1).padStart(7)}  top-5 ${
-        formatShare(top5).padStart(7)
-      }${other === null ? "" : `  most often taken for ${other}`}`,
-    ] as const
-  );
-  io.print(twoColumns(rows));
+/** Metrics and further figures in one line, shares first. */
+function printFigures(figures: EvaluationFigures, task: Task, io: Io): void {
+  const columns = [...task.metrics, ...task.figures];
+  const isShare = ({ format }: MetricColumn) => format === "share";
+  const texts = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))].map((column) => {
+    const value = figures[column.key] as number;
+    return `${column.name} ${isShare(column) ? formatShare(value, 2) : formatValue(value)}`;
+  });
+  io.print(`${texts.join("  ")}  (${figures.clips_per_second.toFixed(1)} clips/s)`);
+  if (figures.broken.length > 0) io.print(describeProblems(figures.broken.length));
 }

@@ -16,10 +16,13 @@ import {
   outcomesOf,
   recordsOf,
   segmentsOf,
-  topShares,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
 import { PredictionPage, thumbnailsOf, windowsText } from "../pages/timeline_page.ts";
+import { topShares } from "../train/tasks/class_shares.ts";
+import type { DataProblem } from "../train/feed/problems.ts";
+import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import type { Description, Task } from "../train/tasks/task.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import type { Io } from "./_output.ts";
@@ -90,6 +93,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   await checkPageFile(values.html);
   const model = await findTrainedModel(target, { config: values.config, overrides });
   const { config, labels } = model, template = config.data.image_tmpl;
+  const task = taskOfRecipe(config);
+  if (!hasShares(task) && (length !== null || values.html !== undefined)) {
+    const flag = length !== null ? "window" : "html";
+    throw new ConfigError(
+      `Cannot predict with --${flag}: the model must name classes, its task is "${task.id}"`,
+    );
+  }
   let exitCode = 0;
   const fail = (error: DataError) => {
     io.note(`sidenet: ${error.message}`);
@@ -113,18 +123,25 @@ export async function run(args: string[], io: Io): Promise<number> {
     : new PredictionPage(values.html, { model: model.weights, labels, top });
   await using source = createClipSource({ modality: "either", root, template, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
-  await using client = await openTrainedModel(model, { clips: whole, root, batch, choices });
+  await using session = await openTrainedModel(model, { clips: whole, root, batch, choices });
   const scoring = { clips, root, modality: "either", views, batch, signal: io.signal } as const;
   const scores = counted(
-    scoreClips(client, config, scoring),
+    scoreClips(session, config, scoring),
     (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
   );
+  if (!hasShares(task)) {
+    for await (const { path, views, problems, bad } of scores) {
+      if (bad) fail(cannotPredict(path, reasonOfBad(problems)));
+      else printDescription(path, task.describe(task.read(views), { labels, top }), io);
+    }
+    return exitCode;
+  }
   const long: string[] = [];
   let next = 0, shown = 0;
-  for await (const outcome of outcomesOf(scores, inputs)) {
+  for await (const outcome of outcomesOf(scores, inputs, task)) {
     const { path, times: known } = inputs[next++];
     if (outcome.bad) {
-      fail(cannotPredict(path, outcome.problems[0].problem.replace(/^clip: |; black$/g, "")));
+      fail(cannotPredict(path, reasonOfBad(outcome.problems)));
       continue;
     }
     // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.
@@ -154,6 +171,23 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   return exitCode;
+}
+
+/** Why nothing of a clip could be read. */
+function reasonOfBad(problems: readonly DataProblem[]): string {
+  return problems[0].problem.replace(/^clip: |; black$/g, "");
+}
+
+/** Whether what a task says can be drawn as shares of classes: over time, and on a page. */
+function hasShares(task: Task): task is Task & Required<Pick<Task, "shares">> {
+  return task.shares !== undefined;
+}
+
+function printDescription(path: string, { json, lines }: Description, io: Io): void {
+  io.printJson({ path, ...json });
+  if (io.json) return;
+  io.print(path);
+  for (const line of lines) io.print(`  ${line}`);
 }
 
 function windowLength({ window, stride }: { window?: number; stride?: number }): WindowLength | null {

@@ -15,6 +15,8 @@ import {
 } from "../train/files/run_folder.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/recipe/class_folders.ts";
+import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { tellLeftOut } from "./_clips.ts";
@@ -79,7 +81,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
     const result = await trainInto(config, folder, from, io);
     await writeReport({ config, folder, ...result });
-    finish(result, folder, io);
+    finish(result, { folder, columns: taskOfRecipe(config).metrics }, io);
     return 0;
   } catch (error) {
     await discardUnstarted(folder.path);
@@ -195,7 +197,7 @@ async function trainInto(
       },
       evaluating: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
       evaluated: (record, { best }) => {
-        io.note(formatEvaluation(record, { epochs: config.solver.epochs, best }));
+        io.note(formatEvaluation(record, { epochs: config.solver.epochs, best, columns: taskOfRecipe(config).metrics }));
         io.printJson(record);
       },
       note: (text) => io.note(`warning: ${text}`),
@@ -204,12 +206,17 @@ async function trainInto(
   });
 }
 
-function finish({ summary, problems }: TrainResult, folder: RunFolder, io: Io): void {
+function finish(
+  { summary, problems }: TrainResult,
+  { folder, columns }: { folder: RunFolder; columns: readonly MetricColumn[] },
+  io: Io,
+): void {
+  const figures = columns.map(({ key, name, format }) => {
+    const value = summary[key] as number;
+    return `${name} ${format === "share" ? formatShare(value) : value.toFixed(4)}  `;
+  });
   io.print(
-    `top-1 ${formatShare(summary.top1)}  top-5 ${formatShare(summary.top5)}  loss ${
-      summary.loss.toFixed(4)
-    }  ` +
-      `after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)} (${
+    figures.join("") + `after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)} (${
         summary.clips_per_second.toFixed(1)
       } clips/s)`,
   );

@@ -8,6 +8,7 @@ import type { IgnoreList, Weights } from "./params.ts";
 export type { Mode } from "./_blocks.ts";
 
 /** What a forward pass gives. Activations in between are there for parity checks. */
+export interface ModelOutput { outputs: Readonly<Record<string, Tensor>>; activations: ReadonlyMap<string, Tensor>; }
 export interface VideoOutput {
   /** [B K]. */
   logits: Tensor;

@@ -2,10 +2,11 @@
 
 import css from "./_style.css" with { type: "text" };
 import type { ComparedRun, RunFigures } from "../train/run/compare.ts";
-import { figureRows } from "../train/run/compare.ts";
+import { figureRows, formatMetric } from "../train/run/compare.ts";
+import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
 import { type Chart, dots, draw, line } from "./_charts.ts";
 import { escapeHtml, section, shareBar } from "./_html.ts";
-import { formatBytes, formatCount, formatShare } from "../lib/text.ts";
+import { formatBytes, formatCount } from "../lib/text.ts";
 
 /** Colours of the runs, one after the other (Okabe and Ito's, which most people can tell apart). */
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7d6b00", "#666666"];
@@ -27,9 +28,9 @@ export function renderComparison(runs: readonly ComparedRun[]): string {
       section(
         "At a glance",
         "Bars are shares of the largest value.",
-        bars(runs.map(({ figures }) => figures)),
+        bars(runs),
       ),
-      section("Figures", "The best value of a row is bold.", table(runs.map(({ figures }) => figures))),
+      section("Figures", "The best value of a row is bold.", table(runs)),
     ].join("")
   }<footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main></body></html>
 `;
@@ -38,15 +39,18 @@ export function renderComparison(runs: readonly ComparedRun[]): string {
 function curves(runs: readonly ComparedRun[]): string {
   const keys = runs.map(({ figures }, i) => ({ name: figures.run, colour: `--run-${i}` }));
   const lastStep = runs.reduce((last, { figures }) => Math.max(last, figures.steps), 1);
+  // Runs of one task have one metric; of several, a chart shows that of the first.
+  const best = bestColumn(runs[0].task);
   const accuracy: Chart = {
-    title: "Validation accuracy, top-1",
-    description: runs.map(({ figures }) => `${figures.run}: ${share(figures.best_top1)}`).join(", "),
+    title: `Validation: ${best.title}`,
+    description: runs.map(({ figures }) => `${figures.run}: ${text(best, figures[`best_${best.key}`])}`).join(", "),
     keys,
     marks: runs.flatMap(({ evals }, i) => {
-      const points = evals.map(({ step, top1 }) => ({ step, value: top1 }));
+      const points = evals.filter((record) => best.key in record)
+        .map((record) => ({ step: record.step, value: record[best.key] }));
       return [line(points, `--run-${i}`), dots(points, `--run-${i}`)];
     }),
-    y: { domain: [0, 1], tickFormat: ".0%" },
+    y: best.format === "share" ? { domain: [0, 1], tickFormat: ".0%" } : { zero: true, nice: true },
   };
   const loss: Chart = {
     title: "Training loss",
@@ -63,11 +67,12 @@ function curves(runs: readonly ComparedRun[]): string {
   return `<div class="figures">${draw(accuracy, lastStep)}${draw(loss, lastStep)}</div>`;
 }
 
-const share = (value: number | null) => (value === null ? "–" : formatShare(value));
+const text = (column: MetricColumn, value: unknown) => (typeof value === "number" ? formatMetric(column, value) : "–");
 
-function bars(runs: readonly RunFigures[]): string {
+function bars(compared: readonly ComparedRun[]): string {
+  const runs = compared.map(({ figures }) => figures), best = bestColumn(compared[0].task);
   const groups: [string, (run: RunFigures) => number | null, (value: number) => string][] = [
-    ["Best top-1", (run) => run.best_top1, (x) => formatShare(x)],
+    [`Best ${best.title}`, (run) => (run[`best_${best.key}`] ?? null) as number | null, (x) => formatMetric(best, x)],
     ["GPU memory", (run) => run.gpu_bytes, formatBytes],
     ["Clips a second", (run) => run.clips_per_second, (x) => x.toPrecision(3)],
     ["Trainable parameters", (run) => run.trainable_parameters, formatCount],
@@ -86,8 +91,8 @@ function bars(runs: readonly RunFigures[]): string {
   return `<table><tbody>${rows.join("")}</tbody></table>`;
 }
 
-function table(runs: readonly RunFigures[]): string {
-  const head = runs.map(({ run }) => `<th>${escapeHtml(run)}</th>`).join("");
+function table(runs: readonly ComparedRun[]): string {
+  const head = runs.map(({ figures: { run } }) => `<th>${escapeHtml(run)}</th>`).join("");
   const rows = figureRows(runs).map(({ name, values, best }) => {
     const cells = values.map((value, i) => {
       const text = escapeHtml(value);

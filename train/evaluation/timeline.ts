@@ -7,7 +7,8 @@ import { stat } from "node:fs/promises";
 import type { ClipRecord, FrameRange } from "../../data/datasets/list.ts";
 import { countFrames, type FrameTemplate } from "../../data/frames/frames.ts";
 import { probeVideo, videoTimes } from "../../data/video/video.ts";
-import type { ScoredClip } from "./evaluate.ts";
+import type { ScoredClip, Task } from "../tasks/task.ts";
+import { topShares } from "../tasks/class_shares.ts";
 import { topClasses } from "../tasks/class_metrics.ts";
 import type { DataProblem } from "../feed/problems.ts";
 
@@ -56,13 +57,6 @@ export interface ClipOutcome {
   readonly problems: readonly DataProblem[];
   /** Nothing of the clip could be read. */
   readonly bad: boolean;
-}
-
-/** A class with its probability. */
-export interface ClassShare {
-  label: string;
-  index: number;
-  p: number;
 }
 
 /** Time in which one class is the best throughout. */
@@ -162,16 +156,17 @@ export function recordsOf(inputs: readonly PredictedInput[]): ClipRecord[] {
 }
 
 /** What is kept of a scored clip until its input is complete: an hour has thousands. */
-type Score = Pick<ScoredClip, "probabilities" | "problems" | "bad">;
+type Score = { probabilities: Float64Array } & Pick<ScoredClip, "problems" | "bad">;
 
 /** Puts the scores of `recordsOf(inputs)` together, input by input, as they come. */
 export async function* outcomesOf(
   scores: AsyncIterable<ScoredClip>,
   inputs: readonly PredictedInput[],
+  task: Required<Pick<Task, "read" | "shares">>,
 ): AsyncGenerator<ClipOutcome> {
   let next = 0, own: Score[] = [];
-  for await (const { probabilities, problems, bad } of scores) {
-    own.push({ probabilities, problems, bad });
+  for await (const { views, problems, bad } of scores) {
+    own.push({ probabilities: task.shares(task.read(views)), problems, bad });
     const input = inputs[next];
     if (own.length < (input.windows?.length ?? 1)) continue;
     yield outcomeOf(input, own);
@@ -198,19 +193,6 @@ function outcomeOf({ path, windows }: PredictedInput, scores: readonly Score[]):
     problems: [...problems.values()],
     bad: read.length === 0,
   };
-}
-
-/** The best classes, best first. */
-export function topShares(
-  probabilities: ArrayLike<number>,
-  labels: readonly string[],
-  count: number,
-): ClassShare[] {
-  return topClasses(probabilities, count).map((index) => ({
-    label: labels[index],
-    index,
-    p: probabilities[index],
-  }));
 }
 
 /**

@@ -19,7 +19,8 @@ import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, type VideoModel } from "../../models/mod.ts";
 import type { Config } from "../recipe/config.ts";
-import { backboneOf, clipsPerBatch } from "../recipe/setup.ts";
+import { backboneOf } from "../recipe/setup.ts";
+import { clipsPerBatch } from "../tasks/session_options.ts";
 
 /** Name of the manifest. */
 export const FEATURES_FILE = "features.json";

@@ -1,31 +1,33 @@
 /**
  * The frozen tower alone on a GPU, for extraction: decoded frames in, what training would otherwise compute anew every epoch
- * out. It lives in the GPU's Worker like a session.
+ * out.
  */
 
-import type { Gpu } from "../../gpu/device.ts";
-import { Arena, Program, Residency } from "../../gpu/executor.ts";
-import { createFramePrep, type FrameClip, type FramePrep, framePrepBytes } from "../../gpu/frames.ts";
-import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { align, type Plan, planGraph, TooLargeError } from "../../gpu/plan.ts";
-import { PipelineCache } from "../../gpu/shader.ts";
-import { WeightStream } from "../../gpu/stream.ts";
+import type { FrameClip, FramePrepOptions } from "../../gpu/frames.ts";
+import { bytesOf, Graph, resident, type Tensor } from "../../gpu/graph.ts";
+import { Layout } from "../../gpu/layout.ts";
+import { uniformBytes } from "../../gpu/lower.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
+import { align, type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
+import type { Command } from "../../gpu/runtime.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import { toHalfArray } from "../../lib/half.ts";
 import { CLIP_STATISTICS } from "../../pixels/normalise.ts";
-import { createPrng } from "../../lib/random.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
-import { prepareFrames } from "../runtime/frame_upload.ts";
-import { formatBytes } from "../../lib/text.ts";
-import { alignedBytes } from "../runtime/programs.ts";
-import { OutOfMemoryError, prepOptions, type SessionOptions } from "../runtime/session_plan.ts";
-
-const MAP_READ = 0x1, COPY_DST = 0x8;
+import type { Device } from "../runtime/device.ts";
+import { DeviceModel, frameOf } from "../runtime/device_model.ts";
+import { describeLimit, obstacleTo } from "../runtime/fit.ts";
+import { checkedPrepBytes, type FrameOptions, prepOptions } from "../runtime/frame_buffers.ts";
+import { type HalvesNeed, requireHalves } from "../runtime/open_session.ts";
+import { RemoteDevice } from "../runtime/remote_device.ts";
+import type { TunedChoices } from "../runtime/tuned.ts";
 
 /** Options of a tower. */
-export type TowerOptions =
-  & Pick<SessionOptions, "limits" | "streamFrozen" | "augmentation">
-  & { largestFrame: { width: number; height: number }; /** Clips of a batch, at most. */ clips: number };
+export interface TowerOptions extends FrameOptions {
+  readonly limits: PlanLimits;
+  /** Keep frozen blocks in host memory and bring each to the GPU while the one before it runs. */
+  readonly streamFrozen?: boolean;
+}
 
 /** What a tower gives of one clip. */
 export interface ClipFeatures {
@@ -40,6 +42,10 @@ export interface TowerPlan {
   frames: Tensor;
   taps: Tensor[];
   plan: Plan;
+  layout: Layout;
+  /** How decoded frames are prepared. */
+  prep: FramePrepOptions;
+  readbackBytes: number;
   /** Clips of a batch. */
   clips: number;
   /** GPU bytes it allocates. */
@@ -48,168 +54,160 @@ export interface TowerPlan {
   hostBytes: number;
 }
 
+const PROGRAM = "tower";
+
 /** Records, plans and adds up. Needs no device. */
-export function planTower(
-  model: VideoModel,
-  options: TowerOptions,
-  gpu: Pick<Gpu, "environment">,
-): TowerPlan {
+export function planTower(model: VideoModel, options: TowerOptions, environment: KernelEnvironment): TowerPlan {
   const { clips, limits, streamFrozen } = options, size = model.config.backbone.imageSize;
+  const prep = prepOptions(model, options), prepBytes = checkedPrepBytes(prep, limits);
   const g = new Graph();
   const frames = resident("input", "frames", [clips * picturesOf(model), 3, size, size]);
-  if (bytesOf(frames) > limits.maxBindingBytes) throw new TooLargeError(frames, limits.maxBindingBytes);
   const taps = model.recordTaps(g, frames);
   taps.forEach((tap, k) => g.output(`tap.${model.tapped[k]}`, tap));
-  const plan = planGraph(g, { limits });
-  const stream = streamFrozen ? WeightStream.bytesFor(model.weights.blocks()) : { gpu: 0, host: 0 };
-  const bytes = stream.gpu + alignedBytes(residentWeights(model, options)) + alignedBytes([frames]) +
-    Arena.sizesFor([plan]).reduce((a, b) => a + b, 0) + Program.uniformBytes(gpu, plan) +
-    framePrepBytes(prepOptions(model, framesOptions(options))) + alignedBytes([frames, ...taps]);
-  return { frames, taps, plan, clips, bytes, hostBytes: stream.host };
+  const plan = planGraph(g, { limits }), layout = new Layout(limits);
+  const frozen = model.weights.of("frozen"), blocks = streamFrozen ? model.weights.blocks() : [];
+  if (blocks.length > 0) layout.streamBlocks("frozen_weights", blocks);
+  layout.allocate(
+    "frozen_weights",
+    frozen.filter(({ block }) => block === null || !streamFrozen).map(({ tensor }) => tensor),
+  );
+  layout.allocate("inputs", [frames]);
+  layout.allocateArena([plan]);
+  const readbackBytes = [frames, ...taps].reduce((sum, tensor) => sum + align(bytesOf(tensor)), 0);
+  return {
+    frames,
+    taps,
+    plan,
+    layout,
+    prep,
+    readbackBytes,
+    clips,
+    bytes: layout.bytesOf() + uniformBytes(environment, plan) + prepBytes + readbackBytes,
+    hostBytes: layout.stream?.blockBytes.reduce((a, b) => a + b, 0) ?? 0,
+  };
 }
 
 /**
  * Plans the largest batch, of `options.clips` or half as many and so on, that the adapter can hold.
  *
- * @param options.freeBytes Bytes that the adapter has free; null where nobody can tell.
+ * @param fit.freeBytes Bytes that the adapter has free; null where nobody can tell.
  * @throws {AdapterError} when it cannot hold one clip.
  */
 export function planFittingTower(
   model: VideoModel,
-  options: TowerOptions & { freeBytes: number | null },
-  gpu: Pick<Gpu, "environment">,
+  options: TowerOptions,
+  fit: { environment: KernelEnvironment; freeBytes: number | null },
 ): TowerPlan {
-  const { freeBytes, limits, clips } = options;
   let against: string;
   try {
-    const planned = planTower(model, options, gpu);
-    if (freeBytes === null || planned.bytes <= freeBytes) return planned;
-    against = `the plan needs ${formatBytes(planned.bytes)}, the adapter has ${formatBytes(freeBytes)}`;
+    const planned = planTower(model, options, fit.environment);
+    const obstacle = obstacleTo({ total: planned.bytes }, fit.freeBytes);
+    if (obstacle === null) return planned;
+    against = obstacle;
   } catch (error) {
     if (!(error instanceof TooLargeError)) throw error;
-    against = `"${error.tensor.label}" needs ${formatBytes(bytesOf(error.tensor))} in one piece, ` +
-      `the adapter allows ${formatBytes(limits.maxBindingBytes)}`;
+    against = describeLimit(error);
   }
-  if (clips > 1) return planFittingTower(model, { ...options, clips: Math.floor(clips / 2) }, gpu);
+  const { clips } = options;
+  if (clips > 1) return planFittingTower(model, { ...options, clips: Math.floor(clips / 2) }, fit);
   throw new AdapterError(
     `Cannot extract features one clip at a time: ${against}; use precision=f16 or frozen=stream`,
   );
 }
 
-/** A tower on a GPU. */
-export class Tower {
+/**
+ * Opens a tower in a Worker of its own.
+ *
+ * @throws {AdapterError} when there is no adapter, or it cannot hold one clip.
+ */
+export async function openTower(
+  model: VideoModel,
+  options: Omit<TowerOptions, "limits">,
+  more: { halves: HalvesNeed | null; choices?: TunedChoices },
+): Promise<Tower> {
+  const device = await RemoteDevice.open({ choices: more.choices });
+  try {
+    requireHalves(device.info, more.halves);
+    const planned = planFittingTower(model, { ...options, limits: device.info.limits }, device.info);
+    return await Tower.open(device, model, planned);
+  } catch (error) {
+    await device[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A tower on a device. Closing it frees the device. Use with `await using`. */
+export class Tower implements AsyncDisposable {
   readonly model: VideoModel;
   readonly planned: TowerPlan;
-  readonly #gpu: Gpu;
-  readonly #residency: Residency;
-  readonly #program: Program;
-  readonly #options: TowerOptions;
-  #prep: FramePrep;
-  /** Buffers that the results are read back through: the frames, then the taps. */
-  readonly #staging: GPUBuffer[];
+  readonly #loaded: DeviceModel;
 
   /** Allocates and compiles everything. Weights are zeros until they are written. */
-  static async open(gpu: Gpu, model: VideoModel, options: TowerOptions, planned: TowerPlan): Promise<Tower> {
-    gpu.device.pushErrorScope("out-of-memory");
-    const residency = new Residency(gpu), arena = new Arena(gpu), pipelines = new PipelineCache(gpu.device);
-    if (options.streamFrozen) residency.stream = new WeightStream(gpu, model.weights.blocks());
-    residency.allocate("frozen_weights", residentWeights(model, options));
-    residency.allocate("inputs", [planned.frames]);
-    arena.allocate([planned.plan]);
-    const program = await Program.prepare(gpu, planned.plan, { arena, residency, pipelines });
-    const tower = new Tower(gpu, model, options, { planned, residency, program });
-    if (await gpu.device.popErrorScope()) throw new OutOfMemoryError(gpu.name, planned.bytes);
-    return tower;
+  static async open(device: Device, model: VideoModel, planned: TowerPlan): Promise<Tower> {
+    const { layout, plan, readbackBytes, prep: frames } = planned;
+    const parts = { layout, plans: { [PROGRAM]: plan }, readbackBytes, frames };
+    return new Tower(await DeviceModel.load(device, model, parts), planned);
   }
 
-  private constructor(
-    gpu: Gpu,
-    model: VideoModel,
-    options: TowerOptions,
-    parts: { planned: TowerPlan; residency: Residency; program: Program },
-  ) {
-    this.model = model;
-    this.planned = parts.planned;
-    this.#gpu = gpu;
-    this.#residency = parts.residency;
-    this.#program = parts.program;
-    this.#options = { ...options, clips: parts.planned.clips };
-    this.#prep = this.#createPrep(options.largestFrame);
-    this.#staging = [parts.planned.frames, ...parts.planned.taps].map((tensor) =>
-      gpu.memory.create("feature_readback", align(bytesOf(tensor)), MAP_READ | COPY_DST)
-    );
+  private constructor(loaded: DeviceModel, planned: TowerPlan) {
+    this.model = loaded.model;
+    this.planned = planned;
+    this.#loaded = loaded;
+  }
+
+  /** One line naming the adapter. */
+  get adapter(): string {
+    return this.#loaded.device.info.name;
   }
 
   /** Bytes of GPU memory in use. */
   get allocatedBytes(): number {
-    return this.#gpu.memory.allocatedBytes;
+    return this.#loaded.allocatedBytes;
+  }
+
+  /** Clips of a batch, at most: as many as asked for, or as the adapter can hold. */
+  get clips(): number {
+    return this.planned.clips;
   }
 
   /** Draws the frozen weights as a session of this seed does. */
-  initialise(seed: number): void {
-    for (const { tensor, shape, init, place } of this.model.weights.of("frozen")) {
-      this.#residency.write(tensor, init(sizeOf(shape), createPrng(seed, place)));
-    }
+  initialise(seed: number): Promise<void> {
+    return this.#loaded.initialise(seed, ["frozen"]);
   }
 
-  /** Writes a frozen weight. */
-  write(name: string, values: Float32Array): void {
-    this.#residency.write(this.model.weights.get(name)!.tensor, values);
-  }
-
-  #createPrep(largestFrame: { width: number; height: number }): FramePrep {
-    const options = prepOptions(this.model, framesOptions({ ...this.#options, largestFrame }));
-    return createFramePrep(this.#gpu.device, { ...options, memory: this.#gpu.memory });
-  }
-
-  /** Makes room for frames larger than those that were looked at before. */
-  #fitUploads(clips: readonly FrameClip[]): void {
-    const { maxWidth, maxHeight } = this.#prep.options;
-    const needed = { width: maxWidth, height: maxHeight };
-    for (const { width, height, transform: { resize } } of clips) {
-      needed.width = Math.max(needed.width, width, resize?.width ?? 0);
-      needed.height = Math.max(needed.height, height, resize?.height ?? 0);
-    }
-    if (needed.width === maxWidth && needed.height === maxHeight) return;
-    this.#prep.destroy();
-    this.#prep = this.#createPrep(needed);
+  /** Writes a frozen weight. The values are given away. */
+  write(name: string, values: Float32Array): Promise<void> {
+    return this.#loaded.write(this.model.weights.get(name)!.tensor, values);
   }
 
   /** Runs the tower on a batch and reads back what it gives. Waits for the GPU. */
   async run(clips: readonly FrameClip[]): Promise<ClipFeatures[]> {
-    this.#gpu.assertAlive();
-    const { device } = this.#gpu, { frames, taps, clips: most } = this.planned;
-    const home = this.#residency.find(frames), tensors = [frames, ...taps];
-    this.#fitUploads(clips);
-    let encoder = device.createCommandEncoder({ label: "features" });
-    prepareFrames({ device, prep: this.#prep }, encoder, clips, home);
-    encoder = await this.#program.encode(encoder, "tower");
-    const sizes = tensors.map((tensor) => bytesOf(tensor) / most * clips.length);
-    tensors.forEach((tensor, i) => {
-      const { buffer, offset } = i === 0 ? home : this.#program.locate(tensor);
-      encoder.copyBufferToBuffer(buffer, offset, this.#staging[i], 0, Math.ceil(sizes[i] / 4) * 4);
+    const { frames, taps, clips: most } = this.planned;
+    await this.#loaded.fitUploads(clips);
+    const home = this.#loaded.addressOf(frames);
+    const read = (tensor: Tensor): Command => ({
+      do: "read",
+      from: this.#loaded.addressOf(tensor, PROGRAM),
+      bytes: bytesOf(tensor) / most * clips.length,
     });
-    device.queue.submit([encoder.finish()]);
-    await Promise.all(this.#staging.map((staging) => staging.mapAsync(MAP_READ)));
-    const ranges = this.#staging.map((staging) => staging.getMappedRange());
-    const part = (i: number, clip: number) => {
-      const bytes = sizes[i] / clips.length;
-      return ranges[i].slice(clip * bytes, (clip + 1) * bytes);
-    };
-    const features = clips.map((_, clip) => ({
-      pixels: pixelsOf(new Float32Array(part(0, clip)), this.model.config.backbone.imageSize),
+    const [planes, ...outputs] = await this.#loaded.device.submit([
+      { do: "frames", clips: clips.map(frameOf), to: home },
+      { do: "run", program: PROGRAM },
+      ...[frames, ...taps].map(read),
+    ]);
+    const part = ({ buffer, length }: Uint8Array<ArrayBuffer>, clip: number) =>
+      buffer.slice(clip * length / clips.length, (clip + 1) * length / clips.length);
+    return clips.map((_, clip) => ({
+      pixels: pixelsOf(new Float32Array(part(planes, clip)), this.model.config.backbone.imageSize),
       taps: taps.map(({ dtype }, k) => {
-        const bytes = part(k + 1, clip);
+        const bytes = part(outputs[k], clip);
         return new Uint8Array(dtype === "f16" ? bytes : toHalfArray(new Float32Array(bytes)).buffer);
       }),
     }));
-    for (const staging of this.#staging) staging.unmap();
-    this.#gpu.assertAlive();
-    return features;
   }
 
-  [Symbol.dispose](): void {
-    this.#gpu[Symbol.dispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#loaded.device[Symbol.asyncDispose]();
   }
 }
 
@@ -229,14 +227,4 @@ export function pixelsOf(planes: Float32Array, size: number): Uint8Array<ArrayBu
     }
   }
   return pixels;
-}
-
-/** Frozen weights that stay on the GPU. */
-function residentWeights(model: VideoModel, { streamFrozen }: Pick<TowerOptions, "streamFrozen">): Tensor[] {
-  return model.weights.of("frozen").filter(({ block }) => block === null || !streamFrozen)
-    .map(({ tensor }) => tensor);
-}
-
-function framesOptions({ clips, largestFrame, augmentation }: TowerOptions) {
-  return { trainClips: [], evalClips: clips, largestFrame, augmentation };
 }

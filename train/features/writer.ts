@@ -10,7 +10,7 @@ import { loadBackbone } from "../files/checkpoint.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { viewFeed } from "../evaluation/evaluate.ts";
-import { type OpenedTower, TowerClient } from "./client.ts";
+import { openTower, type Tower } from "./tower.ts";
 import { openShard, ShardBuilder } from "./shard.ts";
 import {
   checkStorable,
@@ -33,7 +33,8 @@ import { ProblemLog } from "../feed/problems.ts";
 import { formatBytes } from "../../lib/text.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
-import { clipsPerBatch, modelSpec, readSplit, sessionOptions } from "../recipe/setup.ts";
+import { modelSpec, readSplit } from "../recipe/setup.ts";
+import { clipsPerBatch, halvesNeed, sessionOptions } from "../tasks/session_options.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { readTrainingSet } from "../feed/training_set.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
@@ -59,7 +60,7 @@ export interface ExtractOptions {
 export interface ExtractEvents {
   /** Before anything is written. Bytes are those still to come. */
   planned?: (plan: ExtractPlan) => void;
-  opened?: (tower: OpenedTower) => void;
+  opened?: (tower: Pick<Tower, "adapter" | "allocatedBytes" | "clips">) => void;
   /** After every batch. */
   progress?: (done: { entries: number; of: number; clipsPerSecond: number }) => void;
   wrote?: (path: string, bytes: number, done: { entries: number; of: number }) => void;
@@ -176,17 +177,15 @@ class Extraction {
     const { train, val } = this.#manifest.splits;
     const most = Math.max(...[train, val].map((one) => Math.min(one.entries, one.entries_per_shard)));
     const batch = Math.min(clipsPerBatch(config), most);
-    await using client = await TowerClient.open(this.#spec, {
-      clips: batch,
-      largestFrame: frame,
-      augmentation,
-      streamFrozen,
-      choices,
-    });
-    events?.opened?.(client.opened);
+    await using tower = await openTower(
+      createModel(this.#spec),
+      { clips: batch, largestFrame: frame, augmentation, streamFrozen },
+      { halves: halvesNeed(config), choices },
+    );
+    events?.opened?.(tower);
     const { network, seed } = config, weights = network.init ? network.weights : null;
-    if (weights === null) await client.initialise(seed);
-    else await loadBackbone(client, this.#spec, weights);
+    if (weights === null) await tower.initialise(seed);
+    else await loadBackbone(tower, weights);
     this.#started = performance.now();
     for (const split of FEATURE_SPLITS) {
       const own = jobs.filter((job) => job.split === split);
@@ -194,14 +193,14 @@ class Extraction {
       await using feed = split === "train"
         ? trainingFeed(config, this.#clips.train, { frameCache })
         : viewFeed(config, { clips: this.#clips.val, views: null, frameCache });
-      for (const job of own) await this.#writeShard(client, feed, job, entries);
+      for (const job of own) await this.#writeShard(tower, feed, job, entries);
     }
-    return { adapter: client.opened.adapter, seconds: (performance.now() - this.#started) / 1000 };
+    return { adapter: tower.adapter, seconds: (performance.now() - this.#started) / 1000 };
   }
 
-  async #writeShard(client: TowerClient, feed: ClipFeed, job: Job, entries: number): Promise<void> {
+  async #writeShard(tower: Tower, feed: ClipFeed, job: Job, entries: number): Promise<void> {
     const { split, shard, first, count } = job, { out, signal, events } = this.#options;
-    const { clips, copies } = this.#manifest.splits[split], atOnce = client.opened.clips;
+    const { clips, copies } = this.#manifest.splits[split], atOnce = tower.clips;
     const order = Array.from({ length: count / copies }, (_, i): OrderEntry => {
       const video = first / copies + i;
       return { clip: video % clips, epoch: Math.floor(video / clips), repeat: copies };
@@ -216,7 +215,7 @@ class Extraction {
     for await (const { clips: fed } of feed.epoch(order, Math.max(1, Math.floor(atOnce / copies)))) {
       for (let start = 0; start < fed.length; start += atOnce) {
         const part = fed.slice(start, start + atOnce);
-        const features = await client.taps(part.flatMap(({ views }) => views));
+        const features = await tower.run(part.flatMap(({ views }) => views));
         part.forEach((clip, i) => builder.add(clip, features[i]));
       }
       for (const { problems } of fed) for (const problem of problems) this.#problems.add(problem);

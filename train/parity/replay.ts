@@ -2,15 +2,21 @@
 
 import type { Gpu } from "../../gpu/device.ts";
 import { DataError } from "../../lib/errors.ts";
+import { SYSTEMS } from "../../models/registry.ts";
 import { openCase } from "./case.ts";
 import { replayClipCase } from "./clip_vit.ts";
 import type { GroupResult } from "./compare.ts";
-import { replayVideoCase } from "./side4video.ts";
+import { replayVideoCase } from "./video_case.ts";
 
 export type { GroupResult } from "./compare.ts";
 
-/** Systems whose cases can be replayed. */
-export const PARITY_SYSTEMS = ["clip-vit", "side4video", "side4video-eva", "tds-clip"] as const;
+/** Cases of a tower alone, which no system is. */
+const TOWER_CASES = "clip-vit";
+
+/** Names by which cases say whose they are. */
+export function paritySystems(): string[] {
+  return [TOWER_CASES, ...SYSTEMS().flatMap(({ cases }) => cases.map((form) => form.system))];
+}
 
 /**
  * Replays one case, whatever its size.
@@ -24,19 +30,13 @@ export async function replayCase(
   options: { recompute?: boolean } = {},
 ): Promise<GroupResult[]> {
   await using reference = await openCase(path);
-  const { system } = reference.description;
-  switch (system) {
-    case "clip-vit":
-      return await replayClipCase(gpu, reference);
-    case "side4video":
-    case "side4video-eva":
-    case "tds-clip":
-      return await replayVideoCase(gpu, reference, { recompute: options.recompute ?? true });
-    default:
-      throw new DataError(
-        `Cannot replay "${path}": system must be one of ${
-          PARITY_SYSTEMS.join(", ")
-        }, current value is "${system}"`,
-      );
+  const { system: name } = reference.description, { recompute = true } = options;
+  if (name === TOWER_CASES) return await replayClipCase(gpu, reference);
+  for (const system of SYSTEMS()) {
+    const form = system.cases.find((form) => form.system === name);
+    if (form) return await replayVideoCase(gpu, reference, { system, form, recompute });
   }
+  throw new DataError(
+    `Cannot replay "${path}": system must be one of ${paritySystems().join(", ")}, current value is "${name}"`,
+  );
 }

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
 import { type Config, loadConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
+import { taskOfRecipe } from "../tasks/session_options.ts";
+import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
 import { type EvalRecord, readMetrics, RUN_FILES, type StepRecord, type Summary } from "../files/run_folder.ts";
 
 /** Figures of a run, in the names of `summary.json`; null where the run has not got that far. */
@@ -11,11 +13,8 @@ export interface RunFigures {
   run: string;
   system: string;
   backbone: string;
-  top1: number | null;
-  top5: number | null;
-  loss: number | null;
-  /** Of all evaluations. */
-  best_top1: number | null;
+  /** The task's metrics, by key; the best of all evaluations as `best_` and the key of the task's best metric. */
+  [metric: string]: unknown;
   steps: number;
   clips: number | null;
   seconds: number | null;
@@ -32,6 +31,7 @@ export interface RunFigures {
 export interface ComparedRun {
   figures: RunFigures;
   config: Config;
+  task: Task;
   steps: StepRecord[];
   evals: EvalRecord[];
 }
@@ -55,14 +55,14 @@ export async function readRun(path: string): Promise<ComparedRun> {
   const { steps, evals } = await readMetrics(path);
   const summary = parseSummary(text, path), last = steps.at(-1), evaluated = evals.at(-1);
   const given = (value: number | undefined) => value ?? null;
+  const task = taskOfRecipe(config), best = bestColumn(task);
+  const metric = (key: string) => given((summary[key] ?? evaluated?.[key]) as number | undefined);
   const figures: RunFigures = {
     run: path.replace(/[\\/]+$/, ""),
     system: summary.system ?? config.system,
     backbone: summary.backbone ?? config.network.arch,
-    top1: given(summary.top1 ?? evaluated?.top1),
-    top5: given(summary.top5 ?? evaluated?.top5),
-    loss: given(summary.loss ?? evaluated?.loss),
-    best_top1: evals.length > 0 ? evals.reduce((best, { top1 }) => Math.max(best, top1), 0) : null,
+    ...Object.fromEntries(task.metrics.map(({ key }) => [key, metric(key)])),
+    [`best_${best.key}`]: bestOf(evals.map((record) => record[best.key]), best.better),
     steps: summary.steps ?? last?.step ?? 0,
     clips: given(summary.clips),
     seconds: given(summary.seconds),
@@ -73,7 +73,7 @@ export async function readRun(path: string): Promise<ComparedRun> {
     adapter: summary.adapter ?? null,
     finished: summary.steps !== undefined,
   };
-  return { figures, config, steps, evals };
+  return { figures, config, task, steps, evals };
 }
 
 function parseSummary(text: string, path: string): Partial<Summary> {
@@ -94,20 +94,31 @@ export interface FigureRow {
   best: number[];
 }
 
-type Numeric = {
-  [K in keyof RunFigures]: RunFigures[K] extends number | null ? K : never;
-}[keyof RunFigures];
+type Row = [name: string, key: string, format: (value: number) => string, better: "more" | "less" | null];
 
-const ROWS: readonly [
-  name: string,
-  key: Numeric,
-  format: (value: number) => string,
-  better: "more" | "less" | null,
-][] = [
-  ["top-1", "top1", (x) => formatShare(x), "more"],
-  ["top-5", "top5", (x) => formatShare(x), "more"],
-  ["best top-1", "best_top1", (x) => formatShare(x), "more"],
-  ["validation loss", "loss", formatValue, "less"],
+/** The text of a metric's value. */
+export function formatMetric({ format }: Pick<MetricColumn, "format">, value: number): string {
+  return format === "share" ? formatShare(value) : formatValue(value);
+}
+
+/** Rows of the tasks' metrics: shares first, then the best, then the others. */
+function metricRows(tasks: readonly Task[]): Row[] {
+  const columns = new Map(tasks.flatMap(({ metrics }) => metrics).map((column) => [column.key, column]));
+  const row = (column: MetricColumn, prefix = ""): Row => [
+    prefix === "" ? column.title : `best ${column.title}`,
+    prefix + column.key,
+    (value) => formatMetric(column, value),
+    column.better,
+  ];
+  const all = [...columns.values()], bests = new Map(tasks.map(bestColumn).map((column) => [column.key, column]));
+  return [
+    ...all.filter(({ format }) => format === "share").map((column) => row(column)),
+    ...[...bests.values()].map((column) => row(column, "best_")),
+    ...all.filter(({ format }) => format !== "share").map((column) => row(column)),
+  ];
+}
+
+const ROWS: readonly Row[] = [
   ["steps", "steps", formatCount, null],
   ["time", "seconds", formatDuration, "less"],
   ["clips a second", "clips_per_second", (x) => x.toPrecision(3), "more"],
@@ -117,18 +128,20 @@ const ROWS: readonly [
 ];
 
 /** The figures of runs as rows of text. */
-export function figureRows(runs: readonly RunFigures[]): FigureRow[] {
+export function figureRows(compared: readonly Pick<ComparedRun, "figures" | "task">[]): FigureRow[] {
+  const runs = compared.map(({ figures }) => figures);
   const words: FigureRow[] = (["system", "backbone"] as const).map((key) => ({
     name: key,
     values: runs.map((run) => run[key]),
     best: [],
   }));
-  const numbers = ROWS.map(([name, key, format, better]): FigureRow => {
-    const values = runs.map((run) => run[key]);
+  const rows = [...metricRows(compared.map(({ task }) => task)), ...ROWS];
+  const numbers = rows.map(([name, key, format, better]): FigureRow => {
+    const values = runs.map((run) => (run[key] ?? null) as number | null);
     return {
       name,
       values: values.map((value) => (value === null ? "–" : format(value))),
-      best: better === null ? [] : bestOf(values, better),
+      best: better === null ? [] : placesOfBest(values, better),
     };
   });
   const state = {
@@ -139,10 +152,16 @@ export function figureRows(runs: readonly RunFigures[]): FigureRow[] {
   return [...words, ...numbers, state];
 }
 
-function bestOf(values: readonly (number | null)[], better: "more" | "less"): number[] {
+/** The best of some values; null of none. */
+function bestOf(values: readonly number[], better: "more" | "less"): number | null {
+  const pick = better === "more" ? Math.max : Math.min;
+  return values.length === 0 ? null : values.reduce((best, value) => pick(best, value));
+}
+
+function placesOfBest(values: readonly (number | null)[], better: "more" | "less"): number[] {
   const known = values.filter((value) => value !== null);
   if (known.length < 2) return [];
-  const best = better === "more" ? Math.max(...known) : Math.min(...known);
+  const best = bestOf(known, better);
   return known.every((value) => value === best)
     ? []
     : values.flatMap((value, i) => (value === best ? [i] : []));

@@ -11,6 +11,7 @@ import {
   threeDigits,
 } from "../../lib/text.ts";
 import type { EvalRecord, StepRecord } from "../files/run_folder.ts";
+import type { MetricColumn } from "../tasks/task.ts";
 
 /** Where a run stands. */
 export interface Progress {
@@ -70,12 +71,13 @@ export function formatTerminalLine(progress: Progress, columns: number): string 
 }
 
 /** The line that reports an evaluation. */
-export function formatEvaluation(record: EvalRecord, options: { epochs: number; best: boolean }): string {
-  const figures = [
-    `top-1 ${formatShare(record.top1)}`,
-    `top-5 ${formatShare(record.top5)}`,
-    `loss ${formatValue(record.loss)}`,
-  ];
+export function formatEvaluation(
+  record: EvalRecord,
+  options: { epochs: number; best: boolean; columns: readonly MetricColumn[] },
+): string {
+  const figures = options.columns.map(({ key, name, format }) =>
+    `${name} ${format === "share" ? formatShare(record[key]) : formatValue(record[key])}`
+  );
   return `evaluation after epoch ${record.epoch + 1}/${options.epochs}: ${figures.join(" · ")}${
     options.best ? " · best so far" : ""
   }`;

@@ -163,6 +163,11 @@ export class DeviceModel {
   }
 }
 
+/** What the preparation of frames reads of a clip. */
+export function frameOf({ frames, width, height, transform }: FrameClip): FrameClip {
+  return { frames, width, height, transform };
+}
+
 type WriteCommand = Command & { do: "write" };
 
 /** The memory of arrays that a submission may take: of those that fill theirs, and are not shared. */

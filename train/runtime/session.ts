@@ -8,7 +8,7 @@ import type { Command } from "../../gpu/runtime.ts";
 import type { Weight } from "../../models/params.ts";
 import { picturesOf, tapShape, type VideoModel } from "../../models/video_model.ts";
 import type { Device } from "./device.ts";
-import { DeviceModel, memoryOf } from "./device_model.ts";
+import { DeviceModel, frameOf, memoryOf } from "./device_model.ts";
 import type { FrameSize } from "./frame_buffers.ts";
 import { type BatchPrograms, bytesOfClips } from "./programs.ts";
 import {
@@ -444,11 +444,6 @@ function sliceInputs(
       return [name, values.slice(first * each, (first + own.length) * each)];
     }),
   );
-}
-
-/** What the preparation of frames reads of a clip. */
-function frameOf({ frames, width, height, transform }: SessionClip) {
-  return { frames, width, height, transform };
 }
 
 /** The memory of stored taps: moved to a Worker, because a copy of them would cost more than the step's other data. */

@@ -175,6 +175,21 @@ export function planSession(
   };
 }
 
+/** The plans that a training batch of so many clips runs, in order, without the update. */
+export function stepPlans({ programs: { train, batch } }: SessionPlan, clips: number): Plan[] {
+  if (!batch) return [train.get(clips)!.plan];
+  const { micro, encode, loss, backward } = batch;
+  const parts = Array.from(
+    { length: Math.ceil(clips / micro) },
+    (_, i) => Math.min(micro, clips - i * micro),
+  );
+  return [
+    ...parts.map((count) => encode.get(count)!.plan),
+    loss.get(clips)!.plan,
+    ...parts.map((count) => backward.get(count)!.plan),
+  ];
+}
+
 /** Clips that run at once, at most. */
 export function largestBatch(
   { trainClips, evalClips, microClips, objective }: Pick<

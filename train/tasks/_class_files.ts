@@ -1,30 +1,11 @@
 /** An evaluation's predictions of classes as files: CSV and JSON lines. */
 
 import { topClasses } from "./class_metrics.ts";
+import { type ClassShare, topShares } from "./class_shares.ts";
 import type { ClassPrediction } from "./classification.ts";
 
 /** Classes written for every clip. */
 const TOP = 5;
-
-/** A class with its probability. */
-export interface ClassShare {
-  label: string;
-  index: number;
-  p: number;
-}
-
-/** The best classes, best first. */
-export function topShares(
-  probabilities: ArrayLike<number>,
-  labels: readonly string[],
-  count: number,
-): ClassShare[] {
-  return topClasses(probabilities, count).map((index) => ({
-    label: labels[index],
-    index,
-    p: probabilities[index],
-  }));
-}
 
 /** A line of `predictions.jsonl`. */
 export interface PredictionLine {

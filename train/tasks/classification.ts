@@ -10,7 +10,9 @@ import {
 } from "../../data/transforms/mixup.ts";
 import { crossEntropy, softCrossEntropy } from "../../gpu/ops/mod.ts";
 import { createPrng } from "../../lib/random.ts";
-import { predictionLines, predictionsCsv, topShares } from "./_class_files.ts";
+import { formatCount, formatShare } from "../../lib/text.ts";
+import { predictionLines, predictionsCsv } from "./_class_files.ts";
+import { topShares } from "./class_shares.ts";
 import {
   averageViews,
   type ClassificationMetrics,
@@ -46,6 +48,9 @@ export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationM
     { key: "top1", name: "top-1", title: "top-1", format: "share", better: "more" },
     { key: "top5", name: "top-5", title: "top-5", format: "share", better: "more" },
     { key: "loss", name: "loss", title: "validation loss", format: "value", better: "less" },
+  ],
+  figures: [
+    { key: "mean_class_accuracy", name: "mean class accuracy", title: "mean class accuracy", format: "share", better: "more" },
   ],
   best: "top1",
   collects: ["logits"],
@@ -105,6 +110,21 @@ export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationM
     },
   }),
 
+  rows: (details, labels) => {
+    const rows = classRows(details, labels);
+    return {
+      json: rows,
+      lines: rows.map(({ label, clips, top1, top5, confused_with: other }) =>
+        [
+          label,
+          `${formatCount(clips).padStart(6)} clips  top-1 ${formatShare(top1).padStart(7)}  top-5 ${
+            formatShare(top5).padStart(7)
+          }${other === null ? "" : `  most often taken for ${other}`}`,
+        ] as const
+      ),
+    };
+  },
+
   describe: (probabilities, { labels, top: count }) => {
     const top = topShares(probabilities, labels, count);
     return { json: { top }, lines: top.map(({ label, p }) => `${(100 * p).toFixed(1).padStart(5)} %  ${label}`) };
@@ -132,4 +152,18 @@ function encodeBatch(
     inputs: { ...inputs, targets: classWeights ? weightTargets(targets, labels, classWeights) : targets },
     mix,
   };
+}
+
+/** The classes that occur, as data. */
+function classRows(counts: ClassificationMetrics, labels: readonly string[]) {
+  return counts.perClass().flatMap(({ clips, top1, top5, confusedWith }, index) =>
+    clips === 0 ? [] : [{
+      label: labels[index],
+      index,
+      clips,
+      top1,
+      top5,
+      confused_with: confusedWith === null ? null : labels[confusedWith],
+    }]
+  );
 }

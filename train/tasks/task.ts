@@ -105,6 +105,8 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
   readonly id: string;
   /** In the order in which they are shown. */
   readonly metrics: readonly MetricColumn[];
+  /** Further figures of an evaluation of its own, beside the metrics. */
+  readonly figures: readonly MetricColumn[];
   /** The metric by which the best weights are kept. */
   readonly best: string;
   /** Outputs of the model that an evaluation reads. */
@@ -120,6 +122,8 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
     evaluation: Evaluation<Result, Details>,
     options: { labels: readonly string[]; everything: boolean },
   ): EvaluationResults;
+  /** A row for every class or the like, for `eval --per-class`: as JSON, and as name and text. */
+  rows?(details: Details, labels: readonly string[]): { json: readonly unknown[]; lines: readonly (readonly [string, string])[] };
   describe(said: Said, options: { labels: readonly string[]; top: number }): Description;
   /** Shares of classes in what the network says, where a timeline of classes can be drawn from it. */
   readonly shares?: (said: Said) => Float64Array;

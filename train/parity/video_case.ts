@@ -1,14 +1,19 @@
-/** Replays a recorded Side4Video case on either tower: eval and train forward, gradients, statistics and three optimiser steps. */
+/** Replays a recorded case of a system: eval and train forward, gradients, statistics and three optimiser steps. */
 
 import type { Gpu } from "../../gpu/device.ts";
-import { createModel, DEFAULT_SME_SCALE, type ModelSpec } from "../../models/mod.ts";
+import { createModel } from "../../models/mod.ts";
 import { isIgnored } from "../../models/params.ts";
+import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
+import { LocalDevice } from "../runtime/device.ts";
 import { Session } from "../runtime/session.ts";
+import type { InputValues } from "../runtime/session_plan.ts";
+import { ADAMW, ratesOf } from "../runtime/update_rules.ts";
+import { taskOf } from "../tasks/registry.ts";
+import type { Task, TaskRecipe } from "../tasks/task.ts";
 import type { ReferenceCase } from "./case.ts";
-import { evaOfCase } from "./eva_options.ts";
-import { compareGroup, type GroupResult, type Pair, permute } from "./compare.ts";
+import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
 
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
 /** Recorded optimiser steps. */
@@ -30,84 +35,85 @@ const LATER_NOISE_SHARE = 3e-4;
  */
 const AFTER_FACTOR = 10;
 
-/** The model a case describes. */
-export function specOfCase(reference: ReferenceCase): ModelSpec {
-  const { system, config: { model, num_classes: classes } } = reference.description;
-  const sizes = { frames: model.frames, sideDim: model.side_dim, classes };
-  if (system === "side4video-eva") {
-    const backbone = evaOfCase(model.vision_cfg, reference.description.case);
-    return { system, config: { backbone, ...sizes }, backboneDtype: "f32" };
-  }
-  const backbone = {
-    imageSize: model.image_size,
-    patchSize: model.patch_size,
-    width: model.width,
-    layers: model.layers,
-    heads: model.heads,
-  };
-  if (system === "tds-clip") {
-    const smeScale = model.sme_scale ?? DEFAULT_SME_SCALE;
-    return { system, config: { backbone, ...sizes, smeScale }, backboneDtype: "f32" };
-  }
-  return { system: "side4video", config: { backbone, ...sizes }, backboneDtype: "f32" };
+/** A case and whose it is. */
+interface CaseParts {
+  reference: ReferenceCase;
+  system: System;
+  form: CaseForm<unknown>;
+  task: Task;
 }
 
 /** Replays the case and compares every group it holds. */
 export async function replayVideoCase(
   gpu: Gpu,
   reference: ReferenceCase,
-  options: { recompute: boolean },
+  options: { system: System; form: CaseForm<unknown>; recompute: boolean },
 ): Promise<GroupResult[]> {
-  const { description } = reference;
-  const spec = specOfCase(reference), model = createModel(spec);
-  const { batch, optimizer } = description.config;
-  const session = await Session.open(gpu, model, {
-    trainClips: [batch],
-    evalClips: batch,
-    recompute: options.recompute,
-    accumulation: 1,
-    smoothing: optimizer.smoothing,
-    clipGradNorm: null,
-    optimizer: { betas: optimizer.betas, eps: 1e-8, weightDecay: optimizer.weight_decay },
-    limits: { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes },
-    largestFrame: null,
-    keepActivations: reference.names("act.").length > 0,
-  });
+  const { system, form } = options, task = taskOf(system.task);
+  const { config, case: label } = reference.description, { batch, optimizer } = config;
+  const model = createModel({ system: system.id, sizes: form.sizes(config, label), backboneDtype: "f32" });
+  const device = new LocalDevice(gpu), { limits } = device.info;
+  const rates = { rule: ADAMW, options: { betas: optimizer.betas, eps: 1e-8 }, groups: form.groups(config) };
+  const { mixes: _, ...training } = task.training(recipeOfCase(config));
   try {
-    return await new Replay(session, model, reference).run();
+    const session = await Session.open(device, model, {
+      ...training,
+      optimizer: rates,
+      collects: task.collects,
+      leftAlone: system.leftAlone,
+      trainClips: [batch],
+      evalClips: batch,
+      recompute: options.recompute,
+      accumulation: 1,
+      clipGradNorm: null,
+      limits,
+      largestFrame: null,
+      keepActivations: reference.names("act.").length > 0,
+    });
+    return await new Replay(session, { reference, system, form, task }, ratesOf(rates, optimizer.lr)).run();
   } finally {
-    gpu.memory[Symbol.dispose]();
+    await device[Symbol.asyncDispose]();
   }
+}
+
+/** What a task reads of a recipe, from a case. */
+// deno-lint-ignore no-explicit-any -- JSON from outside
+function recipeOfCase(config: any): TaskRecipe {
+  const { num_classes, optimizer: { smoothing } } = config;
+  return {
+    data: { num_classes, balance: "none" },
+    solver: { smoothing, mixup: false },
+    seed: 0,
+  } as TaskRecipe;
 }
 
 class Replay {
   readonly #session: Session;
   readonly #model: VideoModel;
   readonly #case: ReferenceCase;
+  readonly #form: CaseForm<unknown>;
+  readonly #task: Task;
+  readonly #rates: Readonly<Record<string, number>>;
   readonly #batch: number;
   readonly #results: GroupResult[] = [];
 
-  constructor(session: Session, model: VideoModel, reference: ReferenceCase) {
+  constructor(session: Session, { reference, form, task }: CaseParts, rates: Readonly<Record<string, number>>) {
     this.#session = session;
-    this.#model = model;
+    this.#model = session.model;
     this.#case = reference;
+    this.#form = form;
+    this.#task = task;
+    this.#rates = rates;
     this.#batch = reference.description.config.batch;
   }
 
   async run(): Promise<GroupResult[]> {
     this.#memory();
     await this.#loadState();
-    const frames = await this.#case.read("input.frames"), labels = [...await this.#case.read("input.labels")];
+    const frames = await this.#case.read("input.frames"), batch = { clips: this.#batch, inputs: await this.#inputs() };
     const { lr } = this.#case.description.config.optimizer;
-    const rates = {
-      side: lr * (this.#case.description.config.optimizer.clip_ratio ?? 1),
-      head: lr,
-      batch_norm: lr,
-    };
-    if (this.#case.has("eval.logits")) {
-      await this.#output("eval.logits", await this.#session.evaluateFrames(frames, this.#batch));
-    }
-    await this.#session.stepOnFrames(frames, labels, rates);
+    await this.#evaluation("eval", frames);
+    await this.#session.stepOnFrames(frames, batch, this.#rates);
     const losses = await this.#session.readLosses();
     await this.#trainOutputs(losses[0]);
     await this.#activations();
@@ -118,19 +124,32 @@ class Replay {
       { tolerance: OUTPUT_TOLERANCE, by: "relative" },
     );
     if (this.#case.has("step.losses") || this.#case.names("step3.").length > 0) {
-      for (let i = 1; i < STEPS; i++) await this.#session.stepOnFrames(frames, labels, rates);
+      for (let i = 1; i < STEPS; i++) await this.#session.stepOnFrames(frames, batch, this.#rates);
       losses.push(...await this.#session.readLosses());
       await this.#afterSteps(losses, lr);
-      if (this.#case.has("eval_after.logits")) {
-        const known = this.#case.description.float32_against_float64?.eval_after_logits_max_abs ?? 0;
-        await this.#output(
-          "eval_after.logits",
-          await this.#session.evaluateFrames(frames, this.#batch),
-          Math.max(OUTPUT_TOLERANCE, AFTER_FACTOR * known),
-        );
-      }
+      const known = this.#case.description.float32_against_float64?.eval_after_logits_max_abs ?? 0;
+      await this.#evaluation("eval_after", frames, Math.max(OUTPUT_TOLERANCE, AFTER_FACTOR * known));
     }
     return this.#results;
+  }
+
+  /** What batches bring besides frames, as recorded. */
+  async #inputs(): Promise<Record<string, InputValues>> {
+    const { inputs } = this.#task.training(recipeOfCase(this.#case.description.config));
+    const values: Record<string, InputValues> = {};
+    for (const [name, { dtype }] of Object.entries(inputs)) {
+      const recorded = await this.#case.read(`input.${name}`);
+      values[name] = dtype === "u32" ? Uint32Array.from(recorded) : recorded;
+    }
+    return values;
+  }
+
+  /** Compares what an evaluation collects with what is recorded under `prefix`. */
+  async #evaluation(prefix: string, frames: Float32Array, tolerance = OUTPUT_TOLERANCE): Promise<void> {
+    const recorded = this.#task.collects.filter((name) => this.#case.has(`${prefix}.${name}`));
+    if (recorded.length === 0) return;
+    const outputs = await this.#session.evaluateFrames(frames, this.#batch);
+    for (const name of recorded) await this.#output(`${prefix}.${name}`, outputs[name], tolerance);
   }
 
   /** The session holds exactly the bytes its plan said. */
@@ -195,9 +214,9 @@ class Replay {
   }
 
   async #trainOutputs(loss: number): Promise<void> {
-    const outputs = await this.#session.readOutputs(this.#batch, ["logits", "loss_per_sample"]);
-    await this.#output("train.logits", outputs.get("logits")!);
-    await this.#output("train.loss_per_sample", outputs.get("loss_per_sample")!);
+    const names = this.#case.names("train.").map((name) => name.slice("train.".length)).filter((name) => name !== "loss");
+    const outputs = await this.#session.readOutputs(this.#batch, names);
+    for (const [name, values] of outputs) await this.#output(`train.${name}`, values);
     await this.#output("train.loss", [loss]);
   }
 
@@ -207,8 +226,7 @@ class Replay {
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const name of names) {
       const expected = await this.#case.read(name);
-      const tokenFirst = this.#case.description.system !== "side4video-eva" && TOKEN_FIRST.test(name);
-      const actual = toRecordedLayout(outputs.get(name)!, this.#case.shapeOf(name), { tokenFirst });
+      const actual = this.#form.toRecorded(name, outputs.get(name)!, this.#case.shapeOf(name));
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }
   }
@@ -284,24 +302,4 @@ class Replay {
     );
     await this.#weights("step3.", trained, { tolerance: STEP_SHARE * STEPS * lr, by: "absolute" });
   }
-}
-
-/** Activations that the original CLIP tower and its side network hold token-first, `[N B*T C]`. */
-const TOKEN_FIRST = /^act\.(backbone|bridge|side)\.\d+$/;
-
-/** Our layouts are clip-major and channels-last, `[B T P D]` and `[B*T N C]`; the recorded ones are the originals'. */
-function toRecordedLayout(
-  values: Float32Array,
-  recorded: readonly number[],
-  options: { tokenFirst: boolean },
-): Float32Array {
-  if (recorded.length === 5) {
-    const [B, D, T, h, w] = recorded;
-    return permute(values, [B, T, h * w, D], [0, 3, 1, 2]);
-  }
-  if (options.tokenFirst) {
-    const [N, F, C] = recorded;
-    return permute(values, [F, N, C], [1, 0, 2]);
-  }
-  return values;
 }
