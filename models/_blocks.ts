@@ -114,7 +114,9 @@ export function stemConv(g: Graph, pictures: Tensor, conv: LinearWeights, option
     const count = Math.min(most, B - first);
     // The columns are many times the pictures and cheap to make again: they never wait for the backward pass.
     parts.push(g.region(`${conv.weight.label}/part.${first}`, () => {
-      const part = count === B ? pictures : sliceRows(g, pictures, first * rows, count * rows);
+      const part = count === B
+        ? pictures
+        : sliceRows(g, pictures, { start: first * rows, rows: count * rows });
       const columns = unfold(g, prepare ? prepare(part) : part, {
         frames: T,
         kernel: [3, p, p],
@@ -139,7 +141,7 @@ export function bridge(
   tap: Tensor,
   w: BridgeWeights,
 ): { whole: Tensor; token: Tensor; patches: Tensor } {
-  const h = layerNorm(g, tap, w.norm.weight, w.norm.bias, { dtype: "f32" }); // [F N C]
+  const h = layerNorm(g, tap, { ...w.norm, dtype: "f32" }); // [F N C]
   const whole = linear(g, h, w.linear.weight, { bias: w.linear.bias }); // [F N D]
   return { whole, ...splitTokens(g, whole) };
 }
@@ -222,9 +224,13 @@ export function sideAttention(
   const [B, T, , D] = s.shape;
   const heads = sideHeads(D);
   const tokens = sideTokens(g, { c: reshape(g, token, [B, T, D]), s, position }); // [B*T N D]
-  const A = layerNorm(g, tokens, w.ln1.weight, w.ln1.bias); // [B*T N D]
-  const q = linear(g, A, sliceRows(g, w.inWeight, 0, D), { bias: sliceRows(g, w.inBias, 0, D) }); // [B*T N D]
-  const kv = linear(g, A, sliceRows(g, w.inWeight, D, 2 * D), { bias: sliceRows(g, w.inBias, D, 2 * D) }); // [B*T N 2D]
+  const A = layerNorm(g, tokens, w.ln1); // [B*T N D]
+  const q = linear(g, A, sliceRows(g, w.inWeight, { start: 0, rows: D }), {
+    bias: sliceRows(g, w.inBias, { start: 0, rows: D }),
+  }); // [B*T N D]
+  const kv = linear(g, A, sliceRows(g, w.inWeight, { start: D, rows: 2 * D }), {
+    bias: sliceRows(g, w.inBias, { start: D, rows: 2 * D }),
+  }); // [B*T N 2D]
   const a = attention(g, q, kv, { heads, queryStart: 1 }); // [B*T P D]
   return linear(g, reshape(g, a, s.shape), w.out.weight, { bias: w.out.bias, residual: s }); // [B T P D]
 }

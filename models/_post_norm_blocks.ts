@@ -38,7 +38,7 @@ export function postNormBridge(
   w: BridgeWeights,
 ): { whole: Tensor; token: Tensor; patches: Tensor } {
   const h = linear(g, tap, w.linear.weight, { bias: w.linear.bias }); // [F N D]
-  const whole = layerNorm(g, h, w.norm.weight, w.norm.bias); // [F N D]
+  const whole = layerNorm(g, h, w.norm); // [F N D]
   return { whole, ...splitTokens(g, whole) };
 }
 
@@ -103,7 +103,7 @@ export function postNormBlock(
 ): Tensor {
   s = add(g, s, batchNorm(g, temporalConvolution(g, s, w), w.bn1, options)); // [B T P D]
   const a = postNormAttention(g, s, from, w); // [B T P D]
-  s = add(g, s, layerNorm(g, a, w.ln1.weight, w.ln1.bias)); // [B T P D]
+  s = add(g, s, layerNorm(g, a, w.ln1)); // [B T P D]
   const h = linear(g, s, w.fc1.weight, { bias: w.fc1.bias, activation: "gelu" }); // [B T P 4D]
   return add(g, s, batchNorm(g, linear(g, h, w.fc2.weight, { bias: w.fc2.bias }), w.bn2, options)); // [B T P D]
 }

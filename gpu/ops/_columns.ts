@@ -19,13 +19,17 @@ export function rowChunks(rows: number): { chunkRows: number; chunks: number } {
 }
 
 /** Totals of `partials` [chunks 2 C] into `first` and `second` [C]. */
-export function sumPartials(label: string, partials: Tensor, first: Tensor, second: Tensor): Dispatch {
+export function sumPartials(
+  label: string,
+  partials: Tensor,
+  totals: { first: Tensor; second: Tensor },
+): Dispatch {
   const [chunks, , columns] = partials.shape;
   return {
     label,
     source,
     constants: { WG_SIZE: COLUMNS },
-    tensors: [partials, first, second],
+    tensors: [partials, totals.first, totals.second],
     params: { chunks, columns },
     grid: [Math.ceil(columns / COLUMNS), 1, 1],
   };

@@ -186,7 +186,10 @@ const batchNormBackwardOp = defineOp({
         params: { rows: R, channels: C, chunk_rows: chunkRows, eps },
         grid: [Math.ceil(C / COLUMNS), chunks, 1],
       },
-      sumPartials("batchNorm.backwardSums.sum", outputs.partials, outputs.dWeight, outputs.dBias),
+      sumPartials("batchNorm.backwardSums.sum", outputs.partials, {
+        first: outputs.dWeight,
+        second: outputs.dBias,
+      }),
     ];
     if (attrs.wantsX) {
       const rows = applyChunks(R, C);

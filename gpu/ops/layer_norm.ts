@@ -129,7 +129,10 @@ const layerNormBackwardWeightOp = defineOp({
         params: { rows: R, channels: C, chunk_rows: chunkRows },
         grid: [Math.ceil(C / COLUMNS), chunks, 1],
       },
-      sumPartials("layerNorm.backwardWeight.sum", outputs.partials, outputs.dWeight, outputs.dBias),
+      sumPartials("layerNorm.backwardWeight.sum", outputs.partials, {
+        first: outputs.dWeight,
+        second: outputs.dBias,
+      }),
     ];
   },
   gradient: "none",
@@ -147,6 +150,8 @@ const layerNormBackwardWeightOp = defineOp({
  * Normalises every row of x to mean 0 and variance 1, then applies weight and bias.
  *
  * @param x `[… C]`, f32 or f16.
+ * @param options.weight `[C]`
+ * @param options.bias `[C]`
  * @param options.eps Added to the variance.
  * @param options.dtype Storage type of the result.
  * @returns `[… C]`.
@@ -154,12 +159,8 @@ const layerNormBackwardWeightOp = defineOp({
 export function layerNorm(
   g: Graph,
   x: Tensor,
-  weight: Tensor,
-  bias: Tensor,
-  options: { eps?: number; dtype?: Dtype } = {},
+  options: { weight: Tensor; bias: Tensor; eps?: number; dtype?: Dtype },
 ): Tensor {
-  return recordOne(g, layerNormOp, { x, weight, bias }, {
-    eps: options.eps ?? 1e-5,
-    dtype: options.dtype ?? "f32",
-  });
+  const { weight, bias, eps = 1e-5, dtype = "f32" } = options;
+  return recordOne(g, layerNormOp, { x, weight, bias }, { eps, dtype });
 }

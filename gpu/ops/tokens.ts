@@ -59,7 +59,7 @@ const prependTokenOp = defineOp({
     const position = needs("position") || needs("cls") ? sumLeading(g, grads.out) : undefined; // [N C]
     return {
       x: needs("x") ? slice(g, grads.out, { axis: 1, start: 1, length: P }) : undefined,
-      cls: needs("cls") ? reshape(g, sliceRows(g, position!, 0, 1), [C]) : undefined,
+      cls: needs("cls") ? reshape(g, sliceRows(g, position!, { start: 0, rows: 1 }), [C]) : undefined,
       position,
     };
   },

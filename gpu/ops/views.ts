@@ -68,7 +68,8 @@ const sliceRowsCopyOp = defineOp({
 });
 
 /** Rows `start … start + rows` of the leading axis: a window where the binding alignment allows it, else a copy. */
-export function sliceRows(g: Graph, x: Tensor, start: number, rows: number): Tensor {
+export function sliceRows(g: Graph, x: Tensor, options: { start: number; rows: number }): Tensor {
+  const { start, rows } = options;
   if (start < 0 || rows < 1 || start + rows > x.shape[0]) {
     throw new RangeError(
       `Cannot slice "${x.label}": rows ${start} to ${start + rows} must lie within shape [${x.shape}]`,

@@ -67,7 +67,7 @@ export class FrozenText {
         () => block(g, x, weights, { heads: this.#config.heads, causal: true, dtype: "f32" }),
       )
     );
-    const normed = layerNorm(g, x, this.#lnFinal.weight, this.#lnFinal.bias); // [S context width]
+    const normed = layerNorm(g, x, this.#lnFinal); // [S context width]
     const last = gatherRows(g, normed, ends); // [S width]
     return { layers, normed, embedding: matmul(g, last, this.#projection) };
   }

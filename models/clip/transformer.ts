@@ -66,18 +66,18 @@ export function block(
 ): Tensor {
   const { heads, causal, dtype } = options;
   const width = z.shape[2];
-  const h = layerNorm(g, z, w.ln1.weight, w.ln1.bias, { dtype }); // [F N C]
-  const q = linear(g, h, sliceRows(g, w.inWeight, 0, width), {
-    bias: sliceRows(g, w.inBias, 0, width),
+  const h = layerNorm(g, z, { ...w.ln1, dtype }); // [F N C]
+  const q = linear(g, h, sliceRows(g, w.inWeight, { start: 0, rows: width }), {
+    bias: sliceRows(g, w.inBias, { start: 0, rows: width }),
     dtype,
   }); // [F N C]
-  const kv = linear(g, h, sliceRows(g, w.inWeight, width, 2 * width), {
-    bias: sliceRows(g, w.inBias, width, 2 * width),
+  const kv = linear(g, h, sliceRows(g, w.inWeight, { start: width, rows: 2 * width }), {
+    bias: sliceRows(g, w.inBias, { start: width, rows: 2 * width }),
     dtype,
   }); // [F N 2C]
   const a = attention(g, q, kv, { heads, causal, dtype }); // [F N C]
   const y = linear(g, a, w.outWeight, { bias: w.outBias, residual: z, dtype }); // [F N C]
-  const n = layerNorm(g, y, w.ln2.weight, w.ln2.bias, { dtype }); // [F N C]
+  const n = layerNorm(g, y, { ...w.ln2, dtype }); // [F N C]
   const u = linear(g, n, w.fcWeight, { bias: w.fcBias, activation: "quickGelu", dtype }); // [F N 4C]
   return linear(g, u, w.projWeight, { bias: w.projBias, residual: y, dtype }); // [F N C]
 }

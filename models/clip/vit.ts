@@ -133,7 +133,7 @@ export class FrozenVit {
         position: this.#positions,
         dtype: this.#dtype,
       }); // [F N C]
-      return layerNorm(g, tokens, this.#lnPre.weight, this.#lnPre.bias, { dtype: this.#dtype }); // [F N C]
+      return layerNorm(g, tokens, { ...this.#lnPre, dtype: this.#dtype }); // [F N C]
     });
   }
 
@@ -159,7 +159,7 @@ export class ClipImageHead {
   /** Last tap [F N C] to the normed class token [F C] and the embedding [F E], not normalised. */
   apply(g: Graph, z: Tensor): { normed: Tensor; embedding: Tensor } {
     const { token } = splitTokens(g, z); // [F C]
-    const normed = layerNorm(g, token, this.#lnPost.weight, this.#lnPost.bias); // [F C]
+    const normed = layerNorm(g, token, this.#lnPost); // [F C]
     return { normed, embedding: matmul(g, normed, this.#proj) };
   }
 }

@@ -129,11 +129,11 @@ export function evaBlock(
   ];
   for (const { norm, last, body } of branches) {
     if (config.norm === "pre") {
-      const h = layerNorm(g, z.exact, norm.weight, norm.bias, { eps: EPS, dtype }); // [F N C]
+      const h = layerNorm(g, z.exact, { ...norm, eps: EPS, dtype }); // [F N C]
       z = streamOf(g, linear(g, body(h), last.weight, { bias: last.bias, residual: z.exact }), dtype);
     } else {
       const y = linear(g, body(z.stored), last.weight, { bias: last.bias, dtype }); // [F N C]
-      z = streamOf(g, add(g, z.exact, layerNorm(g, y, norm.weight, norm.bias, { eps: EPS })), dtype);
+      z = streamOf(g, add(g, z.exact, layerNorm(g, y, { ...norm, eps: EPS })), dtype);
     }
   }
   return z;
@@ -148,7 +148,10 @@ function attentionBranch(
 ): Tensor {
   const { config: { width: C, heads, ropeSpan }, config, dtype } = options;
   const { q: qWeight, kv: kvWeight } = "qkv" in w.projections
-    ? { q: sliceRows(g, w.projections.qkv, 0, C), kv: sliceRows(g, w.projections.qkv, C, 2 * C) }
+    ? {
+      q: sliceRows(g, w.projections.qkv, { start: 0, rows: C }),
+      kv: sliceRows(g, w.projections.qkv, { start: C, rows: 2 * C }),
+    }
     : { q: w.projections.q, kv: concatRows(g, [w.projections.k, w.projections.v]) };
   const kvBias = pad(g, w.vBias, { axis: 0, before: C }); // [2C]: keys have no bias
   let q = linear(g, h, qWeight, { bias: w.qBias, dtype }); // [F N C]
@@ -160,7 +163,7 @@ function attentionBranch(
   }
   const a = attention(g, q, kv, { heads, dtype }); // [F N C]
   const n = w.attentionNorm;
-  return n ? layerNorm(g, a, n.weight, n.bias, { eps: EPS, dtype }) : a;
+  return n ? layerNorm(g, a, { ...n, eps: EPS, dtype }) : a;
 }
 
 /** The MLP without its last layer: [F N C] to [F N hidden]. */
@@ -175,5 +178,5 @@ function mlpBranch(g: Graph, h: Tensor, w: EvaBlockWeights, options: { dtype: Dt
     )
     : linear(g, h, weight, { bias, activation: "gelu", dtype }); // [F N hidden]
   const n = w.hiddenNorm;
-  return n ? layerNorm(g, u, n.weight, n.bias, { eps: EPS, dtype }) : u;
+  return n ? layerNorm(g, u, { ...n, eps: EPS, dtype }) : u;
 }

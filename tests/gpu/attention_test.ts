@@ -68,4 +68,4 @@ for (
 
 const x = resident("parameter", "x", [19, 132]);
 const weight = resident("parameter", "weight", [132]), bias = resident("parameter", "bias", [132]);
-sameEverywhere("layerNorm()", [x, weight, bias], (g) => layerNorm(g, x, weight, bias));
+sameEverywhere("layerNorm()", [x, weight, bias], (g) => layerNorm(g, x, { weight, bias }));

@@ -84,8 +84,9 @@ Deno.test("gradients of a tensor that is read several times add up", () => {
 Deno.test("gradients of windows of one parameter are joined, also where two windows are the same", () => {
   const g = new Graph();
   const x = resident("input", "x", [3, 64]), w = resident("parameter", "w", [6, 64]);
-  const a = linear(g, x, sliceRows(g, w, 0, 2)), b = linear(g, x, sliceRows(g, w, 2, 4)); // [3 2] [3 4]
-  const again = linear(g, x, sliceRows(g, w, 2, 4)); // [3 4]
+  const a = linear(g, x, sliceRows(g, w, { start: 0, rows: 2 })),
+    b = linear(g, x, sliceRows(g, w, { start: 2, rows: 4 })); // [3 2] [3 4]
+  const again = linear(g, x, sliceRows(g, w, { start: 2, rows: 4 })); // [3 4]
   const objective = add(g, square(g, a), square(g, add(g, b, gelu(g, again))));
   checkGradients(g, objective, fillSeeded([x, w]));
 });
@@ -93,7 +94,7 @@ Deno.test("gradients of windows of one parameter are joined, also where two wind
 Deno.test("a window that covers only part of a parameter is an error, not a wrong gradient", () => {
   const g = new Graph();
   const x = resident("input", "x", [3, 64]), w = resident("parameter", "w", [6, 64]);
-  const objective = square(g, linear(g, x, sliceRows(g, w, 0, 2)));
+  const objective = square(g, linear(g, x, sliceRows(g, w, { start: 0, rows: 2 })));
   const seed = resident("input", "seed", [1]);
   assert.throws(
     () => differentiate(g, { seeds: [{ output: objective, gradient: seed }] }),
@@ -114,7 +115,7 @@ for (const recompute of [false, true]) {
     for (const [i, name] of ["first", "second"].entries()) {
       s = g.region(name, () => {
         const n = batchNorm(g, s, { ...norm, runningMean, runningVar }, { mode: "train" });
-        const h = linear(g, layerNorm(g, n, ln.weight, ln.bias), w1, { bias: b1, activation: "gelu" }); // [5 6]
+        const h = linear(g, layerNorm(g, n, ln), w1, { bias: b1, activation: "gelu" }); // [5 6]
         return linear(g, h, w2, { residual: i === 0 ? s : n }); // [5 4]
       });
     }

@@ -112,9 +112,16 @@ function record() {
   const x = resident("input", "x", [6, 64]), w = resident("frozen", "w", [64, 64]);
   let y = linear(g, x, w); // [6 64]
   for (let i = 0; i < 4; i++) y = add(g, gelu(g, linear(g, y, w)), y, { alpha: 0.5, beta: 0.5 }); // [6 64]
-  const window = sliceRows(g, y, 2, 3); // [3 64]
+  const window = sliceRows(g, y, { start: 2, rows: 3 }); // [3 64]
   g.output("window", window);
-  g.output("sum", add(g, reshape(g, window, [192]), scale(g, reshape(g, sliceRows(g, y, 0, 3), [192]), -1)));
+  g.output(
+    "sum",
+    add(
+      g,
+      reshape(g, window, [192]),
+      scale(g, reshape(g, sliceRows(g, y, { start: 0, rows: 3 }), [192]), -1),
+    ),
+  );
   return { g, x, w };
 }
 

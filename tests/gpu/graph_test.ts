@@ -33,7 +33,7 @@ Deno.test("an axis that does not match is an error with the op, the axis and bot
   const g = new Graph();
   const x = input("x", [2, 3, 8]);
   assert.equal(
-    messageOf(() => layerNorm(g, x, parameter("w", [7]), parameter("b", [8]))),
+    messageOf(() => layerNorm(g, x, { weight: parameter("w", [7]), bias: parameter("b", [8]) })),
     'Cannot record layerNorm: axis C of "weight" must be 8 (axis C of "x" [2,3,8]), current shape is [7]',
   );
   assert.equal(g.nodes.length, 0, "nothing is recorded");
@@ -42,7 +42,9 @@ Deno.test("an axis that does not match is an error with the op, the axis and bot
 Deno.test("a wrong number of axes is an error with the axes and the shape", () => {
   const g = new Graph();
   assert.match(
-    messageOf(() => layerNorm(g, input("x", [2, 8]), parameter("w", [8, 1]), parameter("b", [8]))),
+    messageOf(() =>
+      layerNorm(g, input("x", [2, 8]), { weight: parameter("w", [8, 1]), bias: parameter("b", [8]) })
+    ),
     /^Cannot record layerNorm: "weight" must have axes \[C\], current shape is \[8,1\]$/,
   );
 });
@@ -77,7 +79,10 @@ Deno.test("an axis of a tensor must be a positive integer", () => {
 Deno.test("a reshape must hold all elements, a slice and a view must lie inside", () => {
   const g = new Graph(), x = input("x", [4, 6]);
   assert.throws(() => reshape(g, x, [5, 5]), /Cannot reshape "x": \[5,5\] must hold 24 elements, .*\[4,6\]/);
-  assert.throws(() => sliceRows(g, x, 3, 2), /Cannot slice "x": rows 3 to 5 must lie within shape \[4,6\]/);
+  assert.throws(
+    () => sliceRows(g, x, { start: 3, rows: 2 }),
+    /Cannot slice "x": rows 3 to 5 must lie within shape \[4,6\]/,
+  );
   assert.throws(
     () => g.view(x, [5], { offset: 20 }),
     /offset 20 and shape \[5\] must lie within shape \[4,6\]/,
@@ -87,7 +92,7 @@ Deno.test("a reshape must hold all elements, a slice and a view must lie inside"
 
 Deno.test("a window of a window counts its offset from the tensor that owns the memory", () => {
   const g = new Graph(), x = input("x", [8, 64]);
-  const inner = sliceRows(g, sliceRows(g, x, 2, 5), 3, 1);
+  const inner = sliceRows(g, sliceRows(g, x, { start: 2, rows: 5 }), { start: 3, rows: 1 });
   assert.equal(inner.base, x);
   assert.equal(inner.offset, 5 * 64);
   assert.equal(sizeOf(inner.shape), 64);
@@ -95,7 +100,7 @@ Deno.test("a window of a window counts its offset from the tensor that owns the 
 
 Deno.test("rows that start off the binding alignment are copied instead of viewed", () => {
   const g = new Graph();
-  assert.equal(sliceRows(g, input("x", [4, 6]), 1, 1).base, null);
+  assert.equal(sliceRows(g, input("x", [4, 6]), { start: 1, rows: 1 }).base, null);
 });
 
 Deno.test("only what a parameter reaches needs a gradient", () => {

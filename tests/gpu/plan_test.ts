@@ -103,7 +103,7 @@ Deno.test("dead nodes go; outputs, pinned values and effects stay", () => {
 Deno.test("outputs live to the end, also through a view of them", () => {
   const g = new Graph();
   const y = scale(g, input("x", [4, 64]), 2); // [4 64]
-  g.output("window", sliceRows(g, y, 1, 1));
+  g.output("window", sliceRows(g, y, { start: 1, rows: 1 }));
   let z = gelu(g, y);
   for (let i = 0; i < 5; i++) z = gelu(g, z);
   g.output("z", z);
