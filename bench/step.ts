@@ -36,9 +36,9 @@ export async function* benchStep(
     largestFrame: { width: 1, height: 1 },
   });
   const device = new LocalDevice(gpu);
-  const options = { ...rest, largestFrame: null, limits: gpu };
-  const planned = planSession(model, options, gpu.environment);
-  const session = await Session.open(device, model, options, planned);
+  const own = { ...rest, largestFrame: null, limits: gpu };
+  const planned = planSession(model, own, gpu.environment);
+  const session = await Session.open(device, model, own, planned);
   await session.initialise(config.seed);
   const clips = rest.trainClips[0], { frames, backbone } = model.config;
   const pixels = new Float32Array(clips * picturesOf(model) * 3 * backbone.imageSize ** 2).map((_, i) =>

@@ -20,6 +20,8 @@ export interface PreparedGraph {
   readonly runtime: Runtime;
   /** Runs it once. Does not wait. */
   run(): Promise<void>;
+  /** Labels of the launches in order. */
+  labels(): string[];
   /** Values of resident tensors and outputs now. Waits for the GPU. */
   read(tensors: readonly Tensor[]): Promise<Float32Array[]>;
 }
@@ -60,6 +62,7 @@ export async function prepareGraph(
   return {
     plan,
     runtime,
+    labels: () => runtime.program(PROGRAM).labels(),
     run: async () => void await runtime.submit([{ do: "run", program: PROGRAM }]),
     read: async (tensors) => {
       const bytes = await runtime.submit(tensors.map((tensor): Command => ({
