@@ -1,7 +1,5 @@
 /** `sidenet eval`: accuracy of a trained model on a list, by the published multi-view protocol. */
 import { requireWritableFolder } from "../data/files.ts";
-import { evaluateClips } from "../train/evaluation/evaluate.ts";
-import { dataRoots } from "../train/recipe/config.ts";
 import {
   EVALUATION_FILES,
   type EvaluationFigures,
@@ -9,14 +7,11 @@ import {
   writeEvaluation,
 } from "../train/evaluation/evaluation_files.ts";
 import { writeEvaluationReport } from "../pages/report_data.ts";
-import { openFrameCache } from "../train/feed/frame_cache.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { formatCount, formatShare, formatValue } from "../lib/text.ts";
-import { requireReadable } from "../train/feed/readable.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
-import { readSplit } from "../train/recipe/setup.ts";
-import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
-import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import { evaluateModel } from "../train/evaluation/evaluate_model.ts";
+import { findTrainedModel } from "../train/evaluation/trained_model.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
 import { printable } from "./_clips.ts";
@@ -57,43 +52,22 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { model: target, overrides } = onlyModel(positionals, "eval");
   const views = viewsOfFlags(values);
   const model = await findTrainedModel(target, { config: values.config, overrides });
-  const { config, labels, weights } = model;
   const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
   await requireWritableFolder(folder);
-  const clips = await readSplit(config, "val", { path: values.list, keepShort: views !== null });
-  const list = values.list ?? config.data.val_list!;
-  const root = dataRoots(config).val, batch = viewBatch(config, views, clips.length);
-  const choices = await tunedChoices();
-  await using frameCache = await openFrameCache(config, (text) => io.note(`warning: ${text}`));
-  const task = taskOfRecipe(config);
-  await using session = await openTrainedModel(model, { clips, root, batch, choices });
-  await requireReadable(config, clips, { list, root, signal: io.signal });
-  io.note(`adapter: ${session.adapter}`);
-  const started = performance.now();
-  const evaluation = await evaluateClips(session, config, {
-    task,
-    clips,
-    views,
-    frameCache,
-    batch,
-    signal: io.signal,
-    onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
-  });
-  const seconds = (performance.now() - started) / 1000;
-  tellProblems(evaluation.problems, folder, io);
-  const { adapter } = session;
   const evaluated = {
-    config,
-    task,
-    labels,
-    weights,
-    list,
-    views,
-    evaluation,
-    seconds,
-    adapter,
+    ...await evaluateModel(model, {
+      views,
+      list: values.list,
+      signal: io.signal,
+      choices: await tunedChoices(),
+      onOpened: (adapter) => io.note(`adapter: ${adapter}`),
+      onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+      onNote: (text) => io.note(`warning: ${text}`),
+    }),
     everything: values.probabilities,
   };
+  const { evaluation, labels, weights, list, task } = evaluated;
+  tellProblems(evaluation.problems, folder, io);
   const figures = await writeEvaluation(folder, evaluated);
   await writeEvaluationReport(folder, evaluated, figures);
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);

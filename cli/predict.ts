@@ -6,6 +6,7 @@ import { requireWritableFolder } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frames.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
 import { scoreClips } from "../train/evaluation/evaluate.ts";
+import { predictClips } from "../train/evaluation/evaluate_model.ts";
 import { formatCount, formatShare, progressBar } from "../lib/text.ts";
 import {
   type ClipOutcome,
@@ -115,6 +116,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   if (inputs.length === 0) return exitCode;
 
+  if (!hasShares(task)) {
+    const own = { views, top, signal: io.signal, choices: await tunedChoices() };
+    for await (const clip of predictClips(model, inputs.map(({ path }) => path), own)) {
+      if (clip.bad) fail(cannotPredict(clip.path, reasonOfBad(clip.problems)));
+      else printDescription(clip.path, clip, io);
+    }
+    return exitCode;
+  }
   // The paths are the user's own, relative to the working folder.
   const root = "", clips = recordsOf(inputs), batch = viewBatch(config, views, clips.length);
   const choices = await tunedChoices();
@@ -129,13 +138,6 @@ export async function run(args: string[], io: Io): Promise<number> {
     scoreClips(session, config, scoring),
     (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
   );
-  if (!hasShares(task)) {
-    for await (const { path, views, problems, bad } of scores) {
-      if (bad) fail(cannotPredict(path, reasonOfBad(problems)));
-      else printDescription(path, task.describe(task.read(views), { labels, top }), io);
-    }
-    return exitCode;
-  }
   const long: string[] = [];
   let next = 0, shown = 0;
   for await (const outcome of outcomesOf(scores, inputs, task)) {
