@@ -116,7 +116,9 @@ export function checkTrained(
   source: WeightSource,
   { system, head }: LoadOptions,
 ): { wanted: Weight[]; left: string[] } {
-  const kept = keptWeights(model), heads = system.head;
+  // Constants follow from other weights: a file of the originals does without.
+  const kept = keptWeights(model).filter(({ kind, name }) => kind !== "constant" || source.shapeOf(name));
+  const heads = system.head;
   const differs = head === "reinit" &&
     heads.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
   const wanted = differs ? kept.filter(({ name }) => !heads.includes(name)) : kept;
@@ -132,17 +134,20 @@ export function checkTrained(
 }
 
 /**
- * Loads trained weights and running statistics from a file written here or converted from the originals.
+ * Loads trained weights and running statistics from a file written here or converted from the originals. Constants that the file
+ * does not hold are computed, so the backbone must be there.
  *
  * @returns Names that were left as they were.
  */
 export async function loadTrained(
-  session: Pick<Session, "write" | "model">,
+  session: Pick<Session, "write" | "model" | "computeConstants">,
   source: WeightSource,
   options: LoadOptions,
 ): Promise<string[]> {
   const { wanted, left } = checkTrained(session.model, source, options);
   await writeAll(session, wanted, source);
+  const { weights } = session.model;
+  if (weights.of("constant").some((weight) => !wanted.includes(weight))) await session.computeConstants();
   return left;
 }
 
