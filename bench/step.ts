@@ -33,11 +33,11 @@ export async function* benchStep(
   });
   const session = await Session.open(gpu, model, { ...rest, largestFrame: null, limits: gpu });
   session.initialise(config.seed);
-  const clips = rest.trainClips[0], { frames, backbone, classes } = model.config;
+  const clips = rest.trainClips[0], { frames, backbone } = model.config;
   const pixels = new Float32Array(clips * frames * 3 * backbone.imageSize ** 2).map((_, i) =>
     Math.sin(0.013 * i)
   );
-  const labels = Array.from({ length: clips }, (_, i) => i % classes);
+  const labels = Array.from({ length: clips }, (_, i) => i % config.data.num_classes);
   const rates = { side: 1e-3, head: 1e-3, batch_norm: 1e-3 };
   let best = Infinity;
   for (let i = 0; i <= REPEATS; i++) {

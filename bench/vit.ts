@@ -6,7 +6,8 @@ import { matmul } from "../gpu/ops/mod.ts";
 import { prepareGraph } from "../gpu/run.ts";
 import type { Program } from "../gpu/executor.ts";
 import { createPrng } from "../lib/random.ts";
-import { FrozenVit, VIT_PRESETS } from "../models/clip/vit.ts";
+import { VIT_PRESETS } from "../models/clip/tower.ts";
+import { FrozenVit } from "../models/clip/vit.ts";
 import { Weights } from "../models/params.ts";
 import type { Measurement } from "./matmul.ts";
 

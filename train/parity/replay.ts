@@ -2,15 +2,13 @@
 
 import type { Gpu } from "../../gpu/device.ts";
 import { DataError } from "../../lib/errors.ts";
+import { SYSTEMS } from "../../models/registry.ts";
 import { openCase } from "./case.ts";
 import { replayClipCase } from "./clip_vit.ts";
 import type { GroupResult } from "./compare.ts";
 import { replayVideoCase } from "./side4video.ts";
 
 export type { GroupResult } from "./compare.ts";
-
-/** Systems whose cases can be replayed. */
-export const PARITY_SYSTEMS = ["clip-vit", "side4video", "side4video-eva", "tds-clip"] as const;
 
 /**
  * Replays one case, whatever its size.
@@ -25,18 +23,14 @@ export async function replayCase(
 ): Promise<GroupResult[]> {
   await using reference = await openCase(path);
   const { system } = reference.description;
-  switch (system) {
-    case "clip-vit":
-      return await replayClipCase(gpu, reference);
-    case "side4video":
-    case "side4video-eva":
-    case "tds-clip":
-      return await replayVideoCase(gpu, reference, { recompute: options.recompute ?? true });
-    default:
-      throw new DataError(
-        `Cannot replay "${path}": system must be one of ${
-          PARITY_SYSTEMS.join(", ")
-        }, current value is "${system}"`,
-      );
+  if (system === "clip-vit") return await replayClipCase(gpu, reference);
+  for (const one of SYSTEMS) {
+    const form = one.cases.find((form) => form.system === system);
+    if (!form) continue;
+    return await replayVideoCase(gpu, reference, { system: one, form, recompute: options.recompute ?? true });
   }
+  const known = ["clip-vit", ...SYSTEMS.flatMap(({ cases }) => cases.map((form) => form.system))];
+  throw new DataError(
+    `Cannot replay "${path}": system must be one of ${known.join(", ")}, current value is "${system}"`,
+  );
 }

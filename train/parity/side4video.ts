@@ -1,14 +1,13 @@
-/** Replays a recorded Side4Video case on either tower: eval and train forward, gradients, statistics and three optimiser steps. */
+/** Replays a recorded case of a classifier of clips: eval and train forward, gradients, statistics and three optimiser steps. */
 
 import type { Gpu } from "../../gpu/device.ts";
-import { createModel, DEFAULT_SME_SCALE, type ModelSpec } from "../../models/mod.ts";
 import { isIgnored } from "../../models/params.ts";
+import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { Session } from "../runtime/session.ts";
 import type { ReferenceCase } from "./case.ts";
-import { evaOfCase } from "./eva_options.ts";
-import { compareGroup, type GroupResult, type Pair, permute } from "./compare.ts";
+import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
 
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
 /** Recorded optimiser steps. */
@@ -30,36 +29,14 @@ const LATER_NOISE_SHARE = 3e-4;
  */
 const AFTER_FACTOR = 10;
 
-/** The model a case describes. */
-export function specOfCase(reference: ReferenceCase): ModelSpec {
-  const { system, config: { model, num_classes: classes } } = reference.description;
-  const sizes = { frames: model.frames, sideDim: model.side_dim, classes };
-  if (system === "side4video-eva") {
-    const backbone = evaOfCase(model.vision_cfg, reference.description.case);
-    return { system, config: { backbone, ...sizes }, backboneDtype: "f32" };
-  }
-  const backbone = {
-    imageSize: model.image_size,
-    patchSize: model.patch_size,
-    width: model.width,
-    layers: model.layers,
-    heads: model.heads,
-  };
-  if (system === "tds-clip") {
-    const smeScale = model.sme_scale ?? DEFAULT_SME_SCALE;
-    return { system, config: { backbone, ...sizes, smeScale }, backboneDtype: "f32" };
-  }
-  return { system: "side4video", config: { backbone, ...sizes }, backboneDtype: "f32" };
-}
-
 /** Replays the case and compares every group it holds. */
 export async function replayVideoCase(
   gpu: Gpu,
   reference: ReferenceCase,
-  options: { recompute: boolean },
+  options: { system: System; form: CaseForm<unknown>; recompute: boolean },
 ): Promise<GroupResult[]> {
-  const { description } = reference;
-  const spec = specOfCase(reference), model = createModel(spec);
+  const { description } = reference, { system, form } = options;
+  const model = system.build(form.sizes(description.config, description.case), { backboneDtype: "f32" });
   const { batch, optimizer } = description.config;
   const session = await Session.open(gpu, model, {
     trainClips: [batch],
@@ -74,7 +51,7 @@ export async function replayVideoCase(
     keepActivations: reference.names("act.").length > 0,
   });
   try {
-    return await new Replay(session, model, reference).run();
+    return await new Replay(session, { model, form }, reference).run();
   } finally {
     gpu.memory[Symbol.dispose]();
   }
@@ -83,13 +60,19 @@ export async function replayVideoCase(
 class Replay {
   readonly #session: Session;
   readonly #model: VideoModel;
+  readonly #form: CaseForm<unknown>;
   readonly #case: ReferenceCase;
   readonly #batch: number;
   readonly #results: GroupResult[] = [];
 
-  constructor(session: Session, model: VideoModel, reference: ReferenceCase) {
+  constructor(
+    session: Session,
+    { model, form }: { model: VideoModel; form: CaseForm<unknown> },
+    reference: ReferenceCase,
+  ) {
     this.#session = session;
     this.#model = model;
+    this.#form = form;
     this.#case = reference;
     this.#batch = reference.description.config.batch;
   }
@@ -207,8 +190,7 @@ class Replay {
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const name of names) {
       const expected = await this.#case.read(name);
-      const tokenFirst = this.#case.description.system !== "side4video-eva" && TOKEN_FIRST.test(name);
-      const actual = toRecordedLayout(outputs.get(name)!, this.#case.shapeOf(name), { tokenFirst });
+      const actual = this.#form.toRecorded(name, outputs.get(name)!, this.#case.shapeOf(name));
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }
   }
@@ -284,24 +266,4 @@ class Replay {
     );
     await this.#weights("step3.", trained, { tolerance: STEP_SHARE * STEPS * lr, by: "absolute" });
   }
-}
-
-/** Activations that the original CLIP tower and its side network hold token-first, `[N B*T C]`. */
-const TOKEN_FIRST = /^act\.(backbone|bridge|side)\.\d+$/;
-
-/** Our layouts are clip-major and channels-last, `[B T P D]` and `[B*T N C]`; the recorded ones are the originals'. */
-function toRecordedLayout(
-  values: Float32Array,
-  recorded: readonly number[],
-  options: { tokenFirst: boolean },
-): Float32Array {
-  if (recorded.length === 5) {
-    const [B, D, T, h, w] = recorded;
-    return permute(values, [B, T, h * w, D], [0, 3, 1, 2]);
-  }
-  if (options.tokenFirst) {
-    const [N, F, C] = recorded;
-    return permute(values, [F, N, C], [1, 0, 2]);
-  }
-  return values;
 }

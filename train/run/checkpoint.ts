@@ -11,6 +11,7 @@ import {
   createModel,
   explainBackbone,
   type ModelSpec,
+  systemOf,
   type Weight,
   type WeightSource,
 } from "../../models/mod.ts";
@@ -47,8 +48,6 @@ export interface RunState {
 }
 
 const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
-/** What `pretrain` may reinitialise when the number of classes differs. */
-const HEAD_NAMES: readonly string[] = ["fc.weight", "fc.bias"];
 
 /** A checkpoint open for reading, with sidenet's metadata where it has any. */
 export interface OpenCheckpoint extends WeightSource, AsyncDisposable {
@@ -65,7 +64,7 @@ function declared(spec: ModelSpec) {
   const model = createModel(spec);
   return {
     model,
-    trained: [...model.weights.of("trained"), ...model.weights.of("statistic")],
+    trained: (["trained", "statistic", "constant"] as const).flatMap((kind) => model.weights.of(kind)),
     frozen: model.weights.of("frozen"),
   };
 }
@@ -100,14 +99,6 @@ export async function loadOwnBackbone(
   return true;
 }
 
-/** What the classifier of a checkpoint says about the network it belongs to, for error messages. */
-function explainTrained(source: WeightSource): string {
-  const classifier = source.shapeOf("fc.weight");
-  return classifier?.length === 2
-    ? `the file looks like a network of side_dim ${classifier[1]} with ${classifier[0]} classes`
-    : "the file holds no classifier, so it is probably a backbone (network.weights) or another network";
-}
-
 /** How to take weights from a file. */
 export interface LoadOptions {
   /** "reinit" leaves the classifier at its initial values when its number of classes differs. */
@@ -125,19 +116,19 @@ export function checkTrained(
   source: WeightSource,
   options: LoadOptions,
 ): { wanted: Weight[]; left: string[] } {
-  const { model, trained, frozen } = declared(spec);
+  const { model, trained, frozen } = declared(spec), { head, files } = systemOf(spec.system);
   const differs = options.head === "reinit" &&
-    HEAD_NAMES.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
-  const wanted = differs ? trained.filter(({ name }) => !HEAD_NAMES.includes(name)) : trained;
+    head.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
+  const wanted = differs ? trained.filter(({ name }) => !head.includes(name)) : trained;
   // A full training checkpoint of the originals also holds the frozen backbone.
   const ignore = [
     ...frozen.map(({ name }) => name),
     ...model.weights.counters,
-    ...(differs ? HEAD_NAMES : []),
+    ...(differs ? head : []),
     ...model.unusedInBackbone,
   ];
-  checkAccount(wanted, source, { ignore, explain: explainTrained });
-  return { wanted, left: differs ? [...HEAD_NAMES] : [] };
+  checkAccount(wanted, source, { ignore, explain: files.explain });
+  return { wanted, left: differs ? [...head] : [] };
 }
 
 /**

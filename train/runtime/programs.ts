@@ -17,14 +17,17 @@ import {
   softCrossEntropy,
 } from "../../gpu/ops/mod.ts";
 import { align, type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
-import { PARAMETER_GROUPS, type ParameterGroup, type Weight } from "../../models/params.ts";
+import type { Weight } from "../../models/params.ts";
 import {
   type Mode,
+  type ModelOutput,
   picturesOf,
   tapShape,
   type VideoModel,
-  type VideoOutput,
 } from "../../models/video_model.ts";
+
+/** Optimiser groups in the order of the published optimiser state. */
+export const PARAMETER_GROUPS = ["side", "head", "batch_norm"] as const;
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
@@ -73,8 +76,8 @@ export interface TrainingPrograms {
   firstMoments: readonly Tensor[];
   secondMoments: readonly Tensor[];
   /** By micro-batch size. */
-  train: ReadonlyMap<number, Recorded & { output: VideoOutput; loss: Tensor }>;
-  evaluation: Recorded & { output: VideoOutput };
+  train: ReadonlyMap<number, Recorded & { output: ModelOutput; loss: Tensor }>;
+  evaluation: Recorded & { output: ModelOutput };
 }
 
 /** The trained weights in flat order: group by group, so that each optimiser group is one range. */
@@ -91,7 +94,7 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Trai
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
   const labels = resident("input", "labels", [most], "u32");
   const targets = options.mixes || options.weighs
-    ? resident("input", "targets", [most, model.config.classes])
+    ? resident("input", "targets", [most, model.config.classes!])
     : null;
   const taps = storedTaps(model, most, options.limits);
   const seed = resident("input", "loss_gradient", [1]);
@@ -122,14 +125,14 @@ function recordTraining(
   const { labels, targets } = shared;
   const output = recordForward(g, model, shared, { clips, mode: "train" });
   const { loss, lossPerSample } = targets
-    ? softCrossEntropy(g, output.logits, firstRows(g, targets, clips))
-    : crossEntropy(g, output.logits, {
+    ? softCrossEntropy(g, output.outputs.logits, firstRows(g, targets, clips))
+    : crossEntropy(g, output.outputs.logits, {
       labels: firstRows(g, labels, clips),
       smoothing: options.smoothing,
     });
   g.output("loss", loss);
   g.output("loss_per_sample", lossPerSample);
-  g.output("logits", output.logits);
+  g.output("logits", output.outputs.logits);
   if (options.keepActivations) {
     for (const [name, tensor] of output.activations) g.output(`act.${name}`, tensor);
   }
@@ -158,7 +161,7 @@ function recordEvaluation(
 ) {
   const g = new Graph();
   const output = recordForward(g, model, inputs, { clips: options.evalClips, mode: "eval" });
-  g.output("logits", output.logits);
+  g.output("logits", output.outputs.logits);
   return { g, output, plan: planGraph(g, { limits: options.limits }) };
 }
 
@@ -168,13 +171,13 @@ function recordForward(
   model: VideoModel,
   { frames, taps }: Pick<TrainingPrograms, "frames" | "taps">,
   options: { clips: number; mode: Mode },
-): VideoOutput {
+): ModelOutput {
   const { clips, mode } = options;
   const [rows] = tapShape(model, clips);
-  return model.forward(g, firstRows(g, frames, clips * picturesOf(model)), {
-    mode,
+  return model.forward(g, {
+    frames: firstRows(g, frames, clips * picturesOf(model)),
     ...model.taps === "stored" && { taps: taps.map((tap) => firstRows(g, tap, rows)) },
-  });
+  }, { mode });
 }
 
 /** Inputs for the taps of so many clips, in a model that does not compute them. */
@@ -235,7 +238,7 @@ export function recordUpdate(
         v: window(flat.secondMoments),
         hyper: programs.hyper,
         clip: programs.clip,
-      }, { hyperOffset: PARAMETER_GROUPS.indexOf(group) * ADAMW_HYPER_LENGTH });
+      }, { hyperOffset: PARAMETER_GROUPS.findIndex((one) => one === group) * ADAMW_HYPER_LENGTH });
     }
   }
   return { g, plan: planGraph(g, { limits: options.limits }) };
@@ -246,8 +249,8 @@ function groupRanges(
   trained: readonly Weight[],
   starts: readonly number[],
   total: number,
-): Map<ParameterGroup, [number, number]> {
-  const ranges = new Map<ParameterGroup, [number, number]>();
+): Map<string, [number, number]> {
+  const ranges = new Map<string, [number, number]>();
   trained.forEach((weight, i) => {
     const end = starts[i + 1] ?? total;
     const range = ranges.get(weight.group);

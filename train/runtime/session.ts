@@ -124,7 +124,10 @@ export class Session {
     const staging = (label: string, bytes: number) =>
       gpu.memory.create(label, align(bytes), MAP_READ | COPY_DST);
     this.#lossStaging = staging("loss_readback", LOSS_LOG_SIZE * 4);
-    this.#logitStaging = staging("logit_readback", bytesOf(planned.programs.evaluation.output.logits));
+    this.#logitStaging = staging(
+      "logit_readback",
+      bytesOf(planned.programs.evaluation.output.outputs.logits),
+    );
     this.#prep = options.largestFrame
       ? createFramePrep(gpu.device, { ...prepOptions(model, options), memory: gpu.memory })
       : null;
@@ -288,7 +291,7 @@ export class Session {
     this.#gpu.assertAlive();
     encoder = await this.#evaluation.encode(encoder, "evaluation");
     this.#gpu.device.queue.submit([encoder.finish()]);
-    const { logits } = this.#programs.evaluation.output;
+    const { logits } = this.#programs.evaluation.output.outputs;
     const { buffer, offset } = this.#evaluation.locate(logits);
     const values = await this.#copyOut(buffer, offset, this.#logitStaging, bytesOf(logits));
     return values.slice(0, clips * logits.shape[1]);

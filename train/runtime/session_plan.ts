@@ -12,10 +12,10 @@ import { align, type Plan } from "../../gpu/plan.ts";
 import { WeightStream } from "../../gpu/stream.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import type { BatchMix } from "../../pixels/batch_mix.ts";
-import { PARAMETER_GROUPS } from "../../models/params.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
 import {
   alignedBytes,
+  PARAMETER_GROUPS,
   type ProgramOptions,
   recordPrograms,
   recordUpdate,
@@ -33,7 +33,7 @@ export interface OptimizerOptions {
 }
 
 /** Learning rate of every optimiser group. */
-export type GroupRates = Readonly<Record<typeof PARAMETER_GROUPS[number], number>>;
+export type GroupRates = Readonly<Record<string, number>>;
 
 /** What the update of every group reads, in group order. @param step The number of the update, from 1. */
 export function packHyper(options: OptimizerOptions, rates: GroupRates, step: number): Float32Array {
@@ -156,7 +156,7 @@ export function planSession(
     uniforms: plans.reduce((sum, plan) => sum + Program.uniformBytes(gpu, plan), 0),
     frame_preparation: (options.largestFrame ? framePrepBytes(prepOptions(model, options)) : 0) +
       (options.mixes ? FRAME_MIX_BYTES : 0),
-    readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.logits)),
+    readback: align(LOSS_LOG_SIZE * 4) + align(bytesOf(programs.evaluation.output.outputs.logits)),
   };
   return {
     programs,
