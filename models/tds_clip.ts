@@ -17,6 +17,7 @@ import {
   temporalDeficit,
 } from "../gpu/ops/mod.ts";
 import {
+  type AttentionContext,
   bridge,
   type BridgeWeights,
   declareBridge,
@@ -155,13 +156,12 @@ export class TdsClip implements VideoModel {
       s = sideLayer(g, k, () => {
         const { whole, token, patches } = bridge(g, tap, this.#bridges[k]);
         keep(`bridge.${k}`, whole); // [B*T N D]
-        const w = this.#blocks[k], x = fuseTap(g, s, patches); // [B T P D]
-        const v = temporalConvolution(g, batchNorm(g, x, w.bn1, { mode }), w); // [B T P D]
-        const gated = motionGate(g, { v, s: x }, w.gate, {
+        return gatedBlock(g, fuseTap(g, s, patches), this.#blocks[k], {
+          token,
+          position,
           mode,
-          keep: (gate) => keep(`side.${k}.motion_gate`, gate),
+          keep: (gated) => keep(`side.${k}.motion_gate`, gated),
         });
-        return sideMlp(g, sideAttention(g, gated, w, { token, position }), w, { mode });
       }); // [B T P D]
       keep(`side.${k++}`, s);
     }
@@ -215,6 +215,20 @@ function declareGate(weights: Weights, prefix: string, D: number): GateWeights {
     expand: weights.trained(`${prefix}.conv2.weight`, [D, r, 1, 1], uniform(r ** -0.5)),
     bn2: declareBatchNorm(weights, `${prefix}.bn2`, D),
   };
+}
+
+/** A pre-norm side block whose temporal convolution adds what its gate lets through. s: [B T P D]. */
+function gatedBlock(
+  g: Graph,
+  s: Tensor,
+  w: GatedBlockWeights,
+  options: AttentionContext & { mode: Mode; keep: (gated: Tensor) => void },
+): Tensor {
+  const { mode, keep } = options;
+  const v = temporalConvolution(g, batchNorm(g, s, w.bn1, { mode }), w); // [B T P D]
+  s = motionGate(g, { v, s }, w.gate, { mode, keep }); // [B T P D]
+  s = sideAttention(g, s, w, options); // [B T P D]
+  return sideMlp(g, s, w, { mode }); // [B T P D]
 }
 
 /**
