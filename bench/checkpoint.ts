@@ -17,8 +17,10 @@ import { Runtime } from "../gpu/runtime.ts";
 import { encodeValues } from "../gpu/values.ts";
 import { resident, type Tensor } from "../gpu/graph.ts";
 import { createPrng } from "../lib/random.ts";
-import { FrozenVit, VIT_PRESETS, type VitConfig } from "../models/clip/vit.ts";
+import { VIT_PRESETS } from "../models/clip/tower.ts";
+import { FrozenVit } from "../models/clip/vit.ts";
 import { Weights } from "../models/params.ts";
+import type { TowerSizes } from "../models/tower.ts";
 import type { Measurement } from "./matmul.ts";
 
 /** Tensors read ahead of the one that is uploaded. */
@@ -29,7 +31,7 @@ const PIECE_BYTES = 2 ** 23;
 const REPEATS = 3;
 
 /** Writes a tower's weights as a PyTorch file. Returns the file's size. */
-async function writeTower(path: string, config: VitConfig, dtype: Dtype): Promise<void> {
+async function writeTower(path: string, config: TowerSizes, dtype: Dtype): Promise<void> {
   const weights = new Weights();
   new FrozenVit(weights, config, { dtype: "f32" });
   const prng = createPrng(1);
@@ -133,7 +135,7 @@ export async function* benchFile(path: string, variant: string): AsyncGenerator<
 export async function* benchCheckpoint(): AsyncGenerator<Measurement> {
   const folder = await Deno.makeTempDir();
   try {
-    const towers: [string, VitConfig, Dtype][] = [
+    const towers: [string, TowerSizes, Dtype][] = [
       ["f32", VIT_PRESETS["ViT-B/16"], "F32"],
       ["f16", { ...VIT_PRESETS["ViT-L/14"], layers: 14 }, "F16"],
     ];

@@ -5,7 +5,8 @@ import { Graph, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { matmul } from "../gpu/ops/mod.ts";
 import { type PreparedGraph, prepareGraph } from "../gpu/run.ts";
 import { createPrng } from "../lib/random.ts";
-import { FrozenVit, VIT_PRESETS } from "../models/clip/vit.ts";
+import { VIT_PRESETS } from "../models/clip/tower.ts";
+import { FrozenVit } from "../models/clip/vit.ts";
 import { Weights } from "../models/params.ts";
 import type { Measurement } from "./matmul.ts";
 

@@ -7,7 +7,7 @@ import { streamSafetensors, type TensorToStream } from "../data/checkpoint/safet
 import { encodeTorch, stateDict, TensorLeaf, type TorchTree } from "../data/checkpoint/torch_write.ts";
 import { writeFileWhole } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { backbonePlaces, isBackboneName } from "../models/known_files.ts";
+import { backbonePlaces, isBackboneName } from "../models/identify.ts";
 import { recipeOf, stateOf } from "../train/files/checkpoint.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./_args.ts";

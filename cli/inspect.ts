@@ -2,7 +2,7 @@
 import { elementsOf } from "../data/checkpoint/dtype.ts";
 import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
 import { sha256OfFile } from "../data/checkpoint/sha256.ts";
-import { describeIdentity, identify } from "../models/known_files.ts";
+import { describeIdentity, identify } from "../models/identify.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./_args.ts";

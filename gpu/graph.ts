@@ -113,9 +113,16 @@ export class Graph {
   readonly nodes: Node[] = [];
   /** Values kept alive to the end of the program, by name. */
   readonly outputs = new Map<string, Tensor>();
+  /** Most bytes of one tensor that the program's device can bind; what is recorded in parts stays below it. */
+  readonly maxTensorBytes: number;
   phase: Phase = "forward";
   #scopes: string[] = [];
   #region: string | null = null;
+
+  /** @param options.maxTensorBytes No limit by default. */
+  constructor(options: { maxTensorBytes?: number } = {}) {
+    this.maxTensorBytes = options.maxTensorBytes ?? Infinity;
+  }
 
   /**
    * A window of `shape` into `tensor`, starting `offset` elements in. No copy. The gradient of what is read through it

@@ -1,14 +1,13 @@
 /**
- * Building blocks that side networks share: batch norm with its statistics, the patch stem, the projection of a tap and the
- * pre-norm side block of the OpenAI path (spec side4video §2.1, §2.2). A side network imports these, never another network.
+ * Building blocks of the OpenAI path that side networks share: the projection of a tap and the pre-norm side block (spec
+ * side4video §2.1, §2.2). A side network imports these, never another network.
  */
 
-import { DTYPE_BYTES, type Graph, type Tensor } from "../gpu/graph.ts";
+import type { Graph, Tensor } from "../gpu/graph.ts";
 import {
   add,
   attention,
   batchNorm,
-  concatRows,
   layerNorm,
   linear,
   reshape,
@@ -16,131 +15,48 @@ import {
   sliceRows,
   splitTokens,
   temporalConv,
-  unfold,
 } from "../gpu/ops/mod.ts";
-import { constant, normal, uniform, type Weights } from "./params.ts";
+import {
+  type BatchNormWeights,
+  declareBatchNorm,
+  declareLayerNorm,
+  declareLinear,
+  type LinearWeights,
+} from "./_declare.ts";
 import type { NormWeights } from "./clip/transformer.ts";
+import { constant, normal, type Weights } from "./params.ts";
+import type { Mode } from "./video_model.ts";
 
-/** Whether batch norms use the batch's statistics (and update the running ones) or the running ones. */
-export type Mode = "train" | "eval";
-
-/** Affine and running statistics of a batch norm over all axes but the last. */
-export interface BatchNormWeights extends NormWeights {
-  runningMean: Tensor;
-  runningVar: Tensor;
-}
-
-/** Declares a batch norm under PyTorch's five names. */
-export function declareBatchNorm(weights: Weights, prefix: string, width: number): BatchNormWeights {
-  weights.counter(`${prefix}.num_batches_tracked`);
-  return weights.inGroup("batch_norm", () => ({
-    weight: weights.trained(`${prefix}.weight`, [width], constant(1)),
-    bias: weights.trained(`${prefix}.bias`, [width], constant(0)),
-    runningMean: weights.statistic(`${prefix}.running_mean`, [width], constant(0)),
-    runningVar: weights.statistic(`${prefix}.running_var`, [width], constant(1)),
-  }));
-}
-
-/** Declares a trained layer norm. */
-export function declareLayerNorm(weights: Weights, prefix: string, width: number): NormWeights {
-  return {
-    weight: weights.trained(`${prefix}.weight`, [width], constant(1)),
-    bias: weights.trained(`${prefix}.bias`, [width], constant(0)),
-  };
-}
-
-/** Weight and bias of a linear layer or a convolution. */
-export interface LinearWeights {
-  weight: Tensor;
-  bias: Tensor;
-}
-
-/** Declares a trained linear layer with PyTorch's default initial values, U(±1/√fan-in), unless told otherwise. */
-export function declareLinear(
-  weights: Weights,
-  prefix: string,
-  shape: readonly number[],
-  options: { init?: Parameters<Weights["trained"]>[2] } = {},
-): LinearWeights {
-  const bound = shape.slice(1).reduce((a, b) => a * b, 1) ** -0.5;
-  return {
-    weight: weights.trained(`${prefix}.weight`, shape, options.init ?? uniform(bound)),
-    bias: weights.trained(`${prefix}.bias`, [shape[0]], uniform(bound)),
-  };
-}
-
-/** A 3-D patch convolution over time and space followed by a batch norm. */
-export interface StemWeights {
-  conv: LinearWeights;
-  norm: BatchNormWeights;
-}
-
-/** Declares the stem: kernel (3, p, p), stride (1, p, p). @param options.channels Of its input; 3 by default. */
-export function declareStem(
-  weights: Weights,
-  options: { side: number; patchSize: number; conv: string; norm: string; channels?: number },
-): StemWeights {
-  const { side, patchSize: p, channels = 3 } = options;
-  return {
-    conv: declareLinear(weights, options.conv, [side, channels, 3, p, p]),
-    norm: declareBatchNorm(weights, options.norm, side),
-  };
-}
-
-/** Columns of the stem's patches in memory at once, at most, unless one clip alone has more. */
-const MOST_COLUMN_BYTES = 2 ** 29;
-
-/** How a stem reads its input. */
-export interface StemOptions {
-  T: number;
-  patchSize: number;
-  padding: number;
-  /** Pictures of every frame, 1 by default. */
-  window?: number;
-  /** What the convolution sees of the pictures of some clips, [b*T c H W]; the pictures themselves by default. */
-  prepare?: (pictures: Tensor) => Tensor;
-}
-
-/** Pictures of B clips [B*T*window 3 H W], clip-major, to the side network's first state [B T P D], before its batch norm. */
-export function stemConv(g: Graph, pictures: Tensor, conv: LinearWeights, options: StemOptions): Tensor {
-  const { T, patchSize: p, padding, window = 1, prepare } = options;
-  const [D, channels] = conv.weight.shape, [H, W] = pictures.shape.slice(-2);
-  const grid = (size: number) => Math.floor((size + 2 * padding - p) / p) + 1;
-  const clipBytes = T * grid(H) * grid(W) * channels * 3 * p * p * DTYPE_BYTES[pictures.dtype];
-  const rows = T * window, B = pictures.shape[0] / rows; // pictures of a clip, clips
-  const most = Math.max(1, Math.floor(MOST_COLUMN_BYTES / clipBytes));
-  const parts: Tensor[] = [];
-  for (let first = 0; first < B; first += most) {
-    const count = Math.min(most, B - first);
-    // The columns are many times the pictures and cheap to make again: they never wait for the backward pass.
-    parts.push(g.region(`${conv.weight.label}/part.${first}`, () => {
-      const part = count === B
-        ? pictures
-        : sliceRows(g, pictures, { start: first * rows, rows: count * rows });
-      const columns = unfold(g, prepare ? prepare(part) : part, {
-        frames: T,
-        kernel: [3, p, p],
-        stride: [1, p, p],
-        padding: [1, padding, padding],
-      }); // [b*T*P c*3pp]
-      return linear(g, columns, reshape(g, conv.weight, [D, -1]), { bias: conv.bias }); // [b*T*P D]
-    }));
-  }
-  return reshape(g, concatRows(g, parts), [B, T, -1, D]); // [B T P D]
-}
-
-/** The tap's way into the side network: layer norm on the tower's width, then a linear layer to D. */
+/** The tap's way into the side network: a layer norm and a linear layer to D, in the network's own order. */
 export interface BridgeWeights {
   norm: NormWeights;
   linear: LinearWeights;
 }
 
-/** Tap [F N C] to class token [F D] and patches [F P D]. `whole` is both, [F N D]. */
-export function bridge(
-  g: Graph,
-  tap: Tensor,
-  w: BridgeWeights,
-): { whole: Tensor; token: Tensor; patches: Tensor } {
+/** What a side block reads of a frame besides the state: a tap in the side network's width. */
+export interface BridgedTap {
+  /** Class token and patches, [F N D]. */
+  whole: Tensor;
+  /** [F D]. */
+  token: Tensor;
+  /** [F P D]. */
+  patches: Tensor;
+}
+
+/** Declares the bridge of side layer `k` under the original names. */
+export function declareBridge(
+  weights: Weights,
+  k: number,
+  sizes: { width: number; sideDim: number },
+): BridgeWeights {
+  return {
+    norm: declareLayerNorm(weights, `visual.transformer.side_lns.${k}`, sizes.width),
+    linear: declareLinear(weights, `visual.transformer.side_linears.${k}`, [sizes.sideDim, sizes.width]),
+  };
+}
+
+/** Tap [F N C] through a layer norm on the tower's width, then a linear layer to D. */
+export function bridge(g: Graph, tap: Tensor, w: BridgeWeights): BridgedTap {
   const h = layerNorm(g, tap, { ...w.norm, dtype: "f32" }); // [F N C]
   const whole = linear(g, h, w.linear.weight, { bias: w.linear.bias }); // [F N D]
   return { whole, ...splitTokens(g, whole) };
@@ -207,22 +123,17 @@ export function temporalConvolution(
   return linear(g, v, w.conv2.weight, { bias: w.conv2.bias, residual: options.residual }); // [B T P D]
 }
 
-/**
- * Spatial attention of one frame's patches over the patches and a class token taken from the neighbouring frames.
- *
- * @param s State [B T P D].
- * @param token Class tokens [B*T D] of the same frames, not yet shifted.
- * @param position Spatial positions [P D], which only the attention input receives.
- */
-export function sideAttention(
-  g: Graph,
-  s: Tensor,
-  token: Tensor,
-  position: Tensor,
-  w: SideBlockWeights,
-): Tensor {
-  const [B, T, , D] = s.shape;
-  const heads = sideHeads(D);
+/** What the attention of a side block reads besides the state. */
+export interface AttentionContext {
+  /** Class tokens [B*T D] of the same frames, not yet shifted in time. */
+  token: Tensor;
+  /** Spatial positions [P D], which only the attention's input receives. */
+  position: Tensor;
+}
+
+/** Spatial attention of one frame's patches over the patches and a class token from the neighbouring frames. s: [B T P D]. */
+export function sideAttention(g: Graph, s: Tensor, w: SideBlockWeights, context: AttentionContext): Tensor {
+  const [B, T, , D] = s.shape, { token, position } = context;
   const tokens = sideTokens(g, { c: reshape(g, token, [B, T, D]), s, position }); // [B*T N D]
   const A = layerNorm(g, tokens, w.ln1); // [B*T N D]
   const q = linear(g, A, sliceRows(g, w.inWeight, { start: 0, rows: D }), {
@@ -231,8 +142,28 @@ export function sideAttention(
   const kv = linear(g, A, sliceRows(g, w.inWeight, { start: D, rows: 2 * D }), {
     bias: sliceRows(g, w.inBias, { start: D, rows: 2 * D }),
   }); // [B*T N 2D]
-  const a = attention(g, q, kv, { heads, queryStart: 1 }); // [B*T P D]
+  const a = attention(g, q, kv, { heads: sideHeads(D), queryStart: 1 }); // [B*T P D]
   return linear(g, reshape(g, a, s.shape), w.out.weight, { bias: w.out.bias, residual: s }); // [B T P D]
+}
+
+/** s + MLP(BN s). s: [B T P D]. */
+export function sideMlp(g: Graph, s: Tensor, w: SideBlockWeights, options: { mode: Mode }): Tensor {
+  const n = batchNorm(g, s, w.bn2, { mode: options.mode }); // [B T P D]
+  const h = linear(g, n, w.fc1.weight, { bias: w.fc1.bias, activation: "gelu" }); // [B T P 4D]
+  return linear(g, h, w.fc2.weight, { bias: w.fc2.bias, residual: s }); // [B T P D]
+}
+
+/** The pre-norm side block: temporal convolution, attention, MLP, each added to the state. s: [B T P D]. */
+export function sideBlock(
+  g: Graph,
+  s: Tensor,
+  w: SideBlockWeights,
+  options: AttentionContext & { mode: Mode },
+): Tensor {
+  const u = batchNorm(g, s, w.bn1, { mode: options.mode }); // [B T P D]
+  s = temporalConvolution(g, u, w, { residual: s }); // [B T P D]
+  s = sideAttention(g, s, w, options); // [B T P D]
+  return sideMlp(g, s, w, options); // [B T P D]
 }
 
 /**
@@ -250,31 +181,12 @@ export function sideHeads(sideDim: number): number {
   return heads;
 }
 
-/**
- * The pre-norm side block: temporal convolution, attention, MLP, each added to the state. s: [B T P D].
- *
- * @param options.gate Adds the result of the temporal convolution [B T P D] to the state in a way of its own.
- */
-export function sideBlock(
-  g: Graph,
-  s: Tensor,
-  token: Tensor,
-  position: Tensor,
-  w: SideBlockWeights,
-  options: { mode: Mode; gate?: (v: Tensor, s: Tensor) => Tensor },
-): Tensor {
-  const { mode, gate } = options;
-  const u = batchNorm(g, s, w.bn1, { mode }); // [B T P D]
-  s = gate ? gate(temporalConvolution(g, u, w), s) : temporalConvolution(g, u, w, { residual: s }); // [B T P D]
-  s = sideAttention(g, s, token, position, w); // [B T P D]
-  const h = linear(g, batchNorm(g, s, w.bn2, { mode }), w.fc1.weight, {
-    bias: w.fc1.bias,
-    activation: "gelu",
-  }); // [B T P 4D]
-  return linear(g, h, w.fc2.weight, { bias: w.fc2.bias, residual: s }); // [B T P D]
-}
-
 /** s ← ½ s + ½ patches. s: [B T P D], patches: [B*T P D]. */
 export function fuseTap(g: Graph, s: Tensor, patches: Tensor): Tensor {
   return add(g, s, reshape(g, patches, s.shape), { alpha: 0.5, beta: 0.5 });
+}
+
+/** Records side layer `k`: its values may be recomputed in the backward pass instead of kept. */
+export function sideLayer<R>(g: Graph, k: number, body: () => R): R {
+  return g.scope(`side/layer.${k}`, () => g.region(`side.${k}`, body));
 }

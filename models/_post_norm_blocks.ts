@@ -16,27 +16,39 @@ import {
   splitTokens,
 } from "../gpu/ops/mod.ts";
 import {
-  type BatchNormWeights,
+  type AttentionContext,
+  type BridgedTap,
   type BridgeWeights,
-  declareBatchNorm,
-  declareLayerNorm,
-  declareLinear,
   declareTemporalConv,
-  type LinearWeights,
-  type Mode,
   sideHeads,
   temporalConvolution,
   type TemporalConvWeights,
 } from "./_blocks.ts";
+import {
+  type BatchNormWeights,
+  declareBatchNorm,
+  declareLayerNorm,
+  declareLinear,
+  type LinearWeights,
+} from "./_declare.ts";
 import type { NormWeights } from "./clip/transformer.ts";
 import type { Weights } from "./params.ts";
+import type { Mode } from "./video_model.ts";
 
-/** Tap [F N C] to class token [F D] and patches [F P D]: a linear layer, then a layer norm. `whole` is both, [F N D]. */
-export function postNormBridge(
-  g: Graph,
-  tap: Tensor,
-  w: BridgeWeights,
-): { whole: Tensor; token: Tensor; patches: Tensor } {
+/** Declares the bridge of side layer `k` under the original names. */
+export function declarePostNormBridge(
+  weights: Weights,
+  k: number,
+  sizes: { width: number; sideDim: number },
+): BridgeWeights {
+  return {
+    linear: declareLinear(weights, `visual.side_linears.${k}`, [sizes.sideDim, sizes.width]),
+    norm: declareLayerNorm(weights, `visual.side_lns.${k}`, sizes.sideDim),
+  };
+}
+
+/** Tap [F N C] through a linear layer to D, then a layer norm. */
+export function postNormBridge(g: Graph, tap: Tensor, w: BridgeWeights): BridgedTap {
   const h = linear(g, tap, w.linear.weight, { bias: w.linear.bias }); // [F N D]
   const whole = layerNorm(g, h, w.norm); // [F N D]
   return { whole, ...splitTokens(g, whole) };
@@ -73,17 +85,17 @@ export function declarePostNormBlock(weights: Weights, prefix: string, D: number
 }
 
 /**
- * Spatial attention of one frame's patches over the patches and a class token taken from the neighbouring frames, without a
- * norm on its input. See `sideAttention` in `_blocks.ts` for s, token and position. Returns [B T P D], not yet added to s.
+ * Spatial attention of one frame's patches over the patches and a class token from the neighbouring frames, without a norm
+ * on its input. s: [B T P D]. Returns [B T P D], not yet added to s.
  */
 function postNormAttention(
   g: Graph,
   s: Tensor,
-  from: { token: Tensor; position: Tensor },
   w: PostNormBlockWeights,
+  context: AttentionContext,
 ): Tensor {
-  const [B, T, , D] = s.shape;
-  const A = sideTokens(g, { c: reshape(g, from.token, [B, T, D]), s, position: from.position }); // [B*T N D]
+  const [B, T, , D] = s.shape, { token, position } = context;
+  const A = sideTokens(g, { c: reshape(g, token, [B, T, D]), s, position }); // [B*T N D]
   const q = linear(g, A, w.q.weight, { bias: w.q.bias }); // [B*T N D]
   // The weights are joined rather than the results, which are far larger.
   const kv = linear(g, A, concatRows(g, [w.k.weight, w.v.weight]), {
@@ -97,13 +109,13 @@ function postNormAttention(
 export function postNormBlock(
   g: Graph,
   s: Tensor,
-  from: { token: Tensor; position: Tensor },
   w: PostNormBlockWeights,
-  options: { mode: Mode },
+  options: AttentionContext & { mode: Mode },
 ): Tensor {
-  s = add(g, s, batchNorm(g, temporalConvolution(g, s, w), w.bn1, options)); // [B T P D]
-  const a = postNormAttention(g, s, from, w); // [B T P D]
+  const { mode } = options;
+  s = add(g, s, batchNorm(g, temporalConvolution(g, s, w), w.bn1, { mode })); // [B T P D]
+  const a = postNormAttention(g, s, w, options); // [B T P D]
   s = add(g, s, layerNorm(g, a, w.ln1)); // [B T P D]
   const h = linear(g, s, w.fc1.weight, { bias: w.fc1.bias, activation: "gelu" }); // [B T P 4D]
-  return add(g, s, batchNorm(g, linear(g, h, w.fc2.weight, { bias: w.fc2.bias }), w.bn2, options)); // [B T P D]
+  return add(g, s, batchNorm(g, linear(g, h, w.fc2.weight, { bias: w.fc2.bias }), w.bn2, { mode })); // [B T P D]
 }

@@ -36,17 +36,11 @@ export function constant(value: number): Init {
   return (count) => new Float32Array(count).fill(value);
 }
 
-/** What becomes of a weight: `trained` by the optimiser, `statistic` updated by the forward pass, `frozen` never changed. */
-export type WeightKind = "trained" | "statistic" | "frozen";
-
 /**
- * The optimiser group of a trained weight, by where it sits in the model. The published recipes give each its own rate
- * (spec side4video §4.2, groups 0, 1, 2): the side network, the classifier, the side network's batch norms.
+ * What becomes of a weight: `trained` by the optimiser, `statistic` updated by the forward pass, `constant` written once a
+ * run by the model's prologue, `frozen` never changed.
  */
-export type ParameterGroup = "side" | "head" | "batch_norm";
-
-/** Groups in the order of the published optimiser state. */
-export const PARAMETER_GROUPS: readonly ParameterGroup[] = ["side", "head", "batch_norm"];
+export type WeightKind = "trained" | "statistic" | "constant" | "frozen";
 
 /** One declared weight. */
 export interface Weight {
@@ -55,8 +49,8 @@ export interface Weight {
   readonly kind: WeightKind;
   readonly init: Init;
   readonly tensor: Tensor;
-  /** Meaningful for trained weights only. */
-  readonly group: ParameterGroup;
+  /** The optimiser group of a trained weight: one of those that the system's record lists. */
+  readonly group: string;
   /** The backbone block a frozen weight belongs to; null for what all blocks share. Blocks can be streamed. */
   readonly block: number | null;
   /** Its place among all that were declared, those left out included: its stream of initial values. */
@@ -70,14 +64,18 @@ export class Weights {
   readonly counters: string[] = [];
   readonly #byName = new Map<string, Weight>();
   readonly #frozenDtype: Dtype;
-  #group: ParameterGroup = "side";
+  #group: string;
   #block: number | null = null;
   #place = 0;
   #leavesOut = false;
 
-  /** @param options.frozenDtype Storage type of frozen matrices; vectors stay f32. */
-  constructor(options: { frozenDtype?: Dtype } = {}) {
+  /**
+   * @param options.frozenDtype Storage type of frozen matrices; vectors stay f32.
+   * @param options.group Optimiser group of what is declared outside `inGroup`: "trained" by default.
+   */
+  constructor(options: { frozenDtype?: Dtype; group?: string } = {}) {
     this.#frozenDtype = options.frozenDtype ?? "f32";
+    this.#group = options.group ?? "trained";
   }
 
   trained(name: string, shape: readonly number[], init: Init): Tensor {
@@ -88,13 +86,21 @@ export class Weights {
     return this.#declare(name, shape, "statistic", init, resident("state", name, shape));
   }
 
+  /**
+   * A value that the model's prologue computes once a run: not trained, not of the backbone's file, kept in checkpoints
+   * with the trained weights. Zeros until then.
+   */
+  constant(name: string, shape: readonly number[]): Tensor {
+    return this.#declare(name, shape, "constant", constant(0), resident("state", name, shape));
+  }
+
   frozen(name: string, shape: readonly number[], init: Init, options: { dtype?: Dtype } = {}): Tensor {
     const dtype = options.dtype ?? (shape.length >= 2 ? this.#frozenDtype : "f32");
     return this.#declare(name, shape, "frozen", init, resident("frozen", name, shape, dtype));
   }
 
   /** Declares what `body` declares in an optimiser group. */
-  inGroup<R>(group: ParameterGroup, body: () => R): R {
+  inGroup<R>(group: string, body: () => R): R {
     const outer = this.#group;
     this.#group = group;
     try {

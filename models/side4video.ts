@@ -1,74 +1,166 @@
 /**
- * Side4Video on a CLIP tower (Yao et al. 2023, arXiv 2311.15769; spec side4video §2, §3): one side block beside every
- * backbone block, on a state of patch tokens that starts from a 3-D convolution of the pixels.
+ * Side4Video (Yao et al. 2023, arXiv 2311.15769; spec side4video §2, §3): one side block beside every backbone block, on a
+ * state of patch tokens that starts from a 3-D convolution of the pixels. Here on a CLIP tower; beside an EVA tower the
+ * blocks differ (`side4video_eva.ts`).
  */
 
 import type { Graph, Tensor } from "../gpu/graph.ts";
 import { batchNorm } from "../gpu/ops/mod.ts";
 import {
+  bridge,
+  type BridgeWeights,
+  declareBridge,
   declareSideBlock,
-  declareStem,
+  fuseTap,
   sideBlock,
   type SideBlockWeights,
-  stemConv,
-  type StemWeights,
+  sideHeads,
+  sideLayer,
 } from "./_blocks.ts";
-import { type ClipSideConfig, ClipSideNetwork, type Pass } from "./_clip_side_network.ts";
-import { CLIP_UNUSED } from "./clip/vit.ts";
-import { Weights } from "./params.ts";
-import type { Mode, ModelOptions, TapSource, VideoModel, VideoOutput } from "./video_model.ts";
+import { caseSizes, caseTower, channelsFirst, tokenFirst } from "./_cases.ts";
+import {
+  classifyClips,
+  type ClipClassifierSizes,
+  type ClipClassifierWeights,
+  declareClipClassifier,
+} from "./_clip_classifier.ts";
+import {
+  CLASSIFIER_NAMES,
+  explainClassifier,
+  holdsForRecognition,
+  sideDimIn,
+  towerBeside,
+} from "./_files.ts";
+import { sideGroups, sideSizes } from "./_recipe_parts.ts";
+import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
+import { evaOfCase } from "./eva/case.ts";
+import { isEva } from "./eva/tower.ts";
+import { type IgnoreList, normal, Weights } from "./params.ts";
+import { Side4VideoEva } from "./side4video_eva.ts";
+import type { RecipePart, System } from "./system.ts";
+import { type FrozenTower, patchesOf } from "./tower.ts";
+import { declareTower, towerOf } from "./towers.ts";
+import {
+  collectActivations,
+  type Mode,
+  type ModelInputs,
+  type ModelOptions,
+  type ModelOutput,
+  type TapSource,
+  type VideoModel,
+} from "./video_model.ts";
 
-/** Sizes of a Side4Video classifier. */
-export type Side4VideoConfig = ClipSideConfig;
-
-/** A Side4Video model: its weights, and how to record its forward pass. */
+/** A Side4Video model on a CLIP tower: its weights, and how to record its forward pass. */
 export class Side4Video implements VideoModel {
   readonly weights: Weights;
-  readonly config: Side4VideoConfig;
-  readonly unusedInBackbone = CLIP_UNUSED;
+  readonly config: ClipClassifierSizes;
+  readonly unusedInBackbone: IgnoreList;
   readonly taps: TapSource;
-  readonly #network: ClipSideNetwork<StemWeights, SideBlockWeights>;
+  /** Every block of the tower. */
+  readonly tapped: readonly number[];
+  readonly #tower: FrozenTower;
+  readonly #stem: StemWeights;
+  readonly #position: Tensor;
+  readonly #bridges: BridgeWeights[];
+  readonly #blocks: SideBlockWeights[];
+  readonly #classifier: ClipClassifierWeights;
 
-  constructor(config: Side4VideoConfig, options: ModelOptions = {}) {
+  constructor(config: ClipClassifierSizes, options: ModelOptions = {}) {
     const { backboneDtype: dtype = "f32", taps = "tower" } = options;
-    const { sideDim, backbone: { patchSize } } = config;
+    const { backbone, sideDim } = config, { width, patchSize } = backbone;
+    sideHeads(sideDim); // refuses a width that does not divide
+    const weights = new Weights({ frozenDtype: dtype, group: "side" });
     this.config = config;
+    this.weights = weights;
     this.taps = taps;
-    this.weights = new Weights({ frozenDtype: dtype });
-    this.#network = new ClipSideNetwork(this.weights, config, {
-      dtype,
-      taps,
-      declareStem: (weights) =>
-        declareStem(weights, {
-          side: sideDim,
-          patchSize,
-          conv: "visual.side_conv1",
-          norm: "visual.side_pre_bn3d",
-        }),
-      declareBlock: (weights, prefix) => declareSideBlock(weights, prefix, sideDim),
-      stem: (g, frames, w, pass) => this.#stem(g, frames, w, pass),
-      block: (g, s, { token, position }, w, { mode }) => sideBlock(g, s, token, position, w, { mode }),
+    this.tapped = Array.from({ length: backbone.layers }, (_, k) => k);
+    this.unusedInBackbone = towerOf(backbone).unused(backbone);
+    this.#tower = declareTower(weights, backbone, { dtype, taps });
+    this.#stem = declareStem(weights, {
+      sideDim,
+      patchSize,
+      conv: "visual.side_conv1",
+      norm: "visual.side_pre_bn3d",
     });
+    this.#position = weights.trained(
+      "visual.transformer.side_spatial_position_embeddings",
+      [patchesOf(backbone), sideDim],
+      normal(0.01),
+    );
+    this.#bridges = this.tapped.map((k) => declareBridge(weights, k, { width, sideDim }));
+    this.#blocks = this.tapped.map((k) =>
+      declareSideBlock(weights, `visual.transformer.side_transformer.${k}`, sideDim)
+    );
+    this.#classifier = declareClipClassifier(weights, config, { norm: "visual.side_post_bn" });
   }
 
-  /** Records the forward pass of frames [B*T 3 H W], normalised, clip-major. */
-  forward(g: Graph, frames: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput {
-    return this.#network.forward(g, frames, options);
+  forward(g: Graph, { frames, taps }: ModelInputs, { mode }: { mode: Mode }): ModelOutput {
+    const { frames: T, backbone: { patchSize } } = this.config, position = this.#position;
+    const { activations, keep } = collectActivations();
+    let s = g.scope("side/stem", () => {
+      const x = keep("side_conv1", stemConv(g, frames, this.#stem.conv, { T, patchSize, padding: 0 })); // [B T P D]
+      return keep("side_pre_bn3d", batchNorm(g, x, this.#stem.norm, { mode })); // [B T P D]
+    });
+    let k = 0;
+    for (const tap of taps ?? this.#tower.outputs(g, frames, keep)) {
+      s = sideLayer(g, k, () => {
+        const { whole, token, patches } = bridge(g, tap, this.#bridges[k]);
+        keep(`bridge.${k}`, whole); // [B*T N D]
+        return sideBlock(g, fuseTap(g, s, patches), this.#blocks[k], { token, position, mode });
+      }); // [B T P D]
+      keep(`side.${k++}`, s);
+    }
+    return { outputs: classifyClips(g, s, this.#classifier, { mode, keep }), activations };
   }
 
-  /** Blocks of the tower that the side network reads: all. */
-  get tapped(): readonly number[] {
-    return this.#network.tapped;
-  }
-
-  /** Records the tower alone: its taps, [B*T N C] each. */
   recordTaps(g: Graph, pictures: Tensor): Tensor[] {
-    return this.#network.recordTaps(g, pictures);
-  }
-
-  #stem(g: Graph, frames: Tensor, w: StemWeights, { mode, keep }: Pass): Tensor {
-    const { frames: T, backbone: { patchSize } } = this.config;
-    const x = keep("side_conv1", stemConv(g, frames, w.conv, { T, patchSize, padding: 0 })); // [B T P D]
-    return keep("side_pre_bn3d", batchNorm(g, x, w.norm, { mode })); // [B T P D]
+    return [...this.#tower.outputs(g, pictures)];
   }
 }
+
+const recipe: RecipePart<ClipClassifierSizes> = {
+  keys: {},
+  requirements: () => [],
+  sizes: sideSizes,
+  groups: sideGroups,
+};
+
+/** Side4Video: one published name for two networks. The tower decides which side network goes with it. */
+export const side4video: System<ClipClassifierSizes> = {
+  id: "side4video",
+  title: "Side4Video",
+  task: "classification",
+  recipe,
+  build(sizes, options) {
+    const { backbone } = sizes;
+    return isEva(backbone)
+      ? new Side4VideoEva({ ...sizes, backbone }, options)
+      : new Side4Video(sizes, options);
+  },
+  head: CLASSIFIER_NAMES,
+  files: {
+    prefix: "",
+    recognise(source) {
+      const sideDim = sideDimIn(source);
+      // TDS-CLIP has all these names, and a gate behind every temporal convolution.
+      const gated = [...source.names()].some((name) => name.endsWith(".mse.conv1.weight"));
+      return sideDim === null || gated
+        ? null
+        : { title: "Side4Video", backbone: towerBeside(source), sideDim };
+    },
+    holdsOfBackbone: holdsForRecognition,
+    explain: explainClassifier,
+  },
+  cases: [
+    {
+      system: "side4video",
+      sizes: (config) => caseSizes(config, caseTower(config)),
+      toRecorded: tokenFirst,
+    },
+    {
+      system: "side4video-eva",
+      sizes: (config, label) => caseSizes(config, evaOfCase(config.model.vision_cfg, label)),
+      toRecorded: channelsFirst,
+    },
+  ],
+};

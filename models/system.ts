@@ -6,7 +6,10 @@
 import type { z } from "zod";
 import type { Dtype } from "../gpu/graph.ts";
 import type { Weight, WeightSource } from "./params.ts";
+import type { CustomBackbone, ShapeSource } from "./tower.ts";
 import type { ModelOptions, VideoModel } from "./video_model.ts";
+
+export type { CustomBackbone, ShapeSource } from "./tower.ts";
 
 /** One published network. `Sizes` is what it is built from: plain data. */
 // deno-lint-ignore no-explicit-any -- the registry holds systems of different sizes
@@ -66,16 +69,6 @@ export interface SystemRecipe {
   };
 }
 
-/** `network.backbone`: the sizes of a tower that is no preset, as recipes spell them. */
-export interface CustomBackbone {
-  readonly image_size: number;
-  readonly patch_size: number;
-  readonly width: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly [option: string]: unknown;
-}
-
 /** What a system has to do with recipes. */
 export interface RecipePart<Sizes> {
   /** Its own keys by section, with types, defaults and help. Two systems may share a key by sharing its schema. */
@@ -99,13 +92,6 @@ export interface RecipePart<Sizes> {
   groups(recipe: SystemRecipe): OptimizerGroup[];
   /** Pictures read for every frame, its neighbours and itself, and what stands in beyond the ends; null: the frame alone. */
   pictureWindow?(recipe: Pick<SystemRecipe, "data">): { size: number; edge: "clamp" | "wrap" } | null;
-}
-
-/** Names and shapes of a checkpoint. */
-export interface ShapeSource {
-  names(): Iterable<string>;
-  /** Shape of a tensor; undefined when there is none of that name. */
-  shapeOf(name: string): readonly number[] | undefined;
 }
 
 /** What a checkpoint looks like to one system. */
@@ -137,6 +123,6 @@ export interface CaseForm<Sizes> {
   /** The sizes of the model that a case describes in the original's own names. */
   // deno-lint-ignore no-explicit-any -- JSON from outside, checked by what reads it
   sizes(config: any, label: string): Sizes;
-  /** Axes of a recorded activation against ours: values in the recorded layout. */
+  /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
   toRecorded(name: string, values: Float32Array, recorded: readonly number[]): Float32Array;
 }

@@ -17,19 +17,49 @@ import {
   temporalDeficit,
 } from "../gpu/ops/mod.ts";
 import {
-  type BatchNormWeights,
-  declareBatchNorm,
+  type AttentionContext,
+  bridge,
+  type BridgeWeights,
+  declareBridge,
   declareSideBlock,
-  declareStem,
-  sideBlock,
+  fuseTap,
+  sideAttention,
   type SideBlockWeights,
-  stemConv,
-  type StemWeights,
+  sideHeads,
+  sideLayer,
+  sideMlp,
+  temporalConvolution,
 } from "./_blocks.ts";
-import { type ClipSideConfig, ClipSideNetwork, type Pass } from "./_clip_side_network.ts";
-import { CLIP_UNUSED } from "./clip/vit.ts";
-import { uniform, Weights } from "./params.ts";
-import type { Mode, ModelOptions, TapSource, VideoModel, VideoOutput } from "./video_model.ts";
+import { caseSizes, caseTower, tokenFirst } from "./_cases.ts";
+import {
+  classifyClips,
+  type ClipClassifierSizes,
+  type ClipClassifierWeights,
+  declareClipClassifier,
+} from "./_clip_classifier.ts";
+import { type BatchNormWeights, declareBatchNorm } from "./_declare.ts";
+import {
+  CLASSIFIER_NAMES,
+  explainClassifier,
+  holdsForRecognition,
+  sideDimIn,
+  towerBeside,
+} from "./_files.ts";
+import { sideGroups, sideSizes } from "./_recipe_parts.ts";
+import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
+import { type IgnoreList, normal, uniform, Weights } from "./params.ts";
+import type { RecipePart, System } from "./system.ts";
+import { type FrozenTower, type Keep, patchesOf } from "./tower.ts";
+import { declareTower, towerOf } from "./towers.ts";
+import {
+  collectActivations,
+  type Mode,
+  type ModelInputs,
+  type ModelOptions,
+  type ModelOutput,
+  type TapSource,
+  type VideoModel,
+} from "./video_model.ts";
 
 /** Pictures of a window: a frame, and two neighbours on either side. The published network is made for five alone. */
 export const TDS_WINDOW = 5;
@@ -43,15 +73,9 @@ const GATE_REDUCTION = 16;
 export const DEFAULT_SME_SCALE = 0.5;
 
 /** Sizes of a TDS-CLIP classifier. */
-export interface TdsClipConfig extends ClipSideConfig {
+export interface TdsClipConfig extends ClipClassifierSizes {
   /** Weight of the frame-difference stem. No checkpoint of the originals tells it. */
   smeScale: number;
-}
-
-/** The RGB stem and the frame-difference stem. */
-interface Stems {
-  rgb: StemWeights;
-  differences: StemWeights;
 }
 
 /** The gate after a temporal convolution: reduce, compare over time, expand. Neither convolution has a bias. */
@@ -68,69 +92,100 @@ type GatedBlockWeights = SideBlockWeights & { gate: GateWeights };
 export class TdsClip implements VideoModel {
   readonly weights: Weights;
   readonly config: TdsClipConfig;
-  readonly unusedInBackbone = CLIP_UNUSED;
-  readonly taps: TapSource;
   readonly window = TDS_WINDOW;
-  readonly #network: ClipSideNetwork<Stems, GatedBlockWeights>;
+  readonly unusedInBackbone: IgnoreList;
+  readonly taps: TapSource;
+  /** Every block of the tower. */
+  readonly tapped: readonly number[];
+  readonly #tower: FrozenTower;
+  readonly #stem: StemWeights;
+  readonly #differenceStem: StemWeights;
+  readonly #position: Tensor;
+  readonly #bridges: BridgeWeights[];
+  readonly #blocks: GatedBlockWeights[];
+  readonly #classifier: ClipClassifierWeights;
 
   constructor(config: TdsClipConfig, options: ModelOptions = {}) {
     const { backboneDtype: dtype = "f32", taps = "tower" } = options;
-    const { sideDim: D, backbone: { patchSize } } = config;
-    if (D % GATE_REDUCTION !== 0) {
+    const { backbone, sideDim } = config, { width, patchSize } = backbone;
+    if (sideDim % GATE_REDUCTION !== 0) {
       throw new RangeError(
-        `Cannot build TDS-CLIP: side_dim must be a multiple of ${GATE_REDUCTION}, current value is ${D}`,
+        `Cannot build TDS-CLIP: side_dim must be a multiple of ${GATE_REDUCTION}, current value is ${sideDim}`,
       );
     }
+    sideHeads(sideDim); // refuses a width that does not divide
+    const weights = new Weights({ frozenDtype: dtype, group: "side" });
     this.config = config;
+    this.weights = weights;
     this.taps = taps;
-    this.weights = new Weights({ frozenDtype: dtype });
-    this.#network = new ClipSideNetwork(this.weights, config, {
-      dtype,
-      taps,
-      declareStem: (weights) => declareStems(weights, { side: D, patchSize }),
-      declareBlock: (weights, prefix) => ({
-        ...declareSideBlock(weights, prefix, D),
-        gate: declareGate(weights, `${prefix}.mse`, D),
-      }),
-      towerPictures: centrePictures,
-      stem: (g, pictures, w, pass) => this.#stem(g, pictures, w, pass),
-      block: (g, s, { token, position }, w, pass) =>
-        sideBlock(g, s, token, position, w, {
-          mode: pass.mode,
-          gate: (v, s) => motionGate(g, v, s, w.gate, { ...pass, name: `side.${pass.k}.motion_gate` }),
-        }),
+    this.tapped = Array.from({ length: backbone.layers }, (_, k) => k);
+    this.unusedInBackbone = towerOf(backbone).unused(backbone);
+    this.#tower = declareTower(weights, backbone, { dtype, taps });
+    this.#stem = declareStem(weights, {
+      sideDim,
+      patchSize,
+      conv: "visual.side_conv1",
+      norm: "visual.side_pre_bn3d",
     });
+    this.#differenceStem = declareStem(weights, {
+      sideDim,
+      patchSize,
+      channels: RGB * (TDS_WINDOW - 1),
+      conv: "visual.side_conv1_c5",
+      norm: "visual.side_pre_bn3d_c5",
+    });
+    this.#position = weights.trained(
+      "visual.transformer.side_spatial_position_embeddings",
+      [patchesOf(backbone), sideDim],
+      normal(0.01),
+    );
+    this.#bridges = this.tapped.map((k) => declareBridge(weights, k, { width, sideDim }));
+    this.#blocks = this.tapped.map((k) =>
+      declareGatedBlock(weights, `visual.transformer.side_transformer.${k}`, sideDim)
+    );
+    this.#classifier = declareClipClassifier(weights, config, { norm: "visual.side_post_bn" });
   }
 
   /** Records the forward pass of windows of pictures [B*T*5 3 H W], normalised, clip-major. */
-  forward(g: Graph, pictures: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput {
-    return this.#network.forward(g, pictures, options);
+  forward(g: Graph, { frames: pictures, taps }: ModelInputs, { mode }: { mode: Mode }): ModelOutput {
+    const position = this.#position;
+    const { activations, keep } = collectActivations();
+    let s = g.scope("side/stem", () => this.#stems(g, pictures, { mode, keep })); // [B T P D]
+    let k = 0;
+    for (const tap of taps ?? this.#tower.outputs(g, centrePictures(g, pictures), keep)) {
+      s = sideLayer(g, k, () => {
+        const { whole, token, patches } = bridge(g, tap, this.#bridges[k]);
+        keep(`bridge.${k}`, whole); // [B*T N D]
+        return gatedBlock(g, fuseTap(g, s, patches), this.#blocks[k], {
+          token,
+          position,
+          mode,
+          keep: (gated) => keep(`side.${k}.motion_gate`, gated),
+        });
+      }); // [B T P D]
+      keep(`side.${k++}`, s);
+    }
+    return { outputs: classifyClips(g, s, this.#classifier, { mode, keep }), activations };
   }
 
-  /** Blocks of the tower that the side network reads: all. */
-  get tapped(): readonly number[] {
-    return this.#network.tapped;
-  }
-
-  /** Records the tower alone: its taps, [B*T N C] each. */
   recordTaps(g: Graph, pictures: Tensor): Tensor[] {
-    return this.#network.recordTaps(g, pictures);
+    return [...this.#tower.outputs(g, centrePictures(g, pictures))];
   }
 
   /** Both stems: what a frame looks like, and a share of how the pictures around it differ. */
-  #stem(g: Graph, pictures: Tensor, w: Stems, { mode, keep }: Pass): Tensor {
+  #stems(g: Graph, pictures: Tensor, { mode, keep }: { mode: Mode; keep: Keep }): Tensor {
     const { frames: T, smeScale, backbone: { patchSize } } = this.config;
     const geometry = { T, patchSize, padding: STEM_PADDING, window: TDS_WINDOW };
     const x = keep(
       "side_conv1",
-      stemConv(g, pictures, w.rgb.conv, { ...geometry, prepare: (part) => centrePictures(g, part) }),
+      stemConv(g, pictures, this.#stem.conv, { ...geometry, prepare: (part) => centrePictures(g, part) }),
     ); // [B T P D]
-    const d = stemConv(g, pictures, w.differences.conv, {
+    const d = stemConv(g, pictures, this.#differenceStem.conv, {
       ...geometry,
       prepare: (part) => channelDifference(g, packWindows(g, part), { lag: RGB }), // [b*T 12 H W]
     }); // [B T P D]
-    const s = keep("side_pre_bn3d", batchNorm(g, x, w.rgb.norm, { mode })); // [B T P D]
-    const motion = keep("side_pre_bn3d_c5", batchNorm(g, d, w.differences.norm, { mode })); // [B T P D]
+    const s = keep("side_pre_bn3d", batchNorm(g, x, this.#stem.norm, { mode })); // [B T P D]
+    const motion = keep("side_pre_bn3d_c5", batchNorm(g, d, this.#differenceStem.norm, { mode })); // [B T P D]
     return add(g, s, motion, { beta: smeScale }); // [B T P D]
   }
 }
@@ -147,16 +202,9 @@ function centrePictures(g: Graph, pictures: Tensor): Tensor {
   return slice(g, packWindows(g, pictures), { axis: 1, start, length: RGB });
 }
 
-function declareStems(weights: Weights, sizes: { side: number; patchSize: number }): Stems {
-  return {
-    rgb: declareStem(weights, { ...sizes, conv: "visual.side_conv1", norm: "visual.side_pre_bn3d" }),
-    differences: declareStem(weights, {
-      ...sizes,
-      channels: RGB * (TDS_WINDOW - 1),
-      conv: "visual.side_conv1_c5",
-      norm: "visual.side_pre_bn3d_c5",
-    }),
-  };
+/** A side block with a gate behind its temporal convolution. */
+function declareGatedBlock(weights: Weights, prefix: string, D: number): GatedBlockWeights {
+  return { ...declareSideBlock(weights, prefix, D), gate: declareGate(weights, `${prefix}.mse`, D) };
 }
 
 function declareGate(weights: Weights, prefix: string, D: number): GateWeights {
@@ -169,17 +217,72 @@ function declareGate(weights: Weights, prefix: string, D: number): GateWeights {
   };
 }
 
-/** s + v · (½ + sigmoid of what the deficit of v's reduced features says). v, s: [B T P D]. */
+/** A pre-norm side block whose temporal convolution adds what its gate lets through. s: [B T P D]. */
+function gatedBlock(
+  g: Graph,
+  s: Tensor,
+  w: GatedBlockWeights,
+  options: AttentionContext & { mode: Mode; keep: (gated: Tensor) => void },
+): Tensor {
+  const { mode, keep } = options;
+  const v = temporalConvolution(g, batchNorm(g, s, w.bn1, { mode }), w); // [B T P D]
+  s = motionGate(g, { v, s }, w.gate, { mode, keep }); // [B T P D]
+  s = sideAttention(g, s, w, options); // [B T P D]
+  return sideMlp(g, s, w, { mode }); // [B T P D]
+}
+
+/**
+ * s + v · (½ + sigmoid of what the deficit of v's reduced features says). v, s: [B T P D].
+ *
+ * @param options.keep Is told the gated v alone, for parity checks: unless it is kept, the plan drops it.
+ */
 function motionGate(
   g: Graph,
-  v: Tensor,
-  s: Tensor,
+  { v, s }: { v: Tensor; s: Tensor },
   w: GateWeights,
-  { mode, keep, name }: Pass & { name: string },
+  options: { mode: Mode; keep: (gated: Tensor) => void },
 ): Tensor {
+  const { mode, keep } = options;
   const e = batchNorm(g, linear(g, v, w.reduce), w.bn1, { mode }); // [B T P r]
   const y = temporalDeficit(g, e); // [B T P r]
   const logit = batchNorm(g, linear(g, y, w.expand), w.bn2, { mode }); // [B T P D]
-  keep(name, sigmoidGate(g, v, logit)); // for parity alone: unless it is kept, the plan drops it
+  keep(sigmoidGate(g, v, logit)); // [B T P D]
   return sigmoidGate(g, v, logit, { residual: s }); // [B T P D]
 }
+
+const recipe: RecipePart<TdsClipConfig> = {
+  keys: {},
+  requirements: () => [],
+  sizes: (recipe) => ({ ...sideSizes(recipe), smeScale: recipe.network.sme_scale as number }),
+  groups: sideGroups,
+};
+
+/** TDS-CLIP. */
+export const tdsClip: System<TdsClipConfig> = {
+  id: "tds-clip",
+  title: "TDS-CLIP",
+  task: "classification",
+  recipe,
+  build: (sizes, options) => new TdsClip(sizes, options),
+  head: CLASSIFIER_NAMES,
+  files: {
+    prefix: "",
+    recognise(source) {
+      const sideDim = sideDimIn(source);
+      const gated = [...source.names()].some((name) => name.endsWith(".mse.conv1.weight"));
+      return sideDim === null || !gated
+        ? null
+        : { title: "TDS-CLIP", backbone: towerBeside(source), sideDim };
+    },
+    holdsOfBackbone: holdsForRecognition,
+    explain: explainClassifier,
+  },
+  cases: [{
+    system: "tds-clip",
+    sizes: (config) => ({
+      ...caseSizes(config, caseTower(config)),
+      smeScale: config.model.sme_scale ?? DEFAULT_SME_SCALE,
+    }),
+    toRecorded: tokenFirst,
+  }],
+};

@@ -1,25 +1,15 @@
-/** What the trainer knows of a video model: its weights, its input, its taps, and how to record its forward pass. */
+/** What the rest of the project knows of a video model: its weights, its inputs, its taps, and how to record its forward pass. */
 
 import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
-import type { Mode } from "./_blocks.ts";
-import { patchesOf, type VitConfig } from "./clip/vit.ts";
 import type { IgnoreList, Weights } from "./params.ts";
+import { type Keep, patchesOf, type TowerSizes } from "./tower.ts";
 
-export type { Mode } from "./_blocks.ts";
-
-/** What a forward pass gives. Activations in between are there for parity checks. */
-export interface ModelOutput { outputs: Readonly<Record<string, Tensor>>; activations: ReadonlyMap<string, Tensor>; }
-export interface VideoOutput {
-  /** [B K]. */
-  logits: Tensor;
-  /** What the classifier reads, [B D]. */
-  embedding: Tensor;
-  activations: Map<string, Tensor>;
-}
+/** Whether batch norms use the batch's statistics (and update the running ones) or the running ones. */
+export type Mode = "train" | "eval";
 
 /**
  * Where a model's taps come from: its frozen tower, which then runs in every forward pass, or inputs that hold what the tower
- * gave before. Such a model declares no frozen weights.
+ * gave before. Such a model declares no frozen weights of the tower.
  */
 export type TapSource = "tower" | "stored";
 
@@ -31,15 +21,33 @@ export interface ModelOptions {
   taps?: TapSource;
 }
 
-/** A classifier of clips beside a frozen backbone. */
+/** What a forward pass reads. */
+export interface ModelInputs {
+  /** Pictures [B*T*window 3 H W], normalised, clip-major. */
+  readonly frames: Tensor;
+  /** Outputs of the tapped blocks [B*T N C], in a model whose taps are stored. */
+  readonly taps?: readonly Tensor[];
+  /** What the task's batches bring besides pictures, by name: tokens of captions, masks. */
+  readonly batch?: Readonly<Record<string, Tensor>>;
+}
+
+/** What a forward pass gives. */
+export interface ModelOutput {
+  /** What the task reads, by name. A classifier gives `logits` [B K] and what it classifies, `embedding` [B D]. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** Values in between, for parity checks. */
+  readonly activations: ReadonlyMap<string, Tensor>;
+}
+
+/** A network for clips beside a frozen backbone. */
 export interface VideoModel {
   readonly weights: Weights;
   readonly config: {
-    readonly backbone: VitConfig;
+    readonly backbone: TowerSizes;
     /** T, frames of a clip. */
     readonly frames: number;
-    /** K. */
-    readonly classes: number;
+    /** K of a classifier. */
+    readonly classes?: number;
   };
   /** Pictures that come with every frame in the input, itself included; 1 when absent. */
   readonly window?: number;
@@ -48,14 +56,15 @@ export interface VideoModel {
   readonly taps: TapSource;
   /** Blocks of the tower whose output the side network reads, in order. */
   readonly tapped: readonly number[];
-  /**
-   * Records the forward pass of pictures [B*T*window 3 H W], normalised, clip-major.
-   *
-   * @param options.taps Outputs of the tapped blocks [B*T N C], in a model whose taps are stored.
-   */
-  forward(g: Graph, frames: Tensor, options: { mode: Mode; taps?: readonly Tensor[] }): VideoOutput;
-  /** Records the tower alone on such pictures, as far as the last tapped block: the taps, [B*T N C] each. */
+  /** Records the forward pass. */
+  forward(g: Graph, inputs: ModelInputs, options: { mode: Mode }): ModelOutput;
+  /** Records the tower alone on such pictures: the taps, [B*T N C] each. What no tap needs, no plan runs. */
   recordTaps(g: Graph, pictures: Tensor): Tensor[];
+  /**
+   * Records what writes the model's constants (`Weights.constant`): values that are computed once a run, before its first
+   * step, and then read by every forward pass. Absent in a model without any.
+   */
+  prologue?(g: Graph): void;
 }
 
 /** Shape of a tap of so many clips, [B*T N C]. */
@@ -67,4 +76,14 @@ export function tapShape({ config }: Pick<VideoModel, "config">, clips: number):
 /** Pictures of a clip in the input of a model. */
 export function picturesOf(model: Pick<VideoModel, "config" | "window">): number {
   return model.config.frames * (model.window ?? 1);
+}
+
+/** Collects the values that a forward pass gives a name, for its `activations`. */
+export function collectActivations(): { activations: ReadonlyMap<string, Tensor>; keep: Keep } {
+  const activations = new Map<string, Tensor>();
+  const keep: Keep = (name, tensor) => {
+    activations.set(name, tensor);
+    return tensor;
+  };
+  return { activations, keep };
 }

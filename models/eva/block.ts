@@ -21,11 +21,11 @@ import {
   sliceRows,
 } from "../../gpu/ops/mod.ts";
 import { frozenNorm, type NormWeights } from "../clip/transformer.ts";
-import { patchesOf, type VitConfig } from "../clip/vit.ts";
 import { constant, normal, type Weights } from "../params.ts";
+import { patchesOf, type TowerSizes } from "../tower.ts";
 
 /** Sizes and options of an EVA image tower. */
-export interface EvaConfig extends VitConfig {
+export interface EvaConfig extends TowerSizes {
   /** Hidden channels of the MLP. */
   hidden: number;
   /** Where the two norms of a block stand: on a branch's input, or on its result. */

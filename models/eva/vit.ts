@@ -5,8 +5,8 @@
 
 import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
 import { linear, prependToken, reshape, unfold } from "../../gpu/ops/mod.ts";
-import { patchesOf } from "../clip/vit.ts";
-import { constant, type IgnoreList, normal, type Weights, type WeightSource } from "../params.ts";
+import { constant, normal, type Weights } from "../params.ts";
+import { type FrozenTower, type Keep, patchesOf } from "../tower.ts";
 import {
   declareEvaBlock,
   evaBlock,
@@ -16,79 +16,8 @@ import {
   streamOf,
 } from "./block.ts";
 
-export type { EvaConfig, EvaStream } from "./block.ts";
-
-const BIG_E: EvaConfig = {
-  imageSize: 224,
-  patchSize: 14,
-  width: 1792,
-  layers: 64,
-  heads: 16,
-  hidden: 15360,
-  norm: "post",
-  subNorm: false,
-  mlp: "gelu",
-  ropeSpan: null,
-};
-
-const LARGE: EvaConfig = {
-  imageSize: 224,
-  patchSize: 14,
-  width: 1024,
-  layers: 24,
-  heads: 16,
-  hidden: 2730,
-  norm: "pre",
-  subNorm: true,
-  mlp: "swiglu",
-  ropeSpan: 16,
-};
-
-/** Published towers by name. The "plus" model differs in its text tower alone. */
-export const EVA_PRESETS: Readonly<Record<string, EvaConfig>> = {
-  "EVA02-CLIP-bigE-14": BIG_E,
-  "EVA02-CLIP-bigE-14-plus": BIG_E,
-  "EVA02-CLIP-L-14": LARGE,
-  "EVA02-CLIP-L-14-336": { ...LARGE, imageSize: 336 },
-};
-
-/**
- * Tensors of EVA-CLIP's files that a tower used for its taps does without: the text tower, the norm and the head behind
- * the last block, and tables of rotary positions, which follow from the sizes.
- */
-export function evaUnused(config: EvaConfig): IgnoreList {
-  return [
-    "visual.norm.",
-    "visual.head.",
-    "text.",
-    "logit_scale",
-    ...(config.ropeSpan === null ? [] : ["visual.rope."]),
-    ...Array.from(
-      { length: config.ropeSpan === null ? 0 : config.layers },
-      (_, i) => `visual.blocks.${i}.attn.rope.`,
-    ),
-  ];
-}
-
-/** What the sizes of a checkpoint's image tower say, for error messages: "the file looks like EVA02-CLIP-L-14". */
-export function explainEva(source: WeightSource): string | undefined {
-  const conv = source.shapeOf("visual.patch_embed.proj.weight"),
-    positions = source.shapeOf("visual.pos_embed");
-  if (!conv || !positions) return "the file has no EVA-CLIP image tower";
-  const layers = new Set([...source.names()].map((name) => /^visual\.blocks\.(\d+)\./.exec(name)?.[1])).size -
-    1;
-  const imageSize = Math.round(Math.sqrt(positions[1] - 1)) * conv[2];
-  const name = Object.entries(EVA_PRESETS).find(([, preset]) =>
-    preset.width === conv[0] && preset.patchSize === conv[2] && preset.layers === layers &&
-    preset.imageSize === imageSize
-  )?.[0];
-  return `the file looks like ${
-    name ?? `an EVA tower of width ${conv[0]}, patch ${conv[2]}, ${layers} layers, image ${imageSize}`
-  }`;
-}
-
 /** A frozen image tower. */
-export class FrozenEva {
+export class FrozenEva implements FrozenTower {
   readonly config: EvaConfig;
   readonly #dtype: Dtype;
   readonly #conv: Tensor;
@@ -146,7 +75,17 @@ export class FrozenEva {
     });
   }
 
-  /** Block `i`. The result is the tap a side network reads, in its stored form. */
+  /** Side networks read the stream in its stored form; what is kept is exact. */
+  *outputs(g: Graph, frames: Tensor, keep: Keep = (_, tensor) => tensor): Generator<Tensor, void> {
+    let z = this.embed(g, frames); // [F N C]
+    for (let i = 0; i < this.config.layers; i++) {
+      z = this.block(g, i, z); // [F N C]
+      keep(`backbone.${i}`, z.exact);
+      yield z.stored;
+    }
+  }
+
+  /** Block `i`: the residual stream behind it. */
   block(g: Graph, i: number, z: EvaStream): EvaStream {
     return g.scope(
       `backbone/block.${i}`,

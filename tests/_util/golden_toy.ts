@@ -96,7 +96,7 @@ export async function runToy(
 ): Promise<Map<string, Float32Array>> {
   const g = new Graph();
   const frames = resident("input", "frames", [CLIPS * FRAMES, 3, SIZE, SIZE]);
-  const { logits, embedding, activations } = toy.model.forward(g, frames, { mode: "eval" });
+  const { outputs: { logits, embedding }, activations } = toy.model.forward(g, { frames }, { mode: "eval" });
   g.output("logits", logits);
   g.output("embedding", embedding);
   for (const [name, tensor] of Object.entries(choose(g, activations))) g.output(name, tensor);
@@ -129,7 +129,7 @@ export async function assertToyTraining(
   const { model } = toy, g = new Graph();
   const frames = resident("input", "frames", [CLIPS * FRAMES, 3, SIZE, SIZE]);
   const labels = resident("input", "labels", [CLIPS], "u32"), seed = resident("input", "seed", [1]);
-  const { logits, embedding } = model.forward(g, frames, { mode: "train" });
+  const { logits, embedding } = model.forward(g, { frames }, { mode: "train" }).outputs;
   const { loss } = crossEntropy(g, logits, { labels, smoothing: 0.1 });
   g.output("logits", logits);
   g.output("embedding", embedding);

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
-import { EVA_PRESETS } from "../../models/eva/vit.ts";
+import { EVA_PRESETS } from "../../models/eva/tower.ts";
 import { Side4VideoEva } from "../../models/side4video_eva.ts";
 import { Session } from "../../train/runtime/session.ts";
 import { engineTest } from "../_util/engine.ts";

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { DataError } from "../../lib/errors.ts";
-import { CLIP_UNUSED, explainClip, presetName, VIT_PRESETS } from "../../models/clip/vit.ts";
+import { createPrng } from "../../lib/random.ts";
+import { clipTower, VIT_PRESETS } from "../../models/clip/tower.ts";
 import { checkAccount, constant, Weights, type WeightSource } from "../../models/params.ts";
 import { tinyModel } from "../_util/tiny_model.ts";
 
@@ -83,13 +84,13 @@ function clipShapes(arch: string): Record<string, readonly number[]> {
 
 Deno.test("what a CLIP file looks like is told by its preset's name", () => {
   for (const arch of Object.keys(VIT_PRESETS)) {
-    assert.equal(explainClip(sourceOf(clipShapes(arch))), `the file looks like ${arch}`);
-    assert.equal(presetName(VIT_PRESETS[arch]), arch);
+    assert.equal(clipTower.explain(sourceOf(clipShapes(arch))), `the file looks like ${arch}`);
+    assert.equal(clipTower.describe(VIT_PRESETS[arch]), arch);
   }
-  assert.equal(explainClip(sourceOf({})), "the file has no CLIP image tower");
+  assert.equal(clipTower.explain(sourceOf({})), "the file has no CLIP image tower");
   const odd = { ...clipShapes("ViT-B/16"), "visual.conv1.weight": [96, 3, 7, 7] };
   assert.equal(
-    explainClip(sourceOf(odd)),
+    clipTower.explain(sourceOf(odd)),
     "the file looks like a ViT of width 96, patch 7, 12 layers, image 98",
   );
 });
@@ -112,7 +113,8 @@ Deno.test("the text tower and the embedding head of a CLIP file are ignored, a s
       "vocab_size",
     ]
   ) shapes[name] = [1];
-  const check = () => checkAccount(model.weights.of("frozen"), sourceOf(shapes), { ignore: CLIP_UNUSED });
+  const check = () =>
+    checkAccount(model.weights.of("frozen"), sourceOf(shapes), { ignore: model.unusedInBackbone });
   check();
   shapes["visual.transformer.resblocks.2.ln_1.weight"] = [32]; // the model has two layers
   assert.throws(check, /"visual.transformer.resblocks.2.ln_1.weight" is not known to this model/);
@@ -126,4 +128,22 @@ Deno.test("weights that are left out take their place in the order, and nothing 
   assert.deepEqual(weights.list.map(({ name, place }) => [name, place]), [["side.bias", 1]]);
   assert.equal(weights.get("tower.weight"), undefined);
   assert.deepEqual(twoWeights().list.map(({ place }) => place), [0, 1]);
+});
+
+Deno.test("a trained weight is in the group of its place", () => {
+  const weights = new Weights({ group: "side" });
+  weights.trained("side.bias", [3], constant(0));
+  weights.inGroup("head", () => weights.trained("fc.bias", [3], constant(0)));
+  assert.deepEqual(weights.of("trained").map(({ name, group }) => [name, group]), [
+    ["side.bias", "side"],
+    ["fc.bias", "head"],
+  ]);
+});
+
+Deno.test("a constant is zeros in state, until a prologue writes it", () => {
+  const weights = new Weights();
+  weights.constant("text.features", [5, 2]);
+  const { kind, init, tensor } = weights.get("text.features")!;
+  assert.deepEqual([kind, tensor.role], ["constant", "state"]);
+  assert.deepEqual(init(3, createPrng(1)), new Float32Array(3));
 });

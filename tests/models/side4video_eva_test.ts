@@ -4,11 +4,12 @@ import assert from "node:assert/strict";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { runGraph } from "../../gpu/run.ts";
 import { createPrng } from "../../lib/random.ts";
-import { patchesOf } from "../../models/clip/vit.ts";
-import { EVA_PRESETS, type EvaConfig, evaUnused, explainEva } from "../../models/eva/vit.ts";
-import { explainBackbone } from "../../models/explain.ts";
+import type { EvaConfig } from "../../models/eva/block.ts";
+import { EVA_PRESETS, evaTower } from "../../models/eva/tower.ts";
 import { checkAccount, isIgnored, type WeightSource } from "../../models/params.ts";
 import { Side4VideoEva } from "../../models/side4video_eva.ts";
+import { patchesOf } from "../../models/tower.ts";
+import { explainBackbone } from "../../models/towers.ts";
 import { engineTest } from "../_util/engine.ts";
 
 const BIG_E = "EVA02-CLIP-bigE-14", LARGE = "EVA02-CLIP-L-14", SIDE_DIM = 576;
@@ -31,7 +32,7 @@ Deno.test("ViT-E/14 has the published numbers of parameters", () => {
 
 Deno.test("ViT-E/14 has the published optimiser groups and statistics", () => {
   const { weights } = publishedModel(BIG_E);
-  const sizes = { side: 0, head: 0, batch_norm: 0 };
+  const sizes: Record<string, number> = { side: 0, head: 0, batch_norm: 0 };
   for (const { group, shape } of weights.of("trained")) sizes[group] += sizeOf(shape);
   assert.equal(sizes.batch_norm, 74_880);
   assert.equal(sizes.head, 400 * (SIDE_DIM + 1));
@@ -201,16 +202,16 @@ Deno.test("what an EVA file looks like is told by its preset's name", () => {
     assert.equal(explainBackbone(sourceOf(towerShapes(arch))), `the file looks like ${arch}`);
   }
   const large = new Map(towerShapes(LARGE)).set("visual.pos_embed", [1, 577, 1024]);
-  assert.equal(explainEva(sourceOf(large)), "the file looks like EVA02-CLIP-L-14-336");
+  assert.equal(evaTower.explain(sourceOf(large)), "the file looks like EVA02-CLIP-L-14-336");
   assert.match(
-    explainEva(sourceOf(large.set("visual.pos_embed", [1, 10, 1024])))!,
+    evaTower.explain(sourceOf(large.set("visual.pos_embed", [1, 10, 1024]))),
     /width 1024, patch 14, 24 layers/,
   );
-  assert.equal(explainEva(sourceOf([])), "the file has no EVA-CLIP image tower");
+  assert.equal(evaTower.explain(sourceOf([])), "the file has no EVA-CLIP image tower");
 });
 
 Deno.test("an EVA file's text tower, head and position tables are ignored, anything else is not", () => {
-  const frozen = publishedModel(LARGE).weights.of("frozen"), ignore = evaUnused(EVA_PRESETS[LARGE]);
+  const frozen = publishedModel(LARGE).weights.of("frozen"), ignore = evaTower.unused(EVA_PRESETS[LARGE]);
   const extra: Shapes = [
     ["visual.norm.weight", [1024]],
     ["visual.head.weight", [768, 1024]],
@@ -226,7 +227,7 @@ Deno.test("an EVA file's text tower, head and position tables are ignored, anyth
     () => check([["visual.blocks.0.attn.gamma", [1024]]]),
     /"visual.blocks.0.attn.gamma" is not known/,
   );
-  assert.ok(!isIgnored("visual.blocks.0.attn.rope.freqs_cos", evaUnused(EVA_PRESETS[BIG_E])));
+  assert.ok(!isIgnored("visual.blocks.0.attn.rope.freqs_cos", evaTower.unused(EVA_PRESETS[BIG_E])));
 });
 
 const TINY: Omit<EvaConfig, "norm" | "subNorm" | "mlp" | "ropeSpan"> = {
@@ -282,12 +283,12 @@ Deno.test("a side width or a tower width that does not divide into heads is refu
 
 for (const name of ["bigE", "L"]) {
   engineTest(`a tower with the options of ${name} gives nearly the same in f16 as in f32`, async (gpu) => {
-    const outputs: Record<string, Float32Array> = {};
+    const given: Record<string, Float32Array> = {};
     for (const backboneDtype of ["f32", "f16"] as const) {
       const model = tinyEva(name, { backboneDtype }), g = new Graph();
       const frames = resident("input", "frames", [6, 3, 16, 16]);
-      const { logits, activations } = model.forward(g, frames, { mode: "eval" });
-      g.output("logits", logits);
+      const { outputs, activations } = model.forward(g, { frames }, { mode: "eval" });
+      g.output("logits", outputs.logits);
       const stream = g.output("stream", activations.get("backbone.2")!);
       assert.equal(stream.dtype, "f32", "the residual stream is exact");
       const values = new Map<Tensor, Float32Array>();
@@ -302,10 +303,10 @@ for (const name of ["bigE", "L"]) {
       const prng = createPrng(6);
       values.set(frames, Float32Array.from({ length: 6 * 3 * 256 }, () => prng.normal()));
       const results = await runGraph(gpu, g, values);
-      outputs[backboneDtype] = Float32Array.from([...results.get("logits")!, ...results.get("stream")!]);
+      given[backboneDtype] = Float32Array.from([...results.get("logits")!, ...results.get("stream")!]);
     }
-    const largest = outputs.f32.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-    const error = outputs.f32.reduce((max, x, i) => Math.max(max, Math.abs(x - outputs.f16[i])), 0) / largest;
+    const largest = given.f32.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
+    const error = given.f32.reduce((max, x, i) => Math.max(max, Math.abs(x - given.f16[i])), 0) / largest;
     assert.ok(error > 1e-6 && error < 5e-3, `largest error is ${error} of ${largest}`);
   });
 }

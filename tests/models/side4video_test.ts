@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { sizeOf } from "../../gpu/graph.ts";
 import { createPrng } from "../../lib/random.ts";
-import { patchesOf, VIT_PRESETS } from "../../models/clip/vit.ts";
+import { VIT_PRESETS } from "../../models/clip/tower.ts";
 import { Side4Video } from "../../models/side4video.ts";
+import { patchesOf } from "../../models/tower.ts";
 import { flatOrder } from "../../train/runtime/programs.ts";
 import { tinyModel } from "../_util/tiny_model.ts";
 
@@ -69,7 +70,7 @@ for (const { arch, sideDim, tensors, trainable, frozen, batchNorm } of PUBLISHED
 
   Deno.test(`${arch} has the published optimiser groups`, () => {
     const { weights } = publishedModel(arch, { sideDim });
-    const sizes = { side: 0, head: 0, batch_norm: 0 };
+    const sizes: Record<string, number> = { side: 0, head: 0, batch_norm: 0 };
     for (const { group, shape } of weights.of("trained")) sizes[group] += sizeOf(shape);
     assert.equal(sizes.batch_norm, batchNorm);
     assert.equal(sizes.head, 400 * (sideDim + 1));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { createPrng } from "../../lib/random.ts";
 import { runGraph } from "../../gpu/run.ts";
-import { VIT_PRESETS } from "../../models/clip/vit.ts";
+import { VIT_PRESETS } from "../../models/clip/tower.ts";
 import { Side4Video } from "../../models/side4video.ts";
 import { TdsClip } from "../../models/tds_clip.ts";
 import { planSession } from "../../train/runtime/session_plan.ts";
@@ -68,7 +68,7 @@ for (const { arch, D, entries, parameters, norms, trainable, frozen, groups } of
 
   Deno.test(`TDS-CLIP on ${arch} has the published optimiser groups`, () => {
     const { weights } = publishedModel(arch, { D });
-    const sizes = { side: 0, head: 0, batch_norm: 0 };
+    const sizes: Record<string, number> = { side: 0, head: 0, batch_norm: 0 };
     for (const { name, group } of weights.of("trained")) {
       sizes[group]++;
       // The published rule goes by names; ours by structure. They must agree.
@@ -202,14 +202,14 @@ engineTest(
     const model = tinyTds(), { values, pictures } = tinyValues(model);
     const run = async (changed: number | null) => {
       const g = new Graph(), input = resident("input", "pictures", [2 * 2 * 5, 3, 16, 16]);
-      const { activations, logits } = model.forward(g, input, { mode: "eval" });
+      const { activations, outputs } = model.forward(g, { frames: input }, { mode: "eval" });
       for (const name of ["ln_pre", "side_pre_bn3d", "side_pre_bn3d_c5"]) {
         g.output(
           name,
           activations.get(name)!,
         );
       }
-      g.output("logits", logits);
+      g.output("logits", outputs.logits);
       const own = pictures.slice();
       // One picture of every window is another one.
       if (changed !== null) {
@@ -238,9 +238,9 @@ engineTest(
     const still = async (smeScale: number, moving: boolean) => {
       const model = tinyTds(smeScale), { values, pictures } = tinyValues(model);
       const g = new Graph(), input = resident("input", "pictures", [2 * 2 * 5, 3, 16, 16]);
-      const { activations, logits } = model.forward(g, input, { mode: "eval" });
+      const { activations, outputs } = model.forward(g, { frames: input }, { mode: "eval" });
       g.output("motion", activations.get("side_pre_bn3d_c5")!);
-      g.output("logits", logits);
+      g.output("logits", outputs.logits);
       const own = pictures.slice(), picture = 3 * 16 * 16;
       for (let f = 0; f < 4 && !moving; f++) {
         for (let j = 0; j < 5; j++) {

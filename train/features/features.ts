@@ -17,9 +17,8 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
 import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { picturesOf, tapShape, type VideoModel } from "../../models/mod.ts";
+import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
 import type { Config } from "../recipe/config.ts";
-import { backboneOf } from "../recipe/setup.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
 
 /** Name of the manifest. */
@@ -242,7 +241,7 @@ function featureRecipe(
   return {
     "system": config.system,
     "network.arch": network.arch,
-    "network.backbone": backboneOf(config),
+    "network.backbone": towerSizes(config.network),
     "network.weights": weights === null ? "random" : `sha256 ${weights.sha256}`,
     "precision": config.precision,
     "seed": draws ? seed : null,

@@ -2,7 +2,8 @@
 
 import { openWeights } from "../../data/checkpoint/open.ts";
 import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
-import { identify, KNOWN_FILES, knownByHash, knownByName } from "../../models/known_files.ts";
+import { identify } from "../../models/identify.ts";
+import { KNOWN_FILES, knownByHash, knownByName } from "../../models/known_files.ts";
 
 /** What came of the check. */
 export interface KnownCheck {

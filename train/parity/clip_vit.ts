@@ -5,11 +5,12 @@ import type { Gpu } from "../../gpu/device.ts";
 import { l2Normalize, matmul, scale } from "../../gpu/ops/mod.ts";
 import { runGraph } from "../../gpu/run.ts";
 import { DataError } from "../../lib/errors.ts";
+import { permute } from "../../lib/permute.ts";
 import { ClipImageHead, FrozenVit } from "../../models/clip/vit.ts";
 import { endPositions, FrozenText } from "../../models/clip/text.ts";
 import { constant, Weights } from "../../models/params.ts";
 import type { ReferenceCase } from "./case.ts";
-import { compareGroup, type GroupResult, permute } from "./compare.ts";
+import { compareGroup, type GroupResult } from "./compare.ts";
 
 const TOLERANCE = 1e-4;
 

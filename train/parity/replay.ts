@@ -15,7 +15,7 @@ const TOWER_CASES = "clip-vit";
 
 /** Names by which cases say whose they are. */
 export function paritySystems(): string[] {
-  return [TOWER_CASES, ...SYSTEMS().flatMap(({ cases }) => cases.map((form) => form.system))];
+  return [TOWER_CASES, ...SYSTEMS.flatMap(({ cases }) => cases.map((form) => form.system))];
 }
 
 /**
@@ -32,7 +32,7 @@ export async function replayCase(
   await using reference = await openCase(path);
   const { system: name } = reference.description, { recompute = true } = options;
   if (name === TOWER_CASES) return await replayClipCase(gpu, reference);
-  for (const system of SYSTEMS()) {
+  for (const system of SYSTEMS) {
     const form = system.cases.find((form) => form.system === name);
     if (form) return await replayVideoCase(gpu, reference, { system, form, recompute });
   }

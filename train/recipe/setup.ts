@@ -6,52 +6,16 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { selectShots } from "../../data/sampling/few_shot.ts";
 import { type SamplingOptions, windowIndices } from "../../data/sampling/sampler.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import {
-  EVA_PRESETS,
-  type EvaConfig,
-  type ModelSpec,
-  VIT_PRESETS,
-  type VitConfig,
-} from "../../models/mod.ts";
+import { type ModelSpec, systemOf } from "../../models/mod.ts";
 import type { Config } from "./config.ts";
 
 /** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
 export const MIN_LISTED_FRAMES = 8;
 
-/** The sizes of the frozen tower; an EVA tower has more of them. */
-export function backboneOf(config: Config): VitConfig | EvaConfig {
-  const { arch, backbone } = config.network;
-  if (!backbone) return VIT_PRESETS[arch] ?? EVA_PRESETS[arch];
-  const sizes: VitConfig = {
-    imageSize: backbone.image_size,
-    patchSize: backbone.patch_size,
-    width: backbone.width,
-    layers: backbone.layers,
-    heads: backbone.heads,
-  };
-  if (!backbone.eva) return sizes;
-  const { hidden, norm, sub_norm: subNorm, mlp, rope_span: ropeSpan } = backbone.eva;
-  return { ...sizes, hidden, norm, subNorm, mlp, ropeSpan };
-}
-
 /** Which model a recipe asks for. */
 export function modelSpec(config: Config): ModelSpec {
-  const backbone = backboneOf(config);
-  const sizes = {
-    frames: config.data.num_segments,
-    sideDim: config.network.side_dim,
-    classes: config.data.num_classes,
-  };
-  // One published recipe name stands for two networks: the tower decides which side network goes with it.
-  const backboneDtype = config.precision;
-  if ("hidden" in backbone) {
-    return { system: "side4video-eva", config: { backbone, ...sizes }, backboneDtype };
-  }
-  if (config.system === "tds-clip") {
-    const smeScale = config.network.sme_scale;
-    return { system: "tds-clip", config: { backbone, ...sizes, smeScale }, backboneDtype };
-  }
-  return { system: "side4video", config: { backbone, ...sizes }, backboneDtype };
+  const { recipe } = systemOf(config.system);
+  return { system: config.system, sizes: recipe.sizes(config), backboneDtype: config.precision };
 }
 
 /** Which model a recipe trains: with stored features, one without a tower. */

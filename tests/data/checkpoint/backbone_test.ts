@@ -13,7 +13,7 @@ const FIXTURES = new URL("../../fixtures/checkpoints/", import.meta.url).pathnam
 /** The sizes of the fixtures' CLIP. */
 const TINY: ModelSpec = {
   system: "side4video",
-  config: {
+  sizes: {
     backbone: { imageSize: 8, patchSize: 4, width: 16, layers: 2, heads: 2 },
     frames: 2,
     sideDim: 64,
@@ -38,7 +38,7 @@ Deno.test("OpenAI's archives fill the frozen tower in f32, state dicts in any ty
 });
 
 Deno.test("a backbone of another size is refused with both shapes and what the file looks like", async () => {
-  const wrong = { ...TINY, config: { ...TINY.config, backbone: VIT_PRESETS["ViT-B/16"] } } as ModelSpec;
+  const wrong = { ...TINY, sizes: { ...TINY.sizes, backbone: VIT_PRESETS["ViT-B/16"] } };
   const { weights, unusedInBackbone } = createModel(wrong);
   await using source = await openWeights(`${FIXTURES}openai-torchscript.pt`);
   assert.throws(

@@ -30,7 +30,7 @@ const ENVIRONMENT = {
 
 const SPEC: ModelSpec = {
   system: "side4video",
-  config: {
+  sizes: {
     backbone: { imageSize: 16, patchSize: 8, width: 32, layers: 2, heads: 2 },
     frames: 3,
     sideDim: 64,

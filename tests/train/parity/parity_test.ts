@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DataError } from "../../../lib/errors.ts";
 import { openCase } from "../../../train/parity/case.ts";
-import { compareGroup, permute } from "../../../train/parity/compare.ts";
+import { compareGroup } from "../../../train/parity/compare.ts";
 import { type GroupResult, replayCase } from "../../../train/parity/replay.ts";
 import { engineTest } from "../../_util/engine.ts";
 
@@ -211,14 +211,4 @@ Deno.test("compareGroup() takes the worst tensor of a group, each relative to it
   assert.equal(result.ok, false);
   assert.equal(result.worst, "small");
   assert.ok(Math.abs(result.max_rel - 0.1) < 1e-9);
-});
-
-Deno.test("permute() moves axes as a transpose does", () => {
-  const values = Float32Array.from({ length: 24 }, (_, i) => i);
-  const moved = permute(values, [2, 3, 4], [2, 0, 1]); // [4 2 3]
-  for (let a = 0; a < 2; a++) {
-    for (let b = 0; b < 3; b++) {
-      for (let c = 0; c < 4; c++) assert.equal(moved[(c * 2 + a) * 3 + b], values[(a * 3 + b) * 4 + c]);
-    }
-  }
 });

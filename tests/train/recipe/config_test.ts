@@ -412,22 +412,23 @@ Deno.test("the names of backbones are those of the model presets", async () => {
 
 Deno.test("a backbone's name or its own sizes choose the tower, and the tower the picture's side", async () => {
   const { modelSpec } = await import("../../../train/recipe/setup.ts");
+  const { createModel, Side4Video, Side4VideoEva } = await import("../../../models/mod.ts");
   const spec = (...overrides: string[]) => {
     const { config } = parseConfig(BASE, { overrides });
     return { ...modelSpec(config), inputSize: config.data.input_size };
   };
   const large = spec("network.arch=EVA02-CLIP-L-14-336");
-  assert.equal(large.system, "side4video-eva");
+  assert.ok(createModel(large) instanceof Side4VideoEva);
   assert.equal(large.inputSize, 336);
   assert.equal(spec("network.arch=ViT-L/14-336px").inputSize, 336);
   const sizes = "image_size: 32, patch_size: 8, width: 48, layers: 4, heads: 3";
   const clip = spec(`network.backbone={${sizes}}`);
-  assert.equal(clip.system, "side4video");
+  assert.ok(createModel(clip) instanceof Side4Video);
   const eva = spec(
     `network.backbone={${sizes}, eva: {hidden: 100, mlp: swiglu, sub_norm: true, rope_span: 16}}`,
   );
-  assert.equal(eva.system, "side4video-eva");
-  assert.deepEqual(eva.config.backbone, {
+  assert.ok(createModel(eva) instanceof Side4VideoEva);
+  assert.deepEqual(createModel(eva).config.backbone, {
     imageSize: 32,
     patchSize: 8,
     width: 48,

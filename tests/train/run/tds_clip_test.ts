@@ -27,8 +27,8 @@ Deno.test("a published file is known as TDS-CLIP by its window of pictures", () 
   const { config } = parseConfig(PUBLISHED);
   assert.equal(config.system, "tds-clip");
   const spec = modelSpec(config);
-  assert.ok(spec.system === "tds-clip");
-  assert.equal(spec.config.smeScale, 0.5);
+  assert.equal(spec.system, "tds-clip");
+  assert.partialDeepStrictEqual(spec.sizes, { smeScale: 0.5 });
   assert.equal(picturesOfView(config), 40);
   assert.deepEqual(parseConfig(formatConfig(config)).config, config);
   assert.equal(parseConfig("data: { num_classes: 3 }").config.system, "side4video");
@@ -40,7 +40,8 @@ Deno.test("one word changes the network", () => {
   assert.deepEqual([tds.data.num_diff, side.data.num_diff], [5, null]);
   assert.deepEqual([modelSpec(tds).system, modelSpec(side).system], ["tds-clip", "side4video"]);
   const scaled = modelSpec(of("system=tds-clip", "network.sme_scale=1"));
-  assert.ok(scaled.system === "tds-clip" && scaled.config.smeScale === 1);
+  assert.equal(scaled.system, "tds-clip");
+  assert.partialDeepStrictEqual(scaled.sizes, { smeScale: 1 });
 });
 
 Deno.test("a window that the network is not made for, and a tower that it does not stand beside, are refused", () => {

@@ -7,7 +7,7 @@ import { planSession, type SessionOptions } from "../../../train/runtime/session
 const MIB = 2 ** 20;
 const SPEC: ModelSpec = {
   system: "side4video",
-  config: {
+  sizes: {
     backbone: { imageSize: 16, patchSize: 8, width: 32, layers: 1, heads: 1 },
     frames: 4,
     sideDim: 64,

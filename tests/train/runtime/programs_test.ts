@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { baseOf, bytesOf, resident, sizeOf } from "../../../gpu/graph.ts";
 import { ADAMW_HYPER_LENGTH, packAdamwHyper } from "../../../gpu/ops/mod.ts";
 import { createPrng } from "../../../lib/random.ts";
-import { PARAMETER_GROUPS } from "../../../models/params.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
 import {
   type FlatMemory,
+  PARAMETER_GROUPS,
   recordPrograms,
   recordUpdate,
   type TrainingPrograms,
@@ -78,7 +78,7 @@ Deno.test("batches of all sizes and the evaluation share one input, of which the
       assert.equal(tensor.shape[0], clips * T);
     }
   }
-  assert.deepEqual(programs.evaluation.output.logits.shape, [2, model.config.classes]);
+  assert.deepEqual(programs.evaluation.output.outputs.logits.shape, [2, model.config.classes]);
 });
 
 Deno.test("the evaluation has no effect and no backward node", () => {
@@ -145,7 +145,7 @@ Deno.test("the update covers every group with its own constants, without gap or 
   assert.equal(end, sizeOf(flat.parameters.shape));
   programs.trained.forEach(({ name, group, shape }, i) => {
     const at = windows.find(({ from, to }) => from <= flat.starts[i] && flat.starts[i] + sizeOf(shape) <= to);
-    assert.equal(at?.group, PARAMETER_GROUPS.indexOf(group), name);
+    assert.equal(at?.group, PARAMETER_GROUPS.findIndex((one) => one === group), name);
   });
 });
 

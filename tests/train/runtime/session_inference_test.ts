@@ -7,7 +7,7 @@ import { engineTest } from "../../_util/engine.ts";
 
 const SPEC: ModelSpec = {
   system: "side4video",
-  config: {
+  sizes: {
     backbone: { imageSize: 16, patchSize: 8, width: 32, layers: 1, heads: 1 },
     frames: 2,
     sideDim: 64,

@@ -5,6 +5,7 @@ import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
 import { sameRates, tinyBatch } from "../../_util/tiny_model.ts";
 import { assertAllClose, maxOf, trainedNames, withSession } from "../../_util/tiny_session.ts";
+import type { GroupRates } from "../../../train/runtime/session_plan.ts";
 
 engineTest("accumulating one batch twice gives the gradients and weights of one step on it", async (gpu) => {
   const run = (accumulation: number) =>
@@ -91,7 +92,9 @@ engineTest(
 engineTest(
   "AdamW moves every group by its own rate, with decoupled decay and bias correction",
   async (gpu) => {
-    const rates = { side: 1e-2, head: 0, batch_norm: 3e-4 }, weightDecay = 0.1, [beta1, beta2] = [0.9, 0.99];
+    const rates: GroupRates = { side: 1e-2, head: 0, batch_norm: 3e-4 },
+      weightDecay = 0.1,
+      [beta1, beta2] = [0.9, 0.99];
     const optimizer = { betas: [beta1, beta2] as const, eps: 1e-8, weightDecay };
     await withSession(gpu, { optimizer }, async (session, model) => {
       const names = trainedNames(model);

@@ -1,7 +1,7 @@
 /** The EVA tower that a recorded case describes in the original's own option names. */
 
 import { DataError } from "../../lib/errors.ts";
-import type { EvaConfig } from "../../models/mod.ts";
+import type { EvaConfig } from "./block.ts";
 
 /** The original's options of an image tower, as far as they say something here; the others keep its defaults. */
 interface VisionOptions {

@@ -1,0 +1,83 @@
+/** CLIP's image tower as a record: published sizes, and what its files look like (spec side4video §1.1, §1.2). */
+
+import type { IgnoreList } from "../params.ts";
+import {
+  countLayers,
+  pictureSide,
+  type SizesInFile,
+  sizesInWords,
+  type Tower,
+  type TowerSizes,
+} from "../tower.ts";
+import { FrozenVit } from "./vit.ts";
+
+/** Published towers by name. Heads are always width / 64. */
+export const VIT_PRESETS: Readonly<Record<string, TowerSizes>> = {
+  "ViT-B/32": { imageSize: 224, patchSize: 32, width: 768, layers: 12, heads: 12 },
+  "ViT-B/16": { imageSize: 224, patchSize: 16, width: 768, layers: 12, heads: 12 },
+  "ViT-L/14": { imageSize: 224, patchSize: 14, width: 1024, layers: 24, heads: 16 },
+  "ViT-L/14-336px": { imageSize: 336, patchSize: 14, width: 1024, layers: 24, heads: 16 },
+};
+
+/** Tensors of OpenAI's files that a tower used for its taps does without: the text tower and the embedding's head. */
+const UNUSED: IgnoreList = [
+  "visual.ln_post.weight",
+  "visual.ln_post.bias",
+  "visual.proj",
+  "transformer.",
+  "token_embedding.weight",
+  "positional_embedding",
+  "ln_final.weight",
+  "ln_final.bias",
+  "text_projection",
+  "logit_scale",
+  "input_resolution",
+  "context_length",
+  "vocab_size",
+];
+
+/** The published tower that has these sizes, as far as they are given. */
+function presetName(sizes: SizesInFile): string | undefined {
+  const keys = ["patchSize", "width", "layers", "imageSize"] as const;
+  return Object.entries(VIT_PRESETS).find(([, preset]) =>
+    keys.every((key) => sizes[key] === undefined || preset[key] === sizes[key])
+  )?.[0];
+}
+
+/** CLIP's image tower. */
+export const clipTower: Tower<TowerSizes> = {
+  title: "CLIP",
+  presets: VIT_PRESETS,
+  keys: {},
+  customSizes(backbone) {
+    const { image_size: imageSize, patch_size: patchSize, width, layers, heads } = backbone;
+    return { imageSize, patchSize, width, layers, heads };
+  },
+  has: (_sizes): _sizes is TowerSizes => true,
+  declare: (weights, sizes, options) => new FrozenVit(weights, sizes, options),
+  unused: () => UNUSED,
+  names: [
+    /^visual\.(class_embedding$|positional_embedding$|proj$|conv1\.|ln_pre\.|ln_post\.|transformer\.resblocks\.)/,
+    /^(transformer|token_embedding|ln_final)\./,
+    /^(positional_embedding|text_projection|logit_scale|input_resolution|context_length|vocab_size)$/,
+  ],
+  mark: "visual.conv1.weight",
+  sizesIn(source) {
+    const conv = source.shapeOf("visual.conv1.weight");
+    const positions = source.shapeOf("visual.positional_embedding");
+    if (conv?.length !== 4 || positions?.length !== 2) return null;
+    return {
+      width: conv[0],
+      patchSize: conv[3],
+      layers: countLayers(source, "visual.transformer.resblocks."),
+      imageSize: pictureSide(positions[0] - 1, conv[3]),
+    };
+  },
+  describe: (sizes) => presetName(sizes) ?? sizesInWords(sizes),
+  explain(source) {
+    const sizes = this.sizesIn(source);
+    if (!sizes) return "the file has no CLIP image tower";
+    // A file that lacks blocks still looks like the tower that has them.
+    return `the file looks like ${presetName({ ...sizes, layers: undefined }) ?? `a ${sizesInWords(sizes)}`}`;
+  },
+};

@@ -1,0 +1,118 @@
+/**
+ * What a checkpoint is, from its names and sizes alone: which system, on which backbone, with how many classes. Every
+ * system's and every tower's record is asked.
+ */
+
+import { type FilesAlone, RECOGNISED } from "./recognised.ts";
+import { SYSTEMS } from "./registry.ts";
+import type { Recognised } from "./system.ts";
+import type { ShapeSource } from "./tower.ts";
+import { TOWERS } from "./towers.ts";
+
+/** What a checkpoint looks like. */
+export interface Identity {
+  /** A system's or a backbone's title: "Side4Video", "CLIP"; or "unknown". */
+  readonly system: string;
+  /** Published name of the backbone it holds or was trained on, or its sizes in words; null when nothing tells. */
+  readonly backbone: string | null;
+  /** K of a classifier; null without one. */
+  readonly classes: number | null;
+  /** D of a side network; null without one. */
+  readonly sideDim: number | null;
+  /** Whether the frozen backbone is in it. */
+  readonly holdsBackbone: boolean;
+  /** Whether a trained side network is in it. */
+  readonly holdsTrained: boolean;
+}
+
+/** What is known of systems' files, those first that have no model here. */
+function fileParts(): FilesAlone[] {
+  return [...RECOGNISED, ...SYSTEMS.map(({ files }) => files)];
+}
+
+/** What the originals put in front of a backbone's own names. */
+function prefixes(): string[] {
+  return [...new Set(fileParts().map(({ prefix }) => prefix))].filter((prefix) => prefix !== "");
+}
+
+/** The tensors of a checkpoint whose names start with `prefix`, without it. */
+function behind(source: ShapeSource, prefix: string): ShapeSource {
+  if (prefix === "") return source;
+  const names = [...source.names()].filter((name) => name.startsWith(prefix)).map((name) =>
+    name.slice(prefix.length)
+  );
+  return { names: () => names, shapeOf: (name) => source.shapeOf(prefix + name) };
+}
+
+/** The system whose files look like this one, with what it says; undefined when there is none. */
+function recognise(source: ShapeSource): { files: FilesAlone; found: Recognised } | undefined {
+  for (const files of fileParts()) {
+    const found = files.recognise(behind(source, files.prefix));
+    if (found) return { files, found };
+  }
+}
+
+/** Says what a checkpoint looks like. */
+export function identify(source: ShapeSource): Identity {
+  const trained = recognise(source), classifier = source.shapeOf("fc.weight");
+  const held = backboneIn(source);
+  return {
+    system: trained?.found.title ?? held?.title ?? "unknown",
+    backbone: held?.name ?? trained?.found.backbone ?? null,
+    classes: classifier?.length === 2 ? classifier[0] : null,
+    sideDim: trained?.found.sideDim ?? null,
+    holdsBackbone: held !== null,
+    holdsTrained: trained !== undefined,
+  };
+}
+
+/** The image tower in a file, whatever stands before its names; null when there is none. */
+function backboneIn(source: ShapeSource): { title: string; name: string } | null {
+  const names = [...source.names()];
+  const prefix = prefixes().find((one) => names.some((name) => name.startsWith(`${one}visual.`))) ?? "";
+  for (const { sizesIn, describe, title } of TOWERS) {
+    const sizes = sizesIn(behind(source, prefix));
+    if (sizes) return { title, name: describe(sizes) };
+  }
+  return null;
+}
+
+/** Whether a tensor belongs to a frozen backbone, rather than to what is trained beside it. */
+export function isBackboneName(name: string): boolean {
+  const prefix = prefixes().find((one) => name.startsWith(one)) ?? "";
+  return TOWERS.some(({ names }) => names.some((pattern) => pattern.test(name.slice(prefix.length))));
+}
+
+/** Numbers that OpenAI's archives hold among the tensors; no checkpoint of a training has them. */
+const ARCHIVE_NUMBERS = /^(input_resolution|context_length|vocab_size)$/;
+
+/**
+ * Where the tensors of a backbone's own file go in a training checkpoint of the originals, which holds backbone and side
+ * network together: new names by old ones. What the trained system does not have is left out.
+ */
+export function backbonePlaces(trained: ShapeSource, backbone: ShapeSource): Map<string, string> {
+  const names = [...trained.names()];
+  const prefix = prefixes().find((one) => names.some((name) => name.startsWith(one))) ?? "";
+  const files = recognise(trained)?.files;
+  const places = new Map<string, string>();
+  for (const name of backbone.names()) {
+    if (!isBackboneName(name) || ARCHIVE_NUMBERS.test(name)) continue;
+    if (files && !files.holdsOfBackbone(name)) continue;
+    places.set(name, prefix + name);
+  }
+  return places;
+}
+
+/** One line: "Side4Video on ViT-B/16 with 174 classes (side_dim 320), backbone included". */
+export function describeIdentity(identity: Identity): string {
+  const { system, backbone, classes, sideDim, holdsBackbone, holdsTrained } = identity;
+  if (system === "unknown") return "no model known here";
+  if (!holdsTrained) return `${system} ${backbone}`;
+  const details = [
+    `${system} on ${backbone ?? "an unknown backbone"}`,
+    classes === null ? "" : ` with ${classes} classes`,
+    sideDim === null ? "" : ` (side_dim ${sideDim})`,
+    holdsBackbone ? ", backbone included" : ", without the backbone",
+  ];
+  return details.join("");
+}

@@ -1,0 +1,116 @@
+/**
+ * What the rest of the project asks about a frozen image tower: a record that every kind exports (`clip/tower.ts`,
+ * `eva/tower.ts`) and that `towers.ts` lists. Side networks and recipes know no tower by name.
+ */
+
+import type { z } from "zod";
+import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
+import type { IgnoreList, Weights, WeightSource } from "./params.ts";
+
+/** Sizes that every tower has: plain data, together with what else its kind has. */
+export interface TowerSizes {
+  /** Side of the square input in pixels. */
+  imageSize: number;
+  /** Side of a patch in pixels. */
+  patchSize: number;
+  /** C. */
+  width: number;
+  /** Number of blocks. */
+  layers: number;
+  heads: number;
+}
+
+/** Number of patches of a frame. */
+export function patchesOf({ imageSize, patchSize }: Pick<TowerSizes, "imageSize" | "patchSize">): number {
+  return Math.floor(imageSize / patchSize) ** 2;
+}
+
+/** Gives a value a name under which parity checks find it, and returns it. */
+export type Keep = (name: string, tensor: Tensor) => Tensor;
+
+/** A frozen tower with its declared weights. */
+export interface FrozenTower {
+  /**
+   * Records the tower on pictures [F 3 H W], normalised, and yields the output of every block, [F N C], in the form that
+   * side networks read. A block is recorded when its output is asked for, so tower and side network take turns.
+   *
+   * @param keep Is told the tokens that enter block 0 where a norm makes them ("ln_pre"), and the exact output of every
+   * block ("backbone.0", …).
+   */
+  outputs(g: Graph, pictures: Tensor, keep?: Keep): Iterable<Tensor>;
+}
+
+/** Of a tower's outputs, those of some blocks. What lies between them, and behind the last, is recorded too. */
+export function* ofBlocks(outputs: Iterable<Tensor>, blocks: readonly number[]): Generator<Tensor, void> {
+  let i = 0;
+  for (const output of outputs) if (blocks.includes(i++)) yield output;
+}
+
+/** `network.backbone`: the sizes of a tower that is no preset, as recipes spell them. */
+export interface CustomBackbone {
+  readonly image_size: number;
+  readonly patch_size: number;
+  readonly width: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly [option: string]: unknown;
+}
+
+/** Names and shapes of a checkpoint. */
+export interface ShapeSource {
+  names(): Iterable<string>;
+  /** Shape of a tensor; undefined when there is none of that name. */
+  shapeOf(name: string): readonly number[] | undefined;
+}
+
+/** What a checkpoint's shapes tell of a tower's sizes. */
+export type SizesInFile = { [K in "imageSize" | "patchSize" | "width" | "layers"]?: number };
+
+/** One kind of frozen tower. */
+// deno-lint-ignore no-explicit-any -- the registry holds towers of different sizes
+export interface Tower<Sizes extends TowerSizes = any> {
+  /** Its name for people, and for a checkpoint that holds nothing else: "CLIP". */
+  readonly title: string;
+  /** Published towers by name. */
+  readonly presets: Readonly<Record<string, Sizes>>;
+  /** Its own keys of `network.backbone`, with types, defaults and help. */
+  readonly keys: z.ZodRawShape;
+  /** The sizes of a custom backbone; null where it has not this kind's own keys. */
+  customSizes(backbone: CustomBackbone): Sizes | null;
+  /** Whether sizes are those of this kind: whether they have what it alone has. */
+  has(sizes: TowerSizes): sizes is Sizes;
+  /** Declares the weights. @param options.dtype Storage type of frozen activations; sums are always f32. */
+  declare(weights: Weights, sizes: Sizes, options: { dtype: Dtype }): FrozenTower;
+  /** Tensors of its files that a tower used for its taps does without. */
+  unused(sizes: Sizes): IgnoreList;
+  /** Names of its files' tensors, the parts included that side networks do without. */
+  readonly names: readonly RegExp[];
+  /** A weight that every file of it holds, and no other's. */
+  readonly mark: string;
+  /** The sizes of the tower in a checkpoint; null when there is none. */
+  sizesIn(source: ShapeSource): SizesInFile | null;
+  /** The published name of a tower of these sizes, or the sizes in words. */
+  describe(sizes: SizesInFile): string;
+  /** What the sizes of a checkpoint's tower say, for error messages: "the file looks like ViT-L/14". */
+  explain(source: WeightSource): string;
+}
+
+/** Number of layers whose names start with `stem` and an index. */
+export function countLayers(source: ShapeSource, stem: string): number {
+  const indices = new Set<string>();
+  for (const name of source.names()) {
+    if (name.startsWith(stem)) indices.add(name.slice(stem.length).split(".")[0]);
+  }
+  return [...indices].filter((index) => /^\d+$/.test(index)).length;
+}
+
+/** Side of the square picture that so many patches cover; of one row too many for a class token as well. */
+export function pictureSide(patches: number, patchSize: number): number {
+  return Math.floor(Math.sqrt(patches)) * patchSize;
+}
+
+/** Sizes in words: "ViT of width 768, patch 16, 12 layers, image 224". */
+export function sizesInWords({ width, patchSize, layers, imageSize }: SizesInFile): string {
+  const image = imageSize === undefined ? "" : `, image ${imageSize}`;
+  return `ViT of width ${width}, patch ${patchSize}, ${layers} layers${image}`;
+}

@@ -1,0 +1,65 @@
+/** The frozen towers: by the names and keys of recipes, by sizes, and by what a checkpoint holds. */
+
+import type { z } from "zod";
+import type { Dtype } from "../gpu/graph.ts";
+import { clipTower } from "./clip/tower.ts";
+import { evaTower } from "./eva/tower.ts";
+import type { Weights, WeightSource } from "./params.ts";
+import type { CustomBackbone, FrozenTower, Tower, TowerSizes } from "./tower.ts";
+
+/**
+ * Every kind of tower, the plainest first: CLIP's has nothing of its own, so sizes are those of the last kind that knows them.
+ */
+export const TOWERS: readonly Tower[] = [clipTower, evaTower];
+
+/** Published towers by name. */
+export const TOWER_PRESETS: Readonly<Record<string, TowerSizes>> = Object.assign(
+  {},
+  ...TOWERS.map(({ presets }) => presets),
+);
+
+/** Keys of `network.backbone` beyond the sizes that every tower has. */
+export const TOWER_KEYS: z.ZodRawShape = Object.assign({}, ...TOWERS.map(({ keys }) => keys));
+
+/** The kind of tower that has these sizes. */
+export function towerOf(sizes: TowerSizes): Tower {
+  return TOWERS.findLast((tower) => tower.has(sizes))!;
+}
+
+/**
+ * The sizes of a recipe's tower: those of a preset, or those that it spells out.
+ *
+ * @throws {RangeError} for a name that is no preset's.
+ */
+export function towerSizes(network: { arch: string; backbone: CustomBackbone | null }): TowerSizes {
+  const { arch, backbone } = network;
+  if (backbone) {
+    return TOWERS.map((tower) => tower.customSizes(backbone)).findLast((sizes) => sizes !== null)!;
+  }
+  if (arch in TOWER_PRESETS) return TOWER_PRESETS[arch];
+  throw new RangeError(
+    `Cannot find a tower: network.arch must be one of ${Object.keys(TOWER_PRESETS).join(", ")}, ` +
+      `current value is "${arch}"`,
+  );
+}
+
+/**
+ * Declares the frozen tower beside a side network.
+ *
+ * @param options.taps "stored": the weights get no memory, but take their places in the order.
+ */
+export function declareTower(
+  weights: Weights,
+  sizes: TowerSizes,
+  options: { dtype: Dtype; taps: "tower" | "stored" },
+): FrozenTower {
+  const { dtype, taps } = options;
+  const declare = () => towerOf(sizes).declare(weights, sizes, { dtype });
+  return taps === "tower" ? declare() : weights.leaveOut(declare);
+}
+
+/** "the file looks like ViT-L/14", or what else a checkpoint's image tower looks like. For error messages. */
+export function explainBackbone(source: WeightSource): string {
+  const tower = TOWERS.find(({ mark }) => source.shapeOf(mark) !== undefined) ?? clipTower;
+  return tower.explain(source);
+}
