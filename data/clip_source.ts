@@ -1,11 +1,12 @@
 /** Where the frames of clips come from: folders of pictures or video files, behind one interface. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import PQueue from "p-queue";
 import { DecodePool } from "./frames/decode_pool.ts";
 import { createCachedSource } from "./frame_cache/cached_source.ts";
 import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import { countFrames, type DecodedClip, parseFrameTemplate } from "./frames/frames.ts";
-import { Slots } from "./slots.ts";
+import { inTurn } from "./in_turn.ts";
 import { decodeVideoClip, probeVideo } from "./video/video.ts";
 
 /** What a list names. "either": each path is what is found there. */
@@ -74,10 +75,10 @@ function createFolderSource({ root, template, workers, modality }: ClipSourceOpt
 }
 
 function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
-  const slots = new Slots(workers), closed = new AbortController();
+  const queue = new PQueue({ concurrency: workers }), closed = new AbortController();
   const within = <T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>) => {
     const either = signal ? AbortSignal.any([signal, closed.signal]) : closed.signal;
-    return slots.run(either, () => work(either));
+    return inTurn(queue, () => work(either), { signal: either });
   };
   return {
     count: (path, signal) =>
@@ -89,7 +90,7 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
       ),
     async [Symbol.asyncDispose]() {
       closed.abort(new Error("Cannot decode videos: the source is closed"));
-      await slots.idle();
+      await queue.onIdle();
     },
   };
 }
