@@ -11,18 +11,13 @@ import type { ClipSource, ClipSourceOptions } from "../clip_source.ts";
 import { DecodePool } from "../frames/decode_pool.ts";
 import { reasonOf } from "../files.ts";
 import type { CachedClip, FrameCache } from "./frame_cache.ts";
-import {
-  badClip,
-  countFrames,
-  type DecodedClip,
-  parseFrameTemplate,
-  type Substitution,
-} from "../frames/frames.ts";
+import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
+import { countFrames, parseFrameTemplate } from "../frames/frame_folder.ts";
 import type { SourceStamp } from "./_index.ts";
 import type { ClipWriter } from "./_shards.ts";
 import { inTurn } from "../in_turn.ts";
 import { type MissingFrame, storedSize } from "./stored_frames.ts";
-import { probeVideo, streamFrames } from "../video/video.ts";
+import { probeVideo, streamFrames } from "../video/decode.ts";
 import { TIMEOUT_MS, UnfinishedError, withWords } from "../video/probe.ts";
 
 /** Bytes of decoded frames that are encoded at once. */

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { planRuns, VideoIndex } from "../../../data/video/_index.ts";
-import { decodeFrames, probeVideo, videoTimes } from "../../../data/video/video.ts";
+import { decodeFrames, probeVideo, videoTimes } from "../../../data/video/decode.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 import { ffmpeg, hasFfmpeg } from "../../_util/video_files.ts";
 import { ALWAYS, FRAMES, NEVER, seekTest, SOURCE, X264 } from "../../_util/video_seeks.ts";
