@@ -1,7 +1,7 @@
 /**
  * Frame preprocessing on the GPU: 8-bit frames of any size in, normalised planar floats out. Resizes are exact to the bit in
  * the 8-bit stages, and so is the normalisation, which is a table lookup. The definition is `transformFrame` and
- * `normaliseFrame` in `data/transforms/transforms.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
+ * `normaliseFrame` in `data/transforms/apply.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
  *
  * Clips pass one after the other through two scratch buffers, each as large as one clip.
  */

@@ -1,6 +1,7 @@
 /** The files of an evaluation: figures as JSON, predictions as CSV and as JSON lines. */
 
 import { join } from "node:path";
+import { stringify } from "csv-stringify/sync";
 import { writeFileWhole } from "../../data/files.ts";
 import type { Config } from "../recipe/config.ts";
 import type { ClipPrediction, Evaluation, Views } from "./evaluate.ts";
@@ -148,10 +149,5 @@ export function predictionsCsv(predictions: readonly ClipPrediction[], labels: r
     const best = order.slice(0, top).flatMap((k) => [k, labels[k], probabilities[k]]);
     return [path, label, labels[label], probabilities[label], order.indexOf(label) + 1, ...best];
   });
-  return [header, ...lines].map((fields) => fields.map(csvField).join(",") + "\n").join("");
-}
-
-function csvField(value: string | number): string {
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return stringify([header, ...lines], { quoted_match: /\r/ });
 }
