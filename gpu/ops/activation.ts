@@ -5,7 +5,7 @@ import geluDxSource from "./gelu_dx.wgsl" with { type: "text" };
 import quickGeluSource from "./quick_gelu.wgsl" with { type: "text" };
 import quickGeluDxSource from "./quick_gelu_dx.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
-import { defineOp, type Op, recordOne } from "../op.ts";
+import { defineOp, type NoAttrs, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { erf } from "./_erf.ts";
 
@@ -43,7 +43,7 @@ function defineActivation(activation: {
   sourceDx: string;
   value: (x: number) => number;
   slope: (x: number) => number;
-}): Op {
+}): Op<NoAttrs> {
   const { name, source, sourceDx, value, slope } = activation;
   const backward = defineOp({
     name: `${name}Dx`,

@@ -18,7 +18,9 @@ import { backwardKeySource, backwardQuerySource } from "./_attention_backward.ts
 import { forwardSource } from "./_attention_forward.ts";
 import { type AttentionSpec, type Feed, quadsOf } from "./_attention_text.ts";
 
-const DEFAULTS = { heads: 1, queryStart: 0, causal: false };
+type AttentionAttrs = { heads: number; queryStart: number; causal: boolean; dtype?: Dtype };
+
+const DEFAULTS: AttentionAttrs = { heads: 1, queryStart: 0, causal: false };
 
 /** Sizes of one use, checked. */
 interface Sizes {
@@ -34,9 +36,9 @@ interface Sizes {
   causal: boolean;
 }
 
-function sizesOf({ inputs, attrs, axes }: OpContext): Sizes {
+function sizesOf({ inputs, attrs, axes }: OpContext<AttentionAttrs>): Sizes {
   const { B, Q, S, D, E } = axes;
-  const heads = attrs.heads as number, skipped = attrs.queryStart as number;
+  const heads = attrs.heads, skipped = attrs.queryStart;
   if (E !== 2 * D) {
     throw new RangeError(
       `Cannot record attention: the last axis of "kv" must be ${
@@ -65,7 +67,7 @@ function sizesOf({ inputs, attrs, axes }: OpContext): Sizes {
     headSize: D / heads,
     skipped,
     outputs: Q - skipped,
-    causal: attrs.causal as boolean,
+    causal: attrs.causal,
   };
 }
 
@@ -175,7 +177,7 @@ const attentionOp = defineOp({
   outputs: (context) => {
     const { B, outputs, D, heads } = sizesOf(context);
     return {
-      out: { shape: [B, outputs, D], dtype: (context.attrs.dtype as Dtype) ?? "f32" },
+      out: { shape: [B, outputs, D], dtype: (context.attrs.dtype) ?? "f32" },
       lse: { shape: [B, heads, outputs], auxiliary: true },
     };
   },
