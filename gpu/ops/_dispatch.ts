@@ -13,12 +13,13 @@ interface Launch {
 export function flatDispatch(
   label: string,
   source: string,
-  options: Launch & { count: number; wgSize?: number },
+  options: Launch & { count: number; wgSize?: number; entryPoint?: string },
 ): Dispatch {
-  const { tensors, params, count, wgSize = 256 } = options;
+  const { tensors, params, count, wgSize = 256, entryPoint } = options;
   return {
     label,
     source,
+    entryPoint,
     constants: { WG_SIZE: wgSize },
     aliases: storageTypes(source, tensors),
     tensors: Object.values(tensors),

@@ -17,6 +17,7 @@ import {
 import { backwardKeySource, backwardQuerySource } from "./_attention_backward.ts";
 import { forwardSource } from "./_attention_forward.ts";
 import { type AttentionSpec, type Feed, quadsOf } from "./_attention_text.ts";
+import { softwareLanes } from "./_software.ts";
 
 type AttentionAttrs = { heads: number; queryStart: number; causal: boolean; dtype?: Dtype };
 
@@ -69,12 +70,6 @@ function sizesOf({ inputs, attrs, axes }: OpContext<AttentionAttrs>): Sizes {
     outputs: Q - skipped,
     causal: attrs.causal,
   };
-}
-
-/** Lanes of a subgroup of a software adapter: llvmpipe names its vector width, "llvmpipe (LLVM 15.0.6, 256 bits)". */
-function softwareLanes(environment: KernelEnvironment): number {
-  const bits = /(\d+) bits/.exec(environment.description)?.[1];
-  return environment.features.has("subgroups") && bits !== undefined ? Number(bits) / 32 : 0;
 }
 
 /**

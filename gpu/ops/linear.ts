@@ -17,8 +17,8 @@ import {
   recordOne,
 } from "../op.ts";
 import { floatType } from "./_dispatch.ts";
-import { erf } from "./_erf.ts";
 import { gelu, quickGelu } from "./activation.ts";
+import { ACTIVATIONS } from "./activation_functions.ts";
 import { splitLength } from "./_matmul_common.ts";
 import type { MatmulSpec } from "./matmul_kernel.ts";
 import { tunedVariant } from "../tune.ts";
@@ -179,7 +179,7 @@ function referenceMatmul(
               b[q * k * n + (attrs.transposeB ? j * k + p : p * n + j)];
           }
           if (bias) sum += bias[j];
-          if (attrs.activation !== "none") sum = activate(attrs.activation, sum);
+          if (attrs.activation !== "none") sum = ACTIVATIONS[attrs.activation].value(sum);
           const at = ((s * batch + q) * m + i) * n + j;
           out[at] = residual ? sum + residual[at] : sum;
         }
@@ -187,11 +187,6 @@ function referenceMatmul(
     }
   }
   return out;
-}
-
-function activate(kind: Activation, x: number): number {
-  if (kind === "quickGelu") return x / (1 + Math.exp(-1.702 * x));
-  return 0.5 * x * (1 + erf(x / Math.SQRT2));
 }
 
 /** op(a) · op(b) for `[rows columns]` or `[batch rows columns]` operands. */
