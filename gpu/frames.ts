@@ -15,14 +15,9 @@ import { noiseTable } from "../pixels/noise.ts";
 import { CLIP_STATISTICS, normalisationTable } from "../pixels/normalise.ts";
 import { ResampleCache } from "../pixels/resample.ts";
 import { MemoryLedger } from "./device.ts";
+import { BINDING_ALIGNMENT as ALIGNMENT } from "./graph.ts";
 import { packParams } from "./shader.ts";
-import {
-  ALIGNMENT,
-  bufferBytes,
-  checkOptions,
-  framePrepBytes,
-  type FramePrepOptions,
-} from "./frames/options.ts";
+import { bufferBytes, checkOptions, framePrepBytes, type FramePrepOptions } from "./frames/options.ts";
 import { createGroup, createKernel, type Kernel, type Launcher, pictureGrid } from "./frames/kernel.ts";
 import { planClip, type ResamplePass, TablePacker } from "./frames/passes.ts";
 import { PixelOpKernels } from "./frames/pixel_ops.ts";

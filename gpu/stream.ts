@@ -4,14 +4,11 @@
  */
 
 import type { Gpu } from "./device.ts";
-import { baseOf, BINDING_ALIGNMENT, bytesOf, type Tensor } from "./graph.ts";
+import { baseOf, bytesOf, type Tensor } from "./graph.ts";
+import { align } from "./plan.ts";
 
 const STORAGE = 0x80, COPY_DST = 0x8;
 const SLOTS = 2;
-
-function align(bytes: number): number {
-  return Math.ceil(bytes / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
-}
 
 /** Bytes of one block's tensors, each at a binding boundary. */
 function blockBytes(block: readonly Tensor[]): number {
