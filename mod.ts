@@ -14,4 +14,4 @@ export { planSession, type SessionOptions } from "./train/runtime/session_plan.t
 export { train, type TrainOptions, type TrainResult } from "./train/run/trainer.ts";
 export { openWeights } from "./data/checkpoint/open.ts";
 export { openSafetensors } from "./data/checkpoint/safetensors.ts";
-export { synthesize } from "./data/synth/synth.ts";
+export { synthesize } from "./data/synth/dataset.ts";

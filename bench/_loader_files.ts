@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
-import type { ClipModality } from "../data/clip_source.ts";
+import type { ClipModality } from "../data/datasets/list.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 

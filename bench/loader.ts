@@ -21,8 +21,10 @@ import {
 import type { Measurement } from "./matmul.ts";
 import { createClipLoader } from "../data/loader.ts";
 import { defaultWorkerCount } from "../data/frames/decode_pool.ts";
-import { epochOrder, trainIndices } from "../data/sampling/sampler.ts";
-import { publishedRecipe, sampleTransform } from "../data/transforms/transforms.ts";
+import { epochOrder } from "../data/sampling/epoch_order.ts";
+import { trainIndices } from "../data/sampling/frame_indices.ts";
+import { publishedRecipe } from "../data/transforms/recipe.ts";
+import { sampleTransform } from "../data/transforms/sample.ts";
 import { openGpu } from "../gpu/device.ts";
 import { createFramePrep } from "../gpu/frames.ts";
 import { createPrng, type Prng } from "../lib/random.ts";

@@ -1,5 +1,5 @@
 /** What comes before a run on a recipe's data: the synthetic set is made, and the backbone's file is looked at. */
-import { isSynthesized, synthesize } from "../data/synth/synth.ts";
+import { isSynthesized, synthesize } from "../data/synth/dataset.ts";
 import { type Config, synthOptions } from "../train/recipe/config.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
 import { formatCount } from "../lib/text.ts";

@@ -93,7 +93,9 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   io.print(`  frozen parameters     ${formatCount(frozen)}`);
   io.print(`  nodes of a step       ${formatCount(sum(({ steps }) => steps.length))}`);
   io.print(
-    `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${formatBytes(sum((plan) => plan.bytesMoved))} moved`,
+    `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${
+      formatBytes(sum((plan) => plan.bytesMoved))
+    } moved`,
   );
   io.print(`  GPU memory            ${formatBytes(memory.total)}`);
   for (const [use, bytes] of Object.entries(memory.byUse)) {

@@ -3,8 +3,8 @@ import { detectTemplate } from "../data/datasets/entries.ts";
 import { mapConcurrently } from "../data/datasets/walk.ts";
 import { reasonOf } from "../data/files.ts";
 import { findClips, type FoundClips } from "../data/find_clips.ts";
-import { parseFrameTemplate } from "../data/frames/frames.ts";
-import { isVideoPath } from "../data/video/video.ts";
+import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
+import { isVideoPath } from "../data/video/decode.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { formatCount } from "../lib/text.ts";
 import {

@@ -94,10 +94,12 @@ function tellProblems(problems: readonly DataProblem[], folder: string, io: Io):
 function printFigures(figures: EvaluationFigures, task: Task, io: Io): void {
   const columns = [...task.metrics, ...task.figures];
   const isShare = ({ format }: MetricColumn) => format === "share";
-  const texts = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))].map((column) => {
-    const value = figures[column.key] as number;
-    return `${column.name} ${isShare(column) ? formatShare(value, 2) : formatValue(value)}`;
-  });
+  const texts = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))].map(
+    (column) => {
+      const value = figures[column.key] as number;
+      return `${column.name} ${isShare(column) ? formatShare(value, 2) : formatValue(value)}`;
+    },
+  );
   io.print(`${texts.join("  ")}  (${figures.clips_per_second.toFixed(1)} clips/s)`);
   if (figures.broken.length > 0) io.print(describeProblems(figures.broken.length));
 }

@@ -1,9 +1,9 @@
 /** `sidenet predict`: the best classes of clips, at once or along their time. */
 import { dirname } from "node:path";
 import type { ClipRecord } from "../data/datasets/list.ts";
-import { createClipSource } from "../data/clip_source.ts";
+import { createClipSource } from "../data/open_clip_source.ts";
 import { requireWritableFolder } from "../data/files.ts";
-import { parseFrameTemplate } from "../data/frames/frames.ts";
+import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
 import { scoreClips } from "../train/evaluation/evaluate.ts";
 import { predictClips } from "../train/evaluation/evaluate_model.ts";

@@ -5,7 +5,7 @@ import {
   synthClipFrames,
   synthesize,
   type SynthOptions,
-} from "../data/synth/synth.ts";
+} from "../data/synth/dataset.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./_args.ts";

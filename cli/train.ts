@@ -197,7 +197,13 @@ async function trainInto(
       },
       evaluating: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
       evaluated: (record, { best }) => {
-        io.note(formatEvaluation(record, { epochs: config.solver.epochs, best, columns: taskOfRecipe(config).metrics }));
+        io.note(
+          formatEvaluation(record, {
+            epochs: config.solver.epochs,
+            best,
+            columns: taskOfRecipe(config).metrics,
+          }),
+        );
         io.printJson(record);
       },
       note: (text) => io.note(`warning: ${text}`),
@@ -216,7 +222,8 @@ function finish(
     return `${name} ${format === "share" ? formatShare(value) : value.toFixed(4)}  `;
   });
   io.print(
-    figures.join("") + `after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)} (${
+    figures.join("") +
+      `after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)} (${
         summary.clips_per_second.toFixed(1)
       } clips/s)`,
   );

@@ -2,9 +2,9 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
 import { reasonOf } from "./files.ts";
-import type { FrameTemplate } from "./frames/frames.ts";
+import type { FrameTemplate } from "./frames/frame_folder.ts";
 import { sortNames } from "./datasets/walk.ts";
-import { isVideoPath } from "./video/video.ts";
+import { isVideoPath } from "./video/decode.ts";
 
 /** What lies below a folder. */
 export interface FoundClips {

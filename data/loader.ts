@@ -8,12 +8,14 @@
 import { ConfigError } from "../lib/errors.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 import type { ClipRecord } from "./datasets/list.ts";
-import { type ClipModality, createClipSource } from "./clip_source.ts";
+import type { ClipModality } from "./datasets/list.ts";
+import { createClipSource } from "./open_clip_source.ts";
 import { defaultWorkerCount } from "./frames/decode_pool.ts";
 import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import { reasonOf } from "./files.ts";
-import { badClip, type DecodedClip, parseFrameTemplate, type Substitution } from "./frames/frames.ts";
-import type { OrderEntry } from "./sampling/sampler.ts";
+import { badClip, type DecodedClip, type Substitution } from "./frames/decoded_clip.ts";
+import { parseFrameTemplate } from "./frames/frame_folder.ts";
+import type { OrderEntry } from "./sampling/epoch_order.ts";
 
 export interface ClipLoaderOptions {
   clips: readonly ClipRecord[];

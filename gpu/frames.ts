@@ -1,7 +1,7 @@
 /**
  * Frame preprocessing on the GPU: 8-bit frames of any size in, normalised planar floats out. Resizes are exact to the bit in
  * the 8-bit stages, and so is the normalisation, which is a table lookup. The definition is `transformFrame` and
- * `normaliseFrame` in `data/transforms/transforms.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
+ * `normaliseFrame` in `data/transforms/apply.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
  *
  * Clips pass one after the other through two scratch buffers, each as large as one clip.
  */
@@ -15,14 +15,9 @@ import { noiseTable } from "../pixels/noise.ts";
 import { CLIP_STATISTICS, normalisationTable } from "../pixels/normalise.ts";
 import { ResampleCache } from "../pixels/resample.ts";
 import { MemoryLedger } from "./device.ts";
+import { BINDING_ALIGNMENT as ALIGNMENT } from "./graph.ts";
 import { packParams } from "./shader.ts";
-import {
-  ALIGNMENT,
-  bufferBytes,
-  checkOptions,
-  framePrepBytes,
-  type FramePrepOptions,
-} from "./frames/options.ts";
+import { bufferBytes, checkOptions, framePrepBytes, type FramePrepOptions } from "./frames/options.ts";
 import { createGroup, createKernel, type Kernel, type Launcher, pictureGrid } from "./frames/kernel.ts";
 import { planClip, type ResamplePass, TablePacker } from "./frames/passes.ts";
 import { PixelOpKernels } from "./frames/pixel_ops.ts";

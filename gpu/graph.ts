@@ -152,7 +152,11 @@ export class Graph {
   }
 
   /** Records an operation and returns its outputs. Shapes are checked against the op's axis strings. */
-  record(op: Op, inputs: Record<string, Tensor | undefined>, attrs: OpAttrs = {}): Record<string, Tensor> {
+  record<A extends OpAttrs>(
+    op: Op<A>,
+    inputs: Record<string, Tensor | undefined>,
+    attrs: Partial<NoInfer<A>> = {},
+  ): Record<string, Tensor> {
     const given: Record<string, Tensor> = {};
     for (const [name, tensor] of Object.entries(inputs)) if (tensor) given[name] = tensor;
     const filled = { ...op.attrs, ...attrs };

@@ -8,13 +8,16 @@
 import type { Dtype, Graph, Node, Tensor } from "./graph.ts";
 import { sizeOf } from "./graph.ts";
 
-/** Attributes: the constants of one use of an op. */
+/** Attributes: the constants of one use of an op. Each op has a type of its own for them. */
 export type OpAttrs = Readonly<Record<string, unknown>>;
 
+/** Of an op without attributes. */
+export type NoAttrs = Readonly<Record<never, never>>;
+
 /** What the functions of an op are given. */
-export interface OpContext {
+export interface OpContext<A extends OpAttrs = OpAttrs> {
   readonly inputs: Readonly<Record<string, Tensor>>;
-  readonly attrs: OpAttrs;
+  readonly attrs: A;
   /** Axis sizes by the names in the axis strings. */
   readonly axes: Readonly<Record<string, number>>;
 }
@@ -25,6 +28,9 @@ export interface OutputSpec {
   dtype?: Dtype;
   auxiliary?: boolean;
 }
+
+/** Fields of a kernel's uniform by name; lists are vectors in WGSL. */
+export type KernelParams = Readonly<Record<string, number | readonly number[]>>;
 
 /** One kernel launch, described without any GPU object. */
 export interface Dispatch {
@@ -42,7 +48,7 @@ export interface Dispatch {
   /** Where the uniform sits when not first; storage bindings take the other numbers in order. */
   paramsBinding?: number;
   /** Uniform fields by name (checked against `struct Params`), or ready-made bytes. */
-  params: Readonly<Record<string, number>> | ArrayBuffer;
+  params: KernelParams | ArrayBuffer;
   /** Workgroups. Each must be at most 65535; `grid1d` folds a long axis. */
   grid: readonly [number, number, number];
 }
@@ -59,7 +65,7 @@ export interface KernelEnvironment {
 }
 
 /** What a gradient rule is given: the forward node and the gradients of its outputs. */
-export interface GradientContext extends OpContext {
+export interface GradientContext<A extends OpAttrs = OpAttrs> extends OpContext<A> {
   readonly g: Graph;
   readonly outputs: Readonly<Record<string, Tensor>>;
   /** Gradient of each non-auxiliary output; absent when nothing flows into that output. */
@@ -78,54 +84,63 @@ export interface PartialGradient {
 /** Arrays by tensor name, for references: f64, so that finite differences of a reference are exact enough to judge by. */
 export type Arrays = Record<string, Float64Array>;
 
-/** The record of an op. Use `defineOp` to make one. */
-export interface Op {
+/** What differentiation needs to know of an op. */
+type GradientRule<A extends OpAttrs> = {
+  rule(context: GradientContext<A>): Record<string, Tensor | PartialGradient | undefined>;
+}["rule"];
+
+/** The outputs of a use of an op, beside what all its functions are given. */
+export interface Outputs {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+/**
+ * The record of an op. Use `defineOp` to make one.
+ *
+ * Functions are declared as methods, so that an op with attributes of its own is an `Op` like any other: TypeScript
+ * compares the parameters of methods both ways. Whoever calls them passes attributes that were recorded for this op.
+ */
+export interface Op<A extends OpAttrs = OpAttrs> {
   readonly name: string;
   /** Axis strings by input. `"*R C"`: all leading axes fold into R. A trailing `?` on the input's name: optional. */
   readonly inputs: Readonly<Record<string, string>>;
-  /** Default attributes. */
-  readonly attrs: OpAttrs;
-  readonly outputs: (context: OpContext) => Record<string, OutputSpec>;
+  /** Values of the attributes that a use does not give. */
+  readonly attrs: A;
+  outputs(context: OpContext<A>): Record<string, OutputSpec>;
   /** For ops that only re-label memory: the window of input `x`. Such an op has no kernel. */
-  readonly view?: (context: OpContext) => { shape: readonly number[]; offset: number };
+  view?(context: OpContext<A>): { shape: readonly number[]; offset: number };
   /** Names of inputs the op writes (resident state): it is an effect, kept even when nobody reads its outputs. */
   readonly updates: readonly string[];
-  readonly dispatches: (
-    context: OpContext & { outputs: Readonly<Record<string, Tensor>>; environment: KernelEnvironment },
-  ) => Dispatch[];
+  dispatches(context: OpContext<A> & Outputs & { environment: KernelEnvironment }): Dispatch[];
   /**
    * Records the gradient of each wanted input. "none": differentiating through it is an error that names the op.
    * "stop": the op is a constant to differentiation by definition (labels, statistics updates).
    */
-  readonly gradient:
-    | ((context: GradientContext) => Record<string, Tensor | PartialGradient | undefined>)
-    | "none"
-    | "stop";
+  readonly gradient: GradientRule<A> | "none" | "stop";
   /** Plain loops: the definition of the op, against which kernels are judged. Updated inputs are returned by name too. */
-  readonly reference: (
-    arrays: Arrays,
-    context: OpContext & { outputs: Record<string, OutputSpec> },
-  ) => Arrays;
+  reference(arrays: Arrays, context: OpContext<A> & { outputs: Record<string, OutputSpec> }): Arrays;
   /** Cost of one run. */
-  readonly work: (
-    context: OpContext & { outputs: Readonly<Record<string, Tensor>> },
-  ) => { flops: number; bytes: number };
+  work(context: OpContext<A> & Outputs): { flops: number; bytes: number };
 }
 
 /** The fields one writes; the rest has defaults. */
-export type OpDefinition =
-  & Pick<Op, "name" | "inputs" | "outputs" | "dispatches" | "gradient" | "reference">
-  & Partial<Pick<Op, "attrs" | "updates" | "view">>
-  & { flops?: (context: OpContext & { outputs: Readonly<Record<string, Tensor>> }) => number };
+export type OpDefinition<A extends OpAttrs> =
+  & Pick<Op<A>, "name" | "inputs" | "outputs" | "dispatches" | "gradient" | "reference">
+  & Partial<Pick<Op<A>, "attrs" | "updates" | "view">>
+  & { flops?(context: OpContext<A> & Outputs): number }
+  & (NoAttrs extends A ? unknown : { attrs: A }); // attributes that must be there need a default
 
 /** Every op defined so far, by name: the case-table test walks it so that no op is without cases. */
 export const OPS = new Map<string, Op>();
 
-/** Makes an op and registers it under its name. Bytes moved default to every input and output once. */
-export function defineOp(definition: OpDefinition): Op {
-  const { flops, ...rest } = definition;
-  const op: Op = {
-    attrs: {},
+/**
+ * Makes an op and registers it under its name. Bytes moved default to every input and output once. The type of the
+ * attributes follows from their defaults; one that also has optional attributes is written out: `defineOp<{ … }>`.
+ */
+export function defineOp<A extends OpAttrs = NoAttrs>(definition: OpDefinition<A>): Op<A> {
+  const { flops, attrs, ...rest } = definition;
+  const op: Op<A> = {
+    attrs: attrs ?? {} as A, // without defaults, no attribute is needed
     updates: [],
     ...rest,
     work: (context) => {
@@ -208,13 +223,18 @@ export function grid1d(count: number): [number, number, number] {
 }
 
 /** Records an op whose only wanted output is `out`. */
-export function recordOne(
+export function recordOne<A extends OpAttrs>(
   g: Graph,
-  op: Op,
+  op: Op<A>,
   inputs: Record<string, Tensor | undefined>,
-  attrs: OpAttrs = {},
+  attrs: Partial<NoInfer<A>> = {},
 ): Tensor {
   return g.record(op, inputs, attrs).out;
+}
+
+/** Whether a node is a use of `op`, so that its attributes are those of `op`. */
+export function isUseOf<A extends OpAttrs>(node: Node, op: Op<A>): node is Node & { readonly attrs: A } {
+  return node.op === op;
 }
 
 /** For messages and plans: "layerNorm#12 in backbone/block.3". */

@@ -113,7 +113,10 @@ export class Runtime {
       });
     }
     for (const [name, spec] of Object.entries(setup.programs)) {
-      this.#programs.set(name, await Program.prepare(this.#gpu, spec, { buffers, pipelines, stream: this.#stream }));
+      this.#programs.set(
+        name,
+        await Program.prepare(this.#gpu, spec, { buffers, pipelines, stream: this.#stream }),
+      );
     }
     const allocated = memory.allocatedBytes;
     if (await device.popErrorScope()) throw new OutOfMemoryError(this.#gpu.name, allocated);
@@ -213,8 +216,17 @@ export class Runtime {
     this.#gpu.device.queue.writeBuffer(this.#buffers[buffer], offset, bytes as Uint8Array<ArrayBuffer>);
   }
 
-  #copy(encoder: GPUCommandEncoder, { from, to, bytes }: { from: Address; to: Address; bytes: number }): void {
-    encoder.copyBufferToBuffer(this.#buffers[from.buffer], from.offset, this.#buffers[to.buffer], to.offset, bytes);
+  #copy(
+    encoder: GPUCommandEncoder,
+    { from, to, bytes }: { from: Address; to: Address; bytes: number },
+  ): void {
+    encoder.copyBufferToBuffer(
+      this.#buffers[from.buffer],
+      from.offset,
+      this.#buffers[to.buffer],
+      to.offset,
+      bytes,
+    );
   }
 
   /** What does not fit the upload buffers with the last part is submitted first. */

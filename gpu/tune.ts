@@ -4,6 +4,7 @@
  * the browser's storage) is the caller's matter.
  */
 
+import { ACTIVATIONS } from "./ops/activation_functions.ts";
 import { defaultVariant, matmulCandidates, splitLength } from "./ops/matmul_kernel.ts";
 import type { MatmulAdapter, MatmulKernel, MatmulSpec, MatmulVariant } from "./ops/matmul_kernel.ts";
 
@@ -266,7 +267,7 @@ function checkSamples(spec: MatmulSpec, out: ArrayLike<number>): string | undefi
       size += Math.abs(a * b);
     }
     const linear = sum + (spec.bias ? testValue(column, 3) : 0);
-    const active = spec.activation === "none" ? linear : activate(spec.activation, linear);
+    const active = spec.activation === "none" ? linear : ACTIVATIONS[spec.activation].value(linear);
     const expected = active + (spec.residual ? testValue(at, 4) : 0);
     const tolerance = 1e-5 + 1e-6 * size + (spec.typeC === "f16" ? 1e-3 * (1 + Math.abs(expected)) : 0);
     if (!(Math.abs(out[at] - expected) <= tolerance)) {
@@ -274,18 +275,4 @@ function checkSamples(spec: MatmulSpec, out: ArrayLike<number>): string | undefi
     }
   }
   return undefined;
-}
-
-/** The activations in f64; erf by the series whose terms are all positive, or 1 where f64 knows no difference. */
-export function activate(name: "quickGelu" | "gelu", x: number): number {
-  if (name === "quickGelu") return x / (1 + Math.exp(-1.702 * x));
-  const u = Math.min(Math.abs(x) / Math.SQRT2, 6);
-  let term = u;
-  let sum = u;
-  for (let i = 1; i < 150; i++) {
-    term *= 2 * u * u / (2 * i + 1);
-    sum += term;
-  }
-  const erf = 2 / Math.sqrt(Math.PI) * Math.exp(-u * u) * sum;
-  return 0.5 * x * (1 + (x < 0 ? -erf : erf));
 }

@@ -27,7 +27,10 @@ export function encodeValues(
 }
 
 /** The values of a tensor from its bytes, as f32; whole numbers too. */
-export function valuesOf({ dtype }: Pick<Tensor, "dtype">, { buffer }: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+export function valuesOf(
+  { dtype }: Pick<Tensor, "dtype">,
+  { buffer }: Uint8Array<ArrayBuffer>,
+): Float32Array<ArrayBuffer> {
   switch (dtype) {
     case "f32":
       return new Float32Array(buffer);

@@ -43,7 +43,9 @@ function curves(runs: readonly ComparedRun[]): string {
   const best = bestColumn(runs[0].task);
   const accuracy: Chart = {
     title: `Validation: ${best.title}`,
-    description: runs.map(({ figures }) => `${figures.run}: ${text(best, figures[`best_${best.key}`])}`).join(", "),
+    description: runs.map(({ figures }) => `${figures.run}: ${text(best, figures[`best_${best.key}`])}`).join(
+      ", ",
+    ),
     keys,
     marks: runs.flatMap(({ evals }, i) => {
       const points = evals.filter((record) => best.key in record)
@@ -67,12 +69,19 @@ function curves(runs: readonly ComparedRun[]): string {
   return `<div class="figures">${draw(accuracy, lastStep)}${draw(loss, lastStep)}</div>`;
 }
 
-const text = (column: MetricColumn, value: unknown) => (typeof value === "number" ? formatMetric(column, value) : "–");
+const text = (
+  column: MetricColumn,
+  value: unknown,
+) => (typeof value === "number" ? formatMetric(column, value) : "–");
 
 function bars(compared: readonly ComparedRun[]): string {
   const runs = compared.map(({ figures }) => figures), best = bestColumn(compared[0].task);
   const groups: [string, (run: RunFigures) => number | null, (value: number) => string][] = [
-    [`Best ${best.title}`, (run) => (run[`best_${best.key}`] ?? null) as number | null, (x) => formatMetric(best, x)],
+    [
+      `Best ${best.title}`,
+      (run) => (run[`best_${best.key}`] ?? null) as number | null,
+      (x) => formatMetric(best, x),
+    ],
     ["GPU memory", (run) => run.gpu_bytes, formatBytes],
     ["Clips a second", (run) => run.clips_per_second, (x) => x.toPrecision(3)],
     ["Trainable parameters", (run) => run.trainable_parameters, formatCount],

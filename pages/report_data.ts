@@ -1,7 +1,7 @@
 /** Gathers what a run's report shows, and writes the report. */
 
 import { join } from "node:path";
-import { createClipSource } from "../data/clip_source.ts";
+import { createClipSource } from "../data/open_clip_source.ts";
 import { writeFileWhole } from "../data/files.ts";
 import { encodeJpeg } from "../data/frames/jpeg.ts";
 import { type Config, dataRoots } from "../train/recipe/config.ts";

@@ -1,6 +1,7 @@
 /**
  * What happens to the frames of one clip between the decoder and the network, as plain data: sampled once per clip in
- * `data/transforms/transforms.ts`, carried out on the GPU by `gpu/frames.ts` and, as its definition, on the CPU by `data/transforms/transforms.ts`.
+ * `data/transforms/sample.ts`, carried out on the GPU by `gpu/frames.ts` and, as its definition, on the CPU by
+ * `data/transforms/apply.ts`.
  */
 import type { ResampleFilter } from "./resample.ts";
 

@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf } from "../files.ts";
-import type { FrameTemplate } from "../frames/frames.ts";
+import type { FrameTemplate } from "../frames/frame_folder.ts";
 import { decodeJpeg } from "../frames/jpeg.ts";
 import { type ClipFacts, hashOf, type ReadOptions } from "./_clip_facts.ts";
 

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { ConfigError } from "../../lib/errors.ts";
 import { fileRange, reasonOf } from "../files.ts";
-import { decodeFrames, probeVideo, streamFrames, type VideoInfo } from "../video/video.ts";
+import { decodeFrames, probeVideo, streamFrames, type VideoInfo } from "../video/decode.ts";
 import { type ClipFacts, hashOf, type ReadOptions } from "./_clip_facts.ts";
 
 /** Bytes at the head and at the tail of a file that tell its content apart from others of its size. */

@@ -8,7 +8,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf } from "../files.ts";
-import { type FrameTemplate, parseFrameTemplate } from "../frames/frames.ts";
+import { type FrameTemplate, parseFrameTemplate } from "../frames/frame_folder.ts";
 import { checkFolder, folderFingerprint } from "./_check_folder.ts";
 import { checkVideo, videoFingerprint } from "./_check_video.ts";
 import { type ClipFacts, type ClipProblem, emptyFacts } from "./_clip_facts.ts";

@@ -6,8 +6,8 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
-import { type FrameTemplate, parseFrameTemplate } from "../frames/frames.ts";
-import { isVideoPath, probeVideo } from "../video/video.ts";
+import { type FrameTemplate, parseFrameTemplate } from "../frames/frame_folder.ts";
+import { isVideoPath, probeVideo } from "../video/decode.ts";
 import type { ClipRecord } from "./list.ts";
 import { mapConcurrently, sortNames, type WalkOptions } from "./walk.ts";
 

@@ -7,7 +7,7 @@ import { extname, join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
 import { reasonOf } from "../files.ts";
-import { isVideoPath } from "../video/video.ts";
+import { isVideoPath } from "../video/decode.ts";
 import {
   detectTemplate,
   type Entry,

@@ -12,7 +12,7 @@ import { parseSsv2Labels } from "./ssv2_json.ts";
  *
  * @param options.classes Number of classes: labels must be 0 … classes − 1. Absent: any label from 0.
  */
-export function parseDistClips(text: string, options: { file: string; classes?: number }): ClipRecord[] {
+export function parseIndexedClips(text: string, options: { file: string; classes?: number }): ClipRecord[] {
   const { file, classes } = options;
   let value: unknown;
   try {
@@ -46,6 +46,6 @@ export function parseDistClips(text: string, options: { file: string; classes?: 
 }
 
 /** Parses `labels.json`: class names by index, without the quotes that some names of Kinetics-400 carry. */
-export function parseDistLabels(text: string, file: string): string[] {
+export function parseIndexedLabels(text: string, file: string): string[] {
   return parseSsv2Labels(text, file).map((name) => name.replaceAll('"', "").trim());
 }

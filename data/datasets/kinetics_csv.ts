@@ -6,6 +6,7 @@
  * `<id>` alone, for a folder of frames or with a video's extension; directly under the root, or in a folder named like the
  * class, with spaces or with "_"; all this also in a folder named like the split.
  */
+import { CsvError, parse } from "csv-parse/sync";
 import { DataError } from "../../lib/errors.ts";
 import { type Entry, type Split, splitOfFile } from "./entries.ts";
 import { sortNames } from "./walk.ts";
@@ -21,7 +22,7 @@ export interface KineticsRow {
 
 /** Reads the rows of a file. */
 export function parseKineticsCsv(text: string, file: string): KineticsRow[] {
-  const [header, ...rows] = parseCsv(text);
+  const [header, ...rows] = parseCsv(text, file);
   const column = (name: string) => header?.fields.indexOf(name) ?? -1;
   const columns = ["label", "youtube_id", "time_start", "time_end"].map((name) => {
     if (column(name) >= 0) return column(name);
@@ -80,18 +81,25 @@ function splitOf(text: string | undefined, file: string): Split {
 }
 
 /** Rows of a CSV with the lines they start on; fields may be quoted and then hold commas, quotes and line breaks. */
-function parseCsv(text: string): { fields: string[]; line: number }[] {
-  const rows: { fields: string[]; line: number }[] = [];
-  let line = 1, fields: string[] = [], startLine = 1;
-  for (const match of text.replace(/^\uFEFF/, "").matchAll(/(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,|\r?\n|$)/g)) {
-    const [whole, quoted, plain, end] = match;
-    if (whole === "" && fields.length === 0) continue; // the end of the text, after its last line
-    fields.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
-    line += whole.split("\n").length - 1;
-    if (end === ",") continue;
-    if (fields.length > 1 || fields[0] !== "") rows.push({ fields, line: startLine });
-    fields = [];
-    startLine = line;
+function parseCsv(text: string, file: string): { fields: string[]; line: number }[] {
+  let line = 1;
+  return readRecords(text, file).map((fields) => {
+    const row = { fields, line };
+    line += fields.join("").split("\n").length; // counted here: the parser takes a quoted "\r\n" for two
+    return row;
+  }).filter(({ fields }) => fields.length > 1 || fields[0] !== "");
+}
+
+function readRecords(text: string, file: string): string[][] {
+  try {
+    return parse(text, {
+      bom: true,
+      record_delimiter: ["\r\n", "\n"],
+      relax_column_count: true,
+      relax_quotes: true,
+    });
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    throw new DataError(`Cannot read "${file}": it must be CSV, ${error.message}`);
   }
-  return rows;
 }

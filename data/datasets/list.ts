@@ -6,7 +6,9 @@
  * as in JSON, and then hold spaces: `"my clips/a b.mp4" 3`.
  */
 import { DataError } from "../../lib/errors.ts";
-import type { ClipModality } from "../clip_source.ts";
+
+/** What a list names. "either": each path is what is found there. */
+export type ClipModality = "frames" | "video" | "either";
 
 /** One clip of a list. */
 export interface ClipRecord {

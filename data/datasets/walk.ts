@@ -1,4 +1,5 @@
 /** Going over many clips: a few at once, in an order that is the same on every machine. */
+import pMap from "p-map";
 
 export interface WalkOptions {
   signal?: AbortSignal;
@@ -21,23 +22,17 @@ function rank(unit: number): number {
   return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }
 
-/** Applies `work` to each item, a few at once; the results keep the items' order. */
+/** Applies `work` to each item, a few at once; the results keep the items' order. After a failure no more are begun. */
 export async function mapConcurrently<T, R>(
   items: readonly T[],
   work: (item: T, index: number) => Promise<R>,
   options: { atOnce: number } & WalkOptions,
 ): Promise<R[]> {
   const { atOnce, signal, onProgress } = options;
-  const results = new Array<R>(items.length);
-  let next = 0, done = 0;
-  async function walk(): Promise<void> {
-    while (next < items.length) {
-      signal?.throwIfAborted();
-      const index = next++;
-      results[index] = await work(items[index], index);
-      onProgress?.(++done, items.length);
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, walk));
-  return results;
+  let done = 0;
+  return await pMap(items, async (item, index) => {
+    const result = await work(item, index);
+    onProgress?.(++done, items.length);
+    return result;
+  }, { concurrency: atOnce, signal });
 }

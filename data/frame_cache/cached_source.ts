@@ -5,23 +5,19 @@
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import PQueue from "p-queue";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ClipSource, ClipSourceOptions } from "../clip_source.ts";
 import { DecodePool } from "../frames/decode_pool.ts";
 import { reasonOf } from "../files.ts";
 import type { CachedClip, FrameCache } from "./frame_cache.ts";
-import {
-  badClip,
-  countFrames,
-  type DecodedClip,
-  parseFrameTemplate,
-  type Substitution,
-} from "../frames/frames.ts";
+import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
+import { countFrames, parseFrameTemplate } from "../frames/frame_folder.ts";
 import type { SourceStamp } from "./_index.ts";
 import type { ClipWriter } from "./_shards.ts";
-import { Slots } from "../slots.ts";
+import { inTurn } from "../in_turn.ts";
 import { type MissingFrame, storedSize } from "./stored_frames.ts";
-import { probeVideo, streamFrames } from "../video/video.ts";
+import { probeVideo, streamFrames } from "../video/decode.ts";
 import { TIMEOUT_MS, UnfinishedError, withWords } from "../video/probe.ts";
 
 /** Bytes of decoded frames that are encoded at once. */
@@ -46,16 +42,16 @@ class CachedSource implements ClipSource {
   readonly #cache: FrameCache;
   readonly #closed = new AbortController();
   /** Programs that read videos, and folders read at once: while one waits for the disk, a worker has another. */
-  readonly #videos: Slots;
-  readonly #folders: Slots;
+  readonly #videos: PQueue;
+  readonly #folders: PQueue;
   readonly #building = new Map<string, Promise<CachedClip | null>>();
   #pool: DecodePool | null = null;
 
   constructor(options: ClipSourceOptions, cache: FrameCache) {
     this.#options = options;
     this.#cache = cache;
-    this.#videos = new Slots(options.workers);
-    this.#folders = new Slots(2 * options.workers);
+    this.#videos = new PQueue({ concurrency: options.workers });
+    this.#folders = new PQueue({ concurrency: 2 * options.workers });
   }
 
   async count(path: string, signal?: AbortSignal): Promise<number> {
@@ -82,7 +78,9 @@ class CachedSource implements ClipSource {
       const cached = this.#cache.findKnown(file) ?? await this.#build(path, file, either);
       if (cached !== null) return await this.#decodeCached(path, cached, indices);
       const { isVideo } = await this.#ofClip(either, () => this.#find(path));
-      if (isVideo) return await this.#videos.run(either, () => this.#passVideo(path, indices, either));
+      if (isVideo) {
+        return await inTurn(this.#videos, () => this.#passVideo(path, indices, either), { signal: either });
+      }
       const { template } = this.#options, { side } = this.#cache;
       return await this.#workers().decode({
         task: "asStored",
@@ -101,8 +99,8 @@ class CachedSource implements ClipSource {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error("Cannot read clips: the source is closed"));
-    await this.#videos.idle();
-    await this.#folders.idle();
+    await this.#videos.onIdle();
+    await this.#folders.onIdle();
     await this.#pool?.[Symbol.asyncDispose]();
   }
 
@@ -124,7 +122,7 @@ class CachedSource implements ClipSource {
 
   async #countFrames({ file, isVideo }: FoundClip, signal: AbortSignal): Promise<number> {
     if (isVideo) {
-      return await this.#videos.run(signal, async () => (await probeVideo(file, { signal })).frames);
+      return await inTurn(this.#videos, async () => (await probeVideo(file, { signal })).frames, { signal });
     }
     const { template } = this.#options;
     const count = await countFrames(file, parseFrameTemplate(template));
@@ -168,7 +166,7 @@ class CachedSource implements ClipSource {
   async #buildClip(path: string, signal: AbortSignal): Promise<CachedClip | null> {
     const found = await this.#ofClip(signal, () => this.#find(path));
     const frames = await this.#ofClip(signal, () => this.#countFrames(found, signal));
-    return await (found.isVideo ? this.#videos : this.#folders).run(signal, async () => {
+    return await inTurn(found.isVideo ? this.#videos : this.#folders, async () => {
       const writer = await this.#cache.begin();
       if (writer === null) return null;
       let cached: CachedClip | null = null;
@@ -180,7 +178,7 @@ class CachedSource implements ClipSource {
         if (cached === null || cached.bad !== null) await writer.discard();
       }
       return cached;
-    });
+    }, { signal });
   }
 
   async #buildFolder(

@@ -10,7 +10,7 @@
 import { type FileHandle, mkdir, open, readdir, readFile, truncate } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
-import type { ClipModality } from "../clip_source.ts";
+import type { ClipModality } from "../datasets/list.ts";
 import { reasonOf, writeFileWhole } from "../files.ts";
 import {
   formatEntry,

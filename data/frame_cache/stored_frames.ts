@@ -8,13 +8,9 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { reasonOf } from "../files.ts";
-import {
-  type DecodedClip,
-  decodeFramesOf,
-  folderFrames,
-  type FrameBytes,
-  type FramesWanted,
-} from "../frames/frames.ts";
+import type { DecodedClip } from "../frames/decoded_clip.ts";
+import { decodeFramesOf, type FrameBytes, type FramesWanted } from "../frames/decode.ts";
+import { folderFrames } from "../frames/frame_folder.ts";
 import { decodeJpeg, encodeJpeg, jpegSize, shrinkPicture } from "../frames/jpeg.ts";
 
 const QUALITY = 95;

@@ -1,5 +1,6 @@
 /** Worker of the decode pool: takes one clip request at a time, gives its frames back by transfer. */
-import { type ClipRequest, decodeClip, type DecodedClip } from "./frames.ts";
+import { type ClipRequest, decodeClip } from "./decode.ts";
+import type { DecodedClip } from "./decoded_clip.ts";
 import {
   type AsStoredRequest,
   copyFrames,

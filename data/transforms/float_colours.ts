@@ -1,11 +1,11 @@
 /**
  * Changes of colour that DiST makes to training clips (https://github.com/alibaba-mmai-research/DiST), on floats in 0 … 1. A part
- * of `dist_transforms.ts`, which no command uses yet.
+ * of `data/transforms/float_transforms.ts`, which no command uses yet.
  */
-import type { FloatClip } from "./float_transforms.ts";
+import type { FloatClip } from "./float_clip.ts";
 
 /** A change of the colours; values stay in 0 … 1. */
-export type DistColour =
+export type FloatColour =
   // Between black, the frame's mean luminance or the luminance (factor 0), the frame (1) and beyond.
   | { readonly kind: "brightness" | "contrast" | "saturation"; readonly factor: number }
   | { readonly kind: "hue"; /** Share of the circle. */ readonly turn: number };
@@ -75,7 +75,7 @@ function turned(red: number, green: number, blue: number, turn: number): [number
 }
 
 /** Carries out one change. */
-export function applyDistColour(clip: FloatClip, colour: DistColour): FloatClip {
+export function applyFloatColour(clip: FloatClip, colour: FloatColour): FloatClip {
   if (colour.kind === "hue") {
     return mapPixels(clip, (red, green, blue) => turned(red, green, blue, colour.turn));
   }

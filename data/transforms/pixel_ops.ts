@@ -12,7 +12,7 @@ import {
   LEVELS,
   pointTable,
 } from "../../pixels/pixel_tables.ts";
-import { greyRgb, type RgbImage } from "./resize.ts";
+import { greyRgb, type RgbImage } from "./picture.ts";
 
 /** Colour of what lies outside the picture, in every channel. */
 const FILL = 128;

@@ -5,7 +5,7 @@
  */
 import type { AffineMatrix, PixelOp } from "../../pixels/clip_transform.ts";
 import type { Prng } from "../../lib/random.ts";
-import type { PictureSize } from "./transforms.ts";
+import type { PictureSize } from "./picture.ts";
 
 /** How much RandAugment does. */
 export interface RandAugmentPolicy {

@@ -1,8 +1,8 @@
 /** What ffprobe tells of a video, remembered for as long as its file stays as it is. */
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { LRUCache } from "lru-cache";
 import { type ChildEnd, runChild } from "./_child.ts";
-import { LruCache } from "../lru.ts";
 import { type Packet, type SeekCosts, VideoIndex } from "./_index.ts";
 
 /** What is known of a video before it is decoded. */
@@ -60,7 +60,7 @@ export interface KnownVideo {
 const KNOWN_BYTES = 2 ** 27;
 /** Of a known video without its index and its path (V8, November 2026). */
 const KNOWN_VIDEO_BYTES = 600;
-const known = new LruCache<string, KnownVideo>(KNOWN_BYTES);
+const known = new LRUCache<string, KnownVideo>({ maxSize: KNOWN_BYTES });
 
 /** Probes a video, or remembers what it is. */
 export async function knownVideo(path: string, options: VideoOptions): Promise<KnownVideo> {
@@ -72,7 +72,7 @@ export async function knownVideo(path: string, options: VideoOptions): Promise<K
   const earlier = known.get(key);
   if (earlier?.sizeBytes === file.size && earlier.mtimeMs === file.mtimeMs) return earlier;
   const video = { sizeBytes: file.size, mtimeMs: file.mtimeMs, ...await probe(path, options) };
-  known.set(key, video, KNOWN_VIDEO_BYTES + key.length + (video.index?.sizeBytes ?? 0));
+  known.set(key, video, { size: KNOWN_VIDEO_BYTES + key.length + (video.index?.sizeBytes ?? 0) });
   return video;
 }
 

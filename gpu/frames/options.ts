@@ -1,6 +1,8 @@
 /** Options of the frame preparation, their checks, and the bytes they cost before anything is allocated. */
 import type { PixelStatistics } from "../../pixels/normalise.ts";
 import type { MemoryLedger } from "../device.ts";
+import { BINDING_ALIGNMENT } from "../graph.ts";
+import { align } from "../plan.ts";
 import { passTableWords } from "./passes.ts";
 import { OP_LAUNCHES, pixelOpBytes } from "./pixel_ops.ts";
 import { NOISE_LEVELS } from "../../pixels/noise.ts";
@@ -28,8 +30,6 @@ export interface FramePrepOptions {
   memory?: Pick<MemoryLedger, "create" | "destroy">;
 }
 
-/** Offsets of dynamic bindings are multiples of this on every adapter. */
-export const ALIGNMENT = 256;
 /** Launches of a clip at most, besides its pixel operations: unpack, two resizes of two passes, gather. */
 const CLIP_LAUNCHES = 6;
 /** Resize passes of a clip at most. */
@@ -38,16 +38,12 @@ const CLIP_TABLES = 4;
 /** Largest side, for the error bound of `affine.wgsl`, and frame, for sums of levels in 32 bits. */
 const MAX_OP_SIDE = 2 ** 13, MAX_OP_PIXELS = 2 ** 24;
 
-function alignUp(bytes: number): number {
-  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
-}
-
 /** Sizes of the buffers in bytes. */
 export function bufferBytes(options: FramePrepOptions) {
   const { clips, frames, maxWidth, maxHeight, size, pixelOps = 0, erase = false } = options;
   // The unpacking kernel works on whole groups of four pixels, 12 bytes in.
   const groups = Math.ceil(frames * maxWidth * maxHeight / 4);
-  const clip = alignUp(groups * 12);
+  const clip = align(groups * 12);
   const widest = Math.max(maxWidth, size), tallest = Math.max(maxHeight, size);
   const scratch = 16 * Math.ceil(frames * Math.max(maxWidth * maxHeight, size * tallest) / 4);
   const tables = 4 * clips * CLIP_TABLES * passTableWords(Math.max(widest, tallest));
@@ -57,7 +53,7 @@ export function bufferBytes(options: FramePrepOptions) {
     scratch,
     tables,
     values: 4 * (3 * 256 + (erase ? NOISE_LEVELS : 0)),
-    params: clips * (CLIP_LAUNCHES + OP_LAUNCHES * pixelOps) * ALIGNMENT,
+    params: clips * (CLIP_LAUNCHES + OP_LAUNCHES * pixelOps) * BINDING_ALIGNMENT,
     pixelOps: pixelOpBytes({ clips, frames, pixelOps }),
   };
 }

@@ -1,24 +1,25 @@
 /** The two shapes of kernel that most ops share: one invocation per element, and a few lanes per row. */
 
 import type { Tensor } from "../graph.ts";
-import { type Dispatch, grid1d, type KernelEnvironment } from "../op.ts";
+import { type Dispatch, grid1d, type KernelEnvironment, type KernelParams } from "../op.ts";
 
 /** What both shapes need. `tensors` in binding order; a binding `x` that is not u32 has its storage type as `x_t`. */
 interface Launch {
   tensors: Readonly<Record<string, Tensor>>;
-  params?: Readonly<Record<string, number>>;
+  params?: KernelParams;
 }
 
 /** One invocation per element of a flat index below `count`. `params.count` is filled in. */
 export function flatDispatch(
   label: string,
   source: string,
-  options: Launch & { count: number; wgSize?: number },
+  options: Launch & { count: number; wgSize?: number; entryPoint?: string },
 ): Dispatch {
-  const { tensors, params, count, wgSize = 256 } = options;
+  const { tensors, params, count, wgSize = 256, entryPoint } = options;
   return {
     label,
     source,
+    entryPoint,
     constants: { WG_SIZE: wgSize },
     aliases: storageTypes(source, tensors),
     tensors: Object.values(tensors),
@@ -64,7 +65,15 @@ function storageTypes(
         }, current type is ${tensor.dtype}`,
       );
     }
-    if (open) types[`${name}_t`] = tensor.dtype as "f32" | "f16";
+    if (open) types[`${name}_t`] = floatType(tensor);
   }
   return types;
+}
+
+/** The storage type of a tensor of floats. */
+export function floatType({ label, dtype }: Tensor): "f32" | "f16" {
+  if (dtype === "u32") {
+    throw new TypeError(`Cannot launch a kernel: "${label}" must hold floats, current type is u32`);
+  }
+  return dtype;
 }

@@ -2,7 +2,7 @@
  * What the matmul generators share: storage words, the parameter block, tile addressing and the epilogue.
  */
 
-import { ACTIVATION_WGSL } from "./gelu_snippet.ts";
+import { ACTIVATION_WGSL } from "./_activation_text.ts";
 import type { MatmulKernel, MatmulSpec } from "./matmul_kernel.ts";
 
 /** How a matrix is declared: an array of words, each of `size` neighbouring elements of one row. */
@@ -148,7 +148,7 @@ export function tileAddress(tile: { tileM: number; tileN: number }): string {
 
 /** Text of the activation functions, when one is used. */
 export function activationText(spec: MatmulSpec): string {
-  return spec.activation === "none" ? "" : ACTIVATION_WGSL;
+  return spec.activation === "none" ? "" : ACTIVATION_WGSL[spec.activation];
 }
 
 /** Expression of bias, activation and residual applied to `value`. */

@@ -1,30 +1,21 @@
 /** GELU and QuickGELU, elementwise. Gradients overwrite and read the saved input. */
 
 import geluSource from "./gelu.wgsl" with { type: "text" };
-import geluDxSource from "./gelu_dx.wgsl" with { type: "text" };
 import quickGeluSource from "./quick_gelu.wgsl" with { type: "text" };
 import quickGeluDxSource from "./quick_gelu_dx.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
-import { defineOp, type Op, recordOne } from "../op.ts";
+import { defineOp, type NoAttrs, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
-import { erf } from "./_erf.ts";
+import { ACTIVATIONS } from "./activation_functions.ts";
 
-const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
-
-const geluOp = defineActivation({
-  name: "gelu",
-  source: geluSource,
-  sourceDx: geluDxSource,
-  value: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-  slope: (x) => 0.5 * (1 + erf(x / Math.SQRT2)) + x * Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI),
+const geluOp = defineActivation("gelu", {
+  forward: { source: geluSource, entryPoint: "forward" },
+  backward: { source: geluSource, entryPoint: "backward" },
 });
 
-const quickGeluOp = defineActivation({
-  name: "quickGelu",
-  source: quickGeluSource,
-  sourceDx: quickGeluDxSource,
-  value: (x) => x * sigmoid(1.702 * x),
-  slope: (x) => sigmoid(1.702 * x) * (1 + 1.702 * x * sigmoid(-1.702 * x)),
+const quickGeluOp = defineActivation("quickGelu", {
+  forward: { source: quickGeluSource },
+  backward: { source: quickGeluDxSource },
 });
 
 /** Exact GELU, `x/2 (1 + erf(x/√2))`. */
@@ -37,21 +28,24 @@ export function quickGelu(g: Graph, x: Tensor): Tensor {
   return recordOne(g, quickGeluOp, { x });
 }
 
-function defineActivation(activation: {
-  name: string;
+interface Kernel {
   source: string;
-  sourceDx: string;
-  value: (x: number) => number;
-  slope: (x: number) => number;
-}): Op {
-  const { name, source, sourceDx, value, slope } = activation;
-  const backward = defineOp({
+  entryPoint?: string;
+}
+
+function defineActivation(
+  name: keyof typeof ACTIVATIONS,
+  kernels: { forward: Kernel; backward: Kernel },
+): Op<NoAttrs> {
+  const { forward, backward } = kernels, { value, slope } = ACTIVATIONS[name];
+  const dxOp = defineOp({
     name: `${name}Dx`,
     inputs: { x: "*R", dOut: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.dOut.dtype } }),
-    dispatches: ({ inputs, outputs, axes }) => [
-      flatDispatch(`${name}.backward`, sourceDx, {
-        tensors: { x: inputs.x, dout: inputs.dOut, dx: outputs.out },
+    dispatches: ({ inputs: { x, dOut }, outputs: { out }, axes }) => [
+      flatDispatch(`${name}.backward`, backward.source, {
+        tensors: { x, out, dout: dOut },
+        entryPoint: backward.entryPoint,
         count: axes.R,
       }),
     ],
@@ -63,10 +57,14 @@ function defineActivation(activation: {
     name,
     inputs: { x: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.x.dtype } }),
-    dispatches: ({ inputs, outputs, axes }) => [
-      flatDispatch(name, source, { tensors: { x: inputs.x, out: outputs.out }, count: axes.R }),
+    dispatches: ({ inputs: { x }, outputs: { out }, axes }) => [
+      flatDispatch(name, forward.source, {
+        tensors: { x, out },
+        entryPoint: forward.entryPoint,
+        count: axes.R,
+      }),
     ],
-    gradient: ({ g, inputs, grads }) => ({ x: recordOne(g, backward, { x: inputs.x, dOut: grads.out }) }),
+    gradient: ({ g, inputs, grads }) => ({ x: recordOne(g, dxOp, { x: inputs.x, dOut: grads.out }) }),
     reference: ({ x }) => ({ out: x.map(value) }),
     flops: ({ axes }) => 12 * axes.R,
   });

@@ -5,35 +5,36 @@ import scaleSource from "./scale.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
 import { defineOp, grid1d, recordOne } from "../op.ts";
+import { floatType } from "./_dispatch.ts";
 
 const WG_SIZE = 256;
 
-const addOp = defineOp({
+const addOp = defineOp<{ alpha: number; beta: number; dtype?: Dtype }>({
   name: "add",
   inputs: { x: "*R", y: "*R" },
   attrs: { alpha: 1, beta: 1 },
   outputs: ({ inputs, attrs }) => ({
-    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? inputs.x.dtype },
+    out: { shape: inputs.x.shape, dtype: attrs.dtype ?? inputs.x.dtype },
   }),
   dispatches: ({ inputs, outputs, attrs, axes }) => [{
     label: "add",
     source,
     constants: { WG_SIZE },
     aliases: {
-      x_t: inputs.x.dtype as "f32",
-      y_t: inputs.y.dtype as "f32",
-      out_t: outputs.out.dtype as "f32",
+      x_t: floatType(inputs.x),
+      y_t: floatType(inputs.y),
+      out_t: floatType(outputs.out),
     },
     tensors: [inputs.x, inputs.y, outputs.out],
-    params: { count: axes.R, alpha: attrs.alpha as number, beta: attrs.beta as number },
+    params: { count: axes.R, alpha: attrs.alpha, beta: attrs.beta },
     grid: grid1d(Math.ceil(axes.R / WG_SIZE)),
   }],
   gradient: ({ g, grads, attrs, needs }) => ({
-    x: needs("x") ? scale(g, grads.out, attrs.alpha as number) : undefined,
-    y: needs("y") ? scale(g, grads.out, attrs.beta as number) : undefined,
+    x: needs("x") ? scale(g, grads.out, attrs.alpha) : undefined,
+    y: needs("y") ? scale(g, grads.out, attrs.beta) : undefined,
   }),
   reference: ({ x, y }, { attrs }) => ({
-    out: x.map((value, i) => (attrs.alpha as number) * value + (attrs.beta as number) * y[i]),
+    out: x.map((value, i) => attrs.alpha * value + attrs.beta * y[i]),
   }),
   flops: ({ axes }) => 3 * axes.R,
 });
@@ -67,12 +68,12 @@ const scaleOp = defineOp({
     label: "scale",
     source: scaleSource,
     constants: { WG_SIZE },
-    aliases: { x_t: inputs.x.dtype as "f32", out_t: outputs.out.dtype as "f32" },
+    aliases: { x_t: floatType(inputs.x), out_t: floatType(outputs.out) },
     tensors: [inputs.x, outputs.out],
-    params: { count: axes.R, factor: attrs.factor as number },
+    params: { count: axes.R, factor: attrs.factor },
     grid: grid1d(Math.ceil(axes.R / WG_SIZE)),
   }],
-  gradient: ({ g, grads, attrs }) => ({ x: scale(g, grads.out, attrs.factor as number) }),
-  reference: ({ x }, { attrs }) => ({ out: x.map((value) => (attrs.factor as number) * value) }),
+  gradient: ({ g, grads, attrs }) => ({ x: scale(g, grads.out, attrs.factor) }),
+  reference: ({ x }, { attrs }) => ({ out: x.map((value) => attrs.factor * value) }),
   flops: ({ axes }) => axes.R,
 });

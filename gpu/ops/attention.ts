@@ -17,8 +17,11 @@ import {
 import { backwardKeySource, backwardQuerySource } from "./_attention_backward.ts";
 import { forwardSource } from "./_attention_forward.ts";
 import { type AttentionSpec, type Feed, quadsOf } from "./_attention_text.ts";
+import { softwareLanes } from "./_software.ts";
 
-const DEFAULTS = { heads: 1, queryStart: 0, causal: false };
+type AttentionAttrs = { heads: number; queryStart: number; causal: boolean; dtype?: Dtype };
+
+const DEFAULTS: AttentionAttrs = { heads: 1, queryStart: 0, causal: false };
 
 /** Sizes of one use, checked. */
 interface Sizes {
@@ -34,9 +37,9 @@ interface Sizes {
   causal: boolean;
 }
 
-function sizesOf({ inputs, attrs, axes }: OpContext): Sizes {
+function sizesOf({ inputs, attrs, axes }: OpContext<AttentionAttrs>): Sizes {
   const { B, Q, S, D, E } = axes;
-  const heads = attrs.heads as number, skipped = attrs.queryStart as number;
+  const heads = attrs.heads, skipped = attrs.queryStart;
   if (E !== 2 * D) {
     throw new RangeError(
       `Cannot record attention: the last axis of "kv" must be ${
@@ -65,14 +68,8 @@ function sizesOf({ inputs, attrs, axes }: OpContext): Sizes {
     headSize: D / heads,
     skipped,
     outputs: Q - skipped,
-    causal: attrs.causal as boolean,
+    causal: attrs.causal,
   };
-}
-
-/** Lanes of a subgroup of a software adapter: llvmpipe names its vector width, "llvmpipe (LLVM 15.0.6, 256 bits)". */
-function softwareLanes(environment: KernelEnvironment): number {
-  const bits = /(\d+) bits/.exec(environment.description)?.[1];
-  return environment.features.has("subgroups") && bits !== undefined ? Number(bits) / 32 : 0;
 }
 
 /**
@@ -175,7 +172,7 @@ const attentionOp = defineOp({
   outputs: (context) => {
     const { B, outputs, D, heads } = sizesOf(context);
     return {
-      out: { shape: [B, outputs, D], dtype: (context.attrs.dtype as Dtype) ?? "f32" },
+      out: { shape: [B, outputs, D], dtype: (context.attrs.dtype) ?? "f32" },
       lse: { shape: [B, heads, outputs], auxiliary: true },
     };
   },

@@ -14,12 +14,15 @@ import updateSource from "./batch_norm_update.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
 import { type Arrays, defineOp, type Dispatch, MAX_GRID, type OpContext, recordOne } from "../op.ts";
+import { floatType } from "./_dispatch.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
 
 /** Rows of one workgroup of the elementwise kernels, so that the values of a column are read once for all of them. */
 const APPLY_ROWS = 16;
 
 const constants = { WG_SIZE: COLUMNS };
+
+type NormAttrs = { eps: number; dtype?: Dtype };
 
 /** Chunks of the elementwise kernels. */
 function applyChunks(rows: number, columns: number) {
@@ -30,16 +33,19 @@ function applyChunks(rows: number, columns: number) {
   };
 }
 
-function apply(tensors: Record<string, Tensor>, { axes: { R, C }, attrs }: OpContext): Dispatch {
+function apply(
+  tensors: Record<string, Tensor>,
+  { axes: { R, C }, attrs }: OpContext<NormAttrs>,
+): Dispatch {
   const { x, mean, variance, weight, bias, out } = tensors;
   const { chunkRows, grid } = applyChunks(R, C);
   return {
     label: "batchNorm.apply",
     source: applySource,
     constants,
-    aliases: { x_t: x.dtype as "f32", out_t: out.dtype as "f32" },
+    aliases: { x_t: floatType(x), out_t: floatType(out) },
     tensors: [x, mean, variance, weight, bias, out],
-    params: { rows: R, channels: C, chunk_rows: chunkRows, eps: attrs.eps as number },
+    params: { rows: R, channels: C, chunk_rows: chunkRows, eps: attrs.eps },
     grid,
   };
 }
@@ -56,12 +62,12 @@ function referenceApply(
   });
 }
 
-const batchNormTrainOp = defineOp({
+const batchNormTrainOp = defineOp<NormAttrs>({
   name: "batchNormTrain",
   inputs: { x: "*R C", weight: "C", bias: "C" },
   attrs: { eps: 1e-5 },
   outputs: ({ inputs, attrs, axes: { R, C } }) => ({
-    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? "f32" },
+    out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
     mean: { shape: [C], auxiliary: true },
     variance: { shape: [C], auxiliary: true },
     partials: { shape: [rowChunks(R).chunks, 2, C], auxiliary: true },
@@ -75,7 +81,7 @@ const batchNormTrainOp = defineOp({
         label: "batchNorm.partials",
         source: partialsSource,
         constants,
-        aliases: { x_t: inputs.x.dtype as "f32" },
+        aliases: { x_t: floatType(inputs.x) },
         tensors: [inputs.x, outputs.partials],
         params: { rows: R, channels: C, chunk_rows: chunkRows },
         grid: [columnGroups, chunks, 1],
@@ -117,17 +123,17 @@ const batchNormTrainOp = defineOp({
         }
       }
     }
-    return { out: referenceApply(arrays, { mean, variance }, attrs.eps as number), mean, variance, partials };
+    return { out: referenceApply(arrays, { mean, variance }, attrs.eps), mean, variance, partials };
   },
   flops: ({ axes }) => 7 * axes.R * axes.C,
 });
 
-const batchNormEvalOp = defineOp({
+const batchNormEvalOp = defineOp<NormAttrs>({
   name: "batchNormEval",
   inputs: { x: "*R C", weight: "C", bias: "C", runningMean: "C", runningVar: "C" },
   attrs: { eps: 1e-5 },
   outputs: ({ inputs, attrs }) => ({
-    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? "f32" },
+    out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
   }),
   dispatches: (context) => {
     const { inputs, outputs } = context;
@@ -155,7 +161,7 @@ const batchNormEvalOp = defineOp({
     out: referenceApply(
       arrays,
       { mean: arrays.runningMean, variance: arrays.runningVar },
-      attrs.eps as number,
+      attrs.eps,
     ),
   }),
   flops: ({ axes }) => 3 * axes.R * axes.C,
@@ -174,8 +180,8 @@ const batchNormBackwardOp = defineOp({
   dispatches: ({ inputs, outputs, attrs, axes: { R, C } }) => {
     const { x, weight, mean, variance, dout } = inputs;
     const { chunkRows, chunks } = rowChunks(R);
-    const eps = attrs.eps as number;
-    const aliases = { x_t: x.dtype as "f32", dout_t: dout.dtype as "f32" };
+    const eps = attrs.eps;
+    const aliases = { x_t: floatType(x), dout_t: floatType(dout) };
     const dispatches: Dispatch[] = [
       {
         label: "batchNorm.backwardSums",
@@ -213,7 +219,7 @@ const batchNormBackwardOp = defineOp({
   },
   gradient: "none",
   reference: ({ x, weight, mean, variance, dout }, { axes: { R, C }, attrs }) => {
-    const rstd = variance.map((v) => 1 / Math.sqrt(v + (attrs.eps as number)));
+    const rstd = variance.map((v) => 1 / Math.sqrt(v + attrs.eps));
     const normal = (i: number) => (x[i] - mean[i % C]) * rstd[i % C];
     const { partials, first, second } = referenceColumnSums(R, C, (r, c) => {
       const i = r * C + c;
@@ -240,12 +246,12 @@ const batchNormUpdateOp = defineOp({
     source: updateSource,
     constants,
     tensors: [inputs.mean, inputs.variance, inputs.runningMean, inputs.runningVar],
-    params: { channels: C, momentum: attrs.momentum as number, unbias: unbias(attrs.count as number) },
+    params: { channels: C, momentum: attrs.momentum, unbias: unbias(attrs.count) },
     grid: [Math.ceil(C / COLUMNS), 1, 1],
   }],
   gradient: "stop",
   reference: ({ mean, variance, runningMean, runningVar }, { attrs }) => {
-    const momentum = attrs.momentum as number, factor = unbias(attrs.count as number);
+    const momentum = attrs.momentum, factor = unbias(attrs.count);
     return {
       runningMean: runningMean.map((old, c) => (1 - momentum) * old + momentum * mean[c]),
       runningVar: runningVar.map((old, c) => (1 - momentum) * old + momentum * factor * variance[c]),

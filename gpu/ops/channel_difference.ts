@@ -18,10 +18,10 @@ const channelDifferenceOp = defineOp({
   inputs: { x: "F C H W" },
   attrs: { lag: 1 },
   outputs: ({ inputs, axes: { F, C, H, W }, attrs }) => ({
-    out: { shape: [F, C - (attrs.lag as number), H, W], dtype: inputs.x.dtype },
+    out: { shape: [F, C - attrs.lag, H, W], dtype: inputs.x.dtype },
   }),
   dispatches: ({ inputs, outputs, axes: { C, H, W }, attrs }) => {
-    const lag = attrs.lag as number;
+    const lag = attrs.lag;
     return [
       flatDispatch("channelDifference", source, {
         tensors: { x: inputs.x, out: outputs.out },
@@ -31,13 +31,13 @@ const channelDifferenceOp = defineOp({
     ];
   },
   gradient: ({ g, grads, attrs }) => {
-    const lag = attrs.lag as number;
+    const lag = attrs.lag;
     const later = pad(g, grads.out, { axis: 1, before: lag }),
       earlier = pad(g, grads.out, { axis: 1, after: lag });
     return { x: add(g, later, earlier, { beta: -1 }) };
   },
   reference: ({ x }, { axes: { F, C, H, W }, attrs }) => {
-    const lag = (attrs.lag as number) * H * W, frame = C * H * W, kept = frame - lag;
+    const lag = attrs.lag * H * W, frame = C * H * W, kept = frame - lag;
     const out = new Float64Array(F * kept);
     for (let f = 0; f < F; f++) {
       for (let i = 0; i < kept; i++) out[f * kept + i] = x[f * frame + i + lag] - x[f * frame + i];

@@ -17,17 +17,17 @@ const oneHotOp = defineOp({
   name: "oneHot",
   inputs: { labels: "B" },
   attrs: { classes: 1, smoothing: 0 },
-  outputs: ({ axes, attrs }) => ({ out: { shape: [axes.B, attrs.classes as number] } }),
+  outputs: ({ axes, attrs }) => ({ out: { shape: [axes.B, attrs.classes] } }),
   dispatches: ({ inputs, outputs, axes, attrs }) => [
     flatDispatch("oneHot", oneHotSource, {
       tensors: { labels: inputs.labels, out: outputs.out },
-      params: { classes: attrs.classes as number, smoothing: attrs.smoothing as number },
-      count: axes.B * (attrs.classes as number),
+      params: { classes: attrs.classes, smoothing: attrs.smoothing },
+      count: axes.B * attrs.classes,
     }),
   ],
   gradient: "stop",
   reference: ({ labels }, { axes, attrs }) => {
-    const K = attrs.classes as number, smoothing = attrs.smoothing as number;
+    const K = attrs.classes, smoothing = attrs.smoothing;
     const out = new Float64Array(axes.B * K).fill(smoothing / K);
     labels.forEach((label, b) => out[b * K + label] += 1 - smoothing);
     return { out };

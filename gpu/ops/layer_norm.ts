@@ -11,6 +11,7 @@ import backwardRowsSource from "./layer_norm_backward_rows.wgsl" with { type: "t
 import weightSource from "./layer_norm_backward_weight.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { defineOp, grid1d, type KernelEnvironment, recordOne } from "../op.ts";
+import { floatType } from "./_dispatch.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
 
 const ROW_WG_SIZE = 128, SOFTWARE_WG_SIZE = 8;
@@ -27,12 +28,12 @@ function rowKernel(environment: KernelEnvironment, sizes: { R: number; C: number
     : { source: perWorkgroup, constants: { WG_SIZE: ROW_WG_SIZE }, grid: grid1d(sizes.R) };
 }
 
-const layerNormOp = defineOp({
+const layerNormOp = defineOp<{ eps: number; dtype?: Dtype }>({
   name: "layerNorm",
   inputs: { x: "*R C", weight: "C", bias: "C" },
   attrs: { eps: 1e-5 },
   outputs: ({ inputs, attrs, axes }) => ({
-    out: { shape: inputs.x.shape, dtype: (attrs.dtype as Dtype) ?? "f32" },
+    out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
     mean: { shape: [axes.R], auxiliary: true },
     rstd: { shape: [axes.R], auxiliary: true },
   }),
@@ -40,13 +41,13 @@ const layerNormOp = defineOp({
     label: "layerNorm",
     ...rowKernel(environment, { R: axes.R, C: axes.C }, [source, rowsSource]),
     aliases: {
-      x_t: inputs.x.dtype as "f32",
-      weight_t: inputs.weight.dtype as "f32",
-      bias_t: inputs.bias.dtype as "f32",
-      out_t: outputs.out.dtype as "f32",
+      x_t: floatType(inputs.x),
+      weight_t: floatType(inputs.weight),
+      bias_t: floatType(inputs.bias),
+      out_t: floatType(outputs.out),
     },
     tensors: [inputs.x, inputs.weight, inputs.bias, outputs.out, outputs.mean, outputs.rstd],
-    params: { rows: axes.R, channels: axes.C, eps: attrs.eps as number },
+    params: { rows: axes.R, channels: axes.C, eps: attrs.eps },
   }],
   gradient: ({ g, inputs, outputs, grads, needs }) => {
     const { x, weight } = inputs, { mean, rstd } = outputs, dout = grads.out;
@@ -66,7 +67,7 @@ const layerNormOp = defineOp({
       for (let c = 0; c < C; c++) sum += x[r * C + c];
       mean[r] = sum / C;
       for (let c = 0; c < C; c++) squares += (x[r * C + c] - mean[r]) ** 2;
-      rstd[r] = 1 / Math.sqrt(squares / C + (attrs.eps as number));
+      rstd[r] = 1 / Math.sqrt(squares / C + attrs.eps);
       for (let c = 0; c < C; c++) out[r * C + c] = (x[r * C + c] - mean[r]) * rstd[r] * weight[c] + bias[c];
     }
     return { out, mean, rstd };
@@ -82,9 +83,9 @@ const layerNormBackwardOp = defineOp({
     label: "layerNorm.backward",
     ...rowKernel(environment, { R: axes.R, C: axes.C }, [backwardSource, backwardRowsSource]),
     aliases: {
-      x_t: inputs.x.dtype as "f32",
-      weight_t: inputs.weight.dtype as "f32",
-      dout_t: inputs.dout.dtype as "f32",
+      x_t: floatType(inputs.x),
+      weight_t: floatType(inputs.weight),
+      dout_t: floatType(inputs.dout),
     },
     tensors: [inputs.x, inputs.weight, inputs.mean, inputs.rstd, inputs.dout, outputs.dx],
     params: { rows: axes.R, channels: axes.C },
@@ -124,7 +125,7 @@ const layerNormBackwardWeightOp = defineOp({
         label: "layerNorm.backwardWeight",
         source: weightSource,
         constants: { WG_SIZE: COLUMNS },
-        aliases: { x_t: inputs.x.dtype as "f32", dout_t: inputs.dout.dtype as "f32" },
+        aliases: { x_t: floatType(inputs.x), dout_t: floatType(inputs.dout) },
         tensors: [inputs.x, inputs.mean, inputs.rstd, inputs.dout, outputs.partials],
         params: { rows: R, channels: C, chunk_rows: chunkRows },
         grid: [Math.ceil(C / COLUMNS), chunks, 1],

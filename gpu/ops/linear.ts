@@ -9,12 +9,16 @@ import {
   type Arrays,
   defineOp,
   type Dispatch,
+  isUseOf,
   type KernelEnvironment,
+  type Op,
   type OpContext,
+  type Outputs,
   recordOne,
 } from "../op.ts";
-import { erf } from "./_erf.ts";
+import { floatType } from "./_dispatch.ts";
 import { gelu, quickGelu } from "./activation.ts";
+import { ACTIVATIONS } from "./activation_functions.ts";
 import { splitLength } from "./_matmul_common.ts";
 import type { MatmulSpec } from "./matmul_kernel.ts";
 import { tunedVariant } from "../tune.ts";
@@ -25,14 +29,14 @@ import { reshape } from "./views.ts";
 export type Activation = "none" | "quickGelu" | "gelu";
 
 /** How one product is laid out: C = activation(op(A) · op(B) + bias) + residual. */
-interface MatmulAttrs {
+type MatmulAttrs = {
   transposeA: boolean;
   transposeB: boolean;
   /** Parts the sum over k is split into; above 1 the output has a leading axis of partial sums. */
   splitK: number;
   activation: Activation;
   dtype: Dtype;
-}
+};
 
 const DEFAULTS: MatmulAttrs = {
   transposeA: false,
@@ -41,8 +45,6 @@ const DEFAULTS: MatmulAttrs = {
   activation: "none",
   dtype: "f32",
 };
-
-const attrsOf = (context: Pick<OpContext, "attrs">) => context.attrs as unknown as MatmulAttrs;
 
 /** Sizes of a product whose operands are `[rows columns]` or `[batch rows columns]`. */
 function productSizes(a: Tensor, b: Tensor, attrs: MatmulAttrs) {
@@ -58,21 +60,18 @@ function productSizes(a: Tensor, b: Tensor, attrs: MatmulAttrs) {
   return { m, n, k, batch: sizeOf(leading), leading };
 }
 
-const matmulOp = defineOp({
+const matmulOp: Op<MatmulAttrs> = defineOp({
   name: "matmul",
   inputs: { a: "*RA KA", b: "*RB KB", "bias?": "N", "residual?": "*RR NR" },
   attrs: { ...DEFAULTS },
-  outputs: (context) => {
-    const attrs = attrsOf(context);
-    const { m, n, leading } = productSizes(context.inputs.a, context.inputs.b, attrs);
+  outputs: ({ inputs, attrs }) => {
+    const { m, n, leading } = productSizes(inputs.a, inputs.b, attrs);
     const splits = attrs.splitK > 1 ? [attrs.splitK] : [];
     return { out: { shape: [...splits, ...leading, m, n], dtype: attrs.dtype } };
   },
-  dispatches: (
-    { inputs, outputs, attrs, environment },
-  ) => [launch(inputs, outputs.out, attrsOf({ attrs }), environment)],
+  dispatches: (context) => [launch(context)],
   gradient: ({ g, inputs, grads, attrs, needs }) => {
-    const { transposeA, transposeB, splitK, activation } = attrsOf({ attrs });
+    const { transposeA, transposeB, splitK, activation } = attrs;
     if (transposeA || splitK > 1 || activation !== "none") {
       throw new Error(
         'Cannot train through op "matmul": a transposed A, a split sum or a fused activation has no gradient',
@@ -87,9 +86,9 @@ const matmulOp = defineOp({
       residual: needs("residual") ? d : undefined,
     };
   },
-  reference: (arrays, { inputs, attrs }) => ({ out: referenceMatmul(arrays, inputs, attrsOf({ attrs })) }),
-  flops: (context) => {
-    const { m, n, k, batch } = productSizes(context.inputs.a, context.inputs.b, attrsOf(context));
+  reference: (arrays, { inputs, attrs }) => ({ out: referenceMatmul(arrays, inputs, attrs) }),
+  flops: ({ inputs, attrs }) => {
+    const { m, n, k, batch } = productSizes(inputs.a, inputs.b, attrs);
     return 2 * m * n * k * batch;
   },
 });
@@ -113,8 +112,11 @@ function chooseSplitK(rows: number, outputs: number): number {
   );
 }
 
+/** A recorded product. */
+type MatmulUse = Pick<OpContext<MatmulAttrs>, "inputs" | "attrs"> & Outputs;
+
 /** What the kernel family needs to know of one product. */
-function specOf(inputs: Readonly<Record<string, Tensor>>, out: Tensor, attrs: MatmulAttrs): MatmulSpec {
+function specOf({ inputs, outputs: { out }, attrs }: MatmulUse): MatmulSpec {
   const { a, b, bias, residual } = inputs;
   const { m, n, k, batch } = productSizes(a, b, attrs);
   const batched = a.shape.length > 2;
@@ -126,9 +128,9 @@ function specOf(inputs: Readonly<Record<string, Tensor>>, out: Tensor, attrs: Ma
     splitK: attrs.splitK,
     transposeA: attrs.transposeA,
     transposeB: attrs.transposeB,
-    typeA: a.dtype as "f32",
-    typeB: b.dtype as "f32",
-    typeC: out.dtype as "f32",
+    typeA: floatType(a),
+    typeB: floatType(b),
+    typeC: floatType(out),
     bias: bias !== undefined,
     residual: residual !== undefined,
     activation: attrs.activation,
@@ -140,19 +142,13 @@ function specOf(inputs: Readonly<Record<string, Tensor>>, out: Tensor, attrs: Ma
 
 /** The products among recorded nodes, for measuring which kernels are fastest. */
 export function matmulSpecs(nodes: Iterable<Node>): MatmulSpec[] {
-  return [...nodes].filter((node) => node.op === matmulOp)
-    .map((node) => specOf(node.inputs, node.outputs.out, attrsOf(node)));
+  return [...nodes].filter((node) => isUseOf(node, matmulOp)).map(specOf);
 }
 
-function launch(
-  inputs: Readonly<Record<string, Tensor>>,
-  out: Tensor,
-  attrs: MatmulAttrs,
-  environment: KernelEnvironment,
-): Dispatch {
-  const spec = specOf(inputs, out, attrs);
-  const kernel = tunedVariant(spec, environment).build(spec);
-  const tensors = { a: inputs.a, b: inputs.b, c: out, bias: inputs.bias, residual: inputs.residual };
+function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
+  const { inputs: { a, b, bias, residual }, outputs: { out } } = use, spec = specOf(use);
+  const kernel = tunedVariant(spec, use.environment).build(spec);
+  const tensors = { a, b, c: out, bias, residual };
   const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name !== "params");
   return {
     label: kernel.label,
@@ -183,7 +179,7 @@ function referenceMatmul(
               b[q * k * n + (attrs.transposeB ? j * k + p : p * n + j)];
           }
           if (bias) sum += bias[j];
-          if (attrs.activation !== "none") sum = activate(attrs.activation, sum);
+          if (attrs.activation !== "none") sum = ACTIVATIONS[attrs.activation].value(sum);
           const at = ((s * batch + q) * m + i) * n + j;
           out[at] = residual ? sum + residual[at] : sum;
         }
@@ -191,11 +187,6 @@ function referenceMatmul(
     }
   }
   return out;
-}
-
-function activate(kind: Activation, x: number): number {
-  if (kind === "quickGelu") return x / (1 + Math.exp(-1.702 * x));
-  return 0.5 * x * (1 + erf(x / Math.SQRT2));
 }
 
 /** op(a) · op(b) for `[rows columns]` or `[batch rows columns]` operands. */

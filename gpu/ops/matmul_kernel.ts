@@ -15,6 +15,7 @@ import { registerVariant } from "./_matmul_register.ts";
 import type { RegisterTile } from "./_matmul_register.ts";
 import { sharedVariant } from "./_matmul_shared.ts";
 import type { SharedTile } from "./_matmul_shared.ts";
+import { softwareLanes } from "./_software.ts";
 
 /** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
 export interface MatmulSpec {
@@ -101,12 +102,6 @@ export const MATMUL_VARIANTS: readonly MatmulVariant[] = [
   ...SHARED_TILES.map(sharedVariant),
   ...registerTiles().map(registerVariant),
 ];
-
-/** Lanes of a subgroup of a software adapter: llvmpipe names its vector width, "llvmpipe (LLVM 15.0.6, 256 bits)". */
-function softwareLanes(adapter: MatmulAdapter): number {
-  const bits = /(\d+) bits/.exec(adapter.description)?.[1];
-  return bits === undefined ? 0 : Number(bits) / 32;
-}
 
 /** The variants worth timing on this adapter, most promising first. f16 storage needs the feature "shader-f16". */
 export function matmulCandidates(spec: MatmulSpec, adapter: MatmulAdapter): MatmulVariant[] {

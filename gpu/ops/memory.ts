@@ -10,7 +10,7 @@ import padSource from "./pad_axis.wgsl" with { type: "text" };
 import scaleSource from "./scale.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
-import { defineOp, type Dispatch, type OpAttrs, recordOne } from "../op.ts";
+import { defineOp, type Dispatch, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { reshape } from "./views.ts";
 
@@ -35,13 +35,13 @@ const accumulateIntoOp = defineOp({
   dispatches: ({ inputs, axes, attrs }) => [
     flatDispatch("accumulateInto", accumulateSource, {
       tensors: { src: inputs.src, dst: inputs.dst },
-      params: { factor: attrs.factor as number },
+      params: { factor: attrs.factor },
       count: axes.R,
     }),
   ],
   gradient: "stop",
   reference: ({ src, dst }, { attrs }) => ({
-    dst: dst.map((value, i) => value + (attrs.factor as number) * src[i]),
+    dst: dst.map((value, i) => value + attrs.factor * src[i]),
   }),
   flops: ({ axes }) => 2 * axes.R,
 });
@@ -52,26 +52,26 @@ const fillOp = defineOp({
   attrs: { value: 0 },
   updates: ["dst"],
   outputs: () => ({}),
-  dispatches: ({ inputs, attrs }) => [fillAll(inputs.dst, attrs.value as number)],
+  dispatches: ({ inputs, attrs }) => [fillAll(inputs.dst, attrs.value)],
   gradient: "stop",
-  reference: ({ dst }, { attrs }) => ({ dst: dst.map(() => attrs.value as number) }),
+  reference: ({ dst }, { attrs }) => ({ dst: dst.map(() => attrs.value) }),
 });
 
-const zerosOp = defineOp({
+const zerosOp = defineOp<{ shape: readonly number[]; dtype: Dtype }>({
   name: "zeros",
   inputs: {},
   attrs: { shape: [1], dtype: "f32" },
-  outputs: ({ attrs }) => ({ out: { shape: attrs.shape as number[], dtype: attrs.dtype as Dtype } }),
+  outputs: ({ attrs }) => ({ out: { shape: attrs.shape, dtype: attrs.dtype } }),
   dispatches: ({ outputs }) => [fillAll(outputs.out, 0)],
   gradient: "stop",
-  reference: (_, { attrs }) => ({ out: new Float64Array(sizeOf(attrs.shape as number[])) }),
+  reference: (_, { attrs }) => ({ out: new Float64Array(sizeOf(attrs.shape)) }),
 });
 
-const castOp = defineOp({
+const castOp = defineOp<{ dtype: Dtype }>({
   name: "cast",
   inputs: { x: "*R" },
   attrs: { dtype: "f32" },
-  outputs: ({ inputs, attrs }) => ({ out: { shape: inputs.x.shape, dtype: attrs.dtype as Dtype } }),
+  outputs: ({ inputs, attrs }) => ({ out: { shape: inputs.x.shape, dtype: attrs.dtype } }),
   dispatches: ({ inputs, outputs }) => [copyAll(inputs.x, outputs.out)],
   gradient: ({ g, inputs, grads }) => ({ x: cast(g, grads.out, inputs.x.dtype) }),
   reference: ({ x }) => ({ out: x }),
@@ -83,35 +83,37 @@ const sliceOp = defineOp({
   attrs: { axis: 0, start: 0, length: 1 },
   outputs: ({ inputs, attrs }) => ({
     out: {
-      shape: inputs.x.shape.with(attrs.axis as number, attrs.length as number),
+      shape: inputs.x.shape.with(attrs.axis, attrs.length),
       dtype: inputs.x.dtype,
     },
   }),
   dispatches: ({ inputs, outputs, attrs }) => [
     copyRange(inputs.x, outputs.out, {
-      axis: attrs.axis as number,
-      from: attrs.start as number,
+      axis: attrs.axis,
+      from: attrs.start,
       to: 0,
-      length: attrs.length as number,
+      length: attrs.length,
     }),
   ],
   gradient: ({ g, inputs, grads, attrs }) => {
-    const axis = attrs.axis as number, before = attrs.start as number;
-    const after = inputs.x.shape[axis] - before - (attrs.length as number);
+    const { axis, start: before } = attrs;
+    const after = inputs.x.shape[axis] - before - attrs.length;
     return { x: pad(g, grads.out, { axis, before, after }) };
   },
   reference: ({ x }, { inputs, attrs, outputs }) => {
     const out = new Float64Array(sizeOf(outputs.out.shape));
     copyRangeReference(x, out, {
       shapes: [inputs.x.shape, outputs.out.shape],
-      axis: attrs.axis as number,
-      from: attrs.start as number,
+      axis: attrs.axis,
+      from: attrs.start,
       to: 0,
-      length: attrs.length as number,
+      length: attrs.length,
     });
     return { out };
   },
 });
+
+type PadAttrs = { axis: number; before: number; after: number };
 
 const padOp = defineOp({
   name: "pad",
@@ -121,7 +123,7 @@ const padOp = defineOp({
     out: { shape: paddedShape(inputs.x.shape, attrs), dtype: inputs.x.dtype },
   }),
   dispatches: ({ inputs, outputs, attrs }) => {
-    const axis = attrs.axis as number;
+    const { axis } = attrs;
     const inner = sizeOf(inputs.x.shape.slice(axis + 1));
     return [
       flatDispatch("pad", padSource, {
@@ -129,25 +131,25 @@ const padOp = defineOp({
         params: {
           x_length: inputs.x.shape[axis] * inner,
           out_length: outputs.out.shape[axis] * inner,
-          before: (attrs.before as number) * inner,
+          before: attrs.before * inner,
         },
         count: sizeOf(outputs.out.shape),
       }),
     ];
   },
   gradient: ({ g, inputs, grads, attrs }) => {
-    const axis = attrs.axis as number;
+    const { axis } = attrs;
     return {
-      x: slice(g, grads.out, { axis, start: attrs.before as number, length: inputs.x.shape[axis] }),
+      x: slice(g, grads.out, { axis, start: attrs.before, length: inputs.x.shape[axis] }),
     };
   },
   reference: ({ x }, { inputs, attrs, outputs }) => {
-    const out = new Float64Array(sizeOf(outputs.out.shape)), axis = attrs.axis as number;
+    const out = new Float64Array(sizeOf(outputs.out.shape)), axis = attrs.axis;
     copyRangeReference(x, out, {
       shapes: [inputs.x.shape, outputs.out.shape],
       axis,
       from: 0,
-      to: attrs.before as number,
+      to: attrs.before,
       length: inputs.x.shape[axis],
     });
     return { out };
@@ -159,7 +161,7 @@ const concatOp = defineOp({
   inputs: Object.fromEntries(Array.from({ length: MAX_PARTS }, (_, i) => [`x${i}?`, `*R${i}`])),
   attrs: { axis: 0 },
   outputs: ({ inputs, attrs }) => {
-    const parts = Object.values(inputs), axis = attrs.axis as number;
+    const parts = Object.values(inputs), axis = attrs.axis;
     const length = parts.reduce((sum, part) => sum + part.shape[axis], 0);
     return { out: { shape: parts[0].shape.with(axis, length), dtype: parts[0].dtype } };
   },
@@ -328,14 +330,14 @@ function copyRangeReference(
   }
 }
 
-function paddedShape(shape: readonly number[], attrs: OpAttrs): number[] {
-  const axis = attrs.axis as number;
-  return shape.with(axis, shape[axis] + (attrs.before as number) + (attrs.after as number));
+function paddedShape(shape: readonly number[], attrs: PadAttrs): number[] {
+  const { axis } = attrs;
+  return shape.with(axis, shape[axis] + attrs.before + attrs.after);
 }
 
 /** Where each part of a concatenation lies on the axis. */
-function placesOf(inputs: Readonly<Record<string, Tensor>>, attrs: OpAttrs) {
-  const axis = attrs.axis as number;
+function placesOf(inputs: Readonly<Record<string, Tensor>>, attrs: { axis: number }) {
+  const { axis } = attrs;
   let end = 0;
   return Object.entries(inputs).map(([name, part]) => {
     const start = end;

@@ -52,13 +52,13 @@ const adamwOp = defineOp({
         hyper: inputs.hyper,
         clip: inputs.clip,
       },
-      params: { hyper_offset: attrs.hyperOffset as number },
+      params: { hyper_offset: attrs.hyperOffset },
       count: axes.R,
     }),
   ],
   gradient: "stop",
   reference: (arrays, { attrs }) => {
-    const at = attrs.hyperOffset as number;
+    const at = attrs.hyperOffset;
     const [lr, beta1, beta2, eps, decay, correction1, correction2, gradScale] = arrays.hyper.subarray(at);
     const param = arrays.param.slice(), m = arrays.m.slice(), v = arrays.v.slice();
     for (let i = 0; i < param.length; i++) {
@@ -116,12 +116,12 @@ const clipFactorOp = defineOp({
     label: "clipFactor",
     source: clipSource,
     tensors: [inputs.norm, outputs.out],
-    params: { max_norm: attrs.maxNorm as number },
+    params: { max_norm: attrs.maxNorm },
     grid: [1, 1, 1],
   }],
   gradient: "stop",
   reference: ({ norm }, { attrs }) => ({
-    out: Float64Array.of(Math.min(1, (attrs.maxNorm as number) / (norm[0] + 1e-6))),
+    out: Float64Array.of(Math.min(1, attrs.maxNorm / (norm[0] + 1e-6))),
   }),
 });
 

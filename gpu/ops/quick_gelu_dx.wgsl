@@ -1,7 +1,7 @@
 // Gradient of QuickGELU: dx = dout · s (1 + 1.702 x (1 − s)), s = sigmoid(1.702 x).
 alias x_t = f32; // storage types: f32 or f16; arithmetic is always f32
+alias out_t = f32;
 alias dout_t = f32;
-alias dx_t = f32;
 const WG_SIZE: u32 = 256u; // tunable: power of two
 
 struct Params {
@@ -9,8 +9,8 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<x_t>;       // [count]
-@group(0) @binding(2) var<storage, read_write> dout: array<dout_t>; // [count]
-@group(0) @binding(3) var<storage, read_write> dx: array<dx_t>;     // [count]
+@group(0) @binding(2) var<storage, read_write> out: array<out_t>;   // [count], dx
+@group(0) @binding(3) var<storage, read_write> dout: array<dout_t>; // [count]
 
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -22,5 +22,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let e = exp(-abs(z)); // of a negative number only, so nothing overflows
   let s = select(1.0, e, z < 0.0) / (1.0 + e);
   let rest = select(e, 1.0, z < 0.0) / (1.0 + e); // 1 − s without cancellation
-  dx[i] = dx_t(f32(dout[i]) * s * (1.0 + z * rest));
+  out[i] = out_t(f32(dout[i]) * s * (1.0 + z * rest));
 }

@@ -8,7 +8,7 @@ import repeatSource from "./repeat_rows.wgsl" with { type: "text" };
 import sumSource from "./sum_rows.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
-import { defineOp, type Dispatch, recordOne } from "../op.ts";
+import { defineOp, type Dispatch, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { reshape } from "./views.ts";
 
@@ -16,7 +16,7 @@ const WG_SIZE = 64;
 /** Invocations a first stage aims at, runs of rows it is not cut below, and runs the second stage still sums quickly. */
 const TARGET_INVOCATIONS = 65536, MIN_RUN = 16, MAX_RUNS = 256;
 
-const sumRowsOp = defineOp({
+const sumRowsOp: Op<{ factor: number }> = defineOp({
   name: "sumRows",
   inputs: { x: "A R C" },
   attrs: { factor: 1 },
@@ -28,7 +28,7 @@ const sumRowsOp = defineOp({
     };
   },
   dispatches: ({ inputs, outputs, attrs, axes }) => {
-    const { A, R, C } = axes, factor = attrs.factor as number;
+    const { A, R, C } = axes, factor = attrs.factor;
     const { partials } = outputs;
     if (!partials) return [sumStage(inputs.x, outputs.out, { A, R, C, run: R, factor })];
     const { chunks, run } = runsOf(A, R, C);
@@ -46,7 +46,7 @@ const sumRowsOp = defineOp({
     for (let a = 0; a < A; a++) {
       for (let r = 0; r < R; r++) {
         for (let c = 0; c < C; c++) {
-          out[a * C + c] += (attrs.factor as number) * x[(a * R + r) * C + c];
+          out[a * C + c] += attrs.factor * x[(a * R + r) * C + c];
           partials[(a * chunks + Math.floor(r / run)) * C + c] += x[(a * R + r) * C + c];
         }
       }
@@ -56,17 +56,17 @@ const sumRowsOp = defineOp({
   flops: ({ axes }) => axes.A * axes.R * axes.C,
 });
 
-const repeatRowsOp = defineOp({
+const repeatRowsOp: Op<{ rows: number; factor: number }> = defineOp({
   name: "repeatRows",
   inputs: { x: "A C" },
   attrs: { rows: 1, factor: 1 },
   outputs: ({ inputs, axes, attrs }) => ({
-    out: { shape: [axes.A, attrs.rows as number, axes.C], dtype: inputs.x.dtype },
+    out: { shape: [axes.A, attrs.rows, axes.C], dtype: inputs.x.dtype },
   }),
   dispatches: ({ inputs, outputs, axes, attrs }) => [
     flatDispatch("repeatRows", repeatSource, {
       tensors: { x: inputs.x, out: outputs.out },
-      params: { rows: attrs.rows as number, columns: axes.C, factor: attrs.factor as number },
+      params: { rows: attrs.rows, columns: axes.C, factor: attrs.factor },
       count: sizeOf(outputs.out.shape),
     }),
   ],
@@ -74,11 +74,11 @@ const repeatRowsOp = defineOp({
     x: recordOne(g, sumRowsOp, { x: grads.out }, { factor: attrs.factor }),
   }),
   reference: ({ x }, { axes, attrs }) => {
-    const { A, C } = axes, rows = attrs.rows as number;
+    const { A, C } = axes, rows = attrs.rows;
     const out = new Float64Array(A * rows * C);
     for (let a = 0; a < A; a++) {
       for (let r = 0; r < rows; r++) {
-        for (let c = 0; c < C; c++) out[(a * rows + r) * C + c] = (attrs.factor as number) * x[a * C + c];
+        for (let c = 0; c < C; c++) out[(a * rows + r) * C + c] = attrs.factor * x[a * C + c];
       }
     }
     return { out };

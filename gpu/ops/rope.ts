@@ -9,7 +9,8 @@
 import source from "./rope.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
-import { defineOp, type Dispatch, grid1d, type OpContext, recordOne } from "../op.ts";
+import { defineOp, type Dispatch, grid1d, type Op, type OpContext, recordOne } from "../op.ts";
+import { floatType } from "./_dispatch.ts";
 
 const WG_SIZE = 256;
 /** Base of the geometric series of frequencies, as published. */
@@ -35,8 +36,8 @@ interface Sizes {
   direction: 1 | -1;
 }
 
-function sizesOf({ attrs, axes: { N, E } }: OpContext): Sizes {
-  const { heads, columns, grid, span, reverse } = attrs as typeof DEFAULTS;
+function sizesOf({ attrs, axes: { N, E } }: OpContext<typeof DEFAULTS>): Sizes {
+  const { heads, columns, grid, span, reverse } = attrs;
   const headSize = columns / heads, skipped = N - grid * grid;
   if (!Number.isInteger(headSize / 4) || columns > E || E % 2 !== 0) {
     throw new RangeError(
@@ -93,7 +94,7 @@ function paramsOf(sizes: Sizes, { N, E }: Readonly<Record<string, number>>, coun
   return bytes;
 }
 
-const ropeOp = defineOp({
+const ropeOp: Op<typeof DEFAULTS> = defineOp({
   name: "rope",
   inputs: { x: "B N E" },
   attrs: DEFAULTS,
@@ -105,7 +106,7 @@ const ropeOp = defineOp({
       label: "rope",
       source,
       constants: { WG_SIZE, ENTRIES: entriesOf(sizes) },
-      aliases: { x_t: x.dtype as "f32", out_t: out.dtype as "f32" },
+      aliases: { x_t: floatType(x), out_t: floatType(out) },
       tensors: [x, out],
       params: paramsOf(sizes, axes, count),
       grid: grid1d(Math.ceil(count / WG_SIZE)),

@@ -9,8 +9,7 @@ import sourceDx from "./sigmoid_gate_dx.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { defineOp, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
-
-const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
+import { sigmoid } from "./activation_functions.ts";
 
 const sigmoidGateOp = defineOp({
   name: "sigmoidGate",

@@ -8,8 +8,7 @@ import sourceDx from "./silu_multiply_dx.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { defineOp, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
-
-const sigmoid = (z: number) => 1 / (1 + Math.exp(-z));
+import { sigmoid } from "./activation_functions.ts";
 
 const siluMultiplyDxOp = defineOp({
   name: "siluMultiplyDx",

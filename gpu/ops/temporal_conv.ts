@@ -68,9 +68,9 @@ const dWeightOp = defineOp({
   inputs: { x: "B T P D", dOut: "B T P D" },
   attrs: { taps: 3 },
   outputs: ({ axes, attrs }) => ({
-    out: { shape: [axes.D, attrs.taps as number] },
+    out: { shape: [axes.D, attrs.taps] },
     partials: {
-      shape: [axes.B * chunksOf(axes).chunks, axes.D, attrs.taps as number],
+      shape: [axes.B * chunksOf(axes).chunks, axes.D, attrs.taps],
       auxiliary: true,
     },
   }),
@@ -81,7 +81,7 @@ const dWeightOp = defineOp({
         frames: axes.T,
         positions: axes.P,
         channels: axes.D,
-        taps: attrs.taps as number,
+        taps: attrs.taps,
         ...chunksOf(axes),
       },
       count: sizeOf(outputs.partials.shape),
@@ -91,7 +91,7 @@ const dWeightOp = defineOp({
   ],
   gradient: "none",
   reference: ({ x, dOut }, { axes, attrs }) => {
-    const taps = attrs.taps as number, { chunks, chunk } = chunksOf(axes);
+    const taps = attrs.taps, { chunks, chunk } = chunksOf(axes);
     const out = new Float64Array(axes.D * taps);
     const partials = new Float64Array(axes.B * chunks * out.length);
     forEachTap(axes, taps, (to, from, w) => {
@@ -102,7 +102,7 @@ const dWeightOp = defineOp({
     });
     return { out, partials };
   },
-  flops: ({ inputs, attrs }) => 2 * (attrs.taps as number) * sizeOf(inputs.x.shape),
+  flops: ({ inputs, attrs }) => 2 * attrs.taps * sizeOf(inputs.x.shape),
 });
 
 /**

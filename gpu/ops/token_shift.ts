@@ -30,7 +30,7 @@ const tokenShiftOp = defineOp({
   gradient: ({ g, grads, attrs }) => ({
     x: tokenShift(g, grads.out, { reverse: !attrs.reverse }),
   }),
-  reference: ({ x }, { axes, attrs }) => ({ out: shiftTokens(x, axes, attrs.reverse as boolean) }),
+  reference: ({ x }, { axes, attrs }) => ({ out: shiftTokens(x, axes, attrs.reverse) }),
 });
 
 /**

@@ -42,11 +42,11 @@ const splitTokensOp = defineOp({
   },
 });
 
-const prependTokenOp = defineOp({
+const prependTokenOp = defineOp<{ dtype?: Dtype }>({
   name: "prependToken",
   inputs: { x: "B P C", cls: "C", position: "N C" },
   outputs: ({ inputs, axes, attrs }) => ({
-    out: { shape: [axes.B, axes.N, axes.C], dtype: (attrs.dtype as Dtype) ?? inputs.x.dtype },
+    out: { shape: [axes.B, axes.N, axes.C], dtype: attrs.dtype ?? inputs.x.dtype },
   }),
   dispatches: ({ inputs, outputs, axes: { B, N, C } }) => [
     flatDispatch("prependToken", prependSource, {
@@ -99,11 +99,11 @@ const addPositionOp = defineOp({
   flops: ({ inputs }) => sizeOf(inputs.x.shape),
 });
 
-const sideTokensOp = defineOp({
+const sideTokensOp = defineOp<{ dtype?: Dtype }>({
   name: "sideTokens",
   inputs: { c: "B T D", s: "B T P D", position: "P D" },
   outputs: ({ inputs, axes: { B, T, P, D }, attrs }) => ({
-    out: { shape: [B * T, P + 1, D], dtype: (attrs.dtype as Dtype) ?? inputs.s.dtype },
+    out: { shape: [B * T, P + 1, D], dtype: attrs.dtype ?? inputs.s.dtype },
   }),
   dispatches: ({ inputs, outputs, axes: { B, T, P, D } }) => [
     flatDispatch("sideTokens", sideTokensSource, {

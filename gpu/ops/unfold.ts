@@ -9,8 +9,8 @@ import source from "./unfold.wgsl" with { type: "text" };
 import sourceDx from "./unfold_dx.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
-import { defineOp, grid1d, type OpAttrs, type OpContext, recordOne } from "../op.ts";
-import { flatDispatch } from "./_dispatch.ts";
+import { defineOp, grid1d, type OpContext, recordOne } from "../op.ts";
+import { flatDispatch, floatType } from "./_dispatch.ts";
 
 const WG_SIZE = 64;
 
@@ -25,12 +25,18 @@ export interface UnfoldOptions {
   dtype?: Dtype;
 }
 
-const unfoldOp = defineOp({
+type UnfoldAttrs = Readonly<UnfoldOptions>;
+type UnfoldDxAttrs = UnfoldAttrs & { shape: readonly number[] };
+
+const ONE_PIXEL: UnfoldAttrs = { frames: 1, kernel: [1, 1, 1], stride: [1, 1, 1], padding: [0, 0, 0] };
+
+const unfoldOp = defineOp<UnfoldAttrs>({
   name: "unfold",
   inputs: { x: "F C H W" },
+  attrs: ONE_PIXEL,
   outputs: ({ inputs, axes, attrs }) => {
     const { rows, columns } = sizesOf(axes, attrs);
-    return { out: { shape: [rows, columns], dtype: (attrs.dtype as Dtype) ?? inputs.x.dtype } };
+    return { out: { shape: [rows, columns], dtype: attrs.dtype ?? inputs.x.dtype } };
   },
   dispatches: ({ inputs, outputs, axes, attrs }) => {
     const { params, lines, columns } = sizesOf(axes, attrs);
@@ -38,7 +44,7 @@ const unfoldOp = defineOp({
       label: "unfold",
       source,
       constants: { WG_SIZE },
-      aliases: { x_t: inputs.x.dtype as "f32", out_t: outputs.out.dtype as "f32" },
+      aliases: { x_t: floatType(inputs.x), out_t: floatType(outputs.out) },
       tensors: [inputs.x, outputs.out],
       params: { lines, ...params },
       grid: grid1d(lines * Math.ceil(columns / WG_SIZE)),
@@ -55,11 +61,12 @@ const unfoldOp = defineOp({
   },
 });
 
-const dxOp = defineOp({
+const dxOp = defineOp<UnfoldDxAttrs>({
   name: "unfoldDx",
   inputs: { dOut: "R M" },
+  attrs: { ...ONE_PIXEL, shape: [1, 1, 1, 1] },
   outputs: ({ inputs, attrs }) => ({
-    out: { shape: attrs.shape as number[], dtype: inputs.dOut.dtype },
+    out: { shape: attrs.shape, dtype: inputs.dOut.dtype },
   }),
   dispatches: ({ inputs, outputs, attrs }) => [
     flatDispatch("unfold.backward", sourceDx, {
@@ -71,7 +78,7 @@ const dxOp = defineOp({
   ],
   gradient: "none",
   reference: ({ dOut }, { attrs }) => {
-    const out = new Float64Array(sizeOf(attrs.shape as number[]));
+    const out = new Float64Array(sizeOf(attrs.shape));
     forEachEntry(imageAxes(attrs), attrs, (patch, pixel) => out[pixel] += dOut[patch]);
     return { out };
   },
@@ -96,8 +103,8 @@ export function unfold(g: Graph, x: Tensor, options: UnfoldOptions): Tensor {
 }
 
 /** Sizes of the result, and the fields that both kernels share. */
-function sizesOf({ F, C, H, W }: OpContext["axes"], attrs: OpAttrs) {
-  const { frames, kernel, stride, padding } = attrs as unknown as UnfoldOptions;
+function sizesOf({ F, C, H, W }: OpContext["axes"], attrs: UnfoldAttrs) {
+  const { frames, kernel, stride, padding } = attrs;
   const [out_frames, out_height, out_width] = [frames, H, W].map((size, i) =>
     Math.floor((size + 2 * padding[i] - kernel[i]) / stride[i]) + 1
   );
@@ -116,25 +123,25 @@ function sizesOf({ F, C, H, W }: OpContext["axes"], attrs: OpAttrs) {
       out_frames,
       out_height,
       out_width,
-      kernel: [...kernel],
-      stride: [...stride],
-      padding: [...padding],
-    } as unknown as Record<string, number>, // the triples are vectors in WGSL
+      kernel,
+      stride,
+      padding,
+    },
   };
 }
 
-function imageAxes(attrs: OpAttrs): OpContext["axes"] {
-  const [F, C, H, W] = attrs.shape as number[];
+function imageAxes(attrs: UnfoldDxAttrs): OpContext["axes"] {
+  const [F, C, H, W] = attrs.shape;
   return { F, C, H, W };
 }
 
 /** Calls `visit(patch entry, pixel)` for every entry of every patch that lies in the clip. */
 function forEachEntry(
   axes: OpContext["axes"],
-  attrs: OpAttrs,
+  attrs: UnfoldAttrs,
   visit: (patch: number, pixel: number) => void,
 ): void {
-  const { F, C, H, W } = axes, { frames: T, kernel, stride, padding } = attrs as unknown as UnfoldOptions;
+  const { F, C, H, W } = axes, { frames: T, kernel, stride, padding } = attrs;
   const [out_frames, out_height, out_width] = sizesOf(axes, attrs).outputSizes;
   let patch = 0;
   for (let b = 0; b < F / T; b++) {

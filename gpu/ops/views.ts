@@ -7,15 +7,17 @@ import copySource from "./copy_window.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { BINDING_ALIGNMENT, DTYPE_BYTES, sizeOf } from "../graph.ts";
 import { defineOp, type Dispatch, grid1d, recordOne } from "../op.ts";
+import { floatType } from "./_dispatch.ts";
 
 const WG_SIZE = 256;
 const MAX_PARTS = 16;
 
-const reshapeOp = defineOp({
+const reshapeOp = defineOp<{ shape: readonly number[] }>({
   name: "reshape",
   inputs: { x: "*R" },
-  outputs: ({ attrs }) => ({ out: { shape: attrs.shape as number[] } }),
-  view: ({ attrs }) => ({ shape: attrs.shape as number[], offset: 0 }),
+  attrs: { shape: [] },
+  outputs: ({ attrs }) => ({ out: { shape: attrs.shape } }),
+  view: ({ attrs }) => ({ shape: attrs.shape, offset: 0 }),
   dispatches: () => [],
   gradient: ({ g, inputs, grads }) => ({ x: reshape(g, grads.out, inputs.x.shape) }),
   reference: ({ x }) => ({ out: x }),
@@ -36,34 +38,39 @@ export function reshape(g: Graph, x: Tensor, shape: readonly number[]): Tensor {
   return recordOne(g, reshapeOp, { x }, { shape: full });
 }
 
-const sliceRowsOp = defineOp({
+/** A window of rows: its shape, and where it starts in elements. */
+type RowsAttrs = { shape: readonly number[]; offset: number };
+
+const sliceRowsOp = defineOp<RowsAttrs>({
   name: "sliceRows",
   inputs: { x: "*R" },
-  outputs: ({ attrs }) => ({ out: { shape: attrs.shape as number[] } }),
-  view: ({ attrs }) => ({ shape: attrs.shape as number[], offset: attrs.offset as number }),
+  attrs: { shape: [], offset: 0 },
+  outputs: ({ attrs }) => ({ out: { shape: attrs.shape } }),
+  view: ({ attrs }) => ({ shape: attrs.shape, offset: attrs.offset }),
   dispatches: () => [],
-  gradient: ({ grads, attrs }) => ({ x: { partial: grads.out, offset: attrs.offset as number } }),
+  gradient: ({ grads, attrs }) => ({ x: { partial: grads.out, offset: attrs.offset } }),
   reference: ({ x }, { attrs }) => ({
-    out: x.slice(attrs.offset as number, (attrs.offset as number) + sizeOf(attrs.shape as number[])),
+    out: x.slice(attrs.offset, attrs.offset + sizeOf(attrs.shape)),
   }),
 });
 
-const sliceRowsCopyOp = defineOp({
+const sliceRowsCopyOp = defineOp<RowsAttrs>({
   name: "sliceRowsCopy",
   inputs: { x: "*R" },
-  outputs: ({ inputs, attrs }) => ({ out: { shape: attrs.shape as number[], dtype: inputs.x.dtype } }),
+  attrs: { shape: [], offset: 0 },
+  outputs: ({ inputs, attrs }) => ({ out: { shape: attrs.shape, dtype: inputs.x.dtype } }),
   dispatches: (
     { inputs, outputs, attrs },
   ) => [
     copyWindow(inputs.x, outputs.out, {
-      first_in: attrs.offset as number,
+      first_in: attrs.offset,
       first_out: 0,
       count: sizeOf(outputs.out.shape),
     }),
   ],
-  gradient: ({ grads, attrs }) => ({ x: { partial: grads.out, offset: attrs.offset as number } }),
+  gradient: ({ grads, attrs }) => ({ x: { partial: grads.out, offset: attrs.offset } }),
   reference: ({ x }, { attrs }) => ({
-    out: x.slice(attrs.offset as number, (attrs.offset as number) + sizeOf(attrs.shape as number[])),
+    out: x.slice(attrs.offset, attrs.offset + sizeOf(attrs.shape)),
   }),
 });
 
@@ -90,7 +97,7 @@ function copyWindow(
     label: "copyWindow",
     source: copySource,
     constants: { WG_SIZE },
-    aliases: { x_t: x.dtype as "f32", out_t: out.dtype as "f32" },
+    aliases: { x_t: floatType(x), out_t: floatType(out) },
     tensors: [x, out],
     params: window,
     grid: grid1d(Math.ceil(window.count / WG_SIZE)),
@@ -99,12 +106,13 @@ function copyWindow(
 
 const partInputs = Object.fromEntries(Array.from({ length: MAX_PARTS }, (_, i) => [`x${i}?`, `*R${i}`]));
 
-const joinWindowsOp = defineOp({
+const joinWindowsOp = defineOp<{ shape: readonly number[]; offsets: readonly number[] }>({
   name: "joinWindows",
   inputs: partInputs,
-  outputs: ({ attrs, inputs }) => ({ out: { shape: attrs.shape as number[], dtype: inputs.x0.dtype } }),
+  attrs: { shape: [], offsets: [] },
+  outputs: ({ attrs, inputs }) => ({ out: { shape: attrs.shape, dtype: inputs.x0.dtype } }),
   dispatches: ({ inputs, outputs, attrs }) =>
-    (attrs.offsets as number[]).map((to, i) =>
+    attrs.offsets.map((to, i) =>
       copyWindow(inputs[`x${i}`], outputs.out, {
         first_in: 0,
         first_out: to,
@@ -113,8 +121,8 @@ const joinWindowsOp = defineOp({
     ),
   gradient: "none",
   reference: (arrays, { attrs }) => {
-    const out = new Float64Array(sizeOf(attrs.shape as number[]));
-    (attrs.offsets as number[]).forEach((to, i) => out.set(arrays[`x${i}`], to));
+    const out = new Float64Array(sizeOf(attrs.shape));
+    attrs.offsets.forEach((to, i) => out.set(arrays[`x${i}`], to));
     return { out };
   },
 });

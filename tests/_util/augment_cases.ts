@@ -1,7 +1,7 @@
 /** Recorded RandAugment cases: the picture, the operation as sidenet's data, and the picture that Pillow made of it. */
 import assert from "node:assert/strict";
 import type { PixelOp } from "../../pixels/clip_transform.ts";
-import type { RgbImage } from "../../data/transforms/resize.ts";
+import type { RgbImage } from "../../data/transforms/picture.ts";
 import type { AffineFilter } from "../../data/transforms/pixel_ops.ts";
 import { MAX_MAGNITUDE, RAND_AUGMENT_OPERATIONS, translation } from "../../data/transforms/rand_augment.ts";
 import { fixtureRows, FixtureTensors } from "./fixture_tensors.ts";

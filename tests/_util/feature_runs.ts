@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { openSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { fileRange } from "../../data/files.ts";
-import { synthesize } from "../../data/synth/synth.ts";
+import { synthesize } from "../../data/synth/dataset.ts";
 import { type Config, parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import { type ExtractEvents, extractFeatures, type ExtractResult } from "../../train/features/writer.ts";
 import { createRunFolder, readMetrics } from "../../train/files/run_folder.ts";

@@ -1,6 +1,6 @@
 /** Recorded tensors of `tests/fixtures`, read without the project's own reader. */
 import assert from "node:assert/strict";
-import type { RgbImage } from "../../data/transforms/resize.ts";
+import type { RgbImage } from "../../data/transforms/picture.ts";
 
 /** A recorded tensor. */
 export interface FixtureTensor {

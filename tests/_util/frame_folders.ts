@@ -1,7 +1,7 @@
 /** Small folders of JPEG frames on disk, for tests of lists and of what reads them. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseFrameTemplate } from "../../data/frames/frames.ts";
+import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { encodeJpeg } from "../../data/frames/jpeg.ts";
 
 export interface FolderOptions {

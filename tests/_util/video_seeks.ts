@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { decodeFrames, probeVideo } from "../../data/video/video.ts";
+import { decodeFrames, probeVideo } from "../../data/video/decode.ts";
 import { createPrng } from "../../lib/random.ts";
 import { inTempFolder } from "./frame_folders.ts";
 import { ffmpeg, hasFfmpeg } from "./video_files.ts";

@@ -7,7 +7,7 @@ import { readdir, readFile, rename } from "node:fs/promises";
 import { join, parse } from "node:path";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { readClipList } from "../../data/datasets/read.ts";
-import { DEFAULT_SYNTH_OPTIONS, synthesize } from "../../data/synth/synth.ts";
+import { DEFAULT_SYNTH_OPTIONS, synthesize } from "../../data/synth/dataset.ts";
 import type { EvaluationFigures, PredictionLine } from "../../train/evaluation/evaluation_files.ts";
 import type { Summary } from "../../train/files/run_folder.ts";
 import { type Damage, FOLDER_DAMAGES, FORBIDDEN_FOLDER, VIDEO_DAMAGES } from "../_util/broken_clips.ts";

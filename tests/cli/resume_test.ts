@@ -1,6 +1,6 @@
 /** A run that is interrupted, then meets a full disk, then goes on, ends where an undisturbed one does. */
 import assert from "node:assert/strict";
-import { synthesize } from "../../data/synth/synth.ts";
+import { synthesize } from "../../data/synth/dataset.ts";
 import { openCheckpoint } from "../../train/files/checkpoint.ts";
 import { parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import { readMetrics } from "../../train/files/run_folder.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createIo } from "../../cli/_output.ts";
 import { run } from "../../cli/synth.ts";
-import { DEFAULT_SYNTH_OPTIONS, isSynthesized } from "../../data/synth/synth.ts";
+import { DEFAULT_SYNTH_OPTIONS, isSynthesized } from "../../data/synth/dataset.ts";
 
 async function synth(args: string[], signal = new AbortController().signal) {
   let stdout = "", stderr = "";

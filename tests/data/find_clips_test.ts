@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findClips } from "../../data/find_clips.ts";
-import { parseFrameTemplate } from "../../data/frames/frames.ts";
+import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { inTempFolder } from "../_util/frame_folders.ts";
 
 const template = parseFrameTemplate("{:05d}.jpg");

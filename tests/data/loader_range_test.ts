@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
-import { validationIndices } from "../../data/sampling/sampler.ts";
+import { validationIndices } from "../../data/sampling/frame_indices.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
 
 const T = 4, sampling = { rule: "sth", segments: T } as const;

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { encodeJpeg } from "../../data/frames/jpeg.ts";
 import { type ClipBatch, type ClipLoaderOptions, createClipLoader } from "../../data/loader.ts";
-import { epochOrder, trainIndices } from "../../data/sampling/sampler.ts";
+import { epochOrder } from "../../data/sampling/epoch_order.ts";
+import { trainIndices } from "../../data/sampling/frame_indices.ts";
 
 const FRAMES = 6;
 

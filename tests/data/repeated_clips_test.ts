@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
-import { epochOrder, type OrderEntry, trainIndices } from "../../data/sampling/sampler.ts";
+import { epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
+import { trainIndices } from "../../data/sampling/frame_indices.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";
 
 const CLIPS = [0, 1, 2].map((label) => ({ path: `clip${label}`, label, frames: 40, line: label + 1 }));

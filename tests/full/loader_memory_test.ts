@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { writeFrameFolders } from "../../bench/_loader_files.ts";
 import { createClipLoader } from "../../data/loader.ts";
-import { epochOrder } from "../../data/sampling/sampler.ts";
+import { epochOrder } from "../../data/sampling/epoch_order.ts";
 import { inTempFolder } from "../_util/frame_folders.ts";
 
 /** A third warms up; the second and the last are compared. */

@@ -1,17 +1,14 @@
-/** The GPU frame preparation against its plain definition in data/transforms.ts. */
+/** The GPU frame preparation against its plain definition in data/transforms/apply.ts. */
 import assert from "node:assert/strict";
 import { createPrng, type Prng } from "../../lib/random.ts";
 import { createFramePrep, type FrameClip, framePrepBytes, type FramePrepOptions } from "../../gpu/frames.ts";
 import { TablePacker } from "../../gpu/frames/passes.ts";
 import { resampleTable } from "../../pixels/resample.ts";
 import { PUBLISHED_COLOUR_JITTER } from "../../data/transforms/colour_jitter.ts";
-import {
-  centreTransform,
-  type ClipTransform,
-  publishedRecipe,
-  sampleTransform,
-  transformClip,
-} from "../../data/transforms/transforms.ts";
+import { centreTransform, sampleTransform } from "../../data/transforms/sample.ts";
+import type { ClipTransform } from "../../pixels/clip_transform.ts";
+import { publishedRecipe } from "../../data/transforms/recipe.ts";
+import { transformClip } from "../../data/transforms/apply.ts";
 import { gpuTest } from "../_util/gpu.ts";
 
 /** A clip of noise, half of it black and white so that cubic overshoots have to be clipped. */

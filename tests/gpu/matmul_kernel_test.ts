@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { defaultVariant, MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
 import type { MatmulAdapter, MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
-import { activate, chooseVariant, createTrial, operandLengths, tuneKey } from "../../gpu/tune.ts";
+import { ACTIVATIONS } from "../../gpu/ops/activation_functions.ts";
+import { chooseVariant, createTrial, operandLengths, tuneKey } from "../../gpu/tune.ts";
 import { createPrng } from "../../lib/random.ts";
 import { gpuTest } from "../_util/gpu.ts";
 
@@ -69,7 +70,7 @@ function reference(s: MatmulSpec, inputs: Inputs): { index: number; value: numbe
               inputs.b[batch * s.strideB + (s.transposeB ? column * s.k + k : k * s.n + column)];
           }
           if (s.bias) sum += inputs.bias[column];
-          if (s.activation !== "none") sum = activate(s.activation, sum);
+          if (s.activation !== "none") sum = ACTIVATIONS[s.activation].value(sum);
           const index = start + row * s.n + column;
           if (s.residual) sum += inputs.residual[index];
           out.push({ index, value: sum });
@@ -291,7 +292,7 @@ gpuTest("the fused activations stay within 5e-7 of the exact ones", async (base,
     inputs.b[0] = 1;
     const out = await runKernel(device, defaultVariant(s, adapterOf(device, info)), s, inputs);
     for (let i = 0; i < s.m; i++) {
-      const exact = activate(activation, inputs.a[i]);
+      const exact = ACTIVATIONS[activation].value(inputs.a[i]);
       const error = Math.abs(out[i] - exact);
       assert.ok(
         error <= 5e-7 * Math.max(1, Math.abs(inputs.a[i])),

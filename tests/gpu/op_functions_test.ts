@@ -6,7 +6,7 @@ import { Gpu } from "../../gpu/device.ts";
 import { Graph, resident, type Tensor } from "../../gpu/graph.ts";
 import { runGraph } from "../../gpu/run.ts";
 import type { KernelEnvironment } from "../../gpu/op.ts";
-import { erf } from "../../gpu/ops/_erf.ts";
+import { erf } from "../../gpu/ops/activation_functions.ts";
 import { gelu } from "../../gpu/ops/activation.ts";
 import { crossEntropy, softCrossEntropy } from "../../gpu/ops/cross_entropy.ts";
 import { accumulateInto, concat, fill, padRows, slice, zeros } from "../../gpu/ops/memory.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { createClipSource } from "../../data/clip_source.ts";
+import { createClipSource } from "../../data/open_clip_source.ts";
 import { windowsOf } from "../../train/evaluation/timeline.ts";
 import { PredictionPage, thumbnailsOf } from "../../pages/timeline_page.ts";
 import { inTempFolder, writeFrames } from "../_util/frame_folders.ts";

@@ -10,7 +10,7 @@ import * as plan from "../../cli/plan.ts";
 import * as predict from "../../cli/predict.ts";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
-import { synthesize } from "../../data/synth/synth.ts";
+import { synthesize } from "../../data/synth/dataset.ts";
 import type { Graph, Tensor } from "../../gpu/graph.ts";
 import { copyInto, linear, meanTokens, reshape, scale, softCrossEntropy } from "../../gpu/ops/mod.ts";
 import { InterruptedError } from "../../lib/errors.ts";
@@ -22,11 +22,23 @@ import { registerSystem } from "../../models/registry.ts";
 import type { System } from "../../models/system.ts";
 import type { FrozenTower, TowerSizes } from "../../models/tower.ts";
 import { declareTower, towerOf, towerSizes } from "../../models/towers.ts";
-import { collectActivations, type ModelInputs, type ModelOptions, type TapSource, type VideoModel } from "../../models/video_model.ts";
+import {
+  collectActivations,
+  type ModelInputs,
+  type ModelOptions,
+  type TapSource,
+  type VideoModel,
+} from "../../models/video_model.ts";
 import { evaluateModel, predictClips } from "../../train/evaluation/evaluate_model.ts";
 import { extractFeatures } from "../../train/features/writer.ts";
 import { openCheckpoint, savedState } from "../../train/files/checkpoint.ts";
-import { createRunFolder, openRunFolder, readMetrics, RUN_FILES, truncateMetrics } from "../../train/files/run_folder.ts";
+import {
+  createRunFolder,
+  openRunFolder,
+  readMetrics,
+  RUN_FILES,
+  truncateMetrics,
+} from "../../train/files/run_folder.ts";
 import { replayCase } from "../../train/parity/replay.ts";
 import { type Config, parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import { modelSpec } from "../../train/recipe/model.ts";
@@ -62,7 +74,8 @@ class Toy implements VideoModel {
   readonly #out: { weight: Tensor; bias: Tensor };
 
   constructor(readonly config: ToySizes, { backboneDtype: dtype = "f32", taps = "tower" }: ModelOptions) {
-    const { backbone, hidden, classes } = config, weights = this.weights = new Weights({ frozenDtype: dtype, group: "toy" });
+    const { backbone, hidden, classes } = config,
+      weights = this.weights = new Weights({ frozenDtype: dtype, group: "toy" });
     this.taps = taps;
     this.tapped = [backbone.layers - 1];
     this.unusedInBackbone = towerOf(backbone).unused(backbone);
@@ -107,7 +120,9 @@ const TOY: System<ToySizes> = {
   task: "grading",
   recipe: {
     keys: { network: { toy_hidden: z.number().int().positive().default(8).describe("hidden channels") } },
-    requirements: ({ network }) => [[network.toy_hidden !== 13, "network.toy_hidden", "not be 13", network.toy_hidden]],
+    requirements: (
+      { network },
+    ) => [[network.toy_hidden !== 13, "network.toy_hidden", "not be 13", network.toy_hidden]],
     sizes: ({ data, network }) => ({
       backbone: towerSizes(network),
       frames: data.num_segments,
@@ -131,7 +146,8 @@ const TOY: System<ToySizes> = {
   cases: [{
     system: "toy",
     sizes: (config) => config.sizes,
-    groups: ({ optimizer }) => TOY.recipe.groups({ solver: optimizer } as Parameters<typeof TOY.recipe.groups>[0]),
+    groups: ({ optimizer }) =>
+      TOY.recipe.groups({ solver: optimizer } as Parameters<typeof TOY.recipe.groups>[0]),
     toRecorded: (_name, values) => values,
   }],
 };
@@ -154,8 +170,13 @@ const GRADING: Task<number, ClipResult & { grade: number }, null> = {
     mixes: false,
   }),
   encoder: ({ data: { num_classes: K } }) => ({ clips }) => ({
-    inputs: { grades: Float32Array.from(clips.flatMap(({ label }) =>
-      Array.from({ length: K }, (_, k) => k === label ? 0.75 : Math.abs(k - label) === 1 ? 0.25 : 0))) },
+    inputs: {
+      grades: Float32Array.from(
+        clips.flatMap(({ label }) =>
+          Array.from({ length: K }, (_, k) => k === label ? 0.75 : Math.abs(k - label) === 1 ? 0.25 : 0)
+        ),
+      ),
+    },
   }),
   read: ([{ score }]) => score.indexOf(Math.max(...score)),
   evaluator: () => {
@@ -213,7 +234,10 @@ async function toyConfig(...overrides: string[]): Promise<Config> {
   return config;
 }
 
-async function run(config: Config, options: { signal?: AbortSignal; events?: TrainEvents } = {}): Promise<string> {
+async function run(
+  config: Config,
+  options: { signal?: AbortSignal; events?: TrainEvents } = {},
+): Promise<string> {
   using folder = await createRunFolder(config.run_root, config.name);
   await train({ config, folder, ...options }).catch((error) => {
     if (!(error instanceof InterruptedError)) throw error;
@@ -227,48 +251,51 @@ async function weightsOf(path: string): Promise<Map<string, Float32Array>> {
   return new Map(await Promise.all(names.map(async (name) => [name, await source.readF32(name)] as const)));
 }
 
-engineTest("a system and a task of a test's own train, stop, resume, evaluate, predict and are recognised", async () => {
-  const config = await toyConfig();
-  const whole = await run(config);
-  const weights = await weightsOf(whole), { steps, evals } = await readMetrics(whole);
-  assert.equal(steps.length, 10);
-  assert.ok(evals.every(({ error }) => error >= 0 && error <= 2), JSON.stringify(evals));
-  assert.ok(steps.at(-1)!.loss < steps[0].loss);
+engineTest(
+  "a system and a task of a test's own train, stop, resume, evaluate, predict and are recognised",
+  async () => {
+    const config = await toyConfig();
+    const whole = await run(config);
+    const weights = await weightsOf(whole), { steps, evals } = await readMetrics(whole);
+    assert.equal(steps.length, 10);
+    assert.ok(evals.every(({ error }) => error >= 0 && error <= 2), JSON.stringify(evals));
+    assert.ok(steps.at(-1)!.loss < steps[0].loss);
 
-  // What the record says of its weights holds: a constant, a bias that is brought back, a weight that is left alone.
-  const declared = createModel(modelSpec(config)).weights;
-  const start = declared.get("toy.unread")!, seed = declared.get("toy.seed")!;
-  assert.deepEqual(weights.get("toy.unread"), start.init(3, createPrng(config.seed, start.place)));
-  assert.deepEqual(
-    weights.get("toy.offset"),
-    seed.init(8, createPrng(config.seed, seed.place)).map((x) => 0.5 * x),
-  );
-  assert.ok(weights.get("toy.out_bias")!.every((x) => x === 0));
+    // What the record says of its weights holds: a constant, a bias that is brought back, a weight that is left alone.
+    const declared = createModel(modelSpec(config)).weights;
+    const start = declared.get("toy.unread")!, seed = declared.get("toy.seed")!;
+    assert.deepEqual(weights.get("toy.unread"), start.init(3, createPrng(config.seed, start.place)));
+    assert.deepEqual(
+      weights.get("toy.offset"),
+      seed.init(8, createPrng(config.seed, seed.place)).map((x) => 0.5 * x),
+    );
+    assert.ok(weights.get("toy.out_bias")!.every((x) => x === 0));
 
-  const controller = new AbortController();
-  const parts = await run({ ...config, name: "parts" }, {
-    signal: controller.signal,
-    events: { step: ({ step }) => step === 7 && controller.abort() },
-  });
-  const state = await savedState(join(parts, RUN_FILES.state));
-  assert.equal(state.step, 7);
-  await truncateMetrics(parts, state.step, state.evaluated);
-  using folder = await openRunFolder(parts);
-  await train({ config: { ...config, name: "parts" }, folder, resume: folder.file("state") });
-  assertSameBits(await weightsOf(parts), weights, "weights of the resumed run");
-  assert.deepEqual((await readMetrics(parts)).steps.map(({ loss }) => loss), steps.map(({ loss }) => loss));
+    const controller = new AbortController();
+    const parts = await run({ ...config, name: "parts" }, {
+      signal: controller.signal,
+      events: { step: ({ step }) => step === 7 && controller.abort() },
+    });
+    const state = await savedState(join(parts, RUN_FILES.state));
+    assert.equal(state.step, 7);
+    await truncateMetrics(parts, state.step, state.evaluated);
+    using folder = await openRunFolder(parts);
+    await train({ config: { ...config, name: "parts" }, folder, resume: folder.file("state") });
+    assertSameBits(await weightsOf(parts), weights, "weights of the resumed run");
+    assert.deepEqual((await readMetrics(parts)).steps.map(({ loss }) => loss), steps.map(({ loss }) => loss));
 
-  const { evaluation } = await evaluateModel(whole);
-  assert.equal(evaluation.metrics.error, evals.reduce((best, { error }) => Math.min(best, error), 9));
-  const path = join(config.data.root!, evaluation.predictions[0].path);
-  const [predicted] = await Array.fromAsync(predictClips(whole, [path]));
-  assert.equal(predicted.said, (evaluation.predictions[0] as ClipResult & { grade: number }).grade);
-  const verb = await runVerb(predict, [whole, path, "--json"]);
-  assert.deepEqual(JSON.parse(verb.stdout), { path, grade: predicted.said });
+    const { evaluation } = await evaluateModel(whole);
+    assert.equal(evaluation.metrics.error, evals.reduce((best, { error }) => Math.min(best, error), 9));
+    const path = join(config.data.root!, evaluation.predictions[0].path);
+    const [predicted] = await Array.fromAsync(predictClips(whole, [path]));
+    assert.equal(predicted.said, (evaluation.predictions[0] as ClipResult & { grade: number }).grade);
+    const verb = await runVerb(predict, [whole, path, "--json"]);
+    assert.deepEqual(JSON.parse(verb.stdout), { path, grade: predicted.said });
 
-  await using file = await openCheckpoint(join(whole, RUN_FILES.best));
-  assert.equal(identify(file).system, "Toy");
-});
+    await using file = await openCheckpoint(join(whole, RUN_FILES.best));
+    assert.equal(identify(file).system, "Toy");
+  },
+);
 
 engineTest("its plan is exact, and its stored features train to the same bits", async (gpu) => {
   const config = await toyConfig("precision=f16", "name=stored");
@@ -280,7 +307,10 @@ engineTest("its plan is exact, and its stored features train to the same bits", 
   assertSameBits(await weightsOf(stored), await weightsOf(whole), "weights from features");
 
   const plain = await toyConfig();
-  const options = { ...sessionOptions(plain, { lastBatch: 2, largestFrame: { width: 20, height: 18 } }), limits: gpu };
+  const options = {
+    ...sessionOptions(plain, { lastBatch: 2, largestFrame: { width: 20, height: 18 } }),
+    limits: gpu,
+  };
   const device = new LocalDevice(gpu);
   const session = await Session.open(device, createModel(modelSpec(plain)), options);
   assert.equal(session.allocatedBytes, session.memory.total);
@@ -303,7 +333,11 @@ engineTest("a reference case of it is replayed, and a wrong one fails", async (g
     epoch: 0,
     batch: 0,
   });
-  const rule = { rule: ADAMW, options: { betas: optimizer.betas, eps: 1e-8 }, groups: TOY.cases[0].groups({ optimizer }) };
+  const rule = {
+    rule: ADAMW,
+    options: { betas: optimizer.betas, eps: 1e-8 },
+    groups: TOY.cases[0].groups({ optimizer }),
+  };
   const device = new LocalDevice(gpu);
   const session = await Session.open(device, model, {
     ...sessionOptions(config, { lastBatch: 0, largestFrame: { width: 16, height: 16 } }),
@@ -321,8 +355,12 @@ engineTest("a reference case of it is replayed, and a wrong one fails", async (g
   const [loss] = await session.readLosses(), gradient = await session.read(["toy.in"], "gradient");
   await device[Symbol.asyncDispose]();
 
-  const tensor = (name: string, shape: readonly number[], data: Float32Array) =>
-    ({ name, dtype: "F32" as const, shape, data });
+  const tensor = (name: string, shape: readonly number[], data: Float32Array) => ({
+    name,
+    dtype: "F32" as const,
+    shape,
+    data,
+  });
   const record = async (name: string, off: number) => {
     const tensors = [
       ...model.weights.list.map(({ name, shape }) => tensor(`state.${name}`, shape, state.get(name)!)),
@@ -341,5 +379,7 @@ engineTest("a reference case of it is replayed, and a wrong one fails", async (g
   const groups = await record("right", 0);
   assert.deepEqual(groups.map(({ group }) => group), ["gpu_bytes", "eval.score", "train.loss", "grad"]);
   assert.ok(groups.every(({ ok }) => ok), JSON.stringify(groups));
-  assert.deepEqual((await record("wrong", 1e-3)).filter(({ ok }) => !ok).map(({ group }) => group), ["eval.score"]);
+  assert.deepEqual((await record("wrong", 1e-3)).filter(({ ok }) => !ok).map(({ group }) => group), [
+    "eval.score",
+  ]);
 });

@@ -1,11 +1,11 @@
 /** Evaluation on a list of clips: one view a clip inside training, several by the published test protocol. */
 
-import type { ClipModality } from "../../data/clip_source.ts";
+import type { ClipModality } from "../../data/datasets/list.ts";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
-import { testIndices, validationIndices } from "../../data/sampling/sampler.ts";
-import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/transforms.ts";
+import { testIndices, validationIndices } from "../../data/sampling/frame_indices.ts";
+import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "../recipe/setup.ts";

@@ -61,7 +61,15 @@ export async function evaluateModel(
   options.onOpened?.(adapter);
   const started = performance.now();
   const { onProgress } = options;
-  const evaluation = await evaluateClips(session, config, { task, clips, views, frameCache, batch, signal, onProgress });
+  const evaluation = await evaluateClips(session, config, {
+    task,
+    clips,
+    views,
+    frameCache,
+    batch,
+    signal,
+    onProgress,
+  });
   const seconds = (performance.now() - started) / 1000;
   return { config, task, labels, weights, list, views, evaluation, seconds, adapter };
 }

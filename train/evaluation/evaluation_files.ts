@@ -71,6 +71,8 @@ export async function writeEvaluation(folder: string, run: EvaluationRun): Promi
     ...results.tables,
   };
   await writeFileWhole(join(folder, EVALUATION_FILES.figures), JSON.stringify(figures, null, 2) + "\n");
-  for (const [name, content] of Object.entries(results.files)) await writeFileWhole(join(folder, name), content);
+  for (const [name, content] of Object.entries(results.files)) {
+    await writeFileWhole(join(folder, name), content);
+  }
   return figures;
 }

@@ -5,8 +5,8 @@
 
 import { stat } from "node:fs/promises";
 import type { ClipRecord, FrameRange } from "../../data/datasets/list.ts";
-import { countFrames, type FrameTemplate } from "../../data/frames/frames.ts";
-import { probeVideo, videoTimes } from "../../data/video/video.ts";
+import { countFrames, type FrameTemplate } from "../../data/frames/frame_folder.ts";
+import { probeVideo, videoTimes } from "../../data/video/decode.ts";
 import type { ScoredClip, Task } from "../tasks/task.ts";
 import { topShares } from "../tasks/class_shares.ts";
 import { topClasses } from "../tasks/class_metrics.ts";

@@ -1,6 +1,6 @@
 /** Training from stored features: opens a folder, checks that it goes with the recipe, and feeds its clips in batches. */
 
-import type { OrderEntry } from "../../data/sampling/sampler.ts";
+import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import type { ClipFeed, FedBatch, FedClip } from "../feed/clip_feed.ts";

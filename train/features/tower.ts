@@ -57,7 +57,11 @@ export interface TowerPlan {
 const PROGRAM = "tower";
 
 /** Records, plans and adds up. Needs no device. */
-export function planTower(model: VideoModel, options: TowerOptions, environment: KernelEnvironment): TowerPlan {
+export function planTower(
+  model: VideoModel,
+  options: TowerOptions,
+  environment: KernelEnvironment,
+): TowerPlan {
   const { clips, limits, streamFrozen } = options, size = model.config.backbone.imageSize;
   const prep = prepOptions(model, options), prepBytes = checkedPrepBytes(prep, limits);
   const g = new Graph();

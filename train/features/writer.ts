@@ -3,7 +3,7 @@
 import { statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { requireWritableFolder, writeFileWhole } from "../../data/files.ts";
-import type { OrderEntry } from "../../data/sampling/sampler.ts";
+import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { ConfigError, DataError, InterruptedError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
 import { loadBackbone } from "../files/checkpoint.ts";

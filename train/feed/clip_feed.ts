@@ -1,7 +1,7 @@
 /** Where the batches of a run come from: decoded and transformed on the way, or features that were extracted before. */
 
 import type { ClipLoader, LoadedClip } from "../../data/loader.ts";
-import type { OrderEntry } from "../../data/sampling/sampler.ts";
+import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import type { DataProblem } from "./problems.ts";
 import type { SessionClip } from "../runtime/session_plan.ts";
 

@@ -3,9 +3,9 @@
 import { join } from "node:path";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { storedSize } from "../../data/frame_cache/frame_cache.ts";
-import { parseFrameTemplate } from "../../data/frames/frames.ts";
+import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { decodeJpeg, jpegSize } from "../../data/frames/jpeg.ts";
-import { isVideoPath, probeVideo } from "../../data/video/video.ts";
+import { isVideoPath, probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";

@@ -1,6 +1,6 @@
 /** What was wrong with the data of a run: each problem told once, a limited number kept, all counted. */
 
-import type { Substitution } from "../../data/frames/frames.ts";
+import type { Substitution } from "../../data/frames/decoded_clip.ts";
 import type { LoadedClip } from "../../data/loader.ts";
 import { formatCount } from "../../lib/text.ts";
 

@@ -3,7 +3,7 @@
  * of frames that fits none of them would give a run on black frames, so that is an error before the run.
  */
 import { stat } from "node:fs/promises";
-import { createClipSource } from "../../data/clip_source.ts";
+import { createClipSource } from "../../data/open_clip_source.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";

@@ -3,8 +3,8 @@
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { createClipLoader } from "../../data/loader.ts";
-import { trainIndices, validationIndices } from "../../data/sampling/sampler.ts";
-import { sampleTransform, transformedLabel } from "../../data/transforms/transforms.ts";
+import { trainIndices, validationIndices } from "../../data/sampling/frame_indices.ts";
+import { sampleTransform, transformedLabel } from "../../data/transforms/sample.ts";
 import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";

@@ -2,7 +2,7 @@
 
 import { classWeights } from "../../data/sampling/class_balance.ts";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
-import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/sampler.ts";
+import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import { chooseShots, readSplit } from "../recipe/setup.ts";
 

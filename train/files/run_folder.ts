@@ -24,7 +24,9 @@ export interface StepRecord {
 }
 
 /** Result of an evaluation, one line of `metrics.jsonl`: the task's metrics by key among these. Accuracies are shares, 0 … 1. */
-export type EvalRecord = { kind: "eval"; epoch: number; /** Optimiser steps done before it. */ step: number } & Metrics;
+export type EvalRecord =
+  & { kind: "eval"; epoch: number; /** Optimiser steps done before it. */ step: number }
+  & Metrics;
 
 /** Metrics of a task by key. */
 type Metrics = Readonly<Record<Exclude<string, "kind">, number>>;

@@ -37,6 +37,8 @@ export async function replayCase(
     if (form) return await replayVideoCase(gpu, reference, { system, form, recompute });
   }
   throw new DataError(
-    `Cannot replay "${path}": system must be one of ${paritySystems().join(", ")}, current value is "${name}"`,
+    `Cannot replay "${path}": system must be one of ${
+      paritySystems().join(", ")
+    }, current value is "${name}"`,
   );
 }

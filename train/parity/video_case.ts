@@ -97,7 +97,11 @@ class Replay {
   readonly #batch: number;
   readonly #results: GroupResult[] = [];
 
-  constructor(session: Session, { reference, form, task }: CaseParts, rates: Readonly<Record<string, number>>) {
+  constructor(
+    session: Session,
+    { reference, form, task }: CaseParts,
+    rates: Readonly<Record<string, number>>,
+  ) {
     this.#session = session;
     this.#model = session.model;
     this.#case = reference;
@@ -110,7 +114,8 @@ class Replay {
   async run(): Promise<GroupResult[]> {
     this.#memory();
     await this.#loadState();
-    const frames = await this.#case.read("input.frames"), batch = { clips: this.#batch, inputs: await this.#inputs() };
+    const frames = await this.#case.read("input.frames"),
+      batch = { clips: this.#batch, inputs: await this.#inputs() };
     const { lr } = this.#case.description.config.optimizer;
     await this.#evaluation("eval", frames);
     await this.#session.stepOnFrames(frames, batch, this.#rates);
@@ -214,7 +219,9 @@ class Replay {
   }
 
   async #trainOutputs(loss: number): Promise<void> {
-    const names = this.#case.names("train.").map((name) => name.slice("train.".length)).filter((name) => name !== "loss");
+    const names = this.#case.names("train.").map((name) => name.slice("train.".length)).filter((name) =>
+      name !== "loss"
+    );
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const [name, values] of outputs) await this.#output(`train.${name}`, values);
     await this.#output("train.loss", [loss]);

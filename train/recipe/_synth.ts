@@ -1,6 +1,6 @@
 /** `data.synth`: the options of the synthetic set, in the config's spelling. */
 import { z } from "zod";
-import { DEFAULT_SYNTH_OPTIONS, type Motion, MOTIONS, type SynthOptions } from "../../data/synth/synth.ts";
+import { DEFAULT_SYNTH_OPTIONS, type Motion, MOTIONS, type SynthOptions } from "../../data/synth/dataset.ts";
 
 const count = () => z.number().int().positive();
 const range = () => z.tuple([z.number().positive(), z.number().positive()]);
@@ -27,7 +27,7 @@ export const SYNTH_SCHEMA = z.strictObject({
   seed: z.number().int().nonnegative().default(defaults.seed),
 });
 
-/** The options as `data/synth/synth.ts` takes them. */
+/** The options as `data/synth/dataset.ts` takes them. */
 export function toSynthOptions(synth: z.output<typeof SYNTH_SCHEMA>): SynthOptions {
   const { train_clips: trainClips, val_clips: valClips, frames_per_clip: framesPerClip, ...same } = synth;
   return { trainClips, valClips, framesPerClip, ...same };

@@ -6,13 +6,13 @@
 import * as YAML from "yaml";
 import type { z } from "zod";
 import { ConfigError } from "../../lib/errors.ts";
-import type { SynthOptions } from "../../data/synth/synth.ts";
+import type { SynthOptions } from "../../data/synth/dataset.ts";
 import { PUBLISHED_RAND_AUGMENT } from "../../data/transforms/rand_augment.ts";
 import {
   ERASE_PROBABILITY,
   SOMETHING_MIRROR_PAIRS,
   type TransformRecipe,
-} from "../../data/transforms/transforms.ts";
+} from "../../data/transforms/recipe.ts";
 import { describeIssue, describeUnknownKey } from "./_errors.ts";
 import { remarksOn } from "./_checks.ts";
 import { type Config, settleConfig } from "./_resolve.ts";

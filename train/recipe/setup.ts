@@ -1,10 +1,10 @@
 /** From a recipe to what a run is made of: the model, the session's options, the lists and the class names. */
 
-import type { ClipModality } from "../../data/clip_source.ts";
+import type { ClipModality } from "../../data/datasets/list.ts";
 import { readClipList, readLabels } from "../../data/datasets/read.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { selectShots } from "../../data/sampling/few_shot.ts";
-import { type SamplingOptions, windowIndices } from "../../data/sampling/sampler.ts";
+import { type SamplingOptions, windowIndices } from "../../data/sampling/frame_indices.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { type ModelSpec, systemOf } from "../../models/mod.ts";
 import type { Config } from "./config.ts";

@@ -6,7 +6,13 @@ import { type Config, loadConfig } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
-import { type EvalRecord, readMetrics, RUN_FILES, type StepRecord, type Summary } from "../files/run_folder.ts";
+import {
+  type EvalRecord,
+  readMetrics,
+  RUN_FILES,
+  type StepRecord,
+  type Summary,
+} from "../files/run_folder.ts";
 
 /** Figures of a run, in the names of `summary.json`; null where the run has not got that far. */
 export interface RunFigures {
@@ -110,7 +116,8 @@ function metricRows(tasks: readonly Task[]): Row[] {
     (value) => formatMetric(column, value),
     column.better,
   ];
-  const all = [...columns.values()], bests = new Map(tasks.map(bestColumn).map((column) => [column.key, column]));
+  const all = [...columns.values()],
+    bests = new Map(tasks.map(bestColumn).map((column) => [column.key, column]));
   return [
     ...all.filter(({ format }) => format === "share").map((column) => row(column)),
     ...[...bests.values()].map((column) => row(column, "best_")),

@@ -111,8 +111,8 @@ export function bertFactor(
   }
 }
 
-/** What DiST's schedule needs to know. */
-export interface DistScheduleOptions {
+/** What a warm-up onto a running cosine needs to know. */
+export interface WarmupOntoCosineOptions {
   /** Rate at the top of the cosine. Groups of new layers multiply the result (by 10 in the published recipes). */
   baseLr: number;
   /** Epoch at which the cosine reaches 0. */
@@ -123,8 +123,8 @@ export interface DistScheduleOptions {
   warmupStartLr: number;
 }
 
-/** DiST's rate at a fractional epoch: the warm-up ends on the cosine, which has been running since epoch 0. */
-export function distLearningRateAt(fractionalEpoch: number, options: DistScheduleOptions): number {
+/** The rate at a fractional epoch of a warm-up that ends on a cosine which has been running since epoch 0 (DiST). */
+export function warmupOntoCosineAt(fractionalEpoch: number, options: WarmupOntoCosineOptions): number {
   const { baseLr, maxEpoch, warmupEpochs, warmupStartLr } = options;
   const cosine = (epoch: number) => baseLr * (0.5 * (1 + Math.cos(Math.PI * epoch / maxEpoch)));
   if (fractionalEpoch >= warmupEpochs) return cosine(fractionalEpoch);
@@ -132,11 +132,11 @@ export function distLearningRateAt(fractionalEpoch: number, options: DistSchedul
 }
 
 /**
- * Fractional epoch of a batch of DiST, whose loops go over the data several times ("folds"): each loop counts for as many epochs.
+ * Fractional epoch of a batch where a loop goes over the data several times ("folds") and counts for as many epochs (DiST).
  *
  * @param round Loops done before, from 0.
  */
-export function distEpoch(
+export function foldedEpoch(
   round: number,
   batch: number,
   options: { folds: number; batchesPerRound: number },

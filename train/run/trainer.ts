@@ -35,7 +35,13 @@ import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { LOSS_LOG_SIZE } from "../runtime/session_plan.ts";
 import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
-import { clipsPerBatch, halvesNeed, optimizerOf, sessionOptions, taskOfRecipe } from "../tasks/session_options.ts";
+import {
+  clipsPerBatch,
+  halvesNeed,
+  optimizerOf,
+  sessionOptions,
+  taskOfRecipe,
+} from "../tasks/session_options.ts";
 import { type Evaluation, isBest, type Task } from "../tasks/task.ts";
 import { rateOf } from "./schedule.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
@@ -220,7 +226,10 @@ class TrainingRun {
     await this.#session.computeConstants();
     if (pretrain !== null) {
       await using source = await openCheckpoint(pretrain);
-      const left = await loadTrained(this.#session, source, { system: systemOf(config.system), head: network.head });
+      const left = await loadTrained(this.#session, source, {
+        system: systemOf(config.system),
+        head: network.head,
+      });
       if (left.length > 0) {
         note?.(`${left.join(", ")} of "${pretrain}" have another number of classes and start anew`);
       }

@@ -92,7 +92,9 @@ export class DeviceModel {
 
   /** Place of a resident tensor, or of a value while the named program runs. */
   addressOf(tensor: Tensor, program?: string): Address {
-    return program === undefined ? this.#layout.find(tensor) : this.#layout.locate(this.#plans[program], tensor);
+    return program === undefined
+      ? this.#layout.find(tensor)
+      : this.#layout.locate(this.#plans[program], tensor);
   }
 
   /**

@@ -36,7 +36,9 @@ export function refusedError(
   // How much was free is not known; half is what a user would try next.
   const half = { ...fit, freeBytes: fit.neededBytes / 2 };
   return new AdapterError(
-    `Cannot ${purpose(options)}: the plan needs ${formatBytes(fit.neededBytes)}, which the adapter refused; ` +
+    `Cannot ${purpose(options)}: the plan needs ${
+      formatBytes(fit.neededBytes)
+    }, which the adapter refused; ` +
       `with half of it free, ${advice(model, options, half)}`,
   );
 }
@@ -50,7 +52,9 @@ export function obstacleTo(plan: { total: number }, freeBytes: number | null): s
 
 /** A limit of the adapter in words. */
 export function describeLimit({ what, neededBytes, limitBytes }: TooLargeError): string {
-  return `${what} needs ${formatBytes(neededBytes)} in one piece, the adapter allows ${formatBytes(limitBytes)}`;
+  return `${what} needs ${formatBytes(neededBytes)} in one piece, the adapter allows ${
+    formatBytes(limitBytes)
+  }`;
 }
 
 /** The session's plan, or what stands against it. */
@@ -76,7 +80,8 @@ function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): st
   const { clipsPerVideo } = fit;
   let least = 0, most = Math.ceil(largestBatch(options) / clipsPerVideo), fitting: SessionPlan | null = null;
   while (most - least > 1) {
-    const videos = (least + most) >> 1, plan = tryPlan(model, withBatch(options, videos * clipsPerVideo), fit);
+    const videos = (least + most) >> 1,
+      plan = tryPlan(model, withBatch(options, videos * clipsPerVideo), fit);
     if (typeof plan === "string") most = videos;
     else [least, fitting] = [videos, plan];
   }
@@ -85,5 +90,7 @@ function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): st
 }
 
 function purpose(options: SessionOptions): string {
-  return `${options.trainClips.length > 0 ? "train" : "evaluate"} with ${largestBatch(options)} clips a batch`;
+  return `${options.trainClips.length > 0 ? "train" : "evaluate"} with ${
+    largestBatch(options)
+  } clips a batch`;
 }

@@ -1,6 +1,6 @@
 /** The buffers that decoded frames pass through on their way into a model's input. */
 
-import { type FramePrepOptions, framePrepBytes } from "../../gpu/frames.ts";
+import { framePrepBytes, type FramePrepOptions } from "../../gpu/frames.ts";
 import { bufferBytes } from "../../gpu/frames/options.ts";
 import { type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";

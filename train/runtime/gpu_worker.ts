@@ -42,7 +42,10 @@ scope.onmessage = async ({ data: { id, method, args } }) => {
     const call = calls[method] as (...args: unknown[]) => unknown;
     const value = await call(...args);
     // What was read moves to the caller: a copy would cost as much as reading it back.
-    scope.postMessage({ id, value }, method === "submit" ? (value as Uint8Array<ArrayBuffer>[]).map((b) => b.buffer) : []);
+    scope.postMessage(
+      { id, value },
+      method === "submit" ? (value as Uint8Array<ArrayBuffer>[]).map((b) => b.buffer) : [],
+    );
   } catch (error) {
     const { name, message, stack, exitCode } = error as Error & { exitCode?: number };
     scope.postMessage({ id, error: { name, message, stack, exitCode } });

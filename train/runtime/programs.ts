@@ -9,7 +9,13 @@ import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.t
 import { accumulateInto, copyInto } from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph, type PlanLimits } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
-import { type Mode, type ModelOutput, picturesOf, tapShape, type VideoModel } from "../../models/video_model.ts";
+import {
+  type Mode,
+  type ModelOutput,
+  picturesOf,
+  tapShape,
+  type VideoModel,
+} from "../../models/video_model.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
 import type { Optimizer } from "./update_rules.ts";
 
@@ -108,7 +114,9 @@ export function flatOrder(
   const stray = all.find(({ group }) => !names.includes(group));
   if (stray) {
     throw new Error(
-      `Cannot train "${stray.name}": its optimiser group must be one of ${names.join(", ")}, current value is "${stray.group}"`,
+      `Cannot train "${stray.name}": its optimiser group must be one of ${
+        names.join(", ")
+      }, current value is "${stray.group}"`,
     );
   }
   const updated = all.filter((weight) => !leftAlone(weight));
@@ -155,7 +163,12 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
   };
 }
 
-function recordTraining(model: VideoModel, clips: number, shared: Shared, options: ProgramOptions): TrainProgram {
+function recordTraining(
+  model: VideoModel,
+  clips: number,
+  shared: Shared,
+  options: ProgramOptions,
+): TrainProgram {
   const g = graphFor(options);
   const output = recordForward(g, model, shared, { clips, mode: "train" });
   const inputs = rowsOf(g, shared.inputs, clips);
@@ -173,13 +186,20 @@ function recordTraining(model: VideoModel, clips: number, shared: Shared, option
 }
 
 /** The programs of a step whose loss is over the whole batch. */
-function recordBatch(model: VideoModel, micro: number, shared: Shared, options: ProgramOptions): BatchPrograms {
+function recordBatch(
+  model: VideoModel,
+  micro: number,
+  shared: Shared,
+  options: ProgramOptions,
+): BatchPrograms {
   const { trainClips, objective } = options;
   const sizes = new Set([micro, ...trainClips.map((clips) => clips % micro).filter((rest) => rest > 0)]);
   const largest = Math.max(...trainClips);
   const shapes = outputShapes(model, shared, options);
   const whole = (name: string, shape: readonly number[]) =>
-    resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", { gradient: true });
+    resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", {
+      gradient: true,
+    });
   const gathered = new Map([...shapes].map(([name, shape]) => [name, whole(name, shape)]));
   const arriving = new Map(
     [...shapes].map(([name, shape]) => [name, resident("input", `gradient.${name}`, shape)]),
@@ -200,7 +220,9 @@ function recordBatch(model: VideoModel, micro: number, shared: Shared, options: 
     }),
     loss: each(trainClips, (clips) => {
       const g = graphFor(options), share = clips / largest;
-      const outputs = Object.fromEntries([...gathered].map(([name, all]) => [name, firstShare(g, all, share)]));
+      const outputs = Object.fromEntries(
+        [...gathered].map(([name, all]) => [name, firstShare(g, all, share)]),
+      );
       const recorded = objective.record(g, { outputs, inputs: rowsOf(g, inputs, clips) });
       for (const [name, tensor] of Object.entries(recorded)) g.output(name, tensor);
       const sweep = new GradientWriter(g, shared, options, { adds: true });
@@ -270,7 +292,10 @@ class GradientWriter {
   }
 
   /** Differentiates and returns the gradients of `wrt`. */
-  sweep(seeds: readonly { output: Tensor; gradient: Tensor }[], wrt: readonly Tensor[] = []): Map<Tensor, Tensor> {
+  sweep(
+    seeds: readonly { output: Tensor; gradient: Tensor }[],
+    wrt: readonly Tensor[] = [],
+  ): Map<Tensor, Tensor> {
     return differentiate(this.#g, {
       seeds,
       wrt,
@@ -288,7 +313,8 @@ class GradientWriter {
     const { weight, home } = found;
     this.reached.add(weight);
     const owner = gradient.base ?? gradient;
-    const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(home.shape) && !this.#pinned.has(owner);
+    const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(home.shape) &&
+      !this.#pinned.has(owner);
     if (this.#adds) accumulateInto(this.#g, gradient, { dst: home });
     else if (whole) this.#pinned.set(owner, home); // written where it belongs, without a copy
     else copyInto(this.#g, gradient, home);
@@ -371,7 +397,9 @@ function firstShare(g: Graph, tensor: Tensor, share: number): Tensor {
 }
 
 function rowsOf(g: Graph, inputs: Readonly<Record<string, Tensor>>, clips: number): Record<string, Tensor> {
-  return Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, firstRows(g, tensor, clips)]));
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, tensor]) => [name, firstRows(g, tensor, clips)]),
+  );
 }
 
 /** Bytes of a tensor's rows of so many of its clips. @param most Clips that it holds. */

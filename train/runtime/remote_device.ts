@@ -98,7 +98,10 @@ export class RemoteDevice implements Device {
     return this.#channel.call("setFrames", [options]);
   }
 
-  submit(commands: readonly Command[], given: readonly ArrayBuffer[] = []): Promise<Uint8Array<ArrayBuffer>[]> {
+  submit(
+    commands: readonly Command[],
+    given: readonly ArrayBuffer[] = [],
+  ): Promise<Uint8Array<ArrayBuffer>[]> {
     return this.#channel.call("submit", [commands], [...new Set(given)]);
   }
 

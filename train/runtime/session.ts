@@ -174,7 +174,10 @@ export class Session implements AsyncDisposable {
   ): Promise<boolean> {
     const { clips, inputs } = batch;
     this.#requireSize(clips);
-    const commands = [this.#writeRows(this.#planned.programs.frames, frames), ...this.#inputCommands(inputs, clips)];
+    const commands = [
+      this.#writeRows(this.#planned.programs.frames, frames),
+      ...this.#inputCommands(inputs, clips),
+    ];
     return await this.#train(commands, { clips, rates, given: [] });
   }
 
@@ -210,10 +213,14 @@ export class Session implements AsyncDisposable {
    * backward through each micro-batch from the gradient of what it gave.
    */
   async #stepOverBatch(programs: BatchPrograms, batch: TrainBatch, rates: GroupRates): Promise<boolean> {
-    const { clips, inputs } = batch, { micro, gathered, arriving } = programs, loss = programs.loss.get(clips.length);
+    const { clips, inputs } = batch,
+      { micro, gathered, arriving } = programs,
+      loss = programs.loss.get(clips.length);
     if (!loss) {
       throw new RangeError(
-        `Cannot train on ${clips.length} clips: the programs are made for ${[...programs.loss.keys()].join(" or ")}`,
+        `Cannot train on ${clips.length} clips: the programs are made for ${
+          [...programs.loss.keys()].join(" or ")
+        }`,
       );
     }
     const lossName = PROGRAMS.loss(clips.length), { device } = this.#loaded;
@@ -347,7 +354,8 @@ export class Session implements AsyncDisposable {
     const most = this.#planned.programs.frames.shape[0] / picturesOf(this.model);
     for (const name of Object.keys(inputs)) this.#input(name);
     return Object.entries(tensors).map(([name, tensor]) => {
-      const expected = bytesOfClips(tensor, clips, most) / DTYPE_BYTES[tensor.dtype], given = inputs[name]?.length ?? 0;
+      const expected = bytesOfClips(tensor, clips, most) / DTYPE_BYTES[tensor.dtype],
+        given = inputs[name]?.length ?? 0;
       if (given !== expected) {
         throw new RangeError(
           `Cannot train on a batch: input "${name}" must have ${expected} values, current number is ${given}`,
@@ -392,7 +400,9 @@ export class Session implements AsyncDisposable {
       const clipBytes = bytesOf(tap) / tap.shape[0] * rows;
       if (given[k].length !== clipBytes) {
         throw new RangeError(
-          `Cannot use a clip: "${tap.label}" must have ${clipBytes} bytes, current length is ${given[k].length}`,
+          `Cannot use a clip: "${tap.label}" must have ${clipBytes} bytes, current length is ${
+            given[k].length
+          }`,
         );
       }
       return { do: "write", to: shifted(this.#loaded.addressOf(tap), place * clipBytes), bytes: given[k] };

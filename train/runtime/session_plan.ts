@@ -13,7 +13,7 @@ import { align, type Plan } from "../../gpu/plan.ts";
 import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { checkedPrepBytes, type FrameSize, prepOptions } from "./frame_buffers.ts";
-import { type ProgramOptions, recordPrograms, type RecordedPrograms } from "./programs.ts";
+import { type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
 import { recordUpdate } from "./update_program.ts";
 
 /** Batches whose losses may wait on the GPU before they are read. */
@@ -117,7 +117,8 @@ export function planSession(
   const programs = recordPrograms(model, options), { trained, kept, batch } = programs;
   const layout = new Layout(options.limits);
   const lossLog = resident("state", "loss_log", [LOSS_LOG_SIZE]);
-  const weights = (kind: "frozen" | "statistic" | "constant") => model.weights.of(kind).map(({ tensor }) => tensor);
+  const weights = (kind: "frozen" | "statistic" | "constant") =>
+    model.weights.of(kind).map(({ tensor }) => tensor);
   const blocks = options.streamFrozen ? model.weights.blocks() : [], streamed = new Set(blocks.flat());
   if (blocks.length > 0) layout.streamBlocks("frozen_weights", blocks);
   layout.allocate("frozen_weights", weights("frozen").filter((tensor) => !streamed.has(tensor)));
@@ -132,9 +133,14 @@ export function planSession(
   };
   layout.allocate("inputs", inputTensors(programs, lossLog));
   const update = flat &&
-    recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, { ...options, model });
-  const named = (name: (clips: number) => string, recorded: ReadonlyMap<number, { plan: Plan }> | undefined) =>
-    [...recorded ?? []].map(([clips, { plan }]) => [name(clips), plan] as const);
+    recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, {
+      ...options,
+      model,
+    });
+  const named = (
+    name: (clips: number) => string,
+    recorded: ReadonlyMap<number, { plan: Plan }> | undefined,
+  ) => [...recorded ?? []].map(([clips, { plan }]) => [name(clips), plan] as const);
   const plans = Object.fromEntries([
     ...named(PROGRAMS.train, programs.train),
     ...named(PROGRAMS.encode, batch?.encode),

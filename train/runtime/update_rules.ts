@@ -63,7 +63,11 @@ export function ratesOf({ groups }: Pick<Optimizer, "groups">, lr: number): Grou
 }
 
 /** What the update of every group reads, in group order. @param step The number of the update, from 1. */
-export function packHyper({ rule, options, groups }: Optimizer, rates: GroupRates, step: number): Float32Array {
+export function packHyper(
+  { rule, options, groups }: Optimizer,
+  rates: GroupRates,
+  step: number,
+): Float32Array {
   return Float32Array.from(
     groups.flatMap((group) => [...rule.hyper(group, { rate: rates[group.name], step, options })]),
   );

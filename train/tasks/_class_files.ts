@@ -1,5 +1,6 @@
 /** An evaluation's predictions of classes as files: CSV and JSON lines. */
 
+import { stringify } from "csv-stringify/sync";
 import { topClasses } from "./class_metrics.ts";
 import { type ClassShare, topShares } from "./class_shares.ts";
 import type { ClassPrediction } from "./classification.ts";
@@ -57,10 +58,5 @@ export function predictionsCsv(predictions: readonly ClassPrediction[], labels: 
     const best = order.slice(0, top).flatMap((k) => [k, labels[k], probabilities[k]]);
     return [path, label, labels[label], probabilities[label], order.indexOf(label) + 1, ...best];
   });
-  return [header, ...lines].map((fields) => fields.map(csvField).join(",") + "\n").join("");
-}
-
-function csvField(value: string | number): string {
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return stringify([header, ...lines], { quoted_match: /\r/ });
 }

@@ -50,7 +50,13 @@ export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationM
     { key: "loss", name: "loss", title: "validation loss", format: "value", better: "less" },
   ],
   figures: [
-    { key: "mean_class_accuracy", name: "mean class accuracy", title: "mean class accuracy", format: "share", better: "more" },
+    {
+      key: "mean_class_accuracy",
+      name: "mean class accuracy",
+      title: "mean class accuracy",
+      format: "share",
+      better: "more",
+    },
   ],
   best: "top1",
   collects: ["logits"],
@@ -127,7 +133,10 @@ export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationM
 
   describe: (probabilities, { labels, top: count }) => {
     const top = topShares(probabilities, labels, count);
-    return { json: { top }, lines: top.map(({ label, p }) => `${(100 * p).toFixed(1).padStart(5)} %  ${label}`) };
+    return {
+      json: { top },
+      lines: top.map(({ label, p }) => `${(100 * p).toFixed(1).padStart(5)} %  ${label}`),
+    };
   },
 
   shares: (probabilities) => probabilities,

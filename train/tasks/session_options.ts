@@ -1,6 +1,6 @@
 /** From a recipe to what a session is made for: its system's optimiser groups, its task's inputs and loss, its own numbers. */
 
-import { mostPixelOps } from "../../data/transforms/transforms.ts";
+import { mostPixelOps } from "../../data/transforms/recipe.ts";
 import { systemOf } from "../../models/registry.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
@@ -70,7 +70,11 @@ export function evaluationOptions(
   options: { clips: number; largestFrame: FrameSize },
 ): RecipeSessionOptions {
   // Nothing is mixed or weighted, so nothing but labels would come with a batch.
-  const plain = { ...config, solver: { ...config.solver, mixup: false }, data: { ...config.data, balance: "none" as const } };
+  const plain = {
+    ...config,
+    solver: { ...config.solver, mixup: false },
+    data: { ...config.data, balance: "none" as const },
+  };
   return {
     ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
     ...taskOfRecipe(config).training(plain),

@@ -123,7 +123,10 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
     options: { labels: readonly string[]; everything: boolean },
   ): EvaluationResults;
   /** A row for every class or the like, for `eval --per-class`: as JSON, and as name and text. */
-  rows?(details: Details, labels: readonly string[]): { json: readonly unknown[]; lines: readonly (readonly [string, string])[] };
+  rows?(
+    details: Details,
+    labels: readonly string[],
+  ): { json: readonly unknown[]; lines: readonly (readonly [string, string])[] };
   describe(said: Said, options: { labels: readonly string[]; top: number }): Description;
   /** Shares of classes in what the network says, where a timeline of classes can be drawn from it. */
   readonly shares?: (said: Said) => Float64Array;
@@ -132,12 +135,18 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
 /** The column of a task's best metric. */
 export function bestColumn({ best, metrics, id }: Pick<Task, "best" | "metrics" | "id">): MetricColumn {
   const column = metrics.find(({ key }) => key === best);
-  if (!column) throw new Error(`Cannot use task "${id}": its best metric "${best}" must be among its metrics`);
+  if (!column) {
+    throw new Error(`Cannot use task "${id}": its best metric "${best}" must be among its metrics`);
+  }
   return column;
 }
 
 /** Whether metrics are at least as good as others by the task's best metric. Equal ones are: the later is kept. */
-export function isBest(task: Pick<Task, "best" | "metrics" | "id">, metrics: Metrics, before: Metrics | null): boolean {
+export function isBest(
+  task: Pick<Task, "best" | "metrics" | "id">,
+  metrics: Metrics,
+  before: Metrics | null,
+): boolean {
   if (before === null) return true;
   const { key, better } = bestColumn(task);
   return better === "more" ? metrics[key] >= before[key] : metrics[key] <= before[key];

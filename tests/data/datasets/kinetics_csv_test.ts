@@ -48,6 +48,8 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
   ["an empty file", "", /header must hold "label", current value is ""$/],
   ["an end before the start", `${HEADER}\nx,a,1,2,val\nx,b,5,4,val\n`, /"k\.csv" line 3: .*"x,b,5,4,val"$/],
   ["a short row", `${HEADER}\n"a\nb",a,1,2,val\nx,b\n`, /"k\.csv" line 4: /],
+  ["a bad row after blank lines", `${HEADER}\r\n\r\n"a\r\nb",a,1,2,val\r\nx,b\r\n`, /"k\.csv" line 5: /],
+  ["a quote that is not closed", `${HEADER}\n"x,a,1,2,val\n`, /"k\.csv": it must be CSV, .* at line 2$/],
   ["an id that leads out of the root", `${HEADER}\nx,../a,1,2,val\n`, /line 2: /],
 ];
 

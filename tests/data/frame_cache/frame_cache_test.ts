@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createClipSource } from "../../../data/clip_source.ts";
+import { createClipSource } from "../../../data/open_clip_source.ts";
 import type { ClipRecord } from "../../../data/datasets/list.ts";
 import { FrameCache, type FrameCacheOptions, storedSize } from "../../../data/frame_cache/frame_cache.ts";
 import { encodeJpeg } from "../../../data/frames/jpeg.ts";
 import { type ClipLoaderOptions, createClipLoader, type LoadedClip } from "../../../data/loader.ts";
-import { trainIndices } from "../../../data/sampling/sampler.ts";
+import { trainIndices } from "../../../data/sampling/frame_indices.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { FOLDER_DAMAGES, VIDEO_DAMAGES } from "../../_util/broken_clips.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
@@ -200,7 +200,7 @@ Deno.test("a process killed while it fills the cache leaves one that can be gone
     await writeFile(
       program,
       `import { FrameCache } from ${module("frame_cache/frame_cache.ts")};
-      import { createClipSource } from ${module("clip_source.ts")};
+      import { createClipSource } from ${module("open_clip_source.ts")};
       const cache = await FrameCache.open({ folder: ${JSON.stringify(folder)}, side: 20, modality: "frames",
         template: "${TEMPLATE}", reserveBytes: 0 });
       const source = createClipSource({ root: ${

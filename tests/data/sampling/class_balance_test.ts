@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { classWeights, evenlyDrawn } from "../../../data/sampling/class_balance.ts";
 import { selectShots } from "../../../data/sampling/few_shot.ts";
 import { mixTargets, weightTargets } from "../../../data/transforms/mixup.ts";
-import { epochOrder } from "../../../data/sampling/sampler.ts";
+import { epochOrder } from "../../../data/sampling/epoch_order.ts";
 import { createPrng } from "../../../lib/random.ts";
 
 /** Labels of a list with so many clips of each class, mixed up. */

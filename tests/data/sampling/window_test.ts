@@ -1,7 +1,7 @@
 /** Windows of neighbouring frames: recorded ones, the published tables for a clip of 50 frames, and the ends of short clips. */
 
 import assert from "node:assert/strict";
-import { validationIndices, windowIndices } from "../../../data/sampling/sampler.ts";
+import { validationIndices, windowIndices } from "../../../data/sampling/frame_indices.ts";
 import { type RecordedSample, recordedSamples } from "../../_util/recorded_samples.ts";
 
 const of = (index: number, frames: number, edge: "clamp" | "wrap", size = 5) =>

@@ -10,7 +10,8 @@ import {
 } from "../../../data/transforms/colour_jitter.ts";
 import { applyPixelOp } from "../../../data/transforms/pixel_ops.ts";
 import { sampleRandAugment } from "../../../data/transforms/rand_augment.ts";
-import { mostPixelOps, publishedRecipe, sampleTransform } from "../../../data/transforms/transforms.ts";
+import { mostPixelOps, publishedRecipe } from "../../../data/transforms/recipe.ts";
+import { sampleTransform } from "../../../data/transforms/sample.ts";
 
 // deno-fmt-ignore
 const PICTURE = [225, 19, 155, 4, 19, 33, 123, 30, 185, 229, 73, 221, 209, 127, 159, 130, 83, 178, 146, 21, 119, 67, 203, 186, 47, 16, 12, 93, 107, 233, 137, 76, 67, 110, 142, 124, 20, 53, 252, 143, 59, 35, 48, 4, 43, 200, 218, 250, 54, 43, 239, 215, 205, 178, 39, 131, 157, 140, 204, 79];

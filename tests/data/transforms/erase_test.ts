@@ -2,12 +2,9 @@
 import assert from "node:assert/strict";
 import { noiseTable } from "../../../pixels/noise.ts";
 import { createPrng } from "../../../lib/random.ts";
-import {
-  centreTransform,
-  sampleTransform,
-  transformClip,
-  type TransformRecipe,
-} from "../../../data/transforms/transforms.ts";
+import { centreTransform, sampleTransform } from "../../../data/transforms/sample.ts";
+import { transformClip } from "../../../data/transforms/apply.ts";
+import type { TransformRecipe } from "../../../data/transforms/recipe.ts";
 
 /** A recipe that does nothing but erase. */
 function erasingRecipe(size: number, eraseProbability: number): TransformRecipe {

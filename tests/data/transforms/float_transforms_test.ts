@@ -1,22 +1,24 @@
 /** DiST's transforms: all recorded test clips, its random decisions, and its colours against recorded numbers. */
 import assert from "node:assert/strict";
-import { applyDistColour, type DistColour, greyFloat } from "../../../data/transforms/float_colours.ts";
+import { applyFloatColour, type FloatColour, greyFloat } from "../../../data/transforms/float_colours.ts";
 import {
   cropFloat,
-  distTestBox,
-  distTestClip,
-  type DistTestCrop,
-  distTestSize,
-  distTrainClip,
   flipFloat,
   floatClip,
   normaliseFloat,
-  publishedDistRecipe,
   resizeFloat,
-  sampleDistCrop,
-  sampleDistTransform,
+} from "../../../data/transforms/float_clip.ts";
+import {
+  floatTestBox,
+  floatTestClip,
+  type FloatTestCrop,
+  floatTestSize,
+  floatTrainClip,
+  publishedFloatRecipe,
+  sampleFloatCrop,
+  sampleFloatTransform,
 } from "../../../data/transforms/float_transforms.ts";
-import { flipRgb } from "../../../data/transforms/resize.ts";
+import { flipRgb } from "../../../data/transforms/picture.ts";
 import { createPrng } from "../../../lib/random.ts";
 import { fixtureRows, FixtureTensors } from "../../_util/fixture_tensors.ts";
 
@@ -43,8 +45,8 @@ Deno.test("recorded test clips come out the same, bit for bit", () => {
   const results = new FixtureTensors("transforms-dist.safetensors");
   assert.equal(rows.length, 16);
   for (const { image, scale, crop: size, crops, crop_index: crop, tensor } of rows) {
-    const view = { crops, crop } as DistTestCrop;
-    const actual = distTestClip(twoFrames(image), { side: scale, size, view });
+    const view = { crops, crop } as FloatTestCrop;
+    const actual = floatTestClip(twoFrames(image), { side: scale, size, view });
     const { shape } = results.get(tensor), expected = results.floats(tensor);
     assert.deepEqual(shape, [3, 2, size, size]);
     assert.equal(actual.length, expected.length);
@@ -63,7 +65,7 @@ const COLOURS = [[1, 0, 0], [0, 0, 0], [0.25, 0.5, 0.75], [0.5, 0.5, 0.5], [0.9,
 
 /** Changes of these ten pixels as one frame, computed with numpy and Python's colorsys. */
 // deno-fmt-ignore
-const CHANGED: [DistColour, number[][]][] = [
+const CHANGED: [FloatColour, number[][]][] = [
   [{"kind": "brightness", "factor": 1.35}, [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.3375, 0.675, 1.0], [0.675, 0.675, 0.675], [1.0, 0.27, 1.0], [0.135, 1.0, 0.405], [0.74385, 0.9558, 0.39285], [0.68985, 1.0, 1.0], [0.1701, 0.27945, 0.06885], [0.59535, 0.0405, 0.61695]]],
   [{"kind": "contrast", "factor": 0.65}, [[0.79122, 0.14122, 0.14122], [0.14122, 0.14122, 0.14122], [0.30372, 0.46622, 0.62872], [0.46622, 0.46622, 0.46622], [0.72622, 0.27122, 0.72622], [0.20622, 0.66122, 0.33622], [0.49937, 0.60142, 0.33037], [0.47337, 0.72167, 0.72362], [0.22312, 0.27577, 0.17437], [0.42787, 0.16072, 0.43827]]],
   [{"kind": "contrast", "factor": 1.4}, [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.18861, 0.53861, 0.88861], [0.53861, 0.53861, 0.53861], [1.0, 0.11861, 1.0], [0.0, 0.95861, 0.25861], [0.61001, 0.82981, 0.24601], [0.55401, 1.0, 1.0], [0.01501, 0.12841, 0.0], [0.45601, 0.0, 0.47841]]],
@@ -92,11 +94,11 @@ function assertClose(actual: Float32Array, expected: Float32Array, what: string)
 Deno.test("colours change by the recorded numbers, each frame by its own mean", () => {
   const dark = COLOURS.map((rgb) => rgb.map((value) => value / 4));
   for (const [colour, expected] of CHANGED) {
-    const two = applyDistColour(clipOf(COLOURS, dark), colour), half = two.data.length / 2;
+    const two = applyFloatColour(clipOf(COLOURS, dark), colour), half = two.data.length / 2;
     assertClose(two.data.subarray(0, half), clipOf(expected).data, JSON.stringify(colour));
     assertClose(
       two.data.subarray(half),
-      applyDistColour(clipOf(dark), colour).data,
+      applyFloatColour(clipOf(dark), colour).data,
       `${JSON.stringify(colour)}, second frame`,
     );
   }
@@ -105,10 +107,10 @@ Deno.test("colours change by the recorded numbers, each frame by its own mean", 
 });
 
 Deno.test("sizes and squares of test frames follow the long side", () => {
-  assert.deepEqual(distTestSize({ width: 340, height: 256 }, 224), { width: 297, height: 224 });
-  assert.deepEqual(distTestSize({ width: 240, height: 427 }, 224), { width: 224, height: 398 });
-  const at = (width: number, height: number, view: DistTestCrop) => {
-    const { x, y } = distTestBox({ width, height }, 224, view);
+  assert.deepEqual(floatTestSize({ width: 340, height: 256 }, 224), { width: 297, height: 224 });
+  assert.deepEqual(floatTestSize({ width: 240, height: 427 }, 224), { width: 224, height: 398 });
+  const at = (width: number, height: number, view: FloatTestCrop) => {
+    const { x, y } = floatTestBox({ width, height }, 224, view);
     return [x, y];
   };
   assert.deepEqual(at(297, 224, { crops: 1, crop: 0 }), [36, 0]);
@@ -121,7 +123,7 @@ Deno.test("sizes and squares of test frames follow the long side", () => {
     174,
   ]]);
   assert.throws(
-    () => distTestBox({ width: 300, height: 200 }, 224, { crops: 1, crop: 0 }),
+    () => floatTestBox({ width: 300, height: 200 }, 224, { crops: 1, crop: 0 }),
     /Cannot crop 224x224: .* current size is 300x200/,
   );
   assert.throws(
@@ -131,23 +133,23 @@ Deno.test("sizes and squares of test frames follow the long side", () => {
 });
 
 Deno.test("random crops have the published areas and shapes; where none fits, the centre is taken", () => {
-  const recipe = publishedDistRecipe("sth"), prng = createPrng(3), frame = { width: 340, height: 256 };
+  const recipe = publishedFloatRecipe("sth"), prng = createPrng(3), frame = { width: 340, height: 256 };
   let smallest = 1, largest = 0;
   for (let clip = 0; clip < 2000; clip++) {
-    const { x, y, width, height } = sampleDistCrop(frame, recipe, prng);
+    const { x, y, width, height } = sampleFloatCrop(frame, recipe, prng);
     assert.ok(x >= 0 && y >= 0 && x + width <= 340 && y + height <= 256);
     const area = width * height / (340 * 256), shape = width / height;
     assert.ok(area > 0.395 && area <= 1 && shape > 0.74 && shape < 1.345, `${width}x${height}`);
     smallest = Math.min(smallest, area), largest = Math.max(largest, area);
   }
   assert.ok(smallest < 0.42 && largest > 0.9, `${smallest} to ${largest}`);
-  assert.deepEqual(sampleDistCrop({ width: 100, height: 10 }, recipe, prng), {
+  assert.deepEqual(sampleFloatCrop({ width: 100, height: 10 }, recipe, prng), {
     x: 43,
     y: 0,
     width: 13,
     height: 10,
   });
-  assert.deepEqual(sampleDistCrop({ width: 9, height: 120 }, recipe, prng), {
+  assert.deepEqual(sampleFloatCrop({ width: 9, height: 120 }, recipe, prng), {
     x: 0,
     y: 54,
     width: 9,
@@ -157,11 +159,11 @@ Deno.test("random crops have the published areas and shapes; where none fits, th
 
 Deno.test("a training clip goes through its decisions in order, and the same seed draws the same ones", () => {
   const clip = twoFrames("landscape"), frame = { width: 40, height: 30 };
-  const recipe = { ...publishedDistRecipe("kinetics"), colourProbability: 1 };
+  const recipe = { ...publishedFloatRecipe("kinetics"), colourProbability: 1 };
   const seen = new Set<string>();
   for (let seed = 0; seed < 40; seed++) {
-    const drawn = sampleDistTransform(frame, recipe, createPrng(seed));
-    assert.deepEqual(sampleDistTransform(frame, recipe, createPrng(seed)), drawn);
+    const drawn = sampleFloatTransform(frame, recipe, createPrng(seed));
+    assert.deepEqual(sampleFloatTransform(frame, recipe, createPrng(seed)), drawn);
     assert.equal(drawn.mirrorResult, false);
     assert.deepEqual(drawn.colours.map(({ kind }) => kind).sort(), [
       "brightness",
@@ -171,18 +173,18 @@ Deno.test("a training clip goes through its decisions in order, and the same see
     ]);
     seen.add(`${drawn.mirrorFrames} ${drawn.grey}`);
     // "result" mirrors last what "frames" mirrors first; the other draws are the same.
-    const sth = sampleDistTransform(frame, { ...recipe, mirror: "result" }, createPrng(seed));
+    const sth = sampleFloatTransform(frame, { ...recipe, mirror: "result" }, createPrng(seed));
     assert.deepEqual(sth, { ...drawn, mirrorFrames: false, mirrorResult: drawn.mirrorFrames });
     let expected = floatClip(clip);
     if (drawn.mirrorFrames) expected = flipFloat(expected);
     expected = resizeFloat(cropFloat(expected, drawn.crop), 20, 20);
     if (drawn.grey) expected = greyFloat(expected);
-    for (const colour of drawn.colours) expected = applyDistColour(expected, colour);
+    for (const colour of drawn.colours) expected = applyFloatColour(expected, colour);
     expected = normaliseFloat(expected);
-    assert.deepEqual(distTrainClip(clip, drawn, { size: 20 }), expected.data);
+    assert.deepEqual(floatTrainClip(clip, drawn, { size: 20 }), expected.data);
     const mirrored = { ...drawn, mirrorResult: true };
-    assert.deepEqual(distTrainClip(clip, mirrored, { size: 20 }), flipFloat(expected).data);
+    assert.deepEqual(floatTrainClip(clip, mirrored, { size: 20 }), flipFloat(expected).data);
   }
   assert.equal(seen.size, 4);
-  assert.deepEqual(sampleDistTransform(frame, publishedDistRecipe("sth"), createPrng(1)).colours, []);
+  assert.deepEqual(sampleFloatTransform(frame, publishedFloatRecipe("sth"), createPrng(1)).colours, []);
 });

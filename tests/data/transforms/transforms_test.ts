@@ -4,20 +4,21 @@ import { createPrng } from "../../../lib/random.ts";
 import { ResampleCache, resampleTable, ROW_HEADER, WEIGHT_BITS } from "../../../pixels/resample.ts";
 import { applyPixelOp } from "../../../data/transforms/pixel_ops.ts";
 import { PUBLISHED_RAND_AUGMENT } from "../../../data/transforms/rand_augment.ts";
-import { flipRgb, greyRgb, resizeRgb, type RgbImage } from "../../../data/transforms/resize.ts";
+import { flipRgb, greyRgb, resizeRgb, type RgbImage } from "../../../data/transforms/picture.ts";
 import {
   centreTransform,
-  type ClipTransform,
-  normaliseFrame,
-  publishedRecipe,
-  type ResizeRule,
   sampleTransform,
-  SOMETHING_MIRROR_PAIRS,
   testTransforms,
   transformedLabel,
-  transformFrame,
+} from "../../../data/transforms/sample.ts";
+import type { ClipTransform } from "../../../pixels/clip_transform.ts";
+import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
+import {
+  publishedRecipe,
+  type ResizeRule,
+  SOMETHING_MIRROR_PAIRS,
   type TransformRecipe,
-} from "../../../data/transforms/transforms.ts";
+} from "../../../data/transforms/recipe.ts";
 import { FixtureTensors } from "../../_util/fixture_tensors.ts";
 
 interface Draw {

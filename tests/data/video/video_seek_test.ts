@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { LruCache } from "../../../data/lru.ts";
 import { planRuns, VideoIndex } from "../../../data/video/_index.ts";
-import { decodeFrames, probeVideo, videoTimes } from "../../../data/video/video.ts";
+import { decodeFrames, probeVideo, videoTimes } from "../../../data/video/decode.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 import { ffmpeg, hasFfmpeg } from "../../_util/video_files.ts";
 import { ALWAYS, FRAMES, NEVER, seekTest, SOURCE, X264 } from "../../_util/video_seeks.ts";
@@ -138,17 +137,4 @@ Deno.test("planRuns() skips a gap only where that saves more than it costs", () 
   assert.deepEqual(plan([15], { process: 25, seek: 9 }), [{ start: 10, frames: [15] }]);
   assert.deepEqual(plan([10, 19, 20, 21], ALWAYS), [{ start: 10, frames: [10, 19, 20, 21] }]);
   assert.deepEqual(plan([], ALWAYS), []);
-});
-
-Deno.test("LruCache forgets what was used longest ago once its bytes are spent", () => {
-  const cache = new LruCache<string, number>(100);
-  cache.set("a", 1, 40);
-  cache.set("b", 2, 40);
-  assert.equal(cache.get("a"), 1);
-  cache.set("c", 3, 40);
-  assert.deepEqual(["a", "b", "c"].map((key) => cache.get(key)), [1, undefined, 3]);
-  cache.set("c", 4, 60); // replaces, and fits beside "a"
-  assert.deepEqual([cache.get("a"), cache.get("c"), cache.size], [1, 4, 2]);
-  cache.set("d", 5, 101);
-  assert.deepEqual([cache.get("d"), cache.size], [undefined, 2]);
 });

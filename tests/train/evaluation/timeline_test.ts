@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
-import { parseFrameTemplate } from "../../../data/frames/frames.ts";
+import { parseFrameTemplate } from "../../../data/frames/frame_folder.ts";
 import type { ScoredClip } from "../../../train/evaluation/evaluate.ts";
 import {
   clipTimes,

@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { savedState } from "../../../train/files/checkpoint.ts";
-import { createRunFolder, openRunFolder, RUN_FILES, truncateMetrics } from "../../../train/files/run_folder.ts";
+import {
+  createRunFolder,
+  openRunFolder,
+  RUN_FILES,
+  truncateMetrics,
+} from "../../../train/files/run_folder.ts";
 import { train } from "../../../train/run/trainer.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { FeatureRuns, tensorsOf } from "../../_util/feature_runs.ts";

@@ -1,9 +1,9 @@
 /** What a folder of features is made for, and what is refused before a GPU is opened. Some seconds. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { normaliseFrame } from "../../../data/transforms/transforms.ts";
+import { normaliseFrame } from "../../../data/transforms/apply.ts";
 import type { ClipRecord } from "../../../data/datasets/list.ts";
-import type { OrderEntry } from "../../../data/sampling/sampler.ts";
+import type { OrderEntry } from "../../../data/sampling/epoch_order.ts";
 import { createModel } from "../../../models/mod.ts";
 import { parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
 import { openFeatures } from "../../../train/features/reader.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { TooLargeError } from "../../../gpu/plan.ts";
 import { Graph, resident } from "../../../gpu/graph.ts";
 import { runGraph } from "../../../gpu/run.ts";
-import { normaliseFrame, transformFrame } from "../../../data/transforms/transforms.ts";
+import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
 import { toHalfArray } from "../../../lib/half.ts";
 import { createPrng } from "../../../lib/random.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../../../models/mod.ts";

@@ -12,8 +12,8 @@ import {
   synthOptions,
   transformRecipe,
 } from "../../../train/recipe/config.ts";
-import { DEFAULT_SYNTH_OPTIONS } from "../../../data/synth/synth.ts";
-import { publishedRecipe } from "../../../data/transforms/transforms.ts";
+import { DEFAULT_SYNTH_OPTIONS } from "../../../data/synth/dataset.ts";
+import { publishedRecipe } from "../../../data/transforms/recipe.ts";
 
 /** A file with the layout, the keys and the spellings of the published ones. */
 const PUBLISHED = `

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { KEYS_WITHOUT_EFFECT, parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
-import { publishedRecipe } from "../../../data/transforms/transforms.ts";
+import { publishedRecipe } from "../../../data/transforms/recipe.ts";
 
 /** What differs between the published files. */
 interface Row {

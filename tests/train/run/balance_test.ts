@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readClipList } from "../../../data/datasets/read.ts";
-import { synthesize } from "../../../data/synth/synth.ts";
+import { synthesize } from "../../../data/synth/dataset.ts";
 import { InterruptedError } from "../../../lib/errors.ts";
 import { savedState } from "../../../train/files/checkpoint.ts";
 import { parseConfig, synthOptions } from "../../../train/recipe/config.ts";

@@ -3,10 +3,10 @@ import {
   bertFactor,
   type BertSchedule,
   createSchedule,
-  distEpoch,
-  distLearningRateAt,
+  foldedEpoch,
   learningRateAt,
   type ScheduleOptions,
+  warmupOntoCosineAt,
 } from "../../../train/run/schedule.ts";
 import recorded from "../../fixtures/schedules.json" with { type: "json" };
 
@@ -70,11 +70,11 @@ for (const curve of recorded.dist) {
   Deno.test(`DiST's schedule gives the recorded rates of ${curve.name}`, () => {
     assert.equal(rates.length, curve.max_epoch / folds * batchesPerRound);
     rates.forEach(([plain, fast], i) => {
-      const epoch = distEpoch(Math.floor(i / batchesPerRound), i % batchesPerRound, {
+      const epoch = foldedEpoch(Math.floor(i / batchesPerRound), i % batchesPerRound, {
         folds,
         batchesPerRound,
       });
-      const rate = distLearningRateAt(epoch, {
+      const rate = warmupOntoCosineAt(epoch, {
         baseLr: curve.base_lr,
         maxEpoch: curve.max_epoch,
         warmupEpochs: curve.warmup_epochs,
@@ -96,7 +96,7 @@ Deno.test("the factors and rates of the specifications' examples hold", () => {
   const published = { baseLr: 3.2e-5, maxEpoch: 36, warmupEpochs: 6, warmupStartLr: 8e-8 };
   const rates = [[0, 8e-7], [1, 5.0427e-5], [3, 1.49682e-4], [6, 2.98564e-4], [12, 2.4e-4], [24, 8e-5]];
   for (const [epoch, rate] of rates) {
-    const got = 10 * distLearningRateAt(epoch, published);
+    const got = 10 * warmupOntoCosineAt(epoch, published);
     assert.ok(Math.abs(got - rate) < 1e-9, `epoch ${epoch}: ${got}`);
   }
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileRange } from "../../../data/files.ts";
 import { openSafetensors } from "../../../data/checkpoint/safetensors.ts";
-import { synthesize } from "../../../data/synth/synth.ts";
+import { synthesize } from "../../../data/synth/dataset.ts";
 import { InterruptedError } from "../../../lib/errors.ts";
 import { savedState } from "../../../train/files/checkpoint.ts";
 import { type Config, parseConfig, synthOptions } from "../../../train/recipe/config.ts";

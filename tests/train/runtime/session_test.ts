@@ -1,7 +1,7 @@
 /** A session on a device: exact numbers, running statistics, evaluation, batch sizes, types and inputs. */
 
 import assert from "node:assert/strict";
-import { normaliseFrame, transformFrame } from "../../../data/transforms/transforms.ts";
+import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
 import type { Side4Video } from "../../../models/side4video.ts";
 import type { Session } from "../../../train/runtime/session.ts";
 import { LOSS_LOG_SIZE } from "../../../train/runtime/session_plan.ts";

@@ -10,7 +10,7 @@ import { extname } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import { runChild } from "./_child.ts";
 import { reasonOf } from "../files.ts";
-import { badClip, type DecodedClip, type Substitution } from "../frames/frames.ts";
+import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
 import { planRuns, type VideoIndex } from "./_index.ts";
 import {
   checkEnd,

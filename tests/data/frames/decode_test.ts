@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
-import { countFrames, decodeClip, parseFrameTemplate } from "../../../data/frames/frames.ts";
+import { countFrames, parseFrameTemplate } from "../../../data/frames/frame_folder.ts";
+import { decodeClip } from "../../../data/frames/decode.ts";
 import { decodeJpeg, encodeJpeg, jpegSize } from "../../../data/frames/jpeg.ts";
 
 /** A picture of one colour. */

@@ -1,6 +1,6 @@
 /** DiST's annotation files: clips with label indices, class names with quotes, and lists of video paths. */
 import assert from "node:assert/strict";
-import { parseDistClips, parseDistLabels } from "../../../data/datasets/indexed_json.ts";
+import { parseIndexedClips, parseIndexedLabels } from "../../../data/datasets/indexed_json.ts";
 import { parseClipList } from "../../../data/datasets/list.ts";
 
 const file = "x.json";
@@ -10,7 +10,7 @@ Deno.test("clips with label indices are videos named by their ids", () => {
     { id: "74225", label: "spinning cube", label_idx: 143, template: "Spinning [something]" },
     { id: "116154", label_idx: 0 },
   ]);
-  assert.deepEqual(parseDistClips(text, { file, classes: 174 }), [
+  assert.deepEqual(parseIndexedClips(text, { file, classes: 174 }), [
     { path: "74225.mp4", label: 143, frames: null, line: 1 },
     { path: "116154.mp4", label: 0, frames: null, line: 2 },
   ]);
@@ -18,7 +18,7 @@ Deno.test("clips with label indices are videos named by their ids", () => {
 
 Deno.test("class names lose their quotes and blanks; indices may be text or numbers", () => {
   assert.deepEqual(
-    parseDistLabels(JSON.stringify({ '"air drumming"': 1, abseiling: 0, ' "zumba" ': "2" }), file),
+    parseIndexedLabels(JSON.stringify({ '"air drumming"': 1, abseiling: 0, ' "zumba" ': "2" }), file),
     ["abseiling", "air drumming", "zumba"],
   );
 });
@@ -61,6 +61,6 @@ const bad: [situation: string, text: string, message: RegExp][] = [
 
 for (const [situation, text, message] of bad) {
   Deno.test(`a list with ${situation} is refused in one line`, () => {
-    assert.throws(() => parseDistClips(text, { file, classes: 4 }), message);
+    assert.throws(() => parseIndexedClips(text, { file, classes: 4 }), message);
   });
 }

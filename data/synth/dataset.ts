@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
 import { writeFileWhole } from "../files.ts";
-import { parseFrameTemplate } from "../frames/frames.ts";
+import { parseFrameTemplate } from "../frames/frame_folder.ts";
 import { encodeJpeg } from "../frames/jpeg.ts";
 import {
   type Background,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { readClipList, readLabels } from "../../../data/datasets/read.ts";
-import { decodeClip } from "../../../data/frames/frames.ts";
+import { decodeClip } from "../../../data/frames/decode.ts";
 import {
   checkSynthOptions,
   DEFAULT_SYNTH_OPTIONS,
@@ -12,7 +12,7 @@ import {
   synthesize,
   type SynthOptions,
   type SynthSplit,
-} from "../../../data/synth/synth.ts";
+} from "../../../data/synth/dataset.ts";
 import { frameAccuracy, type LabelledFrame } from "../../_util/frame_classifier.ts";
 
 const options = DEFAULT_SYNTH_OPTIONS;

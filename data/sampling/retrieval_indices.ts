@@ -1,11 +1,11 @@
 /**
- * Which frames of a video Side4Video's retrieval code reads: the four strategies and the choice among too many frames. All frame
+ * Which frames of a video are read for retrieval: Side4Video's four strategies and its choice among too many frames. All frame
  * indices count from 1; frames are taken to be 30 a second.
  *
  * Rules: https://github.com/HJYao00/Side4Video (retrieval).
  */
 import { ConfigError } from "../../lib/errors.ts";
-import type { IntegerSource } from "./sampler.ts";
+import type { IntegerSource } from "./frame_indices.ts";
 
 /** Frames a second of the published frame folders. */
 const FRAMES_PER_SECOND = 30;

@@ -1,102 +1,18 @@
 /**
- * Clip transforms of the published recipes: sampling the random decisions of one clip as data, and carrying them out on the
- * CPU. Training runs the same decisions on the GPU (`gpu/frames.ts`); the plain version here is their definition.
+ * Draws the random decisions of one clip as data, and places those of validation and test. Training carries them out on the
+ * GPU (`gpu/frames.ts`); their definition on the CPU is `data/transforms/apply.ts`.
  *
  * Idea and order of draws: Side4Video's transforms, after TSN's group transforms
  * (https://github.com/yjxiong/tsn-pytorch).
  */
 import type { Prng } from "../../lib/random.ts";
-import {
-  type Box,
-  type ClipTransform,
-  type Erasure,
-  resizeStages,
-  type ResizeTo,
-} from "../../pixels/clip_transform.ts";
-import { noiseIndex, noiseTable } from "../../pixels/noise.ts";
-import { CLIP_STATISTICS, normalisationTable, type PixelStatistics } from "../../pixels/normalise.ts";
-import { applyPixelOp } from "./pixel_ops.ts";
-import { colourJitterOperations, type ColourJitterPolicy, sampleColourJitter } from "./colour_jitter.ts";
-import { PUBLISHED_RAND_AUGMENT, type RandAugmentPolicy, sampleRandAugment } from "./rand_augment.ts";
-import { cropRgb, flipRgb, greyRgb, resizeRgb, type RgbImage } from "./resize.ts";
+import { roundHalfToEven } from "../../lib/round.ts";
+import type { Box, ClipTransform, Erasure, ResizeTo } from "../../pixels/clip_transform.ts";
 import type { ResampleFilter } from "../../pixels/resample.ts";
-
-export type { Box, ClipTransform, ResizeTo } from "../../pixels/clip_transform.ts";
-
-/** Size of a picture in pixels. */
-export interface PictureSize {
-  readonly width: number;
-  readonly height: number;
-}
-
-/** First resize of the frames: to an exact size, to a short side (the shape kept), or none. */
-export type ResizeRule =
-  | { readonly kind: "exact"; readonly width: number; readonly height: number }
-  | { readonly kind: "shortSide"; readonly side: number }
-  | { readonly kind: "none" };
-
-/** How the clips of a data set are transformed. */
-export interface TransformRecipe {
-  /** Operations on the decoded frames of a training clip; null: none. */
-  readonly randAugment: RandAugmentPolicy | null;
-  /** Changes of the colours of a training clip's decoded frames, after RandAugment; null: none. */
-  readonly colourJitter: ColourJitterPolicy | null;
-  readonly resize: ResizeRule;
-  /**
-   * Training crop: a random part of random shape resized to `size`, a random square of `size` without a resize, the one in
-   * the centre as in validation, or the frame as it is, which must then be `size` on both sides after the resize.
-   */
-  readonly crop: "randomResized" | "random" | "centre" | "none";
-  /** Side of the network's square input. */
-  readonly size: number;
-  /** Probability of mirroring a training clip. */
-  readonly flipProbability: number;
-  /** Pairs of labels that a mirrored clip exchanges. */
-  readonly mirrorPairs: readonly (readonly [number, number])[];
-  /** Probability of replacing a training clip's colours by their luminance. */
-  readonly greyProbability: number;
-  /** Probability of replacing a box of a training clip by noise. */
-  readonly eraseProbability: number;
-}
-
-/** Labels that mirroring exchanges in Something-Something: pull, push and turn the camera left or right. */
-export const SOMETHING_MIRROR_PAIRS: readonly (readonly [number, number])[] = [[86, 87], [93, 94], [
-  166,
-  167,
-]];
-
-/** Probability of erasing where a recipe asks for it; no published one does. */
-export const ERASE_PROBABILITY = 0.25;
-
-/** The published recipe of a data-set family for a given input side (kinetics: that of the backbones B and L). */
-export function publishedRecipe(family: "sth" | "kinetics", size = 224): TransformRecipe {
-  const common = {
-    randAugment: family === "sth" ? PUBLISHED_RAND_AUGMENT : null,
-    colourJitter: null,
-    crop: "randomResized",
-    size,
-    flipProbability: 0.5,
-    eraseProbability: 0,
-  } as const;
-  if (family === "sth") {
-    const resize = { kind: "exact", width: 320, height: 256 } as const;
-    return { ...common, resize, mirrorPairs: SOMETHING_MIRROR_PAIRS, greyProbability: 0 };
-  }
-  const resize = { kind: "shortSide", side: size === 224 ? 256 : size } as const;
-  return { ...common, resize, mirrorPairs: [], greyProbability: 0.2 };
-}
-
-/** Pixel operations of a training clip, at most. */
-export function mostPixelOps({ randAugment, colourJitter }: TransformRecipe): number {
-  return (randAugment?.operations ?? 0) + (colourJitter ? colourJitterOperations(colourJitter) : 0);
-}
-
-/** Rounds to the nearest integer, halves to the even one, as Python does. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value), rest = value - floor;
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
-}
+import { sampleColourJitter } from "./colour_jitter.ts";
+import type { PictureSize } from "./picture.ts";
+import { sampleRandAugment } from "./rand_augment.ts";
+import type { ResizeRule, TransformRecipe } from "./recipe.ts";
 
 /** Size with the short side as given and the long side in proportion, rounded down. */
 function shortSideSize(frame: PictureSize, side: number): PictureSize {
@@ -158,8 +74,8 @@ function randomResizedCrop(
   for (let attempt = 0; attempt < CROP_TRIES; attempt++) {
     const area = (0.08 + (1 - 0.08) * prng.uniform()) * picture.width * picture.height;
     const ratio = 3 / 4 + (4 / 3 - 3 / 4) * prng.uniform();
-    let width = roundHalfEven(Math.sqrt(area * ratio));
-    let height = roundHalfEven(Math.sqrt(area / ratio));
+    let width = roundHalfToEven(Math.sqrt(area * ratio));
+    let height = roundHalfToEven(Math.sqrt(area / ratio));
     if (prng.uniform() < 0.5) [width, height] = [height, width];
     // A part of no width can only come from a picture of a few pixels; another try is as good as any.
     if (width < 1 || height < 1 || width > picture.width || height > picture.height) continue;
@@ -186,8 +102,8 @@ function sampleErasure(size: number, prng: Pick<Prng, "uniform" | "integer">): E
   for (let attempt = 0; attempt < ERASE_TRIES; attempt++) {
     const area = (ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * prng.uniform()) * size * size;
     const shape = Math.exp(ERASE_LOG_SHAPE * (2 * prng.uniform() - 1));
-    const height = roundHalfEven(Math.sqrt(area * shape));
-    const width = roundHalfEven(Math.sqrt(area / shape));
+    const height = roundHalfToEven(Math.sqrt(area * shape));
+    const width = roundHalfToEven(Math.sqrt(area / shape));
     if (width < 1 || height < 1 || width >= size || height >= size) continue;
     const y = prng.integer(size - height + 1), x = prng.integer(size - width + 1);
     return { box: { x, y, width, height }, seed: prng.integer(2 ** 32) };
@@ -241,7 +157,11 @@ function sampleCrop(
 
 /** The square of `size` in the centre; where that falls between two pixels, at the even one. */
 function centreSquare(picture: PictureSize, size: number): Box {
-  return square(roundHalfEven((picture.width - size) / 2), roundHalfEven((picture.height - size) / 2), size);
+  return square(
+    roundHalfToEven((picture.width - size) / 2),
+    roundHalfToEven((picture.height - size) / 2),
+    size,
+  );
 }
 
 /** The transform of a clip in validation: resize and centre crop. */
@@ -294,67 +214,4 @@ export function transformedLabel(label: number, transform: ClipTransform, recipe
     if (label === right) return left;
   }
   return label;
-}
-
-/** Carries out a transform on one frame, all but erasing; the result is `size` pixels on both sides. */
-export function transformFrame(frame: RgbImage, transform: ClipTransform, size: number): RgbImage {
-  let image = frame;
-  for (const op of transform.pixelOps ?? []) image = applyPixelOp(image, op);
-  for (const { to, filter, window } of resizeStages(frame, transform, size)) {
-    image = cropRgb(resizeRgb(image, to.width, to.height, filter), window);
-  }
-  if (transform.flip) image = flipRgb(image);
-  return transform.grey ? greyRgb(image) : image;
-}
-
-/** Normalised values of a picture, planar: `[3 H W]`. */
-export function normaliseFrame(image: RgbImage, statistics: PixelStatistics = CLIP_STATISTICS): Float32Array {
-  const table = normalisationTable(statistics);
-  const pixels = image.width * image.height;
-  const planes = new Float32Array(3 * pixels);
-  for (let pixel = 0; pixel < pixels; pixel++) {
-    for (let channel = 0; channel < 3; channel++) {
-      planes[channel * pixels + pixel] = table[channel * 256 + image.data[pixel * 3 + channel]];
-    }
-  }
-  return planes;
-}
-
-let noise: Float32Array | undefined;
-
-/** Replaces a box of a normalised frame `[3 S S]` by noise that depends on the number of the frame in its clip. */
-function eraseFrame(planes: Float32Array, erasure: Erasure, options: { frame: number; size: number }): void {
-  const { box, seed } = erasure, { frame, size } = options;
-  noise ??= noiseTable();
-  for (let channel = 0; channel < 3; channel++) {
-    for (let y = box.y; y < box.y + box.height; y++) {
-      for (let x = box.x; x < box.x + box.width; x++) {
-        const at = (channel * size + y) * size + x;
-        planes[at] = noise[noiseIndex(seed, frame * planes.length + at)];
-      }
-    }
-  }
-}
-
-/**
- * The network's input for one clip, `[T 3 S S]`: every step of its transform on every frame, then the normalisation. This is
- * what `gpu/frames.ts` computes.
- *
- * @param clip Frames one after the other, packed RGB.
- */
-export function transformClip(
-  clip: { frames: Uint8Array; width: number; height: number; transform: ClipTransform },
-  size: number,
-  statistics: PixelStatistics = CLIP_STATISTICS,
-): Float32Array {
-  const { frames, width, height, transform } = clip;
-  const bytes = width * height * 3, count = frames.length / bytes, values = 3 * size * size;
-  const out = new Float32Array(count * values);
-  for (let frame = 0; frame < count; frame++) {
-    const data = frames.subarray(frame * bytes, (frame + 1) * bytes);
-    const planes = normaliseFrame(transformFrame({ data, width, height }, transform, size), statistics);
-    if (transform.erase) eraseFrame(planes, transform.erase, { frame, size });
-    out.set(planes, frame * values);
-  }
-  return out;
 }

@@ -1,12 +1,12 @@
 /**
- * Which frames of a clip DiST reads: one in each of T equal segments, or T spread over an interval of fixed duration. All frame
- * indices count from 1, as everywhere here (the published code counts from 0).
+ * Frames spread evenly over a clip, as DiST reads them: one in each of T equal segments, or T over an interval of fixed
+ * duration. All frame indices count from 1, as everywhere here (the published code counts from 0).
  *
  * The published code computes positions in single precision, and so does this one: halves are rounded and whole numbers
  * truncated, where the last bit decides. Rules: https://github.com/alibaba-mmai-research/DiST.
  */
 import { ConfigError } from "../../lib/errors.ts";
-import { roundHalfToEven } from "./sampler.ts";
+import { roundHalfToEven } from "../../lib/round.ts";
 
 const f32 = Math.fround;
 
@@ -38,10 +38,11 @@ export interface IntervalSampling {
   minusInterval?: boolean;
 }
 
-export type DistSampling = SegmentSampling | IntervalSampling;
+/** Which frames are read. */
+export type SpreadSampling = SegmentSampling | IntervalSampling;
 
 /** Random frame indices for training: T of 1 … `frames`. */
-export function distTrainIndices(frames: number, options: DistSampling, draws: UniformSource): number[] {
+export function spreadTrainIndices(frames: number, options: SpreadSampling, draws: UniformSource): number[] {
   checkCounts(frames, options);
   const anywhere = (low: number, high: number) => low + (high - low) * draws.uniform();
   return options.rule === "segment"
@@ -55,9 +56,9 @@ export function distTrainIndices(frames: number, options: DistSampling, draws: U
  * @param options.testClips Views that the recipe tests with (default 1). With more than one the published code validates, by
  * segments, on the first frame of each.
  */
-export function distValidationIndices(
+export function spreadValidationIndices(
   frames: number,
-  options: DistSampling & { testClips?: number },
+  options: SpreadSampling & { testClips?: number },
 ): number[] {
   checkCounts(frames, options);
   if (options.rule === "interval") return intervalIndices(frames, options, (room) => room / 2);
@@ -69,7 +70,7 @@ export function distValidationIndices(
 }
 
 /** Frame indices of M test views; one view is the middle. */
-export function distTestIndices(frames: number, options: DistSampling & { clips: number }): number[][] {
+export function spreadTestIndices(frames: number, options: SpreadSampling & { clips: number }): number[][] {
   checkCounts(frames, options);
   const { clips: views } = options;
   if (!Number.isInteger(views) || views < 1) {
@@ -77,7 +78,7 @@ export function distTestIndices(frames: number, options: DistSampling & { clips:
       `Cannot sample test clips: their number must be at least 1, current value is ${views}`,
     );
   }
-  if (views === 1) return [distValidationIndices(frames, options)];
+  if (views === 1) return [spreadValidationIndices(frames, options)];
   return Array.from(
     { length: views },
     (_, view) =>
@@ -130,7 +131,7 @@ function linspace(start: number, end: number, count: number): number[] {
   });
 }
 
-function checkCounts(frames: number, options: DistSampling): void {
+function checkCounts(frames: number, options: SpreadSampling): void {
   const must = (holds: boolean, what: string, value: number) => {
     if (!holds) throw new ConfigError(`Cannot sample frames: ${what}, current value is ${value}`);
   };

@@ -1,9 +1,15 @@
 /**
- * Picture operations on packed 8-bit RGB, defined as Pillow defines them. Plain loops: the GPU kernels of
+ * Pictures as packed 8-bit RGB, and their geometry: defined as Pillow defines it. Plain loops: the GPU kernels of
  * `gpu/frames.ts` are judged against these.
  */
 import { type ResampleFilter, resampleTable, ROW_HEADER, WEIGHT_BITS } from "../../pixels/resample.ts";
 import type { Box } from "../../pixels/clip_transform.ts";
+
+/** Size of a picture in pixels. */
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
 
 /** A picture: rows of packed red, green, blue bytes. */
 export interface RgbImage {

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { copyFile, mkdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { decodeFrames, decodeVideoClip, isVideoPath, probeVideo } from "../../../data/video/video.ts";
+import { decodeFrames, decodeVideoClip, isVideoPath, probeVideo } from "../../../data/video/decode.ts";
 import { type ClipBatch, createClipLoader } from "../../../data/loader.ts";
-import { windowIndices } from "../../../data/sampling/sampler.ts";
+import { windowIndices } from "../../../data/sampling/frame_indices.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 import { ffmpeg, greyOf, H264, hasFfmpeg, writeVideo } from "../../_util/video_files.ts";
 

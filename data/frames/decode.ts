@@ -1,65 +1,14 @@
 /**
- * Clips stored as folders of numbered JPEG frames.
+ * Decoding clips that are stored as numbered JPEG frames.
  *
  * A frame that is missing or broken never stops a run and never passes unnoticed: the published rule takes frame 1
  * instead; if that fails as well the nearest good frame is taken; if there is none the clip is black and marked bad. Every
  * such step is reported as a `Substitution`.
  */
-import { readFileSync, statSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { ConfigError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
+import { badClip, type DecodedClip, type Substitution } from "./decoded_clip.ts";
+import { folderFrames } from "./frame_folder.ts";
 import { decodeJpeg, jpegSize, type Picture, resizePicture } from "./jpeg.ts";
-
-/** Names of the frame files of a folder, such as `{:05d}.jpg`; frames count from 1. */
-export interface FrameTemplate {
-  /** File name of a frame. */
-  name(frame: number): string;
-  /** Whether a file name is a frame's. */
-  matches(fileName: string): boolean;
-}
-
-/** Parses a template with one Python-style field: `{:05d}.jpg`, `img_{:05d}.jpg`, `{}.jpg`. */
-export function parseFrameTemplate(template: string): FrameTemplate {
-  const match = /^([^{}]*)\{(?::0?(\d+)d)?\}([^{}]*)$/.exec(template);
-  if (!match) {
-    throw new ConfigError(
-      `Cannot use frame template ${JSON.stringify(template)}: it must hold one field such as "{:05d}.jpg"`,
-    );
-  }
-  const [, prefix, width = "1", suffix] = match;
-  const digits = Number(width);
-  return {
-    name: (frame) => prefix + String(frame).padStart(digits, "0") + suffix,
-    matches(fileName) {
-      if (!fileName.startsWith(prefix) || !fileName.endsWith(suffix)) return false;
-      const number = fileName.slice(prefix.length, fileName.length - suffix.length);
-      return /^\d+$/.test(number) && number === String(Number(number)).padStart(digits, "0") &&
-        Number(number) > 0;
-    },
-  };
-}
-
-/** How many frames a clip has: the files of its folder that match the template. Foreign files do not count. */
-export async function countFrames(folder: string, template: FrameTemplate): Promise<number> {
-  return (await readdir(folder)).filter(template.matches).length;
-}
-
-/** Something in a clip that was not as it should be, and what was done instead. */
-export interface Substitution {
-  /** Folder or file of the clip, as the list names it. */
-  readonly path: string;
-  /** Frame number; 0 when the whole clip is meant. */
-  readonly frame: number;
-  /** What was wrong. */
-  readonly reason: string;
-  /**
-   * What was used: a frame number; "concealed": what the decoder made of a damaged video; "its own count" of frames and not the
-   * list's; another clip.
-   */
-  readonly used: number | "resized" | "black" | "concealed" | "its own count" | { readonly clip: string };
-}
 
 /** Which frames of a clip to read. */
 export interface FramesWanted {
@@ -80,17 +29,6 @@ export interface ClipRequest extends FramesWanted {
 
 /** Gives the JPEG of a frame, or throws why there is none. */
 export type FrameBytes = (frame: number) => Uint8Array | Promise<Uint8Array>;
-
-/** Frames of one clip, all of one size. */
-export interface DecodedClip {
-  readonly width: number;
-  readonly height: number;
-  /** [T H W 3], in the order of the indices; empty when the clip is bad. */
-  readonly frames: Uint8Array<ArrayBuffer>;
-  readonly substitutions: Substitution[];
-  /** No frame of the clip could be read. */
-  readonly bad: boolean;
-}
 
 /** Reads and decodes frames of a clip. Every size is that of the folder's first readable frame. */
 export async function decodeClip(request: ClipRequest): Promise<DecodedClip> {
@@ -134,12 +72,6 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
     placed.set(frame, position);
   }
   return { width, height, frames, substitutions, bad: false };
-}
-
-/** A clip of which nothing can be read. */
-export function badClip(path: string, reason: string): DecodedClip {
-  const substitutions = [{ path, frame: 0, reason, used: "black" as const }];
-  return { width: 0, height: 0, frames: new Uint8Array(0), substitutions, bad: true };
 }
 
 /** Reads frames of one clip; each is read and decoded once, and what failed is remembered with its reason. */
@@ -204,22 +136,6 @@ class FrameReader {
       return null;
     }
   }
-}
-
-/**
- * The files of a folder. Synchronous: it runs in a decode worker, where nothing else waits, and an asynchronous read costs
- * ten times as much.
- */
-export function folderFrames(
-  { folder, template }: Pick<ClipRequest, "folder" | "template">,
-): (frame: number) => Uint8Array {
-  const names = parseFrameTemplate(template);
-  return (frame) => {
-    const file = join(folder, names.name(frame));
-    const info = statSync(file); // a pipe in place of a picture would be waited for without end
-    if (!info.isFile()) throw new Error(info.isDirectory() ? "it is a folder" : "it is no regular file");
-    return readFileSync(file);
-  };
 }
 
 function* candidates(frame: number, count: number): Generator<number> {

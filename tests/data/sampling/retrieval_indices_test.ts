@@ -1,6 +1,6 @@
 /** Frames of the retrieval strategies: all recorded choices, the published examples, and short videos. */
 import assert from "node:assert/strict";
-import { retrievalIndices, type RetrievalSampling } from "../../../data/sampling/retrieval_sampler.ts";
+import { retrievalIndices, type RetrievalSampling } from "../../../data/sampling/retrieval_indices.ts";
 import { createPrng } from "../../../lib/random.ts";
 import { type RecordedSample, recordedSamples, replayIntegers } from "../../_util/recorded_samples.ts";
 

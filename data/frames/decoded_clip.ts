@@ -1,0 +1,33 @@
+/** What reading a clip gives, from a folder of frames or a video, and what had to be replaced in it. */
+
+/** Something in a clip that was not as it should be, and what was done instead. */
+export interface Substitution {
+  /** Folder or file of the clip, as the list names it. */
+  readonly path: string;
+  /** Frame number; 0 when the whole clip is meant. */
+  readonly frame: number;
+  /** What was wrong. */
+  readonly reason: string;
+  /**
+   * What was used: a frame number; "concealed": what the decoder made of a damaged video; "its own count" of frames and not the
+   * list's; another clip.
+   */
+  readonly used: number | "resized" | "black" | "concealed" | "its own count" | { readonly clip: string };
+}
+
+/** Frames of one clip, all of one size. */
+export interface DecodedClip {
+  readonly width: number;
+  readonly height: number;
+  /** [T H W 3], in the order of the indices; empty when the clip is bad. */
+  readonly frames: Uint8Array<ArrayBuffer>;
+  readonly substitutions: Substitution[];
+  /** No frame of the clip could be read. */
+  readonly bad: boolean;
+}
+
+/** A clip of which nothing can be read. */
+export function badClip(path: string, reason: string): DecodedClip {
+  const substitutions = [{ path, frame: 0, reason, used: "black" as const }];
+  return { width: 0, height: 0, frames: new Uint8Array(0), substitutions, bad: true };
+}

@@ -1,0 +1,69 @@
+/** Opens the source of clips: folders of pictures, video files, both, or a frame cache around them. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import PQueue from "p-queue";
+import type { ClipSource, ClipSourceOptions } from "./clip_source.ts";
+import { createCachedSource } from "./frame_cache/cached_source.ts";
+import { DecodePool } from "./frames/decode_pool.ts";
+import { countFrames, parseFrameTemplate } from "./frames/frame_folder.ts";
+import { inTurn } from "./in_turn.ts";
+import { decodeVideoClip, probeVideo } from "./video/decode.ts";
+
+/** Opens a source. */
+export function createClipSource(options: ClipSourceOptions): ClipSource {
+  if (options.frameCache) return createCachedSource(options, options.frameCache);
+  if (options.modality === "frames") return createFolderSource(options);
+  if (options.modality === "video") return createVideoSource(options);
+  const folders = createFolderSource(options), videos = createVideoSource(options);
+  const sourceOf = async (path: string) =>
+    (await stat(join(options.root, path))).isDirectory() ? folders : videos;
+  return {
+    count: async (path, signal) => (await sourceOf(path)).count(path, signal),
+    decode: async (path, count, indices, signal) =>
+      (await sourceOf(path)).decode(path, count, indices, signal),
+    async [Symbol.asyncDispose]() {
+      await folders[Symbol.asyncDispose]();
+      await videos[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function createFolderSource({ root, template, workers, modality }: ClipSourceOptions): ClipSource {
+  const names = parseFrameTemplate(template);
+  let pool = modality === "frames" ? new DecodePool(workers) : undefined;
+  return {
+    async count(path) {
+      const count = await countFrames(join(root, path), names);
+      if (count === 0) throw new Error(`no file of the folder matches "${template}"`);
+      return count;
+    },
+    decode(path, frameCount, indices) {
+      pool ??= new DecodePool(workers);
+      return pool.decode({ folder: join(root, path), path, template, frameCount, indices });
+    },
+    async [Symbol.asyncDispose]() {
+      await pool?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
+  const queue = new PQueue({ concurrency: workers }), closed = new AbortController();
+  const within = <T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>) => {
+    const either = signal ? AbortSignal.any([signal, closed.signal]) : closed.signal;
+    return inTurn(queue, () => work(either), { signal: either });
+  };
+  return {
+    count: (path, signal) =>
+      within(signal, async (either) => (await probeVideo(join(root, path), { signal: either })).frames),
+    decode: (path, _count, indices, signal) =>
+      within(
+        signal,
+        (either) => decodeVideoClip({ file: join(root, path), path, indices }, { signal: either }),
+      ),
+    async [Symbol.asyncDispose]() {
+      closed.abort(new Error("Cannot decode videos: the source is closed"));
+      await queue.onIdle();
+    },
+  };
+}

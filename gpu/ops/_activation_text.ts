@@ -1,0 +1,21 @@
+/** WGSL of the activations that a matrix product can end with. */
+
+import geluSource from "./gelu.wgsl" with { type: "text" };
+
+/**
+ * Declares `fn gelu` or `fn quick_gelu`. The elementwise QuickGELU (`quick_gelu.wgsl`) also serves values whose
+ * exponential overflows; this one leaves out what it takes, because a tile repeats the text for every element.
+ */
+export const ACTIVATION_WGSL: Readonly<Record<"gelu" | "quickGelu", string>> = {
+  gelu: functionText(geluSource, "erf") + functionText(geluSource, "gelu"),
+  quickGelu: "fn quick_gelu(x: f32) -> f32 { return x / (1.0 + exp(-1.702 * x)); }\n",
+};
+
+/** The text of one function of a shader. */
+function functionText(source: string, name: string): string {
+  const text = new RegExp(`^fn ${name}\\([^]*?\\n}\\n`, "m").exec(source)?.[0];
+  if (text === undefined) {
+    throw new Error(`Cannot take function "${name}" from a shader: it must be declared there`);
+  }
+  return text;
+}
