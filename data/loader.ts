@@ -5,6 +5,7 @@
  * workers, their timing or the cache. The number of clips in flight or waiting to be taken is bounded, so memory stays flat however
  * slow the consumer is.
  */
+import { sharedBytes } from "../lib/shared_bytes.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 import type { ClipRecord } from "./datasets/list.ts";
@@ -218,7 +219,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     if (isBad && options.replaceBad) found = await replace(found, entry, signal);
     const { frameIndices, decoded: { substitutions, bad } } = found, { path, label } = clips[found.clip];
     const { width, height, frames } = bad
-      ? { ...blankSize, frames: new Uint8Array(frameIndices.length * blankSize.width * blankSize.height * 3) }
+      ? { ...blankSize, frames: sharedBytes(frameIndices.length * blankSize.width * blankSize.height * 3) }
       : found.decoded;
     if (isBad) stats.badClips++;
     return Array.from({ length: repeat }, (_, copy) => ({
@@ -273,7 +274,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
 /** Frames of a clip that was decoded whole (frame i at place i − 1). */
 function pickFrames(clip: DecodedClip, indices: readonly number[]): DecodedClip {
   const frameBytes = clip.width * clip.height * 3;
-  const frames = new Uint8Array(indices.length * frameBytes);
+  const frames = sharedBytes(indices.length * frameBytes);
   indices.forEach((index, position) => {
     frames.set(clip.frames.subarray((index - 1) * frameBytes, index * frameBytes), position * frameBytes);
   });

@@ -2,6 +2,8 @@
 
 import { permute } from "../lib/permute.ts";
 import type { ClipClassifierSizes } from "./_clip_classifier.ts";
+import { sideGroups } from "./_recipe_parts.ts";
+import type { OptimizerGroup } from "./system.ts";
 import type { TowerSizes } from "./tower.ts";
 
 /** Sizes of a model that a case describes beside its tower. */
@@ -15,6 +17,15 @@ export function caseSizes({ model, num_classes: classes }: any, backbone: TowerS
 export function caseTower({ model }: any): TowerSizes {
   const { image_size: imageSize, patch_size: patchSize, width, layers, heads } = model;
   return { imageSize, patchSize, width, layers, heads };
+}
+
+/** The published groups of the steps that a case records. */
+// deno-lint-ignore no-explicit-any -- JSON of a case
+export function caseGroups({ optimizer: { clip_ratio = 1, weight_decay } }: any): OptimizerGroup[] {
+  return sideGroups({
+    network: { sync_bn: true },
+    solver: { clip_ratio, weight_decay, grad_accumulation_steps: 1 },
+  });
 }
 
 /** Ours is clip-major and channels-last, `[B T P D]`; the originals' states of a clip are `[B D T h w]`. */

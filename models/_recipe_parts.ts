@@ -15,7 +15,12 @@ export function sideSizes({ data, network }: SystemRecipe): ClipClassifierSizes 
 }
 
 /** The published groups: side network, classifier, and batch norms, each at a rate of its own. */
-export function sideGroups({ network, solver }: SystemRecipe): OptimizerGroup[] {
+export function sideGroups(
+  { network, solver }: {
+    network: Pick<SystemRecipe["network"], "sync_bn">;
+    solver: Pick<SystemRecipe["solver"], "weight_decay" | "clip_ratio" | "grad_accumulation_steps">;
+  },
+): OptimizerGroup[] {
   const weightDecay = solver.weight_decay;
   return [
     { name: "side", lrScale: solver.clip_ratio, weightDecay },

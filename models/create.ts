@@ -1,4 +1,4 @@
-/** Building a video model from plain data, so that a Worker can be told which one it holds. */
+/** Building a video model from plain data, so that a run can say which one it trains. */
 
 import type { Dtype } from "../gpu/graph.ts";
 import { systemOf } from "./registry.ts";

@@ -17,7 +17,7 @@ import {
   sideHeads,
   sideLayer,
 } from "./_blocks.ts";
-import { caseSizes, caseTower, channelsFirst, tokenFirst } from "./_cases.ts";
+import { caseGroups, caseSizes, caseTower, channelsFirst, tokenFirst } from "./_cases.ts";
 import {
   classifyClips,
   type ClipClassifierSizes,
@@ -155,11 +155,13 @@ export const side4video: System<ClipClassifierSizes> = {
     {
       system: "side4video",
       sizes: (config) => caseSizes(config, caseTower(config)),
+      groups: caseGroups,
       toRecorded: tokenFirst,
     },
     {
       system: "side4video-eva",
       sizes: (config, label) => caseSizes(config, evaOfCase(config.model.vision_cfg, label)),
+      groups: caseGroups,
       toRecorded: channelsFirst,
     },
   ],

@@ -123,6 +123,9 @@ export interface CaseForm<Sizes> {
   /** The sizes of the model that a case describes in the original's own names. */
   // deno-lint-ignore no-explicit-any -- JSON from outside, checked by what reads it
   sizes(config: any, label: string): Sizes;
+  /** The optimiser groups of the recorded steps. */
+  // deno-lint-ignore no-explicit-any -- as above
+  groups(config: any): OptimizerGroup[];
   /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
   toRecorded(name: string, values: Float32Array, recorded: readonly number[]): Float32Array;
 }

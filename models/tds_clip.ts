@@ -30,7 +30,7 @@ import {
   sideMlp,
   temporalConvolution,
 } from "./_blocks.ts";
-import { caseSizes, caseTower, tokenFirst } from "./_cases.ts";
+import { caseGroups, caseSizes, caseTower, tokenFirst } from "./_cases.ts";
 import {
   classifyClips,
   type ClipClassifierSizes,
@@ -283,6 +283,7 @@ export const tdsClip: System<TdsClipConfig> = {
       ...caseSizes(config, caseTower(config)),
       smeScale: config.model.sme_scale ?? DEFAULT_SME_SCALE,
     }),
+    groups: caseGroups,
     toRecorded: tokenFirst,
   }],
 };

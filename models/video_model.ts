@@ -65,6 +65,8 @@ export interface VideoModel {
    * step, and then read by every forward pass. Absent in a model without any.
    */
   prologue?(g: Graph): void;
+  /** Records what is done to weights after every update, such as keeping a scale below its limit. Nothing by default. */
+  afterUpdate?(g: Graph): void;
 }
 
 /** Shape of a tap of so many clips, [B*T N C]. */

@@ -5,6 +5,7 @@
  * instead; if that fails as well the nearest good frame is taken; if there is none the clip is black and marked bad. Every
  * such step is reported as a `Substitution`.
  */
+import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { reasonOf } from "../files.ts";
 import { badClip, type DecodedClip, type Substitution } from "./decoded_clip.ts";
 import { folderFrames } from "./frame_folder.ts";
@@ -47,7 +48,7 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   if (first.width !== size.width || first.height !== size.height) size = await reader.decodedSize() ?? first;
 
   const { width, height } = size, frameBytes = width * height * 3;
-  const frames = new Uint8Array(indices.length * frameBytes);
+  const frames = sharedBytes(indices.length * frameBytes);
   const substitutions: Substitution[] = [];
   const placed = new Map<number, number>(); // frame number → where its pixels already are
   for (const [position, frame] of indices.entries()) {

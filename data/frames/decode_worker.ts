@@ -1,4 +1,5 @@
-/** Worker of the decode pool: takes one clip request at a time, gives its frames back by transfer. */
+/** Worker of the decode pool: takes one clip request at a time, gives its frames back without a copy. */
+import { transferOf } from "../../lib/shared_bytes.ts";
 import { type ClipRequest, decodeClip } from "./decode.ts";
 import type { DecodedClip } from "./decoded_clip.ts";
 import {
@@ -26,7 +27,7 @@ export type DecodeRequest =
 
 /** What comes of it. */
 export type DecodeResult<R extends DecodeRequest> = R extends CopyRequest | EncodeRequest ? StoredPiece
-  : R extends RecodeRequest ? { readonly frames: Uint8Array<ArrayBuffer> }
+  : R extends RecodeRequest ? { readonly frames: Uint8Array }
   : DecodedClip;
 
 /** A request with the number its answer will carry. */
@@ -52,7 +53,10 @@ scope.onmessage = ({ data: job }) => {
 async function answer(job: DecodeJob): Promise<void> {
   try {
     const result = await resultOf(job);
-    scope.postMessage({ id: job.id, result }, [("frames" in result ? result.frames : result.bytes).buffer]);
+    scope.postMessage(
+      { id: job.id, result },
+      transferOf(["frames" in result ? result.frames : result.bytes]),
+    );
   } catch (error) {
     scope.postMessage({ id: job.id, error: error instanceof Error ? error.message : String(error) }, []);
   }

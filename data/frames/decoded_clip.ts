@@ -20,7 +20,8 @@ export interface DecodedClip {
   readonly width: number;
   readonly height: number;
   /** [T H W 3], in the order of the indices; empty when the clip is bad. */
-  readonly frames: Uint8Array<ArrayBuffer>;
+  /** In memory that threads share. */
+  readonly frames: Uint8Array;
   readonly substitutions: Substitution[];
   /** No frame of the clip could be read. */
   readonly bad: boolean;

@@ -6,6 +6,7 @@
  * from the beginning. A file that cannot be used makes a bad clip with the reason; a video that ends early, or that the
  * decoder complains about, is reported the same way as a broken frame of a folder.
  */
+import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { extname } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import { runChild } from "./_child.ts";
@@ -32,7 +33,7 @@ export interface VideoFrames {
   readonly width: number;
   readonly height: number;
   /** [n H W 3], the first n of the frames asked for, in ascending order. */
-  readonly rgb: Uint8Array<ArrayBuffer>;
+  readonly rgb: Uint8Array;
   /** n, fewer than asked for when the video ends early. */
   readonly count: number;
   readonly complaint: string | null;
@@ -98,7 +99,7 @@ export async function decodeFrames(
   if (total > MAX_CLIP_BYTES) {
     throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MAX_CLIP_BYTES} bytes`);
   }
-  const rgb = new Uint8Array(total);
+  const rgb = sharedBytes(total);
   if (await decodeRuns(path, indices, video, rgb, options)) {
     return { width, height, rgb, count: indices.length, complaint: null };
   }
@@ -292,7 +293,7 @@ export async function decodeVideoClip(
   const place = new Map(wanted.map((frame, i) => [frame, Math.min(i, count - 1)]));
   const inOrder = count === indices.length && indices.every((index, i) => index === wanted[i]);
   if (inOrder) return { width, height, frames: rgb, substitutions, bad: false };
-  const frames = new Uint8Array(indices.length * frameBytes);
+  const frames = sharedBytes(indices.length * frameBytes);
   indices.forEach((index, position) => {
     const at = place.get(index)! * frameBytes;
     frames.set(rgb.subarray(at, at + frameBytes), position * frameBytes);

@@ -39,7 +39,7 @@ const AFTER_FACTOR = 10;
 interface CaseParts {
   reference: ReferenceCase;
   system: System;
-  form: CaseForm<unknown>;
+  form: CaseForm<object>;
   task: Task;
 }
 
@@ -47,7 +47,7 @@ interface CaseParts {
 export async function replayVideoCase(
   gpu: Gpu,
   reference: ReferenceCase,
-  options: { system: System; form: CaseForm<unknown>; recompute: boolean },
+  options: { system: System; form: CaseForm<object>; recompute: boolean },
 ): Promise<GroupResult[]> {
   const { system, form } = options, task = taskOf(system.task);
   const { config, case: label } = reference.description, { batch, optimizer } = config;
@@ -91,7 +91,7 @@ class Replay {
   readonly #session: Session;
   readonly #model: VideoModel;
   readonly #case: ReferenceCase;
-  readonly #form: CaseForm<unknown>;
+  readonly #form: CaseForm<object>;
   readonly #task: Task;
   readonly #rates: Readonly<Record<string, number>>;
   readonly #batch: number;

@@ -7,6 +7,7 @@ import { lowerPlan } from "../../gpu/lower.ts";
 import { align, type Plan } from "../../gpu/plan.ts";
 import type { Command, DeviceSetup } from "../../gpu/runtime.ts";
 import { encodeValues, valuesOf } from "../../gpu/values.ts";
+import { transferOf } from "../../lib/shared_bytes.ts";
 import { createPrng } from "../../lib/random.ts";
 import type { WeightKind } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
@@ -173,10 +174,6 @@ export function frameOf({ frames, width, height, transform }: FrameClip): FrameC
 type WriteCommand = Command & { do: "write" };
 
 /** The memory of arrays that a submission may take: of those that fill theirs, and are not shared. */
-export function memoryOf(arrays: Iterable<Uint8Array>): ArrayBuffer[] {
-  const buffers = new Set<ArrayBuffer>();
-  for (const { buffer, byteLength } of arrays) {
-    if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffers.add(buffer);
-  }
-  return [...buffers];
+export function memoryOf(arrays: readonly Uint8Array[]): ArrayBuffer[] {
+  return transferOf(arrays.filter(({ buffer, byteLength }) => byteLength === buffer.byteLength));
 }
