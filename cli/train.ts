@@ -80,8 +80,9 @@ export async function run(args: string[], io: Io): Promise<number> {
   try {
     const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
     const result = await trainInto(config, folder, from, io);
-    await writeReport({ config, folder, ...result });
-    finish(result, { folder, columns: taskOfRecipe(config).metrics }, io);
+    const task = taskOfRecipe(config);
+    await writeReport({ config, task, folder, ...result });
+    finish(result, { folder, columns: task.metrics }, io);
     return 0;
   } catch (error) {
     await discardUnstarted(folder.path);

@@ -2,7 +2,7 @@
 
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import { escapeHtml } from "./_html.ts";
+import { escapeHtml } from "./html.ts";
 import { topClasses } from "../train/tasks/class_metrics.ts";
 import { formatShare } from "../lib/text.ts";
 import { formatClock, segmentsOf, spansOf, type WindowPrediction } from "../train/evaluation/timeline.ts";

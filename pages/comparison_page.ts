@@ -4,8 +4,8 @@ import css from "./_style.css" with { type: "text" };
 import type { ComparedRun, RunFigures } from "../train/run/compare.ts";
 import { figureRows, formatMetric } from "../train/run/compare.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
-import { type Chart, dots, draw, line } from "./_charts.ts";
-import { escapeHtml, section, shareBar } from "./_html.ts";
+import { type Chart, dots, draw, line } from "./_plot.ts";
+import { escapeHtml, section, shareBar } from "./html.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 
 /** Colours of the runs, one after the other (Okabe and Ito's, which most people can tell apart). */

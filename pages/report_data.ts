@@ -5,15 +5,17 @@ import { createClipSource } from "../data/open_clip_source.ts";
 import { writeFileWhole } from "../data/files.ts";
 import { encodeJpeg } from "../data/frames/jpeg.ts";
 import { type Config, dataRoots } from "../train/recipe/config.ts";
-import { type ClipPrediction, type Evaluation, viewSampler } from "../train/evaluation/evaluate.ts";
+import { viewSampler } from "../train/evaluation/evaluate.ts";
 import {
   EVALUATION_FILES,
   type EvaluationFigures,
   type EvaluationRun,
 } from "../train/evaluation/evaluation_files.ts";
-import { topClasses } from "../train/tasks/class_metrics.ts";
 import { clipModality } from "../train/recipe/setup.ts";
+import type { Evaluation, Task } from "../train/tasks/task.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
+import type { Example } from "./parts/parts.ts";
+import { pagePartsOf } from "./parts/registry.ts";
 import { type ExampleClip, renderReport } from "./report.ts";
 import {
   type EvalRecord,
@@ -23,13 +25,12 @@ import {
   type Summary,
 } from "../train/files/run_folder.ts";
 
-/** Classes shown with an example. */
-const TOP = 5;
 const JPEG_QUALITY = 85;
 
 /** What a report is about. */
-interface Reported {
+export interface Reported {
   config: Config;
+  task: Pick<Task, "id" | "metrics" | "figures" | "best">;
   summary: Partial<Summary>;
   evaluation: Evaluation | null;
   labels: readonly string[];
@@ -47,48 +48,34 @@ export async function writeEvaluationReport(
   run: EvaluationRun,
   figures: EvaluationFigures,
 ): Promise<void> {
-  const { config, evaluation, labels } = run, { clips, confusion: _, broken, ...shown } = figures;
+  const { config, task, evaluation, labels } = run, { clips, broken, ...others } = figures;
   const summary = {
     system: config.system,
     backbone: config.network.arch,
-    ...shown,
+    // Tables are for eval.json; what can be shown of them is up to the task's page parts.
+    ...Object.fromEntries(Object.entries(others).filter(([, value]) => typeof value !== "object")),
     clips_evaluated: clips,
     data_problems: broken.length,
   };
-  const page = { config, summary, evaluation, labels, problems: evaluation.problems };
+  const page = { config, task, summary, evaluation, labels, problems: evaluation.problems };
   await writeFileWhole(join(folder, EVALUATION_FILES.report), await evaluationHtml(page));
 }
 
 /** The page of an evaluation, with the curves of a training run where there is one. */
 export async function evaluationHtml(
-  { config, summary, evaluation, labels, problems }: Reported,
+  run: Reported,
   metrics: { steps: StepRecord[]; evals: EvalRecord[] } = { steps: [], evals: [] },
 ): Promise<string> {
-  const examples = evaluation ? await exampleClips(config, evaluation.predictions, labels) : [];
-  const classes = labels.length;
-  const confusion = evaluation?.metrics.confusion ??
-    Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
-  return renderReport({ config, summary, ...metrics, confusion, labels, examples, problems });
+  const { config, task, summary, evaluation, labels, problems } = run;
+  const count = config.logging.example_clips;
+  const { examples: choose } = pagePartsOf(task.id);
+  const chosen = evaluation === null ? [] : choose?.(evaluation.predictions, { labels, count }) ?? [];
+  const examples = await withFrames(config, chosen);
+  return renderReport({ config, task, summary, ...metrics, evaluation, labels, examples, problems });
 }
 
-/** Clips spread over the list: wrong ones first up to a third, because they tell most. */
-function pick(predictions: readonly ClipPrediction[], count: number): ClipPrediction[] {
-  const isWrong = (p: ClipPrediction) => topClasses(p.probabilities, 1)[0] !== p.label;
-  const spread = (list: readonly ClipPrediction[], n: number) =>
-    Array.from(
-      { length: Math.min(n, list.length) },
-      (_, i) => list[Math.floor(i * list.length / Math.min(n, list.length))],
-    );
-  const wrong = spread(predictions.filter(isWrong), Math.floor(count / 3));
-  const right = spread(predictions.filter((p) => !isWrong(p)), count - wrong.length);
-  return [...right, ...wrong];
-}
-
-async function exampleClips(
-  config: Config,
-  predictions: readonly ClipPrediction[],
-  labels: readonly string[],
-): Promise<ExampleClip[]> {
+/** Examples with the frames that the network sees; those that cannot be read are left out. */
+async function withFrames(config: Config, chosen: readonly Example[]): Promise<ExampleClip[]> {
   await using source = createClipSource({
     modality: clipModality(config),
     root: dataRoots(config).val,
@@ -97,15 +84,15 @@ async function exampleClips(
   });
   const sampler = viewSampler(config, null);
   const examples: ExampleClip[] = [];
-  for (const { path, label, probabilities } of pick(predictions, config.logging.example_clips)) {
+  for (const example of chosen) {
     let frameCount: number;
     try {
-      frameCount = await source.count(path);
+      frameCount = await source.count(example.path);
     } catch {
       continue; // named among the problems already
     }
     const indices = sampler(frameCount).flat();
-    const clip = await source.decode(path, frameCount, indices);
+    const clip = await source.decode(example.path, frameCount, indices);
     if (clip.bad) continue;
     const { width, height } = clip, bytes = width * height * 3;
     const frames: Uint8Array[] = [];
@@ -116,8 +103,7 @@ async function exampleClips(
         }),
       );
     }
-    const top = topClasses(probabilities, TOP).map((k) => ({ label: labels[k], p: probabilities[k] }));
-    examples.push({ path, label: labels[label], frames, top });
+    examples.push({ ...example, frames });
   }
   return examples;
 }

@@ -5,18 +5,17 @@ import ownCss from "./_timeline_style.css" with { type: "text" };
 import { writeFileWhole } from "../data/files.ts";
 import type { ClipSource } from "../data/clip_source.ts";
 import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
-import { escapeHtml, pictureUri, shareBar } from "./_html.ts";
+import { escapeHtml, pictureUri, shareBar } from "./html.ts";
 import { MARGINS, timelineCharts } from "./_timeline_charts.ts";
 import { formatCount, formatShare } from "../lib/text.ts";
+import { type ClassShare, topShares } from "../train/tasks/class_shares.ts";
 import {
-  type ClassShare,
   type ClipOutcome,
   type ClipTimes,
   clockDigits,
   formatClock,
   frameAt,
   segmentsOf,
-  topShares,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
 

@@ -1,14 +1,31 @@
 import assert from "node:assert/strict";
 import { parseConfig } from "../../train/recipe/config.ts";
+import type { EvalRecord } from "../../train/files/run_folder.ts";
+import { createClassificationMetrics } from "../../train/tasks/class_metrics.ts";
+import { type ClassEvaluation, CLASSIFICATION } from "../../train/tasks/classification.ts";
+import type { Metrics } from "../../train/tasks/task.ts";
+import { registerPageParts } from "../../pages/parts/registry.ts";
 import { renderReport, type ReportData } from "../../pages/report.ts";
 
 const PNG = Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 1, 2, 3]);
 const JPEG = Uint8Array.from([0xff, 0xd8, 0xff, 4, 5]);
 
+function evalRecord(at: { epoch: number; step: number }, metrics: Metrics): EvalRecord {
+  return { kind: "eval", ...at, ...metrics } as EvalRecord;
+}
+
+/** An evaluation with these counts, `[true class][predicted class]`. */
+function evaluationOf(confusion: readonly (readonly number[])[]): ClassEvaluation {
+  const details = createClassificationMetrics(confusion.length);
+  confusion.forEach((row, k) => details.confusion[k] = [...row]);
+  return { metrics: {}, details, predictions: [], problems: [] };
+}
+
 function reportData(classes: number, changes: Partial<ReportData> = {}): ReportData {
   const labels = Array.from({ length: classes }, (_, k) => `class-${k}`);
   return {
     config: parseConfig(`data: {num_classes: ${classes}}`, { source: "my run.yaml" }).config,
+    task: CLASSIFICATION,
     summary: {
       system: "side4video",
       backbone: "ViT-B/16",
@@ -28,8 +45,10 @@ function reportData(classes: number, changes: Partial<ReportData> = {}): ReportD
       data_wait: 0.1,
       gpu_bytes: 2 ** 30,
     })),
-    evals: [{ kind: "eval", epoch: 0, step: 20, top1: 0.875, top5: 1, loss: 0.5 }],
-    confusion: labels.map((_, k) => labels.map((_, j) => k === j ? 7 : j === (k + 1) % classes ? 1 : 0)),
+    evals: [evalRecord({ epoch: 0, step: 20 }, { top1: 0.875, top5: 1, loss: 0.5 })],
+    evaluation: evaluationOf(
+      labels.map((_, k) => labels.map((_, j) => k === j ? 7 : j === (k + 1) % classes ? 1 : 0)),
+    ),
     labels,
     examples: [{
       path: "val/1",
@@ -100,13 +119,13 @@ Deno.test("names from lists and files cannot inject markup", () => {
 
 Deno.test("classes are listed worst first, classes without clips last", () => {
   const confusion = [[9, 1, 0], [0, 0, 0], [5, 0, 5]];
-  const html = renderReport({ ...reportData(3), confusion });
+  const html = renderReport(reportData(3, { evaluation: evaluationOf(confusion) }));
   const order = [...html.matchAll(/<th scope="row" class="wrap">class-(\d)/g)].map(([, k]) => Number(k));
   assert.deepEqual(order, [2, 0, 1]);
 });
 
 Deno.test("a report without training, evaluations or examples leaves those sections out", () => {
-  const bare = { steps: [], evals: [], examples: [], confusion: [], summary: {} };
+  const bare = { steps: [], evals: [], examples: [], evaluation: null, summary: {} };
   const html = renderReport(reportData(4, bare));
   for (const heading of ["Training", "Example clips", "Classes", "Figures"]) {
     assert.doesNotMatch(html, new RegExp(`<h2>${heading}`));
@@ -123,4 +142,75 @@ Deno.test("a very long run is drawn with few points, and non-finite losses leave
   const html = renderReport({ ...reportData(4), steps: long });
   assert.ok(html.length < 150_000, `${html.length} characters`);
   assert.doesNotMatch(html, /="[^"]*NaN/);
+});
+
+/** A task without page parts: an error, and a share of hits. */
+const TOY: ReportData["task"] = {
+  id: "toy without parts",
+  metrics: [
+    { key: "error", name: "error", title: "mean error", format: "value", better: "less" },
+    { key: "hits", name: "hits", title: "share of hits", format: "share", better: "more" },
+  ],
+  figures: [{ key: "spread", name: "spread", title: "spread of errors", format: "value", better: "less" }],
+  best: "error",
+};
+
+function toyData(task: ReportData["task"]): ReportData {
+  const errors = [0.75, 0.25, 0.5];
+  return reportData(3, {
+    task,
+    summary: { system: "toy", backbone: "ViT-B/16", error: 0.5, hits: 0.625, steps: 20, spread: 0.125 },
+    evals: errors.map((error, epoch) => evalRecord({ epoch, step: 5 * epoch }, { error, hits: 1 - error })),
+    evaluation: { metrics: { error: 0.5, hits: 0.625 }, details: null, predictions: [], problems: [] },
+    examples: [],
+  });
+}
+
+Deno.test("a task without page parts has its metrics in tiles, charts and figures by their columns alone", () => {
+  const html = renderReport(toyData(TOY));
+  assert.match(html, /<p>toy on ViT-B\/16 · 8 frames a clip<\/p>/);
+  const tiles = [...html.matchAll(/<dl class="tile"><dt>([^<]+)<\/dt><dd>([^<]+)/g)].map(([, ...tile]) =>
+    tile
+  );
+  assert.deepEqual(tiles, [
+    ["Share of hits", "62.5 %"],
+    ["Mean error", "0.5000"],
+    ["Spread of errors", "0.1250"],
+  ]);
+  const charts = [...html.matchAll(/<svg[^>]*aria-label="([^"]+)"/g)].map(([, label]) => label);
+  assert.deepEqual(charts.slice(0, 3), [
+    "Loss. Training loss falls from 2.000 to 0.100",
+    "Validation: share of hits. Best hits 75.0 %",
+    "Validation: mean error. Best error 0.2500",
+  ]);
+  assert.equal(charts.length, 6);
+  assert.doesNotMatch(html, /<\/i>validation</); // the task has no loss of its own
+  assert.match(html, /Mean error<\/th><td[^>]*>0\.5000</);
+  assert.match(html, /Share of hits<\/th><td[^>]*>62\.50 %</);
+  assert.doesNotMatch(html, /<h2>(Classes|Example clips)|[Tt]op-1|chance/);
+});
+
+Deno.test("the page parts that are registered for a task are on its page, and every curve has a colour", () => {
+  const keys = ["hits", "near", "far", "wide"];
+  const metrics = keys.map((key) => ({ ...TOY.metrics[1], key, name: key, title: key }));
+  registerPageParts("toy with parts", {
+    about: (labels) => `${labels.length} captions`,
+    hidden: () => ["wide"],
+    tiles: () => ({ hits: { name: "Hits <here>", note: "of all" } }),
+    shareChart: () => ({ title: "Recall", levels: [{ name: "luck", value: 0.1 }] }),
+    figures: ({ spread }: { spread: number }) => ({ spread }),
+    sections: () => [{ title: "Captions", about: "", content: "<p>all of them</p>" }],
+  });
+  const data = toyData({ ...TOY, id: "toy with parts", metrics, best: "hits" });
+  const html = renderReport({ ...data, evaluation: { ...data.evaluation!, details: { spread: 0.75 } } });
+  assert.match(html, /· 3 captions ·/);
+  assert.match(html, /<dt>Hits &lt;here&gt;<\/dt><dd>62\.5 %<small>of all<\/small>/);
+  assert.match(html, /<dt>Spread of errors<\/dt><dd>0\.7500</);
+  assert.match(html, /aria-label="Recall\. Best hits 75\.0 %"/);
+  assert.match(html, /<\/i>luck</);
+  assert.match(html, /<section><h2>Captions<\/h2><p>all of them<\/p><\/section>/);
+  assert.doesNotMatch(html, /<\/i>wide</);
+  for (const [, name] of html.matchAll(/var\((--[\w-]+)\)/g)) {
+    if (name.startsWith("--series")) assert.ok(html.includes(`${name}:`), name);
+  }
 });

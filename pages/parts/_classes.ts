@@ -1,7 +1,7 @@
 /** Tables about classes: accuracy of each, and the pairs most often confused. */
-import { classAccuracy } from "../train/tasks/class_metrics.ts";
-import { formatShare } from "../lib/text.ts";
-import { escapeHtml, shareBar } from "./_html.ts";
+import { classAccuracy } from "../../train/tasks/class_metrics.ts";
+import { formatShare } from "../../lib/text.ts";
+import { escapeHtml, shareBar } from "../html.ts";
 
 type Confusion = readonly (readonly number[])[];
 

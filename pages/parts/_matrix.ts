@@ -3,8 +3,8 @@
  * so that hundreds of classes stay small. Few classes get labels and counts; many get neither.
  */
 import { topConfusions } from "./_classes.ts";
-import { escapeHtml } from "./_html.ts";
-import { formatShare } from "../lib/text.ts";
+import { escapeHtml } from "../html.ts";
+import { formatShare } from "../../lib/text.ts";
 
 /** Most classes whose names fit beside the rows. */
 const MAX_LABELLED = 30;

@@ -1,0 +1,111 @@
+/** A run's figures: the tiles at the head of the page, and the table of everything that the summary holds. */
+
+import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../lib/text.ts";
+import type { Summary } from "../train/files/run_folder.ts";
+import { formatMetric } from "../train/run/compare.ts";
+import type { MetricColumn, Task } from "../train/tasks/task.ts";
+import { escapeHtml } from "./html.ts";
+import type { TileText } from "./parts/parts.ts";
+
+type Columns = Pick<Task, "metrics" | "figures">;
+
+/** Text that begins with a capital letter. */
+export function capitalised(text: string): string {
+  return text.replace(/^./, (first) => first.toUpperCase());
+}
+
+/** The tiles: the task's metrics and figures, shares first, then what the run took. */
+export function headlineTiles(
+  summary: Partial<Summary>,
+  { task, hidden, texts, own }: {
+    task: Columns;
+    /** Keys without a tile. */
+    hidden: readonly string[];
+    texts: Readonly<Record<string, TileText>>;
+    /** Figures that stand for those of the summary, or beside them. */
+    own: Readonly<Record<string, number>>;
+  },
+): string {
+  const columns = [...task.metrics, ...task.figures].filter(({ key }) => !hidden.includes(key));
+  const isShare = ({ format }: MetricColumn) => format === "share";
+  const ordered = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))];
+  const tiles: [name: string, value: string | undefined, note: string][] = [
+    ...ordered.map((column): [string, string | undefined, string] => {
+      const value = own[column.key] ?? summary[column.key];
+      const { name = capitalised(column.title), note = "" } = texts[column.key] ?? {};
+      return [name, typeof value === "number" ? formatMetric(column, value) : undefined, note];
+    }),
+    [
+      "Time",
+      given(summary.seconds, formatDuration),
+      given(summary.clips, (clips) => `${formatCount(clips)} clips`) ?? "",
+    ],
+    ["Speed", given(summary.clips_per_second, (speed) => speed.toPrecision(3)), "clips per second"],
+    [
+      "GPU memory",
+      given(summary.gpu_bytes_allocated, formatBytes),
+      given(summary.gpu_bytes_planned, (bytes) => `${formatBytes(bytes)} planned`) ?? "",
+    ],
+    [
+      "Trainable parameters",
+      given(summary.trainable_parameters, compactCount),
+      given(summary.frozen_parameters, (count) => `${compactCount(count)} frozen`) ?? "",
+    ],
+  ];
+  const shown = tiles.flatMap(([name, value, note]) =>
+    value === undefined ? [] : [
+      `<dl class="tile"><dt>${escapeHtml(name)}</dt><dd>${escapeHtml(value)}<small>${
+        escapeHtml(note)
+      }</small></dd></dl>`,
+    ]
+  );
+  return `<div class="tiles">${shown.join("")}</div>`;
+}
+
+function given<T>(value: T | undefined, format: (value: T) => string): string | undefined {
+  return value === undefined ? undefined : format(value);
+}
+
+function compactCount(count: number): string {
+  return new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 }).format(count);
+}
+
+type Figure = readonly [name: string, format: (value: number) => string];
+
+/** Names and forms of figures that every run has; others are shown as they are. */
+const FIGURES: Readonly<Record<string, Figure>> = {
+  epochs: ["Epochs", formatCount],
+  steps: ["Optimiser steps", formatCount],
+  clips: ["Training clips seen", formatCount],
+  training_clips: ["Training clips", formatCount],
+  epoch_clips: ["Clips an epoch", formatCount],
+  seconds: ["Time", formatDuration],
+  clips_per_second: ["Clips per second", (value) => value.toPrecision(4)],
+  gpu_bytes_planned: ["GPU memory planned", formatBytes],
+  gpu_bytes_allocated: ["GPU memory allocated", formatBytes],
+  trainable_parameters: ["Trainable parameters", formatCount],
+  frozen_parameters: ["Frozen parameters", formatCount],
+};
+
+/** The table of a summary's figures; "" when there are none. */
+export function figuresTable(summary: Partial<Summary>, { metrics, figures }: Columns): string {
+  const columns = [...metrics, ...figures].map((column): [string, Figure] => [
+    column.key,
+    [
+      capitalised(column.title),
+      column.format === "share" ? (value) => formatShare(value, 2) : formatValue,
+    ],
+  ]);
+  const known: Readonly<Record<string, Figure>> = { ...FIGURES, ...Object.fromEntries(columns) };
+  const rows = Object.entries(summary).map(([key, value]) => {
+    const name = known[key]?.[0] ?? capitalised(key.replaceAll("_", " "));
+    const text = known[key] && typeof value === "number"
+      ? known[key][1](value)
+      : typeof value === "string"
+      ? value
+      : JSON.stringify(value) ?? "";
+    return `<tr><th scope="row">${escapeHtml(name)}</th><td class="wrap">${escapeHtml(text)}</td></tr>`;
+  });
+  if (rows.length === 0) return "";
+  return `<div class="scroll"><table class="plain"><tbody>${rows.join("")}</tbody></table></div>`;
+}

@@ -1,0 +1,78 @@
+/** Curves over steps as static SVG, drawn by Observable Plot. Colours are CSS variables, so that they follow the theme. */
+import * as Plot from "@observablehq/plot";
+import { parseHTML } from "linkedom";
+import { formatCount } from "../lib/text.ts";
+import { escapeHtml } from "./html.ts";
+
+const WIDE = { width: 540, height: 280 };
+const SMALL = { width: 380, height: 200 };
+
+/** A value at a step. */
+export interface Point {
+  step: number;
+  value: number;
+}
+
+/** A series' name and colour, for the key above a chart. */
+interface Key {
+  name: string;
+  colour: string;
+}
+
+/** A curve over steps. */
+export function line(
+  points: readonly Point[],
+  colour: string,
+  options: Plot.LineYOptions = {},
+): Plot.Markish {
+  return Plot.lineY(points, { x: "step", y: "value", stroke: `var(${colour})`, strokeWidth: 2, ...options });
+}
+
+/** The points of a curve. */
+export function dots(points: readonly Point[], colour: string): Plot.Markish {
+  // A dot an evaluation; with very many they would hide the line.
+  return Plot.dot(points.length <= 60 ? points : [], { x: "step", y: "value", r: 3, fill: `var(${colour})` });
+}
+
+/** A chart over steps. */
+export interface Chart {
+  title: string;
+  description: string;
+  keys: Key[];
+  marks: Plot.Markish[];
+  y: Plot.ScaleOptions;
+  small?: boolean;
+}
+
+/** Draws a chart as a figure with its key. */
+export function draw({ title, description, keys, marks, y, small }: Chart, lastStep: number): string {
+  // No DOM types are loaded in this project; Plot asks for nothing but a document that can create elements.
+  const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as {
+    document: never;
+  };
+  const drawn = Plot.plot({
+    document,
+    ...(small ? SMALL : WIDE),
+    marginLeft: 54,
+    marginRight: 12,
+    marginTop: 14,
+    marginBottom: 38,
+    style: { fontSize: "13px", background: "transparent" },
+    x: {
+      label: "step",
+      domain: [0, lastStep],
+      ticks: small ? 4 : 6,
+      tickFormat: lastStep < 10_000 ? formatCount : "~s",
+      labelAnchor: "right",
+    },
+    y: { label: null, grid: true, ticks: small ? 4 : 5, ...y },
+    marks: [Plot.ruleY([0], { strokeOpacity: 0.4 }), ...marks],
+  });
+  drawn.setAttribute("role", "img");
+  drawn.setAttribute("aria-label", `${title}. ${description}`);
+  const key = keys.map(({ name, colour }) =>
+    `<span><i style="background:var(${colour})"></i>${escapeHtml(name)}</span>`
+  );
+  return `<figure><figcaption>${escapeHtml(title)}<span class="key">${key.join("")}</span></figcaption>` +
+    `${drawn.outerHTML}</figure>`;
+}
