@@ -5,7 +5,8 @@ import { profileProgram } from "../gpu/profile.ts";
 import { createModel } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { Session } from "../train/runtime/session.ts";
-import { modelSpec, sessionOptions } from "../train/recipe/setup.ts";
+import { modelSpec } from "../train/recipe/model.ts";
+import { sessionOptions } from "../train/recipe/setup.ts";
 import type { Measurement } from "./matmul.ts";
 
 const REPEATS = 5;

@@ -7,7 +7,9 @@ import type { Config } from "../train/recipe/config.ts";
 import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features/features.ts";
 import { formatBytes, formatCount, formatShare } from "../lib/text.ts";
 import { planSession, type SessionPlan } from "../train/runtime/session_plan.ts";
-import { readSplit, sessionOptions, trainingSpec } from "../train/recipe/setup.ts";
+import { readSplit } from "../train/feed/lists.ts";
+import { sessionOptions } from "../train/recipe/setup.ts";
+import { trainingSpec } from "../train/recipe/model.ts";
 import type { Io } from "./_output.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */

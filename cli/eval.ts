@@ -14,7 +14,7 @@ import { describeProblems } from "../train/feed/problems.ts";
 import { formatCount, formatShare, formatValue } from "../lib/text.ts";
 import { requireReadable } from "../train/feed/readable.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
-import { readSplit } from "../train/recipe/setup.ts";
+import { readSplit } from "../train/feed/lists.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
 import type { ClassificationMetrics } from "../train/evaluation/metrics.ts";
 import { defineCommand, parseArguments, twoColumns } from "./_args.ts";

@@ -14,7 +14,7 @@ import {
   truncateMetrics,
 } from "../train/run/run_folder.ts";
 import { savedState } from "../train/run/checkpoint.ts";
-import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/recipe/class_folders.ts";
+import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { tellLeftOut } from "./_clips.ts";

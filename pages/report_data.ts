@@ -12,7 +12,7 @@ import {
   type EvaluationRun,
 } from "../train/evaluation/evaluation_files.ts";
 import { topClasses } from "../train/evaluation/metrics.ts";
-import { clipModality } from "../train/recipe/setup.ts";
+import { clipModality } from "../train/feed/sampling.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { type ExampleClip, renderReport } from "./report.ts";
 import {

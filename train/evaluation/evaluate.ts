@@ -15,7 +15,7 @@ import {
   createClassificationMetrics,
   smoothedCrossEntropy,
 } from "./metrics.ts";
-import { clipModality, picturesOfView, readRule, samplingOptions } from "../recipe/setup.ts";
+import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
 import type { SessionClient } from "../runtime/session_client.ts";
 import { type ClipFeed, feedFrom } from "../feed/clip_feed.ts";
 import type { DataProblem } from "../feed/problems.ts";

@@ -17,7 +17,9 @@ import { largestFrame } from "../feed/probe.ts";
 import { RUN_FILES, weightsOfRun } from "../run/run_folder.ts";
 import { SessionClient } from "../runtime/session_client.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
-import { classNames, clipsPerBatch, evaluationOptions, modelSpec } from "../recipe/setup.ts";
+import { classNames } from "../feed/lists.ts";
+import { clipsPerBatch, evaluationOptions } from "../recipe/setup.ts";
+import { modelSpec } from "../recipe/model.ts";
 
 /** What is known of a trained model before a GPU is opened. */
 export interface TrainedModel {

@@ -9,11 +9,11 @@ import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import { problemsOf } from "../evaluation/evaluate.ts";
-import { clipModality, readRule, samplingOptions } from "../recipe/setup.ts";
+import { clipModality, readRule, samplingOptions } from "./sampling.ts";
 
 /** Opens the feed of a recipe's training clips. */
 export function trainingFeed(
-  config: Config,
+  config: Pick<Config, "system" | "seed" | "data">,
   clips: readonly ClipRecord[],
   options: { frameCache?: FrameCache | null } = {},
 ): ClipFeed {
@@ -46,7 +46,7 @@ export function trainingFeed(
   });
 }
 
-function trainSampler(config: Config) {
+function trainSampler(config: Pick<Config, "data">) {
   const sampling = samplingOptions(config), random = config.data.random_shift;
   return (frames: number, prng: { integer(n: number): number }) =>
     random ? trainIndices(frames, sampling, prng) : validationIndices(frames, sampling, prng);

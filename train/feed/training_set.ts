@@ -5,7 +5,8 @@ import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/sampler.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import type { BatchTargets } from "../runtime/session_plan.ts";
-import { chooseShots, readSplit, targetsOf } from "../recipe/setup.ts";
+import { chooseShots, readSplit } from "./lists.ts";
+import { targetsOf } from "../recipe/setup.ts";
 
 /** Classes that a note lists by number. */
 const CLASSES_NAMED = 10;
@@ -63,7 +64,7 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
 
 /** Batches of an epoch, and clips of its last batch where that is short (0: none is). */
 export function epochBatches(
-  config: Config,
+  config: Pick<Config, "data">,
   { epochClips }: TrainingSet,
 ): { batches: number; lastBatch: number } {
   const { batch_size: batchSize, num_sample: copies } = config.data;
@@ -74,7 +75,7 @@ export function epochBatches(
 }
 
 function notesOn(
-  { data }: Config,
+  { data }: Pick<Config, "data">,
   labels: readonly number[],
   sizes: { all: number; epochClips: number },
 ): string[] {

@@ -27,15 +27,9 @@ import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "./run_folder.ts";
 import { round, summarise } from "./summary.ts";
-import {
-  classNames,
-  clipsPerBatch,
-  groupRates,
-  modelSpec,
-  readSplit,
-  sessionOptions,
-  trainingSpec,
-} from "../recipe/setup.ts";
+import { classNames, readSplit } from "../feed/lists.ts";
+import { clipsPerBatch, groupRates, sessionOptions } from "../recipe/setup.ts";
+import { modelSpec, trainingSpec } from "../recipe/model.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { epochBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
 import { type GroupRates, LOSS_LOG_SIZE, type TrainClip } from "../runtime/session_plan.ts";

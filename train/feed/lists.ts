@@ -1,0 +1,57 @@
+/** The lists and the class names of a recipe. */
+
+import { readClipList, readLabels } from "../../data/datasets/read.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { selectShots } from "../../data/sampling/few_shot.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { Config } from "../recipe/config.ts";
+import { clipModality } from "./sampling.ts";
+
+/** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
+export const MIN_LISTED_FRAMES = 8;
+
+/** Class names of a recipe: its label list, those of its synthetic set, or the class numbers. */
+export async function classNames(
+  config: { data: Pick<Config["data"], "label_list" | "num_classes" | "synth"> },
+): Promise<string[]> {
+  const { label_list: path, num_classes: classes, synth } = config.data;
+  if (path === null) return synth?.classes ?? Array.from({ length: classes }, (_, i) => String(i));
+  const labels = await readLabels(path, { classes });
+  if (labels.length !== classes) {
+    throw new ConfigError(
+      `Cannot use "${path}": it must name data.num_classes (${classes}) classes, current count is ${labels.length}`,
+    );
+  }
+  return labels;
+}
+
+/**
+ * One of a recipe's two lists; of the training list, the clips of a few-shot selection where there is one.
+ *
+ * @param options.path Another list instead.
+ * @param options.keepShort Also clips that state few frames, as the published test protocol does.
+ * @param options.everyShot The whole training list, whatever `data.shots` says.
+ */
+export async function readSplit(
+  config: Pick<Config, "data" | "seed">,
+  split: "train" | "val",
+  options: { path?: string; keepShort?: boolean; everyShot?: boolean } = {},
+): Promise<ClipRecord[]> {
+  const { data } = config;
+  const path = options.path ?? (split === "train" ? data.train_list : data.val_list);
+  if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
+  const dropShorterThan = options.keepShort ? undefined : MIN_LISTED_FRAMES;
+  const modality = clipModality(config);
+  const { clips } = await readClipList(path, { classes: data.num_classes, dropShorterThan, modality });
+  return split === "train" && !options.everyShot ? chooseShots(config, clips) : clips;
+}
+
+/** The clips of a recipe's few-shot selection; all of them where it makes none. */
+export function chooseShots(
+  { data, seed }: Pick<Config, "data" | "seed">,
+  clips: ClipRecord[],
+): ClipRecord[] {
+  const { shots } = data;
+  if (shots === null) return clips;
+  return selectShots(clips.map(({ label }) => label), { shots, seed }).map((clip) => clips[clip]);
+}
