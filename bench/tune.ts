@@ -7,7 +7,7 @@ import { adapterKeyOf, chooseVariant, tuneKey } from "../gpu/tune.ts";
 import { createModel } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { planSession } from "../train/runtime/session_plan.ts";
-import { modelSpec } from "../train/recipe/setup.ts";
+import { modelSpec } from "../train/recipe/model.ts";
 import { sessionOptions } from "../train/tasks/session_options.ts";
 
 /** Candidates timed for one product: the most promising by estimate. Each costs a compilation. */

@@ -8,7 +8,8 @@ import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/fe
 import { formatBytes, formatCount, formatShare } from "../lib/text.ts";
 import { clipsPerBatch, sessionOptions } from "../train/tasks/session_options.ts";
 import { planSession, type SessionPlan, stepPlans } from "../train/runtime/session_plan.ts";
-import { readSplit, trainingSpec } from "../train/recipe/setup.ts";
+import { readSplit } from "../train/feed/lists.ts";
+import { trainingSpec } from "../train/recipe/model.ts";
 import type { Io } from "./_output.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */

@@ -1,6 +1,6 @@
 /** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
 import { ConfigError } from "../lib/errors.ts";
-import { CONFIG_KEYS, CONFIG_SECTIONS } from "../train/recipe/config.ts";
+import { argumentNames } from "../train/recipe/config.ts";
 import { chosenViews, type Views } from "../train/evaluation/evaluate.ts";
 import type { OptionSpec } from "./_args.ts";
 
@@ -28,7 +28,7 @@ export function describeViews(views: Views | null): string {
 
 /** Separates `key=value` arguments from the others, which may be paths that hold a "=". */
 export function splitOverrides(args: readonly string[]): { overrides: string[]; others: string[] } {
-  const keys = new Set([...CONFIG_KEYS, ...CONFIG_SECTIONS]);
+  const keys = new Set(argumentNames());
   const isOverride = (arg: string) => arg.includes("=") && keys.has(arg.split("=", 1)[0]);
   return {
     overrides: args.filter(isOverride),

@@ -6,7 +6,7 @@ import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/
 import { checkStorable, storedEpochs } from "../train/features/features.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../lib/text.ts";
-import { modelSpec } from "../train/recipe/setup.ts";
+import { modelSpec } from "../train/recipe/model.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { makeData, reportKnownWeights } from "./_before_run.ts";
 import type { Io } from "./_output.ts";

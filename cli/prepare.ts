@@ -24,8 +24,8 @@ import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
-import { overrideOf } from "../train/recipe/class_folders.ts";
-import { MIN_LISTED_FRAMES } from "../train/recipe/setup.ts";
+import { overrideOf } from "../train/recipe/overrides.ts";
+import { MIN_LISTED_FRAMES } from "../train/feed/lists.ts";
 import { formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./_args.ts";
 import { countVideos, tellLeftOut } from "./_clips.ts";

@@ -14,7 +14,7 @@ import {
   truncateMetrics,
 } from "../train/files/run_folder.ts";
 import { savedState } from "../train/files/checkpoint.ts";
-import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/recipe/class_folders.ts";
+import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";

@@ -31,7 +31,13 @@ import {
   sideDimIn,
   towerBeside,
 } from "./_files.ts";
-import { sideGroups, sideSizes } from "./_recipe_parts.ts";
+import {
+  evaRequirements,
+  sideGroups,
+  sideHeadsRequirement,
+  sideSizes,
+  singleClipRemarks,
+} from "./_recipe_parts.ts";
 import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
 import { evaOfCase } from "./eva/case.ts";
 import { isEva } from "./eva/tower.ts";
@@ -39,7 +45,7 @@ import { type IgnoreList, normal, Weights } from "./params.ts";
 import { Side4VideoEva } from "./side4video_eva.ts";
 import type { RecipePart, System } from "./system.ts";
 import { type FrozenTower, patchesOf } from "./tower.ts";
-import { declareTower, towerOf } from "./towers.ts";
+import { declareTower, towerOf, towerSizes } from "./towers.ts";
 import {
   collectActivations,
   type Mode,
@@ -120,7 +126,9 @@ export class Side4Video implements VideoModel {
 
 const recipe: RecipePart<ClipClassifierSizes> = {
   keys: {},
-  requirements: () => [],
+  requirements: (recipe) => [...evaRequirements(recipe), sideHeadsRequirement(recipe)],
+  // The side network beside an EVA tower has no last batch norm.
+  remarks: (recipe) => isEva(towerSizes(recipe.network)) ? [] : singleClipRemarks(recipe),
   sizes: sideSizes,
   groups: sideGroups,
 };

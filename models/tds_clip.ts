@@ -5,6 +5,7 @@
  * features lie below their maximum over three frames.
  */
 
+import { z } from "zod";
 import type { Graph, Tensor } from "../gpu/graph.ts";
 import {
   add,
@@ -45,12 +46,13 @@ import {
   sideDimIn,
   towerBeside,
 } from "./_files.ts";
-import { sideGroups, sideSizes } from "./_recipe_parts.ts";
+import { sideGroups, sideHeadsRequirement, sideSizes, singleClipRemarks } from "./_recipe_parts.ts";
 import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
+import { isEva } from "./eva/tower.ts";
 import { type IgnoreList, normal, uniform, Weights } from "./params.ts";
 import type { RecipePart, System } from "./system.ts";
 import { type FrozenTower, type Keep, patchesOf } from "./tower.ts";
-import { declareTower, towerOf } from "./towers.ts";
+import { declareTower, towerOf, towerSizes } from "./towers.ts";
 import {
   collectActivations,
   type Mode,
@@ -251,10 +253,53 @@ function motionGate(
 }
 
 const recipe: RecipePart<TdsClipConfig> = {
-  keys: {},
-  requirements: () => [],
+  keys: {
+    data: {
+      num_diff: z.number().int().positive().nullable().default(null).describe(
+        "tds-clip: pictures read for every frame, its neighbours and itself; 5, as published",
+      ),
+      window_edge: z.enum(["clamp", "wrap"]).default("clamp").describe(
+        "tds-clip: neighbours before the first frame; clamp: that frame again; wrap: from the end, as published for videos",
+      ),
+    },
+    network: {
+      sme_scale: z.number().default(DEFAULT_SME_SCALE).describe(
+        "tds-clip: weight of the frame-difference stem; 1 in an early build of the published code",
+      ),
+    },
+  },
+  // The published files carry no name of a network; the window tells them.
+  claims: (data) => data.num_diff != null,
+  settle: ({ data }) => ({ data: { num_diff: data.num_diff ?? TDS_WINDOW } }),
+  requirements: (recipe) => {
+    const { data, network } = recipe;
+    return [
+      sideHeadsRequirement(recipe),
+      [
+        data.num_diff === TDS_WINDOW,
+        "data.num_diff",
+        `be ${TDS_WINDOW} when system is tds-clip: the published network is made for no other window`,
+        data.num_diff,
+      ],
+      [
+        network.side_dim % GATE_REDUCTION === 0,
+        "network.side_dim",
+        `be a multiple of ${GATE_REDUCTION} when system is tds-clip`,
+        network.side_dim,
+      ],
+      [!isEva(towerSizes(network)), "network.arch", "be a CLIP tower when system is tds-clip", network.arch],
+    ];
+  },
+  foreignRequirements: ({ data }, system) => [
+    [data.num_diff === null, "data.num_diff", `be null when system is ${system}`, data.num_diff],
+  ],
+  remarks: singleClipRemarks,
   sizes: (recipe) => ({ ...sideSizes(recipe), smeScale: recipe.network.sme_scale as number }),
   groups: sideGroups,
+  pictureWindow: ({ data }) => ({
+    size: data.num_diff as number,
+    edge: data.window_edge as "clamp" | "wrap",
+  }),
 };
 
 /** TDS-CLIP. */

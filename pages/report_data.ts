@@ -11,7 +11,7 @@ import {
   type EvaluationFigures,
   type EvaluationRun,
 } from "../train/evaluation/evaluation_files.ts";
-import { clipModality } from "../train/recipe/setup.ts";
+import { clipModality } from "../train/feed/sampling.ts";
 import type { Evaluation, Task } from "../train/tasks/task.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import type { Example } from "./parts/parts.ts";

@@ -5,7 +5,7 @@ import { writeFileWhole } from "../../data/files.ts";
 import { createModel } from "../../models/mod.ts";
 import { parseConfig } from "../../train/recipe/config.ts";
 import type { Summary } from "../../train/files/run_folder.ts";
-import { modelSpec } from "../../train/recipe/setup.ts";
+import { modelSpec } from "../../train/recipe/model.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { lastLine, TINY_RECIPE, TinyFolder } from "./_tiny.ts";
 

@@ -10,7 +10,8 @@ import { loadConfig } from "../../train/recipe/config.ts";
 import { createModel } from "../../models/mod.ts";
 import { recordPrograms } from "../../train/runtime/programs.ts";
 import { planSession } from "../../train/runtime/session_plan.ts";
-import { modelSpec, sessionOptions } from "../../train/recipe/setup.ts";
+import { modelSpec } from "../../train/recipe/model.ts";
+import { sessionOptions } from "../../train/tasks/session_options.ts";
 import { elementsOf, type Memory, outputsOf, runPlanned, runReference } from "../_util/reference_engine.ts";
 import { ROOMY, tinyModel, tinyPrograms } from "../_util/tiny_model.ts";
 

@@ -8,7 +8,7 @@ import { testIndices, validationIndices } from "../../data/sampling/frame_indice
 import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
-import { clipModality, picturesOfView, readRule, samplingOptions } from "../recipe/setup.ts";
+import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
 import type { Session } from "../runtime/session.ts";
 import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
 import { type ClipFeed, feedFrom } from "../feed/clip_feed.ts";

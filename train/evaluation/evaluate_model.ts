@@ -4,7 +4,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
-import { readSplit } from "../recipe/setup.ts";
+import { readSplit } from "../feed/lists.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import type { Description, ScoredClip } from "../tasks/task.ts";

@@ -21,7 +21,8 @@ import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { clipsPerBatch, evaluationOptions, halvesNeed } from "../tasks/session_options.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
-import { classNames, modelSpec } from "../recipe/setup.ts";
+import { classNames } from "../feed/lists.ts";
+import { modelSpec } from "../recipe/model.ts";
 
 /** What is known of a trained model before a GPU is opened. */
 export interface TrainedModel {

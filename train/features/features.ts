@@ -18,6 +18,7 @@ import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
 import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
 
@@ -235,7 +236,7 @@ function featureRecipe(
   config: Config,
   { clips, weights }: { clips: FeatureClips; weights: WeightsFile | null },
 ): Record<string, unknown> {
-  const { data, network, seed } = config;
+  const { data, network, seed } = config, window = pictureWindow(config);
   // The seed counts where something is drawn: weights, views or the clips themselves.
   const draws = weights === null || randomKeys(config).length > 0 || data.shots !== null;
   return {
@@ -249,8 +250,8 @@ function featureRecipe(
     "data.image_tmpl": data.modality === "video" ? null : data.image_tmpl,
     "data.frame_cache_side": data.frame_cache === null ? null : data.frame_cache_side,
     "data.num_segments": data.num_segments,
-    "data.num_diff": data.num_diff,
-    "data.window_edge": data.num_diff === null ? null : data.window_edge,
+    "data.num_diff": window?.size ?? null,
+    "data.window_edge": window?.edge ?? null,
     "data.family": data.family,
     "data.random_shift": data.random_shift,
     "data.dense": data.dense,

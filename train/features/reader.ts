@@ -17,7 +17,7 @@ import {
   randomKeys,
   readManifest,
 } from "./features.ts";
-import { modelSpec } from "../recipe/setup.ts";
+import { modelSpec } from "../recipe/model.ts";
 
 /** Batches that are read before they are asked for. */
 const BATCHES_AHEAD = 2;

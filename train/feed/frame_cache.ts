@@ -3,11 +3,11 @@
 import { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import type { Config } from "../recipe/config.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
-import { clipModality } from "../recipe/setup.ts";
+import { clipModality } from "./sampling.ts";
 
 /** Opens the frame cache that a recipe names; null where it names none. Close it after what reads from it. */
 export async function openFrameCache(
-  config: Config,
+  config: Pick<Config, "data">,
   warn?: (text: string) => void,
 ): Promise<FrameCache | null> {
   const { frame_cache: folder, frame_cache_side: side, image_tmpl: template } = config.data;

@@ -23,7 +23,7 @@ const HEADER_BYTES = 64 * 1024;
  * @param options.viaCache the frames come out of the recipe's frame cache, which shrinks them
  */
 export async function largestFrame(
-  config: Config,
+  config: Pick<Config, "data">,
   splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
   options: { viaCache?: boolean } = {},
 ): Promise<{ width: number; height: number }> {

@@ -8,7 +8,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
-import { clipModality } from "../recipe/setup.ts";
+import { clipModality } from "./sampling.ts";
 
 /** Clips tried, spread over the list, until one can be read. */
 const CLIPS_TRIED = 32;
@@ -20,7 +20,7 @@ const CLIPS_TRIED = 32;
  * @throws {DataError} where the root is no folder, or where all of the clips tried fail
  */
 export async function requireReadable(
-  config: Config,
+  config: Pick<Config, "data">,
   clips: readonly ClipRecord[],
   options: { list: string; root: string; signal?: AbortSignal },
 ): Promise<void> {
@@ -50,7 +50,7 @@ export async function requireReadable(
 
 /** Refuses a recipe of whose training or validation list no clip can be read. */
 export async function requireReadableSplits(
-  config: Config,
+  config: Pick<Config, "data">,
   clips: { train: readonly ClipRecord[]; val: readonly ClipRecord[] },
   signal?: AbortSignal,
 ): Promise<void> {

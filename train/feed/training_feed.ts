@@ -9,7 +9,7 @@ import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import { problemsOf } from "./problems.ts";
-import { clipModality, readRule, samplingOptions } from "../recipe/setup.ts";
+import { clipModality, readRule, samplingOptions } from "./sampling.ts";
 
 /** Opens the feed of a recipe's training clips. */
 export function trainingFeed(

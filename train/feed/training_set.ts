@@ -4,7 +4,7 @@ import { classWeights } from "../../data/sampling/class_balance.ts";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
-import { chooseShots, readSplit } from "../recipe/setup.ts";
+import { chooseShots, readSplit } from "./lists.ts";
 
 /** Classes that a note lists by number. */
 const CLASSES_NAMED = 10;

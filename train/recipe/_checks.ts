@@ -1,57 +1,99 @@
-/** What sidenet does not do that a recipe can ask for, and remarks on recipes that can be run. */
+/** What must hold in a settled recipe, and remarks on recipes that can be run: the common part, and the systems'. */
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
-import { EVA_PRESETS } from "../../models/mod.ts";
-import type { Config } from "./_resolve.ts";
-import type { ParsedConfig } from "./_schema.ts";
+import { systemOf, SYSTEMS } from "../../models/registry.ts";
+import type { Requirement } from "../../models/system.ts";
+import { towerSizes } from "../../models/towers.ts";
+import type { Config } from "./_settled.ts";
+import type { ParsedConfig } from "./schema.ts";
 
-/** Something that a value must satisfy. */
-export type Requirement = [holds: boolean, key: string, must: string, value: unknown];
-
-/** Options of the published code that no shipped recipe switches on and that are not built: only "off" is accepted. */
-export function unsupportedOptions({ data, network, solver }: ParsedConfig): Requirement[] {
-  const off = (
-    key: string,
-    value: unknown,
-    holds: boolean,
-    must = "be false: the option is not built",
-  ): Requirement => [
-    holds,
-    key,
-    must,
-    value,
-  ];
-  const zero = (key: string, value: number) => off(key, value, value === 0, "be 0: dropout is not built");
+/** The run's name, its classes and its tower. */
+export function basicRequirements(parsed: ParsedConfig, config: Config): Requirement[] {
+  const { name, data, network: { arch, backbone } } = config;
   return [
+    [!/[\\/]|^\.+$/.test(name), "name", "be a folder name without slashes", name],
+    [data.num_classes > 0, "data.num_classes", "be the number of classes", parsed.data.num_classes],
+    [
+      data.synth === null || data.num_classes === data.synth.classes.length,
+      "data.num_classes",
+      "equal the number of classes that data.synth makes",
+      data.num_classes,
+    ],
+    [
+      (backbone === null) === (arch !== "custom"),
+      "network.arch",
+      backbone === null ? "come with network.backbone" : "be custom when network.backbone is given",
+      arch,
+    ],
+    ...(backbone === null ? [] : backboneRequirements(backbone)),
+  ];
+}
+
+function backboneRequirements(backbone: NonNullable<Config["network"]["backbone"]>): Requirement[] {
+  return [
+    [
+      backbone.image_size % backbone.patch_size === 0,
+      "network.backbone.image_size",
+      `be a multiple of patch_size (${backbone.patch_size})`,
+      backbone.image_size,
+    ],
+    [
+      backbone.width % backbone.heads === 0,
+      "network.backbone.width",
+      `be a multiple of heads (${backbone.heads})`,
+      backbone.width,
+    ],
+  ];
+}
+
+/** What the recipe's system asks, and what the others ask of the keys that are theirs alone. */
+export function systemRequirements(config: Config): Requirement[] {
+  const { recipe } = systemOf(config.system);
+  const isOwn = (name: string) => {
+    const [section, key] = name.split(".");
+    return Object.hasOwn(recipe.keys[section as keyof typeof recipe.keys] ?? {}, key);
+  };
+  const foreign = SYSTEMS.filter(({ id }) => id !== config.system)
+    .flatMap((system) => system.recipe.foreignRequirements?.(config, config.system) ?? [])
+    .filter(([, name]) => !isOwn(name));
+  return [...recipe.requirements(config), ...foreign];
+}
+
+/** The remaining values. */
+export function runRequirements({ data, network, solver }: Config): Requirement[] {
+  const imageSize = towerSizes(network).imageSize;
+  return [
+    [
+      data.input_size === imageSize,
+      "data.input_size",
+      `equal the backbone's picture side (${imageSize})`,
+      data.input_size,
+    ],
+    [
+      network.n_emb === network.side_dim,
+      "network.n_emb",
+      `equal network.side_dim (${network.side_dim})`,
+      network.n_emb,
+    ],
+    [
+      solver.start_epoch < solver.epochs,
+      "solver.start_epoch",
+      `come before solver.epochs (${solver.epochs})`,
+      solver.start_epoch,
+    ],
+    [
+      solver.betas.every((beta) => beta < 1),
+      "solver.betas",
+      "be two numbers below 1",
+      solver.betas,
+    ],
+    ...decayRequirements(solver),
     [
       data.synth === null || data.modality === "RGB",
       "data.modality",
       "be RGB with data.synth, which makes folders of frames",
       data.modality,
     ],
-    off(
-      "data.shot",
-      data.shot,
-      data.shot === null || data.shots === null,
-      "be null when data.shots is given: it is the published name of that",
-    ),
-    off("network.tm", network.tm, network.tm === false || network.tm === "False"),
-    off("network.joint_st", network.joint_st, !network.joint_st),
-    off(
-      "network.sim_header",
-      network.sim_header,
-      network.sim_header === null,
-      "be None: there is no fusion head",
-    ),
-    off(
-      "network.my_fix_clip",
-      network.my_fix_clip,
-      network.my_fix_clip,
-      "be true: the backbone is always frozen",
-    ),
-    zero("network.drop_out", network.drop_out),
-    zero("network.emb_dropout", network.emb_dropout),
-    zero("network.drop_fc", network.drop_fc),
     [
       !solver.mixup || data.batch_size * data.num_sample % 2 === 0,
       "data.batch_size",
@@ -61,9 +103,17 @@ export function unsupportedOptions({ data, network, solver }: ParsedConfig): Req
   ];
 }
 
+function decayRequirements(solver: Config["solver"]): Requirement[] {
+  if (solver.type !== "multistep") return [];
+  const decay = solver.lr_decay_step;
+  const first = decay === null ? -1 : typeof decay === "number" ? decay : Math.min(...decay);
+  const must = `start after the warm-up (${solver.lr_warmup_step} epochs) when solver.type is multistep`;
+  return [[first > solver.lr_warmup_step, "solver.lr_decay_step", must, decay]];
+}
+
 /** Remarks on a recipe that can be run, each one line. */
 export function remarksOn(config: Config): string[] {
-  const { data, network, solver } = config;
+  const { data, solver } = config;
   const remarks: string[] = [];
   if (solver.mixup && solver.smoothing !== MIX_SMOOTHING) {
     remarks.push(
@@ -87,14 +137,7 @@ export function remarksOn(config: Config): string[] {
         "data.balance=sampler",
     );
   }
-  // The side network of an EVA tower has no last batch norm.
-  const isEva = network.arch in EVA_PRESETS || network.backbone?.eva != null;
-  if (data.batch_size * data.num_sample === 1 && !isEva) {
-    remarks.push(
-      "a batch of one clip makes the last batch norm, followed by a mean over the clip, return a constant: only its " +
-        "bias and the classifier will learn; use data.batch_size of 2 or more",
-    );
-  }
+  remarks.push(...systemOf(config.system).recipe.remarks?.(config) ?? []);
   if (solver.lr_refresh === "published" && solver.lr_warmup_step > 0) {
     remarks.push(
       "solver.lr_refresh is published: the first 9 updates have learning rate 0, as in the published code",

@@ -7,8 +7,8 @@ const range = () => z.tuple([z.number().positive(), z.number().positive()]);
 const defaults = DEFAULT_SYNTH_OPTIONS;
 
 export const SYNTH_SCHEMA = z.strictObject({
-  train_clips: count().default(defaults.trainClips),
-  val_clips: count().default(defaults.valClips),
+  train_clips: count().default(defaults.trainClips).describe("clips for training"),
+  val_clips: count().default(defaults.valClips).describe("clips for validation"),
   width: count().default(defaults.width).describe("width of a frame in pixels"),
   height: count().default(defaults.height).describe("height of a frame in pixels"),
   frames_per_clip: z.union([count(), z.array(count()).min(1)], {
@@ -22,9 +22,11 @@ export const SYNTH_SCHEMA = z.strictObject({
   radius: range().default([...defaults.radius]).describe(
     "least and greatest radius, as shares of the short side",
   ),
-  background: z.enum(["plain", "gradient", "noise"]).default(defaults.background),
+  background: z.enum(["plain", "gradient", "noise"]).default(defaults.background).describe(
+    "behind the shape",
+  ),
   quality: count().max(100).default(defaults.quality).describe("JPEG quality"),
-  seed: z.number().int().nonnegative().default(defaults.seed),
+  seed: z.number().int().nonnegative().default(defaults.seed).describe("of everything that is drawn"),
 });
 
 /** The options as `data/synth/dataset.ts` takes them. */

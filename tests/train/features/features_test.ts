@@ -22,7 +22,7 @@ import {
   shardRange,
   storedEpochs,
 } from "../../../train/features/features.ts";
-import { modelSpec } from "../../../train/recipe/setup.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
 
 const FIXED = ["data.random_shift=false", "data.crop=centre", "data.flip=none", "data.grey=0"];
 

@@ -2,16 +2,17 @@
 
 import assert from "node:assert/strict";
 import {
-  BACKBONE_NAMES,
-  CONFIG_KEYS,
   dataRoots,
   formatConfig,
-  KEYS_WITHOUT_EFFECT,
   loadConfig,
   parseConfig,
   synthOptions,
   transformRecipe,
 } from "../../../train/recipe/config.ts";
+import { KEYS_WITHOUT_EFFECT } from "../../../train/recipe/dialects/side4video.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
+import { recipeSchema } from "../../../train/recipe/schema.ts";
+import { createModel, Side4Video, Side4VideoEva } from "../../../models/mod.ts";
 import { DEFAULT_SYNTH_OPTIONS } from "../../../data/synth/dataset.ts";
 import { publishedRecipe } from "../../../data/transforms/recipe.ts";
 
@@ -111,8 +112,7 @@ Deno.test("a resolved config names every effective key and reads back as itself,
   const text = formatConfig(config);
   const again = parseConfig(text, { source: "elsewhere.yaml" });
   assert.deepEqual(again, { config, keysWithoutEffect: [], warnings: [] });
-  for (const key of CONFIG_KEYS) {
-    if (KEYS_WITHOUT_EFFECT.includes(key) || key === "data.shot") continue; // settled as data.shots
+  for (const { name: key } of recipeSchema().keys) {
     const [section, leaf] = key.includes(".") ? key.split(".") : [undefined, key];
     const holder = section === undefined ? config : config[section as "data"];
     assert.ok(Object.hasOwn(holder, leaf), key);
@@ -405,14 +405,7 @@ Deno.test("a batch of one clip and the published refresh rule are remarked on", 
   assert.match(warnings[1], /first 9 updates have learning rate 0/);
 });
 
-Deno.test("the names of backbones are those of the model presets", async () => {
-  const { EVA_PRESETS, VIT_PRESETS } = await import("../../../models/mod.ts");
-  assert.deepEqual([...BACKBONE_NAMES], [...Object.keys(VIT_PRESETS), ...Object.keys(EVA_PRESETS)]);
-});
-
-Deno.test("a backbone's name or its own sizes choose the tower, and the tower the picture's side", async () => {
-  const { modelSpec } = await import("../../../train/recipe/setup.ts");
-  const { createModel, Side4Video, Side4VideoEva } = await import("../../../models/mod.ts");
+Deno.test("a backbone's name or its own sizes choose the tower, and the tower the picture's side", () => {
   const spec = (...overrides: string[]) => {
     const { config } = parseConfig(BASE, { overrides });
     return { ...modelSpec(config), inputSize: config.data.input_size };

@@ -2,7 +2,9 @@
  * Files in the form of the published ones (keys, spellings, values of their tables) parse unchanged to what they mean there.
  */
 import assert from "node:assert/strict";
-import { KEYS_WITHOUT_EFFECT, parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
+import { parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
+import { KEYS_WITHOUT_EFFECT } from "../../../train/recipe/dialects/side4video.ts";
+import { picturesOfView } from "../../../train/feed/sampling.ts";
 import { publishedRecipe } from "../../../data/transforms/recipe.ts";
 
 /** What differs between the published files. */
@@ -165,8 +167,22 @@ function checkRow(row: Row): void {
   assert.deepEqual([config.resume, config.pretrain, config.seed], [null, null, 1024]);
   assert.equal(data.family, row.set === "k400" ? "kinetics" : "sth");
   assert.deepEqual(
-    [data.num_classes, data.num_segments, data.num_diff, data.batch_size, data.num_sample, data.workers],
-    [row.set === "k400" ? 400 : 174, 8, row.numDiff ?? null, row.batchSize, row.numSample, row.workers ?? 4],
+    [
+      data.num_classes,
+      data.num_segments,
+      picturesOfView(config),
+      data.batch_size,
+      data.num_sample,
+      data.workers,
+    ],
+    [
+      row.set === "k400" ? 400 : 174,
+      8,
+      8 * (row.numDiff ?? 1),
+      row.batchSize,
+      row.numSample,
+      row.workers ?? 4,
+    ],
   );
   assert.equal(data.modality, row.modality ?? "RGB");
   assert.equal(data.image_tmpl, row.template ?? TEMPLATES[row.set]);

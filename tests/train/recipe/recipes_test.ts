@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { createModel } from "../../../models/mod.ts";
 import { loadConfig, transformRecipe } from "../../../train/recipe/config.ts";
 import { planSession } from "../../../train/runtime/session_plan.ts";
-import { modelSpec, sessionOptions } from "../../../train/recipe/setup.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
+import { sessionOptions } from "../../../train/tasks/session_options.ts";
 
 /** Top-1 and top-5 in percent with 3 crops and 2 (Something-Something) or 4 (Kinetics) clips; null: not stated. */
 type Result = readonly number[] | null;

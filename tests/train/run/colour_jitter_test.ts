@@ -4,7 +4,8 @@ import { PUBLISHED_COLOUR_JITTER } from "../../../data/transforms/colour_jitter.
 import { createModel } from "../../../models/mod.ts";
 import { formatConfig, parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
 import { differenceFrom, makeManifest, obstacleOf, randomKeys } from "../../../train/features/features.ts";
-import { evaluationOptions, modelSpec, sessionOptions } from "../../../train/recipe/setup.ts";
+import { evaluationOptions, sessionOptions } from "../../../train/tasks/session_options.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
 
 const FIXED = ["data.random_shift=false", "data.crop=centre", "data.flip=none", "data.grey=0"];
 const IDLE = "data.colour_jitter={brightness: 0, contrast: 0, saturation: 0, hue: 0}";

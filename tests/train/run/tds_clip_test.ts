@@ -5,7 +5,8 @@ import { createPrng } from "../../../lib/random.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { formatConfig, loadConfig, parseConfig } from "../../../train/recipe/config.ts";
 import { replayCase } from "../../../train/parity/replay.ts";
-import { modelSpec, picturesOfView, readRule } from "../../../train/recipe/setup.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
+import { picturesOfView, readRule } from "../../../train/feed/sampling.ts";
 import { engineTest } from "../../_util/engine.ts";
 
 const CASE = new URL("../../fixtures/tds-clip/odd.json", import.meta.url).pathname;
@@ -37,7 +38,7 @@ Deno.test("a published file is known as TDS-CLIP by its window of pictures", () 
 Deno.test("one word changes the network", () => {
   const of = (...overrides: string[]) => parseConfig("data: { num_classes: 3 }", { overrides }).config;
   const tds = of("system=tds-clip"), side = of("system=side4video");
-  assert.deepEqual([tds.data.num_diff, side.data.num_diff], [5, null]);
+  assert.deepEqual([picturesOfView(tds), picturesOfView(side)], [40, 8]);
   assert.deepEqual([modelSpec(tds).system, modelSpec(side).system], ["tds-clip", "side4video"]);
   const scaled = modelSpec(of("system=tds-clip", "network.sme_scale=1"));
   assert.equal(scaled.system, "tds-clip");

@@ -4,13 +4,13 @@
  */
 
 import { basename, join, resolve } from "node:path";
-import * as YAML from "yaml";
 import { formatLabels } from "../../data/datasets/entries.ts";
 import { type ClassFolders, readClassFolders } from "../../data/datasets/folders.ts";
 import { formatClipList } from "../../data/datasets/list.ts";
 import type { WalkOptions } from "../../data/datasets/walk.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { type Config, loadConfig, type LoadedConfig, parseConfig } from "./config.ts";
+import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../recipe/config.ts";
+import { overrideOf } from "../recipe/overrides.ts";
 import { RUN_FILES, type RunFolder } from "../files/run_folder.ts";
 
 /** A recipe on a folder of class folders. */
@@ -131,21 +131,6 @@ export async function keepLists(config: Config, folder: ClassFolders, run: RunFo
     label_list: resolve(run.file("labels")),
   };
   return { ...config, data };
-}
-
-/** A `key=value` argument that reads back as this value. */
-export function overrideOf(key: string, value: string | number | null): string {
-  const text = String(value);
-  return `${key}=${typeof value !== "string" || isPlain(text) ? text : JSON.stringify(text)}`;
-}
-
-/** Whether YAML reads a text as that text. */
-function isPlain(text: string): boolean {
-  try {
-    return YAML.parse(text, { prettyErrors: false }) === text;
-  } catch {
-    return false;
-  }
 }
 
 function countOf({ clips }: ClassFolders, split: "train" | "val"): number {

@@ -1,11 +1,50 @@
 /** Words for what is wrong with a recipe: one clause an issue, with the full dotted key and the current value. */
 import type { z } from "zod";
+import { ConfigError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
-import { CONFIG_KEYS, CONFIG_SECTIONS } from "./_schema.ts";
+import type { Requirement } from "../../models/system.ts";
 
-/** "key … is not known", with the nearest known key when there is a likely one. */
-export function describeUnknownKey(key: string): string {
-  const known = [...CONFIG_KEYS, ...CONFIG_SECTIONS];
+/** The recipe that something is wrong with. */
+export interface Blamed {
+  /** File name. */
+  source: string;
+  /** What its values were parsed from. */
+  tree: unknown;
+  /** Keys that arguments have set, each with its argument. */
+  setBy: ReadonlyMap<string, string>;
+  /** Known keys and sections, dotted. */
+  known: readonly string[];
+}
+
+/** The error for values of the wrong kind: the first of them, and how many more there are. */
+export function schemaError(issues: readonly z.core.$ZodIssue[], blamed: Blamed): ConfigError {
+  const [issue] = issues;
+  // The argument may have set the key, or a section around it.
+  const override = issue.path.map((_, i) => blamed.setBy.get(issue.path.slice(0, i + 1).join(".")))
+    .findLast((argument) => argument !== undefined);
+  const what = override === undefined
+    ? `Cannot read config "${blamed.source}"`
+    : `Cannot use argument "${override}"`;
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
+  return new ConfigError(`${what}: ${describeIssue(issue, blamed)}${more}`);
+}
+
+/**
+ * Checks what must hold of a recipe.
+ *
+ * @throws {ConfigError} for the first requirement that does not hold.
+ */
+export function requireAll(requirements: readonly Requirement[], source: string): void {
+  for (const [holds, key, must, value] of requirements) {
+    if (holds) continue;
+    throw new ConfigError(
+      `Cannot use config "${source}": ${key} must ${must}, current value is ${JSON.stringify(value)}`,
+    );
+  }
+}
+
+/** "key … is not known", with the nearest of the known keys when there is a likely one. */
+export function describeUnknownKey(key: string, known: readonly string[]): string {
   const leaf = (name: string) => name.slice(name.lastIndexOf(".") + 1);
   const section = key.slice(0, key.lastIndexOf(".") + 1);
   const siblings = known.filter((name) => name === section + leaf(name));
@@ -22,9 +61,11 @@ function prefixed(prefix: string, name: string | undefined): string | undefined 
 }
 
 /** What must hold for the value that an issue is about, and what the value is. */
-export function describeIssue(issue: z.core.$ZodIssue, tree: unknown): string {
+function describeIssue(issue: z.core.$ZodIssue, { tree, known }: Blamed): string {
   const key = issue.path.join(".");
-  if (issue.code === "unrecognized_keys") return describeUnknownKey([...issue.path, issue.keys[0]].join("."));
+  if (issue.code === "unrecognized_keys") {
+    return describeUnknownKey([...issue.path, issue.keys[0]].join("."), known);
+  }
   const value = issue.path.reduce<unknown>(
     (at, part) => (at as Record<PropertyKey, unknown> | null)?.[part],
     tree,

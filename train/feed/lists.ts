@@ -1,58 +1,19 @@
-/** From a recipe to what a run is made of: the model, the session's options, the lists and the class names. */
+/** The lists and the class names of a recipe. */
 
-import type { ClipModality } from "../../data/datasets/list.ts";
 import { readClipList, readLabels } from "../../data/datasets/read.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { selectShots } from "../../data/sampling/few_shot.ts";
-import { type SamplingOptions, windowIndices } from "../../data/sampling/frame_indices.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { type ModelSpec, systemOf } from "../../models/mod.ts";
-import type { Config } from "./config.ts";
+import type { Config } from "../recipe/config.ts";
+import { clipModality } from "./sampling.ts";
 
 /** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
 export const MIN_LISTED_FRAMES = 8;
 
-/** Which model a recipe asks for. */
-export function modelSpec(config: Config): ModelSpec {
-  const { recipe } = systemOf(config.system);
-  return { system: config.system, sizes: recipe.sizes(config), backboneDtype: config.precision };
-}
-
-/** Which model a recipe trains: with stored features, one without a tower. */
-export function trainingSpec(config: Config): ModelSpec {
-  return config.data.features === null ? modelSpec(config) : { ...modelSpec(config), taps: "stored" };
-}
-
-/** Frame-index options of a recipe. */
-export function samplingOptions(config: Config): SamplingOptions {
-  const { data } = config;
-  return { rule: data.family, segments: data.num_segments, dense: data.dense };
-}
-
-/** What the lists of a recipe name. */
-export function clipModality({ data }: Config): ClipModality {
-  return data.modality === "RGB" ? "frames" : data.modality;
-}
-
-/** Pictures that are read for one view of a clip: its frames, or a window around each. */
-export function picturesOfView({ data }: Config): number {
-  return data.num_segments * (data.num_diff ?? 1);
-}
-
-/** A rule of frame indices as a rule of the pictures to read: where the network wants windows, the neighbours come along. */
-export function readRule<Draws>(
-  config: Config,
-  rule: (frames: number, draws: Draws) => number[] | number[][],
-): (frames: number, draws: Draws) => number[] {
-  const { num_diff: size, window_edge: edge } = config.data;
-  return (frames, draws) => {
-    const indices = rule(frames, draws).flat();
-    return size === null ? indices : windowIndices(indices, frames, { size, edge });
-  };
-}
-
 /** Class names of a recipe: its label list, those of its synthetic set, or the class numbers. */
-export async function classNames(config: Config): Promise<string[]> {
+export async function classNames(
+  config: { data: Pick<Config["data"], "label_list" | "num_classes" | "synth"> },
+): Promise<string[]> {
   const { label_list: path, num_classes: classes, synth } = config.data;
   if (path === null) return synth?.classes ?? Array.from({ length: classes }, (_, i) => String(i));
   const labels = await readLabels(path, { classes });
@@ -72,7 +33,7 @@ export async function classNames(config: Config): Promise<string[]> {
  * @param options.everyShot The whole training list, whatever `data.shots` says.
  */
 export async function readSplit(
-  config: Config,
+  config: Pick<Config, "data" | "seed">,
   split: "train" | "val",
   options: { path?: string; keepShort?: boolean; everyShot?: boolean } = {},
 ): Promise<ClipRecord[]> {
@@ -86,7 +47,10 @@ export async function readSplit(
 }
 
 /** The clips of a recipe's few-shot selection; all of them where it makes none. */
-export function chooseShots({ data, seed }: Config, clips: ClipRecord[]): ClipRecord[] {
+export function chooseShots(
+  { data, seed }: Pick<Config, "data" | "seed">,
+  clips: ClipRecord[],
+): ClipRecord[] {
   const { shots } = data;
   if (shots === null) return clips;
   return selectShots(clips.map(({ label }) => label), { shots, seed }).map((clip) => clips[clip]);

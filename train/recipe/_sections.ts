@@ -1,11 +1,10 @@
 /**
- * The keys of a recipe, their types and defaults, under the layout and names of the published YAML files (sections data,
- * network, solver, logging), plus sidenet's own keys. Values that follow from other values ("auto") are settled in
- * `_config_resolve.ts`.
+ * The keys that every recipe has, their types, defaults and help, under the layout and names of the published Side4Video files.
+ * The order of the keys is that of a run's config.yaml; the systems' own keys stand in the middle of `data` and `network`.
  */
 import { z } from "zod";
 import { PUBLISHED_COLOUR_JITTER } from "../../data/transforms/colour_jitter.ts";
-import { DEFAULT_SME_SCALE } from "../../models/mod.ts";
+import { TOWER_KEYS, TOWER_PRESETS } from "../../models/towers.ts";
 import { SYNTH_SCHEMA } from "./_synth.ts";
 
 const path = () => z.string().min(1).nullable().default(null);
@@ -13,33 +12,6 @@ const count = () => z.number().int().positive();
 const index = () => z.number().int().nonnegative();
 const rate = () => z.number().nonnegative();
 const share = () => z.number().min(0).max(1);
-/** A section: unknown keys are errors, and a missing section is an empty one. */
-const section = <S extends z.ZodRawShape>(shape: S) => z.strictObject(shape).prefault({} as never);
-
-/** Backbones that go by a published name. */
-export const BACKBONE_NAMES = [
-  "ViT-B/32",
-  "ViT-B/16",
-  "ViT-L/14",
-  "ViT-L/14-336px",
-  "EVA02-CLIP-bigE-14",
-  "EVA02-CLIP-bigE-14-plus",
-  "EVA02-CLIP-L-14",
-  "EVA02-CLIP-L-14-336",
-] as const;
-
-/** What an EVA tower has beyond a CLIP one. */
-const eva = z.strictObject({
-  hidden: count().describe("hidden channels of the MLP"),
-  norm: z.enum(["pre", "post"]).default("pre").describe(
-    "layer norms before the branches of a block or behind them",
-  ),
-  sub_norm: z.boolean().default(false).describe("layer norms inside attention and MLP"),
-  mlp: z.enum(["gelu", "swiglu"]).default("gelu"),
-  rope_span: z.number().positive().nullable().default(null).describe(
-    "rotary positions: the grid's side in the units of pretraining; null: none",
-  ),
-});
 
 const backbone = z.strictObject({
   image_size: count().describe("side of the input picture in pixels"),
@@ -47,7 +19,7 @@ const backbone = z.strictObject({
   width: count().describe("channels of the tower"),
   layers: count().describe("transformer blocks"),
   heads: count().describe("attention heads"),
-  eva: eva.nullable().default(null).describe("options of an EVA tower; null: a CLIP tower"),
+  ...TOWER_KEYS,
 });
 
 const colourJitter = z.strictObject({
@@ -62,7 +34,26 @@ const colourJitter = z.strictObject({
   ),
 });
 
-const data = section({
+/** What stands outside the sections. */
+export const TOP_KEYS = {
+  name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
+  run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
+  seed: index().default(1024).describe(
+    "of initial weights, order of the clips, choice of frames and transforms",
+  ),
+  resume: path().describe("run folder to go on with"),
+  pretrain: path().describe("weights to start from"),
+  memory: z.enum(["recompute", "keep"]).default("recompute").describe("side blocks in the backward pass"),
+  frozen: z.enum(["resident", "stream"]).default("resident").describe(
+    "frozen blocks: all on the GPU, or in host memory and brought to it one by one",
+  ),
+  precision: z.enum(["f32", "f16"]).default("f32").describe(
+    "storage of frozen weights and backbone activations",
+  ),
+};
+
+/** `data`, as far as the systems' own keys. */
+export const DATA_KEYS = {
   dataset: z.string().default("custom").describe(
     'name of the data set; "something" in it selects the sth rules',
   ),
@@ -84,13 +75,10 @@ const data = section({
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
   num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
   num_segments: count().default(8).describe("frames of a clip, T"),
-  seg_length: z.number().default(1),
-  num_diff: count().nullable().default(null).describe(
-    "tds-clip: pictures read for every frame, its neighbours and itself; 5, as published",
-  ),
-  window_edge: z.enum(["clamp", "wrap"]).default("clamp").describe(
-    "tds-clip: neighbours before the first frame; clamp: that frame again; wrap: from the end, as published for videos",
-  ),
+};
+
+/** `data`, behind the systems' own keys. */
+export const MORE_DATA_KEYS = {
   image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of frame i, counted from 1"),
   family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
     "rules for frame indices and transforms",
@@ -114,7 +102,6 @@ const data = section({
   shots_repeat: z.boolean().default(false).describe(
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
   ),
-  shot: count().nullable().default(null).describe("published name of data.shots with data.shots_repeat"),
   resize: z.union([z.enum(["auto", "sth", "kinetics", "none"]), z.tuple([count(), count()])], {
     error: 'must be "auto", "sth", "kinetics", "none" or [height, width]',
   }).default("auto").describe("sth: 256 x 320; kinetics: short side 256"),
@@ -152,68 +139,64 @@ const data = section({
   frame_cache_side: count().default(256).describe(
     "short side in pixels to which larger frames are shrunk in data.frame_cache; smaller JPEG files are kept as they are",
   ),
-});
+};
 
-const network = section({
-  arch: z.enum([...BACKBONE_NAMES, "custom"]).nullable().default(null)
+/** `network`, as far as the systems' own keys. */
+export const NETWORK_KEYS = {
+  arch: z.enum([...Object.keys(TOWER_PRESETS), "custom"]).nullable().default(null)
     .describe("frozen backbone; custom goes with network.backbone"),
   backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
   weights: path().describe("weights of the backbone; null: seeded random initialisation"),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),
-  type: z.string().default("clip"),
   init: z.boolean().default(true).describe("load network.weights; false: seeded random initialisation"),
-  tm: z.union([z.boolean(), z.string()], { error: "must be false" }).default(false).describe(
-    "temporal module",
-  ),
+  tm: z.literal(false).default(false).describe("temporal module: not built, false"),
   side_dim: count().default(320).describe("channels of the side network, d"),
   n_emb: count().nullable().default(null).describe("input width of the classifier; equal to side_dim"),
-  sme_scale: z.number().default(DEFAULT_SME_SCALE).describe(
-    "tds-clip: weight of the frame-difference stem; 1 in an early build of the published code",
-  ),
-  sync_bn: z.boolean().default(false).describe("keep the side batch norms' rate under gradient accumulation"),
-  drop_out: share().default(0).describe("drop path in the backbone"),
-  emb_dropout: share().default(0).describe("dropout after the position embedding"),
-  drop_fc: share().default(0).describe("dropout before the classifier"),
-  sim_header: z.string().nullable().default(null).describe("fusion head"),
-  joint_st: z.boolean().default(false).describe("joint space-time tokens"),
-  fix_clip: z.boolean().default(false),
-  my_fix_clip: z.boolean().default(true).describe("freeze the backbone"),
-});
+};
 
-const solver = section({
+/** `network`, behind the systems' own keys. */
+export const MORE_NETWORK_KEYS = {
+  sync_bn: z.boolean().default(false).describe("keep the side batch norms' rate under gradient accumulation"),
+  drop_out: z.literal(0).default(0).describe("drop path in the backbone: not built, 0"),
+  emb_dropout: z.literal(0).default(0).describe("dropout after the position embedding: not built, 0"),
+  drop_fc: z.literal(0).default(0).describe("dropout before the classifier: not built, 0"),
+  sim_header: z.null().default(null).describe("fusion head: not built, null"),
+  joint_st: z.literal(false).default(false).describe("joint space-time tokens: not built, false"),
+  my_fix_clip: z.literal(true).default(true).describe("the backbone is frozen: always true"),
+};
+
+/** `solver`. */
+export const SOLVER_KEYS = {
   type: z.enum(["cosine", "multistep"]).default("cosine").describe("schedule after the warm-up"),
-  epochs: count().default(30),
+  epochs: count().default(30).describe("passes over the training clips; the schedule spans them"),
   start_epoch: index().default(0).describe("first epoch of a run that does not resume"),
-  epoch_offset: z.number().default(0),
   max_steps: count().nullable().default(null).describe(
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
-  optim: z.string().default("adamw"),
-  lr: rate().default(1e-3),
+  lr: rate().default(1e-3).describe("learning rate at the end of the warm-up"),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
   lr_decay_step: z.union([count(), z.array(rate()).min(1), z.null()], {
     error: "must be a list of epochs, a period in epochs or null",
   }).default(null).describe("multistep: where the rate falls to a tenth"),
   lr_refresh: z.enum(["every_step", "published"]).default("every_step")
     .describe("published: the rate moves at batches 0, 9, 19, … of an epoch"),
-  betas: z.tuple([share(), share()]).default([0.9, 0.999]),
-  weight_decay: rate().default(0.15),
+  betas: z.tuple([share(), share()]).default([0.9, 0.999]).describe("decay of AdamW's two moments"),
+  weight_decay: rate().default(0.15).describe("AdamW's weight decay, of every trained weight"),
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
   ),
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
   ),
-  grad_accumulation_steps: count().default(1),
+  grad_accumulation_steps: count().default(1).describe("batches whose gradients make one update"),
   smoothing: share().default(0.1).describe("label smoothing"),
   mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
-  loss_type: z.string().default("CE"),
-  layer_decay: z.number().default(1),
   evaluate: z.boolean().default(false).describe("evaluate once and stop"),
-});
+};
 
-const logging = section({
+/** `logging`. */
+export const LOGGING_KEYS = {
   print_freq: count().default(10).describe("steps between two reports of progress"),
   eval_freq: count().default(1).describe("epochs between two evaluations"),
   skip_epoch: z.array(index()).nullable().default([]).transform((epochs) => epochs ?? [])
@@ -222,63 +205,4 @@ const logging = section({
     "steps between two saved states, besides epoch ends",
   ),
   example_clips: index().default(12).describe("clips shown in report.html"),
-});
-
-/** The whole recipe. */
-export const CONFIG_SCHEMA = z.strictObject({
-  system: z.enum(["side4video", "tds-clip"]).nullable().default(null)
-    .describe("side network; when null, tds-clip where data.num_diff is given, else side4video"),
-  name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
-  run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
-  seed: index().default(1024),
-  resume: path().describe("run folder to go on with"),
-  pretrain: path().describe("weights to start from"),
-  memory: z.enum(["recompute", "keep"]).default("recompute").describe("side blocks in the backward pass"),
-  frozen: z.enum(["resident", "stream"]).default("resident").describe(
-    "frozen blocks: all on the GPU, or in host memory and brought to it one by one",
-  ),
-  precision: z.enum(["f32", "f16"]).default("f32").describe(
-    "storage of frozen weights and backbone activations",
-  ),
-  data,
-  network,
-  solver,
-  logging,
-});
-
-/** A recipe as the schema returns it, before `auto` and null are settled. */
-export type ParsedConfig = z.output<typeof CONFIG_SCHEMA>;
-
-/** Keys of the published files that have no effect there (nor here): accepted, and named once in a warning. */
-export const KEYS_WITHOUT_EFFECT: readonly string[] = [
-  "data.seg_length",
-  "network.type",
-  "network.fix_clip",
-  "solver.epoch_offset",
-  "solver.optim",
-  "solver.loss_type",
-  "solver.layer_decay",
-];
-
-/** Dotted names of all leaf keys, in the order of the schema. */
-export const CONFIG_KEYS: readonly string[] = leafKeys(CONFIG_SCHEMA, "");
-
-/** Dotted names of the sections and of the optional objects inside them. */
-export const CONFIG_SECTIONS: readonly string[] = [
-  ...new Set(
-    CONFIG_KEYS.flatMap((key) =>
-      key.split(".").slice(0, -1).map((_, i, all) => all.slice(0, i + 1).join("."))
-    ),
-  ),
-];
-
-function leafKeys(schema: z.ZodType, prefix: string): string[] {
-  let inner: z.ZodType = schema;
-  while (!(inner instanceof z.ZodObject) && "unwrap" in inner && typeof inner.unwrap === "function") {
-    inner = inner.unwrap() as z.ZodType;
-  }
-  if (!(inner instanceof z.ZodObject)) return [prefix];
-  return Object.entries(inner.shape).flatMap(([key, value]) =>
-    leafKeys(value as z.ZodType, prefix === "" ? key : `${prefix}.${key}`)
-  );
-}
+};

@@ -1,0 +1,27 @@
+/** The type of a settled recipe. */
+
+import type { ParsedConfig } from "./schema.ts";
+
+type Settled<T, K extends keyof T, V> = Omit<T, K> & V;
+
+/**
+ * A complete recipe: every key has its final value. Beside the keys named here `data` and `network` hold those of the systems,
+ * which only the systems' records read.
+ */
+export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network", {
+  system: string;
+  name: string;
+  data: Settled<
+    ParsedConfig["data"],
+    "family" | "resize" | "flip" | "grey" | "input_size" | "num_classes",
+    {
+      family: "sth" | "kinetics";
+      resize: "sth" | "kinetics" | "none" | [height: number, width: number];
+      flip: "none" | "plain" | "sth";
+      grey: number;
+      input_size: number;
+      num_classes: number;
+    }
+  >;
+  network: Settled<ParsedConfig["network"], "arch" | "n_emb", { arch: string; n_emb: number }>;
+}>;

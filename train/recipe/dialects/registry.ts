@@ -1,0 +1,26 @@
+/** The dialects, and which one a recipe is written in. */
+
+import type { Tree } from "../tree.ts";
+import type { Dialect } from "./dialect.ts";
+import { side4video } from "./side4video.ts";
+
+const registered: Dialect[] = [];
+
+/**
+ * Makes a dialect known.
+ *
+ * @throws {RangeError} where its name is taken.
+ */
+export function registerDialect(dialect: Dialect): void {
+  if (dialect.id === side4video.id || registered.some(({ id }) => id === dialect.id)) {
+    throw new RangeError(
+      `Cannot register a dialect: its id must be a new one, current value is "${dialect.id}"`,
+    );
+  }
+  registered.push(dialect);
+}
+
+/** The dialect of a recipe: the first that knows it, else the one whose layout is the recipe's own. */
+export function dialectOf(tree: Tree): Dialect {
+  return registered.find((dialect) => dialect.recognises(tree)) ?? side4video;
+}
