@@ -92,7 +92,7 @@ function tellProblems(problems: readonly DataProblem[], folder: string, io: Io):
 
 /** Metrics and further figures in one line, shares first. */
 function printFigures(figures: EvaluationFigures, task: Task, io: Io): void {
-  const columns = [...task.metrics, ...task.figures];
+  const columns = [...task.metrics, ...task.figures ?? []];
   const isShare = ({ format }: MetricColumn) => format === "share";
   const texts = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))].map(
     (column) => {

@@ -47,7 +47,7 @@ function behind(source: ShapeSource, prefix: string): ShapeSource {
 /** The system whose files look like this one, with what it says; undefined when there is none. */
 function recognise(source: ShapeSource): { files: FilesAlone; found: Recognised } | undefined {
   for (const files of fileParts()) {
-    const found = files.recognise(behind(source, files.prefix));
+    const found = files.recognise(behind(source, files.prefix ?? ""));
     if (found) return { files, found };
   }
 }
@@ -97,7 +97,7 @@ export function backbonePlaces(trained: ShapeSource, backbone: ShapeSource): Map
   const places = new Map<string, string>();
   for (const name of backbone.names()) {
     if (!isBackboneName(name) || ARCHIVE_NUMBERS.test(name)) continue;
-    if (files && !files.holdsOfBackbone(name)) continue;
+    if (files?.holdsOfBackbone?.(name) === false) continue;
     places.set(name, prefix + name);
   }
   return places;

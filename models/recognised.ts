@@ -27,7 +27,6 @@ const dist: FilesAlone = {
       sideDim: project?.[0] ?? null,
     };
   },
-  holdsOfBackbone: () => true,
 };
 
 /** Side4Video for retrieval, whose names are those of recognition behind a prefix (spec retrieval §3.3). */
@@ -39,7 +38,6 @@ const side4videoRetrieval: FilesAlone = {
       ? null
       : { title: "Side4Video retrieval", backbone: towerBeside(source), sideDim };
   },
-  holdsOfBackbone: () => true,
 };
 
 /** All of them. A DiST file is known as well when its prefix was taken off. */

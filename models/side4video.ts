@@ -147,7 +147,6 @@ export const side4video: System<ClipClassifierSizes> = {
   },
   head: CLASSIFIER_NAMES,
   files: {
-    prefix: "",
     recognise(source) {
       const sideDim = sideDimIn(source);
       // TDS-CLIP has all these names, and a gate behind every temporal convolution.

@@ -106,12 +106,12 @@ export interface Recognised {
 
 /** What a system has to do with checkpoints. */
 export interface FilePart {
-  /** What the originals put in front of every name; "" for nothing. */
-  readonly prefix: string;
+  /** What the originals put in front of every name; nothing when absent. */
+  readonly prefix?: string;
   /** Says what a checkpoint of this system is; null for one of another. Names come without the prefix. */
   recognise(source: ShapeSource): Recognised | null;
-  /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file. */
-  holdsOfBackbone(name: string): boolean;
+  /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file; all of them when absent. */
+  holdsOfBackbone?(name: string): boolean;
   /** What a file that does not fit says about the network it belongs to, for error messages. */
   explain(source: WeightSource): string;
 }

@@ -311,7 +311,6 @@ export const tdsClip: System<TdsClipConfig> = {
   build: (sizes, options) => new TdsClip(sizes, options),
   head: CLASSIFIER_NAMES,
   files: {
-    prefix: "",
     recognise(source) {
       const sideDim = sideDimIn(source);
       const gated = [...source.names()].some((name) => name.endsWith(".mse.conv1.weight"));

@@ -26,7 +26,7 @@ export function headlineTiles(
     own: Readonly<Record<string, number>>;
   },
 ): string {
-  const columns = [...task.metrics, ...task.figures].filter(({ key }) => !hidden.includes(key));
+  const columns = [...task.metrics, ...task.figures ?? []].filter(({ key }) => !hidden.includes(key));
   const isShare = ({ format }: MetricColumn) => format === "share";
   const ordered = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))];
   const tiles: [name: string, value: string | undefined, note: string][] = [
@@ -89,7 +89,7 @@ const FIGURES: Readonly<Record<string, Figure>> = {
 
 /** The table of a summary's figures; "" when there are none. */
 export function figuresTable(summary: Partial<Summary>, { metrics, figures }: Columns): string {
-  const columns = [...metrics, ...figures].map((column): [string, Figure] => [
+  const columns = [...metrics, ...figures ?? []].map((column): [string, Figure] => [
     column.key,
     [
       capitalised(column.title),

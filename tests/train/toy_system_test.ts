@@ -11,7 +11,6 @@ import * as predict from "../../cli/predict.ts";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
 import { synthesize } from "../../data/synth/dataset.ts";
-import type { Graph, Tensor } from "../../gpu/graph.ts";
 import { copyInto, linear, meanTokens, reshape, scale, softCrossEntropy } from "../../gpu/ops/mod.ts";
 import { InterruptedError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
@@ -20,15 +19,9 @@ import { createModel } from "../../models/mod.ts";
 import { normal, Weights } from "../../models/params.ts";
 import { registerSystem } from "../../models/registry.ts";
 import type { System } from "../../models/system.ts";
-import type { FrozenTower, TowerSizes } from "../../models/tower.ts";
+import type { TowerSizes } from "../../models/tower.ts";
 import { declareTower, towerOf, towerSizes } from "../../models/towers.ts";
-import {
-  collectActivations,
-  type ModelInputs,
-  type ModelOptions,
-  type TapSource,
-  type VideoModel,
-} from "../../models/video_model.ts";
+import { collectActivations, type ModelOptions, type VideoModel } from "../../models/video_model.ts";
 import { evaluateModel, predictClips } from "../../train/evaluation/evaluate_model.ts";
 import { extractFeatures } from "../../train/features/writer.ts";
 import { openCheckpoint, savedState } from "../../train/files/checkpoint.ts";
@@ -62,56 +55,38 @@ interface ToySizes {
   classes: number;
 }
 
-class Toy implements VideoModel {
-  readonly weights: Weights;
-  readonly unusedInBackbone;
-  readonly taps: TapSource;
-  readonly tapped: readonly number[];
-  readonly #tower: FrozenTower;
-  readonly #in: Tensor;
-  readonly #seedOfOffset: Tensor;
-  readonly #offset: Tensor;
-  readonly #out: { weight: Tensor; bias: Tensor };
-
-  constructor(readonly config: ToySizes, { backboneDtype: dtype = "f32", taps = "tower" }: ModelOptions) {
-    const { backbone, hidden, classes } = config,
-      weights = this.weights = new Weights({ frozenDtype: dtype, group: "toy" });
-    this.taps = taps;
-    this.tapped = [backbone.layers - 1];
-    this.unusedInBackbone = towerOf(backbone).unused(backbone);
-    this.#tower = declareTower(weights, backbone, { dtype, taps });
-    this.#in = weights.trained("toy.in", [hidden, backbone.width], normal(0.1));
-    this.#seedOfOffset = weights.statistic("toy.seed", [hidden], normal(1));
-    this.#offset = weights.constant("toy.offset", [hidden]);
-    this.#out = weights.inGroup("toy_head", () => ({
-      weight: weights.trained("toy.out", [classes, hidden], normal(0.1)),
-      bias: weights.trained("toy.out_bias", [classes], normal(0.1)),
-    }));
-    weights.trained("toy.unread", [3], normal(1));
-  }
-
-  forward(g: Graph, { frames, taps }: ModelInputs) {
-    const { activations, keep } = collectActivations(), { frames: T, backbone } = this.config;
-    const tap = (taps ?? [...this.#tower.outputs(g, frames, keep)]).at(-1)!; // [B*T N C]
-    const tokens = reshape(g, tap, [tap.shape[0] / T, -1, backbone.width]); // [B T*N C]
-    const mean = keep("mean", meanTokens(g, tokens)); // [B C]
-    const hidden = linear(g, mean, this.#in, { bias: this.#offset, activation: "gelu" }); // [B hidden]
-    return { outputs: { score: linear(g, hidden, this.#out.weight, { bias: this.#out.bias }) }, activations }; // [B K]
-  }
-
-  recordTaps(g: Graph, pictures: Tensor): Tensor[] {
-    return [[...this.#tower.outputs(g, pictures)].at(-1)!];
-  }
-
-  /** The offset is computed once, and constant from then on. */
-  prologue(g: Graph): void {
-    copyInto(g, scale(g, this.#seedOfOffset, 0.5), this.#offset);
-  }
-
-  /** The bias is brought back to zero after every update. */
-  afterUpdate(g: Graph): void {
-    copyInto(g, scale(g, this.#out.bias, 0), this.#out.bias);
-  }
+function buildToy(
+  config: ToySizes,
+  { backboneDtype: dtype = "f32", taps: source = "tower" }: ModelOptions,
+): VideoModel {
+  const { backbone, hidden, classes } = config, weights = new Weights({ frozenDtype: dtype, group: "toy" });
+  const tower = declareTower(weights, backbone, { dtype, taps: source });
+  const first = weights.trained("toy.in", [hidden, backbone.width], normal(0.1));
+  const start = weights.statistic("toy.seed", [hidden], normal(1));
+  const offset = weights.constant("toy.offset", [hidden]);
+  const [last, bias] = weights.inGroup("toy_head", () => [
+    weights.trained("toy.out", [classes, hidden], normal(0.1)),
+    weights.trained("toy.out_bias", [classes], normal(0.1)),
+  ]);
+  weights.trained("toy.unread", [3], normal(1));
+  return {
+    config,
+    weights,
+    taps: source,
+    tapped: [backbone.layers - 1],
+    unusedInBackbone: towerOf(backbone).unused(backbone),
+    forward: (g, { frames, taps }) => {
+      const { activations, keep } = collectActivations();
+      const tap = (taps ?? [...tower.outputs(g, frames, keep)]).at(-1)!; // [B*T N C]
+      const tokens = reshape(g, tap, [tap.shape[0] / config.frames, -1, backbone.width]); // [B T*N C]
+      const mean = keep("mean", meanTokens(g, tokens)); // [B C]
+      const h = linear(g, mean, first, { bias: offset, activation: "gelu" }); // [B hidden]
+      return { outputs: { score: linear(g, h, last, { bias }) }, activations }; // [B K]
+    },
+    recordTaps: (g, pictures) => [[...tower.outputs(g, pictures)].at(-1)!],
+    prologue: (g) => copyInto(g, scale(g, start, 0.5), offset), // computed once, constant from then on
+    afterUpdate: (g) => copyInto(g, scale(g, bias, 0), bias), // back to zero after every update
+  };
 }
 
 const TOY: System<ToySizes> = {
@@ -121,8 +96,8 @@ const TOY: System<ToySizes> = {
   recipe: {
     keys: { network: { toy_hidden: z.number().int().positive().default(8).describe("hidden channels") } },
     requirements: (
-      { network },
-    ) => [[network.toy_hidden !== 13, "network.toy_hidden", "not be 13", network.toy_hidden]],
+      { network: { toy_hidden: hidden } },
+    ) => [[hidden !== 13, "network.toy_hidden", "not be 13", hidden]],
     sizes: ({ data, network }) => ({
       backbone: towerSizes(network),
       frames: data.num_segments,
@@ -134,13 +109,11 @@ const TOY: System<ToySizes> = {
       { name: "toy", lrScale: 1, weightDecay: solver.weight_decay },
     ],
   },
-  build: (sizes, options) => new Toy(sizes, options),
+  build: buildToy,
   head: ["toy.out", "toy.out_bias"],
   leftAlone: ({ name }) => name === "toy.unread",
   files: {
-    prefix: "",
     recognise: (source) => source.shapeOf("toy.in") ? { title: "Toy", backbone: null, sideDim: null } : null,
-    holdsOfBackbone: () => false,
     explain: () => "the file holds no toy",
   },
   cases: [{
@@ -157,7 +130,6 @@ const TOY: System<ToySizes> = {
 const GRADING: Task<number, ClipResult & { grade: number }, null> = {
   id: "grading",
   metrics: [{ key: "error", name: "error", title: "mean error", format: "value", better: "less" }],
-  figures: [],
   best: "error",
   collects: ["score"],
   training: ({ data }) => ({
@@ -167,17 +139,12 @@ const GRADING: Task<number, ClipResult & { grade: number }, null> = {
       reads: ["score"],
       record: (g, { outputs, inputs }) => ({ loss: softCrossEntropy(g, outputs.score, inputs.grades).loss }),
     },
-    mixes: false,
   }),
-  encoder: ({ data: { num_classes: K } }) => ({ clips }) => ({
-    inputs: {
-      grades: Float32Array.from(
-        clips.flatMap(({ label }) =>
-          Array.from({ length: K }, (_, k) => k === label ? 0.75 : Math.abs(k - label) === 1 ? 0.25 : 0)
-        ),
-      ),
-    },
-  }),
+  encoder: ({ data }) => ({ clips }) => {
+    const near = (k: number) => (k === 0 ? 0.75 : Math.abs(k) === 1 ? 0.25 : 0);
+    const row = (label: number) => Array.from({ length: data.num_classes }, (_, k) => near(k - label));
+    return { inputs: { grades: Float32Array.from(clips.flatMap(({ label }) => row(label))) } };
+  },
   read: ([{ score }]) => score.indexOf(Math.max(...score)),
   evaluator: () => {
     let clips = 0, error = 0;
@@ -191,7 +158,6 @@ const GRADING: Task<number, ClipResult & { grade: number }, null> = {
       finish: () => ({ metrics: { error: error / clips }, details: null }),
     };
   },
-  results: () => ({ figures: { graded: true }, tables: {}, files: {} }),
   describe: (grade) => ({ json: { grade }, lines: [`grade ${grade}`] }),
 };
 
@@ -274,7 +240,7 @@ engineTest(
     const controller = new AbortController();
     const parts = await run({ ...config, name: "parts" }, {
       signal: controller.signal,
-      events: { step: ({ step }) => step === 7 && controller.abort() },
+      events: { step: ({ step }) => step === 6 && controller.abort() },
     });
     const state = await savedState(join(parts, RUN_FILES.state));
     assert.equal(state.step, 7);

@@ -53,7 +53,8 @@ export function evaluationName(views: Views | null, list: string | null): string
 export async function writeEvaluation(folder: string, run: EvaluationRun): Promise<EvaluationFigures> {
   const { evaluation, task, labels, everything = false, views, seconds, weights, list, adapter } = run;
   const { metrics, predictions, problems } = evaluation;
-  const results = task.results(evaluation, { labels, everything });
+  const results = task.results?.(evaluation, { labels, everything }) ??
+    { figures: {}, tables: {}, files: {} };
   const crops = views?.crops ?? 1, clips = views?.clips ?? 1;
   const figures: EvaluationFigures = {
     ...metrics,

@@ -106,19 +106,25 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
   /** In the order in which they are shown. */
   readonly metrics: readonly MetricColumn[];
   /** Further figures of an evaluation of its own, beside the metrics. */
-  readonly figures: readonly MetricColumn[];
+  readonly figures?: readonly MetricColumn[];
   /** The metric by which the best weights are kept. */
   readonly best: string;
   /** Outputs of the model that an evaluation reads. */
   readonly collects: readonly string[];
   /** What batches bring, and what is minimised. */
-  training(recipe: TaskRecipe): { inputs: BatchInputs; objective: Objective; mixes: boolean };
+  training(recipe: TaskRecipe): {
+    inputs: BatchInputs;
+    objective: Objective;
+    /** Whether batches may be mixed; not, when absent. */
+    mixes?: boolean;
+  };
   /** Makes what a training batch brings. */
   encoder(recipe: TaskRecipe, facts: TrainingFacts): (place: BatchPlace) => Encoded;
   /** What the network says of a clip, from the outputs of its views. */
   read(views: ScoredClip["views"]): Said;
   evaluator(recipe: TaskRecipe): Evaluator<Result, Details>;
-  results(
+  /** What an evaluation writes besides its metrics; nothing when absent. */
+  results?(
     evaluation: Evaluation<Result, Details>,
     options: { labels: readonly string[]; everything: boolean },
   ): EvaluationResults;
