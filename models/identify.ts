@@ -32,7 +32,7 @@ function fileParts(): FilesAlone[] {
 
 /** What the originals put in front of a backbone's own names. */
 function prefixes(): string[] {
-  return [...new Set(fileParts().map(({ prefix }) => prefix))].filter((prefix) => prefix !== "");
+  return [...new Set(fileParts().map(({ prefix = "" }) => prefix))].filter((prefix) => prefix !== "");
 }
 
 /** The tensors of a checkpoint whose names start with `prefix`, without it. */
