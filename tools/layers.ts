@@ -3,14 +3,8 @@
  * sources. `tests/layers_test.ts` runs it.
  */
 import { posix } from "node:path";
-
-/** One source file as the rules see it; paths are relative to the root, with "/". */
-export interface SourceFile {
-  readonly file: string;
-  /** Files of the project that it imports, static, dynamic, as a type or as a worker, and `node:` modules. */
-  readonly imports: readonly string[];
-  readonly text: string;
-}
+import { findCircles } from "./circles.ts";
+import { type SourceFile, withoutComments, withoutStrings } from "./sources.ts";
 
 /** A broken rule. */
 export interface Violation {
@@ -34,42 +28,88 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** The rooms of the product. */
 export const ROOMS: readonly string[] = Object.keys(MAY_IMPORT);
 
+/** The rooms within `train/`: each may import itself and those before it. */
+export const TRAIN_ROOMS: readonly string[] = [
+  "recipe",
+  "runtime",
+  "tasks",
+  "feed",
+  "evaluation",
+  "features",
+  "run",
+  "parity",
+];
+
+/** Files that a folder holds at most, its subfolders not counted. */
+const MOST_FILES = 20;
+/** Folders of which each file stands alone beside its like: one op a file. */
+const LISTS_OF_LIKE = ["gpu/ops"];
+
 /** Folders that no room may import. */
 const OUTSIDE = ["tests", "tools"];
 
 /** Rooms that must also work in a browser page; `lib` because they import it. */
 const WEB_STANDARD_ROOMS = ["lib", "pixels", "gpu", "models"];
 
-const SIDE_NETWORKS = ["side4video", "tds_clip", "dist", "retrieval"];
+/** The file outside the folders that is part of the product. */
+export const ROOT_MODULE = "mod.ts";
 
-/** Files outside the folders that are part of the product. */
-const ROOT_MODULE = "mod.ts";
+export interface LayerOptions {
+  /** Side networks as their files in `models/` are named: `models/NAME.ts`, `models/NAME_part.ts`, `models/NAME/…`. */
+  readonly sideNetworks: readonly string[];
+}
 
 /** Checks every rule. `files` may hold files outside the rooms: those are held to nothing. */
-export function findViolations(files: readonly SourceFile[]): Violation[] {
-  return files.flatMap((source) => {
-    const rules = [...importRules(source), ...textRules(source)];
+export function findViolations(files: readonly SourceFile[], options: LayerOptions): Violation[] {
+  const single = files.flatMap((source) => {
+    const rules = [...importRules(source, options), ...textRules(source)];
     return rules.map((rule) => ({ file: source.file, rule }));
   });
+  return [...single, ...circleRules(files), ...folderRules(files)];
+}
+
+function circleRules(files: readonly SourceFile[]): Violation[] {
+  const inRooms = files.filter(({ file }) => ROOMS.includes(roomOf(file)));
+  return findCircles(new Map(inRooms.map(({ file, imports }) => [file, imports]))).map((circle) => ({
+    file: circle[0],
+    rule: circle.length === 1 ? "imports itself" : `imports itself by way of ${circle.slice(1).join(", ")}`,
+  }));
+}
+
+function folderRules(files: readonly SourceFile[]): Violation[] {
+  const counts = new Map<string, number>();
+  for (const { file } of files) {
+    if (!ROOMS.includes(roomOf(file))) continue;
+    const folder = posix.dirname(file);
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  return [...counts].filter(([folder, count]) => count > MOST_FILES && !LISTS_OF_LIKE.includes(folder))
+    .map(([file, count]) => ({ file, rule: `holds ${count} files, more than ${MOST_FILES}` }));
 }
 
 function roomOf(file: string): string {
   return file.includes("/") ? file.slice(0, file.indexOf("/")) : "";
 }
 
-function sideNetworkOf(file: string): string | undefined {
-  const [, name] = file.match(/^models\/([^/.]+)/) ?? [];
-  return SIDE_NETWORKS.find((network) =>
-    name === network || name?.replace(/^_/, "").startsWith(`${network}_`)
-  );
+/** The room within `train/`, as its place in their order; undefined for other files. */
+function placeInTrain(file: string): number | undefined {
+  const [, name] = file.match(/^train\/([^/]+)\//) ?? [];
+  return name === undefined ? undefined : TRAIN_ROOMS.indexOf(name);
 }
 
-function importRules({ file, imports }: SourceFile): string[] {
+function sideNetworkOf(file: string, { sideNetworks }: LayerOptions): string | undefined {
+  const [, name] = file.match(/^models\/_?([^/.]+)/) ?? [];
+  return sideNetworks.find((network) => name === network || name?.startsWith(`${network}_`));
+}
+
+function importRules({ file, imports, workers = [] }: SourceFile, options: LayerOptions): string[] {
   const room = roomOf(file), allowed = MAY_IMPORT[room];
   const isProduct = allowed !== undefined || file === ROOT_MODULE;
   if (!isProduct) return [];
   const rules: string[] = [];
-  for (const target of imports) {
+  const place = placeInTrain(file);
+  if (place === -1) rules.push("train/ has no such room");
+  for (const target of [...imports, ...workers]) {
     if (target.startsWith("node:")) {
       if (WEB_STANDARD_ROOMS.includes(room)) rules.push(`${room}/ must not import "${target}"`);
       continue;
@@ -83,7 +123,11 @@ function importRules({ file, imports }: SourceFile): string[] {
     if (posix.basename(target).startsWith("_") && posix.dirname(target) !== posix.dirname(file)) {
       rules.push(`${target} is private to its folder`);
     }
-    const from = sideNetworkOf(file), to = sideNetworkOf(target);
+    const targetPlace = placeInTrain(target);
+    if (place !== undefined && targetPlace !== undefined && targetPlace > place) {
+      rules.push(`train/${TRAIN_ROOMS[place]} comes before ${target}`);
+    }
+    const from = sideNetworkOf(file, options), to = sideNetworkOf(target, options);
     if (from !== undefined && to !== undefined && from !== to) {
       rules.push(`the side network ${from} must not import another, ${to}`);
     }
@@ -115,79 +159,4 @@ function isOnlyReExports(code: string): boolean {
   const statement =
     /\s*export\s+(?:type\s+)?(?:\*(?:\s+as\s+\w+)?|\{[^{}]*\})\s+from\s+"[^"]+"(?:\s+with\s+\{[^{}]*\})?\s*;/g;
   return code.replace(statement, "").trim() === "";
-}
-
-/** Strings, which hide what looks like a comment, and comments. */
-const STRING = /"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\[^]|[^`\\])*`/;
-const STRING_OR_COMMENT = new RegExp(`(${STRING.source})|/\\*[^]*?\\*/|//.*`, "g");
-
-function withoutComments(text: string): string {
-  return text.replace(STRING_OR_COMMENT, (_, string) => string ?? " ");
-}
-
-/** Empties plain strings; templates stay, for they may hold code. */
-function withoutStrings(code: string): string {
-  return code.replace(new RegExp(STRING.source, "g"), (string) => string.startsWith("`") ? string : '""');
-}
-
-/** Reads every TypeScript file of the rooms, with its imports as `deno info` resolves them. `root` ends with "/". */
-export async function readSources(root: URL): Promise<SourceFile[]> {
-  const files: string[] = [];
-  for (const room of ROOMS) await collect(root, `${room}/`, files);
-  if (await exists(new URL(ROOT_MODULE, root))) files.push(ROOT_MODULE);
-  const imports = await importsOf(root, files);
-  return await Promise.all(files.map(async (file) => {
-    const text = await Deno.readTextFile(new URL(file, root));
-    return { file, text, imports: [...(imports.get(file) ?? []), ...workersOf(file, text)] };
-  }));
-}
-
-async function collect(root: URL, folder: string, files: string[]): Promise<void> {
-  if (!(await exists(new URL(folder, root)))) return;
-  for await (const entry of Deno.readDir(new URL(folder, root))) {
-    if (entry.isDirectory) await collect(root, `${folder}${entry.name}/`, files);
-    else if (entry.name.endsWith(".ts")) files.push(folder + entry.name);
-  }
-}
-
-async function exists(url: URL): Promise<boolean> {
-  return await Deno.stat(url).then(() => true, () => false);
-}
-
-/** Imports by file, from one run of `deno info` on a module that imports them all. */
-async function importsOf(root: URL, files: readonly string[]): Promise<Map<string, string[]>> {
-  const entry = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(
-      entry,
-      files.map((file) => `import ${JSON.stringify(new URL(file, root).href)};\n`).join(""),
-    );
-    const { stdout, code } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", "--no-lock", "--config", Deno.realPathSync(new URL("deno.json", root)), entry],
-    }).output();
-    if (code !== 0) throw new Error(`Cannot list imports: deno info must succeed, its exit code is ${code}`);
-    const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as {
-      modules: { specifier: string; dependencies?: { code?: Resolved; type?: Resolved }[] }[];
-    };
-    return new Map(modules.map(({ specifier, dependencies = [] }) => {
-      const targets = dependencies.flatMap(({ code, type }) => code?.specifier ?? type?.specifier ?? []);
-      return [relative(root, specifier), targets.map((target) => relative(root, target))];
-    }));
-  } finally {
-    await Deno.remove(entry);
-  }
-}
-
-interface Resolved {
-  specifier?: string;
-}
-
-function relative(root: URL, specifier: string): string {
-  return specifier.startsWith(root.href) ? specifier.slice(root.href.length) : specifier;
-}
-
-/** Modules started as workers: `deno info` does not list them. */
-function workersOf(file: string, text: string): string[] {
-  const urls = text.matchAll(/new URL\(\s*"(\.[^"]+\.ts)"\s*,\s*import\.meta\.url/g);
-  return [...urls].map(([, path]) => posix.join(posix.dirname(file), path));
 }
