@@ -21,8 +21,7 @@ import {
   tileAddress,
   unpackWord,
 } from "./_matmul_common.ts";
-import type { Word } from "./_matmul_common.ts";
-import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./matmul_kernel.ts";
+import type { MatmulKernel, MatmulSpec, MatmulVariant, Word } from "./_matmul_common.ts";
 
 /** Shape of the tile and how it is fed. */
 export interface RegisterTile {

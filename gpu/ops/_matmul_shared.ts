@@ -14,8 +14,7 @@ import {
   specLabel,
   tileAddress,
 } from "./_matmul_common.ts";
-import type { Word } from "./_matmul_common.ts";
-import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./matmul_kernel.ts";
+import type { MatmulKernel, MatmulSpec, MatmulVariant, Word } from "./_matmul_common.ts";
 
 /** Block of one workgroup and tile of one thread. `rows` is a multiple of 4 and `columns` is 4. */
 export interface SharedTile {

@@ -10,56 +10,14 @@
  * Which variant runs is measured (`gpu/tune.ts`); `defaultVariant` serves without a measurement.
  */
 
-export { splitLength } from "./_matmul_common.ts";
+import type { MatmulSpec, MatmulVariant } from "./_matmul_common.ts";
 import { registerVariant } from "./_matmul_register.ts";
 import type { RegisterTile } from "./_matmul_register.ts";
 import { sharedVariant } from "./_matmul_shared.ts";
 import type { SharedTile } from "./_matmul_shared.ts";
 import { softwareLanes } from "./_software.ts";
 
-/** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
-export interface MatmulSpec {
-  m: number;
-  n: number;
-  k: number;
-  batch: number;
-  /** At least 1. Above 1 the sum over k is cut in this many parts and C is [splitK batch M N], to be summed by another op. */
-  splitK: number;
-  transposeA: boolean;
-  transposeB: boolean;
-  typeA: "f32" | "f16";
-  typeB: "f32" | "f16";
-  typeC: "f32" | "f16";
-  /** Adds an f32 vector [N] to every row. */
-  bias: boolean;
-  /** Adds a tensor shaped and typed like C, after the activation. */
-  residual: boolean;
-  activation: "none" | "quickGelu" | "gelu";
-  /** Distance between batch entries in elements; 0 shares one matrix over the batch. */
-  strideA: number;
-  strideB: number;
-  strideC: number;
-}
-
-/** A kernel ready to be launched: bindings are in order from `@group(0) @binding(0)`, params is a uniform buffer. */
-export interface MatmulKernel {
-  label: string;
-  code: string;
-  entryPoint: "main";
-  bindings: ("a" | "b" | "c" | "bias" | "residual" | "params")[];
-  params: Uint32Array<ArrayBuffer>;
-  workgroups: [number, number, number];
-}
-
-/** One way to compute a product. `cost` is an estimate in cycles of one core, only comparable within one algorithm. */
-export interface MatmulVariant {
-  name: string;
-  /** Device features that must be enabled. */
-  needs: string[];
-  supports(spec: MatmulSpec): boolean;
-  build(spec: MatmulSpec): MatmulKernel;
-  cost(spec: MatmulSpec): number;
-}
+export { type MatmulKernel, type MatmulSpec, type MatmulVariant, splitLength } from "./_matmul_common.ts";
 
 /** What the default choice looks at. */
 export interface MatmulAdapter {
