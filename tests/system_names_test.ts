@@ -1,16 +1,35 @@
 /** Where code names a published system, over the whole project; and that the search sees each way of writing a name. */
 import assert from "node:assert/strict";
+import { SYSTEMS } from "../models/registry.ts";
 import { ROOMS } from "../tools/layers.ts";
 import { readTexts } from "../tools/sources.ts";
 import { findSystemNames, systemNames } from "../tools/system_names.ts";
 
 const root = new URL("../", import.meta.url);
-const names = systemNames(["side4video", "side4video-eva", "tds-clip", "dist"]);
+/** Also the tower that only one system has, and a system of which so far only parts are there. */
+const names = systemNames([...SYSTEMS.map(({ id }) => id), "eva", "dist"]);
 
 /** Where systems are at home: their records, with the registry, and what reads their published files. */
 const HOMES = ["models/", "train/recipe/dialects/"];
 
-const KNOWN: readonly string[] = [];
+const KNOWN: readonly string[] = [
+  "cli/bench.ts: side4video",
+  "cli/compare.ts: tds",
+  "cli/convert.ts: side4video",
+  "cli/parity.ts: side4video",
+  "cli/plan.ts: side4video",
+  "cli/train.ts: side4video",
+  "mod.ts: side4video",
+  "train/parity/replay.ts: side4video",
+  "train/recipe/_checks.ts: eva",
+  "train/recipe/_resolve.ts: eva",
+  "train/recipe/_resolve.ts: side4video",
+  "train/recipe/_resolve.ts: tds",
+  "train/recipe/_schema.ts: dist",
+  "train/recipe/_schema.ts: eva",
+  "train/recipe/_schema.ts: side4video",
+  "train/recipe/_schema.ts: tds",
+];
 
 Deno.test("no code outside a system's own files and dialects names a system", async () => {
   const texts = await readTexts(root, {
@@ -27,12 +46,12 @@ Deno.test("no code outside a system's own files and dialects names a system", as
 });
 
 Deno.test("systemNames() gives the words that are a system's own", () => {
-  assert.deepEqual(names, ["side4video", "eva", "tds", "dist"]);
+  assert.deepEqual(systemNames(["side4video", "side4video-eva", "tds-clip"]), ["side4video", "eva", "tds"]);
 });
 
 for (
   const [code, found] of [
-    ["const distEpoch = DIST_RATE;", ["dist"]],
+    ["const distStep = DIST_RATE;", ["dist"]],
     ["class DiSTBranch {}", ["dist"]],
     ['const title = "DiST";', ["dist"]],
     ["interface TdsClip { tdsWindow: 1 }", ["tds"]],

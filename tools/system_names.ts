@@ -27,7 +27,7 @@ export function systemNames(ids: readonly string[]): string[] {
 
 /**
  * The places where names stand in identifiers, strings and paths; not in comments. A name counts as whole words of an
- * identifier only: "dist" is found in `distEpoch`, `DIST_RATE`, "a-dist.yaml" and "DiST", and not in `distance`.
+ * identifier only: "dist" is found in `distStep`, `DIST_RATE`, "a-dist.yaml" and "DiST", and not in `distance`.
  */
 export function findSystemNames(
   files: readonly { file: string; text: string }[],
