@@ -1,6 +1,6 @@
 /** The table of verbs. The imports are literal, so that `deno compile` can follow them, and lazy, so that help is quick. */
-import type { Command } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import type { Command } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 /** What a verb's file exports. */
 export interface VerbModule {

@@ -10,9 +10,9 @@ import { type Config, loadConfig, parseConfig } from "../train/recipe/config.ts"
 import { writeChoices } from "../train/runtime/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
-import { tunedChoices, tunedFile } from "./_tuned.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
+import { tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 const NAMES = ["matmul", "vit", "step", "checkpoint", "loader", "peers", "tune"] as const;
 /** What runs without a name. */

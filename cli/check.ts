@@ -10,9 +10,9 @@ import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import { countVideos, printable } from "./_clips.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import { countVideos, printable } from "./shared/clips.ts";
+import type { Io } from "./shared/output.ts";
 
 /** Problems named of each kind; `--verbose` and `--json` name all. */
 const NAMED_AT_MOST = 10;

@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { writeFileWhole } from "../data/files.ts";
 import { renderComparison } from "../pages/comparison_page.ts";
 import { figureRows, readRun } from "../train/run/compare.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 /** The page's name, beside the folder of the first run. */
 const PAGE = "comparison.html";

@@ -10,8 +10,8 @@ import { ConfigError } from "../lib/errors.ts";
 import { backbonePlaces, isBackboneName } from "../models/identify.ts";
 import { recipeOf, stateOf } from "../train/files/checkpoint.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
-import { defineCommand, type OptionValues, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
   name: "convert",

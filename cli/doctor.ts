@@ -4,8 +4,8 @@ import denow from "../denow" with { type: "text" };
 import { decodeJpeg, encodeJpeg } from "../data/frames/jpeg.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { formatBytes } from "../lib/text.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
   name: "doctor",

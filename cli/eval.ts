@@ -13,11 +13,11 @@ import type { DataProblem } from "../train/feed/problems.ts";
 import { evaluateModel } from "../train/evaluation/evaluate_model.ts";
 import { findTrainedModel } from "../train/evaluation/trained_model.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
-import { defineCommand, parseArguments, twoColumns } from "./_args.ts";
-import { printable } from "./_clips.ts";
-import type { Io } from "./_output.ts";
-import { tunedChoices } from "./_tuned.ts";
-import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./_trained.ts";
+import { defineCommand, parseArguments, twoColumns } from "./shared/args.ts";
+import { printable } from "./shared/clips.ts";
+import type { Io } from "./shared/output.ts";
+import { tunedChoices } from "./shared/tuned.ts";
+import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./shared/trained.ts";
 
 /** Problems of the data named on the terminal. */
 const PROBLEMS_NAMED = 100;

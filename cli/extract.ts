@@ -7,10 +7,10 @@ import { checkStorable, storedEpochs } from "../train/features/features.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { modelSpec } from "../train/recipe/model.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import { makeData, reportKnownWeights } from "./_before_run.ts";
-import type { Io } from "./_output.ts";
-import { tunedChoices } from "./_tuned.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import type { Io } from "./shared/output.ts";
+import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
   name: "extract",

@@ -5,8 +5,8 @@ import { sha256OfFile } from "../data/checkpoint/sha256.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
   name: "inspect",

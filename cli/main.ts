@@ -5,8 +5,8 @@
 import { ConfigError, InterruptedError } from "../lib/errors.ts";
 import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
-import { hasCommonFlag, helpOf, twoColumns } from "./_args.ts";
-import { createIo, processStreams, type Streams } from "./_output.ts";
+import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
+import { createIo, processStreams, type Streams } from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
 
 /** Exit code of a run that the user stopped. */

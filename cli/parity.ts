@@ -1,8 +1,8 @@
 /** `sidenet parity`: replays recorded reference cases and compares every group they hold. */
 import { openGpu } from "../gpu/device.ts";
 import { replayCase } from "../train/parity/replay.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
   name: "parity",

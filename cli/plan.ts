@@ -1,8 +1,8 @@
 /** `sidenet plan`: what a recipe takes, before anything is allocated. */
 import { loadConfig } from "../train/recipe/config.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
-import { printPlan } from "./_plan_text.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
+import { printPlan } from "./shared/plan_text.ts";
 
 export const command = defineCommand({
   name: "plan",

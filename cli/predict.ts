@@ -25,11 +25,11 @@ import type { DataProblem } from "../train/feed/problems.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Description, Task } from "../train/tasks/task.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
-import { cannotPredict, clipsOfPaths, windowed } from "./_predict_inputs.ts";
-import { tunedChoices } from "./_tuned.ts";
-import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./_trained.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
+import { cannotPredict, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
+import { tunedChoices } from "./shared/tuned.ts";
+import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./shared/trained.ts";
 
 const DEFAULT_TOP = 5;
 const BAR_WIDTH = 20;

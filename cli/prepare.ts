@@ -27,9 +27,9 @@ import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
 import { MIN_LISTED_FRAMES } from "../train/feed/lists.ts";
 import { formatCount } from "../lib/text.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import { countVideos, tellLeftOut } from "./_clips.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import { countVideos, tellLeftOut } from "./shared/clips.ts";
+import type { Io } from "./shared/output.ts";
 
 const DEFAULT_VAL_SHARE = 0.1;
 const DEFAULT_SEED = 1024;

@@ -8,8 +8,8 @@ import {
 } from "../data/synth/dataset.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import type { Io } from "./_output.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import type { Io } from "./shared/output.ts";
 
 const { width, height, framesPerClip, trainClips, valClips, classes, quality, seed } = DEFAULT_SYNTH_OPTIONS;
 

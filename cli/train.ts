@@ -18,12 +18,12 @@ import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/cla
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
-import { defineCommand, parseArguments } from "./_args.ts";
-import { tellLeftOut } from "./_clips.ts";
-import { makeData, reportKnownWeights } from "./_before_run.ts";
-import type { Io } from "./_output.ts";
-import { printPlan } from "./_plan_text.ts";
-import { tunedChoices } from "./_tuned.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import { tellLeftOut } from "./shared/clips.ts";
+import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import type { Io } from "./shared/output.ts";
+import { printPlan } from "./shared/plan_text.ts";
+import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
   name: "train",

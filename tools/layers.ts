@@ -30,10 +30,11 @@ export const ROOMS: readonly string[] = Object.keys(MAY_IMPORT);
 
 /** The rooms within `train/`: each may import itself and those before it. */
 export const TRAIN_ROOMS: readonly string[] = [
-  "recipe",
   "runtime",
-  "tasks",
+  "recipe",
   "feed",
+  "tasks",
+  "files",
   "evaluation",
   "features",
   "run",

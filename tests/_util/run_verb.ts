@@ -1,5 +1,5 @@
 /** Runs a verb as `cli/main.ts` does, and keeps what it prints. */
-import { createIo } from "../../cli/_output.ts";
+import { createIo } from "../../cli/shared/output.ts";
 import type { VerbModule } from "../../cli/_verbs.ts";
 
 /** Runs a verb. Throws what it throws. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { defineCommand, helpOf, parseArguments } from "../../cli/_args.ts";
+import { defineCommand, helpOf, parseArguments } from "../../cli/shared/args.ts";
 
 const COMMAND = defineCommand({
   name: "eval",

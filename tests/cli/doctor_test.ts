@@ -9,7 +9,7 @@ import {
   pinnedDenoVersion,
   run,
 } from "../../cli/doctor.ts";
-import { createIo } from "../../cli/_output.ts";
+import { createIo } from "../../cli/shared/output.ts";
 import { gpuTest } from "../_util/gpu.ts";
 
 const GOOD: Machine = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { main } from "../../cli/main.ts";
-import { defineCommand, parseArguments } from "../../cli/_args.ts";
-import type { Io } from "../../cli/_output.ts";
+import { defineCommand, parseArguments } from "../../cli/shared/args.ts";
+import type { Io } from "../../cli/shared/output.ts";
 import { type Verb, VERBS } from "../../cli/_verbs.ts";
 import { AdapterError, DataError, InterruptedError } from "../../lib/errors.ts";
 

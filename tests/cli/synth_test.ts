@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { createIo } from "../../cli/_output.ts";
+import { createIo } from "../../cli/shared/output.ts";
 import { run } from "../../cli/synth.ts";
 import { DEFAULT_SYNTH_OPTIONS, isSynthesized } from "../../data/synth/dataset.ts";
 

@@ -3,8 +3,8 @@
  * parseArgs; a wrong flag is one line and exit code 2.
  */
 import { parseArgs } from "node:util";
-import { ConfigError } from "../lib/errors.ts";
-import { nearestName } from "../lib/nearest_name.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { nearestName } from "../../lib/nearest_name.ts";
 
 /** A flag. Its key in the table is its long name, words joined by "-". */
 export interface OptionSpec {

@@ -1,8 +1,8 @@
 /** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
-import { ConfigError } from "../lib/errors.ts";
-import { argumentNames } from "../train/recipe/config.ts";
-import { chosenViews, type Views } from "../train/evaluation/evaluate.ts";
-import type { OptionSpec } from "./_args.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { argumentNames } from "../../train/recipe/config.ts";
+import { chosenViews, type Views } from "../../train/evaluation/evaluate.ts";
+import type { OptionSpec } from "./args.ts";
 
 /** Flags of the model and its views. */
 export const MODEL_OPTIONS = {

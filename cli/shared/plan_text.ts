@@ -1,16 +1,16 @@
 /** The plan of a recipe, for `plan` and `train --plan-only`: bytes, FLOPs and steps, without allocating anything. */
-import type { KernelEnvironment } from "../gpu/op.ts";
-import { describePlan, type Plan, type PlanLimits, TooLargeError } from "../gpu/plan.ts";
-import { ConfigError } from "../lib/errors.ts";
-import { createModel, type ModelSpec, type VideoModel } from "../models/mod.ts";
-import type { Config } from "../train/recipe/config.ts";
-import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../train/features/features.ts";
-import { formatBytes, formatCount, formatShare } from "../lib/text.ts";
-import { clipsPerBatch, sessionOptions } from "../train/tasks/session_options.ts";
-import { planSession, type SessionPlan, stepPlans } from "../train/runtime/session_plan.ts";
-import { readSplit } from "../train/feed/lists.ts";
-import { trainingSpec } from "../train/recipe/model.ts";
-import type { Io } from "./_output.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
+import { describePlan, type Plan, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { createModel, type ModelSpec, type VideoModel } from "../../models/mod.ts";
+import type { Config } from "../../train/recipe/config.ts";
+import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../../train/features/features.ts";
+import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
+import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options.ts";
+import { planSession, type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
+import { readSplit } from "../../train/feed/lists.ts";
+import { trainingSpec } from "../../train/recipe/model.ts";
+import type { Io } from "./output.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */
 const ASSUMED_FRAME = { width: 456, height: 256 };

@@ -1,19 +1,19 @@
 /** What `predict` is to look at: the clips that its paths name, and their windows. */
-import { detectTemplate } from "../data/datasets/entries.ts";
-import { mapConcurrently } from "../data/datasets/walk.ts";
-import { reasonOf } from "../data/files.ts";
-import { findClips, type FoundClips } from "../data/find_clips.ts";
-import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
-import { isVideoPath } from "../data/video/decode.ts";
-import { ConfigError, DataError } from "../lib/errors.ts";
-import { formatCount } from "../lib/text.ts";
+import { detectTemplate } from "../../data/datasets/entries.ts";
+import { mapConcurrently } from "../../data/datasets/walk.ts";
+import { reasonOf } from "../../data/files.ts";
+import { findClips, type FoundClips } from "../../data/find_clips.ts";
+import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { isVideoPath } from "../../data/video/decode.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import { formatCount } from "../../lib/text.ts";
 import {
   type ClipTimes,
   clipTimes,
   type PredictedInput,
   type WindowLength,
   windowsOf,
-} from "../train/evaluation/timeline.ts";
+} from "../../train/evaluation/timeline.ts";
 
 /** Takes a path that cannot be used, and lets the others go on. */
 type Fail = (error: DataError) => void;

@@ -1,7 +1,7 @@
 /** Clips of a data set in words, as several verbs name them. */
-import type { UnusableClip } from "../data/datasets/entries.ts";
-import { formatCount } from "../lib/text.ts";
-import type { Io } from "./_output.ts";
+import type { UnusableClip } from "../../data/datasets/entries.ts";
+import { formatCount } from "../../lib/text.ts";
+import type { Io } from "./output.ts";
 
 /** Clips named on the terminal. */
 const NAMED_AT_MOST = 20;

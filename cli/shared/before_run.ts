@@ -1,9 +1,9 @@
 /** What comes before a run on a recipe's data: the synthetic set is made, and the backbone's file is looked at. */
-import { isSynthesized, synthesize } from "../data/synth/dataset.ts";
-import { type Config, synthOptions } from "../train/recipe/config.ts";
-import { checkKnownWeights } from "../train/files/known_weights.ts";
-import { formatCount } from "../lib/text.ts";
-import type { Io } from "./_output.ts";
+import { isSynthesized, synthesize } from "../../data/synth/dataset.ts";
+import { type Config, synthOptions } from "../../train/recipe/config.ts";
+import { checkKnownWeights } from "../../train/files/known_weights.ts";
+import { formatCount } from "../../lib/text.ts";
+import type { Io } from "./output.ts";
 
 /** Says whether a backbone is the published file that it is named after; where stored features take its place, nothing. */
 export async function reportKnownWeights({ network, data }: Config, io: Io): Promise<void> {
