@@ -24,7 +24,7 @@ import { recipeSchema } from "./schema.ts";
 import { parseTree, readTree, type Tree } from "./tree.ts";
 
 export type { Config } from "./_settled.ts";
-export { argumentNames } from "./dialects/side4video.ts";
+export { argumentNames } from "./dialects/registry.ts";
 
 /** A recipe and what there is to say about it. */
 export interface LoadedConfig {

@@ -1,5 +1,6 @@
 /** The dialects, and which one a recipe is written in. */
 
+import { recipeSchema } from "../schema.ts";
 import type { Tree } from "../tree.ts";
 import type { Dialect } from "./dialect.ts";
 import { side4video } from "./side4video.ts";
@@ -23,4 +24,9 @@ export function registerDialect(dialect: Dialect): void {
 /** The dialect of a recipe: the first that knows it, else the one whose layout is the recipe's own. */
 export function dialectOf(tree: Tree): Dialect {
   return registered.find((dialect) => dialect.recognises(tree)) ?? side4video;
+}
+
+/** Keys and sections that `key=value` arguments may name on top of a recipe in its own layout. */
+export function argumentNames(): string[] {
+  return [...recipeSchema().names, ...side4video.keys ?? []];
 }

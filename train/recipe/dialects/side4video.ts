@@ -56,13 +56,8 @@ const PUBLISHED_KEYS: readonly string[] = ["data.shot", ...KEYS_WITHOUT_EFFECT];
 /** The dialect of Side4Video and TDS-CLIP, and of recipes in their own layout. */
 export const side4video: Dialect = { id: "side4video", keys: PUBLISHED_KEYS, recognises: () => true, read };
 
-/** Keys and sections that `key=value` arguments may name: the recipe's and those of the published files. */
-export function argumentNames(): string[] {
-  return [...recipeSchema().names, ...PUBLISHED_KEYS];
-}
-
 function read(file: Tree, { source, args }: ReadOptions): Reading {
-  const known = argumentNames();
+  const known = [...recipeSchema().names, ...PUBLISHED_KEYS];
   const setBy = applyOverrides(file, args, { known });
   const given = noneToNull(file) as Tree;
   const parsed = PUBLISHED.safeParse(sectionsOf(given));
