@@ -1,20 +1,11 @@
-/** Every op, on every case of its table: kernels against the plain reference, gradients against finite differences. */
+/** Every op on every case of its table; and that the check sees each kind of wrong kernel. */
 
 import assert from "node:assert/strict";
-import { createPrng, type Prng } from "../../lib/random.ts";
-import { fromHalfArray, toHalfArray } from "../../lib/half.ts";
-import { differentiate } from "../../gpu/autodiff.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import { Graph, type Node, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { type Arrays, type Op, OPS } from "../../gpu/op.ts";
+import { type Dispatch, type Op, OPS, recordOne } from "../../gpu/op.ts";
 import "../../gpu/ops/mod.ts";
 import type { CaseTable, OpCase } from "../cases/_case.ts";
-import { runGraph } from "../../gpu/run.ts";
 import { engineTest } from "../_util/engine.ts";
-
-const FORWARD_TOLERANCE = 2e-5, HALF_TOLERANCE = 2e-3, GRADIENT_TOLERANCE = 1e-3;
-const STEP = 1e-5; // of the central differences, on f64 references
-const SAMPLES = 24; // entries of each input that are differenced
+import { checkOp } from "../_util/op_check.ts";
 
 const table = new Map<string, readonly OpCase[]>();
 for (const entry of Deno.readDirSync(new URL("../cases/", import.meta.url))) {
@@ -33,169 +24,82 @@ for (const [name, cases] of table) {
   const op = OPS.get(name);
   if (!op) continue;
   engineTest(`${name}() matches its reference, and its gradient finite differences`, async (gpu) => {
-    for (const [i, each] of cases.entries()) {
-      try {
-        await check(gpu, op, each, i);
-      } catch (error) {
-        (error as Error).message = `${name}, case "${each.name}": ${(error as Error).message}`;
-        throw error;
-      }
+    await checkOp(gpu, op, cases);
+    // On a software adapter also with the kernels that are for hardware.
+    if (gpu.isSoftware) {
+      const { device, environment } = gpu;
+      await checkOp({ device, environment: { ...environment, isSoftware: false } }, op, cases);
     }
   });
 }
 
-interface Recorded {
-  g: Graph;
-  node: Node;
-  inputs: Record<string, Tensor>;
-  values: Map<Tensor, Float32Array | Uint32Array>;
-  arrays: Arrays;
+/** `scale` with its launch changed. It is not registered. */
+function spoilt(change: (dispatch: Dispatch) => Dispatch): Op {
+  const scale = OPS.get("scale")!;
+  return { ...scale, name: "spoilt", dispatches: (context) => scale.dispatches(context).map(change) };
 }
 
-/** Records the op on seeded inputs of the case's shapes. */
-function recordCase(op: Op, each: OpCase, seed: number): Recorded {
-  const g = new Graph(), prng = createPrng(17, seed);
-  const inputs: Record<string, Tensor> = {}, arrays: Arrays = {};
-  const values = new Map<Tensor, Float32Array | Uint32Array>();
-  for (const [name, shape] of Object.entries(each.inputs)) {
-    const dtype = each.dtypes?.[name] ?? "f32";
-    const trained = dtype === "f32" && !each.constant?.includes(name) && !op.updates.includes(name);
-    const tensor = resident(
-      op.updates.includes(name) ? "state" : trained ? "parameter" : "input",
-      name,
-      shape,
-      dtype,
-    );
-    const data = makeValues(each, name, shape, dtype, prng);
-    inputs[name] = tensor;
-    values.set(tensor, data);
-    arrays[name] = Float64Array.from(data);
-  }
-  g.record(op, inputs, each.attrs);
-  return { g, node: g.nodes[0], inputs, values, arrays };
+function rewritten(from: string, to: string): Op {
+  return spoilt((dispatch) => {
+    assert.ok(dispatch.source.includes(from), `the kernel must hold "${from}"`);
+    return { ...dispatch, source: dispatch.source.replace(from, to) };
+  });
 }
 
-function makeValues(
-  each: OpCase,
-  name: string,
-  shape: readonly number[],
-  dtype: string,
-  prng: Prng,
-): Float32Array | Uint32Array {
-  const make = each.values?.[name] ?? (() => prng.normal());
-  const numbers = Array.from({ length: sizeOf(shape) }, (_, i) => make(i, () => prng.normal()));
-  if (dtype === "u32") return Uint32Array.from(numbers);
-  const floats = Float32Array.from(numbers);
-  return dtype === "f16" ? fromHalfArray(toHalfArray(floats)) : floats;
+/** Wrong kernels by what they do, and how that is reported. */
+const WRONG: Record<string, { op: Op; report: RegExp }> = {
+  "writes past the end": {
+    op: rewritten("i >= params.count", "i > params.count"),
+    report: /^spoilt, case "seven elements": a kernel wrote 4 bytes after the window of "spoilt\.out#0"/,
+  },
+  "writes before the start": {
+    op: spoilt((dispatch) => {
+      const [x, out] = dispatch.tensors;
+      return { ...dispatch, tensors: [x, { ...out, base: out, offset: -64 }] };
+    }),
+    report: /a kernel wrote 256 bytes before the window of "spoilt\.out#0" of spoilt#0, shape \[7\]/,
+  },
+  "writes to its input": {
+    op: rewritten("out[i] =", "x[i] = x_t(0.0);\n  out[i] ="),
+    report: /a kernel changed "x", which its op does not update/,
+  },
+  "reads past the end": { op: rewritten("x[i]", "x[select(i, i + 1u, i == 6u)]"), report: /out\[6\] is NaN/ },
+  "leaves an element unwritten": {
+    op: rewritten("i >= params.count", "i + 1u >= params.count"),
+    report: /out\[6\] is NaN/,
+  },
+  "is wrong in one element": {
+    op: rewritten("out[i] = out_t(", "out[i] = out_t(f32(i == 3u) + "),
+    report: /out\[3\] is /,
+  },
+};
+
+const seven: OpCase = { name: "seven elements", inputs: { x: [7] }, attrs: { factor: 1 } };
+
+for (const [what, { op, report }] of Object.entries(WRONG)) {
+  engineTest(`a kernel that ${what} is caught`, async (gpu) => {
+    await assert.rejects(checkOp(gpu, op, [seven]), { message: report });
+  });
 }
 
-function evaluate(recorded: Recorded, arrays: Arrays): Arrays {
-  const { op, attrs, axes, inputs } = recorded.node;
-  return op.reference(arrays, { inputs, attrs, axes, outputs: op.outputs(recorded.node) });
-}
-
-async function check(gpu: Gpu, op: Op, each: OpCase, seed: number): Promise<void> {
-  if (Object.values(each.dtypes ?? {}).includes("f16") && !gpu.features.has("shader-f16")) return;
-  const recorded = recordCase(op, each, seed);
-  const { g, node, inputs, values, arrays } = recorded;
-  for (const [name, output] of Object.entries(node.outputs)) g.output(name, output);
-  const updated = new Map(op.updates.filter((name) => name in inputs).map((name) => [name, inputs[name]]));
-
-  const seeds: { output: Tensor; gradient: Tensor }[] = [], weights: Arrays = {};
-  const gradients = each.gradient === "none" || typeof op.gradient !== "function"
-    ? new Map<Tensor, Tensor>()
-    : (() => {
-      const prng = createPrng(23, seed);
-      for (const [name, output] of Object.entries(node.outputs)) {
-        if (!output.needsGradient) continue;
-        const gradient = resident("input", `d${name}`, output.shape);
-        const data = Float32Array.from({ length: sizeOf(output.shape) }, () => prng.normal());
-        values.set(gradient, data);
-        weights[name] = Float64Array.from(data);
-        seeds.push({ output, gradient });
-      }
-      return differentiate(g, { seeds });
-    })();
-  for (const [parameter, gradient] of gradients) g.output(`d ${parameter.label}`, gradient);
-
-  const results = await runGraph(gpu, g, values, updated);
-  const expected = evaluate(recorded, arrays);
-  for (const [name, tensor] of [...Object.entries(node.outputs), ...updated]) {
-    const half = tensor.dtype === "f16";
-    assertClose(
-      name,
-      results.get(name)!,
-      expected[name],
-      each.tolerance ?? (half ? HALF_TOLERANCE : FORWARD_TOLERANCE),
-    );
-  }
-  for (const [parameter] of gradients) {
-    checkGradient(
-      recorded,
-      parameter,
-      results.get(`d ${parameter.label}`)!,
-      weights,
-      each.gradientTolerance ?? GRADIENT_TOLERANCE,
-    );
-  }
-  const differentiable = Object.values(inputs).filter((t) => t.role === "parameter");
-  if (seeds.length > 0) {
-    assert.equal(gradients.size, differentiable.length, "every trained input must get a gradient");
-  }
-}
-
-function assertClose(name: string, actual: Float32Array, expected: Float64Array, tolerance: number): void {
-  assert.equal(actual.length, expected.length, `${name}: length`);
-  const largest = expected.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-6);
-  for (let i = 0; i < actual.length; i++) {
-    assert.ok(
-      Number.isFinite(actual[i]) || !Number.isFinite(expected[i]),
-      `${name}[${i}] is ${actual[i]}, expected ${expected[i]}`,
-    );
-    const error = Math.abs(actual[i] - expected[i]) / largest;
-    assert.ok(
-      !(error > tolerance),
-      `${name}[${i}] is ${actual[i]}, expected ${expected[i]} (${error.toExponential(1)} of the largest)`,
-    );
-  }
-}
-
-/** Central differences of Σ weights · outputs, computed from the f64 reference at sampled entries. */
-function checkGradient(
-  recorded: Recorded,
-  parameter: Tensor,
-  gradient: Float32Array,
-  weights: Arrays,
-  tolerance: number,
-): void {
-  const { arrays } = recorded, name = parameter.label, prng = createPrng(29);
-  const objective = (changed: Arrays) => {
-    const outputs = evaluate(recorded, changed);
-    let sum = 0;
-    for (const [key, w] of Object.entries(weights)) {
-      for (let i = 0; i < w.length; i++) sum += w[i] * outputs[key][i];
-    }
-    return sum;
+engineTest("a gradient's kernel that writes past the end is caught", async (gpu) => {
+  const wrong = WRONG["writes past the end"].op, scale = OPS.get("scale")!;
+  const op: Op = {
+    ...scale,
+    gradient: ({ g, grads, attrs }) => ({ x: recordOne(g, wrong, { x: grads.out }, attrs) }),
   };
-  const count = gradient.length;
-  const largest = gradient.reduce((max, x) => Math.max(max, Math.abs(x)), 1e-3);
-  const entries = count <= SAMPLES
-    ? [...Array(count).keys()]
-    : Array.from({ length: SAMPLES }, () => prng.integer(count));
-  assert.ok(gradient.every(Number.isFinite), `d${name} must be finite`);
-  for (const i of entries) {
-    const shifted = (delta: number) => {
-      const copy = arrays[name].slice();
-      copy[i] += delta;
-      return objective({ ...arrays, [name]: copy });
-    };
-    const expected = (shifted(STEP) - shifted(-STEP)) / (2 * STEP);
-    const error = Math.abs(gradient[i] - expected) / largest;
-    assert.ok(
-      error <= tolerance,
-      `d${name}[${i}] is ${gradient[i]}, finite differences give ${expected} (${
-        error.toExponential(1)
-      } of the largest)`,
-    );
-  }
-}
+  await checkOp(gpu, scale, [seven]);
+  await assert.rejects(checkOp(gpu, op, [seven]), {
+    message:
+      /^scale, case "seven elements": a kernel wrote 4 bytes after the window of "grad\/\/spoilt\.out#1"/,
+  });
+});
+
+engineTest("a kernel that writes the half beside an odd number of halves is caught", async (gpu) => {
+  if (!gpu.features.has("shader-f16")) return;
+  const halves: OpCase = { ...seven, dtypes: { x: "f16" } };
+  await checkOp(gpu, OPS.get("scale")!, [halves]);
+  await assert.rejects(checkOp(gpu, WRONG["writes past the end"].op, [halves]), {
+    message: /a kernel wrote 2 bytes after the window of "spoilt\.out#0"/,
+  });
+});
