@@ -182,9 +182,8 @@ for (const [file, result] of Object.entries(RESULTS)) {
     );
 
     const options = sessionOptions(config, { lastBatch: 0, largestFrame: { width: 456, height: 256 } });
-    const { memory, programs } = planSession(createModel(modelSpec(config)), { ...options, limits: LIMITS }, {
-      environment: ENVIRONMENT,
-    });
+    const model = createModel(modelSpec(config));
+    const { memory, programs } = planSession(model, { ...options, limits: LIMITS }, ENVIRONMENT);
     assert.deepEqual([...programs.train.keys()], [config.data.batch_size * config.data.num_sample]);
     assert.ok(memory.total > 2 ** 30 && memory.total < 80 * 2 ** 30, `${memory.total} bytes`);
   });
