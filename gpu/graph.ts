@@ -1,5 +1,6 @@
 /**
- * The recorded computation: symbolic tensors and the nodes that produce them. No GPU object exists here, so graphs are
+ * The recorded computation: symbolic tensors, the nodes that produce them, and the records of ops that nodes are uses of (one
+ * file, because each is declared in terms of the others). No GPU object exists here, so graphs are
  * built, differentiated, planned and tested without a device.
  *
  * Legend of axes used in the whole project:
@@ -7,7 +8,7 @@
  * h heads · K classes · R rows (leading axes folded together).
  */
 
-import { matchAxes, type Op, type OpAttrs } from "./op.ts";
+import { matchAxes } from "./axes.ts";
 
 /** Storage type of an element. Sums are always f32. */
 export type Dtype = "f32" | "f16" | "u32";
@@ -58,6 +59,121 @@ export interface Node {
 
 /** Which part of a training step a node belongs to. */
 export type Phase = "forward" | "backward" | "update";
+
+/** Attributes: the constants of one use of an op. Each op has a type of its own for them. */
+export type OpAttrs = Readonly<Record<string, unknown>>;
+
+/** Of an op without attributes. */
+export type NoAttrs = Readonly<Record<never, never>>;
+
+/** What the functions of an op are given. */
+export interface OpContext<A extends OpAttrs = OpAttrs> {
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly attrs: A;
+  /** Axis sizes by the names in the axis strings. */
+  readonly axes: Readonly<Record<string, number>>;
+}
+
+/** Shape and type of one output. An `auxiliary` output (saved statistics) carries no gradient. */
+export interface OutputSpec {
+  shape: readonly number[];
+  dtype?: Dtype;
+  auxiliary?: boolean;
+}
+
+/** Fields of a kernel's uniform by name; lists are vectors in WGSL. */
+export type KernelParams = Readonly<Record<string, number | readonly number[]>>;
+
+/** One kernel launch, described without any GPU object. */
+export interface Dispatch {
+  /** Ends up in GPU labels and error messages: "layerNorm.forward". */
+  label: string;
+  /** WGSL that compiles as it stands. */
+  source: string;
+  entryPoint?: string;
+  /** Replaces `const NAME: u32 = …u;` lines; a name that is absent from the source is an error. */
+  constants?: Readonly<Record<string, number>>;
+  /** Replaces `alias NAME = f32;` lines (storage types); absent names are an error. */
+  aliases?: Readonly<Record<string, "f32" | "f16">>;
+  /** Storage bindings in order. The uniform `params` is `@binding(0)`, so `tensors[i]` is `@binding(i + 1)`. */
+  tensors: readonly Tensor[];
+  /** Where the uniform sits when not first; storage bindings take the other numbers in order. */
+  paramsBinding?: number;
+  /** Uniform fields by name (checked against `struct Params`), or ready-made bytes. */
+  params: KernelParams | ArrayBuffer;
+  /** Workgroups. Each must be at most 65535; `grid1d` folds a long axis. */
+  grid: readonly [number, number, number];
+}
+
+/** What kernel selection may look at. */
+export interface KernelEnvironment {
+  readonly features: ReadonlySet<string>;
+  readonly isSoftware: boolean;
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly description: string;
+  /** A measured choice by kernel family and key, when one is cached. */
+  readonly choices: ReadonlyMap<string, string>;
+}
+
+/** What a gradient rule is given: the forward node and the gradients of its outputs. */
+export interface GradientContext<A extends OpAttrs = OpAttrs> extends OpContext<A> {
+  readonly g: Graph;
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** Gradient of each non-auxiliary output; absent when nothing flows into that output. */
+  readonly grads: Readonly<Record<string, Tensor>>;
+  /** Whether the gradient of an input is wanted; rules skip what is not. */
+  needs(input: string): boolean;
+}
+
+/** A gradient that covers only rows `start … start + rows` of the leading axis of the input. */
+export interface PartialGradient {
+  partial: Tensor;
+  /** First element covered, in elements of the input. */
+  offset: number;
+}
+
+/** Arrays by tensor name, for references: f64, so that finite differences of a reference are exact enough to judge by. */
+export type Arrays = Record<string, Float64Array>;
+
+/** What differentiation needs to know of an op. */
+type GradientRule<A extends OpAttrs> = {
+  rule(context: GradientContext<A>): Record<string, Tensor | PartialGradient | undefined>;
+}["rule"];
+
+/** The outputs of a use of an op, beside what all its functions are given. */
+export interface Outputs {
+  readonly outputs: Readonly<Record<string, Tensor>>;
+}
+
+/**
+ * The record of an op. Use `defineOp` to make one.
+ *
+ * Functions are declared as methods, so that an op with attributes of its own is an `Op` like any other: TypeScript
+ * compares the parameters of methods both ways. Whoever calls them passes attributes that were recorded for this op.
+ */
+export interface Op<A extends OpAttrs = OpAttrs> {
+  readonly name: string;
+  /** Axis strings by input. `"*R C"`: all leading axes fold into R. A trailing `?` on the input's name: optional. */
+  readonly inputs: Readonly<Record<string, string>>;
+  /** Values of the attributes that a use does not give. */
+  readonly attrs: A;
+  outputs(context: OpContext<A>): Record<string, OutputSpec>;
+  /** For ops that only re-label memory: the window of input `x`. Such an op has no kernel. */
+  view?(context: OpContext<A>): { shape: readonly number[]; offset: number };
+  /** Names of inputs the op writes (resident state): it is an effect, kept even when nobody reads its outputs. */
+  readonly updates: readonly string[];
+  dispatches(context: OpContext<A> & Outputs & { environment: KernelEnvironment }): Dispatch[];
+  /**
+   * Records the gradient of each wanted input. "none": differentiating through it is an error that names the op.
+   * "stop": the op is a constant to differentiation by definition (labels, statistics updates).
+   */
+  readonly gradient: GradientRule<A> | "none" | "stop";
+  /** Plain loops: the definition of the op, against which kernels are judged. Updated inputs are returned by name too. */
+  reference(arrays: Arrays, context: OpContext<A> & { outputs: Record<string, OutputSpec> }): Arrays;
+  /** Cost of one run. */
+  work(context: OpContext<A> & Outputs): { flops: number; bytes: number };
+}
 
 /** Alignment in bytes of everything that is bound on its own; WebGPU's default `minStorageBufferOffsetAlignment`. */
 export const BINDING_ALIGNMENT = 256;

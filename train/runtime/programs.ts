@@ -7,7 +7,7 @@
 import { differentiate } from "../../gpu/autodiff.ts";
 import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { accumulateInto, copyInto } from "../../gpu/ops/mod.ts";
-import { type Plan, planGraph, type PlanLimits } from "../../gpu/plan.ts";
+import { type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import {
   type Mode,
@@ -134,6 +134,8 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
   const most = Math.max(options.evalClips, ...(whole ? [micro] : trainClips));
   const size = model.config.backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
+  // Before anything is recorded: of a batch far too large, that takes long.
+  requireAddressable([frames], options.limits);
   const { trained, kept } = flatOrder(model, options.optimizer, options.leftAlone);
   const updated = trains ? trained : [];
   const beside = (prefix: string) =>
@@ -370,6 +372,13 @@ function recordForward(
     batch: rowsOf(g, inputs, clips),
     ...model.taps === "stored" && { taps: taps.map((tap) => firstRows(g, tap, rows)) },
   }, { mode });
+}
+
+/** @throws {TooLargeError} naming a tensor that no kernel of the adapter could see whole. */
+function requireAddressable(tensors: readonly Tensor[], limits: PlanLimits): void {
+  const most = Math.min(limits.maxBindingBytes, limits.maxBufferBytes);
+  const tooLarge = tensors.find((tensor) => bytesOf(tensor) > most);
+  if (tooLarge) throw TooLargeError.of(tooLarge, most);
 }
 
 /** Resident tensors for what so many clips bring. */

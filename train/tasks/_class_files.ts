@@ -3,7 +3,13 @@
 import { stringify } from "csv-stringify/sync";
 import { topClasses } from "./class_metrics.ts";
 import { type ClassShare, topShares } from "./class_shares.ts";
-import type { ClassPrediction } from "./classification.ts";
+import type { ClipResult } from "./task.ts";
+
+/** Result for one clip. */
+export interface ClassPrediction extends ClipResult {
+  /** By class, averaged over views. */
+  readonly probabilities: Float64Array;
+}
 
 /** Classes written for every clip. */
 const TOP = 5;

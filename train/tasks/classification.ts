@@ -11,7 +11,7 @@ import {
 import { crossEntropy, softCrossEntropy } from "../../gpu/ops/mod.ts";
 import { createPrng } from "../../lib/random.ts";
 import { formatCount, formatShare } from "../../lib/text.ts";
-import { predictionLines, predictionsCsv } from "./_class_files.ts";
+import { type ClassPrediction, predictionLines, predictionsCsv } from "./_class_files.ts";
 import { topShares } from "./class_shares.ts";
 import {
   averageViews,
@@ -19,13 +19,9 @@ import {
   createClassificationMetrics,
   smoothedCrossEntropy,
 } from "./class_metrics.ts";
-import type { ClipResult, Encoded, Evaluation, Task, TaskRecipe, TrainingFacts } from "./task.ts";
+import type { Encoded, Evaluation, Task, TaskRecipe, TrainingFacts } from "./task.ts";
 
-/** Result for one clip. */
-export interface ClassPrediction extends ClipResult {
-  /** By class, averaged over views. */
-  readonly probabilities: Float64Array;
-}
+export type { ClassPrediction } from "./_class_files.ts";
 
 /** Result over a list. */
 export type ClassEvaluation = Evaluation<ClassPrediction, ClassificationMetrics>;
