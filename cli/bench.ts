@@ -12,6 +12,7 @@ import { tuneRecipe } from "../bench/tune.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 const NAMES = ["matmul", "vit", "step", "checkpoint", "loader", "peers", "tune"] as const;
@@ -37,7 +38,7 @@ Without a name: matmul, vit and step. Figures are only comparable within one run
   examples: [
     ["sidenet bench matmul --json", "one line of JSON a measurement"],
     [
-      "sidenet bench step --config configs/side4video/ssv2_vitb16_f8.yaml --profile",
+      `sidenet bench step --config ${PUBLISHED_RECIPE} --profile`,
       "a published step, kernel by kernel",
     ],
   ],

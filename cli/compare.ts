@@ -18,7 +18,7 @@ export const command = defineCommand({
     `RUN is a run folder, finished or under way. The best value of a row is marked with a star. A page with the same
 figures, curves and bars is written beside the first run's folder.`,
   examples: [
-    ["sidenet compare runs/demo runs/demo_tds", "two networks on the demo data"],
+    ["sidenet compare runs/demo runs/demo-2", "two runs of the demo"],
     ["sidenet compare runs/* --out comparison.html", "all of them"],
   ],
   options: {

@@ -12,6 +12,7 @@ import { recipeOf, stateOf } from "../train/files/checkpoint.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { PUBLISHED_TITLE } from "./shared/published.ts";
 
 export const command = defineCommand({
   name: "convert",
@@ -31,7 +32,7 @@ The originals' test scripts want the weights under a key, the frozen backbone am
     ],
     [
       "sidenet convert runs/k400/best.safetensors model_best.pt --key model_state_dict --backbone ViT-B-16.pt",
-      "a run for the published Side4Video test script",
+      `a run for the published ${PUBLISHED_TITLE} test script`,
     ],
   ],
   options: {

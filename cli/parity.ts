@@ -13,7 +13,7 @@ export const command = defineCommand({
     `A case is a JSON description beside a safetensors file with start weights, inputs, and what PyTorch computed from
 them: logits, losses, activations, gradients, and the weights after a few optimiser steps. The model of the case is built
 at the case's size, run, and compared group by group. The exit code is 0 only when every group holds.`,
-  examples: [["sidenet parity tests/fixtures/side4video/tiny.json", "one case"]],
+  examples: [["sidenet parity tests/fixtures/*/tiny.json", "the smallest case of every system"]],
   options: {
     memory: {
       type: "string",

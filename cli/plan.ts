@@ -2,6 +2,7 @@
 import { loadConfig } from "../train/recipe/config.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
 
 export const command = defineCommand({
@@ -13,9 +14,9 @@ export const command = defineCommand({
     `The plan is exact: a run allocates what it says. No GPU is needed; where there is none, the limits and kernels of a
 common one are assumed.`,
   examples: [
-    ["sidenet plan configs/side4video/ssv2_vitb16_f8.yaml", "the memory of a published recipe"],
+    [`sidenet plan ${PUBLISHED_RECIPE}`, "the memory of a published recipe"],
     [
-      "sidenet plan configs/side4video/ssv2_vitb16_f8.yaml data.batch_size=8 --steps",
+      `sidenet plan ${PUBLISHED_RECIPE} data.batch_size=8 --steps`,
       "every step with its buffers",
     ],
   ],

@@ -22,6 +22,7 @@ import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
 import { makeData, reportKnownWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
+import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
@@ -33,14 +34,14 @@ export const command = defineCommand({
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2.
 FOLDER holds a folder for each class with its clips, videos or folders of JPEG frames, and takes the place of the recipe's
-data, or of a recipe: then the defaults apply (Side4Video, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
+data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
 for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
 Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped.`,
   examples: [
     ["sidenet train", "the demo"],
     [
-      "sidenet train configs/side4video/ssv2_vitb16_f8.yaml network.weights=ViT-B-16.safetensors",
+      `sidenet train ${PUBLISHED_RECIPE} network.weights=ViT-B-16.safetensors`,
       "a published recipe",
     ],
     [
@@ -48,7 +49,7 @@ Ctrl-C stops after the step under way with everything saved; --resume goes on ex
       "a folder of videos for each class, without a recipe",
     ],
     ["sidenet train --resume runs/demo", "go on with an interrupted run"],
-    ["sidenet train configs/side4video/ssv2_vitb16_f8.yaml --plan-only", "what it would take"],
+    [`sidenet train ${PUBLISHED_RECIPE} --plan-only`, "what it would take"],
   ],
   options: {
     resume: { type: "string", placeholder: "RUN", help: "go on with the run of this folder" },

@@ -1,6 +1,6 @@
 /** Files of published systems that have no model here: what `inspect` says of them, and what `convert` adds to them. */
 
-import { sideDimIn, towerBeside } from "./_files.ts";
+import { sideDimIn, towerBeside } from "./parts/files.ts";
 import { clipTower } from "./clip/tower.ts";
 import type { FilePart } from "./system.ts";
 import { countLayers } from "./tower.ts";

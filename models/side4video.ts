@@ -16,29 +16,29 @@ import {
   type SideBlockWeights,
   sideHeads,
   sideLayer,
-} from "./_blocks.ts";
-import { caseGroups, caseSizes, caseTower, channelsFirst, tokenFirst } from "./_cases.ts";
+} from "./parts/blocks.ts";
+import { caseGroups, caseSizes, caseTower, channelsFirst, tokenFirst } from "./parts/cases.ts";
 import {
   classifyClips,
   type ClipClassifierSizes,
   type ClipClassifierWeights,
   declareClipClassifier,
-} from "./_clip_classifier.ts";
+} from "./parts/clip_classifier.ts";
 import {
   CLASSIFIER_NAMES,
   explainClassifier,
   holdsForRecognition,
   sideDimIn,
   towerBeside,
-} from "./_files.ts";
+} from "./parts/files.ts";
 import {
   evaRequirements,
   sideGroups,
   sideHeadsRequirement,
   sideSizes,
   singleClipRemarks,
-} from "./_recipe_parts.ts";
-import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
+} from "./parts/recipe_parts.ts";
+import { declareStem, stemConv, type StemWeights } from "./parts/stem.ts";
 import { evaOfCase } from "./eva/case.ts";
 import { isEva } from "./eva/tower.ts";
 import { type IgnoreList, normal, Weights } from "./params.ts";
@@ -138,6 +138,7 @@ export const side4video: System<ClipClassifierSizes> = {
   id: "side4video",
   title: "Side4Video",
   task: "classification",
+  example: "configs/side4video/ssv2_vitb16_f8.yaml",
   recipe,
   build(sizes, options) {
     const { backbone } = sizes;

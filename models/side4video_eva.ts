@@ -5,21 +5,21 @@
 
 import type { Graph, Tensor } from "../gpu/graph.ts";
 import { batchNorm } from "../gpu/ops/mod.ts";
-import { type BridgeWeights, fuseTap, sideHeads, sideLayer } from "./_blocks.ts";
+import { type BridgeWeights, fuseTap, sideHeads, sideLayer } from "./parts/blocks.ts";
 import {
   classifyClips,
   type ClipClassifierSizes,
   type ClipClassifierWeights,
   declareClipClassifier,
-} from "./_clip_classifier.ts";
+} from "./parts/clip_classifier.ts";
 import {
   declarePostNormBlock,
   declarePostNormBridge,
   postNormBlock,
   type PostNormBlockWeights,
   postNormBridge,
-} from "./_post_norm_blocks.ts";
-import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
+} from "./parts/post_norm_blocks.ts";
+import { declareStem, stemConv, type StemWeights } from "./parts/stem.ts";
 import type { EvaConfig } from "./eva/block.ts";
 import { type IgnoreList, normal, Weights } from "./params.ts";
 import { type FrozenTower, ofBlocks, patchesOf } from "./tower.ts";

@@ -20,6 +20,8 @@ export interface System<Sizes = any> {
   readonly title: string;
   /** The task it is trained for, by the name in the registry of tasks: "classification". */
   readonly task: string;
+  /** A published recipe of it under `configs/`, for examples in help texts. */
+  readonly example?: string;
   readonly recipe: RecipePart<Sizes>;
   /** Builds the model: declares its weights. */
   build(sizes: Sizes, options: ModelOptions): VideoModel;

@@ -30,24 +30,24 @@ import {
   sideLayer,
   sideMlp,
   temporalConvolution,
-} from "./_blocks.ts";
-import { caseGroups, caseSizes, caseTower, tokenFirst } from "./_cases.ts";
+} from "./parts/blocks.ts";
+import { caseGroups, caseSizes, caseTower, tokenFirst } from "./parts/cases.ts";
 import {
   classifyClips,
   type ClipClassifierSizes,
   type ClipClassifierWeights,
   declareClipClassifier,
-} from "./_clip_classifier.ts";
-import { type BatchNormWeights, declareBatchNorm } from "./_declare.ts";
+} from "./parts/clip_classifier.ts";
+import { type BatchNormWeights, declareBatchNorm } from "./parts/declare.ts";
 import {
   CLASSIFIER_NAMES,
   explainClassifier,
   holdsForRecognition,
   sideDimIn,
   towerBeside,
-} from "./_files.ts";
-import { sideGroups, sideHeadsRequirement, sideSizes, singleClipRemarks } from "./_recipe_parts.ts";
-import { declareStem, stemConv, type StemWeights } from "./_stem.ts";
+} from "./parts/files.ts";
+import { sideGroups, sideHeadsRequirement, sideSizes, singleClipRemarks } from "./parts/recipe_parts.ts";
+import { declareStem, stemConv, type StemWeights } from "./parts/stem.ts";
 import { isEva } from "./eva/tower.ts";
 import { type IgnoreList, normal, uniform, Weights } from "./params.ts";
 import type { RecipePart, System } from "./system.ts";

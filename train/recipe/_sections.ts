@@ -122,7 +122,7 @@ export const MORE_DATA_KEYS = {
   ),
   colour_jitter: colourJitter.nullable().default(null).describe(
     "random brightness, contrast, saturation and hue of a clip, in random order, after RandAugment and before the resize; " +
-      "null: none; {}: the ranges of the published DiST recipes",
+      "null: none; {}: the published ranges",
   ),
   rand_erase: z.boolean().default(false).describe(
     "replace a box of a quarter of the training clips by noise",

@@ -1,11 +1,11 @@
 /** The end of a classifier of clips (spec side4video §2.5): the side state's mean over frames and patches, and a linear layer. */
 
-import type { Graph, Tensor } from "../gpu/graph.ts";
-import { batchNorm, linear, meanTokens, reshape } from "../gpu/ops/mod.ts";
-import { type BatchNormWeights, declareBatchNorm, declareLinear, type LinearWeights } from "./_declare.ts";
-import type { Weights } from "./params.ts";
-import type { Keep, TowerSizes } from "./tower.ts";
-import type { Mode } from "./video_model.ts";
+import type { Graph, Tensor } from "../../gpu/graph.ts";
+import { batchNorm, linear, meanTokens, reshape } from "../../gpu/ops/mod.ts";
+import { type BatchNormWeights, declareBatchNorm, declareLinear, type LinearWeights } from "./declare.ts";
+import type { Weights } from "../params.ts";
+import type { Keep, TowerSizes } from "../tower.ts";
+import type { Mode } from "../video_model.ts";
 
 /** Sizes of a classifier of clips beside a frozen tower: plain data. */
 export interface ClipClassifierSizes<Backbone extends TowerSizes = TowerSizes> {

@@ -1,10 +1,10 @@
 /** What recorded reference cases of Side4Video and TDS-CLIP have in common: the originals' names of sizes, and their layouts. */
 
-import { permute } from "../lib/permute.ts";
-import type { ClipClassifierSizes } from "./_clip_classifier.ts";
-import { sideGroups } from "./_recipe_parts.ts";
-import type { OptimizerGroup } from "./system.ts";
-import type { TowerSizes } from "./tower.ts";
+import { permute } from "../../lib/permute.ts";
+import type { ClipClassifierSizes } from "./clip_classifier.ts";
+import { sideGroups } from "./recipe_parts.ts";
+import type { OptimizerGroup } from "../system.ts";
+import type { TowerSizes } from "../tower.ts";
 
 /** Sizes of a model that a case describes beside its tower. */
 // deno-lint-ignore no-explicit-any -- JSON of a case

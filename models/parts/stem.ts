@@ -1,9 +1,9 @@
 /** The patch stem of side networks: a 3-D convolution of the pixels, whose batch norm each network records itself. */
 
-import { DTYPE_BYTES, type Graph, type Tensor } from "../gpu/graph.ts";
-import { concatRows, linear, reshape, sliceRows, unfold } from "../gpu/ops/mod.ts";
-import { type BatchNormWeights, declareBatchNorm, declareLinear, type LinearWeights } from "./_declare.ts";
-import type { Weights } from "./params.ts";
+import { DTYPE_BYTES, type Graph, type Tensor } from "../../gpu/graph.ts";
+import { concatRows, linear, reshape, sliceRows, unfold } from "../../gpu/ops/mod.ts";
+import { type BatchNormWeights, declareBatchNorm, declareLinear, type LinearWeights } from "./declare.ts";
+import type { Weights } from "../params.ts";
 
 /** A 3-D patch convolution over time and space followed by a batch norm. */
 export interface StemWeights {

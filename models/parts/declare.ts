@@ -1,8 +1,8 @@
 /** Weights of norms and linear layers that are trained, declared under PyTorch's names with its initial values. */
 
-import type { Tensor } from "../gpu/graph.ts";
-import type { NormWeights } from "./clip/transformer.ts";
-import { constant, uniform, type Weights } from "./params.ts";
+import type { Tensor } from "../../gpu/graph.ts";
+import type { NormWeights } from "../clip/transformer.ts";
+import { constant, uniform, type Weights } from "../params.ts";
 
 /** Affine and running statistics of a batch norm over all axes but the last. */
 export interface BatchNormWeights extends NormWeights {

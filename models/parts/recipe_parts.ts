@@ -1,9 +1,9 @@
 /** What Side4Video and TDS-CLIP have in common in recipes (spec side4video §2, §4.2). */
 
-import type { ClipClassifierSizes } from "./_clip_classifier.ts";
-import { isEva } from "./eva/tower.ts";
-import type { OptimizerGroup, Requirement, SystemRecipe } from "./system.ts";
-import { towerSizes } from "./towers.ts";
+import type { ClipClassifierSizes } from "./clip_classifier.ts";
+import { isEva } from "../eva/tower.ts";
+import type { OptimizerGroup, Requirement, SystemRecipe } from "../system.ts";
+import { towerSizes } from "../towers.ts";
 
 /** Channels of one head of the side network's attention. */
 const SIDE_HEAD_WIDTH = 64;

@@ -1,9 +1,9 @@
 /**
  * What the EVA path of Side4Video has in place of the pre-norm pieces: a projection with its layer norm behind it, and the
- * post-norm side block (spec side4video §2.1, §2.3). What both paths share is in `_blocks.ts`.
+ * post-norm side block (spec side4video §2.1, §2.3). What both paths share is in `blocks.ts`.
  */
 
-import type { Graph, Tensor } from "../gpu/graph.ts";
+import type { Graph, Tensor } from "../../gpu/graph.ts";
 import {
   add,
   attention,
@@ -14,7 +14,7 @@ import {
   reshape,
   sideTokens,
   splitTokens,
-} from "../gpu/ops/mod.ts";
+} from "../../gpu/ops/mod.ts";
 import {
   type AttentionContext,
   type BridgedTap,
@@ -23,17 +23,17 @@ import {
   sideHeads,
   temporalConvolution,
   type TemporalConvWeights,
-} from "./_blocks.ts";
+} from "./blocks.ts";
 import {
   type BatchNormWeights,
   declareBatchNorm,
   declareLayerNorm,
   declareLinear,
   type LinearWeights,
-} from "./_declare.ts";
-import type { NormWeights } from "./clip/transformer.ts";
-import type { Weights } from "./params.ts";
-import type { Mode } from "./video_model.ts";
+} from "./declare.ts";
+import type { NormWeights } from "../clip/transformer.ts";
+import type { Weights } from "../params.ts";
+import type { Mode } from "../video_model.ts";
 
 /** Declares the bridge of side layer `k` under the original names. */
 export function declarePostNormBridge(

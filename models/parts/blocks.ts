@@ -3,7 +3,7 @@
  * side4video §2.1, §2.2). A side network imports these, never another network.
  */
 
-import type { Graph, Tensor } from "../gpu/graph.ts";
+import type { Graph, Tensor } from "../../gpu/graph.ts";
 import {
   add,
   attention,
@@ -15,17 +15,17 @@ import {
   sliceRows,
   splitTokens,
   temporalConv,
-} from "../gpu/ops/mod.ts";
+} from "../../gpu/ops/mod.ts";
 import {
   type BatchNormWeights,
   declareBatchNorm,
   declareLayerNorm,
   declareLinear,
   type LinearWeights,
-} from "./_declare.ts";
-import type { NormWeights } from "./clip/transformer.ts";
-import { constant, normal, type Weights } from "./params.ts";
-import type { Mode } from "./video_model.ts";
+} from "./declare.ts";
+import type { NormWeights } from "../clip/transformer.ts";
+import { constant, normal, type Weights } from "../params.ts";
+import type { Mode } from "../video_model.ts";
 
 /** The tap's way into the side network: a layer norm and a linear layer to D, in the network's own order. */
 export interface BridgeWeights {

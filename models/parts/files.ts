@@ -1,9 +1,9 @@
 /** What checkpoints of Side4Video's kin have in common (spec side4video §2.6): the names beside a tower, and the classifier's. */
 
-import { clipTower } from "./clip/tower.ts";
-import { evaTower } from "./eva/tower.ts";
-import type { WeightSource } from "./params.ts";
-import { countLayers, pictureSide, type ShapeSource, type Tower } from "./tower.ts";
+import { clipTower } from "../clip/tower.ts";
+import { evaTower } from "../eva/tower.ts";
+import type { WeightSource } from "../params.ts";
+import { countLayers, pictureSide, type ShapeSource, type Tower } from "../tower.ts";
 
 /** Tensors whose shapes follow from the number of classes. */
 export const CLASSIFIER_NAMES: readonly string[] = ["fc.weight", "fc.bias"];
