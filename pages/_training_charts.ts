@@ -1,7 +1,7 @@
 /** The charts of a training run: losses, the task's metrics, learning rate and speed. */
 
 import * as Plot from "@observablehq/plot";
-import type { EvalRecord, StepRecord } from "../train/files/run_folder.ts";
+import { type EvalRecord, metricOf, type StepRecord } from "../train/files/run_folder.ts";
 import { formatMetric } from "../train/run/compare.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { type Chart, dots, draw, line, type Point } from "./_plot.ts";
@@ -65,7 +65,10 @@ export function chartStyle(columns: readonly MetricColumn[]): string {
 
 /** A metric over steps, without the evaluations that lack it. */
 function pointsOf(evals: readonly EvalRecord[], key: string): Point[] {
-  return evals.filter((record) => key in record).map((record) => ({ step: record.step, value: record[key] }));
+  return evals.filter((record) => key in record).map((record) => ({
+    step: record.step,
+    value: metricOf(record, key),
+  }));
 }
 
 function lossChart(steps: readonly StepRecord[], evaluated: readonly Point[]): Chart {

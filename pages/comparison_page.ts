@@ -1,5 +1,6 @@
 /** The page of a comparison: one self-contained HTML file with curves, bars and the table of figures. */
 
+import { metricOf } from "../train/files/run_folder.ts";
 import css from "./_style.css" with { type: "text" };
 import type { ComparedRun, RunFigures } from "../train/run/compare.ts";
 import { figureRows, formatMetric } from "../train/run/compare.ts";
@@ -49,7 +50,7 @@ function curves(runs: readonly ComparedRun[]): string {
     keys,
     marks: runs.flatMap(({ evals }, i) => {
       const points = evals.filter((record) => best.key in record)
-        .map((record) => ({ step: record.step, value: record[best.key] }));
+        .map((record) => ({ step: record.step, value: metricOf(record, best.key) }));
       return [line(points, `--run-${i}`), dots(points, `--run-${i}`)];
     }),
     y: best.format === "share" ? { domain: [0, 1], tickFormat: ".0%" } : { zero: true, nice: true },

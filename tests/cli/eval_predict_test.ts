@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
-import type { EvaluationFigures, PredictionLine } from "../../train/evaluation/evaluation_files.ts";
+import type { EvaluationFigures } from "../../train/evaluation/evaluation_files.ts";
+import type { PredictionLine } from "../../train/tasks/classification.ts";
 import { openCheckpoint } from "../../train/files/checkpoint.ts";
 import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
@@ -45,10 +46,13 @@ gpuTest(
     assert.match(plain.stdout, /\n {2}moves left +4 clips {2}top-1 /);
     assert.match(plain.stdout, /\nreport: runs\/tiny\/eval\/report\.html\n$/);
     const { evals } = await readMetrics(folder.file("runs/tiny"));
-    const figures = await folder.json<EvaluationFigures>("runs/tiny/eval/eval.json");
+    const figures = await folder.json<ClassFigures>("runs/tiny/eval/eval.json");
     const measured = evals.find(({ epoch }) => epoch === best.epoch)!;
     assert.equal(figures.top1, measured.top1);
-    assert.ok(Math.abs(figures.loss - measured.loss) < 1e-5, `${figures.loss} against ${measured.loss}`);
+    assert.ok(
+      Math.abs(figures.loss - (measured.loss as number)) < 1e-5,
+      `${figures.loss} against ${measured.loss}`,
+    );
     assert.equal(figures.views, 1);
     assert.equal(figures.confusion.flat().reduce((a, b) => a + b), 8);
     assert.match(
@@ -70,7 +74,7 @@ gpuTest(
       "--json",
     ]);
     assert.equal(views.code, 0, views.stderr);
-    const six: EvaluationFigures = JSON.parse(views.stdout);
+    const six: ClassFigures = JSON.parse(views.stdout);
     assert.deepEqual([six.clips, six.views, six.test_crops, six.test_clips], [3, 6, 3, 2]);
     assert.equal(six.weights, "runs/tiny/best.safetensors");
     const rows = await readCsv(folder.file("runs/tiny/best_eval_3x2_short/predictions.csv"));
@@ -165,6 +169,8 @@ gpuTest(
     ]);
     assert.equal(given.code, 0, given.stderr);
     assert.equal(JSON.parse(given.stdout).loss, figures.loss);
-    assert.equal((await folder.json<EvaluationFigures>("result/eval.json")).top1, figures.top1);
+    assert.equal((await folder.json<ClassFigures>("result/eval.json")).top1, figures.top1);
   },
 );
+/** `eval.json` of a classification. */
+type ClassFigures = EvaluationFigures & { top1: number; loss: number; confusion: number[][] };

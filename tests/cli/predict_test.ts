@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import type { PredictionLine } from "../../train/evaluation/evaluation_files.ts";
+import type { PredictionLine } from "../../train/tasks/classification.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";
 import { lastLine, TinyFolder } from "./_tiny.ts";

@@ -24,12 +24,19 @@ export interface StepRecord {
 }
 
 /** Result of an evaluation, one line of `metrics.jsonl`: the task's metrics by key among these. Accuracies are shares, 0 … 1. */
-export type EvalRecord =
-  & { kind: "eval"; epoch: number; /** Optimiser steps done before it. */ step: number }
-  & Metrics;
+export interface EvalRecord {
+  kind: "eval";
+  epoch: number;
+  /** Optimiser steps done before it. */
+  step: number;
+  [metric: string]: number | "eval";
+}
 
-/** Metrics of a task by key. */
-type Metrics = Readonly<Record<Exclude<string, "kind">, number>>;
+/** A metric of a record; NaN where the record has none of that key. */
+export function metricOf(record: EvalRecord, key: string): number {
+  const value = record[key];
+  return typeof value === "number" ? value : NaN;
+}
 
 /** A line of `metrics.jsonl`. */
 export type MetricsRecord = StepRecord | EvalRecord;

@@ -8,6 +8,7 @@ import { taskOfRecipe } from "../tasks/session_options.ts";
 import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
 import {
   type EvalRecord,
+  metricOf,
   readMetrics,
   RUN_FILES,
   type StepRecord,
@@ -68,7 +69,7 @@ export async function readRun(path: string): Promise<ComparedRun> {
     system: summary.system ?? config.system,
     backbone: summary.backbone ?? config.network.arch,
     ...Object.fromEntries(task.metrics.map(({ key }) => [key, metric(key)])),
-    [`best_${best.key}`]: bestOf(evals.map((record) => record[best.key]), best.better),
+    [`best_${best.key}`]: bestOf(evals.map((record) => metricOf(record, best.key)), best.better),
     steps: summary.steps ?? last?.step ?? 0,
     clips: given(summary.clips),
     seconds: given(summary.seconds),

@@ -10,7 +10,7 @@ import {
   progressBar,
   threeDigits,
 } from "../../lib/text.ts";
-import type { EvalRecord, StepRecord } from "../files/run_folder.ts";
+import { type EvalRecord, metricOf, type StepRecord } from "../files/run_folder.ts";
 import type { MetricColumn } from "../tasks/task.ts";
 
 /** Where a run stands. */
@@ -76,7 +76,7 @@ export function formatEvaluation(
   options: { epochs: number; best: boolean; columns: readonly MetricColumn[] },
 ): string {
   const figures = options.columns.map(({ key, name, format }) =>
-    `${name} ${format === "share" ? formatShare(record[key]) : formatValue(record[key])}`
+    `${name} ${format === "share" ? formatShare(metricOf(record, key)) : formatValue(metricOf(record, key))}`
   );
   return `evaluation after epoch ${record.epoch + 1}/${options.epochs}: ${figures.join(" · ")}${
     options.best ? " · best so far" : ""

@@ -366,7 +366,7 @@ class TrainingRun {
     for (const problem of evaluation.problems) this.#problems.add(problem);
     if (state.evaluated) return; // a finished run that was resumed: only its summary and report need it again
     const { metrics } = evaluation;
-    const record = { kind: "eval", epoch, step: state.step, ...metrics } as EvalRecord;
+    const record: EvalRecord = { kind: "eval", epoch, step: state.step, ...metrics };
     const best = isBest(this.#task, metrics, state.best);
     if (best) state.best = { epoch, ...metrics };
     state.evaluated = true;

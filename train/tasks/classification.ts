@@ -21,7 +21,7 @@ import {
 } from "./class_metrics.ts";
 import type { Encoded, Evaluation, Task, TaskRecipe, TrainingFacts } from "./task.ts";
 
-export type { ClassPrediction } from "./_class_files.ts";
+export type { ClassPrediction, PredictionLine } from "./_class_files.ts";
 
 /** Result over a list. */
 export type ClassEvaluation = Evaluation<ClassPrediction, ClassificationMetrics>;

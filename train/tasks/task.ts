@@ -135,7 +135,7 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
   ): { json: readonly unknown[]; lines: readonly (readonly [string, string])[] };
   describe(said: Said, options: { labels: readonly string[]; top: number }): Description;
   /** Shares of classes in what the network says, where a timeline of classes can be drawn from it. */
-  readonly shares?: (said: Said) => Float64Array;
+  shares?(said: Said): Float64Array;
 }
 
 /** The column of a task's best metric. */

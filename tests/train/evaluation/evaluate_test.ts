@@ -3,7 +3,10 @@ import { join } from "node:path";
 import { encodeJpeg } from "../../../data/frames/jpeg.ts";
 import type { FrameClip } from "../../../gpu/frames.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
+import { CLASSIFICATION } from "../../../train/tasks/classification.ts";
 import { chosenViews, evaluateClips, scoreClips } from "../../../train/evaluation/evaluate.ts";
+
+const task = CLASSIFICATION;
 
 /** Something-Something rules, 8 frames, 16x16 crops of frames resized to 24 x 32. */
 const { config } = parseConfig(`
@@ -50,7 +53,7 @@ function fakeNetwork() {
     seen,
     logits,
     batches,
-    evaluate(clips: readonly FrameClip[]): Promise<Float32Array> {
+    evaluate(clips: readonly FrameClip[]): Promise<Record<string, Float32Array>> {
       batches.push(clips.length);
       const rows = clips.map((clip) => {
         const n = seen.push(clip);
@@ -58,7 +61,7 @@ function fakeNetwork() {
         logits.push(row);
         return row;
       });
-      return Promise.resolve(Float32Array.from(rows.flat()));
+      return Promise.resolve({ logits: Float32Array.from(rows.flat()) });
     },
   };
 }
@@ -70,7 +73,7 @@ Deno.test("views go through the network crop-major, then clip, then frame, at th
     const network = fakeNetwork();
     const clips = [record("0", 1), record("1", 2)];
     const views = { crops: 3, clips: 2 } as const;
-    const evaluation = await evaluateClips(network, config, { clips, root, views, batch: 4 });
+    const evaluation = await evaluateClips(network, config, { task, clips, root, views, batch: 4 });
     assert.deepEqual(network.batches, [4, 2, 4, 2]);
     const expected = [[0, 4], [16, 4], [8, 4]].flatMap(([x, y]) =>
       [first, second].map((frames) => ({ frames, crop: { x, y, width: 16, height: 16 } }))
@@ -91,16 +94,17 @@ Deno.test("views go through the network crop-major, then clip, then frame, at th
       loss -= Math.log(mean[label]) / 2;
       if (mean.indexOf(Math.max(...mean)) === label) right++;
     });
-    assert.ok(Math.abs(evaluation.loss - loss) < 1e-6);
+    assert.ok(Math.abs(evaluation.metrics.loss - loss) < 1e-6);
     assert.equal(evaluation.metrics.top1, right / 2);
-    assert.equal(evaluation.metrics.clips, 2);
+    assert.equal(evaluation.details.clips, 2);
+    assert.equal(evaluation.details.top1, right / 2);
   }));
 
 Deno.test("without flags a clip is seen once, at the centre; a batch holds several clips, and each counts once", () =>
   withClips([37, 5, 37], async (root) => {
     const network = fakeNetwork();
     const clips = [record("0", 1), record("1", 0), record("2", 2)];
-    const evaluation = await evaluateClips(network, config, { clips, root, views: null, batch: 2 });
+    const evaluation = await evaluateClips(network, config, { task, clips, root, views: null, batch: 2 });
     assert.deepEqual(network.batches, [2, 1]);
     assert.deepEqual(network.seen.map(frameNumbers), [
       [3, 7, 12, 17, 21, 25, 30, 35],

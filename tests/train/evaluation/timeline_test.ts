@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { parseFrameTemplate } from "../../../data/frames/frame_folder.ts";
-import type { ScoredClip } from "../../../train/evaluation/evaluate.ts";
+import type { ScoredClip } from "../../../train/tasks/task.ts";
 import {
   clipTimes,
   formatClock,
@@ -123,12 +123,18 @@ function scored(path: string, probabilities: number[], problems: string[] = [], 
     index: 0,
     path,
     label: 0,
-    logits: [],
-    probabilities: Float64Array.from(probabilities),
+    views: [{ probabilities: Float32Array.from(probabilities) }],
     problems: problems.map((problem) => ({ path, problem })),
     bad,
   };
 }
+
+/** Says what the network gives, as it is. */
+const TASK = {
+  read: ([{ probabilities }]: ScoredClip["views"]) =>
+    Float64Array.from(probabilities, (p) => Number(p.toFixed(6))),
+  shares: (probabilities: Float64Array) => probabilities,
+};
 
 async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
   for (const item of items) yield await Promise.resolve(item);
@@ -156,6 +162,7 @@ Deno.test("scores are put together by input: means over readable windows, proble
       scored("c", [0.5, 0.5], ["black"], true),
     ]),
     inputs,
+    TASK,
   ));
   assert.deepEqual(outcomes.map(({ path, bad }) => [path, bad]), [["a", false], ["b", false], ["c", true]]);
   assert.deepEqual([...outcomes[1].probabilities], [0.375, 0.625]);

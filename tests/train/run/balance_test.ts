@@ -5,7 +5,7 @@ import { readClipList } from "../../../data/datasets/read.ts";
 import { synthesize } from "../../../data/synth/dataset.ts";
 import { InterruptedError } from "../../../lib/errors.ts";
 import { savedState } from "../../../train/files/checkpoint.ts";
-import { parseConfig, synthOptions } from "../../../train/recipe/config.ts";
+import { type Config, parseConfig, synthOptions } from "../../../train/recipe/config.ts";
 import {
   createRunFolder,
   openRunFolder,
@@ -13,7 +13,8 @@ import {
   RUN_FILES,
   truncateMetrics,
 } from "../../../train/files/run_folder.ts";
-import { targetsOf } from "../../../train/recipe/setup.ts";
+import { CLASSIFICATION } from "../../../train/tasks/classification.ts";
+import type { TrainingFacts } from "../../../train/tasks/task.ts";
 import { train } from "../../../train/run/trainer.ts";
 import { readTrainingSet } from "../../../train/feed/training_set.ts";
 import { engineTest } from "../../_util/engine.ts";
@@ -86,9 +87,15 @@ Deno.test("an epoch of an uneven list holds every clip, or with data.balance=sam
 
 Deno.test("the targets of a batch weigh its classes, mixed or not, and are drawn for its place in the run", async () => {
   const labels = [0, 0, 1, 0];
+  const encode = (config: Config, set: TrainingFacts, batch: number) =>
+    CLASSIFICATION.encoder(config, set)({
+      clips: labels.map((label, index) => ({ label, index })),
+      epoch: 1,
+      batch,
+    });
   const rowsOf = async (batch: number, ...overrides: string[]) => {
     const set = await readTrainingSet(await recipe(...overrides));
-    const { targets, mix } = set.targets(labels, { epoch: 1, batch })!;
+    const { inputs: { targets }, mix } = encode(await recipe(...overrides), set, batch);
     return { sums: labels.map((_, b) => targets[2 * b] + targets[2 * b + 1]), targets, mix };
   };
   const weighted = await rowsOf(0, "data.balance=loss", "solver.smoothing=0");
@@ -98,7 +105,11 @@ Deno.test("the targets of a batch weigh its classes, mixed or not, and are drawn
   const mixed = await rowsOf(2, "data.balance=loss", "solver.mixup=true");
   assert.ok(mixed.mix !== null && mixed.sums.some((sum) => Math.abs(sum - 1) > 0.01));
   assert.notDeepEqual((await rowsOf(3, "data.balance=loss", "solver.mixup=true")).mix, mixed.mix);
-  assert.equal((await readTrainingSet(await recipe())).targets(labels, { epoch: 1, batch: 0 }), undefined);
+  const plain = await recipe();
+  assert.deepEqual(Object.keys(encode(plain, await readTrainingSet(plain), 0)), ["inputs"]);
+  assert.deepEqual(encode(plain, await readTrainingSet(plain), 0).inputs, {
+    labels: Uint32Array.from(labels),
+  });
 });
 
 Deno.test("weights count mirrored clips of exchanged classes for the class they show", async () => {

@@ -77,7 +77,7 @@ Deno.test("runs are compared figure by figure, and the best of each row is known
     );
     assert.equal(first.figures.best_top1, 0.9);
     assert.equal(second.figures.best_top1, 0.95);
-    const rows = new Map(figureRows([first.figures, second.figures]).map((row) => [row.name, row]));
+    const rows = new Map(figureRows([first, second]).map((row) => [row.name, row]));
     assert.deepEqual(rows.get("system")!.values, ["side4video", "tds-clip"]);
     assert.deepEqual(rows.get("top-1")!.values, ["90.0 %", "92.0 %"]);
     assert.deepEqual(rows.get("top-1")!.best, [1]);
@@ -89,9 +89,10 @@ Deno.test("runs are compared figure by figure, and the best of each row is known
 
 Deno.test("a run under way is told from its metrics, and its unknown figures are left open", () =>
   inFolder(async (folder) => {
-    const { figures } = await readRun(
+    const run = await readRun(
       await writeRun(join(folder, "run"), { system: "tds-clip", top1: [0.5], gpuBytes: 2e6, ended: false }),
     );
+    const { figures } = run;
     assert.deepEqual([figures.finished, figures.system, figures.top1, figures.steps, figures.gpu_bytes], [
       false,
       "tds-clip",
@@ -100,7 +101,7 @@ Deno.test("a run under way is told from its metrics, and its unknown figures are
       2e6,
     ]);
     assert.equal(figures.trainable_parameters, null);
-    const row = figureRows([figures, figures]).find(({ name }) => name === "trainable parameters")!;
+    const row = figureRows([run, run]).find(({ name }) => name === "trainable parameters")!;
     assert.deepEqual([row.values, row.best], [["–", "–"], []]);
   }));
 

@@ -1,3 +1,4 @@
+import { CLASSIFICATION } from "../../../train/tasks/classification.ts";
 import assert from "node:assert/strict";
 import { formatBytes, formatDuration, formatShare, formatValue, progressBar } from "../../../lib/text.ts";
 import {
@@ -74,9 +75,10 @@ Deno.test("a bar fills by eighths of a cell and clamps", () => {
 
 Deno.test("an evaluation line says whether it is the best", () => {
   const record = { kind: "eval", epoch: 0, step: 250, top1: 0.9554, top5: 1, loss: 0.2 } as const;
+  const { metrics: columns } = CLASSIFICATION;
   assert.equal(
-    formatEvaluation(record, { epochs: 2, best: true }),
+    formatEvaluation(record, { epochs: 2, best: true, columns }),
     "evaluation after epoch 1/2: top-1 95.5 % · top-5 100.0 % · loss 0.2000 · best so far",
   );
-  assert.doesNotMatch(formatEvaluation(record, { epochs: 2, best: false }), /best/);
+  assert.doesNotMatch(formatEvaluation(record, { epochs: 2, best: false, columns }), /best/);
 });

@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
-import type { ClipPrediction } from "../../../train/evaluation/evaluate.ts";
-import { predictionLines } from "../../../train/evaluation/evaluation_files.ts";
+import { predictionLines } from "../../../train/tasks/_class_files.ts";
+import type { ClassPrediction } from "../../../train/tasks/classification.ts";
 
 const LABELS = ["a", "b", "c", "d", "e", "f", 'g "h"'];
 
-function prediction(index: number, probabilities: number[]): ClipPrediction {
+function prediction(index: number, probabilities: number[]): ClassPrediction {
   return { index, path: `clip ${index}`, label: index % 7, probabilities: Float64Array.from(probabilities) };
 }
 
-const linesOf = (predictions: readonly ClipPrediction[], all: boolean) =>
+const linesOf = (predictions: readonly ClassPrediction[], all: boolean) =>
   [...predictionLines(predictions, LABELS, { all })].map((part) => new TextDecoder().decode(part)).join("");
 
 Deno.test("a line names the clip, its class with probability and rank, and the best five classes", () => {
