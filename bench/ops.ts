@@ -113,9 +113,9 @@ async function measure(
       variant: program.labels().join("+"),
       shape: (shapes.length > 0 ? shapes : [...g.outputs.values()].map(({ shape }) => shape))
         .map((shape) => shape.join("x")).join(" "),
-      ms: Number(ms.toFixed(4)),
-      gflops: Number((flops / ms / 1e6).toFixed(2)),
-      gbps: Number((bytesMoved / ms / 1e6).toFixed(2)),
+      ms: Number(ms.toPrecision(4)),
+      gflops: Number((flops / ms / 1e6).toPrecision(4)),
+      gbps: Number((bytesMoved / ms / 1e6).toPrecision(4)),
       adapter: gpu.name,
     };
   } finally {
