@@ -3,26 +3,13 @@
 import type { Gpu } from "../gpu/device.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { matmul } from "../gpu/ops/mod.ts";
-import { type PreparedGraph, prepareGraph } from "../gpu/run.ts";
+import { prepareGraph } from "../gpu/run.ts";
 import { createPrng } from "../lib/random.ts";
 import { VIT_PRESETS } from "../models/clip/tower.ts";
 import { FrozenVit } from "../models/clip/vit.ts";
 import { Weights } from "../models/params.ts";
 import type { Measurement } from "./matmul.ts";
-
-const REPEATS = 5;
-
-/** Best time of a program in ms over several runs, each waited for. */
-async function bestMs(gpu: Gpu, program: PreparedGraph): Promise<number> {
-  let best = Infinity;
-  for (let i = 0; i <= REPEATS; i++) {
-    const started = performance.now();
-    await program.run();
-    await gpu.device.queue.onSubmittedWorkDone();
-    if (i > 0) best = Math.min(best, performance.now() - started);
-  }
-  return best;
-}
+import { bestMs } from "./_program_time.ts";
 
 function randomValues(tensors: Iterable<Tensor>, scale: number): Map<Tensor, Float32Array> {
   const prng = createPrng(1);

@@ -2,6 +2,7 @@
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
 import { benchCheckpoint } from "../bench/checkpoint.ts";
 import { benchLoader, type LoaderMeasurement, MARK_CLIPS } from "../bench/loader.ts";
+import { benchOps } from "../bench/ops.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
@@ -15,7 +16,7 @@ import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { tunedChoices, tunedFile } from "./shared/tuned.ts";
 
-const NAMES = ["matmul", "vit", "step", "checkpoint", "loader", "peers", "tune"] as const;
+const NAMES = ["matmul", "ops", "vit", "step", "checkpoint", "loader", "peers", "tune"] as const;
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
 
@@ -24,6 +25,7 @@ export const command = defineCommand({
   summary: "Measure kernels and training steps",
   usage: "[NAME…]",
   details: `matmul: the matrix product family, every kernel checked before it is timed.
+ops: every op and its gradient, on the rows for measuring of the case tables that the tests use; --op picks some.
 vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
 step: a training step of a recipe (the demo's without --config) on generated frames, without data loading.
 checkpoint: a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.
@@ -37,6 +39,7 @@ and eval then use. Other kernels sum in another order, so tune before a run and 
 Without a name: matmul, vit and step. Figures are only comparable within one run on a quiet machine.`,
   examples: [
     ["sidenet bench matmul --json", "one line of JSON a measurement"],
+    ["sidenet bench ops --op attention --op layerNorm", "two ops and their gradients"],
     [
       `sidenet bench step --config ${PUBLISHED_RECIPE} --profile`,
       "a published step, kernel by kernel",
@@ -52,6 +55,8 @@ Without a name: matmul, vit and step. Figures are only comparable within one run
     },
     profile: { type: "boolean", help: "also the time of every kernel of the step" },
     clips: { type: "string", placeholder: "N", help: "clips of loader's memory measurement (2000)" },
+    op: { type: "string", multiple: true, placeholder: "NAME", help: "an op that ops measures (all)" },
+    small: { type: "boolean", help: "ops at the sizes of the tests" },
     all: { type: "boolean", help: "every matmul variant, not only the chosen one" },
   },
 });
@@ -98,9 +103,19 @@ function countOf(text: string): number {
 async function* measure(
   name: string,
   gpu: Gpu,
-  values: { config?: string; set: string[]; profile?: boolean; all?: boolean },
+  values: {
+    config?: string;
+    set: string[];
+    op: string[];
+    profile?: boolean;
+    small?: boolean;
+    all?: boolean;
+  },
 ): AsyncGenerator<Measurement> {
   if (name === "matmul") yield* benchMatmul(gpu, { all: values.all });
+  if (name === "ops") {
+    yield* benchOps(gpu, { names: values.op.length > 0 ? values.op : undefined, small: values.small });
+  }
   if (name === "vit") yield* benchVit(gpu);
   if (name === "step") yield* benchStep(gpu, await recipe(values), { profile: values.profile ?? false });
 }
@@ -165,7 +180,7 @@ function show(
     ? `${row.gbps.toFixed(2).padStart(9)} GB/s`
     : "";
   io.print(
-    `${row.name.padEnd(18)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
+    `${row.name.padEnd(28)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
       row.ms.toFixed(2).padStart(10)
     } ms ${rate}  ${extras.join(", ")}`,
   );

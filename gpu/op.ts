@@ -2,7 +2,8 @@
  * Making ops: one record holds an op's axis names, attributes, kernels, gradient, plain-loops reference and cost (`Op` in
  * `graph.ts`). From it come the shape errors, the CPU check, the finite-difference check and the bench line.
  *
- * Adding an op means adding one module (with its `.wgsl` beside it) and one case table under `tests/cases/`.
+ * Adding an op means adding one module (with its `.wgsl` beside it) and one case table in `gpu/cases/`,
+ * on which it is checked and measured.
  */
 
 import {

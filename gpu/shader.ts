@@ -11,29 +11,23 @@ import type { Dispatch } from "./op.ts";
 export function specialise(dispatch: Pick<Dispatch, "label" | "source" | "constants" | "aliases">): string {
   let code = dispatch.source;
   for (const [name, value] of Object.entries(dispatch.constants ?? {})) {
-    code = replaceOnce(
-      code,
-      new RegExp(`const ${name}: u32 = \\d+u;`),
-      `const ${name}: u32 = ${value}u;`,
-      dispatch.label,
-      name,
-    );
+    const line = { pattern: new RegExp(`const ${name}: u32 = \\d+u;`), label: dispatch.label, name };
+    code = replaceLine(code, line, `const ${name}: u32 = ${value}u;`);
   }
   let usesF16 = false;
   for (const [name, type] of Object.entries(dispatch.aliases ?? {})) {
-    code = replaceOnce(
-      code,
-      new RegExp(`alias ${name} = \\w+;`),
-      `alias ${name} = ${type};`,
-      dispatch.label,
-      name,
-    );
+    const line = { pattern: new RegExp(`alias ${name} = \\w+;`), label: dispatch.label, name };
+    code = replaceLine(code, line, `alias ${name} = ${type};`);
     usesF16 ||= type === "f16";
   }
   return usesF16 && !code.includes("enable f16;") ? `enable f16;\n${code}` : code;
 }
 
-function replaceOnce(code: string, pattern: RegExp, text: string, label: string, name: string): string {
+function replaceLine(
+  code: string,
+  { pattern, label, name }: { pattern: RegExp; label: string; name: string },
+  text: string,
+): string {
   if (!pattern.test(code)) {
     throw new Error(`Cannot specialise shader "${label}": it has no line to set "${name}"`);
   }

@@ -44,7 +44,7 @@ export const TRAIN_ROOMS: readonly string[] = [
 /** Files that a folder holds at most, its subfolders not counted. */
 const MOST_FILES = 20;
 /** Folders of which each file stands alone beside its like: one op a file. */
-const LISTS_OF_LIKE = ["gpu/ops"];
+const LISTS_OF_LIKE = ["gpu/ops", "gpu/cases"];
 
 /** Folders that no room may import. */
 const OUTSIDE = ["tests", "tools"];

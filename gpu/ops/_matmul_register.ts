@@ -105,7 +105,7 @@ function build(spec: MatmulSpec, tile: RegisterTile, name: string): MatmulKernel
   // What is left of k after whole turns: one word at a time when a word runs along k.
   const tail = Math.max(spec.transposeA ? 1 : words.a.size, spec.transposeB ? words.b.size : 1);
   const remainder = spec.k % UNROLL === 0 ? "" : `  for (; k < k_end; k += ${tail}u) {
-${step(spec, tile, words, tail)}
+${step(spec, { tile, words, count: tail })}
   }
 `;
   const accumulators = grid(tile, (row, column) => `  var c${row}_${column} = 0f;`);
@@ -121,7 +121,7 @@ ${tileAddress(size)}${pointers(spec, tile, words)}
 ${accumulators.join("\n")}
   var k = k_begin;
   for (; k + ${UNROLL}u <= k_end; k += ${UNROLL}u) {
-${step(spec, tile, words, UNROLL)}
+${step(spec, { tile, words, count: UNROLL })}
   }
 ${remainder}${stores(spec, tile, words)}
 }
@@ -180,7 +180,10 @@ function pointers(spec: MatmulSpec, tile: RegisterTile, words: Words): string {
 }
 
 /** `count` steps of k: loads, then the multiply-adds row by row, so that a row of C meets all steps in registers. */
-function step(spec: MatmulSpec, tile: RegisterTile, words: Words, count: number): string {
+function step(
+  spec: MatmulSpec,
+  { tile, words, count }: { tile: RegisterTile; words: Words; count: number },
+): string {
   const lines: string[] = [];
   const lanes = tile.spread ? tile.lanes : 1;
   const { a, b } = words;

@@ -137,16 +137,15 @@ function launch(
 
 /** Scores of one query: visits every key it sees. `i` counts queries, not rows of q. */
 function eachScore(
-  { q, kv }: Arrays,
-  { Q, S, D, headSize, skipped, causal }: Sizes,
-  at: { b: number; h: number; i: number },
+  query: { arrays: Arrays; sizes: Sizes; at: { b: number; h: number; i: number } },
   visit: (j: number, score: number, key: number) => void,
 ): void {
-  const row = skipped + at.i, query = (at.b * Q + row) * D + at.h * headSize;
+  const { arrays: { q, kv }, sizes: { Q, S, D, headSize, skipped, causal }, at } = query;
+  const row = skipped + at.i, start = (at.b * Q + row) * D + at.h * headSize;
   for (let j = 0; j < (causal ? Math.min(S, row + 1) : S); j++) {
     const key = (at.b * S + j) * 2 * D + at.h * headSize;
     let score = 0;
-    for (let c = 0; c < headSize; c++) score += q[query + c] * kv[key + c];
+    for (let c = 0; c < headSize; c++) score += q[start + c] * kv[key + c];
     visit(j, score / Math.sqrt(headSize), key);
   }
 }
@@ -197,10 +196,10 @@ const attentionOp = defineOp({
     const lse = new Float64Array(sizes.B * sizes.heads * sizes.outputs);
     eachQuery(sizes, (at, statistic, start) => {
       let largest = -Infinity, total = 0;
-      eachScore(arrays, sizes, at, (_, score) => largest = Math.max(largest, score));
-      eachScore(arrays, sizes, at, (_, score) => total += Math.exp(score - largest));
+      eachScore({ arrays, sizes, at }, (_, score) => largest = Math.max(largest, score));
+      eachScore({ arrays, sizes, at }, (_, score) => total += Math.exp(score - largest));
       lse[statistic] = largest + Math.log(total);
-      eachScore(arrays, sizes, at, (_, score, key) => {
+      eachScore({ arrays, sizes, at }, (_, score, key) => {
         const weight = Math.exp(score - largest) / total;
         for (let c = 0; c < headSize; c++) out[start + c] += weight * arrays.kv[key + D + c];
       });
@@ -231,7 +230,7 @@ const attentionBackwardQueryOp = defineOp({
     eachQuery(sizes, (at, statistic, start) => {
       const query = (at.b * Q + skipped + at.i) * D + at.h * headSize;
       for (let c = 0; c < headSize; c++) delta[statistic] += dout[start + c] * out[start + c];
-      eachScore(arrays, sizes, at, (_, score, key) => {
+      eachScore({ arrays, sizes, at }, (_, score, key) => {
         let flow = -delta[statistic];
         for (let c = 0; c < headSize; c++) flow += dout[start + c] * kv[key + D + c];
         flow *= Math.exp(score - lse[statistic]) / Math.sqrt(headSize);
@@ -263,7 +262,7 @@ const attentionBackwardKeyOp = defineOp({
     const dkv = new Float64Array(kv.length);
     eachQuery(sizes, (at, statistic, start) => {
       const query = (at.b * Q + skipped + at.i) * D + at.h * headSize;
-      eachScore(arrays, sizes, at, (_, score, key) => {
+      eachScore({ arrays, sizes, at }, (_, score, key) => {
         const weight = Math.exp(score - lse[statistic]);
         let flow = -delta[statistic];
         for (let c = 0; c < headSize; c++) flow += dout[start + c] * kv[key + D + c];

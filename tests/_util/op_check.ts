@@ -7,9 +7,8 @@ import assert from "node:assert/strict";
 import { differentiate } from "../../gpu/autodiff.ts";
 import { Graph, type Node, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import type { Arrays, Op } from "../../gpu/op.ts";
-import { fromHalfArray, toHalfArray } from "../../lib/half.ts";
-import { createPrng, type Prng } from "../../lib/random.ts";
-import type { OpCase } from "../cases/_case.ts";
+import { createPrng } from "../../lib/random.ts";
+import { declareInputs, inputValues, type OpCase } from "../../gpu/cases/op_case.ts";
 import { type Machine, runGuarded } from "./guarded_run.ts";
 
 const FORWARD_TOLERANCE = 2e-5, HALF_TOLERANCE = 2e-3, GRADIENT_TOLERANCE = 1e-3;
@@ -17,12 +16,13 @@ const STEP = 1e-5; // of the central differences, on f64 references
 const SAMPLES = 24; // entries of each input that are differenced
 
 /**
- * Runs every case of an op.
+ * Runs every case of an op but those for measuring.
  *
  * @throws {Error} with the op's and the case's name in its message.
  */
 export async function checkOp(gpu: Machine, op: Op, cases: readonly OpCase[]): Promise<void> {
   for (const [i, each] of cases.entries()) {
+    if (each.bench) continue;
     try {
       await check(gpu, op, each, i);
     } catch (error) {
@@ -42,39 +42,15 @@ interface Recorded {
 
 /** Records the op on seeded inputs of the case's shapes. */
 function recordCase(op: Op, each: OpCase, seed: number): Recorded {
-  const g = new Graph(), prng = createPrng(17, seed);
-  const inputs: Record<string, Tensor> = {}, arrays: Arrays = {};
+  const g = new Graph(), prng = createPrng(17, seed), inputs = declareInputs(op, each), arrays: Arrays = {};
   const values = new Map<Tensor, Float32Array | Uint32Array>();
-  for (const [name, shape] of Object.entries(each.inputs)) {
-    const dtype = each.dtypes?.[name] ?? "f32";
-    const trained = dtype === "f32" && !each.constant?.includes(name) && !op.updates.includes(name);
-    const tensor = resident(
-      op.updates.includes(name) ? "state" : trained ? "parameter" : "input",
-      name,
-      shape,
-      dtype,
-    );
-    const data = makeValues(each, name, shape, dtype, prng);
-    inputs[name] = tensor;
+  for (const [name, tensor] of Object.entries(inputs)) {
+    const data = inputValues(each, tensor, { prng });
     values.set(tensor, data);
     arrays[name] = Float64Array.from(data);
   }
   g.record(op, inputs, each.attrs);
   return { g, node: g.nodes[0], inputs, values, arrays };
-}
-
-function makeValues(
-  each: OpCase,
-  name: string,
-  shape: readonly number[],
-  dtype: string,
-  prng: Prng,
-): Float32Array | Uint32Array {
-  const make = each.values?.[name] ?? (() => prng.normal());
-  const numbers = Array.from({ length: sizeOf(shape) }, (_, i) => make(i, () => prng.normal()));
-  if (dtype === "u32") return Uint32Array.from(numbers);
-  const floats = Float32Array.from(numbers);
-  return dtype === "f16" ? fromHalfArray(toHalfArray(floats)) : floats;
 }
 
 function evaluate(recorded: Recorded, arrays: Arrays): Arrays {

@@ -1,7 +1,12 @@
-/** What `sidenet bench` refuses before it measures anything. */
+/** What `sidenet bench` refuses before it measures anything; and the measuring of ops. */
 import assert from "node:assert/strict";
+import { caseFor, recordings } from "../../bench/ops.ts";
 import * as bench from "../../cli/bench.ts";
+import { OP_CASES } from "../../gpu/cases/all.ts";
+import { OPS } from "../../gpu/op.ts";
+import { planGraph } from "../../gpu/plan.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { gpuTest } from "../_util/gpu.ts";
 import { runVerb } from "../_util/run_verb.ts";
 
 Deno.test("bench refuses names and counts that it does not know", async () => {
@@ -20,4 +25,57 @@ Deno.test("bench refuses names and counts that it does not know", async () => {
       return true;
     });
   }
+});
+
+Deno.test("every op that works on more than a number has a row for measuring, which records and plans", () => {
+  const limits = { maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 };
+  const recorded: string[] = [];
+  for (const [name, cases] of OP_CASES) {
+    const each = caseFor(cases, false);
+    assert.ok(each.bench || name === "clipFactor", `${name} has no row for measuring`);
+    assert.ok(!caseFor(cases, true).bench, name);
+    for (const { g, label } of recordings(OPS.get(name)!, each)) {
+      assert.ok(planGraph(g, { limits }).steps.length > 0, label);
+      recorded.push(label);
+    }
+  }
+  for (const label of ["attention", "attention.gradient", "matmul.gradient", "adamw"]) {
+    assert.ok(recorded.includes(label), label);
+  }
+  for (const label of ["adamw.gradient", "geluDx.gradient"]) assert.ok(!recorded.includes(label), label);
+});
+
+gpuTest("bench ops prints a line of JSON for an op and one for its gradient", async () => {
+  const ops = ["--op", "layerNorm", "--op", "batchNormUpdate", "--op", "zeros"];
+  const { code, stdout } = await runVerb(bench, ["ops", "--json", "--small", ...ops]);
+  assert.equal(code, 0);
+  const rows = stdout.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(rows.map(({ name }) => name), [
+    "layerNorm",
+    "layerNorm.gradient",
+    "batchNormUpdate",
+    "zeros",
+  ]);
+  assert.deepEqual(rows.map(({ shape }) => shape), ["197x36 36 36", "197x36 36 36", "67 67 67 67", "3x5x7"]);
+  assert.match(rows[1].variant, /^layerNorm\.backwardWeight\+.*\+layerNorm\.backward$/);
+  for (const row of rows) {
+    assert.deepEqual(Object.keys(row).sort(), [
+      "adapter",
+      "gbps",
+      "gflops",
+      "ms",
+      "name",
+      "shape",
+      "variant",
+    ]);
+    assert.ok(row.ms > 0 && row.gbps > 0, row.name);
+  }
+});
+
+gpuTest("bench ops refuses a name that is no op's", async () => {
+  await assert.rejects(runVerb(bench, ["ops", "--op", "layernorm"]), (error) => {
+    assert.ok(error instanceof ConfigError);
+    assert.match(error.message, /^Cannot bench op "layernorm": it must be one of gelu, .*layerNorm/);
+    return true;
+  });
 });

@@ -3,24 +3,18 @@
 import assert from "node:assert/strict";
 import { type Dispatch, type Op, OPS, recordOne } from "../../gpu/op.ts";
 import "../../gpu/ops/mod.ts";
-import type { CaseTable, OpCase } from "../cases/_case.ts";
+import { OP_CASES } from "../../gpu/cases/all.ts";
+import type { OpCase } from "../../gpu/cases/op_case.ts";
 import { engineTest } from "../_util/engine.ts";
 import { checkOp } from "../_util/op_check.ts";
 
-const table = new Map<string, readonly OpCase[]>();
-for (const entry of Deno.readDirSync(new URL("../cases/", import.meta.url))) {
-  if (!entry.name.endsWith("_cases.ts")) continue;
-  const { cases } = await import(`../cases/${entry.name}`) as { cases: CaseTable };
-  for (const [name, list] of Object.entries(cases)) table.set(name, list);
-}
-
 Deno.test("every op has a case table, and every table an op", () => {
   const withKernels = [...OPS.values()].filter((op) => !op.view).map((op) => op.name);
-  assert.deepEqual(withKernels.filter((name) => !table.has(name)), []);
-  assert.deepEqual([...table.keys()].filter((name) => !OPS.has(name)), []);
+  assert.deepEqual(withKernels.filter((name) => !OP_CASES.has(name)), []);
+  assert.deepEqual([...OP_CASES.keys()].filter((name) => !OPS.has(name)), []);
 });
 
-for (const [name, cases] of table) {
+for (const [name, cases] of OP_CASES) {
   const op = OPS.get(name);
   if (!op) continue;
   engineTest(`${name}() matches its reference, and its gradient finite differences`, async (gpu) => {

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 export const cases: CaseTable = {
   temporalConv: [
@@ -16,11 +16,21 @@ export const cases: CaseTable = {
       inputs: { x: [1, 4, 5, 6], weight: [6, 3], bias: [6] },
       dtypes: { x: "f16" },
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], weight: [320, 3], bias: [320] },
+    },
   ],
   temporalConvDx: [
     { name: "everything one", inputs: { dOut: [1, 1, 1, 1], weight: [1, 1] } },
     { name: "7 frames", inputs: { dOut: [2, 7, 5, 13], weight: [13, 3] } },
     { name: "a kernel of 5, longer than the clip", inputs: { dOut: [1, 3, 2, 3], weight: [3, 5] } },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { dOut: [2, 8, 196, 320], weight: [320, 3] },
+    },
   ],
   temporalConvDWeight: [
     { name: "everything one", inputs: { x: [1, 1, 1, 1], dOut: [1, 1, 1, 1] }, attrs: { taps: 1 } },
@@ -32,5 +42,10 @@ export const cases: CaseTable = {
       attrs: { taps: 7 },
     },
     { name: "more clips than partial sums", inputs: { x: [301, 2, 2, 2], dOut: [301, 2, 2, 2] } },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], dOut: [2, 8, 196, 320] },
+    },
   ],
 };

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 const index = (i: number) => [0, 4, 2, 4, 1, 3, 0][i % 7];
 
@@ -23,6 +23,13 @@ export const cases: CaseTable = {
       dtypes: { ids: "u32", table: "f16" },
       values: { ids: index },
     },
+    {
+      name: "16 texts",
+      bench: true,
+      inputs: { ids: [16, 77], table: [4096, 512] },
+      values: { ids: index },
+      dtypes: { ids: "u32" },
+    },
   ],
   gatherRows: [
     {
@@ -42,6 +49,13 @@ export const cases: CaseTable = {
       inputs: { x: [2, 3, 4], index: [2] },
       dtypes: { index: "u32" },
       values: { index: (i) => 2 + 7 * i },
+    },
+    {
+      name: "16 texts",
+      bench: true,
+      inputs: { x: [16, 77, 512], index: [16] },
+      values: { index },
+      dtypes: { index: "u32" },
     },
   ],
 };

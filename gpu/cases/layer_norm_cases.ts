@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 const positive = (_: number, normal: () => number) => 0.5 + Math.abs(normal());
 
@@ -41,6 +41,7 @@ export const cases: CaseTable = {
       dtypes: { x: "f16", weight: "f16", bias: "f16" },
       attrs: { dtype: "f16" },
     },
+    { name: "16 frames of ViT-B/16", bench: true, inputs: { x: [3152, 768], weight: [768], bias: [768] } },
   ],
   layerNormBackward: [
     {
@@ -53,6 +54,12 @@ export const cases: CaseTable = {
       inputs: { x: [17, 36], weight: [36], mean: [17], rstd: [17], dout: [17, 36] },
       values: { rstd: positive },
     },
+    {
+      name: "16 frames of ViT-B/16",
+      bench: true,
+      inputs: { x: [3152, 768], weight: [768], mean: [3152], rstd: [3152], dout: [3152, 768] },
+      values: { rstd: positive },
+    },
   ],
   layerNormBackwardWeight: [
     {
@@ -63,6 +70,12 @@ export const cases: CaseTable = {
     {
       name: "several chunks, the last one short",
       inputs: { x: [67, 5], mean: [67], rstd: [67], dout: [67, 5] },
+      values: { rstd: positive },
+    },
+    {
+      name: "16 frames of ViT-B/16",
+      bench: true,
+      inputs: { x: [3152, 768], mean: [3152], rstd: [3152], dout: [3152, 768] },
       values: { rstd: positive },
     },
   ],

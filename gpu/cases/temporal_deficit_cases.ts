@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 /** Values from {0, 1, 2}: most maxima are shared by two or three frames. */
 const ties = (i: number) => (i * 7919) % 3;
@@ -23,6 +23,7 @@ export const cases: CaseTable = {
       gradient: "none",
     },
     { name: "f16 input", inputs: { x: [1, 4, 5, 6] }, dtypes: { x: "f16" } },
+    { name: "two clips of 8 frames beside ViT-B/16", bench: true, inputs: { x: [2, 8, 196, 320] } },
   ],
   temporalDeficitDx: [
     { name: "everything one", inputs: { x: [1, 1, 1, 1], dOut: [1, 1, 1, 1] } },
@@ -37,6 +38,11 @@ export const cases: CaseTable = {
       name: "frames that stand still",
       inputs: { x: [1, 5, 2, 3], dOut: [1, 5, 2, 3] },
       values: { x: () => 0.25 },
+    },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], dOut: [2, 8, 196, 320] },
     },
   ],
 };

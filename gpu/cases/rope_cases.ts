@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 export const cases: CaseTable = {
   rope: [
@@ -37,6 +37,12 @@ export const cases: CaseTable = {
       inputs: { x: [2, 5, 16] },
       attrs: { heads: 2, columns: 8, grid: 2, span: 16 },
       dtypes: { x: "f16" },
+    },
+    {
+      name: "4 frames of EVA02-L/14",
+      bench: true,
+      inputs: { x: [4, 577, 1024] },
+      attrs: { heads: 16, columns: 1024, grid: 24, span: 16 },
     },
   ],
 };

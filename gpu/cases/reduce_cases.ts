@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 export const cases: CaseTable = {
   sumRows: [
@@ -9,9 +9,21 @@ export const cases: CaseTable = {
     { name: "two stages, as many runs as allowed", inputs: { x: [1, 8191, 3] } },
     { name: "few rows of many columns", inputs: { x: [1, 3, 4099] } },
     { name: "f16", inputs: { x: [2, 37, 5] }, dtypes: { x: "f16" } },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [16, 196, 320] },
+      attrs: { factor: 1 / 196 },
+    },
   ],
   repeatRows: [
     { name: "one element", inputs: { x: [1, 1] }, attrs: { rows: 1 } },
     { name: "a prime number of rows, scaled", inputs: { x: [2, 37] }, attrs: { rows: 31, factor: 1 / 31 } },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [16, 320] },
+      attrs: { rows: 196 },
+    },
   ],
 };

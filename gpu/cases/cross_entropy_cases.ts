@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 const positive = (_: number, normal: () => number) => normal() ** 2;
 
@@ -17,6 +17,14 @@ export const cases: CaseTable = {
       dtypes: { labels: "u32" },
       values: { labels: (i) => [0, 40, 3, 17, 40, 1, 0][i] },
       attrs: { classes: 41, smoothing: 0.1 },
+    },
+    {
+      name: "a batch over 174 classes",
+      bench: true,
+      inputs: { labels: [32] },
+      attrs: { classes: 174, smoothing: 0.1 },
+      values: { labels: (i) => i },
+      dtypes: { labels: "u32" },
     },
   ],
   crossEntropy: [
@@ -47,11 +55,24 @@ export const cases: CaseTable = {
       },
       constant: ["targets"],
     },
+    {
+      name: "a batch over 174 classes",
+      bench: true,
+      inputs: { logits: [32, 174], targets: [32, 174] },
+      values: { targets: positive },
+      constant: ["targets"],
+    },
   ],
   crossEntropyDLogits: [
     {
       name: "a batch over 101 classes",
       inputs: { logits: [3, 101], targets: [3, 101], logNormaliser: [3], mass: [3], dLoss: [1] },
+      values: { targets: positive, mass: positive, logNormaliser: (_, normal) => 5 + normal() },
+    },
+    {
+      name: "a batch over 174 classes",
+      bench: true,
+      inputs: { logits: [32, 174], targets: [32, 174], logNormaliser: [32], mass: [32], dLoss: [1] },
       values: { targets: positive, mass: positive, logNormaliser: (_, normal) => 5 + normal() },
     },
   ],

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 /** Logits far from zero, where the gate is nearly at its ends. */
 const far = (i: number, normal: () => number) => (i % 3 - 1) * 30 + normal();
@@ -17,6 +17,11 @@ export const cases: CaseTable = {
       inputs: { x: [9, 5], logit: [9, 5] },
       dtypes: { logit: "f16" },
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], logit: [2, 8, 196, 320], residual: [2, 8, 196, 320] },
+    },
   ],
   sigmoidGateDx: [
     { name: "one element", inputs: { x: [1], logit: [1], dout: [1] } },
@@ -25,6 +30,11 @@ export const cases: CaseTable = {
       name: "logits whose exponential leaves f32",
       inputs: { x: [65], logit: [65], dout: [65] },
       values: { logit: (i) => (i - 32) * 10 },
+    },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], logit: [2, 8, 196, 320], dout: [2, 8, 196, 320] },
     },
   ],
 };

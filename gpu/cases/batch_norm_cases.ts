@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 const positive = (_: number, normal: () => number) => 0.5 + Math.abs(normal());
 
@@ -31,6 +31,11 @@ export const cases: CaseTable = {
       dtypes: { x: "f16" },
       attrs: { dtype: "f16" },
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [3136, 320], weight: [320], bias: [320] },
+    },
   ],
   batchNormEval: [
     {
@@ -45,6 +50,13 @@ export const cases: CaseTable = {
       values: { runningVar: positive },
       dtypes: { x: "f16" },
       attrs: { dtype: "f16" },
+      constant: ["runningMean", "runningVar"],
+    },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [3136, 320], weight: [320], bias: [320], runningMean: [320], runningVar: [320] },
+      values: { runningVar: positive },
       constant: ["runningMean", "runningVar"],
     },
   ],
@@ -66,6 +78,12 @@ export const cases: CaseTable = {
       values: { variance: positive },
       attrs: { batchStatistics: false },
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [3136, 320], weight: [320], mean: [320], variance: [320], dout: [3136, 320] },
+      values: { variance: positive },
+    },
   ],
   batchNormUpdate: [
     {
@@ -79,6 +97,13 @@ export const cases: CaseTable = {
       inputs: { mean: [3], variance: [3], runningMean: [3], runningVar: [3] },
       values: { variance: positive, runningVar: positive },
       attrs: { count: 1 },
+    },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { mean: [320], variance: [320], runningMean: [320], runningVar: [320] },
+      attrs: { count: 3136 },
+      values: { variance: positive, runningVar: positive },
     },
   ],
 };

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 export const cases: CaseTable = {
   softmax: [
@@ -12,10 +12,12 @@ export const cases: CaseTable = {
       constant: ["x"],
     },
     { name: "f16", inputs: { x: [3, 17] }, dtypes: { x: "f16" } },
+    { name: "scores of 8 frames", bench: true, inputs: { x: [8, 5, 197, 197] } },
   ],
   softmaxDx: [
     { name: "one column", inputs: { y: [3, 1], dOut: [3, 1] } },
     { name: "197 columns", inputs: { y: [7, 197], dOut: [7, 197] } },
     { name: "more rows than a workgroup holds", inputs: { y: [67, 3], dOut: [67, 3] } },
+    { name: "scores of 8 frames", bench: true, inputs: { y: [8, 5, 197, 197], dOut: [8, 5, 197, 197] } },
   ],
 };

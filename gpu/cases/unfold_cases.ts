@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 export const cases: CaseTable = {
   unfold: [
@@ -38,6 +38,12 @@ export const cases: CaseTable = {
       attrs: { frames: 2, kernel: [1, 2, 2], stride: [1, 2, 2], padding: [0, 0, 0], dtype: "f16" },
       constant: ["x"],
     },
+    {
+      name: "the stem of a side network on one clip",
+      bench: true,
+      inputs: { x: [8, 3, 224, 224] },
+      attrs: { frames: 8, kernel: [3, 16, 16], stride: [1, 16, 16], padding: [1, 0, 0] },
+    },
   ],
   unfoldDx: [
     {
@@ -49,6 +55,18 @@ export const cases: CaseTable = {
       name: "patches side by side",
       inputs: { dOut: [2 * 6, 3 * 16] },
       attrs: { frames: 1, kernel: [1, 4, 4], stride: [1, 4, 4], padding: [0, 0, 0], shape: [2, 3, 12, 8] },
+    },
+    {
+      name: "the stem of a side network on one clip",
+      bench: true,
+      inputs: { dOut: [1568, 2304] },
+      attrs: {
+        frames: 8,
+        kernel: [3, 16, 16],
+        stride: [1, 16, 16],
+        padding: [1, 0, 0],
+        shape: [8, 3, 224, 224],
+      },
     },
   ],
 };

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 export const cases: CaseTable = {
   add: [
@@ -12,8 +12,20 @@ export const cases: CaseTable = {
       attrs: { dtype: "f16" },
       constant: ["x", "y"],
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], y: [2, 8, 196, 320] },
+      attrs: { alpha: 0.5, beta: 0.5 },
+    },
   ],
   scale: [
     { name: "one past a workgroup", inputs: { x: [257] }, attrs: { factor: -0.25 } },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320] },
+      attrs: { factor: 0.5 },
+    },
   ],
 };

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 // lr, beta1, beta2, eps, weight decay, 1 − beta1^t, 1 − beta2^t, gradient scale; two groups.
 const hyper = [
@@ -26,6 +26,12 @@ export const cases: CaseTable = {
       inputs: { param: [1], grad: [1], m: [1], v: [1], hyper: [8], clip: [1] },
       values: { grad: () => 0, m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1 },
     },
+    {
+      name: "a million weights",
+      bench: true,
+      inputs: { param: [1000000], grad: [1000000], m: [1000000], v: [1000000], hyper: [8], clip: [1] },
+      values: { v: positive, hyper: (i) => hyper[i], clip: () => 1 },
+    },
   ],
   gradNorm: [
     { name: "one element", inputs: { grad: [1] } },
@@ -33,6 +39,7 @@ export const cases: CaseTable = {
     { name: "one past the partial sums", inputs: { grad: [16385] } },
     { name: "large gradients", inputs: { grad: [65] }, values: { grad: (_, normal) => 1e15 * normal() } },
     { name: "f16", inputs: { grad: [33] }, dtypes: { grad: "f16" } },
+    { name: "a million weights", bench: true, inputs: { grad: [1000000] } },
   ],
   clipFactor: [
     { name: "above the bound", inputs: { norm: [1] }, values: { norm: () => 8 }, attrs: { maxNorm: 3 } },

@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 const large = (_: number, normal: () => number) => 12 * normal();
 // Log-sum-exps a little above the largest score, as those of a softmax over many keys are.
@@ -85,6 +85,12 @@ export const cases: CaseTable = {
       inputs: { q: [1, 9, 20], kv: [1, 17, 40] },
       attrs: { heads: 1 },
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { q: [16, 197, 320], kv: [16, 197, 640] },
+      attrs: { heads: 5, queryStart: 1 },
+    },
   ],
   attentionBackwardQuery: [
     {
@@ -98,6 +104,19 @@ export const cases: CaseTable = {
       inputs: { q: [1, 33, 64], kv: [1, 9, 128], out: [1, 33, 64], lse: [1, 1, 33], dout: [1, 33, 64] },
       values: { lse: above },
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: {
+        q: [16, 197, 320],
+        kv: [16, 197, 640],
+        out: [16, 196, 320],
+        lse: [16, 5, 196],
+        dout: [16, 196, 320],
+      },
+      attrs: { heads: 5, queryStart: 1 },
+      values: { lse: above },
+    },
   ],
   attentionBackwardKey: [
     {
@@ -109,6 +128,19 @@ export const cases: CaseTable = {
     {
       name: "head size 64",
       inputs: { q: [1, 9, 64], kv: [1, 33, 128], lse: [1, 1, 9], delta: [1, 1, 9], dout: [1, 9, 64] },
+      values: { lse: above },
+    },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: {
+        q: [16, 197, 320],
+        kv: [16, 197, 640],
+        lse: [16, 5, 196],
+        delta: [16, 5, 196],
+        dout: [16, 196, 320],
+      },
+      attrs: { heads: 5, queryStart: 1 },
       values: { lse: above },
     },
   ],

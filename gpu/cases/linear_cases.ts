@@ -1,4 +1,4 @@
-import type { CaseTable } from "./_case.ts";
+import type { CaseTable } from "./op_case.ts";
 
 const nt = { transposeB: true };
 
@@ -58,6 +58,12 @@ export const cases: CaseTable = {
       constant: ["a", "b"],
     },
     { name: "long rows", inputs: { a: [2500, 3], b: [4, 3], bias: [4] }, attrs: nt },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { a: [3136, 320], b: [320, 320], bias: [320], residual: [3136, 320] },
+      attrs: { transposeB: true },
+    },
   ],
   joinWindows: [
     {
@@ -66,8 +72,21 @@ export const cases: CaseTable = {
       attrs: { shape: [5, 5], offsets: [0, 15] },
       constant: ["x0", "x1"],
     },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x0: [1568, 320], x1: [1568, 320] },
+      attrs: { shape: [3136, 320], offsets: [0, 501760] },
+    },
   ],
   sliceRowsCopy: [
     { name: "inner rows", inputs: { x: [5, 3] }, attrs: { shape: [5, 1], offset: 5 }, gradient: "none" },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [3136, 320] },
+      attrs: { shape: [1568, 320], offset: 320 },
+      gradient: "none",
+    },
   ],
 };
