@@ -1,6 +1,7 @@
 /** `sidenet bench`: measures kernels, the frozen tower, whole steps, and the peers. */
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
 import { benchCheckpoint } from "../bench/checkpoint.ts";
+import { benchHandover } from "../bench/handover.ts";
 import { benchLoader, type LoaderMeasurement, MARK_CLIPS } from "../bench/loader.ts";
 import { benchOps } from "../bench/ops.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
@@ -16,7 +17,9 @@ import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { tunedChoices, tunedFile } from "./shared/tuned.ts";
 
-const NAMES = ["matmul", "ops", "vit", "step", "checkpoint", "loader", "peers", "tune"] as const;
+const NAMES = ["matmul", "ops", "vit", "step", "checkpoint", "loader", "handover", "peers", "tune"] as const;
+/** Clips that are handed over. */
+const HANDOVER_CLIPS = 128;
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
 
@@ -31,6 +34,8 @@ step: a training step of a recipe (the demo's without --config) on generated fra
 checkpoint: a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.
 loader: clips of 340x256 from disk: frames a second beside npm:sharp and ffmpeg alone on the same files, memory over --clips
 clips, and the share of training steps spent waiting for data. ratio is our rate divided by theirs.
+handover: a batch of decoded frames on its way to the thread of the GPU: the time it takes the trainer in shared memory, as
+training does it, and copied. ratio is the time of the copy divided by that.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
 into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
@@ -76,6 +81,10 @@ export async function run(args: string[], io: Io): Promise<number> {
     }
     if (name === "loader") {
       for await (const row of benchLoader({ clips: countOf(values.clips ?? "2000") })) show(row, io);
+      continue;
+    }
+    if (name === "handover") {
+      for await (const row of benchHandover({ clips: HANDOVER_CLIPS })) show(row, io);
       continue;
     }
     using gpu = await openGpu({ choices: await tunedChoices() });
@@ -166,7 +175,11 @@ function show(
     row.clips_per_second === undefined ? "" : `${row.clips_per_second.toFixed(2)} clips/s`,
     row.frames_per_second === undefined ? "" : `${formatCount(row.frames_per_second)} frames/s`,
     row.frames_per_core_second === undefined ? "" : `${formatCount(row.frames_per_core_second)} a core`,
-    row.ratio === undefined ? "" : `${(100 * row.ratio).toFixed(0)} % of the library alone`,
+    row.ratio === undefined
+      ? ""
+      : row.name === "handover"
+      ? `${formatCount(row.ratio)} times the shared`
+      : `${(100 * row.ratio).toFixed(0)} % of the library alone`,
     row.growth_mb === undefined
       ? ""
       : `${row.rss_start_mb} to ${row.rss_end_mb} MB: ${row.growth_mb} MB more`,
