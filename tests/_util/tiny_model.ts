@@ -4,7 +4,10 @@ import type { Dtype } from "../../gpu/graph.ts";
 import { createPrng } from "../../lib/random.ts";
 import { Side4Video } from "../../models/side4video.ts";
 import type { ProgramOptions } from "../../train/runtime/programs.ts";
-import type { GroupRates, SessionOptions } from "../../train/runtime/session_plan.ts";
+import type { SessionOptions } from "../../train/runtime/session_plan.ts";
+import { ADAMW, type GroupRates, type Optimizer, ratesOf } from "../../train/runtime/update_rules.ts";
+import { CLASSIFICATION } from "../../train/tasks/classification.ts";
+import type { TaskRecipe } from "../../train/tasks/task.ts";
 
 /** Limits that nothing here reaches. */
 export const ROOMY = { maxBindingBytes: 2 ** 30, maxBufferBytes: 2 ** 30 };
@@ -31,14 +34,42 @@ export function tinyModel(sizes: TinySizes = {}): Side4Video {
   }, { backboneDtype: sizes.backboneDtype });
 }
 
+/** Groups of a plain training run, in memory order. */
+export const TINY_GROUPS = ["side", "head", "batch_norm"].map((name) => ({
+  name,
+  lrScale: 1,
+  weightDecay: 0.1,
+}));
+
+/** AdamW over them. */
+export const TINY_OPTIMIZER: Optimizer = {
+  rule: ADAMW,
+  options: { betas: [0.9, 0.999], eps: 1e-8 },
+  groups: TINY_GROUPS,
+};
+
+/** What batches of four classes bring, and their loss. */
+export function tinyTraining(options: { mixes?: boolean; weighs?: boolean; classes?: number } = {}) {
+  const { mixes = false, weighs = false, classes = 4 } = options;
+  return CLASSIFICATION.training({
+    data: { num_classes: classes, balance: weighs ? "loss" : "none" },
+    solver: { smoothing: 0.1, mixup: mixes },
+    seed: 0,
+  } as TaskRecipe);
+}
+
 /** Program options of a plain training run. */
 export function tinyPrograms(options: Partial<ProgramOptions> = {}): ProgramOptions {
+  const { inputs, objective } = tinyTraining();
   return {
+    inputs,
+    objective,
+    optimizer: TINY_OPTIMIZER,
+    collects: CLASSIFICATION.collects,
     trainClips: [2],
     evalClips: 2,
     recompute: false,
     accumulation: 1,
-    smoothing: 0.1,
     clipGradNorm: null,
     limits: ROOMY,
     ...options,
@@ -47,17 +78,12 @@ export function tinyPrograms(options: Partial<ProgramOptions> = {}): ProgramOpti
 
 /** Session options of a plain training run on frames that are floats already. */
 export function tinySession(options: Partial<SessionOptions> = {}): SessionOptions {
-  return {
-    ...tinyPrograms(),
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.1 },
-    largestFrame: null,
-    ...options,
-  };
+  return { ...tinyPrograms(), largestFrame: null, ...options };
 }
 
 /** One rate for all groups. */
 export function sameRates(lr: number): GroupRates {
-  return { side: lr, head: lr, batch_norm: lr };
+  return ratesOf(TINY_OPTIMIZER, lr);
 }
 
 /** Seeded frames [clips*T 3 H W] and labels. */

@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
 import { EVA_PRESETS } from "../../models/eva/tower.ts";
 import { Side4VideoEva } from "../../models/side4video_eva.ts";
-import { Session } from "../../train/runtime/session.ts";
 import { engineTest } from "../_util/engine.ts";
-import { sameRates } from "../_util/tiny_model.ts";
+import { sameRates, tinySession, tinyTraining } from "../_util/tiny_model.ts";
+import { openTiny } from "../_util/tiny_session.ts";
 
 const BLOCKS = 6;
 
@@ -17,20 +17,17 @@ async function oneStep(gpu: Gpu, streamFrozen: boolean) {
   const model = new Side4VideoEva({ backbone, frames: 1, sideDim: 576, classes: 5 }, {
     backboneDtype: "f16",
   });
-  const session = await Session.open(gpu, model, {
+  const session = await openTiny(gpu, model, {
+    ...tinySession(),
+    ...tinyTraining({ classes: 5 }),
     streamFrozen,
     trainClips: [1],
     evalClips: 1,
     recompute: true,
-    accumulation: 1,
-    smoothing: 0.1,
-    clipGradNorm: null,
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.15 },
-    limits: { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes },
-    largestFrame: null,
+    limits: gpu,
   });
   try {
-    session.initialise(1);
+    await session.initialise(1);
     const frames = Float32Array.from({ length: 3 * 224 * 224 }, (_, i) => Math.sin(0.013 * i));
     await session.stepOnFrames(frames, [3], sameRates(1e-3));
     const [loss] = await session.readLosses();

@@ -283,7 +283,7 @@ Deno.test("a parameter's gradient is handed over once, as soon as nothing more c
   const order: [string, number][] = [];
   differentiate(g, {
     seeds: [{ output: objective, gradient: resident("input", "seed", [1]) }],
-    onParameter: (parameter) => order.push([parameter.label, g.nodes.length]),
+    onGradient: (parameter) => order.push([parameter.label, g.nodes.length]),
   });
   assert.deepEqual(order.map(([name]) => name), ["w2", "w1"], "w1 is used first, so it is complete last");
   assert.ok(order[0][1] < order[1][1]);

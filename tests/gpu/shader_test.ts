@@ -1,7 +1,9 @@
 /** From WGSL text and named constants to pipelines: replaced lines, uniforms by field name, readable compile errors. */
 
 import assert from "node:assert/strict";
-import { Arena, Program, Residency } from "../../gpu/executor.ts";
+import { Layout } from "../../gpu/layout.ts";
+import { lowerPlan } from "../../gpu/lower.ts";
+import { Runtime } from "../../gpu/runtime.ts";
 import { Graph, resident } from "../../gpu/graph.ts";
 import { defineOp } from "../../gpu/op.ts";
 import { planGraph } from "../../gpu/plan.ts";
@@ -104,12 +106,21 @@ engineTest(
     const g = new Graph(), x = resident("input", "x", [4]);
     g.output("y", g.record(broken, { x }).out);
     const plan = planGraph(g, { limits: gpu });
-    const residency = new Residency(gpu), arena = new Arena(gpu);
-    residency.allocate("inputs", [x]);
-    arena.allocate([plan]);
+    const layout = new Layout(gpu);
+    layout.allocate("inputs", [x]);
+    layout.allocateArena([plan]);
+    const programs = { broken: lowerPlan(plan, layout, gpu.environment) };
+    const setup = {
+      buffers: layout.buffers,
+      stream: null,
+      programs,
+      readbackBytes: 0,
+      frames: null,
+      mix: null,
+    };
     try {
       await assert.rejects(
-        () => Program.prepare(gpu, plan, { arena, residency, pipelines: new PipelineCache(gpu.device) }),
+        () => new Runtime(gpu).load(setup),
         (error: Error) => {
           assert.match(error.message, /^Cannot prepare testBroken\.forward: /);
           assert.match(error.message, /undeclared/);

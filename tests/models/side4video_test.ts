@@ -7,7 +7,7 @@ import { VIT_PRESETS } from "../../models/clip/tower.ts";
 import { Side4Video } from "../../models/side4video.ts";
 import { patchesOf } from "../../models/tower.ts";
 import { flatOrder } from "../../train/runtime/programs.ts";
-import { tinyModel } from "../_util/tiny_model.ts";
+import { TINY_OPTIMIZER, tinyModel } from "../_util/tiny_model.ts";
 
 interface Published {
   arch: string;
@@ -207,8 +207,9 @@ Deno.test("frozen matrices are stored in the backbone's type, vectors, positions
 
 Deno.test("the optimiser's flat order keeps every group in one piece and loses no weight", () => {
   const model = tinyModel();
-  const order = flatOrder(model);
+  const { trained: order, kept } = flatOrder(model, TINY_OPTIMIZER);
   assert.deepEqual(new Set(order), new Set(model.weights.of("trained")));
+  assert.deepEqual(kept, []);
   const groups = order.map(({ group }) => group).filter((group, i, all) => group !== all[i - 1]);
   assert.deepEqual(groups, ["side", "head", "batch_norm"]);
 });

@@ -170,7 +170,7 @@ Deno.test("with recomputation ViT-B/16 at 32 clips needs at most 1.25 times the 
     largestFrame: { width: 456, height: 256 },
     limits: { maxBindingBytes: 2 ** 31 - 2 ** 20, maxBufferBytes: 2 ** 31 - 2 ** 20 },
   });
-  const bytes = (model: Side4Video | TdsClip) => planSession(model, options, { environment }).memory.total;
+  const bytes = (model: Side4Video | TdsClip) => planSession(model, options, environment).memory.total;
   const side = bytes(new Side4Video(sizes, { backboneDtype: "f16" }));
   const tds = bytes(new TdsClip({ ...sizes, smeScale: 0.5 }, { backboneDtype: "f16" }));
   assert.ok(tds <= 1.25 * side, `${tds} bytes against ${side}`);
@@ -270,14 +270,12 @@ Deno.test("the input of a clip holds five pictures a frame", () => {
   const model = tinyTds();
   assert.equal(model.window, 5);
   const { programs } = planSession(model, tinySession({ limits: ROOMY }), {
-    environment: {
-      features: new Set(),
-      isSoftware: true,
-      vendor: "",
-      architecture: "",
-      description: "",
-      choices: new Map(),
-    },
+    features: new Set(),
+    isSoftware: true,
+    vendor: "",
+    architecture: "",
+    description: "",
+    choices: new Map(),
   });
   assert.deepEqual(programs.frames.shape, [2 * 2 * 5, 3, 16, 16]);
 });

@@ -8,24 +8,22 @@ import { toHalfArray } from "../../../lib/half.ts";
 import { createPrng } from "../../../lib/random.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../../../models/mod.ts";
 import { planFittingTower, planTower, Tower, type TowerOptions } from "../../../train/features/tower.ts";
-import { recordPrograms } from "../../../train/runtime/programs.ts";
-import { Session } from "../../../train/runtime/session.ts";
+import { LocalDevice } from "../../../train/runtime/device.ts";
+import { planSession } from "../../../train/runtime/session_plan.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { engineTest } from "../../_util/engine.ts";
-import { ROOMY, sameRates, tinyModel, tinyPrograms, tinySession } from "../../_util/tiny_model.ts";
-import { rgbClip } from "../../_util/tiny_session.ts";
+import { ROOMY, sameRates, tinyModel, tinySession } from "../../_util/tiny_model.ts";
+import { openTiny, rgbClip } from "../../_util/tiny_session.ts";
 
 const OPTIONS: TowerOptions = { clips: 2, largestFrame: { width: 40, height: 24 }, limits: ROOMY };
 
 const ENVIRONMENT = {
-  environment: {
-    features: new Set<string>(),
-    isSoftware: true,
-    vendor: "",
-    architecture: "",
-    description: "",
-    choices: new Map<string, string>(),
-  },
+  features: new Set<string>(),
+  isSoftware: true,
+  vendor: "",
+  architecture: "",
+  description: "",
+  choices: new Map<string, string>(),
 };
 
 const SPEC: ModelSpec = {
@@ -46,9 +44,10 @@ async function withTower<R>(
   options: TowerOptions,
   body: (tower: Tower) => Promise<R>,
 ): Promise<R> {
-  const tower = await Tower.open(gpu, model, options, planTower(model, options, gpu));
+  const device = new LocalDevice(gpu);
+  const tower = await Tower.open(device, model, planTower(model, options, gpu.environment));
   try {
-    tower.initialise(7);
+    await tower.initialise(7);
     return await body(tower);
   } finally {
     gpu.memory[Symbol.dispose](); // the device itself is shared by all tests
@@ -119,12 +118,13 @@ engineTest(
   "a session with stored taps allocates what its plan says, and takes clips with all taps alone",
   async (gpu) => {
     const model = createModel(STORED);
-    const session = await Session.open(gpu, model, tinySession({ largestFrame: { width: 40, height: 24 } }));
+    const options = tinySession({ largestFrame: { width: 40, height: 24 } });
+    const session = await openTiny(gpu, model, options);
     try {
       const { total, byUse } = session.memory;
       assert.equal(session.allocatedBytes, total);
       assert.equal(byUse.frozen_weights, 0);
-      session.initialise(7);
+      await session.initialise(7);
       const clip = rgbClip(tinyModel(), 1), tap = () => new Uint8Array(3 * 5 * 32 * 2);
       const rates = sameRates(1e-3);
       await session.step([1, 2].map(() => ({ ...clip, taps: [tap(), tap()] })), rates);
@@ -143,18 +143,21 @@ engineTest(
 
 Deno.test("stored taps that are larger than a binding are refused by name", () => {
   const limits = { maxBindingBytes: 2 * 960 - 1, maxBufferBytes: 2 ** 30 };
-  assert.throws(() => recordPrograms(createModel(STORED), tinyPrograms({ limits })), (error: Error) => {
-    assert.ok(error instanceof TooLargeError);
-    assert.equal(error.tensor.label, "tap.0");
-    return true;
-  });
+  assert.throws(
+    () => planSession(createModel(STORED), tinySession({ limits }), ENVIRONMENT),
+    (error: Error) => {
+      assert.ok(error instanceof TooLargeError);
+      assert.match(error.message, /"tap\.0"/);
+      return true;
+    },
+  );
 });
 
 Deno.test("a tower takes half the batch until it fits, and says when one clip does not", () => {
   const model = tinyModel(), options = { ...OPTIONS, clips: 8 };
   const bytesOf = (clips: number) => planTower(model, { ...OPTIONS, clips }, ENVIRONMENT).bytes;
   const fit = (freeBytes: number | null) =>
-    planFittingTower(model, { ...options, freeBytes }, ENVIRONMENT).clips;
+    planFittingTower(model, options, { environment: ENVIRONMENT, freeBytes }).clips;
   assert.equal(fit(null), 8);
   assert.equal(fit(bytesOf(8)), 8);
   assert.equal(fit(bytesOf(8) - 1), 4);

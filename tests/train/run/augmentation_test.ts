@@ -6,9 +6,9 @@ import { PUBLISHED_RAND_AUGMENT } from "../../../data/transforms/rand_augment.ts
 import { synthesize } from "../../../data/synth/dataset.ts";
 import { transformClip } from "../../../data/transforms/apply.ts";
 import type { BatchMix } from "../../../pixels/batch_mix.ts";
-import { parseConfig, synthOptions, transformRecipe } from "../../../train/recipe/config.ts";
+import { type Config, parseConfig, synthOptions, transformRecipe } from "../../../train/recipe/config.ts";
 import { createRunFolder, readMetrics } from "../../../train/files/run_folder.ts";
-import { targetsOf } from "../../../train/recipe/setup.ts";
+import { CLASSIFICATION } from "../../../train/tasks/classification.ts";
 import { train } from "../../../train/run/trainer.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { sameRates } from "../../_util/tiny_model.ts";
@@ -141,9 +141,12 @@ Deno.test("data.rand_aug and data.rand_erase put their parts into the transform 
 Deno.test("a batch is mixed by seed, epoch and batch alone, and not at all without mixup", () => {
   const { config } = parseConfig(RECIPE, { source: "tiny.yaml", overrides: ["solver.mixup=true"] });
   const { config: plain } = parseConfig(RECIPE, { source: "tiny.yaml" });
-  assert.equal(targetsOf(plain, [0, 1], { epoch: 0, batch: 0, classWeights: null }), undefined);
-  const at = (epoch: number, batch: number) =>
-    targetsOf(config, [0, 1, 1, 0], { epoch, batch, classWeights: null })!;
+  const encode = (of: Config, epoch: number, batch: number) => {
+    const clips = [0, 1, 1, 0].map((label, index) => ({ label, index }));
+    return CLASSIFICATION.encoder(of, { classWeights: null })({ clips, epoch, batch });
+  };
+  assert.deepEqual(encode(plain, 0, 0), { inputs: { labels: Uint32Array.of(0, 1, 1, 0) } });
+  const at = (epoch: number, batch: number) => encode(config, epoch, batch);
   assert.deepEqual(at(1, 2), at(1, 2));
   assert.notDeepEqual(at(1, 2).mix, at(1, 3).mix);
   assert.notDeepEqual(at(1, 2).mix, at(2, 2).mix);

@@ -182,8 +182,11 @@ engineTest(
         assert.equal(session.allocatedBytes, session.memory.total);
         assert.equal(model.config.classes, 4);
         const clips = [1, 2].map((seed) => rgbClip(model, seed)), labels = clips.map(({ label }) => label);
-        const at = { epoch: 0, batch: 0, classWeights: weighs ? weights : null };
-        await session.step(clips, sameRates(0), targetsOf(config, labels, at));
+        const own = weighs ? { ...config, data: { ...config.data, balance: "loss" as const } } : config;
+        const encode = CLASSIFICATION.encoder(own, { classWeights: weighs ? weights : null });
+        const place = labels.map((label, index) => ({ label, index }));
+        const { inputs: { targets }, mix } = encode({ clips: place, epoch: 0, batch: 0 });
+        await session.step(clips, sameRates(0), { targets: targets as Float32Array | undefined, mix });
         const { byUse } = session.memory;
         const outputs = await session.readOutputs(2, ["logits", "loss"]);
         return { byUse, labels, logits: outputs.get("logits")!, loss: outputs.get("loss")![0] };

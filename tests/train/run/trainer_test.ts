@@ -10,6 +10,7 @@ import { savedState } from "../../../train/files/checkpoint.ts";
 import { type Config, parseConfig, synthOptions } from "../../../train/recipe/config.ts";
 import {
   createRunFolder,
+  metricOf,
   openRunFolder,
   readMetrics,
   RUN_FILES,
@@ -152,7 +153,8 @@ engineTest("a run leaves weights, state, metrics and a summary whose numbers agr
     18,
   ]]);
   assert.deepEqual(evals.map(({ epoch, step }) => [epoch, step]), [[0, 6], [2, 18]]);
-  for (const { top1, top5, loss } of evals) {
+  for (const record of evals) {
+    const [top1, top5, loss] = ["top1", "top5", "loss"].map((key) => metricOf(record, key));
     assert.ok(top1 >= 0 && top1 <= 1 && top5 === 1 && loss > 0);
     assert.ok(Math.abs(top1 * 7 - Math.round(top1 * 7)) < 1e-9, "a share of seven clips");
   }

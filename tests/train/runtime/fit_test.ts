@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { AdapterError } from "../../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../../models/mod.ts";
-import { freeMemory, parseNvidiaFree, planFittingSession, refusedError } from "../../../train/runtime/fit.ts";
+import { type FitOptions, planFittingSession, refusedError } from "../../../train/runtime/fit.ts";
+import { freeMemory, parseNvidiaFree } from "../../../train/runtime/free_memory.ts";
 import { planSession, type SessionOptions } from "../../../train/runtime/session_plan.ts";
+import { parseConfig } from "../../../train/recipe/config.ts";
+import { modelSpec, trainingSpec } from "../../../train/recipe/model.ts";
+import { sessionOptions as recipeOptions } from "../../../train/tasks/session_options.ts";
+import { tinySession, tinyTraining } from "../../_util/tiny_model.ts";
 
 const MIB = 2 ** 20;
 const SPEC: ModelSpec = {
@@ -15,26 +20,21 @@ const SPEC: ModelSpec = {
   },
   backboneDtype: "f32",
 };
-const GPU = {
-  environment: {
-    features: new Set<string>(),
-    isSoftware: false,
-    vendor: "",
-    architecture: "",
-    description: "",
-    choices: new Map<string, string>(),
-  },
+const ENVIRONMENT = {
+  features: new Set<string>(),
+  isSoftware: false,
+  vendor: "",
+  architecture: "",
+  description: "",
+  choices: new Map<string, string>(),
 };
 
 function sessionOptions(clips: number, changes: Partial<SessionOptions> = {}): SessionOptions {
   return {
+    ...tinySession(),
+    ...tinyTraining({ classes: 2 }),
     trainClips: [clips],
     evalClips: clips,
-    recompute: false,
-    accumulation: 1,
-    smoothing: 0.1,
-    clipGradNorm: null,
-    optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.1 },
     limits: { maxBindingBytes: 128 * MIB, maxBufferBytes: 1024 * MIB },
     largestFrame: { width: 20, height: 20 },
     ...changes,
@@ -42,9 +42,13 @@ function sessionOptions(clips: number, changes: Partial<SessionOptions> = {}): S
 }
 
 /** The message of the refusal, and the batch it names. */
-function refusal(options: SessionOptions, fit: Parameters<typeof planFittingSession>[3]) {
+function refusal(
+  options: SessionOptions,
+  fit: Omit<FitOptions, "environment">,
+  model = createModel(SPEC),
+) {
   try {
-    planFittingSession(createModel(SPEC), options, GPU, fit);
+    planFittingSession(model, options, { environment: ENVIRONMENT, ...fit });
   } catch (error) {
     assert(error instanceof AdapterError);
     return {
@@ -56,7 +60,7 @@ function refusal(options: SessionOptions, fit: Parameters<typeof planFittingSess
 }
 
 const bytesFor = (clips: number, changes: Partial<SessionOptions> = {}) =>
-  planSession(createModel(SPEC), sessionOptions(clips, changes), GPU).memory.total;
+  planSession(createModel(SPEC), sessionOptions(clips, changes), ENVIRONMENT).memory.total;
 
 Deno.test("a plan beyond the free memory is refused with the largest batch that fits", () => {
   const freeBytes = bytesFor(11) + 100;
@@ -67,7 +71,8 @@ Deno.test("a plan beyond the free memory is refused with the largest batch that 
   );
   assert.equal(batch, 11);
   assert.ok(bytesFor(12) > freeBytes);
-  const plan = planFittingSession(createModel(SPEC), sessionOptions(11), GPU, {
+  const plan = planFittingSession(createModel(SPEC), sessionOptions(11), {
+    environment: ENVIRONMENT,
     freeBytes,
     clipsPerVideo: 1,
   });
@@ -98,7 +103,10 @@ Deno.test("a tensor beyond the adapter's limits is refused in the same words, wh
     message,
     /needs [\d.]+ MiB in one piece, the adapter allows \d\.\d+ MiB; data\.batch_size=\d+ would fit/,
   );
-  planFittingSession(createModel(SPEC), sessionOptions(batch, { limits }), GPU, fit);
+  planFittingSession(createModel(SPEC), sessionOptions(batch, { limits }), {
+    environment: ENVIRONMENT,
+    ...fit,
+  });
   refusal(sessionOptions(batch + 1, { limits }), fit);
 });
 
@@ -111,7 +119,8 @@ Deno.test("where not even one clip fits, other ways out are named", () => {
 
 Deno.test("a plan that the adapter refuses while it is allocated comes with a batch to try", () => {
   const neededBytes = bytesFor(64);
-  const { message } = refusedError(createModel(SPEC), sessionOptions(64), GPU, {
+  const { message } = refusedError(createModel(SPEC), sessionOptions(64), {
+    environment: ENVIRONMENT,
     neededBytes,
     clipsPerVideo: 1,
   });
@@ -133,5 +142,41 @@ Deno.test("a software adapter has a share of the host's free memory", async () =
   assert.equal(
     await freeMemory({ isSoftware: false, name: "AMD Radeon", info: { ...info, description: "" } }),
     null,
+  );
+});
+
+/** Options of a published recipe with so many clips a batch. */
+function published(system: string, clips: number, more: string[] = []) {
+  const { config } = parseConfig(`system: ${system}\ndata: { num_classes: 174 }\nprecision: f16`, {
+    overrides: [`data.batch_size=${clips}`, ...more],
+  });
+  const frame = { width: 456, height: 256 };
+  const limits = { maxBindingBytes: 2 ** 31 - 2 ** 20, maxBufferBytes: 2 ** 31 - 2 ** 20 };
+  return { config, options: { ...recipeOptions(config, { lastBatch: 0, largestFrame: frame }), limits } };
+}
+
+Deno.test("a batch whose pictures exceed a binding is refused, whatever pictures a system reads a frame", () => {
+  // ViT-B/16, 8 frames: of TDS-CLIP's windows of five pictures 96 clips are 2.31 GB, of single pictures they are 462 MB.
+  const fit = { freeBytes: null, clipsPerVideo: 1 }, tds = published("tds-clip", 96);
+  const { message, batch } = refusal(tds.options, fit, createModel(modelSpec(tds.config)));
+  assert.match(message, /^Cannot train with 96 clips a batch: "frames" .* needs 2\.15 GiB in one piece/);
+  const most = Math.floor((2 ** 31 - 2 ** 20) / (8 * 5 * 3 * 224 ** 2 * 4));
+  assert.ok(batch > 0 && batch <= most, `${batch} of at most ${most}`);
+  const fits = published("tds-clip", batch), next = published("tds-clip", batch + 1);
+  const plan = (of: typeof fits) =>
+    planFittingSession(createModel(modelSpec(of.config)), of.options, { environment: ENVIRONMENT, ...fit });
+  assert.ok(plan(fits).memory.total > 0);
+  assert.throws(() => plan(next), AdapterError);
+});
+
+Deno.test("stored taps, and what else a batch brings, count against a binding like everything", () => {
+  const { config, options } = published("side4video", 2048, ["data.features=x", "data.num_segments=1"]);
+  const fit = { environment: ENVIRONMENT, freeBytes: null, clipsPerVideo: 1 };
+  const limits = { ...options.limits, maxBindingBytes: 700 * MIB };
+  const model = createModel({ ...trainingSpec(config), backboneDtype: "f16" });
+  const large = { ...options, limits, inputs: { ...options.inputs, more: { shape: [100_000] } } };
+  assert.throws(
+    () => planFittingSession(model, large, fit),
+    /"more" \[2048,100000\] needs 781 MiB in one piece/,
   );
 });

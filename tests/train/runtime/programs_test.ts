@@ -4,20 +4,17 @@ import assert from "node:assert/strict";
 import { baseOf, bytesOf, resident, sizeOf } from "../../../gpu/graph.ts";
 import { ADAMW_HYPER_LENGTH, packAdamwHyper } from "../../../gpu/ops/mod.ts";
 import { createPrng } from "../../../lib/random.ts";
-import { parseConfig } from "../../../train/recipe/config.ts";
-import {
-  type FlatMemory,
-  PARAMETER_GROUPS,
-  recordPrograms,
-  recordUpdate,
-  type TrainingPrograms,
-} from "../../../train/runtime/programs.ts";
-import { groupRates } from "../../../train/recipe/setup.ts";
+import { type Config, parseConfig } from "../../../train/recipe/config.ts";
+import { type RecordedPrograms, recordPrograms } from "../../../train/runtime/programs.ts";
+import { type FlatMemory, recordUpdate } from "../../../train/runtime/update_program.ts";
+import { ratesOf } from "../../../train/runtime/update_rules.ts";
+import { rateOf } from "../../../train/run/schedule.ts";
+import { optimizerOf } from "../../../train/tasks/session_options.ts";
 import { type Memory, runReference } from "../../_util/reference_engine.ts";
-import { ROOMY, tinyModel, tinyPrograms } from "../../_util/tiny_model.ts";
+import { ROOMY, TINY_GROUPS, tinyModel, tinyPrograms } from "../../_util/tiny_model.ts";
 
 /** Flat memory as a session lays it out: every weight starts at a multiple of 64 elements. */
-function flatMemory(programs: TrainingPrograms): FlatMemory {
+function flatMemory(programs: RecordedPrograms): FlatMemory {
   const starts: number[] = [];
   let count = 0;
   for (const { shape } of programs.trained) {
@@ -28,8 +25,7 @@ function flatMemory(programs: TrainingPrograms): FlatMemory {
   return {
     parameters: flat("parameters"),
     gradients: flat("gradients"),
-    firstMoments: flat("exp_avg"),
-    secondMoments: flat("exp_avg_sq"),
+    moments: { exp_avg: flat("exp_avg"), exp_avg_sq: flat("exp_avg_sq") },
     starts,
   };
 }
@@ -66,7 +62,7 @@ Deno.test("batches of all sizes and the evaluation share one input, of which the
   const model = tinyModel(), { frames: T, backbone: { imageSize } } = model.config;
   const programs = recordPrograms(model, tinyPrograms({ trainClips: [3, 1], evalClips: 2 }));
   assert.deepEqual(programs.frames.shape, [3 * T, 3, imageSize, imageSize]);
-  assert.deepEqual(programs.labels.shape, [3]);
+  assert.deepEqual(programs.inputs.labels.shape, [3]);
   const plans = new Map([...programs.train].map(([clips, { plan }]) => [clips, plan]));
   for (const [clips, plan] of [...plans, [2, programs.evaluation.plan] as const]) {
     const reads = plan.steps.flatMap(({ node }) => Object.values(node.inputs)).filter((t) =>
@@ -110,17 +106,18 @@ Deno.test("named activations are outputs when they are to be kept, and only then
 });
 
 /** Seeded flat memory, constants of step 2 with another rate for every group, and no clipping. */
-function seededMemory(programs: TrainingPrograms, flat: FlatMemory): Memory {
-  const { starts: _, ...tensors } = flat;
+function seededMemory(programs: RecordedPrograms, flat: FlatMemory): Memory {
+  const { exp_avg: first, exp_avg_sq: second } = flat.moments;
+  const tensors = [flat.parameters, flat.gradients, first, second];
   const memory: Memory = new Map(
-    Object.values(tensors).map((tensor, i) => {
+    tensors.map((tensor, i) => {
       const prng = createPrng(11, i);
-      const value = tensor === flat.secondMoments ? () => prng.uniform() : () => prng.normal();
+      const value = tensor === second ? () => prng.uniform() : () => prng.normal();
       return [tensor, Float64Array.from({ length: sizeOf(tensor.shape) }, value)];
     }),
   );
   const common = { beta1: 0.9, beta2: 0.99, eps: 1e-8, weightDecay: 0.1, step: 2 };
-  const hyper = PARAMETER_GROUPS.flatMap((_, i) => [...packAdamwHyper({ ...common, lr: 10 ** -(i + 1) })]);
+  const hyper = TINY_GROUPS.flatMap((_, i) => [...packAdamwHyper({ ...common, lr: 10 ** -(i + 1) })]);
   return memory.set(programs.clip, Float64Array.of(1)).set(programs.hyper, Float64Array.from(hyper));
 }
 
@@ -145,7 +142,7 @@ Deno.test("the update covers every group with its own constants, without gap or 
   assert.equal(end, sizeOf(flat.parameters.shape));
   programs.trained.forEach(({ name, group, shape }, i) => {
     const at = windows.find(({ from, to }) => from <= flat.starts[i] && flat.starts[i] + sizeOf(shape) <= to);
-    assert.equal(at?.group, PARAMETER_GROUPS.findIndex((one) => one === group), name);
+    assert.equal(at?.group, TINY_GROUPS.findIndex((one) => one.name === group), name);
   });
 });
 
@@ -168,7 +165,7 @@ Deno.test("an update cut into small bindings computes what one in whole ranges d
       "the global norm, over all pieces",
     );
   }
-  for (const tensor of [flat.parameters, flat.firstMoments, flat.secondMoments]) {
+  for (const tensor of [flat.parameters, ...Object.values(flat.moments)]) {
     const expected = whole.memory.get(tensor)!, before = start.get(tensor)!;
     cut.memory.get(tensor)!.forEach((value, i) => {
       assert.ok(Math.abs(value - expected[i]) < 1e-9, `${tensor.label}[${i}]`);
@@ -185,11 +182,15 @@ network: { arch: ViT-B/16 }
 solver: { lr: 0.01, epochs: 10, lr_warmup_step: 2, grad_accumulation_steps: 4, clip_ratio: 0.25 }`,
       { overrides: more },
     ).config;
-  const rates = groupRates(recipe([]), { batchesPerEpoch: 100 });
+  const ratesIn = (config: Config) => {
+    const rate = rateOf(config, { batchesPerEpoch: 100 }), optimizer = optimizerOf(config);
+    return (epoch: number, batch: number) => ratesOf(optimizer, rate(epoch, batch));
+  };
+  const rates = ratesIn(recipe([]));
   assert.deepEqual(rates(2, 0), { side: 0.0025, head: 0.01, batch_norm: 0.0025 });
   assert.equal(rates(1, 0).head, 0.005);
   assert.equal(rates(0, 0).head, 0);
   assert.ok(rates(9, 99).head < 1e-5);
-  const synced = groupRates(recipe(["network.sync_bn=true"]), { batchesPerEpoch: 100 })(2, 0);
+  const synced = ratesIn(recipe(["network.sync_bn=true"]))(2, 0);
   assert.equal(synced.batch_norm, synced.head);
 });

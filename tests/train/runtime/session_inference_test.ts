@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { createPrng } from "../../../lib/random.ts";
 import { createModel, type ModelSpec } from "../../../models/mod.ts";
-import { Session } from "../../../train/runtime/session.ts";
 import type { SessionOptions } from "../../../train/runtime/session_plan.ts";
 import { engineTest } from "../../_util/engine.ts";
+import { tinySession, tinyTraining } from "../../_util/tiny_model.ts";
+import { openTiny } from "../../_util/tiny_session.ts";
 
 const SPEC: ModelSpec = {
   system: "side4video",
@@ -20,22 +21,19 @@ engineTest(
   "a session for evaluation alone holds no training memory, and gives the same logits",
   async (gpu) => {
     const options = (trainClips: number[]): SessionOptions => ({
+      ...tinySession(),
+      ...tinyTraining({ classes: 3 }),
       trainClips,
-      evalClips: 2,
-      recompute: false,
-      accumulation: 1,
-      smoothing: 0.1,
       clipGradNorm: 1,
-      optimizer: { betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0.1 },
-      limits: { maxBindingBytes: gpu.maxBindingBytes, maxBufferBytes: gpu.maxBufferBytes },
+      limits: gpu,
       largestFrame: { width: 20, height: 18 },
     });
     const prng = createPrng(5);
     const frames = Float32Array.from({ length: 2 * 2 * 3 * 16 * 16 }, () => prng.normal());
     const logitsOf = async (trainClips: number[]) => {
-      const session = await Session.open(gpu, createModel(SPEC), options(trainClips));
+      const session = await openTiny(gpu, createModel(SPEC), options(trainClips));
       assert.equal(session.allocatedBytes, session.memory.total);
-      session.initialise(7);
+      await session.initialise(7);
       const logits = [...await session.evaluateFrames(frames, 2)], { byUse } = session.memory;
       gpu.memory[Symbol.dispose]();
       return { logits, byUse, session };
@@ -47,6 +45,9 @@ engineTest(
     assert.equal(evaluation.byUse.parameters, training.byUse.parameters);
     assert.ok(evaluation.byUse.activations < training.byUse.activations);
     assert.ok(evaluation.session.launches > 0);
-    assert.throws(() => evaluation.session.trainProgram(2), /the programs are made for evaluation alone$/);
+    await assert.rejects(
+      evaluation.session.stepOnFrames(frames, [0, 1], {}),
+      /the programs are made for evaluation alone$/,
+    );
   },
 );

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
 import type { Side4Video } from "../../../models/side4video.ts";
-import type { Session } from "../../../train/runtime/session.ts";
 import { LOSS_LOG_SIZE } from "../../../train/runtime/session_plan.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
@@ -14,12 +13,13 @@ import {
   rgbClip,
   SEED,
   statisticNames,
+  type TinySession,
   trainedNames,
   withSession,
 } from "../../_util/tiny_session.ts";
 
 /** Everything a training run changes, and the losses on the way. */
-async function trainAndRead(session: Session, model: Side4Video, steps: number) {
+async function trainAndRead(session: TinySession, model: Side4Video, steps: number) {
   for (let i = 0; i < steps; i++) {
     const { frames, labels } = tinyBatch(model, 2, i);
     await session.stepOnFrames(frames, labels, sameRates(1e-2));
@@ -88,7 +88,7 @@ engineTest(
       assert.deepEqual(await session.evaluateFrames(frames.subarray(2 * each), 1), logits.subarray(2 * K));
       // Statistics are what it normalises by.
       const mean = "visual.side_post_bn.running_mean";
-      session.write(mean, before.weights.get(mean)!.map((x) => x + 1));
+      await session.write(mean, before.weights.get(mean)!.map((x) => x + 1));
       assert.notDeepEqual(await session.evaluateFrames(frames, 3), logits);
     });
   },
@@ -123,7 +123,7 @@ engineTest(
     await withSession(gpu, { trainClips: [2, 1] }, async (session, model) => {
       const pair = tinyBatch(model, 2, 3), { frames, labels } = tinyBatch(model, 1, 4);
       const bias = Float32Array.from({ length: model.config.sideDim }, (_, i) => Math.sin(i));
-      session.write("visual.side_post_bn.bias", bias);
+      await session.write("visual.side_post_bn.bias", bias.slice());
       await session.stepOnFrames(pair.frames, pair.labels, sameRates(0)); // leaves its second clip in the input
       await session.stepOnFrames(frames, labels, sameRates(0));
       assert.equal((await session.readLosses()).length, 2);
@@ -155,16 +155,18 @@ engineTest("a micro-batch of a size without a program is an error that names the
       () => session.stepOnFrames(frames.subarray(0, frames.length / 3), labels, sameRates(0)),
       /Cannot train on 3 clips: the programs are made for 2 or 1/,
     );
-    assert.throws(
-      () => session.write("fc.bias", new Float32Array(3)),
+    await assert.rejects(
+      async () => await session.write("fc.bias", new Float32Array(3)),
       /must be given 4 values, current count is 3/,
     );
-    assert.throws(() => session.write("fc.bogus", new Float32Array(3)), /the model has none of that name/);
-    assert.throws(
-      () => session.write("visual.conv1.weight", new Float32Array(3), "exp_avg"),
+    await assert.rejects(
+      async () => await session.write("fc.bogus", new Float32Array(3)),
+      /the model has none of that name/,
+    );
+    await assert.rejects(
+      async () => await session.write("visual.conv1.weight", new Float32Array(3), "exp_avg"),
       /Cannot find exp_avg of "visual.conv1.weight": the weight must be trained/,
     );
-    return Promise.resolve();
   });
 });
 

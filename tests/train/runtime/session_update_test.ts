@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
-import { sameRates, tinyBatch } from "../../_util/tiny_model.ts";
+import { sameRates, TINY_GROUPS, tinyBatch } from "../../_util/tiny_model.ts";
 import { assertAllClose, maxOf, trainedNames, withSession } from "../../_util/tiny_session.ts";
-import type { GroupRates } from "../../../train/runtime/session_plan.ts";
+import { ADAMW, type GroupRates } from "../../../train/runtime/update_rules.ts";
 
 engineTest("accumulating one batch twice gives the gradients and weights of one step on it", async (gpu) => {
   const run = (accumulation: number) =>
@@ -95,7 +95,11 @@ engineTest(
     const rates: GroupRates = { side: 1e-2, head: 0, batch_norm: 3e-4 },
       weightDecay = 0.1,
       [beta1, beta2] = [0.9, 0.99];
-    const optimizer = { betas: [beta1, beta2] as const, eps: 1e-8, weightDecay };
+    const optimizer = {
+      rule: ADAMW,
+      options: { betas: [beta1, beta2] as const, eps: 1e-8 },
+      groups: TINY_GROUPS,
+    };
     await withSession(gpu, { optimizer }, async (session, model) => {
       const names = trainedNames(model);
       const start = await session.read(names);

@@ -2,13 +2,15 @@
 
 import assert from "node:assert/strict";
 import type { Gpu } from "../../gpu/device.ts";
-import { Arena, Program, readTensors, Residency } from "../../gpu/executor.ts";
-import { BINDING_ALIGNMENT, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
+import { BINDING_ALIGNMENT, bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { defineOp } from "../../gpu/op.ts";
 import { add, cast, copyInto, fill, gelu, linear, reshape, scale, sliceRows } from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph } from "../../gpu/plan.ts";
 import { runGraph } from "../../gpu/run.ts";
-import { PipelineCache } from "../../gpu/shader.ts";
+import { alignedBytes, Layout } from "../../gpu/layout.ts";
+import { lowerPlan, uniformBytes } from "../../gpu/lower.ts";
+import { type Command, Runtime } from "../../gpu/runtime.ts";
+import { encodeValues, valuesOf } from "../../gpu/values.ts";
 import { createPrng } from "../../lib/random.ts";
 import { engineTest } from "../_util/engine.ts";
 import { elementsOf, type Memory, runReference } from "../_util/reference_engine.ts";
@@ -18,32 +20,61 @@ const randomly = (tensor: Tensor, seed: number) => {
   return Float32Array.from({ length: sizeOf(tensor.shape) }, () => prng.normal());
 };
 
+/** A plan on a device: its places, and what commands do. */
+class Loaded {
+  constructor(readonly runtime: Runtime, readonly layout: Layout, readonly plan: Plan) {}
+
+  async write(tensor: Tensor, values: Float32Array | Uint32Array): Promise<void> {
+    await this.runtime.submit([{
+      do: "write",
+      to: this.layout.find(tensor),
+      bytes: encodeValues(tensor, values),
+    }]);
+  }
+
+  async run(): Promise<void> {
+    await this.runtime.submit([{ do: "run", program: "plan" }]);
+  }
+
+  async read(tensor: Tensor): Promise<number[]> {
+    const from = this.layout.locate(this.plan, tensor);
+    const [bytes] = await this.runtime.submit([{ do: "read", from, bytes: bytesOf(tensor) }]);
+    return [...valuesOf(tensor, bytes)];
+  }
+}
+
+const NOTHING = { stream: null, programs: {}, readbackBytes: 0, frames: null, mix: null };
+
 /** Allocates and compiles; everything is freed after `body`. */
 async function withProgram(
   gpu: Gpu,
   plan: Plan,
-  body: (program: Program, residency: Residency) => Promise<void>,
+  body: (loaded: Loaded) => Promise<void>,
+  more: { resident?: readonly Tensor[]; readbackBytes?: number } = {},
 ): Promise<void> {
-  const residency = new Residency(gpu), arena = new Arena(gpu);
+  const layout = new Layout(gpu), runtime = new Runtime(gpu);
   try {
-    residency.allocate("residents", plan.residents);
-    arena.allocate([plan]);
-    const pipelines = new PipelineCache(gpu.device);
-    await body(await Program.prepare(gpu, plan, { arena, residency, pipelines }), residency);
+    layout.allocate("residents", [...plan.residents, ...more.resident ?? []]);
+    layout.allocateArena([plan]);
+    const programs = { plan: lowerPlan(plan, layout, gpu.environment) };
+    await runtime.load({
+      ...NOTHING,
+      buffers: layout.buffers,
+      programs,
+      readbackBytes: more.readbackBytes ?? 0,
+    });
+    await body(new Loaded(runtime, layout, plan));
   } finally {
     gpu.memory[Symbol.dispose]();
   }
 }
 
-async function readOne(gpu: Gpu, at: Program | Residency, tensor: Tensor): Promise<number[]> {
-  const home = at instanceof Program ? at.locate(tensor) : at.find(tensor);
-  return [...(await readTensors(gpu, [{ label: tensor.label, tensor, ...home }]))[0]];
-}
+/** A plan of nothing. */
+const EMPTY = planGraph(new Graph(), { limits: { maxBindingBytes: 2 ** 20, maxBufferBytes: 2 ** 20 } });
 
 engineTest(
   "resident tensors of every type keep what is written, each at its own aligned place",
   async (gpu) => {
-    const residency = new Residency(gpu);
     const tensors = [
       resident("input", "a", [3]),
       resident("input", "b", [5], "u32"),
@@ -56,53 +87,95 @@ engineTest(
       Float32Array.of(0.5, -65504, 6.103515625e-5),
       new Float32Array(4),
     ];
-    try {
-      residency.allocate("all", tensors);
-      assert.equal(gpu.memory.allocatedBytes, Residency.bytesFor(tensors));
-      residency.allocate("again", tensors);
-      assert.equal(
-        gpu.memory.allocatedBytes,
-        Residency.bytesFor(tensors),
-        "what has memory gets no second one",
-      );
-      tensors.slice(0, 3).forEach((tensor, i) => residency.write(tensor, values[i]));
+    await withProgram(gpu, EMPTY, async (loaded) => {
+      const { layout } = loaded;
+      assert.equal(gpu.memory.allocatedBytes, alignedBytes(tensors));
+      assert.equal(layout.bytesOf(), alignedBytes(tensors));
+      layout.allocate("again", tensors);
+      assert.equal(layout.bytesOf(), alignedBytes(tensors), "what has memory gets no second one");
+      for (const [i, tensor] of tensors.slice(0, 3).entries()) await loaded.write(tensor, values[i]);
       for (const [i, tensor] of tensors.entries()) {
-        assert.equal(residency.find(tensor).offset % BINDING_ALIGNMENT, 0);
-        assert.deepEqual(await readOne(gpu, residency, tensor), [...values[i]], tensor.label);
+        assert.equal(layout.find(tensor).offset % BINDING_ALIGNMENT, 0);
+        assert.deepEqual(await loaded.read(tensor), [...values[i]], tensor.label);
       }
       assert.throws(
-        () => residency.find(resident("input", "z", [1])),
+        () => layout.find(resident("input", "z", [1])),
         /memory of "z": it must be allocated first/,
       );
       assert.throws(
-        () => residency.write(tensors[0], new Float32Array(4)),
+        () => encodeValues(tensors[0], new Float32Array(4)),
         /Cannot write "a": shape \[3\] must be given 3 values, current count is 4/,
       );
       assert.throws(
-        () => residency.allocate("view", [new Graph().view(tensors[3], [2])]),
+        () => layout.allocate("view", [new Graph().view(tensors[3], [2])]),
         /it must own its memory/,
       );
-    } finally {
-      gpu.memory[Symbol.dispose]();
-    }
+      assert.throws(
+        () => layout.allocate("large", [resident("input", "large", [gpu.maxBindingBytes / 4 + 1])]),
+        /Cannot plan "large"/,
+      );
+    }, { resident: tensors });
   },
 );
 
 engineTest("flat memory holds its tensors one after the other, readable as one", async (gpu) => {
-  const residency = new Residency(gpu), g = new Graph();
+  const layout = new Layout(gpu), runtime = new Runtime(gpu), g = new Graph();
   const parts = [resident("parameter", "a", [70]), resident("parameter", "b", [2, 3])];
   try {
-    const { flat, starts } = residency.allocateFlat("parameters", parts);
+    const { flat, starts } = layout.allocateFlat("parameters", parts);
     assert.deepEqual(starts, [0, 128]);
     assert.deepEqual(flat.shape, [192]);
-    parts.forEach((part, i) => residency.write(part, randomly(part, i)));
-    const all = await readOne(gpu, residency, flat);
+    await runtime.load({ ...NOTHING, buffers: layout.buffers });
+    const loaded = new Loaded(runtime, layout, EMPTY);
+    for (const [i, part] of parts.entries()) await loaded.write(part, randomly(part, i));
+    const all = await loaded.read(flat);
     assert.deepEqual(all.slice(0, 70), [...randomly(parts[0], 0)]);
     assert.deepEqual(all.slice(128, 134), [...randomly(parts[1], 1)]);
     assert.ok(all.slice(134).every((x) => x === 0), "memory starts as zeros");
-    assert.deepEqual(await readOne(gpu, residency, g.view(flat, [3], { offset: 131 })), all.slice(131, 134));
+    assert.deepEqual(await loaded.read(g.view(flat, [3], { offset: 131 })), all.slice(131, 134));
   } finally {
     gpu.memory[Symbol.dispose]();
+  }
+});
+
+engineTest("commands happen in their order, and reads come back in theirs, however large", async (gpu) => {
+  const g = new Graph(), x = resident("input", "x", [100]), kept = resident("state", "kept", [100]);
+  const doubled = g.output("doubled", scale(g, x, 2));
+  const plan = planGraph(g, { limits: gpu });
+  for (const readbackBytes of [0, 256, 4096]) {
+    await withProgram(gpu, plan, async ({ runtime, layout }) => {
+      const write = (value: number): Command => ({
+        do: "write",
+        to: layout.find(x),
+        bytes: encodeValues(x, new Float32Array(100).fill(value)),
+      });
+      const from = layout.locate(plan, doubled), bytes = 400, run: Command = { do: "run", program: "plan" };
+      const read: Command = { do: "read", from, bytes }, at = layout.find(kept);
+      const results = await runtime.submit([
+        write(1),
+        run,
+        read,
+        { do: "copy", from, to: at, bytes },
+        write(5), // after the run that still reads 1
+        run,
+        read,
+        { do: "read", from: at, bytes },
+        { do: "clear", at: { ...at, offset: at.offset + 4 }, bytes: 4 },
+        { do: "read", from: at, bytes: 12 },
+        { do: "wait" },
+      ]);
+      const values = results.map((result) => [...new Float32Array(result.buffer)]);
+      assert.deepEqual(values.slice(0, 3).map((all) => new Set(all)), [
+        new Set([2]),
+        new Set([10]),
+        new Set([2]),
+      ]);
+      assert.deepEqual(values[3], [2, 0, 2]);
+      await assert.rejects(
+        runtime.submit([{ do: "run", program: "other" }]),
+        /^RangeError: Cannot run program "other": it must be one of those loaded \(plan\)$/,
+      );
+    }, { resident: [kept], readbackBytes });
   }
 });
 
@@ -129,20 +202,21 @@ engineTest("a plan in several chunks computes what the references do, run after 
   const { g, x, w } = record();
   const plan = planGraph(g, { limits: { maxBindingBytes: 4096, maxBufferBytes: 4096 } });
   assert.ok(plan.chunks.length > 1);
-  await withProgram(gpu, plan, async (program, residency) => {
+  await withProgram(gpu, plan, async (loaded) => {
+    const program = loaded.runtime.program("plan");
     assert.ok(program.launchCount >= plan.steps.length);
     assert.equal(program.labels().length, program.launchCount);
-    residency.write(w, randomly(w, 3).map((v) => v / 8));
+    await loaded.write(w, randomly(w, 3).map((v) => v / 8));
     for (const seed of [1, 2, 1]) {
-      residency.write(x, randomly(x, seed));
-      await program.run();
+      await loaded.write(x, randomly(x, seed));
+      await loaded.run();
       const memory: Memory = new Map([
         [x, Float64Array.from(randomly(x, seed))],
         [w, Float64Array.from(randomly(w, 3).map((v) => v / 8))],
       ]);
       runReference(g.nodes, memory);
       for (const [name, tensor] of g.outputs) {
-        const actual = await readOne(gpu, program, tensor), expected = elementsOf(memory, tensor);
+        const actual = await loaded.read(tensor), expected = elementsOf(memory, tensor);
         actual.forEach((value, i) =>
           assert.ok(Math.abs(value - expected[i]) < 1e-5, `${name}[${i}]: ${value} ${expected[i]}`)
         );
@@ -154,11 +228,12 @@ engineTest("a plan in several chunks computes what the references do, run after 
 engineTest("uniforms take the bytes that the plan was told, and are freed with the program", async (gpu) => {
   const { g } = record();
   const plan = planGraph(g, { limits: gpu });
-  await withProgram(gpu, plan, (program) => {
-    const expected = Residency.bytesFor(plan.residents) + plan.arenaBytes + Program.uniformBytes(gpu, plan);
+  await withProgram(gpu, plan, ({ runtime }) => {
+    const uniforms = uniformBytes(gpu.environment, plan);
+    const expected = alignedBytes(plan.residents) + plan.arenaBytes + uniforms;
     assert.equal(gpu.memory.allocatedBytes, expected);
-    program[Symbol.dispose]();
-    assert.equal(gpu.memory.allocatedBytes, expected - Program.uniformBytes(gpu, plan));
+    runtime.program("plan")[Symbol.dispose]();
+    assert.equal(gpu.memory.allocatedBytes, expected - uniforms);
     return Promise.resolve();
   });
 });
@@ -187,13 +262,13 @@ engineTest(
     const pinning = new Graph(), value = scale(pinning, x, 3);
     const plan = planGraph(pinning, { limits: gpu, pinned: new Map([[value, target]]) });
     assert.equal(plan.arenaBytes, 0);
-    await withProgram(gpu, plan, async (program, residency) => {
-      residency.write(x, randomly(x, 6));
-      await program.run();
-      assert.deepEqual(await readOne(gpu, residency, target), [
+    await withProgram(gpu, plan, async (loaded) => {
+      await loaded.write(x, randomly(x, 6));
+      await loaded.run();
+      assert.deepEqual(await loaded.read(target), [
         ...randomly(x, 6).map((v) => Math.fround(v * 3)),
       ]);
-      assert.deepEqual(program.locate(value), residency.find(target));
+      assert.deepEqual(loaded.layout.locate(plan, value), loaded.layout.find(target));
     });
   },
 );
