@@ -134,16 +134,17 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
   const most = Math.max(options.evalClips, ...(whole ? [micro] : trainClips));
   const size = model.config.backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
+  const inputs = batchTensors(options.inputs, most), taps = storedTaps(model, most);
   // Before anything is recorded: of a batch far too large, that takes long.
-  requireAddressable([frames], options.limits);
+  requireAddressable([frames, ...Object.values(inputs), ...taps], options.limits);
   const { trained, kept } = flatOrder(model, options.optimizer, options.leftAlone);
   const updated = trains ? trained : [];
   const beside = (prefix: string) =>
     updated.map((weight) => resident("state", `${prefix}.${weight.name}`, weight.shape));
   const shared: Shared = {
     frames,
-    inputs: batchTensors(options.inputs, most),
-    taps: storedTaps(model, most),
+    inputs,
+    taps,
     seed: resident("input", "loss_gradient", [1]),
     trained,
     gradients: beside("gradient"),

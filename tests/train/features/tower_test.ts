@@ -11,6 +11,7 @@ import { planFittingTower, planTower, Tower, type TowerOptions } from "../../../
 import { LocalDevice } from "../../../train/runtime/device.ts";
 import { planSession } from "../../../train/runtime/session_plan.ts";
 import type { Gpu } from "../../../gpu/device.ts";
+import type { ClipClassifierSizes } from "../../../models/parts/clip_classifier.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { ROOMY, sameRates, tinyModel, tinySession } from "../../_util/tiny_model.ts";
 import { openTiny, rgbClip } from "../../_util/tiny_session.ts";
@@ -142,9 +143,12 @@ engineTest(
 );
 
 Deno.test("stored taps that are larger than a binding are refused by name", () => {
-  const limits = { maxBindingBytes: 2 * 960 - 1, maxBufferBytes: 2 ** 30 };
+  // A tower so wide that its taps, [6 5 2048] in halves, are larger than all other inputs.
+  const { backbone, ...sizes } = STORED.sizes as ClipClassifierSizes;
+  const wide = { ...STORED, sizes: { ...sizes, backbone: { ...backbone, width: 2048 } } };
+  const limits = { maxBindingBytes: 6 * 5 * 2048 * 2 - 1, maxBufferBytes: 2 ** 30 };
   assert.throws(
-    () => planSession(createModel(STORED), tinySession({ limits }), ENVIRONMENT),
+    () => planSession(createModel(wide), tinySession({ limits }), ENVIRONMENT),
     (error: Error) => {
       assert.ok(error instanceof TooLargeError);
       assert.match(error.message, /"tap\.0"/);

@@ -89,7 +89,7 @@ Deno.test("named activations are outputs when they are to be kept, and only then
   const names = (
     keepActivations: boolean,
   ) => [...recordPrograms(tinyModel(), tinyPrograms({ keepActivations })).train.get(2)!.g.outputs.keys()];
-  assert.deepEqual(names(false), ["loss", "loss_per_sample", "logits"]);
+  assert.deepEqual(names(false), ["logits", "loss", "loss_per_sample"]);
   for (
     const name of [
       "ln_pre",
