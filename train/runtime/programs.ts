@@ -130,7 +130,7 @@ export function flatOrder(
 export function recordPrograms(model: VideoModel, options: ProgramOptions): RecordedPrograms {
   const { optimizer: { rule, groups }, trainClips, objective } = options;
   const trains = trainClips.length > 0, whole = trains && objective.over === "batch";
-  const micro = whole ? Math.min(options.microClips ?? Infinity, ...trainClips) : 0;
+  const micro = whole ? Math.min(options.microClips ?? Infinity, Math.max(...trainClips)) : 0;
   const most = Math.max(options.evalClips, ...(whole ? [micro] : trainClips));
   const size = model.config.backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
@@ -198,7 +198,7 @@ function recordBatch(
   const { trainClips, objective } = options;
   const sizes = new Set([micro, ...trainClips.map((clips) => clips % micro).filter((rest) => rest > 0)]);
   const largest = Math.max(...trainClips);
-  const shapes = outputShapes(model, shared, options);
+  const shapes = outputShapes(model, micro, shared, options);
   const whole = (name: string, shape: readonly number[]) =>
     resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", {
       gradient: true,
@@ -229,9 +229,10 @@ function recordBatch(
       const recorded = objective.record(g, { outputs, inputs: rowsOf(g, inputs, clips) });
       for (const [name, tensor] of Object.entries(recorded)) g.output(name, tensor);
       const sweep = new GradientWriter(g, shared, options, { adds: true });
-      const found = sweep.sweep([{ output: recorded.loss, gradient: shared.seed }], [...gathered.values()]);
+      // A short batch reads the leading rows alone: its gradients are those of the windows.
+      const found = sweep.sweep([{ output: recorded.loss, gradient: shared.seed }], Object.values(outputs));
       for (const weight of sweep.reached) reached.add(weight);
-      const gradients = new Map([...gathered].map(([name, all]) => [name, found.get(all)!]));
+      const gradients = new Map(Object.entries(outputs).map(([name, rows]) => [name, found.get(rows)!]));
       for (const [name, gradient] of gradients) g.output(`gradient.${name}`, gradient);
       return { g, loss: recorded.loss, gradients, plan: sweep.plan() };
     }),
@@ -255,10 +256,10 @@ function recordBatch(
 /** Shapes of what the loss reads of a micro-batch, from a recording that is thrown away. */
 function outputShapes(
   model: VideoModel,
+  clips: number,
   shared: Shared,
-  options: ProgramOptions & { microClips?: number },
+  options: ProgramOptions,
 ): Map<string, readonly number[]> {
-  const clips = Math.min(options.microClips ?? Infinity, ...options.trainClips);
   const { outputs } = recordForward(graphFor(options), model, shared, { clips, mode: "train" });
   return new Map(options.objective.reads.map((name) => [name, outputs[name].shape]));
 }
