@@ -237,7 +237,7 @@ export class Session implements AsyncDisposable {
       ...this.#inputCommands(sliceInputs(inputs, part, clips.length), part.own.length),
       ...this.#frameCommands(part.own),
     ];
-    await device.submit([this.#clearGradients()]);
+    if (this.#microStep === 0) await device.submit([this.#clearGradients()]);
     for (const part of parts) {
       const name = PROGRAMS.encode(part.own.length), { g } = programs.encode.get(part.own.length)!;
       const commands = [...load(part), { do: "run", program: name } as Command];
