@@ -132,6 +132,8 @@ export function planSession(
     ),
   };
   layout.allocate("inputs", inputTensors(programs, lossLog));
+  // Of their own: they are copied to other inputs, and WebGPU copies nothing within one buffer.
+  if (batch) layout.allocate("inputs", batch.gathered.values());
   const update = flat &&
     recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, {
       ...options,
@@ -207,13 +209,11 @@ export function largestBatch(
   return Math.max(evalClips, ...trainClips.map((clips) => Math.min(clips, micro)));
 }
 
-/** Everything that is written before a step. */
+/** Everything that is written before a step, but for what a loss over the batch reads of the model. */
 function inputTensors(
   { frames, inputs, taps, seed, hyper, clip, batch }: RecordedPrograms,
   lossLog: Tensor,
 ): Tensor[] {
-  const whole = batch === null
-    ? []
-    : [...batch.gathered.values(), ...batch.arriving.values(), ...Object.values(batch.inputs)];
+  const whole = batch === null ? [] : [...batch.arriving.values(), ...Object.values(batch.inputs)];
   return [frames, ...Object.values(inputs), ...taps, ...whole, seed, hyper, clip, lossLog];
 }
