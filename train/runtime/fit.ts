@@ -8,7 +8,7 @@ import { TooLargeError } from "../../gpu/plan.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/text.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import { largestBatch, planSession, type SessionOptions, type SessionPlan } from "./session_plan.ts";
+import { planSession, type SessionOptions, type SessionPlan } from "./session_plan.ts";
 
 /** What is known about the adapter, the memory and the batch. */
 export interface FitOptions extends Pick<DeviceInfo, "environment" | "freeBytes"> {
@@ -78,7 +78,7 @@ function withBatch(options: SessionOptions, clips: number): SessionOptions {
 /** The largest batch that fits, in words; found by planning, not by rules of thumb. */
 function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): string {
   const { clipsPerVideo } = fit;
-  let least = 0, most = Math.ceil(largestBatch(options) / clipsPerVideo), fitting: SessionPlan | null = null;
+  let least = 0, most = Math.ceil(batchOf(options) / clipsPerVideo), fitting: SessionPlan | null = null;
   while (most - least > 1) {
     const videos = (least + most) >> 1,
       plan = tryPlan(model, withBatch(options, videos * clipsPerVideo), fit);
@@ -90,7 +90,10 @@ function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): st
 }
 
 function purpose(options: SessionOptions): string {
-  return `${options.trainClips.length > 0 ? "train" : "evaluate"} with ${
-    largestBatch(options)
-  } clips a batch`;
+  return `${options.trainClips.length > 0 ? "train" : "evaluate"} with ${batchOf(options)} clips a batch`;
+}
+
+/** Clips of the largest batch, whether they run at once or not. */
+function batchOf({ trainClips, evalClips }: SessionOptions): number {
+  return Math.max(evalClips, ...trainClips);
 }

@@ -199,7 +199,7 @@ export function stepPlans({ programs: { train, batch } }: SessionPlan, clips: nu
 }
 
 /** Clips that run at once, at most. */
-export function largestBatch(
+function largestBatch(
   { trainClips, evalClips, microClips, objective }: Pick<
     ProgramOptions,
     "trainClips" | "evalClips" | "microClips" | "objective"
