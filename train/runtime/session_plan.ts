@@ -102,6 +102,7 @@ export const PROGRAMS = {
  * Records, places and adds up.
  *
  * @throws {TooLargeError} naming what no binding or buffer of the adapter could hold.
+ * @throws {RangeError} when clips are to be mixed although the loss is over the batch, whose micro-batches know no other clips.
  */
 export function planSession(
   model: VideoModel,
@@ -114,6 +115,9 @@ export function planSession(
     augmentation: options.augmentation,
   });
   const prepBytes = frames ? checkedPrepBytes(frames, options.limits) : 0;
+  if (options.mixes && options.objective.over === "batch") {
+    throw new RangeError("Cannot train: clips must not be mixed where the loss is over the batch");
+  }
   const programs = recordPrograms(model, options), { trained, kept, batch } = programs;
   const layout = new Layout(options.limits);
   const lossLog = resident("state", "loss_log", [LOSS_LOG_SIZE]);
