@@ -35,7 +35,7 @@ function copyOf(memory: Memory): Memory {
   return new Map([...memory].map(([tensor, values]) => [tensor, values.slice()]));
 }
 
-/** Compares the gradients of `objective` [1] with central differences at every element of every parameter. */
+/** Compares the gradients of `objective` [1] with central differences at every element of all that has a gradient. */
 function checkGradients(
   g: Graph,
   objective: Tensor,
@@ -47,7 +47,7 @@ function checkGradients(
   memory.set(seed, Float64Array.of(1));
   const gradients = differentiate(g, { seeds: [{ output: objective, gradient: seed }], ...options });
   const after = runReference(g.nodes, copyOf(memory));
-  const parameters = [...memory.keys()].filter((tensor) => tensor.role === "parameter");
+  const parameters = [...memory.keys()].filter((tensor) => tensor.needsGradient);
   assert.deepEqual([...gradients.keys()].map((t) => t.label).sort(), parameters.map((t) => t.label).sort());
   for (const [parameter, gradient] of gradients) {
     assert.deepEqual(gradient.shape, parameter.shape);
@@ -136,6 +136,74 @@ for (const recompute of [false, true]) {
     checkGradients(g, loss, memory, { recompute });
   });
 }
+
+/** An input whose gradient can be asked for. */
+function openInput(label: string, shape: readonly number[]): Tensor {
+  return resident("input", label, shape, "f32", { gradient: true });
+}
+
+for (const recompute of [false, true]) {
+  Deno.test(`inputs that ask for gradients get them beside parameters (${recompute ? "recompute" : "keep"})`, () => {
+    const g = new Graph();
+    const x = openInput("x", [4, 64]), plain = resident("input", "plain", [3, 64]);
+    const w = resident("parameter", "w", [5, 64]), frozen = resident("frozen", "f", [5, 64]);
+    // Read as a whole, and by two windows that overlap in no row.
+    const y = g.region("a", () => gelu(g, linear(g, x, w))); // [4 5]
+    const rows = add(g, sliceRows(g, x, { start: 0, rows: 3 }), plain); // [3 64]
+    const z = g.region("b", () => gelu(g, linear(g, rows, frozen))); // [3 5]
+    const last = linear(g, sliceRows(g, x, { start: 3, rows: 1 }), frozen); // [1 5]
+    const objective = add(g, square(g, y), add(g, square(g, z), square(g, last)));
+    checkGradients(g, objective, fillSeeded([x, plain, w, frozen]), { recompute });
+  });
+}
+
+Deno.test("an input that asks for a gradient gets one where no parameter is", () => {
+  const g = new Graph();
+  const a = openInput("a", [3, 4]), b = openInput("b", [3, 4]), w = resident("frozen", "w", [4, 4]);
+  const similar = matmul(g, linear(g, a, w), b, { transposeB: true }); // [3 3]
+  const labels = resident("input", "labels", [3], "u32");
+  const { loss } = crossEntropy(g, similar, { labels, smoothing: 0.1 });
+  const memory = fillSeeded([a, b, w]).set(labels, Float64Array.of(2, 0, 1));
+  checkGradients(g, loss, memory);
+});
+
+Deno.test("a gradient that is asked for and cannot be is an error that names the tensor", () => {
+  const g = new Graph(), seed = resident("input", "seed", [1]);
+  const x = openInput("x", [3, 4]),
+    plain = resident("input", "plain", [3, 4]),
+    other = openInput("other", [3, 4]);
+  const w = resident("parameter", "w", [4, 4]);
+  const seeds = [{ output: square(g, linear(g, add(g, x, plain), w)), gradient: seed }];
+  square(g, linear(g, other, w)); // recorded, but nothing that is differentiated
+  const asking = (...wrt: Tensor[]) => () => differentiate(g, { seeds, wrt });
+  assert.throws(
+    asking(x, plain),
+    /^Error: Cannot differentiate with respect to "plain": it must be declared with a gradient$/,
+  );
+  assert.throws(
+    asking(other),
+    /^Error: Cannot differentiate with respect to "other": the seeds must depend on it$/,
+  );
+  assert.deepEqual(new Set(asking(x, w)().keys()), new Set([x, w]));
+  assert.deepEqual(new Set(asking()().keys()), new Set([x, w]), "what has one gets it unasked");
+});
+
+Deno.test("a path to an input that asks for a gradient cannot lead through an op without one", () => {
+  const wall = defineOp({
+    name: "testWall",
+    inputs: { x: "*R" },
+    outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape } }),
+    dispatches: () => [],
+    gradient: "none",
+    reference: ({ x }) => ({ out: x }),
+  });
+  const g = new Graph(), seed = resident("input", "seed", [1]);
+  const objective = square(g, g.record(wall, { x: openInput("x", [3, 4]) }).out);
+  assert.throws(
+    () => differentiate(g, { seeds: [{ output: objective, gradient: seed }] }),
+    /^Error: Cannot train through op "testWall#0": it has no gradient$/,
+  );
+});
 
 Deno.test("recomputation gives the same gradients as keeping, and happens once per region", () => {
   const build = (recompute: boolean) => {

@@ -123,6 +123,20 @@ Deno.test("only what a parameter reaches needs a gradient", () => {
   }
 });
 
+Deno.test("what is resident says whether it has a gradient: parameters do, others when they ask for it", () => {
+  const has = (role: "input" | "frozen" | "parameter" | "state", gradient?: boolean) =>
+    resident(role, role, [2, 4], "f32", { gradient }).needsGradient;
+  assert.deepEqual(
+    [has("input"), has("frozen"), has("state"), has("parameter")],
+    [false, false, false, true],
+  );
+  assert.equal(has("input", true), true);
+  assert.equal(has("parameter", false), false);
+  const g = new Graph(), x = resident("input", "x", [2, 4], "f32", { gradient: true });
+  assert.equal(linear(g, x, resident("frozen", "w", [3, 4])).needsGradient, true);
+  assert.equal(g.view(x, [1, 4]).needsGradient, true);
+});
+
 Deno.test("nodes know their scope, region and phase, and a scope ends when its body throws", () => {
   const g = new Graph(), x = input("x", [2, 4]);
   g.scope("outer", () => {

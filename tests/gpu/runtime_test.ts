@@ -179,6 +179,29 @@ engineTest("commands happen in their order, and reads come back in theirs, howev
   }
 });
 
+engineTest(
+  "an unknown program is an error that names those there are, and nothing after it is done",
+  async (gpu) => {
+    const x = resident("input", "x", [4]), runtime = new Runtime(gpu), layout = new Layout(gpu);
+    try {
+      layout.allocate("residents", [x]);
+      await runtime.load({ ...NOTHING, buffers: layout.buffers });
+      const write = (value: number): Command => ({
+        do: "write",
+        to: layout.find(x),
+        bytes: encodeValues(x, new Float32Array(4).fill(value)),
+      });
+      await assert.rejects(
+        runtime.submit([write(1), { do: "run", program: "train.2" }, write(2)]),
+        /^RangeError: Cannot run program "train\.2": it must be one of those loaded \(none\)$/,
+      );
+      assert.deepEqual(await new Loaded(runtime, layout, EMPTY).read(x), [1, 1, 1, 1]);
+    } finally {
+      gpu.memory[Symbol.dispose]();
+    }
+  },
+);
+
 /** A chain with views, branches, an f16 value and several outputs. */
 function record() {
   const g = new Graph();
