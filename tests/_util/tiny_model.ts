@@ -1,6 +1,7 @@
 /** A Side4Video model small enough for software adapters and plain references, with seeded inputs. */
 
 import type { Dtype } from "../../gpu/graph.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
 import { createPrng } from "../../lib/random.ts";
 import { Side4Video } from "../../models/side4video.ts";
 import type { ProgramOptions } from "../../train/runtime/programs.ts";
@@ -11,6 +12,16 @@ import type { TaskRecipe } from "../../train/tasks/task.ts";
 
 /** Limits that nothing here reaches. */
 export const ROOMY = { maxBindingBytes: 2 ** 30, maxBufferBytes: 2 ** 30 };
+
+/** What kernels are chosen by where nothing will run. */
+export const NO_ADAPTER: KernelEnvironment = {
+  features: new Set(),
+  isSoftware: true,
+  vendor: "",
+  architecture: "",
+  description: "",
+  choices: new Map(),
+};
 
 /** Sizes of the model. */
 export interface TinySizes {

@@ -112,12 +112,12 @@ export async function withSession<R>(
 }
 
 /** Names of the trained weights. */
-export function trainedNames(model: Side4Video): string[] {
+export function trainedNames(model: Pick<VideoModel, "weights">): string[] {
   return model.weights.of("trained").map(({ name }) => name);
 }
 
 /** Names of the running statistics. */
-export function statisticNames(model: Side4Video): string[] {
+export function statisticNames(model: Pick<VideoModel, "weights">): string[] {
   return model.weights.of("statistic").map(({ name }) => name);
 }
 
@@ -145,7 +145,7 @@ export function assertAllClose(
 }
 
 /** A clip of decoded frames, 40 x 24 pixels, with a transform that crops, scales and mirrors. */
-export function rgbClip(model: Side4Video, seed: number): LabelledClip {
+export function rgbClip(model: Pick<VideoModel, "config">, seed: number): LabelledClip {
   const width = 40, height = 24, size = model.config.backbone.imageSize, prng = createPrng(seed, 0x726762);
   return {
     frames: Uint8Array.from({ length: model.config.frames * width * height * 3 }, () => prng.integer(256)),

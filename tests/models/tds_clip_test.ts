@@ -9,7 +9,7 @@ import { Side4Video } from "../../models/side4video.ts";
 import { TdsClip } from "../../models/tds_clip.ts";
 import { planSession } from "../../train/runtime/session_plan.ts";
 import { engineTest } from "../_util/engine.ts";
-import { ROOMY, tinySession } from "../_util/tiny_model.ts";
+import { NO_ADAPTER, ROOMY, tinySession } from "../_util/tiny_model.ts";
 
 interface Published {
   arch: string;
@@ -269,13 +269,6 @@ engineTest(
 Deno.test("the input of a clip holds five pictures a frame", () => {
   const model = tinyTds();
   assert.equal(model.window, 5);
-  const { programs } = planSession(model, tinySession({ limits: ROOMY }), {
-    features: new Set(),
-    isSoftware: true,
-    vendor: "",
-    architecture: "",
-    description: "",
-    choices: new Map(),
-  });
+  const { programs } = planSession(model, tinySession({ limits: ROOMY }), NO_ADAPTER);
   assert.deepEqual(programs.frames.shape, [2 * 2 * 5, 3, 16, 16]);
 });

@@ -13,19 +13,10 @@ import { planSession } from "../../../train/runtime/session_plan.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import type { ClipClassifierSizes } from "../../../models/parts/clip_classifier.ts";
 import { engineTest } from "../../_util/engine.ts";
-import { ROOMY, sameRates, tinyModel, tinySession } from "../../_util/tiny_model.ts";
+import { NO_ADAPTER, ROOMY, sameRates, tinyModel, tinySession } from "../../_util/tiny_model.ts";
 import { openTiny, rgbClip } from "../../_util/tiny_session.ts";
 
 const OPTIONS: TowerOptions = { clips: 2, largestFrame: { width: 40, height: 24 }, limits: ROOMY };
-
-const ENVIRONMENT = {
-  features: new Set<string>(),
-  isSoftware: true,
-  vendor: "",
-  architecture: "",
-  description: "",
-  choices: new Map<string, string>(),
-};
 
 const SPEC: ModelSpec = {
   system: "side4video",
@@ -148,7 +139,7 @@ Deno.test("stored taps that are larger than a binding are refused by name", () =
   const wide = { ...STORED, sizes: { ...sizes, backbone: { ...backbone, width: 2048 } } };
   const limits = { maxBindingBytes: 6 * 5 * 2048 * 2 - 1, maxBufferBytes: 2 ** 30 };
   assert.throws(
-    () => planSession(createModel(wide), tinySession({ limits }), ENVIRONMENT),
+    () => planSession(createModel(wide), tinySession({ limits }), NO_ADAPTER),
     (error: Error) => {
       assert.ok(error instanceof TooLargeError);
       assert.match(error.message, /"tap\.0"/);
@@ -159,9 +150,9 @@ Deno.test("stored taps that are larger than a binding are refused by name", () =
 
 Deno.test("a tower takes half the batch until it fits, and says when one clip does not", () => {
   const model = tinyModel(), options = { ...OPTIONS, clips: 8 };
-  const bytesOf = (clips: number) => planTower(model, { ...OPTIONS, clips }, ENVIRONMENT).bytes;
+  const bytesOf = (clips: number) => planTower(model, { ...OPTIONS, clips }, NO_ADAPTER).bytes;
   const fit = (freeBytes: number | null) =>
-    planFittingTower(model, options, { environment: ENVIRONMENT, freeBytes }).clips;
+    planFittingTower(model, options, { environment: NO_ADAPTER, freeBytes }).clips;
   assert.equal(fit(null), 8);
   assert.equal(fit(bytesOf(8)), 8);
   assert.equal(fit(bytesOf(8) - 1), 4);
