@@ -7,6 +7,8 @@ import { planSession, type SessionOptions } from "../../../train/runtime/session
 import { parseConfig } from "../../../train/recipe/config.ts";
 import { modelSpec } from "../../../train/recipe/model.ts";
 import { sessionOptions as recipeOptions } from "../../../train/tasks/session_options.ts";
+import type { ClipClassifierSizes } from "../../../models/parts/clip_classifier.ts";
+import { contrastOptions, tinyEncoder } from "../../_util/tiny_encoder.ts";
 import { tinySession, tinyTraining } from "../../_util/tiny_model.ts";
 
 const MIB = 2 ** 20;
@@ -155,26 +157,84 @@ function published(system: string, clips: number) {
   return { config, options: { ...recipeOptions(config, { lastBatch: 0, largestFrame: frame }), limits } };
 }
 
+/** Batches whose pictures are larger than a binding of published limits. */
+const WINDOWS = [
+  { system: "tds-clip", window: 5, clips: 96 },
+  { system: "side4video", window: 1, clips: 480 },
+];
+
 Deno.test("a batch whose pictures exceed a binding is refused, whatever pictures a system reads a frame", () => {
-  // ViT-B/16, 8 frames: of TDS-CLIP's windows of five pictures 96 clips are 2.31 GB, of single pictures they are 462 MB.
-  const fit = { freeBytes: null, clipsPerVideo: 1 }, tds = published("tds-clip", 96);
-  const { message, batch } = refusal(tds.options, fit, createModel(modelSpec(tds.config)));
-  assert.match(message, /^Cannot train with 96 clips a batch: "frames" .* needs 2\.15 GiB in one piece/);
-  const most = Math.floor((2 ** 31 - 2 ** 20) / (8 * 5 * 3 * 224 ** 2 * 4));
-  assert.ok(batch > 0 && batch <= most, `${batch} of at most ${most}`);
-  const fits = published("tds-clip", batch), next = published("tds-clip", batch + 1);
-  const plan = (of: typeof fits) =>
-    planFittingSession(createModel(modelSpec(of.config)), of.options, { environment: ENVIRONMENT, ...fit });
-  assert.ok(plan(fits).memory.total > 0);
-  assert.throws(() => plan(next), AdapterError);
+  // ViT-B/16, 8 frames: 96 clips of TDS-CLIP's windows of five pictures are 2.31 GB, and so are 480 of single pictures.
+  const fit = { freeBytes: null, clipsPerVideo: 1 };
+  for (const { system, window, clips } of WINDOWS) {
+    const refused = published(system, clips);
+    const { message, batch } = refusal(refused.options, fit, createModel(modelSpec(refused.config)));
+    const pictures = clips * 8 * window;
+    assert.match(
+      message,
+      new RegExp(
+        `^Cannot train with ${clips} clips a batch: "frames" \\[${pictures},3,224,224\\] needs 2\\.15 GiB in one piece, ` +
+          `the adapter allows 2\\.00 GiB; data\\.batch_size=\\d+ would fit`,
+      ),
+    );
+    const most = Math.floor((2 ** 31 - 2 ** 20) / (8 * window * 3 * 224 ** 2 * 4));
+    assert.ok(batch > 0 && batch <= most, `${batch} of at most ${most}`);
+    const plan = ({ config, options }: ReturnType<typeof published>) =>
+      planFittingSession(createModel(modelSpec(config)), options, { environment: ENVIRONMENT, ...fit });
+    assert.ok(plan(published(system, batch)).memory.total > 0);
+    assert.throws(() => plan(published(system, batch + 1)), AdapterError);
+  }
 });
 
 Deno.test("what a batch brings besides pictures counts against a binding like everything", () => {
-  const fit = { environment: ENVIRONMENT, freeBytes: null, clipsPerVideo: 1 };
+  const fit = { freeBytes: null, clipsPerVideo: 1 };
   const options = sessionOptions(64), limits = { maxBindingBytes: 40 * MIB, maxBufferBytes: 64 * MIB };
-  const large = { ...options, limits, inputs: { ...options.inputs, more: { shape: [200_000] } } };
-  assert.throws(
-    () => planFittingSession(createModel(SPEC), large, fit),
-    /"more" \[64,200000\] needs 48\.8 MiB in one piece, .* data\.batch_size=52 would fit/,
+  // Targets over two hundred thousand classes, which no head reads.
+  const inputs = { ...options.inputs, targets: { shape: [200_000] } };
+  const { message, batch } = refusal({ ...options, limits, inputs }, fit);
+  assert.match(
+    message,
+    /"targets" \[64,200000\] needs 48\.8 MiB in one piece, the adapter allows 40\.0 MiB; /,
   );
+  assert.equal(batch, Math.floor(40 * MIB / 800_000));
+  const tokens = { ...options.inputs, tokens: { shape: [500_000], dtype: "u32" as const } };
+  const read = refusal({ ...options, limits, inputs: tokens }, fit);
+  assert.match(read.message, /"tokens" \[64,500000\] needs 122 MiB in one piece/);
+  assert.equal(read.batch, Math.floor(40 * MIB / 2_000_000));
+});
+
+Deno.test("stored taps count against a binding, and the batch that fits is found from them", () => {
+  // A tower so wide that its taps, [B*T N C] in halves, are larger than all other inputs.
+  const { backbone, ...sizes } = SPEC.sizes as ClipClassifierSizes;
+  const model = createModel({
+    ...SPEC,
+    sizes: { ...sizes, backbone: { ...backbone, width: 2048 } },
+    taps: "stored",
+  });
+  const limits = { maxBindingBytes: 4 * MIB, maxBufferBytes: 64 * MIB };
+  const tapBytes = 4 * 5 * 2048 * 2, most = Math.floor(limits.maxBindingBytes / tapBytes);
+  const options = sessionOptions(64, { limits }), fit = { freeBytes: null, clipsPerVideo: 1 };
+  const { message, batch } = refusal(options, fit, model);
+  assert.match(
+    message,
+    /"tap\.0" \[256,5,2048\] needs 5\.00 MiB in one piece, the adapter allows 4\.00 MiB; /,
+  );
+  assert.ok(batch > 0 && batch <= most, `${batch} of at most ${most}`);
+  const plan = (clips: number) =>
+    planFittingSession(model, sessionOptions(clips, { limits }), { environment: ENVIRONMENT, ...fit });
+  assert.ok(plan(batch).memory.total > 0);
+  assert.throws(() => plan(batch + 1), AdapterError);
+});
+
+Deno.test("a loss over the batch is refused by the size of the batch, not of what runs at once", () => {
+  const model = tinyEncoder(), fit = { environment: ENVIRONMENT, freeBytes: null, clipsPerVideo: 1 };
+  const inputs = { partners: { shape: [], dtype: "u32" as const }, more: { shape: [200_000] } };
+  const limits = { maxBindingBytes: 40 * MIB, maxBufferBytes: 64 * MIB };
+  const options = contrastOptions(model, { trainClips: [64], microClips: 2, inputs, limits });
+  const { message, batch } = refusal(options, fit, model);
+  assert.match(
+    message,
+    /^Cannot train with 64 clips a batch: "batch\.more" \[64,200000\] needs 48\.8 MiB in one piece/,
+  );
+  assert.equal(batch, 52);
 });
