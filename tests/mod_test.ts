@@ -30,7 +30,10 @@ gpuTest("the example of mod.ts trains, evaluates and predicts in twenty lines", 
     }).output();
     const [lines, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
     assert.equal(exit, 0, errors);
-    assert.match(lines, /^2 \d[\d.]*\n4 \d[\d.]*\n4 .+\n[01](\.\d+)?\n {1,8}[\d.]+ % {2}(left|right|up|down)\n$/);
+    assert.match(
+      lines,
+      /^2 \d[\d.]*\n4 \d[\d.]*\n4 .+\n[01](\.\d+)?\n {1,8}[\d.]+ % {2}(left|right|up|down)\n$/,
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

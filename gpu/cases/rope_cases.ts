@@ -23,7 +23,7 @@ export const cases: CaseTable = {
       attrs: { heads: 1, columns: 12, grid: 3, span: 7 },
     },
     {
-      name: "EVA02-L/14 at 336 pixels, one head of 64",
+      name: "a class token before 24 x 24 patches, one head of 64",
       inputs: { x: [1, 577, 64] },
       attrs: { heads: 1, columns: 64, grid: 24, span: 16 },
     },
@@ -39,7 +39,7 @@ export const cases: CaseTable = {
       dtypes: { x: "f16" },
     },
     {
-      name: "4 frames of EVA02-L/14",
+      name: "4 pictures of 24 x 24 patches, 16 heads of 64",
       bench: true,
       inputs: { x: [4, 577, 1024] },
       attrs: { heads: 16, columns: 1024, grid: 24, span: 16 },

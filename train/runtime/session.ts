@@ -342,9 +342,10 @@ export class Session implements AsyncDisposable {
   }
 
   #requireSize(clips: number): void {
-    const { train } = this.#planned.programs;
+    const { train, batch } = this.#planned.programs;
     if (train.has(clips)) return;
-    const sizes = [...train.keys()].join(" or ") || "evaluation alone";
+    const sizes = [...train.keys()].join(" or ") ||
+      (batch ? "a loss over whole batches" : "evaluation alone");
     throw new RangeError(`Cannot train on ${clips} clips: the programs are made for ${sizes}`);
   }
 
