@@ -9,6 +9,7 @@ import {
   createRunFolder,
   discardUnstarted,
   openRunFolder,
+  requireRunFolder,
   RUN_FILES,
   type RunFolder,
   truncateMetrics,
@@ -77,7 +78,6 @@ export async function run(args: string[], io: Io): Promise<number> {
   await reportKnownWeights(loaded.config, io);
   await makeData(loaded.config, io);
   using folder = await openFolder(loaded.config, from);
-  io.note(`run folder: ${folder.path}`);
   try {
     const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
     const result = await trainInto(config, folder, from, io);
@@ -129,7 +129,10 @@ async function loadRecipe(
   },
   io: Io,
 ): Promise<LoadedConfig | FolderRecipe> {
-  if (resume !== null) return await loadConfig(`${resume}/${RUN_FILES.config}`, overrides);
+  if (resume !== null) {
+    await requireRunFolder(resume);
+    return await loadConfig(`${resume}/${RUN_FILES.config}`, overrides);
+  }
   if (folder === null) {
     return config !== null
       ? await loadConfig(config, overrides)
@@ -179,6 +182,7 @@ async function trainInto(
     choices: await tunedChoices(),
     events: {
       opened: ({ adapter, memory, allocatedBytes, launches }, { steps, trainable, frozen }) => {
+        io.note(`run folder: ${folder.path}`);
         io.note(`adapter: ${adapter}`);
         io.note(
           `${config.system} on ${config.network.arch}: ${formatCount(trainable)} trainable and ${

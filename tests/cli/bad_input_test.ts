@@ -24,6 +24,7 @@ async function assertFails(
   assert.match(lastLine(outcome), expected.line);
   assert.equal(outcome.code, expected.code, outcome.stderr);
   assert.doesNotMatch(outcome.stderr, /\n {4}at /, "a stack without --debug");
+  assert.doesNotMatch(outcome.stderr, /^run folder: /m, "a folder that is gone again");
   assert.equal(outcome.stdout, "");
 }
 
@@ -88,6 +89,31 @@ Deno.test("a wrong config, a wrong list and a missing adapter are one line each,
     [],
     "folders of runs that never began",
   );
+});
+
+Deno.test("a folder that is no run is bad data for every verb; a folder and an empty file are no recipes", async () => {
+  await using folder = await TinyFolder.create();
+  for (const name of ["bare", "unfinished"]) await Deno.mkdir(folder.file(name));
+  await folder.write("empty.yaml", "\n");
+  await folder.write("unfinished/config.yaml", TINY_RECIPE);
+  const noRun = /^sidenet: Cannot (open|compare) (run )?"bare": it must be a (run )?folder.* config\.yaml/;
+  for (const verb of [["eval"], ["predict"], ["train", "--resume"], ["compare"]]) {
+    const rest = verb[0] === "predict" ? ["data"] : verb[0] === "compare" ? ["unfinished"] : [];
+    await assertFails(folder, [...verb, "bare", ...rest], { code: 4, line: noRun });
+  }
+  await assertFails(folder, ["eval", "unfinished"], {
+    code: 4,
+    line: /^sidenet: Cannot open run "unfinished": it must hold best\.safetensors or last\.safetensors$/,
+  });
+  await assertFails(folder, ["plan", "unfinished"], {
+    code: 2,
+    line:
+      /^sidenet: Cannot read config "unfinished": it must be a YAML file, this is a folder; .* config\.yaml$/,
+  });
+  await assertFails(folder, ["plan", "empty.yaml"], {
+    code: 2,
+    line: /^sidenet: Cannot read config "empty\.yaml": the file is empty$/,
+  });
 });
 
 Deno.test("a checkpoint that does not fit is refused before a GPU is opened, and what is wrong is named", async () => {

@@ -14,7 +14,7 @@ import {
 import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
-import { RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
+import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
 import { openSession } from "../runtime/open_session.ts";
@@ -49,6 +49,7 @@ export async function findTrainedModel(
   if (info === null) {
     throw new DataError(`Cannot open "${target}": it must be a run folder or a checkpoint, nothing is there`);
   }
+  if (info.isDirectory && options.config === undefined) await requireRunFolder(target);
   const weights = info.isDirectory ? await weightsOfRun(target) : target;
   await using source = await openCheckpoint(weights);
   if (basename(weights) === RUN_FILES.state) {

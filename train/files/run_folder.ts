@@ -122,12 +122,16 @@ export async function createRunFolder(root: string, name: string): Promise<RunFo
   }
 }
 
+/** @throws {DataError} where there is no run in the folder. */
+export async function requireRunFolder(path: string): Promise<void> {
+  if (await exists(join(path, RUN_FILES.config))) return;
+  throw new DataError(`Cannot open run "${path}": it must be a folder with a ${RUN_FILES.config}`);
+}
+
 /** Opens the folder of an existing run, to go on with it. */
 export async function openRunFolder(path: string): Promise<RunFolder> {
   const folder = path.replace(/[\\/]+$/, "");
-  if (!await exists(join(folder, RUN_FILES.config))) {
-    throw new ConfigError(`Cannot open run "${path}": it must be a folder with a ${RUN_FILES.config}`);
-  }
+  await requireRunFolder(folder);
   return openFolder(folder);
 }
 
@@ -147,7 +151,7 @@ export async function weightsOfRun(path: string): Promise<string> {
   for (const file of [RUN_FILES.best, RUN_FILES.last]) {
     if (await exists(join(path, file))) return join(path, file);
   }
-  throw new ConfigError(`Cannot open run "${path}": it must hold ${RUN_FILES.best} or ${RUN_FILES.last}`);
+  throw new DataError(`Cannot open run "${path}": it must hold ${RUN_FILES.best} or ${RUN_FILES.last}`);
 }
 
 /**

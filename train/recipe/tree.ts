@@ -43,10 +43,18 @@ export async function readTree(path: string): Promise<Tree> {
   try {
     text = await Deno.readTextFile(path);
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound ? "there is no such file" : (error as Error).message;
-    throw new ConfigError(`Cannot read config "${path}": ${reason}`, { cause: error });
+    throw new ConfigError(`Cannot read config "${path}": ${reasonOf(error as Error)}`, { cause: error });
   }
+  if (text.trim() === "") throw new ConfigError(`Cannot read config "${path}": the file is empty`);
   return parseTree(text, path);
+}
+
+function reasonOf(error: Error): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if (error instanceof Deno.errors.IsADirectory) {
+    return "it must be a YAML file, this is a folder; the recipe of a run is its config.yaml";
+  }
+  return error.message;
 }
 
 /** Sets a dotted key, making the mappings around it. */

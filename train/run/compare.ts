@@ -84,13 +84,16 @@ export async function readRun(path: string): Promise<ComparedRun> {
 }
 
 function parseSummary(text: string, path: string): Partial<Summary> {
+  let summary: unknown;
   try {
-    return JSON.parse(text) as Partial<Summary>;
+    summary = JSON.parse(text);
   } catch (error) {
     throw new DataError(
       `Cannot compare "${path}": ${RUN_FILES.summary} must be JSON: ${(error as Error).message}`,
     );
   }
+  if (typeof summary === "object" && summary !== null && !Array.isArray(summary)) return summary;
+  throw new DataError(`Cannot compare "${path}": ${RUN_FILES.summary} must hold the figures of a run`);
 }
 
 /** A line of the comparison: a figure's name and its text for every run. */

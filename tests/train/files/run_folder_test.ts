@@ -106,7 +106,7 @@ Deno.test("summary and weights are found again, best before last", () =>
     assert.deepEqual(JSON.parse(await Deno.readTextFile(run.file("summary"))), summary);
     await assert.rejects(
       weightsOfRun(run.path),
-      /^ConfigError: Cannot open run ".*": it must hold best\.safetensors/,
+      /^DataError: Cannot open run ".*": it must hold best\.safetensors/,
     );
     await run.write("last", new Uint8Array([1]));
     assert.equal(await weightsOfRun(run.path), run.file("last"));
@@ -137,7 +137,7 @@ Deno.test("a folder that is no run, a bad metrics line and an impossible root ar
   inTemporaryFolder(async (root) => {
     await assert.rejects(
       openRunFolder(root),
-      /^ConfigError: Cannot open run ".*": it must be a folder with a config\.yaml/,
+      /^DataError: Cannot open run ".*": it must be a folder with a config\.yaml/,
     );
     await Deno.writeTextFile(join(root, "metrics.jsonl"), JSON.stringify(step(1)) + "\nnonsense\n");
     await assert.rejects(

@@ -117,6 +117,18 @@ Deno.test("a folder that is no run is refused by name", () =>
     });
   }));
 
+Deno.test("a summary that is no mapping is refused, and not told as a run under way", () =>
+  inFolder(async (folder) => {
+    const run = await writeRun(join(folder, "a"), { system: "side4video", top1: [0.5], gpuBytes: 3e6 });
+    for (const text of ["[1]", "null", "7"]) {
+      await Deno.writeTextFile(join(run, "summary.json"), text);
+      await assert.rejects(
+        () => readRun(run),
+        /^DataError: Cannot compare ".*": summary\.json must hold the figures of a run$/,
+      );
+    }
+  }));
+
 Deno.test("the page holds both curves and every figure, loads nothing and keeps names harmless", () =>
   inFolder(async (folder) => {
     const runs = [
