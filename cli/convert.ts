@@ -22,7 +22,7 @@ export const command = defineCommand({
   details:
     `IN is any checkpoint that inspect reads. The ending of OUT says its format: .safetensors, or .pt, .pth, .pyth, .bin for a
 file that torch.load(..., weights_only=True) reads. Of a training checkpoint the state dict is converted, without the
-"module." of DistributedDataParallel.
+"module.", "_orig_mod." and "model." that training tools put before names.
 The originals' test scripts want the weights under a key, the frozen backbone among them: --key and --backbone.`,
   examples: [
     ["sidenet convert ViT-B-16.pt ViT-B-16.safetensors", "OpenAI's file as safetensors"],
@@ -89,6 +89,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   await writeFileWhole(to, encode(weights, tensors, { values, format }));
   const { size } = await Deno.stat(to);
+  if (values.all && weights.file.foreign.size > 0) {
+    io.note(
+      `warning: ${
+        formatCount(weights.file.foreign.size)
+      } objects of "${from}" were not read and are None in "${to}"`,
+    );
+  }
   if (overflow.values > 0) {
     io.note(
       `warning: ${formatCount(overflow.values)} values of ${
