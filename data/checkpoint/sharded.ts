@@ -3,7 +3,6 @@
  * tensor (`model.safetensors.index.json`). The files lie beside the index.
  */
 import { dirname, join } from "node:path";
-import { z } from "zod";
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { type FileRange, fileRange } from "../files.ts";
@@ -14,7 +13,7 @@ import type { RangeSource } from "./safetensors.ts";
 const MAX_INDEX_BYTES = 2 ** 25;
 const MAX_FILES = 1024;
 
-const INDEX = z.object({ weight_map: z.record(z.string(), z.string()) });
+const INDEX_BOUNDS = { depth: 8, texts: 250_000, name: 1024 };
 
 /** Whether bytes start like an index: JSON, which no length of a safetensors header looks like. */
 export function isIndex(start: Uint8Array): boolean {
@@ -87,21 +86,23 @@ async function readIndex(source: RangeSource, label: string): Promise<Map<string
   if (source.sizeBytes > MAX_INDEX_BYTES) {
     fail(`an index may have at most ${MAX_INDEX_BYTES} bytes, current size is ${source.sizeBytes}`);
   }
-  let json: unknown;
+  let weights: unknown;
   try {
-    json = JSON.parse(
-      new TextDecoder("utf-8", { fatal: true }).decode(await source.read(0, source.sizeBytes)),
-    );
-  } catch {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await source.read(0, source.sizeBytes));
+    const beyond = beyondBounds(text, INDEX_BOUNDS);
+    if (beyond !== null) return fail(beyond);
+    weights = (JSON.parse(text) as Record<string, unknown>).weight_map;
+  } catch (error) {
+    if (error instanceof DataError) throw error;
     return fail("it must be a checkpoint, it begins like JSON and is none");
   }
-  const parsed = INDEX.safeParse(json);
-  if (!parsed.success) {
+  const entries = typeof weights === "object" && weights !== null ? Object.entries(weights) : [];
+  if (entries.length === 0 || !entries.every(([, name]) => typeof name === "string")) {
     return fail('it must be a checkpoint, it is JSON without the "weight_map" of an index');
   }
-  const map = new Map(Object.entries(parsed.data.weight_map)), names = new Set(map.values());
-  if (names.size === 0 || names.size > MAX_FILES) {
-    fail(`an index must name 1 to ${MAX_FILES} files, current count is ${names.size}`);
+  const map = new Map(entries as [string, string][]), names = new Set(map.values());
+  if (names.size > MAX_FILES) {
+    fail(`an index may name at most ${MAX_FILES} files, current count is ${names.size}`);
   }
   for (const name of names) {
     if (/[\\/\0]|^\.*$/.test(name)) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
+import { findDuplicateKey } from "../../../data/checkpoint/_json_scan.ts";
 import {
   encodeSafetensors,
-  findDuplicateKey,
   MAX_HEADER_BYTES,
   openSafetensors,
   type RangeSource,
