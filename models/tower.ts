@@ -20,9 +20,14 @@ export interface TowerSizes {
   heads: number;
 }
 
+/** Patches along a side of a frame. */
+export function gridOf({ imageSize, patchSize }: Pick<TowerSizes, "imageSize" | "patchSize">): number {
+  return Math.floor(imageSize / patchSize);
+}
+
 /** Number of patches of a frame. */
-export function patchesOf({ imageSize, patchSize }: Pick<TowerSizes, "imageSize" | "patchSize">): number {
-  return Math.floor(imageSize / patchSize) ** 2;
+export function patchesOf(sizes: Pick<TowerSizes, "imageSize" | "patchSize">): number {
+  return gridOf(sizes) ** 2;
 }
 
 /** Gives a value a name under which parity checks find it, and returns it. */
@@ -85,6 +90,8 @@ export interface Tower<Sizes extends TowerSizes = any> {
   unused(sizes: Sizes): IgnoreList;
   /** Names of its files' tensors, the parts included that side networks do without. */
   readonly names: readonly RegExp[];
+  /** Its table of positions, one for the class token and those of the grid, and whether it is smoothed when it is resized. */
+  readonly positions: { readonly name: string; readonly antialias: boolean };
   /** A weight that every file of it holds, and no other's. */
   readonly mark: string;
   /** The sizes of the tower in a checkpoint; null when there is none. */

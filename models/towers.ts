@@ -61,5 +61,8 @@ export function declareTower(
 /** "the file looks like ViT-L/14", or what else a checkpoint's image tower looks like. For error messages. */
 export function explainBackbone(source: WeightSource): string {
   const tower = TOWERS.find(({ mark }) => source.shapeOf(mark) !== undefined) ?? clipTower;
-  return tower.explain(source);
+  const hint = /-\d{5}-of-\d{5}\.\w+$/.test(source.label)
+    ? "; it is one part of several: give the index beside it (….index.json)"
+    : "";
+  return tower.explain(source) + hint;
 }

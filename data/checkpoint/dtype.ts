@@ -22,6 +22,11 @@ export function isFloat(dtype: Dtype): dtype is FloatDtype {
   return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
+/** Whether values of a type are read as 32-bit floats: not complex numbers, nor floats of 8 bits and fewer. */
+export function widens(dtype: Dtype): boolean {
+  return !/^(C|F8|F6|F4)/.test(dtype);
+}
+
 /** Number of elements of a shape. */
 export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);

@@ -6,7 +6,7 @@ import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { fileRange } from "../files.ts";
 import { flattenTree, type PlainValue } from "./_flatten.ts";
-import { type Dtype, widen } from "./dtype.ts";
+import { type Dtype, widen, widens } from "./dtype.ts";
 import type { PyValue } from "./pickle_values.ts";
 import { openSafetensors, type RangeSource, type TensorInfo } from "./safetensors.ts";
 import { isIndex, openSharded } from "./sharded.ts";
@@ -59,6 +59,8 @@ export interface OpenWeights extends AsyncDisposable {
   shapeOf(name: string): readonly number[] | undefined;
   /** Element type of a tensor; undefined when there is none of that name. */
   dtypeOf(name: string): Dtype | undefined;
+  /** Whether `readF32` can give a tensor. */
+  converts(name: string): boolean;
   /** Values as f32: narrower floats widen exactly, F64 and integers round to nearest. */
   readF32(name: string): Promise<Float32Array<ArrayBuffer>>;
   /** The stored bytes, row by row. */
@@ -245,6 +247,7 @@ export function selectWeights(
     pathOf,
     shapeOf: (name) => describe(name)?.shape,
     dtypeOf: (name) => describe(name)?.dtype,
+    converts: (name) => paths.has(name) && widens(describe(name)!.dtype),
     readRaw: (name) => file.readRaw(pathOf(name)),
     readF32: async (name) => {
       const raw = await file.readRaw(pathOf(name));

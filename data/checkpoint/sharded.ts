@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { type FileRange, fileRange } from "../files.ts";
+import { beyondBounds } from "./_json_scan.ts";
 import type { CheckpointFile } from "./open.ts";
 import type { RangeSource } from "./safetensors.ts";
 

@@ -31,6 +31,7 @@ const UNUSED: IgnoreList = [
   "ln_final.bias",
   "text_projection",
   "logit_scale",
+  "logit_bias",
   "input_resolution",
   "context_length",
   "vocab_size",
@@ -59,8 +60,10 @@ export const clipTower: Tower<TowerSizes> = {
   names: [
     /^visual\.(class_embedding$|positional_embedding$|proj$|conv1\.|ln_pre\.|ln_post\.|transformer\.resblocks\.)/,
     /^(transformer|token_embedding|ln_final)\./,
-    /^(positional_embedding|text_projection|logit_scale|input_resolution|context_length|vocab_size)$/,
+    /^(positional_embedding|text_projection|logit_scale|logit_bias|input_resolution|context_length|vocab_size)$/,
   ],
+  // As open_clip resizes it.
+  positions: { name: "visual.positional_embedding", antialias: true },
   mark: "visual.conv1.weight",
   sizesIn(source) {
     const conv = source.shapeOf("visual.conv1.weight");

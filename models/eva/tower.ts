@@ -99,6 +99,8 @@ export const evaTower: Tower<EvaConfig> = {
     /^text\./,
     /^logit_scale$/,
   ],
+  // As its authors resize it (spec retrieval §1.2).
+  positions: { name: "visual.pos_embed", antialias: false },
   mark: "visual.patch_embed.proj.weight",
   sizesIn(source) {
     const patch = source.shapeOf("visual.patch_embed.proj.weight"),
