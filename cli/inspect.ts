@@ -85,6 +85,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       side_dim: identity.sideDim,
       holds_backbone: identity.holdsBackbone,
       holds_trained: identity.holdsTrained,
+      layout: identity.layout,
     },
     sha256,
     known: known && { expected: known.expected, is: known.is, ok: known.ok },

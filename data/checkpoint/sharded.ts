@@ -7,8 +7,7 @@ import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { type FileRange, fileRange } from "../files.ts";
 import { beyondBounds } from "./_json_scan.ts";
-import type { CheckpointFile } from "./open.ts";
-import type { RangeSource } from "./safetensors.ts";
+import type { RangeSource, TensorInfo } from "./safetensors.ts";
 
 /** No honest index is larger: ten thousand tensors take about a megabyte. */
 const MAX_INDEX_BYTES = 2 ** 25;
@@ -34,17 +33,25 @@ export async function filesOfWeights(path: string): Promise<string[]> {
   return [path, ...new Set(map.values())].map((file) => file === path ? path : join(dirname(path), file));
 }
 
+/** What is asked of one of the files. */
+interface Part<Format> {
+  readonly format: Format;
+  readonly metadata: Readonly<Record<string, string>>;
+  describe(name: string): TensorInfo | undefined;
+  readRaw(name: string): Promise<Uint8Array>;
+}
+
 /**
  * Opens the files that an index names, as one.
  *
  * @param options.open How one of them is opened.
  */
-export async function openSharded(
+export async function openSharded<Format>(
   index: RangeSource,
-  options: { label: string; open: (range: FileRange, path: string) => Promise<CheckpointFile> },
-): Promise<CheckpointFile & AsyncDisposable> {
+  options: { label: string; open: (range: FileRange, path: string) => Promise<Part<Format>> },
+) {
   const { label, open } = options, map = await readIndex(index, label);
-  const ranges: FileRange[] = [], files = new Map<string, CheckpointFile>();
+  const ranges: FileRange[] = [], files = new Map<string, Part<Format>>();
   const close = async () => {
     for (const range of ranges) await range.close();
   };
@@ -69,12 +76,12 @@ export async function openSharded(
     label,
     format: first.format,
     metadata: first.metadata,
-    values: new Map(),
-    foreign: new Map(),
+    values: new Map<never, never>(),
+    foreign: new Map<never, never>(),
     tree: null,
     names: () => [...map.keys()],
-    describe: (tensor) => fileOf(tensor)?.describe(tensor),
-    readRaw: (tensor) => (fileOf(tensor) ?? first).readRaw(tensor),
+    describe: (tensor: string) => fileOf(tensor)?.describe(tensor),
+    readRaw: (tensor: string) => (fileOf(tensor) ?? first).readRaw(tensor),
     [Symbol.asyncDispose]: close,
   };
 }

@@ -47,6 +47,7 @@ Deno.test("inspect --json gives one object with every tensor, the totals and the
     side_dim: null,
     holds_backbone: true,
     holds_trained: false,
+    layout: "OpenAI",
   });
   const bytes = await Deno.readFile(`${FIXTURES}openai-torchscript.pt`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
