@@ -11,9 +11,12 @@ import { ConfigError } from "../../lib/errors.ts";
 import { fitTower } from "../../models/backbone_file.ts";
 import { backboneIn } from "../../models/identify.ts";
 import { knownByHash } from "../../models/known_files.ts";
+import { createModel } from "../../models/create.ts";
+import { checkAccount } from "../../models/params.ts";
 import type { BackboneKeys } from "../../models/tower.ts";
-import { TOWER_KEYS, towerOf, towerSizes } from "../../models/towers.ts";
+import { explainBackbone, TOWER_KEYS, towerOf, towerSizes } from "../../models/towers.ts";
 import type { Config } from "../recipe/config.ts";
+import { modelSpec } from "../recipe/model.ts";
 
 /** What a tower's MLPs compute, as recipes spell it. */
 type Activation = "quick_gelu" | "gelu";
@@ -39,7 +42,7 @@ interface Told {
  * does one whose weights are not here: their features may be stored.
  *
  * @param options.sha256 Of the file, where it is known.
- * @throws {DataError} where the file cannot be read, or holds no single tower.
+ * @throws {DataError} where the file cannot be read, or does not hold the recipe's tower.
  */
 export async function settleBackbone(
   config: Config,
@@ -51,7 +54,9 @@ export async function settleBackbone(
   if (await stat(weights).then(() => false, () => true)) return settled; // told by what needs it
   const sizes = towerSizes(network);
   await using file = await openWeights(weights);
-  const { layout, remarks } = fitTower(file, sizes);
+  const { source, layout, remarks } = fitTower(file, sizes);
+  const { weights: declared, unusedInBackbone: ignore } = createModel(modelSpec(config));
+  checkAccount(declared.of("frozen"), source, { ignore, explain: explainBackbone });
   settled.notes.push(...remarks);
   if (layout !== null && layout !== "OpenAI") settled.notes.push(`"${weights}" is laid out as ${layout}`);
   if (!towerOf(sizes).options.includes("activation")) return settled;
