@@ -22,6 +22,7 @@ const RECORDS: [what: string, value: number[], name: string][] = [
   ["an object with attributes", object("argparse.Namespace", dict(["lr", [0x4b, 1]])), "argparse.Namespace"],
   ["the result of a call", call("pathlib.PosixPath", textOf("/"), textOf("x")), "pathlib.PosixPath"],
   ["a class", global("torch.optim.sgd.SGD"), "torch.optim.sgd.SGD"],
+  ["an object of a package of one's own", object("code.config.Config"), "code.config.Config"],
   ["a built-in class", global("builtins.dict"), "builtins.dict"],
   [
     "an array, whose class is what its rebuilding is told",
@@ -150,6 +151,8 @@ const REACH_OUT = [
   "torch.storage._load_from_bytes",
   "torch.utils.cpp_extension.load_inline",
   "numpy.load",
+  "code.interact",
+  "commands.getoutput",
   "numpy.testing._private.utils.runstring",
 ];
 
