@@ -20,14 +20,20 @@ const FUNCTIONS: ReadonlySet<string> = new Set(
   ("code.interact code.InteractiveInterpreter code.InteractiveConsole code.compile_command commands.getoutput " +
     "commands.getstatusoutput platform.popen profile.run profile.runctx profile.Profile trace.Trace " +
     "numpy.load numpy.fromfile numpy.loadtxt numpy.genfromtxt numpy.save numpy.savetxt torch.load torch.save torch.compile " +
-    "torch.storage._load_from_bytes pandas.read_pickle pandas.eval").split(" "),
+    "_operator.attrgetter _operator.itemgetter _operator.methodcaller _operator.call torch.storage._load_from_bytes pandas.read_pickle pandas.eval")
+    .split(" "),
+);
+
+/** Modules of the first list that are reached through any other as well: `numpy.os`. */
+const ANYWHERE: ReadonlySet<string> = new Set(
+  "os sys posix nt subprocess builtins __builtin__ ctypes importlib runpy shutil socket pty".split(" "),
 );
 
 /** What modules of the first list, or the built-in functions, hold that is plain data. */
 const HARMLESS: ReadonlySet<string> = new Set(
   ("functools.partial types.SimpleNamespace torch.serialization._get_layout " +
     ["__builtin__", "builtins"].flatMap((module) =>
-      "bool bytearray bytes complex dict float frozenset int list long object range slice str tuple unicode xrange"
+      "Ellipsis NotImplemented bool bytearray bytes complex dict float frozenset int list long object range slice str tuple unicode xrange"
         .split(" ")
         .map((name) => `${module}.${name}`)
     ).join(" ")).split(" "),
@@ -38,5 +44,6 @@ export function isRefusedGlobal(name: string): boolean {
   if (HARMLESS.has(name)) return false;
   if (FUNCTIONS.has(name) || /^(builtins|__builtin__)\./.test(name)) return true;
   const parts = name.split(".");
-  return parts.some((_, i) => MODULES.has(parts.slice(0, i + 1).join(".")));
+  return parts.slice(1, -1).some((part) => ANYWHERE.has(part)) ||
+    parts.some((_, i) => MODULES.has(parts.slice(0, i + 1).join(".")));
 }
