@@ -103,7 +103,7 @@ export async function openTrainedModel(
   const frame = await largestFrame(config, [[options.root, options.clips]]);
   await using source = await openCheckpoint(weights);
   checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
-  const session = await openSession(
+  const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
     { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },

@@ -21,9 +21,9 @@ export interface RunState {
   batch: number;
   /** Optimiser steps done. */
   step: number;
-  /** Micro-batches done, which is what batch norms count. */
+  /** Batches done, or their parts where those went through the GPU one by one: what batch norms count. */
   microBatches: number;
-  /** Micro-batches whose gradients wait for the rest of their accumulation group. */
+  /** Batches whose gradients wait for the rest of their accumulation group. */
   accumulated: number;
   /** Clips seen. */
   clips: number;
@@ -33,7 +33,7 @@ export interface RunState {
   best: ({ epoch: number } & Metrics) | null;
   /** Whether the evaluation due at this step has been made. */
   evaluated: boolean;
-  /** Losses of micro-batches since the last line of metrics. */
+  /** Losses of batches since the last line of metrics. */
   pendingLosses: number[];
   /** Loss of the last line of metrics; null before the first. */
   lastLoss: number | null;

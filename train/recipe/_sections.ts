@@ -87,6 +87,10 @@ export const MORE_DATA_KEYS = {
   num_sample: count().default(1).describe(
     "augmentations of each video; a batch holds batch_size x num_sample clips",
   ),
+  micro_batch_size: count().nullable().default(null).describe(
+    "clips that go through the GPU at once; a batch then goes through it in parts, with one update; null: the whole batch, " +
+      "or as many as the adapter can hold",
+  ),
   input_size: count().nullable().default(null).describe(
     "side of the crop in pixels; the backbone's when null",
   ),
