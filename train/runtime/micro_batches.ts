@@ -1,6 +1,6 @@
 /** How a batch that does not go through the GPU at once is cut: into parts that are as equal as can be. */
 
-import type { InputValues } from "./session_plan.ts";
+import type { InputValues } from "./objective.ts";
 
 /** How batches are cut. */
 export interface Cut {

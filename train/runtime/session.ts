@@ -12,9 +12,9 @@ import { DeviceModel, frameOf, memoryOf } from "./device_model.ts";
 import type { FrameSize } from "./frame_buffers.ts";
 import { LOSS_LOG_SIZE, LossLog } from "./loss_log.ts";
 import { microBatches, pickClips } from "./micro_batches.ts";
+import type { InputValues } from "./objective.ts";
 import { addsGradients, type BatchPrograms, bytesOfClips } from "./programs.ts";
 import {
-  type InputValues,
   type MemoryPlan,
   planSession,
   PROGRAMS,

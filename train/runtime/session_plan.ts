@@ -14,6 +14,7 @@ import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { checkedPrepBytes, type FrameSize, prepOptions } from "./frame_buffers.ts";
 import { LOSS_LOG_SIZE } from "./loss_log.ts";
+import type { InputValues } from "./objective.ts";
 import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
 import { cutOf, type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
 import { recordUpdate } from "./update_program.ts";
@@ -23,9 +24,6 @@ export type SessionClip = FrameClip & {
   /** Output of each tapped block, `[T N C]`, as the bytes of halves. */
   taps?: readonly Uint8Array<ArrayBuffer>[];
 };
-
-/** Values of one input of a batch, `[clips …]` row-major. */
-export type InputValues = Float32Array | Uint32Array;
 
 /** A batch for training. */
 export interface TrainBatch {
