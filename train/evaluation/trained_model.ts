@@ -14,6 +14,7 @@ import {
 import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { settleBackbone } from "../files/backbone.ts";
 import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
@@ -58,10 +59,12 @@ export async function findTrainedModel(
     );
   }
   const recipe = recipeOf(source);
-  const { config } = await loadRecipe(
+  const loaded = await loadRecipe(
     options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),
     { weights, recipe: recipe?.config ?? null, overrides: options.overrides },
   );
+  // A run's own recipe has its backbone settled.
+  const config = options.config === undefined ? loaded.config : (await settleBackbone(loaded.config)).config;
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !options.overrides.some((override) => override.startsWith("data.label_list="));
   const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");

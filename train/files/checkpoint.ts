@@ -7,6 +7,7 @@ import { openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
 import { DataError } from "../../lib/errors.ts";
 import { checkAccount, explainBackbone, type Weight, type WeightSource } from "../../models/mod.ts";
+import { fitTower } from "../../models/backbone_file.ts";
 import type { System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { SavedProblems } from "../feed/problems.ts";
@@ -72,7 +73,8 @@ export async function loadBackbone(
   path: string,
 ): Promise<void> {
   const { model } = session, frozen = model.weights.of("frozen");
-  await using source = await openCheckpoint(path);
+  await using file = await openCheckpoint(path);
+  const { source } = fitTower(file, model.config.backbone);
   checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
   await writeAll(session, frozen, source);
 }

@@ -13,13 +13,18 @@ const index = () => z.number().int().nonnegative();
 const rate = () => z.number().nonnegative();
 const share = () => z.number().min(0).max(1);
 
-const backbone = z.strictObject({
-  image_size: count().describe("side of the input picture in pixels"),
-  patch_size: count().describe("side of a patch in pixels"),
-  width: count().describe("channels of the tower"),
-  layers: count().describe("transformer blocks"),
-  heads: count().describe("attention heads"),
-  ...TOWER_KEYS,
+const SIZES = {
+  image_size: count().optional().describe("side of the input picture in pixels"),
+  patch_size: count().optional().describe("side of a patch in pixels"),
+  width: count().optional().describe("channels of the tower"),
+  layers: count().optional().describe("transformer blocks"),
+  heads: count().optional().describe("attention heads"),
+};
+
+const backbone = z.strictObject({ ...SIZES, ...TOWER_KEYS }).superRefine((value, context) => {
+  const missing = (Object.keys(SIZES) as (keyof typeof SIZES)[]).filter((key) => value[key] === undefined);
+  if (missing.length === 0 || missing.length === Object.keys(SIZES).length) return;
+  context.addIssue({ code: "custom", path: [missing[0]], message: "must be given with the other sizes" });
 });
 
 const colourJitter = z.strictObject({
@@ -149,7 +154,9 @@ export const MORE_DATA_KEYS = {
 export const NETWORK_KEYS = {
   arch: z.enum([...Object.keys(TOWER_PRESETS), "custom"]).nullable().default(null)
     .describe("frozen backbone; custom goes with network.backbone"),
-  backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
+  backbone: backbone.nullable().default(null).describe(
+    "all sizes of a backbone that is no preset, or options of one that is",
+  ),
   weights: path().describe("weights of the backbone; null: seeded random initialisation"),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),
