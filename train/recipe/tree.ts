@@ -131,9 +131,10 @@ async function readBounded(path: string): Promise<string> {
   using file = await Deno.open(path);
   const bytes = new Uint8Array(MOST_BYTES + 1);
   let size = 0;
-  for (let count: number | null; size < bytes.length; size += count) {
-    count = await file.read(bytes.subarray(size));
+  while (size < bytes.length) {
+    const count = await file.read(bytes.subarray(size));
     if (count === null) break;
+    size += count;
   }
   if (size > MOST_BYTES) {
     throw new Error(`it must be a recipe of at most ${MOST_BYTES} bytes, the file has more`);
