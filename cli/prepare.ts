@@ -68,7 +68,7 @@ are left out and stop nothing. Frames are counted in the folders, those of video
     },
     template: {
       type: "string",
-      help: `file name of a frame, such as "{:05d}.jpg"; found out among the published ones by default`,
+      help: `file name of a frame, such as "{:05d}.jpg"; found out from the folders by default`,
     },
     count: { type: "boolean", help: "also count the frames of videos, which takes ffprobe some 50 ms each" },
     "val-share": {
