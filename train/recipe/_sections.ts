@@ -88,7 +88,10 @@ export const DATA_KEYS = {
 
 /** `data`, behind the systems' own keys. */
 export const MORE_DATA_KEYS = {
-  image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of frame i, counted from 1"),
+  image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of a frame by its number"),
+  first_frame: index().nullable().default(null).describe(
+    "number of a clip's first frame; lower ones are left out; null: the lowest in its folder",
+  ),
   family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
     "rules for frame indices and transforms",
   ),
