@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { DataError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
 import { type ClipList, type ClipListOptions, parseClipList, parseLabels } from "./list.ts";
+import { decodeText } from "./text.ts";
 
 /** Reads and parses an annotation list. */
 export async function readClipList(
@@ -17,10 +18,13 @@ export async function readLabels(path: string, options: { classes?: number } = {
   return parseLabels(await readText(path), { ...options, file: path });
 }
 
-async function readText(path: string): Promise<string> {
+/** Reads a text file. @throws {DataError} where it cannot be read, or is no text */
+export async function readText(path: string): Promise<string> {
+  let bytes: Uint8Array;
   try {
-    return await readFile(path, "utf8");
+    bytes = await readFile(path);
   } catch (error) {
     throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
   }
+  return decodeText(bytes, path);
 }

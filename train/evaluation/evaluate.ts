@@ -82,6 +82,7 @@ export function viewFeed(
     root: options.root ?? dataRoots(config).val,
     modality: options.modality ?? clipModality(config),
     template: config.data.image_tmpl,
+    firstFrame: config.data.first_frame,
     sampler: readRule(config, viewSampler(config, views)),
     seed: config.seed,
     workers: config.data.workers,

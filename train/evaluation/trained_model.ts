@@ -11,7 +11,7 @@ import {
   openCheckpoint,
   recipeOf,
 } from "../files/checkpoint.ts";
-import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
+import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { settleBackbone } from "../files/backbone.ts";
@@ -87,8 +87,7 @@ async function loadRecipe(
       `Cannot open "${weights}": a checkpoint that holds no recipe must come with one, give it with --config`,
     );
   }
-  // JSON is YAML, and a settled recipe reads back unchanged.
-  return parseConfig(JSON.stringify(recipe), { source: weights, overrides });
+  return configFrom(recipe, { source: weights, overrides });
 }
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */

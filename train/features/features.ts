@@ -249,6 +249,7 @@ function featureRecipe(
     "seed": draws ? seed : null,
     "data.modality": data.modality,
     "data.image_tmpl": data.modality === "video" ? null : data.image_tmpl,
+    "data.first_frame": data.modality === "video" ? null : data.first_frame,
     "data.frame_cache_side": data.frame_cache === null ? null : data.frame_cache_side,
     "data.num_segments": data.num_segments,
     "data.num_diff": window?.size ?? null,

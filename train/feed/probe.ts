@@ -1,10 +1,11 @@
 /** How large the frames of a data set are, from the headers of some of them, so that upload buffers fit before the run. */
 
 import { join } from "node:path";
+import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { storedSize } from "../../data/frame_cache/frame_cache.ts";
-import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
-import { decodeJpeg, jpegSize } from "../../data/frames/jpeg.ts";
+import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
 import { isVideoPath, probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
@@ -30,14 +31,18 @@ export async function largestFrame(
   const { resize, size } = transformRecipe(config);
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
-  const name = parseFrameTemplate(config.data.image_tmpl).name(1);
+  const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);
   const ofVideos = config.data.modality !== "RGB";
   for (const [root, clips] of splits) {
     const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
     for (let i = 0; i < clips.length; i += stride) {
-      const path = join(root, clips[i].path);
+      const path = clipPath(root, clips[i].path);
+      const frame = await listFrames(path, template, firstFrame).then(
+        ({ first }) => join(path, template.name(first)),
+        () => null, // a video, or nothing: the loader will name it
+      );
       // `predict` takes folders and videos whatever the recipe says.
-      const ofFile = await sizeOf(join(path, name)) ??
+      const ofFile = (frame === null ? null : await sizeOf(frame)) ??
         (ofVideos || isVideoPath(path) ? await videoSize(path) : null);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
@@ -45,7 +50,7 @@ export async function largestFrame(
       const width = Math.max(largest.width, found.width, Math.ceil(found.width * scale));
       const height = Math.max(largest.height, found.height, Math.ceil(found.height * scale));
       if (width === largest.width && height === largest.height) continue;
-      if (await isBrokenPicture(join(path, name))) continue; // its header may state any size
+      if (frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
       Object.assign(largest, { width, height });
     }
   }
@@ -59,7 +64,7 @@ async function sizeOf(path: string): Promise<{ width: number; height: number } |
     using file = await Deno.open(path);
     const bytes = new Uint8Array(HEADER_BYTES);
     const count = await file.read(bytes);
-    return jpegSize(bytes.subarray(0, count ?? 0));
+    return await pictureSize(bytes.subarray(0, count ?? 0));
   } catch {
     return null;
   }
@@ -73,7 +78,7 @@ async function isBrokenPicture(path: string): Promise<boolean> {
   } catch {
     return false; // none: the size is a video's
   }
-  return await decodeJpeg(bytes).then(() => false, () => true);
+  return await decodePicture(bytes).then(() => false, () => true);
 }
 
 /** Size of a video, or null; that ffprobe is missing is told at once. */

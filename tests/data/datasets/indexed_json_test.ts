@@ -45,9 +45,9 @@ const bad: [situation: string, text: string, message: RegExp][] = [
   ["no clip", "[]", /it must be a list of clips, current value is an empty one$/],
   ["a clip that is nothing", "[null]", /clip 1 must have an id, current value is null$/],
   [
-    "an id with a path",
-    '[{"id":"../a","label_idx":1}]',
-    /clip 1 must have an id, current value is "\.\.\/a"$/,
+    "an id with a line break",
+    '[{"id":"a\\nb","label_idx":1}]',
+    /clip 1 must have an id, current value is "a\\nb"$/,
   ],
   ["no label", '[{"id":"7"}]', /label_idx of clip "7" must be an integer in 0 … 3, current value is null$/],
   [
