@@ -5,7 +5,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { storedSize } from "../../data/frame_cache/frame_cache.ts";
 import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { decodeJpeg, jpegSize } from "../../data/frames/jpeg.ts";
-import { isVideoPath, probeVideo } from "../../data/video/decode.ts";
+import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
@@ -37,8 +37,7 @@ export async function largestFrame(
     for (let i = 0; i < clips.length; i += stride) {
       const path = join(root, clips[i].path);
       // `predict` takes folders and videos whatever the recipe says.
-      const ofFile = await sizeOf(join(path, name)) ??
-        (ofVideos || isVideoPath(path) ? await videoSize(path) : null);
+      const ofFile = await sizeOf(join(path, name)) ?? await videoSize(path);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
       const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;
