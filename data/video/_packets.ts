@@ -5,6 +5,8 @@
  * middle of a group has pictures at its beginning that refer to what is gone, and no decoder shows them.
  */
 
+import type { PacketPlace } from "./_h264.ts";
+
 /** One packet as the file lists it, in decoding order. */
 export interface Packet {
   /** Presentation time in ticks of the stream; NaN where the file has none. */
@@ -27,22 +29,33 @@ export interface ListedTimes {
 /** How far apart the orders of decoding and of showing may be; the standards end at 16 pictures. */
 const MAX_REORDERED = 32;
 
+/** What ffprobe is asked of a packet. */
+export const PACKET_ENTRIES = "packet=pts,size,pos,flags";
+
 /** Reads one line of the listing; null: it is no packet's. */
-export function parsePacket(line: string): Packet | null {
-  const match = /^packet\|(?:pts=([^|]*)\|)?size=([^|]*)\|flags=([^|]*)/.exec(line);
+export function parsePacket(line: string): Packet & { place: PacketPlace } | null {
+  const match = /^packet\|(?:pts=([^|]*)\|)?size=([^|]*)\|(?:pos=([^|]*)\|)?flags=([^|]*)/.exec(line);
   if (match === null) return null;
-  const [, time = "N/A", size, flags] = match;
+  const [, time = "N/A", size, position = "N/A", flags] = match;
   return {
     time: time === "N/A" ? NaN : Number(time),
     key: flags.includes("K"),
     hidden: flags.includes("D"),
     doubtful: flags.includes("C") || size === "0",
+    place: { position: position === "N/A" ? NaN : Number(position), sizeBytes: Number(size) },
   };
 }
 
-/** The times of the pictures, for codecs of which a packet is a picture; null where only a decoder can tell them. */
-export function listedTimes(packets: readonly Packet[]): ListedTimes | null {
-  const whole = wholeFrom(packets);
+/**
+ * The times of the pictures, for codecs of which a packet is a picture; null where only a decoder can tell them.
+ *
+ * @param options.cleanBeginning The decoder holds nothing back after the first packet, if that is a key.
+ */
+export function listedTimes(
+  packets: readonly Packet[],
+  options: { cleanBeginning: boolean },
+): ListedTimes | null {
+  const whole = wholeFrom(packets, options);
   if (whole === null || packets.slice(whole.packet).some(({ doubtful }) => doubtful)) return null;
   const shown = packets.slice(whole.packet).filter(({ time, hidden }) => !hidden && !(time < whole.time));
   const times = Float64Array.from(shown, ({ time }) => time).sort(), last = times.length - 1;
@@ -60,10 +73,11 @@ export function listedTimes(packets: readonly Packet[]): ListedTimes | null {
  */
 function wholeFrom(
   packets: readonly Packet[],
+  { cleanBeginning }: { cleanBeginning: boolean },
 ): { packet: number; time: number; doubtfulPackets: number } | null {
   if (packets.length === 0) return null;
   const [{ key, time: first }] = packets;
-  if (key && packets.every(({ time, hidden }) => hidden || time >= first)) {
+  if (cleanBeginning && key && packets.every(({ time, hidden }) => hidden || time >= first)) {
     return { packet: 0, time: first, doubtfulPackets: 0 };
   }
   const [, packet] = cleanStarts(packets);

@@ -6,7 +6,8 @@ import { formatCount } from "../../lib/text.ts";
 import { ffprobe, type ProgramOptions, TIMEOUT_MS, UnreadableError, withWords } from "./_ffprobe.ts";
 import { settleTimes } from "./_frame_times.ts";
 import { type SeekCosts, VideoIndex } from "./_index.ts";
-import { listedTimes, type Packet, parsePacket } from "./_packets.ts";
+import { holdsIdr, type PacketPlace } from "./_h264.ts";
+import { listedTimes, type Packet, PACKET_ENTRIES, parsePacket } from "./_packets.ts";
 import { MAX_PICTURE_PIXELS, REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
 import { contentOf, WORDS } from "./kind.ts";
 
@@ -36,6 +37,8 @@ export interface VideoOptions extends ProgramOptions {
 const DECODED_BYTES_PER_SECOND = 500_000;
 /** Codecs of which a packet is a picture. Others may pack several into one or send pictures that are never shown. */
 const PICTURE_PER_PACKET = new Set(["h264", "hevc", "vp9", "av1", "mjpeg"]);
+/** Containers that keep to that, and tell the times of pictures. */
+const LISTED_CONTAINERS = new Set(["mov", "matroska", "avi", "flv", "mpegts"]);
 /**
  * Containers in which a seek by time finds key frames, with the seconds that ffmpeg takes off that time where pictures are
  * reordered (three frames at 23 a second, except in MP4; ffmpeg_opt.c).
@@ -75,16 +78,20 @@ export async function knownVideo(path: string, options: VideoOptions): Promise<K
 
 async function probe(path: string, sizeBytes: number, options: VideoOptions) {
   const packets: Packet[] = [];
+  let place: PacketPlace | null = null; // of the first packet
   const listing = await ffprobe(
     path,
-    "packet=pts,size,flags:stream=codec_name,width,height,has_b_frames,field_order,time_base:" +
+    `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base:` +
       "stream_side_data=rotation:format=format_name",
     {
       ...options,
       onLine(line) {
-        const packet = parsePacket(line);
-        if (packet !== null) packets.push(packet);
-        return packet !== null;
+        const parsed = parsePacket(line);
+        if (parsed === null) return false;
+        const { place: ownPlace, ...packet } = parsed;
+        place ??= ownPlace;
+        packets.push(packet);
+        return true;
       },
     },
   ).catch((error) => explain(path, error));
@@ -103,11 +110,16 @@ async function probe(path: string, sizeBytes: number, options: VideoOptions) {
   }
   if (!(width > 0 && height > 0)) throw new Error("its video stream has no size");
   const [tick, ticks] = (field("time_base") ?? "").split("/").map(Number), tickSeconds = tick / ticks;
+  const container = field("format_name", "format")?.split(",")[0] ?? "";
   // Two fields of one picture may be two packets.
-  const plain = listing.complaint === null &&
+  const listed = PICTURE_PER_PACKET.has(codec) && LISTED_CONTAINERS.has(container) &&
     ["progressive", "unknown"].includes(field("field_order") ?? "unknown");
-  const timesOf = plain && PICTURE_PER_PACKET.has(codec) ? timesByPackets : timesByDecoding;
-  const { frames, times, exact } = await timesOf(path, { packets, tickSeconds, sizeBytes }, options);
+  const timesOf = listed ? timesByPackets : timesByDecoding;
+  const { frames, times, exact } = await timesOf(
+    path,
+    { codec, packets, place, tickSeconds, sizeBytes },
+    options,
+  );
   if (frames === 0) throw new Error(withWords("it has no frames", listing.complaint));
   const index = times && VideoIndex.from(times, tickSeconds, exact ? packets : []);
   const rotation = Math.round(Number(field("rotation") ?? 0));
@@ -120,9 +132,9 @@ async function probe(path: string, sizeBytes: number, options: VideoOptions) {
     seconds: index && frames > 1 ? index.seconds(frames - 1) * frames / (frames - 1) : null,
     complaint: listing.complaint,
   };
-  const offset = SEEK_OFFSETS[field("format_name", "format")?.split(",")[0] ?? ""];
+  const offset = SEEK_OFFSETS[container];
   const reordered = Number(field("has_b_frames") ?? 0) > 0;
-  const seekable = plain && exact && PICTURE_PER_PACKET.has(codec) && offset !== undefined;
+  const seekable = listed && exact && listing.complaint === null && offset !== undefined;
   return { info, index, seekOffset: seekable ? (reordered ? offset : 0) : null };
 }
 
@@ -140,6 +152,9 @@ async function explain(path: string, error: unknown): Promise<never> {
 
 /** What is known of a file whose times are looked for. */
 interface Listed {
+  codec: string;
+  /** Of the first packet. */
+  place: PacketPlace | null;
   packets: readonly Packet[];
   tickSeconds: number;
   sizeBytes: number;
@@ -156,7 +171,9 @@ interface Pictures {
 
 /** The times that the packets tell; pictures at a beginning that is not whole are asked of the decoder. */
 async function timesByPackets(path: string, listed: Listed, options: VideoOptions): Promise<Pictures> {
-  const told = listedTimes(listed.packets);
+  const { codec, place, packets } = listed;
+  const cleanBeginning = codec !== "h264" || place !== null && await holdsIdr(path, place);
+  const told = listedTimes(packets, { cleanBeginning });
   if (told === null) return await timesByDecoding(path, listed, options);
   if (told.doubtfulPackets === 0) return { frames: told.times.length, times: told.times, exact: true };
   const decoded = await decodedTimes(path, { ...options, packets: told.doubtfulPackets });

@@ -96,9 +96,11 @@ function indexOf(packets: readonly Packet[], times: readonly number[], tickSecon
   return VideoIndex.from(Float64Array.from(times), tickSeconds, packets)!;
 }
 
+const CLEAN = { cleanBeginning: true };
+
 Deno.test("packets tell when pictures are shown only where every one of them is", () => {
   const told = (text: string) => {
-    const listed = listedTimes(packetsOf(text));
+    const listed = listedTimes(packetsOf(text), CLEAN);
     return listed && [[...listed.times].join(" "), listed.doubtfulPackets];
   };
   assert.deepEqual(told("0K 3 1 2 4K"), ["0 1 2 3 4", 0]);
@@ -112,15 +114,17 @@ Deno.test("packets tell when pictures are shown only where every one of them is"
   assert.deepEqual(told("2K 0 1 3 6K 4 5 7 8 9 10 11 12 13 14"), ["6 7 8 9 10 11 12 13 14", 7]);
   assert.deepEqual(told("? 1 2K 3 4K 5 6 7 8 9"), ["4 5 6 7 8 9", 4]);
   assert.equal(told("2K 0 1 3 6K 4 5 7 8 9 10 11 12C 13 14"), null);
+  const held = listedTimes(packetsOf("0K 1 2K 3 4 5 6"), { cleanBeginning: false })!;
+  assert.deepEqual([[...held.times], held.doubtfulPackets], [[2, 3, 4, 5, 6], 2]);
   const again = [...Array(50).keys(), ...Array.from({ length: 50 }, (_, i) => i + 0.5)];
-  assert.equal(listedTimes(shownAt(again)), null); // two recordings one after the other, each from 0
-  assert.equal(listedTimes([]), null);
+  assert.equal(listedTimes(shownAt(again), CLEAN), null); // two recordings one after the other, each from 0
+  assert.equal(listedTimes([], CLEAN), null);
 });
 
 Deno.test("VideoIndex starts only where every later picture is decoded as from the beginning", () => {
   const starts = (text: string, shown?: number[]) => {
     const packets = packetsOf(text);
-    const index = indexOf(packets, shown ?? [...listedTimes(packets)!.times]);
+    const index = indexOf(packets, shown ?? [...listedTimes(packets, CLEAN)!.times]);
     return Array.from({ length: index.length }, (_, i) => index.startFor(i));
   };
   assert.deepEqual(starts("0K 3 1 2 4K 7 5 6"), [0, 0, 0, 0, 4, 4, 4, 4]);
