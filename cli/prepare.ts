@@ -24,7 +24,7 @@ import { readClassFolders } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
-import { MIN_LISTED_FRAMES } from "../train/feed/lists.ts";
+import { PUBLISHED_MIN_FRAMES } from "../train/recipe/config.ts";
 import { formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { countVideos, tellLeftOut } from "./shared/clips.ts";
@@ -187,12 +187,11 @@ async function writeLists(
       formatCount(classes.length)
     } classes to ${out}; ${formatCount(countUnusable(unusable))} left out`,
   );
-  const short = clips.filter(({ frames }) => frames !== null && frames < MIN_LISTED_FRAMES).length;
+  const short = clips.filter(({ frames }) => frames !== null && frames < PUBLISHED_MIN_FRAMES).length;
   if (short > 0) {
     io.note(
-      `warning: clips of fewer than ${MIN_LISTED_FRAMES} frames, which training leaves out: ${
-        formatCount(short)
-      }`,
+      `warning: clips of fewer than ${PUBLISHED_MIN_FRAMES} frames, which the recipes of Something-Something and Kinetics ` +
+        `leave out of training (data.min_frames): ${formatCount(short)}`,
     );
   }
   const keys: [key: string, value: string | number][] = [["root", root], ["num_classes", classes.length]];

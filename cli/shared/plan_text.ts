@@ -11,6 +11,7 @@ import { describeParts, type FittingSession, planFittingSession } from "../../tr
 import { microBatches } from "../../train/runtime/micro_batches.ts";
 import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
 import { readSplit } from "../../train/feed/lists.ts";
+import { withFoundModality } from "../../train/feed/modality.ts";
 import { trainingSpec } from "../../train/recipe/model.ts";
 import type { Io } from "./output.ts";
 
@@ -176,7 +177,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
 /** Prints what stored features of the recipe would take and spare. */
 async function planCache(config: Config, model: VideoModel, plans: readonly Plan[], io: Io) {
   const clipBytes = entryBytes(model), obstacle = obstacleOf(config, model);
-  const clips = await listedClips(config), bytes = clips === null ? null : clips * clipBytes;
+  const clips = await listedClips(config, io), bytes = clips === null ? null : clips * clipBytes;
   const total = bytes === null
     ? ""
     : `, ${formatBytes(bytes)} for ${formatCount(clips!)} clips with --epochs 1`;
@@ -195,9 +196,11 @@ async function planCache(config: Config, model: VideoModel, plans: readonly Plan
 }
 
 /** Views of both lists of a recipe in one epoch; null where one of them cannot be read. */
-async function listedClips(config: Config): Promise<number | null> {
+async function listedClips(recipe: Config, io: Io): Promise<number | null> {
   try {
-    const train = await readSplit(config, "train"), val = await readSplit(config, "val");
+    const note = (text: string) => io.note(`warning: ${text}`);
+    const config = await withFoundModality(recipe, { splits: ["train", "val"], note });
+    const train = await readSplit(config, "train", { note }), val = await readSplit(config, "val", { note });
     return train.length * storedCopies(config) + val.length;
   } catch {
     return null; // the plan of a recipe needs no data

@@ -5,6 +5,7 @@ import { dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
 import { readSplit } from "../feed/lists.ts";
+import { withFoundModality } from "../feed/modality.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import type { Description, ScoredClip } from "../tasks/task.ts";
@@ -49,9 +50,11 @@ export async function evaluateModel(
   target: ModelTarget,
   options: EvaluateModelOptions = {},
 ): Promise<EvaluationRun> {
-  const model = await modelOf(target), { config, labels, weights } = model;
-  const { views = null, signal } = options, task = taskOfRecipe(config);
-  const clips = await readSplit(config, "val", { path: options.list, keepShort: views !== null });
+  const found = await modelOf(target), { labels, weights } = found;
+  const { views = null, signal, list: valList, onNote: note } = options;
+  const config = await withFoundModality(found.config, { splits: ["val"], valList, note });
+  const model = { ...found, config }, task = taskOfRecipe(config);
+  const clips = await readSplit(config, "val", { path: valList, keepShort: views !== null, note });
   const list = options.list ?? config.data.val_list!, root = dataRoots(config).val;
   const batch = viewBatch(config, views, clips.length);
   await using frameCache = await openFrameCache(config, options.onNote);

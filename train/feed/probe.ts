@@ -15,8 +15,10 @@ import { transformRecipe } from "../recipe/config.ts";
 const CLIPS_PROBED = 200;
 /** The same for video files, each of which takes a program some 50 ms to look at. */
 const VIDEOS_PROBED = 40;
-/** Bytes of a file that hold its frame header in practice, embedded previews included. */
+/** Bytes of a file that hold its frame header in practice, embedded previews included; some kinds have it at the end. */
 const HEADER_BYTES = 64 * 1024;
+/** Larger files are not read whole for their size. */
+const WHOLE_BYTES = 64 * 2 ** 20;
 
 /**
  * Frames of this size or less are expected: the largest found, or the target of the first resize.
@@ -59,11 +61,15 @@ export async function largestFrame(
 /** Size of a picture, or null when it cannot be told: the loader will name what is wrong with it. */
 async function sizeOf(path: string): Promise<{ width: number; height: number } | null> {
   try {
-    if (!(await Deno.stat(path)).isFile) return null; // a pipe would be waited for without end
+    const info = await Deno.stat(path);
+    if (!info.isFile) return null; // a pipe would be waited for without end
     using file = await Deno.open(path);
     const bytes = new Uint8Array(HEADER_BYTES);
-    const count = await file.read(bytes);
-    return await pictureSize(bytes.subarray(0, count ?? 0));
+    const head = bytes.subarray(0, await file.read(bytes) ?? 0);
+    return await pictureSize(head).catch(async (error) => {
+      if (info.size <= head.length || info.size > WHOLE_BYTES) throw error;
+      return await pictureSize(await Deno.readFile(path));
+    });
   } catch {
     return null;
   }

@@ -79,6 +79,12 @@ export const DATA_KEYS = {
     "annotation list of the training clips; with data.synth, that of data.root when null",
   ),
   val_list: path().describe("annotation list of the validation clips"),
+  min_frames: z.union([z.literal("auto"), index()], { error: 'must be "auto" or a number of frames' })
+    .default("auto")
+    .describe(
+      "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
+        "and Kinetics, as published, 0 in other sets",
+    ),
   label_list: path().describe("CSV with the header id,name"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",

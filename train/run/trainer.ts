@@ -29,6 +29,7 @@ import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import { round, summarise } from "./summary.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
+import { withFoundModality } from "../feed/modality.ts";
 import { modelSpec, trainingSpec } from "../recipe/model.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { epochBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
@@ -87,12 +88,12 @@ export interface TrainResult {
 
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { config } = options;
-  const set = await readTrainingSet(config), valClips = await readSplit(config, "val");
+  const { note, info } = options.events ?? {};
+  const config = await withFoundModality(options.config, { splits: ["train", "val"], note });
+  const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
   const { batches, lastBatch } = epochBatches(config, set);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
-  const { note, info } = options.events ?? {};
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
   await using frameCache = features ? null : await openFrameCache(config, note);
   if (frameCache) info?.(describeFrameCache(frameCache));
@@ -129,8 +130,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
   const data = { set, batches, valClips, features, frameCache, labels };
   try {
-    const run = against === null ? options : { ...options, config: inParts(config, session.partsOf(clips)) };
-    return await new TrainingRun(run, session, data).run();
+    const own = against === null ? config : inParts(config, session.partsOf(clips));
+    return await new TrainingRun({ ...options, config: own }, session, data).run();
   } finally {
     if (frameCache) info?.(describeFrameCache(frameCache));
   }
