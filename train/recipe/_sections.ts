@@ -79,7 +79,9 @@ export const DATA_KEYS = {
     "annotation list of the training clips; with data.synth, that of data.root when null",
   ),
   val_list: path().describe("annotation list of the validation clips"),
-  min_frames: z.union([z.literal("auto"), index()], { error: 'must be "auto" or a number of frames' })
+  min_frames: z.union([z.literal("auto"), index().max(MOST_STEPS)], {
+    error: 'must be "auto" or a number of frames',
+  })
     .default("auto")
     .describe(
       "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
@@ -100,7 +102,7 @@ export const DATA_KEYS = {
 /** `data`, behind the systems' own keys. */
 export const MORE_DATA_KEYS = {
   image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of a frame by its number"),
-  first_frame: index().nullable().default(null).describe(
+  first_frame: index().max(MOST_STEPS).nullable().default(null).describe(
     "number of a clip's first frame; lower ones are left out; null: the lowest in its folder",
   ),
   family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
