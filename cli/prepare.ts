@@ -42,7 +42,9 @@ export const command = defineCommand({
   and val (or validation, test) around them give the splits;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
-  annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
+  the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
+  annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
+  anew.
 A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
 are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,

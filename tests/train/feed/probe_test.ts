@@ -35,7 +35,10 @@ Deno.test("frames are expected as large as the largest first one that can be dec
 Deno.test("the size of frames that are no JPEG is found, at the end of a large file too, and from any first number", () =>
   inTempFolder(async (root) => {
     const raw = { width: 300, height: 240, channels: 3 } as const;
-    const noise = Uint8Array.from({ length: 300 * 240 * 3 }, (_, i) => Math.imul(Math.imul(i ^ (i >>> 7), 2654435761) ^ i, 40503) >>> 23);
+    const noise = Uint8Array.from(
+      { length: 300 * 240 * 3 },
+      (_, i) => Math.imul(Math.imul(i ^ (i >>> 7), 2654435761) ^ i, 40503) >>> 23,
+    );
     const picture = () => sharp(noise, { raw });
     const kinds: [kind: string, ending: string, picture: ReturnType<typeof sharp>][] = [
       ["png", "png", picture().png({ compressionLevel: 0 })],
