@@ -35,7 +35,7 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
   name: "prepare",
-  summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+  summary: "Make annotation lists from class folders or the files of known data sets",
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
@@ -45,7 +45,7 @@ export const command = defineCommand({
   the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
   annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
   anew.
-A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
+A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
 are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
   examples: [
