@@ -14,7 +14,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { describeRepaired } from "../train/feed/lists.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { countVideos, printable } from "./shared/clips.ts";
+import { countVideos } from "./shared/clips.ts";
 import type { Io } from "./shared/output.ts";
 
 /** Problems named of each kind; `--verbose` and `--json` name all. */
@@ -187,7 +187,7 @@ function printKind(kind: ProblemKind, problems: readonly ClipProblem[], limit: n
   if (problems.length === 0) return;
   io.print(`  ${PROBLEM_KINDS[kind]}: ${formatCount(problems.length)}`);
   for (const { line, path, problem } of problems.slice(0, limit)) {
-    io.print(`    line ${line} ${printable(path)}: ${problem}`);
+    io.print(`    line ${line} ${path}: ${problem}`);
   }
   if (problems.length > limit) io.print(`    … and ${formatCount(problems.length - limit)} more (--verbose)`);
 }

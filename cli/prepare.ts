@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
+  countUnusable,
   type Dataset,
   detectTemplate,
   findClips,
@@ -186,7 +187,7 @@ async function writeLists(
   io.print(
     `wrote ${listed} clips${videos > 0 ? ` (${countVideos(videos)})` : ""} of ${
       formatCount(classes.length)
-    } classes to ${out}; ${formatCount(unusable.length)} left out`,
+    } classes to ${out}; ${formatCount(countUnusable(unusable))} left out`,
   );
   const short = clips.filter(({ frames }) => frames !== null && frames < PUBLISHED_MIN_FRAMES).length;
   if (short > 0) {

@@ -21,7 +21,7 @@ import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import { makeData, settleWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -75,11 +75,11 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(loaded.config, io);
   const from = resume ?? loaded.config.resume;
-  await reportKnownWeights(loaded.config, io);
-  await makeData(loaded.config, io);
-  using folder = await openFolder(loaded.config, from);
+  const recipe = await settleWeights(loaded.config, io);
+  await makeData(recipe, io);
+  using folder = await openFolder(recipe, from);
   try {
-    const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
+    const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
     const result = await trainInto(config, folder, from, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, ...result });

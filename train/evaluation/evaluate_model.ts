@@ -69,7 +69,6 @@ export async function evaluateModel(
     clips,
     views,
     frameCache,
-    batch,
     signal,
     onProgress,
   });
@@ -103,7 +102,7 @@ export async function* predictClips(
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
   await using session = await openTrainedModel(model, { clips, root, batch, choices });
-  const scoring = { clips, root, modality: "either", views, batch, signal } as const;
+  const scoring = { clips, root, modality: "either", views, signal } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);
     const { path, problems, bad } = clip;

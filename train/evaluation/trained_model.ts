@@ -11,9 +11,10 @@ import {
   openCheckpoint,
   recipeOf,
 } from "../files/checkpoint.ts";
-import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
+import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { settleBackbone } from "../files/backbone.ts";
 import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
@@ -58,10 +59,12 @@ export async function findTrainedModel(
     );
   }
   const recipe = recipeOf(source);
-  const { config } = await loadRecipe(
+  const loaded = await loadRecipe(
     options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),
     { weights, recipe: recipe?.config ?? null, overrides: options.overrides },
   );
+  // A run's own recipe has its backbone settled.
+  const config = options.config === undefined ? loaded.config : (await settleBackbone(loaded.config)).config;
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !options.overrides.some((override) => override.startsWith("data.label_list="));
   const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");
@@ -84,8 +87,7 @@ async function loadRecipe(
       `Cannot open "${weights}": a checkpoint that holds no recipe must come with one, give it with --config`,
     );
   }
-  // JSON is YAML, and a settled recipe reads back unchanged.
-  return parseConfig(JSON.stringify(recipe), { source: weights, overrides });
+  return configFrom(recipe, { source: weights, overrides });
 }
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */
@@ -103,7 +105,7 @@ export async function openTrainedModel(
   const frame = await largestFrame(config, [[options.root, options.clips]]);
   await using source = await openCheckpoint(weights);
   checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
-  const session = await openSession(
+  const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
     { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },

@@ -4,7 +4,8 @@ import { stat } from "node:fs/promises";
 import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readClipList } from "../../data/datasets/read.ts";
-import { isVideoPath } from "../../data/video/decode.ts";
+import { identifyFile } from "../../data/video/identify.ts";
+import { hasVideoName } from "../../data/video/kind.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 
 /** Clips of a list that are looked at, spread over it. */
@@ -59,7 +60,8 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
 
 /** What a path names; what is not there is told by its name. */
 async function kindOf({ path }: ClipRecord, root: string): Promise<"folder" | "video" | null> {
-  const info = await stat(clipPath(root, path)).catch(() => null);
+  const whole = clipPath(root, path), info = await stat(whole).catch(() => null);
   if (info?.isDirectory()) return "folder";
-  return isVideoPath(path) ? "video" : null;
+  if (!info?.isFile()) return hasVideoName(path) ? "video" : null;
+  return (await identifyFile(whole)).problem === null ? "video" : null;
 }

@@ -6,7 +6,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { storedSize } from "../../data/frame_cache/frame_cache.ts";
 import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
-import { isVideoPath, probeVideo } from "../../data/video/decode.ts";
+import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
@@ -44,8 +44,7 @@ export async function largestFrame(
         () => null, // a video, or nothing: the loader will name it
       );
       // `predict` takes folders and videos whatever the recipe says.
-      const ofFile = (frame === null ? null : await sizeOf(frame)) ??
-        (ofVideos || isVideoPath(path) ? await videoSize(path) : null);
+      const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
       const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;

@@ -2,6 +2,7 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
+import { givesSizes } from "../../models/tower.ts";
 import { towerSizes } from "../../models/towers.ts";
 import { basicRequirements, runRequirements, systemRequirements } from "./_checks.ts";
 import type { Config } from "./_settled.ts";
@@ -42,8 +43,8 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
     : "kinetics";
   // A synthetic set has its lists beside it.
   const made = (file: string) => data.synth === null || data.root === null ? null : `${data.root}/${file}`;
-  const arch = network.arch ?? (network.backbone === null ? DEFAULT_ARCH : "custom");
-  const hasTower = arch !== "custom" || network.backbone !== null;
+  const arch = network.arch ?? (givesSizes(network.backbone) ? "custom" : DEFAULT_ARCH);
+  const hasTower = arch !== "custom" || givesSizes(network.backbone);
   return {
     ...parsed,
     system: parsed.system!,

@@ -54,7 +54,11 @@ export function* predictionLines(
   }
 }
 
-/** One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. */
+/**
+ * One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. The table is for
+ * spreadsheets, which take text that begins like a formula for one: such text has a "'" before it, as OWASP advises. The
+ * JSON lines have every text as it is.
+ */
 export function predictionsCsv(predictions: readonly ClassPrediction[], labels: readonly string[]): string {
   const top = Math.min(TOP, labels.length);
   const header = ["path", "label", "label_name", "label_p", "label_rank"];
@@ -63,5 +67,5 @@ export function predictionsCsv(predictions: readonly ClassPrediction[], labels: 
     const best = topClasses(probabilities, top).flatMap((k) => [k, labels[k], probabilities[k]]);
     return [path, label, labels[label], probabilities[label], rankOf(probabilities, label), ...best];
   });
-  return stringify([header, ...lines], { quoted_match: /\r/ });
+  return stringify([header, ...lines], { quoted_match: /\r/, escape_formulas: true });
 }
