@@ -36,15 +36,17 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
   name: "prepare",
-  summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+  summary: "Make annotation lists from class folders or the files of known data sets",
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
   and val (or validation, test) around them give the splits;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
-  annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
-A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
+  the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
+  annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
+  anew.
+A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
 are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
   examples: [

@@ -34,7 +34,7 @@ export const command = defineCommand({
   details:
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2.
-FOLDER holds a folder for each class with its clips, videos or folders of JPEG frames, and takes the place of the recipe's
+FOLDER holds a folder for each class with its clips, videos or folders of frames, and takes the place of the recipe's
 data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
 for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.

@@ -42,7 +42,7 @@ const VIDEO_NAMES = endings(
 );
 /** Endings of pictures, which are believed too: folders hold them by the thousand. */
 const PICTURE_NAMES = endings(
-  ".jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm",
+  ".jpg .jpeg .png .webp .avif .bmp .tif .tiff .ppm .pgm",
 );
 
 /** The same of sound. */
