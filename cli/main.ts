@@ -6,6 +6,7 @@ import { ConfigError, InterruptedError } from "../lib/errors.ts";
 import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
 import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
+import { keepGpuWorkers } from "../train/runtime/remote_device.ts";
 import { createIo, processStreams, type Streams } from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
 
@@ -114,6 +115,7 @@ function interruptionSignal(streams: Streams): AbortSignal {
 }
 
 if (import.meta.main) {
+  keepGpuWorkers();
   const streams = processStreams();
   Deno.exit(await main(Deno.args, { streams, signal: interruptionSignal(streams) }));
 }
