@@ -23,6 +23,7 @@ import { readClassFolders } from "../data/datasets/folders.ts";
 import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv.ts";
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
+import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
 import { MIN_LISTED_FRAMES } from "../train/feed/lists.ts";
@@ -38,6 +39,7 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 export const command = defineCommand({
   name: "prepare",
   summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+  savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
@@ -109,6 +111,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
   }
   await requireWritableFolder(out);
+  using lock = await lockFolder(out, "prepare");
+  if (lock.warning !== null) io.note(`warning: ${lock.warning}`);
   const options = {
     root,
     template: values.template ?? null,

@@ -2,6 +2,7 @@
  * Where a verb's words go: results to stdout, progress and people's text to stderr. With `--json` stdout holds JSON
  * alone, and what would have been text there goes to stderr.
  */
+import { writeError } from "../../data/files.ts";
 
 /** Output and interruption, as a verb sees them. */
 export interface Io {
@@ -68,19 +69,28 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
 
 /** The process's own streams. */
 export function processStreams(): Streams {
-  const encoder = new TextEncoder();
-  const write = (stream: { writeSync(bytes: Uint8Array): number }) => (text: string) => {
+  const encoder = new TextEncoder(), isTerminal = Deno.stdout.isTerminal();
+  const write = (stream: { writeSync(bytes: Uint8Array): number }, text: string) => {
     const bytes = encoder.encode(text);
-    try {
-      for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
-    } catch (error) {
-      // The reader of a pipe may leave early (`sidenet … | head`): then there is nobody left to tell.
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    }
+    for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
   };
   return {
-    stdout: write(Deno.stdout),
-    stderr: write(Deno.stderr),
+    stdout(text) {
+      try {
+        write(Deno.stdout, text);
+      } catch (error) {
+        // The reader of a pipe may leave early (`sidenet … | head`), and a terminal be closed: nobody is left to tell.
+        if (isTerminal || error instanceof Deno.errors.BrokenPipe) return;
+        throw writeError("standard output", error);
+      }
+    },
+    stderr(text) {
+      try {
+        write(Deno.stderr, text);
+      } catch {
+        // A closed terminal, a full disk: a remark that nobody can read is no reason to lose a run.
+      }
+    },
     isTerminal: Deno.stderr.isTerminal(),
     columns() {
       try {
@@ -91,3 +101,6 @@ export function processStreams(): Streams {
     },
   };
 }
+
+/** Exit code of a verb that the user stopped. */
+export const INTERRUPTED_EXIT_CODE = 130;

@@ -14,6 +14,7 @@ import {
 import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { loadRunConfig, locateRunFiles } from "../files/run_config.ts";
 import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
@@ -58,12 +59,14 @@ export async function findTrainedModel(
     );
   }
   const recipe = recipeOf(source);
-  const { config } = await loadRecipe(
-    options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),
-    { weights, recipe: recipe?.config ?? null, overrides: options.overrides },
-  );
+  const { overrides } = options;
+  const { config } = options.config !== undefined
+    ? await loadConfig(options.config, overrides)
+    : info.isDirectory
+    ? await loadRunConfig(target, overrides)
+    : await recipeInside(weights, recipe?.config ?? null, overrides);
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
-    !options.overrides.some((override) => override.startsWith("data.label_list="));
+    !overrides.some((override) => override.startsWith("data.label_list="));
   const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");
   return {
     weights,
@@ -73,19 +76,16 @@ export async function findTrainedModel(
   };
 }
 
-async function loadRecipe(
-  path: string | null,
-  own: { weights: string; recipe: unknown; overrides: readonly string[] },
-) {
-  const { weights, recipe, overrides } = own;
-  if (path !== null) return await loadConfig(path, overrides);
+/** The recipe that a checkpoint holds. */
+async function recipeInside(weights: string, recipe: unknown, overrides: readonly string[]) {
   if (recipe === null) {
     throw new ConfigError(
       `Cannot open "${weights}": a checkpoint that holds no recipe must come with one, give it with --config`,
     );
   }
   // JSON is YAML, and a settled recipe reads back unchanged.
-  return parseConfig(JSON.stringify(recipe), { source: weights, overrides });
+  const { config } = parseConfig(JSON.stringify(recipe), { source: weights, overrides });
+  return { config: await locateRunFiles(config, { folder: dirname(weights), overrides }) };
 }
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */

@@ -146,6 +146,6 @@ Deno.test("a folder that is no run, a bad metrics line and an impossible root ar
     );
     await assert.rejects(
       createRunFolder(join(root, "metrics.jsonl"), "x"),
-      /^ConfigError: Cannot create run "x" in/,
+      /^DataError: Cannot write ".*metrics\.jsonl": a file of that name is there; remove it or choose another name$/,
     );
   }));
