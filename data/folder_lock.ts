@@ -133,7 +133,7 @@ export async function tryLockFolder(folder: string, what: string): Promise<LockA
     }
     try {
       if (!await file.tryLock(true)) {
-        const reason = describeHolder(await readFile(path, "utf8").catch(() => ""));
+        const reason = await describeHolder(path);
         file.close();
         return { refusal: { reason, held: true } };
       }
@@ -166,12 +166,15 @@ function holderOf(what: string): Holder {
   return { pid: Deno.pid, host: mayAsk ? Deno.hostname() : null, since: new Date().toISOString(), what };
 }
 
-function describeHolder(text: string): string {
-  let holder: Partial<Holder> | null;
-  try {
-    holder = JSON.parse(text);
-  } catch {
-    holder = null; // it has the lock and has not said yet who it is
+async function describeHolder(path: string): Promise<string> {
+  let holder: Partial<Holder> | null = null;
+  for (let look = 0; holder === null && look < 3; look++) {
+    if (look > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS)); // it may have had no time yet to say so
+    try {
+      holder = JSON.parse(await readFile(path, "utf8"));
+    } catch {
+      holder = null;
+    }
   }
   if (typeof holder?.pid !== "number") return "another process is writing to it";
   const { pid, host, since, what } = holder;
