@@ -57,7 +57,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
   } catch (error) {
     io.status("");
     io.note(errorLine(error));
-    if (hasCommonFlag(args, "debug")) io.note(stackOf(error));
+    if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
     return exitCodeOf(error);
   }
 }

@@ -22,7 +22,7 @@ import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import { makeData, settleWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -75,11 +75,11 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
   const { started_in: home } = loaded.config;
-  const recipe = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
+  const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(recipe, io);
-  const from = resume ?? recipe.resume;
-  await reportKnownWeights(recipe, io);
+  if (values["plan-only"]) return printPlan(started, io);
+  const from = resume ?? started.resume;
+  const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   using folder = await openFolder(recipe, from, io);

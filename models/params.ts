@@ -5,6 +5,7 @@
 
 import { type Dtype, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { DataError } from "../lib/errors.ts";
+import { shorten } from "../lib/text.ts";
 import type { Prng } from "../lib/random.ts";
 
 /** Where weights come from: a checkpoint, a reference case. `data/checkpoint` implements it. */
@@ -14,6 +15,10 @@ export interface WeightSource {
   names(): Iterable<string>;
   /** Shape of a tensor; undefined when there is none of that name. */
   shapeOf(name: string): readonly number[] | undefined;
+  /** What stands under names where a tensor could, and is not read, in words; nothing when absent. */
+  readonly foreign?: ReadonlyMap<string, string>;
+  /** Whether `readF32` can give a tensor: complex numbers it cannot, nor floats of a few bits. It can when absent. */
+  converts?(name: string): boolean;
   /** Values as f32, row-major. */
   readF32(name: string): Promise<Float32Array>;
 }
@@ -198,7 +203,11 @@ export function checkAccount(
   for (const { name, shape } of weights) {
     const found = source.shapeOf(name);
     if (!found) {
-      throw new DataError(`Cannot load "${source.label}": tensor "${name}" [${shape}] is missing${cause()}`);
+      const instead = source.foreign?.get(name);
+      const what = instead === undefined
+        ? `is missing${cause()}`
+        : `must be a plain tensor, it is made by "${shorten(instead)}", which is not read`;
+      throw new DataError(`Cannot load "${source.label}": tensor "${name}" [${shape}] ${what}`);
     }
     if (found.join() !== shape.join()) {
       throw new DataError(
@@ -211,7 +220,7 @@ export function checkAccount(
     if (expected.has(name)) continue;
     if (isIgnored(name, ignore)) continue;
     throw new DataError(
-      `Cannot load "${source.label}": tensor "${name}" is not known to this model${cause()}`,
+      `Cannot load "${source.label}": tensor "${shorten(name)}" is not known to this model${cause()}`,
     );
   }
 }

@@ -205,8 +205,13 @@ function optionLines(options: Readonly<Record<string, OptionSpec>>): string {
   );
 }
 
-/** Lines of two aligned columns, indented. */
+/** Lines of two aligned columns, indented, as one text. */
 export function twoColumns(rows: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join("\n");
+  return columnLines(rows).join("\n");
+}
+
+/** The same, line by line. */
+export function columnLines(rows: readonly (readonly [string, string])[]): string[] {
+  const width = rows.reduce((most, [left]) => Math.max(most, left.length), 0);
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }

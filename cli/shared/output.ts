@@ -1,8 +1,12 @@
 /**
  * Where a verb's words go: results to stdout, progress and people's text to stderr. With `--json` stdout holds JSON
  * alone, and what would have been text there goes to stderr.
+ *
+ * Every line may hold text out of files. It is made neutral here, so that no name can move the cursor, colour or hide
+ * what stands around it, or look like another line; the escapes that are our own are added behind that.
  */
 import { writeError } from "../../data/files.ts";
+import { neutralJson, neutralText } from "../../lib/neutral.ts";
 
 /** Output and interruption, as a verb sees them. */
 export interface Io {
@@ -14,7 +18,7 @@ export interface Io {
   readonly columns: number;
   /** Aborted on Ctrl-C or a termination request: stop cleanly, with everything saved. */
   readonly signal: AbortSignal;
-  /** A line of the result for people: on stdout, or on stderr with `--json`. */
+  /** A line of the result for people: on stdout, or on stderr with `--json`. Line ends inside it are shown, not made. */
   print(line: string): void;
   /** A result for programs: one line of JSON on stdout with `--json`, nothing otherwise. */
   printJson(value: unknown): void;
@@ -41,7 +45,7 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
   };
   const note = (line: string) => {
     clearStatus();
-    streams.stderr(line + "\n");
+    streams.stderr(neutralText(line) + "\n");
   };
   return {
     json: options.json,
@@ -53,15 +57,15 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
     print(line) {
       if (options.json) return note(line);
       clearStatus();
-      streams.stdout(line + "\n");
+      streams.stdout(neutralText(line) + "\n");
     },
     printJson(value) {
-      if (options.json) streams.stdout(JSON.stringify(value) + "\n");
+      if (options.json) streams.stdout(neutralJson(JSON.stringify(value)) + "\n");
     },
     note,
     status(line) {
       if (!streams.isTerminal) return;
-      streams.stderr("\r\x1b[K" + line);
+      streams.stderr("\r\x1b[K" + neutralText(line));
       statusShown = line !== "";
     },
   };

@@ -26,7 +26,8 @@ import type { MissingFrame, StoredFrames } from "./stored_frames.ts";
 
 export { storedSize } from "./stored_frames.ts";
 
-const VERSION = 1;
+/** 2: folders whose numbers begin at 0 are held whole. */
+const VERSION = 2;
 const FILES = { settings: "cache.json", index: "index.jsonl" } as const;
 const SHARD_BYTES = 2 ** 30;
 /** Left on the disk for what must be written after the cache: checkpoints, reports. */
@@ -41,6 +42,8 @@ export interface FrameCacheOptions {
   modality: ClipModality;
   /** Names of the frame files of a folder. */
   template: string;
+  /** Number of a folder's first frame; null or absent: the lowest that it holds. */
+  firstFrame?: number | null;
   /** Takes a warning. */
   warn?: (text: string) => void;
   /** Size at which a file of frames is full. Default 1 GiB. */
@@ -275,13 +278,14 @@ async function lockIfWritable(folder: string): Promise<LockAttempt> {
 }
 
 async function checkSettings(options: FrameCacheOptions, writable: boolean): Promise<void> {
-  const { folder, side, modality, template } = options;
+  const { folder, side, modality, template, firstFrame = null } = options;
   const settings: Record<string, unknown> = {
     version: VERSION,
     "data.frame_cache_side": side,
     "data.modality": modality === "frames" ? "RGB" : modality,
     // Videos have no frame files.
     "data.image_tmpl": modality === "video" ? null : template,
+    "data.first_frame": modality === "video" ? null : firstFrame,
   };
   const file = join(folder, FILES.settings);
   let text: string;

@@ -12,7 +12,7 @@ Deno.test("inspect lists the state dict of a training checkpoint, with totals an
   assert.equal(code, 0);
   assert.match(stdout, /^fc\.weight +\[5 32\] +F32 +640 B$/m);
   assert.match(stdout, /: torch zip, 11\.5 KiB$/m);
-  assert.match(stdout, /^listed: "model_state_dict", "module\." taken off every name$/m);
+  assert.match(stdout, /^listed: "model_state_dict", "module\." taken off the names$/m);
   assert.match(stdout, /^9 tensors, 330 elements, .* \(8 F32, 1 I64\)$/m);
   assert.match(stdout, /^looks like: no model known here$/m);
   assert.doesNotMatch(stdout, /exp_avg|epoch/);
@@ -47,6 +47,7 @@ Deno.test("inspect --json gives one object with every tensor, the totals and the
     side_dim: null,
     holds_backbone: true,
     holds_trained: false,
+    layout: "OpenAI",
   });
   const bytes = await Deno.readFile(`${FIXTURES}openai-torchscript.pt`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

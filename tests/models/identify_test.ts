@@ -29,6 +29,7 @@ for (const [name, backbone] of Object.entries(VIT_PRESETS)) {
         classes: 174,
         sideDim: 320,
         holdsBackbone: true,
+        layout: "OpenAI",
         holdsTrained: true,
       });
       assert.equal(
@@ -36,7 +37,7 @@ for (const [name, backbone] of Object.entries(VIT_PRESETS)) {
         `${title} on ${name} with 174 classes (side_dim 320), backbone included`,
       );
       const side = identify(source(shapesOf(spec, "trained")));
-      assert.deepEqual(side, { ...whole, holdsBackbone: false });
+      assert.deepEqual(side, { ...whole, holdsBackbone: false, layout: null });
       for (const [weight] of shapesOf(spec, "trained")) assert.equal(isBackboneName(weight), false, weight);
       for (const [weight] of shapesOf(spec, "frozen")) assert.equal(isBackboneName(weight), true, weight);
     }

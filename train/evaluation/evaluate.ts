@@ -28,8 +28,6 @@ export interface ScoreOptions {
   /** What the clips' paths name; what the recipe's lists name by default. */
   modality?: ClipModality;
   views: Views | null;
-  /** Views in one GPU batch. */
-  batch: number;
   signal?: AbortSignal;
   /** Frames on disk that stand for the clips' files. */
   frameCache?: FrameCache | null;
@@ -84,6 +82,7 @@ export function viewFeed(
     root: options.root ?? dataRoots(config).val,
     modality: options.modality ?? clipModality(config),
     template: config.data.image_tmpl,
+    firstFrame: config.data.first_frame,
     sampler: readRule(config, viewSampler(config, views)),
     seed: config.seed,
     workers: config.data.workers,
@@ -98,11 +97,11 @@ export function viewFeed(
 
 /** Scores clips in the order of their list: decodes, makes the views, runs the network. */
 export async function* scoreClips(
-  session: Pick<Session, "evaluate">,
+  session: Pick<Session, "evaluate" | "evaluationClips">,
   config: Config,
   options: ScoreOptions,
 ): AsyncGenerator<ScoredClip> {
-  const { clips, views, batch } = options;
+  const { clips, views } = options, batch = session.evaluationClips;
   await using own = options.feed ? null : viewFeed(config, options);
   const feed = options.feed ?? own!;
   const perClip = viewCount(views);
@@ -137,7 +136,7 @@ function splitOutputs(
 
 /** Evaluates a list of clips; every clip counts exactly once. */
 export async function evaluateClips<Result extends ClipResult, Details>(
-  session: Pick<Session, "evaluate">,
+  session: Pick<Session, "evaluate" | "evaluationClips">,
   config: Config,
   options: EvaluateOptions & { task: Task<unknown, Result, Details> },
 ): Promise<Evaluation<Result, Details>> {

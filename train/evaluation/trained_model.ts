@@ -11,9 +11,10 @@ import {
   openCheckpoint,
   recipeOf,
 } from "../files/checkpoint.ts";
-import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
+import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { settleBackbone } from "../files/backbone.ts";
 import { loadRunConfig, locateRunFiles } from "../files/run_config.ts";
 import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
 import { createModel } from "../../models/mod.ts";
@@ -60,10 +61,11 @@ export async function findTrainedModel(
   }
   const recipe = recipeOf(source);
   const { overrides } = options;
-  const { config } = options.config !== undefined
-    ? await loadConfig(options.config, overrides)
+  // A run's own recipe has its backbone settled.
+  const config = options.config !== undefined
+    ? (await settleBackbone((await loadConfig(options.config, overrides)).config)).config
     : info.isDirectory
-    ? await loadRunConfig(target, overrides)
+    ? (await loadRunConfig(target, overrides)).config
     : await recipeInside(weights, recipe?.config ?? null, overrides);
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !overrides.some((override) => override.startsWith("data.label_list="));
@@ -83,9 +85,8 @@ async function recipeInside(weights: string, recipe: unknown, overrides: readonl
       `Cannot open "${weights}": a checkpoint that holds no recipe must come with one, give it with --config`,
     );
   }
-  // JSON is YAML, and a settled recipe reads back unchanged.
-  const { config } = parseConfig(JSON.stringify(recipe), { source: weights, overrides });
-  return { config: await locateRunFiles(config, { folder: dirname(weights), overrides }) };
+  const { config } = configFrom(recipe, { source: weights, overrides });
+  return await locateRunFiles(config, { folder: dirname(weights), overrides });
 }
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */
@@ -103,7 +104,7 @@ export async function openTrainedModel(
   const frame = await largestFrame(config, [[options.root, options.clips]]);
   await using source = await openCheckpoint(weights);
   checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
-  const session = await openSession(
+  const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
     { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },

@@ -55,8 +55,8 @@ Deno.test("classes are the folders in code-point order, clips are folders of fra
       found.clips.filter((one) => one.label === label && one.split === "val").length;
     assert.deepEqual([inVal(0), inVal(1), inVal(2), inVal(3)], [2, 2, 0, 0]);
     assert.deepEqual(found.unusable.map(({ path, reason }) => `${path}: ${reason}`), [
-      "B/loop: it is neither a folder of frames nor a video file",
-      "b/notes.txt: it is neither a folder of frames nor a video file",
+      "B/loop: its symbolic links lead back to themselves",
+      "b/notes.txt: it is neither a folder of frames nor a video file, but text",
       "bare: the class has no folder of frames and no video file",
       "b/zero.mp4: the file is empty",
       "broken/none: its folder is empty",
@@ -119,7 +119,7 @@ Deno.test("pictures where clips are due are named once for their class", async (
     const { classes, unusable } = await readClassFolders(root, OPTIONS);
     assert.deepEqual(classes, []);
     assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
-      "clip/00001.jpg: it and 4 other files of its class are neither folders of frames nor video files",
+      "clip/00001.jpg: it and 4 other files of its class are pictures, neither folders of frames nor video files",
       "clip: the class has no folder of frames and no video file",
     ]);
   });

@@ -164,6 +164,7 @@ Deno.test("synthesize() writes lists, labels and JPEG folders that read back as 
           folder: join(folder, path),
           path,
           template: "{:05d}.jpg",
+          first: 1,
           frameCount,
           indices,
         });
