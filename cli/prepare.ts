@@ -22,6 +22,7 @@ import { formatClipList } from "../data/datasets/list.ts";
 import { readLabels, readText } from "../data/datasets/read.ts";
 import { readClassFolders } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
+import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
 import { PUBLISHED_MIN_FRAMES } from "../train/recipe/config.ts";
@@ -37,6 +38,7 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 export const command = defineCommand({
   name: "prepare",
   summary: "Make annotation lists from class folders or the files of known data sets",
+  savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
@@ -110,6 +112,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
   }
   await requireWritableFolder(out);
+  using lock = await lockFolder(out, "prepare");
+  if (lock.warning !== null) io.note(`warning: ${lock.warning}`);
   const options = {
     root,
     template: values.template ?? null,
