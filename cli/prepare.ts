@@ -20,7 +20,7 @@ import {
 } from "../data/datasets/entries.ts";
 import { formatClipList, parseClipList } from "../data/datasets/list.ts";
 import { readLabels } from "../data/datasets/read.ts";
-import { readClassFolders } from "../data/datasets/folders.ts";
+import { type ClassFolders, readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv.ts";
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
@@ -121,7 +121,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared = isFolder
+  const prepared: Prepared | ClassFolders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
     : await findListed(await readFiles(sources, values.labels), options);
   io.status("");
@@ -133,6 +133,8 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
+  const remark = "hasSplits" in prepared ? remarkOnSplits(prepared) : null;
+  if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;
 }
