@@ -20,7 +20,7 @@ import {
 import { parseAnnotations } from "../data/datasets/annotations.ts";
 import { formatClipList } from "../data/datasets/list.ts";
 import { readLabels, readText } from "../data/datasets/read.ts";
-import { readClassFolders } from "../data/datasets/folders.ts";
+import { type ClassFolders, readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
@@ -125,7 +125,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared = isFolder
+  const prepared: Prepared | ClassFolders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
     : await findListed(await readFiles(sources, values.labels), options);
   io.status("");
@@ -137,6 +137,8 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
+  const remark = "hasSplits" in prepared ? remarkOnSplits(prepared) : null;
+  if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;
 }
