@@ -12,25 +12,42 @@ export const cases: CaseTable = {
   adamw: [
     {
       name: "first step: moments are zero",
-      inputs: { param: [257], grad: [257], m: [257], v: [257], hyper: [8], clip: [1] },
-      values: { m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1 },
+      inputs: { param: [257], grad: [257], m: [257], v: [257], hyper: [8], clip: [1], guard: [3] },
+      values: { m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1, guard: () => 0 },
     },
     {
       name: "second group, clipped, without decay",
-      inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [16], clip: [1] },
-      values: { v: positive, hyper: (i) => hyper[i], clip: () => 0.37 },
+      inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [16], clip: [1], guard: [3] },
+      values: { v: positive, hyper: (i) => hyper[i], clip: () => 0.37, guard: () => 0 },
       attrs: { hyperOffset: 8 },
     },
     {
       name: "a gradient of zero leaves only the decay",
-      inputs: { param: [1], grad: [1], m: [1], v: [1], hyper: [8], clip: [1] },
-      values: { grad: () => 0, m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1 },
+      inputs: { param: [1], grad: [1], m: [1], v: [1], hyper: [8], clip: [1], guard: [3] },
+      values: { grad: () => 0, m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1, guard: () => 0 },
+    },
+    {
+      name: "marked to be skipped, with a gradient of NaN",
+      inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [8], clip: [1], guard: [3] },
+      values: { grad: () => NaN, v: positive, hyper: (i) => hyper[i], clip: () => NaN, guard: (i) => i < 1 ? 1 : 0 },
+    },
+    {
+      name: "the constants after one skipped update",
+      inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [16], clip: [1], guard: [3] },
+      values: { v: positive, hyper: (i) => hyper[i], clip: () => 1, guard: (i) => i === 1 ? 1 : 0 },
+      attrs: { hyperStride: 8, hyperRows: 2 },
+    },
+    {
+      name: "more skipped updates than constants: the last",
+      inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [16], clip: [1], guard: [3] },
+      values: { v: positive, hyper: (i) => hyper[i], clip: () => 1, guard: (i) => i === 1 ? 9 : 0 },
+      attrs: { hyperStride: 8, hyperRows: 2 },
     },
     {
       name: "a million weights",
       bench: true,
-      inputs: { param: [1000000], grad: [1000000], m: [1000000], v: [1000000], hyper: [8], clip: [1] },
-      values: { v: positive, hyper: (i) => hyper[i], clip: () => 1 },
+      inputs: { param: [1000000], grad: [1000000], m: [1000000], v: [1000000], hyper: [8], clip: [1], guard: [3] },
+      values: { v: positive, hyper: (i) => hyper[i], clip: () => 1, guard: () => 0 },
     },
   ],
   gradNorm: [
