@@ -8,7 +8,7 @@ import { encodeTorch, stateDict, TensorLeaf, type TorchTree } from "../data/chec
 import { writeFileWhole } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { backbonePlaces, isBackboneName } from "../models/identify.ts";
-import { recipeOf, stateOf } from "../train/files/checkpoint.ts";
+import { recipeOf, stateOf } from "../train/files/run_state.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
@@ -156,7 +156,7 @@ function encode(
 
 /** The epoch that a checkpoint was written in, from 0; null where it does not say. */
 function epochOf(weights: OpenWeights): number | null {
-  if (recipeOf(weights) !== null) return stateOf(weights).epoch;
+  if (recipeOf(weights) !== null) return stateOf(weights).state.epoch;
   const epoch = weights.file.values.get("epoch");
   return typeof epoch === "number" ? epoch : null;
 }

@@ -24,12 +24,25 @@ export const cases: CaseTable = {
     {
       name: "a gradient of zero leaves only the decay",
       inputs: { param: [1], grad: [1], m: [1], v: [1], hyper: [8], clip: [1], guard: [3] },
-      values: { grad: () => 0, m: () => 0, v: () => 0, hyper: (i) => hyper[i], clip: () => 1, guard: () => 0 },
+      values: {
+        grad: () => 0,
+        m: () => 0,
+        v: () => 0,
+        hyper: (i) => hyper[i],
+        clip: () => 1,
+        guard: () => 0,
+      },
     },
     {
       name: "marked to be skipped, with a gradient of NaN",
       inputs: { param: [3, 5], grad: [3, 5], m: [3, 5], v: [3, 5], hyper: [8], clip: [1], guard: [3] },
-      values: { grad: () => NaN, v: positive, hyper: (i) => hyper[i], clip: () => NaN, guard: (i) => i < 1 ? 1 : 0 },
+      values: {
+        grad: () => NaN,
+        v: positive,
+        hyper: (i) => hyper[i],
+        clip: () => NaN,
+        guard: (i) => i < 1 ? 1 : 0,
+      },
     },
     {
       name: "the constants after one skipped update",
@@ -46,7 +59,15 @@ export const cases: CaseTable = {
     {
       name: "a million weights",
       bench: true,
-      inputs: { param: [1000000], grad: [1000000], m: [1000000], v: [1000000], hyper: [8], clip: [1], guard: [3] },
+      inputs: {
+        param: [1000000],
+        grad: [1000000],
+        m: [1000000],
+        v: [1000000],
+        hyper: [8],
+        clip: [1],
+        guard: [3],
+      },
       values: { v: positive, hyper: (i) => hyper[i], clip: () => 1, guard: () => 0 },
     },
   ],

@@ -76,7 +76,12 @@ export const cases: CaseTable = {
       values: { guard: guard(1, 5, 1) },
       attrs: { most: 3 },
     },
-    { name: "the last that may be", inputs: { guard: [3] }, values: { guard: guard(1, 5, 2) }, attrs: { most: 3 } },
+    {
+      name: "the last that may be",
+      inputs: { guard: [3] },
+      values: { guard: guard(1, 5, 2) },
+      attrs: { most: 3 },
+    },
     {
       name: "none may be skipped any more",
       inputs: { guard: [3] },

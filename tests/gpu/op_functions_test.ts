@@ -257,7 +257,10 @@ Deno.test("ops with shapes that do not fit are refused by name when recorded", (
   );
   const [param, one] = [make(7), make(1)];
   assert.throws(
-    () => adamw(g, { param, grad: param, m: param, v: param, hyper: make(8), clip: one, guard: make(3) }, { hyperOffset: 8 }),
+    () =>
+      adamw(g, { param, grad: param, m: param, v: param, hyper: make(8), clip: one, guard: make(3) }, {
+        hyperOffset: 8,
+      }),
     /Cannot record adamw: 8 step constants must lie in "hyper" from element 8, current shape is \[8\]/,
   );
 });

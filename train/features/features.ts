@@ -18,6 +18,7 @@ import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
 import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
@@ -267,15 +268,6 @@ function featureRecipe(
     "data.train_list": listDigest(clips.train),
     "data.val_list": listDigest(clips.val),
   };
-}
-
-/** The content of a list: paths, labels and parts of clips in order. */
-function listDigest(clips: readonly ClipRecord[]): string {
-  const hash = createHash("sha256");
-  for (const { path, label, range } of clips) {
-    hash.update(`${path}\n${label}${range ? ` ${range.first} ${range.count}` : ""}\n`);
-  }
-  return `${clips.length} clips, sha256 ${hash.digest("hex").slice(0, 16)}`;
 }
 
 /**

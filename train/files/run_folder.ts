@@ -21,6 +21,8 @@ export interface StepRecord {
   data_wait: number;
   /** GPU memory allocated, in bytes. */
   gpu_bytes: number;
+  /** Updates skipped up to now, where they may be. */
+  skipped_updates?: number;
 }
 
 /** Result of an evaluation, one line of `metrics.jsonl`: the task's metrics by key among these. Accuracies are shares, 0 … 1. */
@@ -91,6 +93,8 @@ export interface RunFolder extends Disposable {
   appendMetrics(record: MetricsRecord): void;
   /** Waits until the metrics are on the disk. */
   flushMetrics(): Promise<void>;
+  /** Cuts the metrics back to a state: see `truncateMetrics`. */
+  cutMetrics(step: number, evaluated: boolean): Promise<void>;
   /** Writes one of the run's files whole: on any failure the previous one is still there. */
   write(which: keyof typeof RUN_FILES, content: FileContent): Promise<void>;
   /** Writes `summary.json`. */
@@ -196,7 +200,8 @@ export async function readMetrics(path: string): Promise<{ steps: StepRecord[]; 
 }
 
 function openFolder(path: string): RunFolder {
-  const metrics = Deno.openSync(join(path, RUN_FILES.metrics), { create: true, append: true });
+  const openMetrics = () => Deno.openSync(join(path, RUN_FILES.metrics), { create: true, append: true });
+  let metrics = openMetrics();
   const file = (which: keyof typeof RUN_FILES) => join(path, RUN_FILES[which]);
   const encoder = new TextEncoder();
   const write: RunFolder["write"] = (which, content) => writeFileWhole(file(which), content);
@@ -209,6 +214,11 @@ function openFolder(path: string): RunFolder {
       for (let written = 0; written < line.length;) written += metrics.writeSync(line.subarray(written));
     },
     flushMetrics: () => metrics.sync(),
+    async cutMetrics(step, evaluated) {
+      await truncateMetrics(path, step, evaluated);
+      metrics.close(); // the file may be another one now
+      metrics = openMetrics();
+    },
     write,
     writeSummary: (summary) => write("summary", JSON.stringify(summary, null, 2) + "\n"),
     [Symbol.dispose]: () => metrics.close(),

@@ -13,7 +13,6 @@ import type { FrameSize } from "./frame_buffers.ts";
 import { type BatchPrograms, bytesOfClips } from "./programs.ts";
 import {
   type InputValues,
-  LOSS_LOG_SIZE,
   type MemoryPlan,
   planSession,
   PROGRAMS,
@@ -23,9 +22,13 @@ import {
   type TrainBatch,
 } from "./session_plan.ts";
 import { type GroupRates, packHyper } from "./update_rules.ts";
+import { LOSS_LOG_SIZE, type SessionPosition, type Standing } from "./watch.ts";
 
-/** Which values of a weight: itself, its gradient, or what the update rule keeps beside it ("exp_avg"). */
-export type WeightPart = "value" | "gradient" | (string & Record<never, never>);
+/**
+ * Which values of a weight: itself, its gradient, what the update rule keeps beside it ("exp_avg"), or of a running statistic what
+ * it was before the update under way.
+ */
+export type WeightPart = "value" | "gradient" | "before" | (string & Record<never, never>);
 
 /** A model on a device. Closing it frees the device. Use with `await using`. */
 export class Session implements AsyncDisposable {
@@ -37,6 +40,9 @@ export class Session implements AsyncDisposable {
   #steps = 0;
   #pendingLosses = 0;
   #microStep = 0;
+  /** Updates since the last look, and those skipped before it. */
+  #unseenUpdates = 0;
+  #skipped = 0;
 
   /**
    * Allocates and compiles everything. Weights are zeros until they are written.
@@ -88,7 +94,9 @@ export class Session implements AsyncDisposable {
 
   /** Number of kernel launches of a training batch, or of an evaluation where there is no training. */
   get launches(): number {
-    const { [PROGRAMS.evaluation]: evaluation, [PROGRAMS.update]: _, ...training } = this.#loaded.launches;
+    const beside: readonly string[] = [PROGRAMS.update, PROGRAMS.guard, PROGRAMS.finiteCheck];
+    const { [PROGRAMS.evaluation]: evaluation, ...others } = this.#loaded.launches;
+    const training = Object.fromEntries(Object.entries(others).filter(([name]) => !beside.includes(name)));
     return Math.max(...(Object.keys(training).length > 0 ? Object.values(training) : [evaluation]));
   }
 
@@ -143,10 +151,19 @@ export class Session implements AsyncDisposable {
     return new Map(names.map((name, i) => [name, data[i]]));
   }
 
-  /** Sets the number of steps done and of batches summed since, when resuming. */
-  restoreSteps(steps: number, accumulated: number): void {
+  /** Whether updates that are not finite are skipped. */
+  get skips(): boolean {
+    return this.#planned.before !== null;
+  }
+
+  /** Goes on where a run stood whose tensors have been written. */
+  async restore({ steps, accumulated, skipped }: SessionPosition): Promise<void> {
     this.#steps = steps;
     this.#microStep = accumulated;
+    this.#skipped = skipped.total;
+    if (!this.skips) return;
+    const values = Float32Array.of(skipped.underWay ? 1 : 0, 0, skipped.inARow);
+    await this.#loaded.write(this.#planned.programs.guard, values);
   }
 
   /**
@@ -186,7 +203,7 @@ export class Session implements AsyncDisposable {
     { clips, rates, given }: { clips: number; rates: GroupRates; given: ArrayBuffer[] },
   ): Promise<boolean> {
     const { train } = this.#planned.programs, name = PROGRAMS.train(clips);
-    if (this.#options.accumulation > 1 && this.#microStep === 0) commands.unshift(this.#clearGradients());
+    commands.unshift(...this.#beginUpdate({ adds: this.#options.accumulation > 1 }));
     commands.push({ do: "run", program: name }, this.#logLoss(train.get(clips)!.loss, name));
     return await this.#finishBatch(commands, { rates, given });
   }
@@ -198,10 +215,14 @@ export class Session implements AsyncDisposable {
   ): Promise<boolean> {
     this.#microStep = (this.#microStep + 1) % this.#options.accumulation;
     const completes = this.#microStep === 0;
+    if (this.skips) commands.push(this.#keepLoss(), { do: "run", program: PROGRAMS.guard });
     if (completes) {
       this.#steps++;
-      const hyper = packHyper(this.#options.optimizer, rates, this.#steps);
-      commands.unshift(this.#loaded.writeCommand(this.#planned.programs.hyper, hyper));
+      // Its number among the updates that were made depends on what was skipped since the last look.
+      const unseen = this.skips ? Math.min(this.#unseenUpdates++, LOSS_LOG_SIZE) : 0;
+      const numbers = Array.from({ length: unseen + 1 }, (_, more) => this.#steps - this.#skipped - more);
+      const hyper = packHyper(this.#options.optimizer, rates, numbers);
+      commands.unshift(this.#writeRows(this.#planned.programs.hyper, hyper));
       commands.push({ do: "run", program: PROGRAMS.update });
     }
     await this.#loaded.device.submit(commands, given);
@@ -237,7 +258,7 @@ export class Session implements AsyncDisposable {
       ...this.#inputCommands(sliceInputs(inputs, part, clips.length), part.own.length),
       ...this.#frameCommands(part.own),
     ];
-    if (this.#microStep === 0) await device.submit([this.#clearGradients()]);
+    await device.submit(this.#beginUpdate({ adds: true }));
     for (const part of parts) {
       const name = PROGRAMS.encode(part.own.length), { g } = programs.encode.get(part.own.length)!;
       const commands = [...load(part), { do: "run", program: name } as Command];
@@ -273,14 +294,39 @@ export class Session implements AsyncDisposable {
     return await this.#finishBatch([], { rates, given: [] });
   }
 
-  /** Losses of the batches since the last call, oldest first. Waits for the GPU: every few steps only. */
+  /** Losses of the batches since the last look, oldest first. Waits for the GPU: every few steps only. */
   async readLosses(): Promise<number[]> {
-    const count = Math.min(this.#pendingLosses, LOSS_LOG_SIZE), first = this.#pendingLosses - count;
+    return this.#pendingLosses === 0 ? [] : (await this.look()).losses;
+  }
+
+  /**
+   * Looks at what the GPU has done. Waits for it: every few steps only.
+   *
+   * @param options.check Also whether all that a checkpoint would hold is finite.
+   */
+  async look(options: { check?: boolean } = {}): Promise<Standing> {
+    const { lossLog, finiteCheck, programs: { guard } } = this.#planned, { device } = this.#loaded;
+    const check = options.check ? finiteCheck : null;
+    if (check) await device.submit([{ do: "run", program: PROGRAMS.finiteCheck }]);
+    const [log, [marked, skipped, inARow], counts = []] = await this.#loaded.read([
+      { tensor: lossLog, at: this.#loaded.addressOf(lossLog) },
+      { tensor: guard, at: this.#loaded.addressOf(guard) },
+      ...check
+        ? [{ tensor: check.counts, at: this.#loaded.addressOf(check.counts, PROGRAMS.finiteCheck) }]
+        : [],
+    ]);
+    const waiting = Math.min(this.#pendingLosses, LOSS_LOG_SIZE), first = this.#pendingLosses - waiting;
     this.#pendingLosses = 0;
-    if (count === 0) return [];
-    const { lossLog } = this.#planned;
-    const [values] = await this.#loaded.read([{ tensor: lossLog, at: this.#loaded.addressOf(lossLog) }]);
-    return Array.from({ length: count }, (_, i) => values[(first + i) % LOSS_LOG_SIZE]);
+    this.#unseenUpdates = 0;
+    this.#skipped += skipped;
+    if (skipped > 0) await this.#loaded.write(guard, Float32Array.of(marked, 0, inARow));
+    // The gradient of an update that has been made is of no further use.
+    const isHeld = (part: string) => part !== "gradient" || this.#microStep > 0 && marked === 0;
+    return {
+      losses: Array.from({ length: waiting }, (_, i) => log[(first + i) % LOSS_LOG_SIZE]),
+      skipped: { total: this.#skipped, inARow, underWay: marked !== 0 },
+      nonFinite: check?.parts.filter((part, i) => counts[i] > 0 && isHeld(part)) ?? [],
+    };
   }
 
   /**
@@ -410,9 +456,22 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  #clearGradients(): Command {
-    const gradients = this.#planned.gradients!;
-    return { do: "clear", at: this.#loaded.addressOf(gradients), bytes: bytesOf(gradients) };
+  /** What comes before the first batch of an update. @param options.adds Its gradients are added to those that are there. */
+  #beginUpdate({ adds }: { adds: boolean }): Command[] {
+    if (this.#microStep > 0) return [];
+    const { gradients, statistics, before } = this.#planned, commands: Command[] = [];
+    const at = (tensor: Tensor) => this.#loaded.addressOf(tensor);
+    if (adds) commands.push({ do: "clear", at: at(gradients!), bytes: bytesOf(gradients!) });
+    if (before) commands.push({ do: "copy", from: at(statistics), to: at(before), bytes: bytesOf(before) });
+    return commands;
+  }
+
+  /** Takes the newest loss of the log to where the guard looks at it. */
+  #keepLoss(): Command {
+    const { lossLog, programs: { lastLoss } } = this.#planned;
+    const newest = ((this.#pendingLosses - 1) % LOSS_LOG_SIZE) * 4;
+    const from = shifted(this.#loaded.addressOf(lossLog), newest);
+    return { do: "copy", from, to: this.#loaded.addressOf(lastLoss), bytes: 4 };
   }
 
   /** Copies a program's loss into the log. */
@@ -430,7 +489,14 @@ export class Session implements AsyncDisposable {
     const weight: Weight | undefined = this.model.weights.get(name);
     if (!weight) throw new Error(`Cannot find weight "${name}": the model has none of that name`);
     if (part === "value") return weight.tensor;
-    const { trained, gradients, moments } = this.#planned.programs;
+    const { trained, gradients, moments, before } = this.#planned.programs;
+    if (part === "before") {
+      const kept = before[this.model.weights.of("statistic").indexOf(weight)];
+      if (kept) return kept;
+      throw new Error(
+        `Cannot find "${name}" before the update: it must be a statistic of a run that may skip`,
+      );
+    }
     const index = trained.indexOf(weight), list = part === "gradient" ? gradients : moments[part];
     if (index < 0 || !list || list.length === 0) {
       throw new Error(`Cannot find ${part} of "${name}": the weight must be trained`);
