@@ -4,6 +4,7 @@ import { z } from "zod";
 import { parseJson, parseValue } from "../../data/schema.ts";
 import { DataError } from "../../lib/errors.ts";
 import { SAVED_PROBLEMS } from "../feed/problems.ts";
+import { BEST } from "./records.ts";
 
 const count = z.int().nonnegative();
 
@@ -34,8 +35,8 @@ const RUN_STATE = z.object({
   clips: count,
   /** Time spent training, in seconds. */
   seconds: z.number().nonnegative(),
-  /** The best evaluation so far, by the task's metrics; null before the first. Epoch -1: before all training. */
-  best: z.object({ epoch: z.int().min(-1) }).catchall(z.number()).nullable(),
+  /** The best evaluation so far; null before the first. */
+  best: BEST.nullable(),
   /** Whether the evaluation due at this step has been made. */
   evaluated: z.boolean(),
   /** Losses of micro-batches since the last line of metrics. */

@@ -100,11 +100,14 @@ export class Keeper {
     }
   }
 
-  /** The error of a run that cannot go on, with what there is to go on from. */
-  failure(message: string): NonFiniteError {
-    const { state, folder } = this.#run;
-    const instead = "a lower solver.lr or with solver.clip_grad_norm";
-    const advice = state.step <= 1 && this.#savedStep === null && state.microBatches <= 1
+  /**
+   * The error of a run that cannot go on, with what there is to go on from.
+   *
+   * @param options.before No update had been made before it.
+   */
+  failure(message: string, options: { before?: boolean } = {}): NonFiniteError {
+    const { folder } = this.#run, instead = "a lower solver.lr or with solver.clip_grad_norm";
+    const advice = options.before
       ? "no update had been made before: the weights or the data are at fault"
       : this.#savedStep === null
       ? `no state has been saved yet: begin again with ${instead}`
@@ -117,8 +120,8 @@ export class Keeper {
     losses.forEach((loss, i) => {
       if (Number.isFinite(loss)) state.pendingLosses.push(loss);
       else if (!session.skips) {
-        const step = this.#stepOf(losses.length - 1 - i);
-        throw this.failure(`Cannot go on: the loss must be finite, current value is ${loss} at step ${step}`);
+        const step = this.#stepOf(losses.length - 1 - i), message = "Cannot go on: the loss must be finite";
+        throw this.failure(`${message}, current value is ${loss} at step ${step}`, { before: step === 1 });
       }
     });
   }

@@ -310,7 +310,9 @@ class TrainingRun {
         onProgress: events?.evaluating,
       });
     } catch (error) {
-      if (error instanceof NonFiniteError) throw this.#keeper.failure(error.message);
+      if (error instanceof NonFiniteError) {
+        throw this.#keeper.failure(error.message, { before: state.step === 0 });
+      }
       if (!signal?.aborted) throw error;
       return await this.#interrupt(); // it is made from the start when the run goes on
     }
@@ -320,7 +322,7 @@ class TrainingRun {
     const { metrics } = evaluation;
     const record: EvalRecord = { kind: "eval", epoch, step: state.step, ...metrics };
     const best = isBest(this.#task, metrics, state.best);
-    if (best) state.best = { epoch, ...metrics };
+    if (best) state.best = { epoch, step: state.step, ...metrics };
     state.evaluated = true;
     this.#folder.appendMetrics(record);
     await this.#keeper.saveWeights({ best });
