@@ -10,7 +10,7 @@ import type { CheckpointInfo, RunState } from "../files/run_state.ts";
 import type { RunFolder } from "../files/run_folder.ts";
 import type { Config } from "../recipe/config.ts";
 import type { Session } from "../runtime/session.ts";
-import { LOSS_LOG_SIZE } from "../runtime/watch.ts";
+import { LOSS_LOG_SIZE } from "../runtime/standing.ts";
 
 /** The first state of a run is written after this step: its loss shows that an update has been made and was none to regret. */
 const FIRST_STATE_STEP = 2;

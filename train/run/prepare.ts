@@ -44,7 +44,7 @@ async function prepareWeights(
   session: Session,
   options: { config: Config; storedFeatures: boolean; note?: (text: string) => void },
 ): Promise<void> {
-  const { config: { network, pretrain, seed, system } } = options;
+  const { config } = options, { network, pretrain, seed, system } = config;
   const backbone = network.init && !options.storedFeatures ? network.weights : null;
   await session.initialise(seed, { frozen: backbone === null });
   if (backbone !== null) await loadBackbone(session, backbone);

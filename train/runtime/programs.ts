@@ -18,7 +18,7 @@ import {
 } from "../../models/video_model.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
 import type { Optimizer } from "./update_rules.ts";
-import { hyperSets } from "./watch.ts";
+import { hyperSets } from "./standing.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {

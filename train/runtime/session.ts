@@ -22,7 +22,7 @@ import {
   type TrainBatch,
 } from "./session_plan.ts";
 import { type GroupRates, packHyper } from "./update_rules.ts";
-import { LOSS_LOG_SIZE, type SessionPosition, type Standing } from "./watch.ts";
+import { LOSS_LOG_SIZE, type SessionPosition, type Standing } from "./standing.ts";
 
 /**
  * Which values of a weight: itself, its gradient, what the update rule keeps beside it ("exp_avg"), or of a running statistic what

@@ -14,8 +14,9 @@ import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { checkedPrepBytes, type FrameSize, prepOptions } from "./frame_buffers.ts";
 import { type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
+import { LOSS_LOG_SIZE } from "./standing.ts";
 import { recordUpdate } from "./update_program.ts";
-import { type FiniteCheck, LOSS_LOG_SIZE, recordWatch } from "./watch.ts";
+import { type FiniteCheck, recordWatch } from "./watch.ts";
 
 /** Decoded frames and their transform, with the taps where those are stored. */
 export type SessionClip = FrameClip & {

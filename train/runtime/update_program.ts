@@ -9,7 +9,8 @@ import { planGraph } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { ProgramOptions, Recorded, RecordedPrograms } from "./programs.ts";
-import { hyperSets, windowsOf } from "./watch.ts";
+import { hyperSets } from "./standing.ts";
+import { windowsOf } from "./watch.ts";
 
 /** The flat memory of trained weights and what accompanies them, as `Layout.allocateFlat` lays it out. */
 export interface FlatMemory {
