@@ -3,15 +3,29 @@
  * how many frames they have. A clip that cannot be used is named with its reason and never stops the rest.
  */
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, extname, join } from "node:path";
+import { basename, dirname, extname } from "node:path";
 import { ConfigError, DataError } from "../../lib/errors.ts";
+import { clipPath } from "../clip_path.ts";
 import { reasonOf } from "../files.ts";
-import { type FrameTemplate, parseFrameTemplate } from "../frames/frame_folder.ts";
-import { isVideoPath, probeVideo } from "../video/decode.ts";
+import {
+  type FrameTemplate,
+  guessTemplate,
+  parseFrameTemplate,
+  whyNoFrames,
+} from "../frames/frame_folder.ts";
+import { probeVideo } from "../video/decode.ts";
+import { identifyFile } from "../video/identify.ts";
+import { hasVideoName } from "../video/kind.ts";
 import type { ClipRecord } from "./list.ts";
 import { mapConcurrently, sortNames, type WalkOptions } from "./walk.ts";
 
 export type Split = "train" | "val" | "test";
+
+/** A file that names clips or classes. */
+export interface AnnotationFile {
+  file: string;
+  text: string;
+}
 
 /** A clip as a data set names it, before anybody has looked whether it is there. */
 export interface Entry {
@@ -38,6 +52,13 @@ export interface UnusableClip {
   readonly split: Split | null;
   readonly path: string;
   readonly reason: string;
+  /** Files it stands for. Absent: one. */
+  readonly files?: number;
+}
+
+/** How many clips or files could not be used. */
+export function countUnusable(unusable: readonly UnusableClip[]): number {
+  return unusable.reduce((sum, { files = 1 }) => sum + files, 0);
 }
 
 /** A clip that is there. */
@@ -56,21 +77,25 @@ const TEMPLATE_MISSES = 2000;
 /** Clips looked at at once: enough to hide the latency of a network disk. */
 const CLIPS_AT_ONCE = 16;
 
-/** How the frames are named in the first folder that holds any by a known name; null if none of them does. */
+/**
+ * How the frames are named: by a known name in the first folder that holds any, else as the pictures of the first folder that
+ * holds numbered ones; null without any.
+ */
 export async function detectTemplate(
   root: string,
   folders: Iterable<string>,
   templates: readonly string[] = PUBLISHED_TEMPLATES,
 ): Promise<string | null> {
   const known = templates.map((text) => ({ text, matches: parseFrameTemplate(text).matches }));
-  let tries = 0, misses = 0;
+  let tries = 0, misses = 0, guess: string | null = null;
   for (const folder of folders) {
-    const names = await readdir(join(root, folder)).catch(() => null); // findClips names it with its reason
+    const names = await readdir(clipPath(root, folder)).catch(() => null); // findClips names it with its reason
     const found = known.find(({ matches }) => names?.some(matches));
     if (found !== undefined) return found.text;
+    guess ??= guessTemplate(names ?? []);
     if (names === null ? ++misses === TEMPLATE_MISSES : ++tries === TEMPLATE_TRIES) break;
   }
-  return null;
+  return guess;
 }
 
 /** What a set of clips is read as. */
@@ -133,37 +158,45 @@ class ClipFinder {
   /** The path as it stands on the disk, with the extension of a video where the entry has none; null if nothing does. */
   async #locate(path: string): Promise<string | null> {
     const folder = dirname(path), name = basename(path);
-    const { names, videos } = await this.#list(folder);
+    const { names, byStem } = await this.#list(folder);
     if (names.has(name)) return path;
-    const video = videos.get(name);
-    return video === undefined ? null : folder === "." ? video : `${folder}/${video}`;
+    const below = (file: string) => folder === "." ? file : `${folder}/${file}`;
+    const files = byStem.get(name) ?? [], named = files.find(hasVideoName);
+    if (named !== undefined) return below(named);
+    for (const file of files) {
+      try {
+        const { problem } = await identifyFile(clipPath(this.#options.root, below(file)), this.#options);
+        if (problem === null) return below(file);
+      } catch (error) {
+        this.#options.signal?.throwIfAborted();
+        if (error instanceof ConfigError) throw error;
+      }
+    }
+    return null;
   }
 
   #list(folder: string): Promise<Listing> {
     let listing = this.#listings.get(folder);
     if (listing === undefined) {
-      this.#listings.set(folder, listing = listFolder(join(this.#options.root, folder)));
+      this.#listings.set(folder, listing = listFolder(clipPath(this.#options.root, folder)));
     }
     return listing;
   }
 
   /** @throws {Error} with the reason why the clip cannot be used */
   async #look(path: string): Promise<Pick<FoundClip, "kind" | "frames">> {
-    const { root, template, countVideos, signal } = this.#options, whole = join(root, path);
+    const { root, template, countVideos, signal } = this.#options, whole = clipPath(root, path);
     const info = await stat(whole);
     if (!info.isDirectory()) {
-      if (!isVideoPath(path)) throw new Error("it is neither a folder of frames nor a video file");
       if (!info.isFile()) throw new Error("it is no regular file");
       if (info.size === 0) throw new Error("the file is empty");
+      const { problem } = await identifyFile(whole, { signal });
+      if (problem !== null) throw new Error(problem);
       return { kind: "video", frames: countVideos ? (await probeVideo(whole, { signal })).frames : null };
     }
     const names = await readdir(whole), frames = names.filter(this.#template.matches).length;
     if (frames > 0) return { kind: "frames", frames };
-    throw new Error(
-      names.length === 0
-        ? "its folder is empty"
-        : `none of its ${names.length} files is named like "${template}"`,
-    );
+    throw new Error(whyNoFrames(names, { template }));
   }
 }
 
@@ -175,8 +208,8 @@ export function whyNot(path: string, error: unknown): string {
 
 interface Listing {
   readonly names: ReadonlySet<string>;
-  /** Names of video files by what stands before their extension. */
-  readonly videos: ReadonlyMap<string, string>;
+  /** Names by what stands before their extension, in code-point order. */
+  readonly byStem: ReadonlyMap<string, string[]>;
 }
 
 async function listFolder(path: string): Promise<Listing> {
@@ -187,11 +220,8 @@ async function listFolder(path: string): Promise<Listing> {
     if ((error as { code?: string }).code !== "ENOENT") throw error;
     names = []; // a clip may lie elsewhere
   }
-  const videos = sortNames(names.filter(isVideoPath)).reverse();
-  return {
-    names: new Set(names),
-    videos: new Map(videos.map((name) => [name.slice(0, -extname(name).length), name])),
-  };
+  const byStem = Map.groupBy(sortNames(names), (name) => basename(name, extname(name)));
+  return { names: new Set(names), byStem };
 }
 
 /** The text of a label file: header `id,name`, names quoted where they must be; a line break in a name becomes a space. */

@@ -7,24 +7,14 @@
  * decoder complains about, is reported the same way as a broken frame of a folder.
  */
 import { sharedBytes } from "../../lib/shared_bytes.ts";
-import { extname } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import { runChild } from "./_child.ts";
 import { reasonOf } from "../files.ts";
 import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
 import { planRuns, type VideoIndex } from "./_index.ts";
-import {
-  checkEnd,
-  inputName,
-  type KnownVideo,
-  knownVideo,
-  QUIET,
-  STREAM,
-  TIMEOUT_MS,
-  type VideoInfo,
-  type VideoOptions,
-  withWords,
-} from "./probe.ts";
+import { checkEnd, STREAM, TIMEOUT_MS, withWords } from "./_ffprobe.ts";
+import { INPUT_LIMITS, inputName } from "./formats.ts";
+import { type KnownVideo, knownVideo, type VideoInfo, type VideoOptions } from "./probe.ts";
 
 export type { VideoInfo, VideoOptions } from "./probe.ts";
 
@@ -41,14 +31,6 @@ export interface VideoFrames {
 
 /** Decoded bytes of one clip; a file may state any size. */
 const MAX_CLIP_BYTES = 2 ** 31;
-const EXTENSIONS = new Set(
-  [".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".gif"],
-);
-
-/** Whether a name is that of a video file, by its extension. */
-export function isVideoPath(path: string): boolean {
-  return EXTENSIONS.has(extname(path).toLowerCase());
-}
 
 /**
  * Size and number of frames of a video. Answers are kept for as long as the file stays as it is, the latest in 128 MiB.
@@ -179,7 +161,7 @@ function decoderArguments(
     ...["-copyts", "-seek_timestamp", "1", "-noaccurate_seek", "-ss", seekSeconds.toFixed(6)],
   ];
   return [
-    ...[...QUIET, "-nostdin", "-threads", "1", "-filter_threads", "1", ...seek],
+    ...[...INPUT_LIMITS, "-nostdin", "-threads", "1", "-filter_threads", "1", ...seek],
     // A change of format on the way must not start a new filter graph, whose frames count from 0 again.
     ...["-reinit_filter", "0", "-i", inputName(path), "-map", `0:${STREAM}`],
     // The scale holds every frame to one size; the rotation comes before it.

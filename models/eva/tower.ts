@@ -48,7 +48,7 @@ export const EVA_PRESETS: Readonly<Record<string, EvaConfig>> = {
 
 /** What an EVA tower has beyond a CLIP one, as recipes spell it. */
 const OPTIONS = z.strictObject({
-  hidden: z.number().int().positive().describe("hidden channels of the MLP"),
+  hidden: z.number().int().positive().max(2 ** 16).describe("hidden channels of the MLP"),
   norm: z.enum(["pre", "post"]).default("pre").describe(
     "layer norms before the branches of a block or behind them",
   ),

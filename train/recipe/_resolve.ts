@@ -11,6 +11,9 @@ import type { ParsedConfig } from "./schema.ts";
 
 const DEFAULT_ARCH = "ViT-B/16";
 const KINETICS_GREY_PROBABILITY = 0.2;
+/** Names of the data sets whose published loaders leave out clips of which the list states fewer frames. */
+const PUBLISHED_SETS = /something|^k(inetics)?[-_]?[467]00$/i;
+export const PUBLISHED_MIN_FRAMES = 8;
 /** Classes of Something-Something, of either version. */
 const SOMETHING_CLASSES = 174;
 
@@ -50,6 +53,11 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
       ...data,
       train_list: data.train_list ?? made("train.txt"),
       val_list: data.val_list ?? made("val.txt"),
+      min_frames: data.min_frames !== "auto"
+        ? data.min_frames
+        : PUBLISHED_SETS.test(data.dataset)
+        ? PUBLISHED_MIN_FRAMES
+        : 0,
       family,
       resize: data.resize === "auto" ? family : data.resize,
       flip: data.flip !== "auto" ? data.flip : flipOf(family, data.num_classes),

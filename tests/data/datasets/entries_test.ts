@@ -40,8 +40,8 @@ Deno.test("clips are found in the first place that exists, and each unusable one
       "x: earlier",
       "empty: its folder is empty",
       "absent: it does not exist",
-      'foreign: none of its 1 files is named like "{:05d}.jpg"',
-      "file: it is neither a folder of frames nor a video file",
+      'foreign: none of its 1 files is named like "{:05d}.jpg"; its pictures are named like "{:d}.jpg" (data.image_tmpl, or --template)',
+      "file: it is neither a folder of frames nor a video file, but text",
       "file/below: a part of the path is not a folder",
     ]);
   });
@@ -121,11 +121,13 @@ for (const template of ["{:05d}.jpg", "{:06d}.jpg", "img_{:05d}.jpg"]) {
   });
 }
 
-Deno.test("a template of one's own is found out where it is among those tried", async () => {
+Deno.test("a template of one's own is found out, a known one before it", async () => {
   await inTempFolder(async (root) => {
     await writeFrames(join(root, "clip"), { frames: 1, shade: 1, template: "f{:03d}.jpg" });
-    assert.equal(await detectTemplate(root, ["clip"]), null);
-    assert.equal(await detectTemplate(root, ["clip"], ["{:05d}.jpg", "f{:03d}.jpg"]), "f{:03d}.jpg");
+    await writeFrames(join(root, "known"), { frames: 1, shade: 1, template: "{:05d}.jpg" });
+    assert.equal(await detectTemplate(root, ["clip"]), "f{:03d}.jpg");
+    assert.equal(await detectTemplate(root, ["clip", "known"]), "{:05d}.jpg");
+    assert.equal(await detectTemplate(root, ["known", "clip"], ["f{:03d}.jpg"]), "f{:03d}.jpg");
   });
 });
 

@@ -74,7 +74,7 @@ Deno.test("lines of lists of either kind have two or three fields each", () => {
   const refused = (line: string) => () => parseClipList(line, { file, modality: "either" });
   assert.throws(refused("a 3.5 1"), /frames must be an integer from 0, current value is "3\.5"$/);
   assert.throws(refused("a"), /must have 2 or 3 fields .* current count is 1$/);
-  assert.throws(refused("a b 2 1"), /must have 2 or 3 fields .* current count is 4$/);
+  assert.throws(refused("a 3 2 1"), /must have 2 or 3 fields .* current count is 4$/);
 });
 
 Deno.test("written lists are read back as they were, whatever the paths hold", () => {
@@ -99,15 +99,21 @@ Deno.test("written lists are read back as they were, whatever the paths hold", (
 
 const bad: [string, string, RegExp][] = [
   ["too few fields", "a 30 0\nb 1\n", /line 2: a line must have 3 fields .* current count is 2$/],
-  ["too few fields in the first line", "a 0\n", /line 1: a line must have 3 fields .* current count is 2$/],
-  ["a path with a space", "a b 30 0\n", /line 1: .* a path with spaces is quoted\), current count is 4$/],
+  ["one field", "a\n", /line 1: a line must have 2 or 3 fields .* current count is 1$/],
+  ["several labels a clip", "a 30 1 2 3\n", /line 1: .* one label a clip; .* current count is 5$/],
+  ["an empty path", '"" 30 0\n', /line 1: the path must not be empty$/],
   ["a quoted path that is not JSON", '"a\\x" 30 0\n', /line 1: a path in quotes must be text as in JSON/],
   [
     "a label that is no integer",
     "a 30 zero\n",
     /line 1: the label must be an integer in 0 … 3, current value is "zero"$/,
   ],
-  ["a label outside the classes", "a 30 3\nb 30 4\n", /line 2: the label .* in 0 … 3, current value is "4"$/],
+  [
+    "a label outside the classes",
+    "a 30 3\nb 30 4\n",
+    /line 2: the label .* in 0 … 3, current value is "4"; labels must count from 0, those of the list may count from 1$/,
+  ],
+  ["a label far outside", "a 30 0\nb 30 4\n", /line 2: the label .* in 0 … 3, current value is "4"$/],
   ["a negative label", "a 30 -1\n", /line 1: the label .* current value is "-1"$/],
   [
     "a count that is no integer",
