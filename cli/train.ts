@@ -83,7 +83,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(started, io);
-  const from = resume ?? started.resume;
+  const from = resume ?? loaded.config.resume;
   const state = from === null ? null : await findState(from);
   if (from !== null && state === null) {
     io.note(`${from} holds no saved state yet: the run begins again in it`);
