@@ -88,7 +88,9 @@ export function parseClipList(text: string, options: ClipListOptions): ClipList 
   if (clips.length === 0) {
     throw new DataError(
       `Cannot read "${file}": a list must have at least one clip, current count is 0` +
-        (dropped > 0 ? ` (${dropped} shorter than ${dropShorterThan} frames were dropped)` : ""),
+        (dropped > 0
+          ? ` (${dropped} of fewer than ${dropShorterThan} frames are left out: data.min_frames)`
+          : ""),
     );
   }
   return { clips, dropped, repairedLines };

@@ -121,7 +121,11 @@ const bad: [string, string, RegExp][] = [
     /line 1: the number of frames must be .* current value is "3.5"$/,
   ],
   ["an empty list", "\n\n", /must have at least one clip, current count is 0$/],
-  ["a list of dropped clips only", "a 5 0\n", /current count is 0 \(1 shorter than 8 frames were dropped\)$/],
+  [
+    "a list of dropped clips only",
+    "a 5 0\n",
+    /current count is 0 \(1 of fewer than 8 frames are left out: data\.min_frames\)$/,
+  ],
 ];
 
 for (const [what, text, message] of bad) {
