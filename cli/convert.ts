@@ -90,12 +90,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   await writeFileWhole(to, encode(weights, tensors, { values, format }));
   const { size } = await Deno.stat(to);
-  if (values.all && weights.file.foreign.size > 0) {
-    io.note(
-      `warning: ${
-        formatCount(weights.file.foreign.size)
-      } objects of "${from}" were not read and are None in "${to}"`,
-    );
+  const unread = values.all ? weights.file.foreign.size : 0;
+  if (unread > 0) {
+    const what = unread === 1 ? "an object" : `${formatCount(unread)} objects`;
+    io.note(`warning: in place of ${what} of "${from}", which are not read, "${to}" has None`);
   }
   if (overflow.values > 0) {
     io.note(

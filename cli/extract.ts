@@ -15,6 +15,7 @@ import { tunedChoices } from "./shared/tuned.ts";
 export const command = defineCommand({
   name: "extract",
   summary: "Store what the frozen backbone gives, so that training need not run it",
+  savesOnInterrupt: true,
   usage: "CONFIG --out DIR [--epochs N] [key=value …]",
   positionals: { min: 1 },
   details:

@@ -20,8 +20,9 @@ import {
 import { parseAnnotations } from "../data/datasets/annotations.ts";
 import { formatClipList } from "../data/datasets/list.ts";
 import { readLabels, readText } from "../data/datasets/read.ts";
-import { readClassFolders } from "../data/datasets/folders.ts";
+import { readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
+import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
 import { PUBLISHED_MIN_FRAMES } from "../train/recipe/config.ts";
@@ -37,6 +38,7 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 export const command = defineCommand({
   name: "prepare",
   summary: "Make annotation lists from class folders or the files of known data sets",
+  savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
@@ -110,6 +112,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
   }
   await requireWritableFolder(out);
+  using lock = await lockFolder(out, "prepare");
+  if (lock.warning !== null) io.note(`warning: ${lock.warning}`);
   const options = {
     root,
     template: values.template ?? null,
@@ -121,9 +125,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared = isFolder
+  const folders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
-    : await findListed(await readFiles(sources, values.labels), options);
+    : null;
+  const prepared: Prepared = folders ?? await findListed(await readFiles(sources, values.labels), options);
   io.status("");
   tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
   if (prepared.clips.length === 0) {
@@ -133,6 +138,8 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
+  const remark = folders && remarkOnSplits(folders);
+  if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;
 }

@@ -14,6 +14,7 @@ import {
   type RunFolder,
   truncateMetrics,
 } from "../train/files/run_folder.ts";
+import { loadRunConfig } from "../train/files/run_config.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
@@ -30,6 +31,7 @@ import { tunedChoices } from "./shared/tuned.ts";
 export const command = defineCommand({
   name: "train",
   summary: "Train a side network from a recipe; without one, the demo",
+  savesOnInterrupt: true,
   usage: "[CONFIG] [FOLDER] [key=value …]",
   details:
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
@@ -72,12 +74,15 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
+  const { started_in: home } = loaded.config;
+  const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(loaded.config, io);
-  const from = resume ?? loaded.config.resume;
-  const recipe = await settleWeights(loaded.config, io);
+  if (values["plan-only"]) return printPlan(started, io);
+  const from = resume ?? started.resume;
+  const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
-  using folder = await openFolder(recipe, from);
+  io.signal.throwIfAborted();
+  using folder = await openFolder(recipe, from, io);
   try {
     const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
     const result = await trainInto(config, folder, from, io);
@@ -131,7 +136,7 @@ async function loadRecipe(
 ): Promise<LoadedConfig | FolderRecipe> {
   if (resume !== null) {
     await requireRunFolder(resume);
-    return await loadConfig(`${resume}/${RUN_FILES.config}`, overrides);
+    return await loadRunConfig(resume, overrides);
   }
   if (folder === null) {
     return config !== null
@@ -160,11 +165,20 @@ async function loadRecipe(
 }
 
 /** The folder of the run: a new one, or the one that is resumed, cut back to its last saved state. */
-async function openFolder(config: Config, resume: string | null): Promise<RunFolder> {
-  if (resume === null) return await createRunFolder(config.run_root, config.name);
-  const state = await savedState(`${resume}/${RUN_FILES.state}`);
-  await truncateMetrics(resume, state.step, state.evaluated);
-  return await openRunFolder(resume);
+async function openFolder(config: Config, resume: string | null, io: Io): Promise<RunFolder> {
+  const folder = resume === null
+    ? await createRunFolder(config.run_root, config.name)
+    : await openRunFolder(resume);
+  if (folder.warning !== null) io.note(`warning: ${folder.warning}`);
+  if (resume === null) return folder;
+  try {
+    const state = await savedState(folder.file("state"));
+    await truncateMetrics(folder.path, state.step, state.evaluated);
+    return folder;
+  } catch (error) {
+    folder[Symbol.dispose]();
+    throw error;
+  }
 }
 
 async function trainInto(

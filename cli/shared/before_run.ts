@@ -30,6 +30,7 @@ export async function makeData(config: Config, io: Io): Promise<void> {
   io.note(`making the data set ${root} (${formatCount(options.trainClips + options.valClips)} clips)`);
   await synthesize(root, options, {
     signal: io.signal,
+    onWait: (holder) => io.note(`waiting for the data set: ${holder}`),
     onProgress: (done, total) => {
       if (done % 50 === 0) io.status(`  ${formatCount(done)} of ${formatCount(total)} clips`);
     },

@@ -1,8 +1,9 @@
 /** Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. */
 
-import { statfs } from "node:fs/promises";
+import { readdir, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { requireWritableFolder, writeFileWhole } from "../../data/files.ts";
+import { isTemporary, requireWritableFolder, writeFileWhole } from "../../data/files.ts";
+import { lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { ConfigError, DataError, InterruptedError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
@@ -128,6 +129,10 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
   for (const text of set.notes) note?.(text);
   await requireReadableSplits(config, clips, options.signal);
   await requireWritableFolder(out);
+  options.signal?.throwIfAborted();
+  using lock = await lockFolder(out, "extract");
+  if (lock.warning !== null) events?.note?.(lock.warning);
+  await removeTemporary(out, (await readdir(out)).filter(isTemporary));
   const existing = await readManifest(out);
   if (existing) await checkSame(existing, out, { config, clips, epochs });
   const manifest = existing ??

@@ -50,6 +50,9 @@ const colourJitter = z.strictObject({
 export const TOP_KEYS = {
   name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
   run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
+  started_in: path().describe(
+    "folder in which the run was started, which its relative paths are found from; train writes it",
+  ),
   seed: index().default(1024).describe(
     "of initial weights, order of the clips, choice of frames and transforms",
   ),
