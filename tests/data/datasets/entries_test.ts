@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { detectTemplate, findClips, formatLabels, modalityOf } from "../../../data/datasets/entries.ts";
-import { parseLabels } from "../../../data/datasets/list.ts";
+import { parseLabels } from "../../../data/datasets/labels.ts";
 import { mapConcurrently, sortNames } from "../../../data/datasets/walk.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
 import { greyOf, hasFfmpeg, writeVideo } from "../../_util/video_files.ts";
