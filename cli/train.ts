@@ -78,7 +78,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(started, io);
-  const from = resume ?? started.resume;
+  const from = resume ?? loaded.config.resume;
   const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
