@@ -100,6 +100,7 @@ function repeatable(args: readonly string[], isWhole: (folder: TinyFolder) => Pr
 /** Every clip of a list is there with all its frames. */
 function wholeSet(name: string, clips: number, frames: number) {
   return async (folder: TinyFolder): Promise<Damage | null> => {
+    let missing = clips;
     for (const split of ["train", "val"]) {
       const lines = (await Deno.readTextFile(folder.file(name, `${split}.txt`))).trim().split("\n");
       for (const line of lines) {
@@ -108,10 +109,10 @@ function wholeSet(name: string, clips: number, frames: number) {
         );
         if (found.length !== frames) return wrong(`${line}: ${found.length} of ${frames} frames`);
       }
-      clips -= lines.length;
+      missing -= lines.length;
     }
     const others = (await Array.fromAsync(Deno.readDir(folder.file(name)))).length - 6;
-    return clips === 0 && others === 0 ? null : wrong(`${clips} clips missing, ${others} files too many`);
+    return missing === 0 && others === 0 ? null : wrong(`${missing} clips missing, ${others} files too many`);
   };
 }
 const wholeSynth = wholeSet("set", 60, 8);
