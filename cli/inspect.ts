@@ -1,8 +1,10 @@
 /** `sidenet inspect`: what a checkpoint holds, and which model it looks like. */
 import { elementsOf } from "../data/checkpoint/dtype.ts";
-import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
+import { openWeights } from "../data/checkpoint/open.ts";
 import { sha256OfFile } from "../data/checkpoint/sha256.ts";
+import { clipTower } from "../models/clip/tower.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
+import { activationOf, type Told } from "../train/files/backbone.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
@@ -41,7 +43,11 @@ export async function run(args: string[], io: Io): Promise<number> {
     return { name, dtype, shape, bytes: sizeBytes };
   });
   // The state dict tells what the model is, whichever part is listed.
-  const identity = identify(values.all || values.key !== undefined ? await modelOf(path, weights) : weights);
+  await using model = values.all || values.key !== undefined ? await openWeights(path) : null;
+  const identity = identify(model ?? weights);
+  const activation = identity.system === clipTower.title
+    ? await activationOf(model ?? weights, sha256 ?? undefined)
+    : null;
   const totals = {
     tensors: tensors.length,
     elements: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
@@ -68,6 +74,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   );
   if (foreign.length > 0) io.print(`not read: ${foreignText(foreign)}`);
   io.print(`looks like: ${describeIdentity(identity)}`);
+  if (activation !== null) io.print(`activation: ${activationText(activation)}`);
   if (known !== null) io.print(known.ok ? known.text : `warning: ${known.text}`);
   else if (sha256 !== null) io.print(`SHA-256: ${sha256}`);
   io.printJson({
@@ -86,6 +93,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       holds_backbone: identity.holdsBackbone,
       holds_trained: identity.holdsTrained,
       layout: identity.layout,
+      activation: activation?.by == null ? null : activation.activation,
     },
     sha256,
     known: known && { expected: known.expected, is: known.is, ok: known.ok },
@@ -97,20 +105,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-/** The state dict of a file of which another part is listed; that part where there is none. */
-async function modelOf(path: string, listed: OpenWeights) {
-  await using weights = await openWeights(path);
-  const shapes = new Map(weights.names().map((name) => [name, weights.shapeOf(name)!]));
-  return shapes.size === 0
-    ? listed
-    : { names: () => shapes.keys(), shapeOf: (name: string) => shapes.get(name) };
-}
-
 /** Types with their counts: "300 F16, 2 F32". */
 function typesOf(tensors: readonly { dtype: string }[]): string {
   const counts = new Map<string, number>();
   for (const { dtype } of tensors) counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
   return [...counts].map(([dtype, count]) => `${formatCount(count)} ${dtype}`).join(", ");
+}
+
+function activationText({ activation, by }: Told): string {
+  return by === null ? "the file does not say it; a run assumes quick_gelu" : `${activation}, as ${by} says`;
 }
 
 const MOST_TOLD = 8;

@@ -20,7 +20,7 @@ import {
 import { parseAnnotations } from "../data/datasets/annotations.ts";
 import { formatClipList } from "../data/datasets/list.ts";
 import { readLabels, readText } from "../data/datasets/read.ts";
-import { readClassFolders } from "../data/datasets/folders.ts";
+import { readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
@@ -37,7 +37,7 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
   name: "prepare",
-  summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+  summary: "Make annotation lists from class folders or the files of known data sets",
   savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
@@ -45,8 +45,10 @@ export const command = defineCommand({
   and val (or validation, test) around them give the splits;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
-  annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
-A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
+  the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
+  annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
+  anew.
+A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
 are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
   examples: [
@@ -123,9 +125,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared = isFolder
+  const folders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
-    : await findListed(await readFiles(sources, values.labels), options);
+    : null;
+  const prepared: Prepared = folders ?? await findListed(await readFiles(sources, values.labels), options);
   io.status("");
   tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
   if (prepared.clips.length === 0) {
@@ -135,6 +138,8 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
+  const remark = folders && remarkOnSplits(folders);
+  if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;
 }

@@ -62,7 +62,7 @@ function refuseSeveral(source: WeightSource): void {
   const prefixes = towers.slice(0, 4).map(({ prefix }) => `"${shorten(prefix)}"`).join(", ");
   throw new DataError(
     `Cannot load "${source.label}": it must hold one image tower, it holds ${towers.length}, behind ${prefixes}; ` +
-      `take one out with sidenet convert --strip`,
+      `take one out with sidenet convert ${towers[0].prefix.endsWith("/") ? "--from" : "--strip"}`,
   );
 }
 

@@ -10,7 +10,7 @@ import type { ShapeSource } from "./tower.ts";
 export interface Layout {
   /** For people: "Hugging Face CLIP". */
   readonly title: string;
-  /** Names that all stand in its files; whatever stands before them stands before every name. */
+  /** Names that all stand in its files; whatever stands before them, other modules' names or a dict's, stands before every name. */
   readonly marks: readonly string[];
   /** What is replaced in a name, one after the other. A name that ends in "#0", "#1", … then is that part of a tensor's rows. */
   readonly renames: readonly (readonly [RegExp, string])[];
@@ -143,7 +143,9 @@ export function towersIn(source: ShapeSource): FoundTower[] {
   const names = [...source.names()];
   for (const layout of LAYOUTS) {
     const [mark, ...others] = layout.marks;
-    const found = names.filter((name) => name === mark || name.endsWith(`.${mark}`))
+    const found = names.filter((name) =>
+      name === mark || name.endsWith(`.${mark}`) || name.endsWith(`/${mark}`)
+    )
       .map((name) => name.slice(0, name.length - mark.length))
       .filter((prefix) => others.every((other) => source.shapeOf(prefix + other)));
     if (found.length > 0) return found.map((prefix) => ({ layout, prefix }));

@@ -184,9 +184,15 @@ export function isIgnored(name: string, list: IgnoreList): boolean {
   return list.some((entry) => entry === name || (entry.endsWith(".") && name.startsWith(entry)));
 }
 
+/** Whether a tensor is no weight of any network: a number beside the modules, or one that is not real. */
+function isNoWeight(name: string, source: WeightSource): boolean {
+  const isCounter = !name.includes(".") && source.shapeOf(name)?.length === 0;
+  return isCounter || source.converts?.(name) === false;
+}
+
 /**
  * Settles the account of a source with the weights it should fill: everything expected is there with its shape, and
- * everything there is expected or on the ignore list.
+ * everything there is expected, on the ignore list, or no weight of a network.
  *
  * @throws {DataError} naming the first tensor that is missing, mis-shaped or unknown.
  */
@@ -218,7 +224,7 @@ export function checkAccount(
   const expected = new Set(weights.map((weight) => weight.name));
   for (const name of source.names()) {
     if (expected.has(name)) continue;
-    if (isIgnored(name, ignore)) continue;
+    if (isIgnored(name, ignore) || isNoWeight(name, source)) continue;
     throw new DataError(
       `Cannot load "${source.label}": tensor "${shorten(name)}" is not known to this model${cause()}`,
     );

@@ -21,6 +21,12 @@ import { mapConcurrently, sortNames, type WalkOptions } from "./walk.ts";
 
 export type Split = "train" | "val" | "test";
 
+/** A file that names clips or classes. */
+export interface AnnotationFile {
+  file: string;
+  text: string;
+}
+
 /** A clip as a data set names it, before anybody has looked whether it is there. */
 export interface Entry {
   readonly split: Split;

@@ -118,6 +118,16 @@ async function splitFolders(
   return has("val") ? named : named.map(([folder, split]) => [folder, split === "test" ? "val" : split]);
 }
 
+/** What to say of classes that are all named like splits, which is seldom meant; null for others. */
+export function remarkOnSplits(
+  { classes, hasSplits }: Pick<ClassFolders, "classes" | "hasSplits">,
+): string | null {
+  if (hasSplits || !classes.every((name) => SPLIT_FOLDERS[name.toLowerCase()] !== undefined)) return null;
+  return `${
+    classes.map((name) => JSON.stringify(name)).join(", ")
+  } are taken for classes: for splits, make a folder for each class in each of them`;
+}
+
 /** The error of a folder without folders of classes. */
 function noClasses(root: string, outside: readonly UnusableClip[]): DataError {
   const [first] = outside, count = outside.length;
@@ -128,7 +138,7 @@ function noClasses(root: string, outside: readonly UnusableClip[]): DataError {
         : ` beside ${count} ${
           count === 1 ? "video" : "videos"
         }: make a folder for each class and move its videos there, such as "${
-          join(dirname(first.path), "CLASS", basename(first.path))
+          join(root, dirname(first.path), "CLASS", basename(first.path))
         }"`),
   );
 }

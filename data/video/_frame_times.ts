@@ -22,14 +22,15 @@ export function settleTimes(given: readonly number[], tickSeconds: number): Fram
   if (exact) return { times: Float64Array.from(given), exact };
   const known: { frame: number; time: number }[] = [];
   let shift = 0, step = 0;
-  given.forEach((time, frame) => {
-    if (!Number.isFinite(time)) return;
+  given.forEach((told, frame) => {
+    if (!Number.isFinite(told)) return;
     const last = known.at(-1);
-    if (last !== undefined && time + shift < last.time) {
-      const back = last.time - time - shift;
-      shift += back * tickSeconds > RESTART_SECONDS ? back + step : back;
-    } else if (last !== undefined) step = (time + shift - last.time) / (frame - last.frame);
-    known.push({ frame, time: time + shift });
+    if (last !== undefined && (last.time - told - shift) * tickSeconds > RESTART_SECONDS) {
+      shift = last.time + step - told;
+    }
+    const time = Math.max(told + shift, last?.time ?? -Infinity);
+    if (last !== undefined && time > last.time) step = (time - last.time) / (frame - last.frame);
+    known.push({ frame, time });
   });
   if (known.length < 2) return null;
   const first = known[0], last = known.at(-1)!;

@@ -42,7 +42,7 @@ const VIDEO_NAMES = endings(
 );
 /** Endings of pictures, which are believed too: folders hold them by the thousand. */
 const PICTURE_NAMES = endings(
-  ".jpg .jpeg .png .webp .bmp .tif .tiff .ppm .pgm",
+  ".jpg .jpeg .png .webp .avif .bmp .tif .tiff .ppm .pgm",
 );
 
 /** The same of sound. */
@@ -151,10 +151,15 @@ const MARKS: readonly (readonly [mark: string, content: FileContent])[] = [
 export function contentOfHead(head: Uint8Array): FileContent {
   if (head.length === 0) return "empty";
   if (isTransportStream(head)) return "video";
+  if (utf16Of(head) !== null) return contentOfText(head);
   const words = String.fromCharCode(...head); // a byte a character
   const byBox = contentOfBoxes(words);
   if (byBox !== null) return byBox;
-  if (words.startsWith("OggS")) return /\x80theora|\x01video|BBCD|OVP80/.test(words) ? "video" : "sound";
+  if (words.startsWith("OggS")) {
+    return ["\x80theora", "\x01video", "BBCD", "OVP80"].some((mark) => words.includes(mark))
+      ? "video"
+      : "sound";
+  }
   if (words.startsWith("\x89PNG")) return words.includes("acTL") ? "video" : "picture";
   const digits = head.subarray(0, 32).toHex();
   const mark = longestMark(digits);
@@ -197,17 +202,21 @@ function isTransportStream(head: Uint8Array): boolean {
 const PLAYLIST =
   /^\s*(#EXTM3U|ffconcat version|\[playlist\]|\[reference\]|<asx\b|<smil\b|v=0\r?\no=|;FFMETADATA|(<\?xml[^>]*\?>\s*)?(<!--[^]*?-->\s*)*<(MPD|smil|playlist|AssetMap|CompositionPlaylist)\b)/i;
 
-/** Text in UTF-8 or UTF-16, or what else it is. */
-function contentOfText(head: Uint8Array): FileContent {
-  const utf16 = head[0] === 0xff && head[1] === 0xfe
+/** The form of UTF-16 that a byte order mark tells; null: none. */
+function utf16Of([first, second]: Uint8Array): string | null {
+  return first === 0xff && second === 0xfe
     ? "utf-16le"
-    : head[0] === 0xfe && head[1] === 0xff
+    : first === 0xfe && second === 0xff
     ? "utf-16be"
     : null;
+}
+
+/** Text in UTF-8 or UTF-16, or what else it is. */
+function contentOfText(head: Uint8Array): FileContent {
   let text: string;
   try {
     // The last character may be cut.
-    text = new TextDecoder(utf16 ?? "utf-8", { fatal: true }).decode(head, { stream: true });
+    text = new TextDecoder(utf16Of(head) ?? "utf-8", { fatal: true }).decode(head, { stream: true });
   } catch {
     return "unknown";
   }

@@ -141,13 +141,10 @@ async function probe(path: string, sizeBytes: number, options: VideoOptions) {
 /** Throws the reason why a file cannot be read, with what it is where that can be told. */
 async function explain(path: string, error: unknown): Promise<never> {
   if (!(error instanceof UnreadableError)) throw error;
-  const words = WORDS[await contentOf(path)];
+  const content = await contentOf(path), words = WORDS[content];
   if (words === null) throw error;
-  throw new Error(
-    REFUSED_FORMAT.test(error.words ?? "")
-      ? `it is ${words}, not a video`
-      : `${error.message}; it is ${words}, not a video`,
-  );
+  const told = content === "playlist" || REFUSED_FORMAT.test(error.words ?? "");
+  throw new Error(`${told ? "" : `${error.message}; `}it is ${words}, not a video`);
 }
 
 /** What is known of a file whose times are looked for. */

@@ -48,6 +48,7 @@ Deno.test("inspect --json gives one object with every tensor, the totals and the
     holds_backbone: true,
     holds_trained: false,
     layout: "OpenAI",
+    activation: "quick_gelu",
   });
   const bytes = await Deno.readFile(`${FIXTURES}openai-torchscript.pt`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -106,4 +107,16 @@ Deno.test("inspect says what a trained network was trained on", async () => {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("inspect tells a backbone's layout and activation, and what it does not read", async () => {
+  const reported = new URL("../fixtures/reports/checkpoints/", import.meta.url).pathname;
+  const { stdout } = await runVerb(inspect, [`${reported}hf.bin`]);
+  assert.match(stdout, /^looks like: CLIP ViT of width 8, .*, in the layout of Hugging Face CLIP$/m);
+  assert.match(stdout, /^activation: the file does not say it; a run assumes quick_gelu$/m);
+  const objects = await runVerb(inspect, [`${reported}nparray.pt`, "--all"]);
+  assert.match(objects.stdout, /^meta\/rng = object of numpy\.ndarray, not read$/m);
+  assert.match(objects.stdout, /^not read: numpy\.ndarray \(meta\/rng\)$/m);
+  const json = JSON.parse((await runVerb(inspect, [`${reported}namespace.pt`, "--json"])).stdout);
+  assert.deepEqual(json.foreign, [{ name: "args", type: "argparse.Namespace" }]);
 });

@@ -140,6 +140,19 @@ for (const [what, rename, layout] of LAYOUTS) {
     }));
 }
 
+Deno.test("a dict that no list knows, and a network in it", async () => {
+  await inFolder(async (path, source) => {
+    const file = path("x.safetensors");
+    await rewrite(source, file, before("net/module.", same));
+    assert.deepEqual((await loadTower(file)).values, plain.values);
+    await rewrite(source, file, (...tensor) => [
+      ...before("student/", same)(...tensor),
+      ...before("teacher/", same)(...tensor),
+    ]);
+    await assert.rejects(loadTower(file), /holds 2, behind "student\/", "teacher\/"; .* convert --from$/);
+  });
+});
+
 const REFUSED: [what: string, rename: Rename, message: RegExp][] = [
   [
     "a student and its teacher",

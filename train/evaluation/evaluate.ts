@@ -8,6 +8,7 @@ import { testIndices, validationIndices } from "../../data/sampling/frame_indice
 import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
+import { NonFiniteError } from "../../lib/errors.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
 import type { Session } from "../runtime/session.ts";
 import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
@@ -115,7 +116,21 @@ export async function* scoreClips(
       outputs.push(...splitOutputs(await session.evaluate(part), part.length));
     }
     for (const [i, { index, path, label, problems, bad }] of fed.entries()) {
+      requireFinite(path, outputs.slice(i * perClip, (i + 1) * perClip));
       yield { views: outputs.slice(i * perClip, (i + 1) * perClip), index, path, label, problems, bad };
+    }
+  }
+}
+
+/** @throws {NonFiniteError} naming the clip of which the network says nothing that is a number. */
+function requireFinite(path: string, views: readonly Readonly<Record<string, Float32Array>>[]): void {
+  for (const view of views) {
+    for (const [name, values] of Object.entries(view)) {
+      const found = values.find((value) => !Number.isFinite(value));
+      if (found === undefined) continue;
+      throw new NonFiniteError(
+        `Cannot score "${path}": what the network says of it ("${name}") must be finite, current value is ${found}`,
+      );
     }
   }
 }

@@ -31,9 +31,9 @@ export interface SettledBackbone {
 }
 
 /** Where an activation was told. */
-interface Told {
+export interface Told {
   activation: Activation;
-  /** The file that says it, or "OpenAI's file"; null: nothing does. */
+  /** The file that says it, or "OpenAI's layout"; null: nothing does. */
   by: string | null;
 }
 
@@ -79,7 +79,7 @@ export async function settleBackbone(
   return settled;
 }
 
-const OPENAI = "OpenAI's file";
+const OPENAI = "OpenAI's layout";
 
 function assumed(path: string): string {
   return `"${path}" does not say the activation of its tower: quick_gelu is assumed, as in OpenAI's files; most others of ` +
@@ -89,8 +89,12 @@ function assumed(path: string): string {
 /** Numbers that stand among the tensors of OpenAI's archives, and of what was converted from them. */
 const OPENAI_NUMBERS = ["input_resolution", "context_length", "vocab_size"];
 
-/** The activation of the tower in a file. Only a configuration of that very tower counts, not of a neighbour's. */
-async function activationOf(file: OpenWeights, sha256: string | undefined): Promise<Told> {
+/**
+ * The activation of the CLIP tower in a file. Only a configuration of that very tower counts, not of a neighbour's.
+ *
+ * @throws {ConfigError} where a configuration names another activation.
+ */
+export async function activationOf(file: OpenWeights, sha256: string | undefined): Promise<Told> {
   const isOpenAi = file.format === "torchscript" || OPENAI_NUMBERS.every((name) => file.shapeOf(name)) ||
     (sha256 !== undefined && knownByHash(sha256) !== undefined);
   if (isOpenAi) return { activation: "quick_gelu", by: OPENAI };

@@ -8,13 +8,16 @@ import { Graph, resident, type Tensor } from "../../../gpu/graph.ts";
 import { runGraph } from "../../../gpu/run.ts";
 import { openWeights } from "../../../data/checkpoint/open.ts";
 import { DataError } from "../../../lib/errors.ts";
+import { endPositions, FrozenText } from "../../../models/clip/text.ts";
 import { describeIdentity, identify } from "../../../models/identify.ts";
 import { resizePositions } from "../../../models/parts/position_grid.ts";
+import { Weights } from "../../../models/params.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { declaredTower, loadTower, REPORTED, REPORTED_SIZES } from "../../_util/reported_checkpoints.ts";
 
 interface Expected {
   taps: Record<"quick_gelu" | "gelu", number[]>;
+  text: Record<"quick_gelu" | "gelu", number[]>;
   positions: { to: number; antialias: boolean; values: number[] }[];
 }
 const EXPECTED: Expected = JSON.parse(await Deno.readTextFile(`${REPORTED}expected.json`));
@@ -170,5 +173,34 @@ engineTest("taps are PyTorch's for QuickGELU and for GELU, from any layout", asy
         );
       });
     }
+  }
+});
+
+engineTest("the text tower's embeddings are PyTorch's for QuickGELU and for GELU", async (gpu) => {
+  for (const activation of ["quick_gelu", "gelu"] as const) {
+    const weights = new Weights(),
+      sizes = { vocabulary: 5, context: 4, width: 8, heads: 2, layers: 1, embedDim: 4 };
+    const tower = new FrozenText(weights, { ...sizes, activation });
+    const residents = new Map<Tensor, Float32Array | Uint32Array>();
+    weights.of("frozen").forEach(({ tensor, shape, name }, k) => {
+      const one = /ln_\w+\.weight$/.test(name) ? 1 : 0, count = shape.reduce((a, b) => a * b, 1);
+      residents.set(
+        tensor,
+        Float32Array.from({ length: count }, (_, i) => 0.3 * Math.sin(100 * k + i) + one),
+      );
+    });
+    const ids = resident("input", "ids", [2, 4], "u32"), ends = resident("input", "ends", [2], "u32");
+    const sentences = Uint32Array.of(0, 3, 4, 1, 2, 1, 0, 4);
+    residents.set(ids, sentences).set(ends, endPositions(sentences, 4));
+    const g = new Graph();
+    g.output("embedding", tower.apply(g, ids, ends).embedding);
+    const found = (await runGraph(gpu, g, residents)).get("embedding")!, expected = EXPECTED.text[activation];
+    assert.equal(found.length, expected.length);
+    expected.forEach((value, i) => {
+      assert.ok(
+        Math.abs(value - found[i]) < 2e-5 * (1 + Math.abs(value)),
+        `${activation}: ${found[i]} for ${value}`,
+      );
+    });
   }
 });

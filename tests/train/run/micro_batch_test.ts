@@ -61,7 +61,7 @@ engineTest("a run in parts is resumed to the same bits, and counts batches, not 
   await assert.rejects(interrupted, InterruptedError);
   const state = await savedState(stopped.file("state"));
   assert.ok(state.step > 0 && state.step < 4);
-  assert.equal(state.microBatches, 2 * state.batch);
+  assert.equal(state.microBatches, 2 * state.clipsInEpoch / 4);
   using again = await openRunFolder(stopped.path);
   await train({ config, folder: again, resume: stopped.file("state") });
   // 4, 4, 4 and 2 clips: the last batch goes through whole.
