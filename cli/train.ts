@@ -84,15 +84,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(started, io);
   const from = resume ?? loaded.config.resume;
-  const state = from === null ? null : await findState(from);
-  if (from !== null && state === null) {
-    io.note(`${from} holds no saved state yet: the run begins again in it`);
-  }
   const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   using folder = await openFolder(recipe, from, io);
   try {
+    const state = from === null ? null : await findState(folder);
+    if (from !== null && state === null) {
+      io.note(`${from} holds no saved state yet: the run begins again in it`);
+    }
     const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
     const result = await trainInto(config, folder, state, io);
     const task = taskOfRecipe(config);
@@ -183,9 +183,8 @@ async function openFolder(config: Config, resume: string | null, io: Io): Promis
 }
 
 /** The state of a run to go on from; null where it has none yet. */
-async function findState(run: string): Promise<{ path: string; step: number } | null> {
-  await requireRunFolder(run);
-  const path = `${run}/${RUN_FILES.state}`;
+async function findState(run: RunFolder): Promise<{ path: string; step: number } | null> {
+  const path = run.file("state");
   if (!await Deno.stat(path).then(() => true, () => false)) return null;
   return { path, step: (await savedState(path)).step };
 }
