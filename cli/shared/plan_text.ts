@@ -9,6 +9,7 @@ import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
 import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options.ts";
 import { planSession, type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
 import { readSplit } from "../../train/feed/lists.ts";
+import { readingBytes } from "../../train/feed/frame_room.ts";
 import { trainingSpec } from "../../train/recipe/model.ts";
 import type { Io } from "./output.ts";
 
@@ -85,7 +86,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   // Stored features: a batch under way and two read ahead.
   const loadedBytes = spec.taps === "stored"
     ? 3 * clips * entryBytes(model)
-    : config.data.cache_mb * 2 ** 20 + 2 * memory.byUse.frame_preparation;
+    : readingBytes(config, config.data.synth ?? ASSUMED_FRAME) + memory.byUse.frame_preparation;
   const hostBytes = memory.hostBytes + loadedBytes;
   io.print(
     `${config.system} on ${config.network.arch}, ${clips} clips of ${config.data.num_segments} frames, ${config.precision} backbone, side blocks: ${config.memory}`,
@@ -110,6 +111,9 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     `  activations: ${formatBytes(plan.arenaBytes)} placed, ${
       formatBytes(plan.peakLiveBytes)
     } alive at the peak (step ${plan.peakStep}, ${plan.steps[plan.peakStep].node.scope})`,
+  );
+  io.print(
+    `  host memory           ${formatBytes(hostBytes)}, of it ${formatBytes(loadedBytes)} for reading clips`,
   );
   const cache = await planCache(config, model, plans, io);
   io.print("  the same recipe otherwise:");

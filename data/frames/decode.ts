@@ -50,8 +50,10 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   if (size === null) {
     return badClip(path, `none of its ${frameCount} frames can be read; frame 1: ${reader.reason(1)}`);
   }
-  const stated = bytesOfFrames(indices.length, size), { mostBytes = MOST_CLIP_BYTES } = request;
-  if (stated > mostBytes && stated <= MOST_CLIP_BYTES) return tooManyBytes(stated);
+  const { mostBytes = MOST_CLIP_BYTES } = request, stated = bytesOfFrames(indices.length, size);
+  if (mostBytes < MOST_CLIP_BYTES && stated > mostBytes) {
+    return tooManyBytes(Math.min(stated, MOST_CLIP_BYTES)); // what it has in truth is for the caller to find, with room for it
+  }
   const first = (await reader.goodFrame(indices[0]))?.picture;
   if (!first) {
     return badClip(path, `none of its ${frameCount} frames can be decoded; frame 1: ${reader.reason(1)}`);

@@ -3,6 +3,8 @@ import { formatBytes, formatCount } from "../../lib/text.ts";
 
 /** Pixels of a frame: 8192 x 8192, twice what 8K has. */
 export const MOST_FRAME_PIXELS = 2 ** 26;
+/** Pixels of a frame's side. */
+export const MOST_FRAME_SIDE = 2 ** 14;
 /** Bytes of the file of one frame. */
 export const MOST_FRAME_FILE_BYTES = 2 ** 28;
 /** Decoded bytes of one clip. */
@@ -15,6 +17,11 @@ export const MOST_CLIP_BYTES = 2 ** 31;
  */
 export function requireFrameSize({ width, height }: { width: number; height: number }): void {
   if (width * height > MOST_FRAME_PIXELS) throw new Error(tooManyPixels(`${width}x${height}`));
+  if (Math.max(width, height) > MOST_FRAME_SIDE) {
+    throw new Error(
+      `its size ${width}x${height} has a side of more than ${formatCount(MOST_FRAME_SIDE)} pixels`,
+    );
+  }
 }
 
 /** Why a frame of this size is not decoded. */

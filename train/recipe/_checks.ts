@@ -1,4 +1,5 @@
 /** What must hold in a settled recipe, and remarks on recipes that can be run: the common part, and the systems'. */
+import { mostWorkers } from "../../data/frames/decode_pool.ts";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
@@ -122,6 +123,11 @@ export function remarksOn(config: Config): string[] {
   }
   if (data.colour_jitter !== null && colourJitterOperations(data.colour_jitter) === 0) {
     remarks.push("data.colour_jitter has no effect: its probability, or each of its ranges, is 0");
+  }
+  if (data.workers > mostWorkers()) {
+    remarks.push(
+      `data.workers is lowered from ${data.workers} to ${mostWorkers()}: this machine's cores and memory hold no more`,
+    );
   }
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");

@@ -23,6 +23,7 @@ import { evaluateClips } from "../evaluation/evaluate.ts";
 import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { requireHostMemory } from "../feed/frame_room.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
@@ -102,6 +103,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
       viaCache: frameCache !== null,
     });
+  if (!features) requireHostMemory(config, frame);
   await using session = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, largestFrame: frame }),
@@ -205,7 +207,8 @@ class TrainingRun {
     const trainable = weights.count("trained"), frozen = weights.count("frozen");
     events?.opened?.(this.#session, { steps: this.#totalSteps, trainable, frozen });
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
-    await using feed = features?.feed("train") ?? trainingFeed(this.#config, set.clips, { frameCache });
+    await using feed = features?.feed("train") ??
+      trainingFeed(this.#config, set.clips, { frameCache, room: this.#session.frameRoom });
     if (!solver.evaluate) {
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
       while (
