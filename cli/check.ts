@@ -11,6 +11,7 @@ import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { describeRepaired } from "../train/feed/lists.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { mostWorkers } from "../data/frames/decode_pool.ts";
@@ -106,7 +107,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   io.status("");
   if (repairedLines.length > 0) {
-    io.note(`warning: lines with two records glued together were split: ${repairedLines.join(", ")}`);
+    io.note(`warning: ${describeRepaired(repairedLines)}`);
   }
   const uncounted = clips.filter(({ frames }) => frames === null).length;
   if (uncounted > 0 && uncounted < clips.length) {

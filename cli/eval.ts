@@ -29,8 +29,8 @@ export const command = defineCommand({
   details:
     `RUN is a run folder, of which the best weights are taken; CHECKPOINT is a safetensors file, with --config where it
 holds no recipe. A clip is seen in crops x clips views, and its probabilities are averaged. Without --test-crops and
---test-clips it is seen once, by the rule of validation inside training, and clips shorter than 8 frames are left out as
-there. Figures (eval.json), predictions (predictions.csv and predictions.jsonl, one line a clip) and a report are written
+--test-clips it is seen once, by the rule of validation inside training, and clips shorter than data.min_frames are left
+out as there. Figures (eval.json), predictions (predictions.csv and predictions.jsonl, one line a clip) and a report are written
 beside the weights. --probabilities adds those of all classes to the JSON lines, of which two runs can be averaged.`,
   examples: [
     ["sidenet eval runs/demo", "one view a clip"],

@@ -134,7 +134,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
   await using session = await openTrainedModel(model, { clips: whole, root, batch, choices });
-  const scoring = { clips, root, modality: "either", views, batch, signal: io.signal } as const;
+  const scoring = { clips, root, modality: "either", views, signal: io.signal } as const;
   const scores = counted(
     scoreClips(session, config, scoring),
     (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),

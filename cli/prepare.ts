@@ -5,6 +5,7 @@
 import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
+  countUnusable,
   type Dataset,
   detectTemplate,
   findClips,
@@ -19,11 +20,12 @@ import {
 import { parseAnnotations } from "../data/datasets/annotations.ts";
 import { formatClipList } from "../data/datasets/list.ts";
 import { readLabels, readText } from "../data/datasets/read.ts";
-import { readClassFolders } from "../data/datasets/folders.ts";
+import { type ClassFolders, readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
+import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
-import { MIN_LISTED_FRAMES } from "../train/feed/lists.ts";
+import { PUBLISHED_MIN_FRAMES } from "../train/recipe/config.ts";
 import { formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { countVideos, tellLeftOut } from "./shared/clips.ts";
@@ -35,15 +37,18 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
   name: "prepare",
-  summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+  summary: "Make annotation lists from class folders or the files of known data sets",
+  savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
   and val (or validation, test) around them give the splits;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
-  annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
-A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
+  the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
+  annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
+  anew.
+A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
 are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
   examples: [
@@ -107,6 +112,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
   }
   await requireWritableFolder(out);
+  using lock = await lockFolder(out, "prepare");
+  if (lock.warning !== null) io.note(`warning: ${lock.warning}`);
   const options = {
     root,
     template: values.template ?? null,
@@ -118,7 +125,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared = isFolder
+  const prepared: Prepared | ClassFolders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
     : await findListed(await readFiles(sources, values.labels), options);
   io.status("");
@@ -130,6 +137,8 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
+  const remark = "hasSplits" in prepared ? remarkOnSplits(prepared) : null;
+  if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;
 }
@@ -184,14 +193,13 @@ async function writeLists(
   io.print(
     `wrote ${listed} clips${videos > 0 ? ` (${countVideos(videos)})` : ""} of ${
       formatCount(classes.length)
-    } classes to ${out}; ${formatCount(unusable.length)} left out`,
+    } classes to ${out}; ${formatCount(countUnusable(unusable))} left out`,
   );
-  const short = clips.filter(({ frames }) => frames !== null && frames < MIN_LISTED_FRAMES).length;
+  const short = clips.filter(({ frames }) => frames !== null && frames < PUBLISHED_MIN_FRAMES).length;
   if (short > 0) {
     io.note(
-      `warning: clips of fewer than ${MIN_LISTED_FRAMES} frames, which training leaves out: ${
-        formatCount(short)
-      }`,
+      `warning: clips of fewer than ${PUBLISHED_MIN_FRAMES} frames, which the recipes of Something-Something and Kinetics ` +
+        `leave out of training (data.min_frames): ${formatCount(short)}`,
     );
   }
   const keys: [key: string, value: string | number][] = [["root", root], ["num_classes", classes.length]];

@@ -14,6 +14,7 @@ import {
   type RunFolder,
   truncateMetrics,
 } from "../train/files/run_folder.ts";
+import { loadRunConfig } from "../train/files/run_config.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
@@ -21,7 +22,7 @@ import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import { makeData, settleWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -30,11 +31,12 @@ import { tunedChoices } from "./shared/tuned.ts";
 export const command = defineCommand({
   name: "train",
   summary: "Train a side network from a recipe; without one, the demo",
+  savesOnInterrupt: true,
   usage: "[CONFIG] [FOLDER] [key=value …]",
   details:
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2.
-FOLDER holds a folder for each class with its clips, videos or folders of JPEG frames, and takes the place of the recipe's
+FOLDER holds a folder for each class with its clips, videos or folders of frames, and takes the place of the recipe's
 data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
 for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
@@ -72,14 +74,17 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
+  const { started_in: home } = loaded.config;
+  const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(loaded.config, io);
-  const from = resume ?? loaded.config.resume;
-  await reportKnownWeights(loaded.config, io);
-  await makeData(loaded.config, io);
-  using folder = await openFolder(loaded.config, from);
+  if (values["plan-only"]) return printPlan(started, io);
+  const from = resume ?? started.resume;
+  const recipe = await settleWeights(started, io);
+  await makeData(recipe, io);
+  io.signal.throwIfAborted();
+  using folder = await openFolder(recipe, from, io);
   try {
-    const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
+    const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
     const result = await trainInto(config, folder, from, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, ...result });
@@ -131,7 +136,7 @@ async function loadRecipe(
 ): Promise<LoadedConfig | FolderRecipe> {
   if (resume !== null) {
     await requireRunFolder(resume);
-    return await loadConfig(`${resume}/${RUN_FILES.config}`, overrides);
+    return await loadRunConfig(resume, overrides);
   }
   if (folder === null) {
     return config !== null
@@ -160,11 +165,20 @@ async function loadRecipe(
 }
 
 /** The folder of the run: a new one, or the one that is resumed, cut back to its last saved state. */
-async function openFolder(config: Config, resume: string | null): Promise<RunFolder> {
-  if (resume === null) return await createRunFolder(config.run_root, config.name);
-  const state = await savedState(`${resume}/${RUN_FILES.state}`);
-  await truncateMetrics(resume, state.step, state.evaluated);
-  return await openRunFolder(resume);
+async function openFolder(config: Config, resume: string | null, io: Io): Promise<RunFolder> {
+  const folder = resume === null
+    ? await createRunFolder(config.run_root, config.name)
+    : await openRunFolder(resume);
+  if (folder.warning !== null) io.note(`warning: ${folder.warning}`);
+  if (resume === null) return folder;
+  try {
+    const state = await savedState(folder.file("state"));
+    await truncateMetrics(folder.path, state.step, state.evaluated);
+    return folder;
+  } catch (error) {
+    folder[Symbol.dispose]();
+    throw error;
+  }
 }
 
 async function trainInto(

@@ -1,10 +1,12 @@
 /** The clips below a folder: folders of frames and video files, at any depth. */
 import { readdir, realpath, stat } from "node:fs/promises";
-import { dirname, extname } from "node:path";
+import { dirname } from "node:path";
+import { ConfigError } from "../lib/errors.ts";
 import { reasonOf } from "./files.ts";
 import type { FrameTemplate } from "./frames/frame_folder.ts";
 import { sortNames } from "./datasets/walk.ts";
-import { isVideoPath } from "./video/decode.ts";
+import { identifyFile } from "./video/identify.ts";
+import { hasVideoName } from "./video/kind.ts";
 
 /** What lies below a folder. */
 export interface FoundClips {
@@ -14,13 +16,13 @@ export interface FoundClips {
   unusable: { path: string; reason: string }[];
   /** Number of other files. */
   others: number;
-  /** Those of them that are pictures by their extension. */
+  /** The first of them; null without any. */
+  firstOther: string | null;
+  /** Those of them that are pictures. */
   pictures: number;
   /** The folder of the first of those; null without any. */
   pictureFolder: string | null;
 }
-
-const PICTURES = new Set([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]);
 
 /**
  * Finds the clips below a folder; the folder itself is one when it holds frames. A folder of frames is not looked into any
@@ -29,7 +31,14 @@ const PICTURES = new Set([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".ti
  * @param template Names of the frames.
  */
 export async function findClips(root: string, template: FrameTemplate): Promise<FoundClips> {
-  const found: FoundClips = { clips: [], unusable: [], others: 0, pictures: 0, pictureFolder: null };
+  const found: FoundClips = {
+    clips: [],
+    unusable: [],
+    others: 0,
+    firstOther: null,
+    pictures: 0,
+    pictureFolder: null,
+  };
   const seen = new Set<string>();
 
   async function visitFolder(path: string): Promise<void> {
@@ -46,17 +55,25 @@ export async function findClips(root: string, template: FrameTemplate): Promise<
   }
 
   async function visit(path: string): Promise<void> {
-    const isVideo = isVideoPath(path);
+    let isPicture = false;
     try {
       const info = await stat(path);
       if (info.isDirectory()) return await visitFolder(path);
-      if (isVideo && info.isFile()) return void found.clips.push(path);
-      if (isVideo) throw new Error("it is no regular file");
+      if (info.isFile()) {
+        // Files named like videos are looked at no further before they are decoded.
+        const { content, problem } = hasVideoName(path)
+          ? { content: "video", problem: null }
+          : await identifyFile(path);
+        if (problem === null) return void found.clips.push(path);
+        isPicture = content === "picture";
+      } else if (hasVideoName(path)) throw new Error("it is no regular file");
     } catch (error) {
+      if (error instanceof ConfigError) throw error; // ffprobe is missing
       return void found.unusable.push({ path, reason: reasonOf(error) });
     }
     found.others++;
-    if (!PICTURES.has(extname(path).toLowerCase())) return;
+    found.firstOther ??= path;
+    if (!isPicture) return;
     found.pictures++;
     found.pictureFolder ??= dirname(path);
   }

@@ -37,6 +37,8 @@ export interface Command {
   options: Readonly<Record<string, OptionSpec>>;
   /** How many arguments besides flags are allowed; no limit by default. */
   positionals?: { min?: number; max?: number };
+  /** On an interruption it saves what it has before it ends, however long that takes. */
+  savesOnInterrupt?: boolean;
 }
 
 type ValueOf<O extends OptionSpec> = O["type"] extends "boolean" ? boolean

@@ -1,5 +1,5 @@
 /** Clips of a data set in words, as several verbs name them. */
-import type { UnusableClip } from "../../data/datasets/entries.ts";
+import { countUnusable, type UnusableClip } from "../../data/datasets/entries.ts";
 import { formatCount } from "../../lib/text.ts";
 import type { Io } from "./output.ts";
 
@@ -11,7 +11,7 @@ export function tellLeftOut(unusable: readonly UnusableClip[], io: Io, options: 
   for (const { path, reason } of unusable.slice(0, NAMED_AT_MOST)) {
     io.note(`left out: ${path}: ${reason}`);
   }
-  const more = unusable.length - NAMED_AT_MOST;
+  const more = countUnusable(unusable.slice(NAMED_AT_MOST));
   if (more > 0) io.note(`left out: ${formatCount(more)} more, see ${options.where}`);
 }
 

@@ -4,7 +4,7 @@ import { mapConcurrently } from "../../data/datasets/walk.ts";
 import { reasonOf } from "../../data/files.ts";
 import { findClips, type FoundClips } from "../../data/find_clips.ts";
 import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
-import { isVideoPath } from "../../data/video/decode.ts";
+import { identifyFile } from "../../data/video/identify.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import {
@@ -59,14 +59,15 @@ export async function clipsOfPaths(
               (found.others > 0 ? ` beside ${others}` : ""),
           );
         }
-      } else if (!isVideoPath(path)) {
-        throw new Error(
-          "it must be a video file or a folder of frames, current value is a file named otherwise",
-        );
       } else if (!info.isFile) {
         throw new Error("it is no regular file"); // a pipe would be waited for without end
-      } else clips.push(path);
+      } else {
+        const { problem } = await identifyFile(path);
+        if (problem !== null) throw new Error(problem);
+        clips.push(path);
+      }
     } catch (error) {
+      if (error instanceof ConfigError) throw error; // ffprobe is missing
       const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : reasonOf(error);
       options.fail(cannotPredict(path, reason));
     }
@@ -75,8 +76,10 @@ export async function clipsOfPaths(
 }
 
 /** The files of a folder that are no clips, in words. */
-function otherFiles({ others, pictures }: FoundClips, template: string): string {
-  const count = others === 1 ? "1 file that is no clip" : `${formatCount(others)} files that are no clips`;
+function otherFiles({ others, firstOther, pictures }: FoundClips, template: string): string {
+  const count = others === 1
+    ? `1 file that is no clip, "${firstOther}"`
+    : `${formatCount(others)} files that are no clips, such as "${firstOther}"`;
   return pictures === 0
     ? count
     : `${count}, ${formatCount(pictures)} of them pictures not named "${template}" (data.image_tmpl)`;

@@ -21,30 +21,33 @@ export class LineError extends Error {}
 /** Splits a line, whose ends are trimmed, into its clips: two where the newline between them was lost. */
 export function parseLine(line: string, fieldsPerLine: 0 | 2 | 3): LineRecord[] {
   const start = quotedPath(line) ?? { path: null, rest: line };
-  const separator = /[,;]\s*[^,;\s]*$/.test(start.rest) ? /\s*[,;]\s*/ : /\s+/;
-  const rest = start.rest.split(separator);
-  const fields = start.path === null ? [...rest] : [start.path, ...rest];
+  const parts = partsOf(start.rest), rest = parts.map(({ text }) => text);
+  const fields = start.path === null ? rest : [start.path, ...rest];
   const glued = splitGlued(fields, fieldsPerLine);
   if (glued !== null) return glued;
   if (start.path !== null) {
     if (rest.length > 2) throw wrongCount(fields);
     return [{ path: start.path, frames: rest.length === 2 ? rest[0] : null, label: rest.at(-1)! }];
   }
-  if (fields.length < 2) throw wrongCount(fields);
-  const label = rest.pop()!;
-  const frames = rest.length > 1 && looksLikeNumber(rest.at(-1)!) ? rest.pop()! : null;
-  if (rest.length > 1 && looksLikeNumber(rest.at(-1)!)) throw wrongCount(fields);
-  return [{ path: beginning(line, rest, separator), frames, label }];
+  const label = rest.length - 1;
+  if (label === 0) throw wrongCount(fields);
+  const frames = label > 1 && looksLikeNumber(rest[label - 1]) ? label - 1 : null;
+  const last = (frames ?? label) - 1; // of the path's parts
+  if (last > 0 && looksLikeNumber(rest[last])) throw wrongCount(fields);
+  const path = line.slice(0, parts[last].end).trimEnd();
+  return [{ path, frames: frames === null ? null : rest[frames], label: rest[label] }];
 }
 
-/** The first fields of a line as they stand there, with what separates them. */
-function beginning(line: string, fields: readonly string[], separator: RegExp): string {
-  let end = 0;
-  fields.forEach((field, i) => {
-    if (i > 0) end += separator.exec(line.slice(end))![0].length;
-    end += field.length;
-  });
-  return line.slice(0, end);
+/** The fields of a text and where they end in it. */
+function partsOf(text: string): { text: string; end: number }[] {
+  const separator = /[,;]\s*[^,;\s]*$/.test(text) ? /[,;]/g : /\s+/g;
+  const parts: { text: string; end: number }[] = [];
+  let start = 0;
+  for (const { index, 0: between } of text.matchAll(separator)) {
+    parts.push({ text: text.slice(start, index).trim(), end: index });
+    start = index + between.length;
+  }
+  return [...parts, { text: text.slice(start).trim(), end: text.length }];
 }
 
 function wrongCount({ length }: readonly string[]): LineError {

@@ -1,15 +1,10 @@
 /** The annotation files of a data set, whichever of the known forms they have: told apart by their names and what they hold. */
 import { ConfigError } from "../../lib/errors.ts";
-import { type Dataset, type Entry, splitOfFile } from "./entries.ts";
+import { isHmdb51, isNamedIds, isUcf101, parseHmdb51, parseNamedIds, parseUcf101 } from "./action_splits.ts";
+import { type AnnotationFile, type Dataset, type Entry, splitOfFile } from "./entries.ts";
 import { isKineticsCsv, kineticsEntries, parseKineticsCsv } from "./kinetics_csv.ts";
 import { parseClipList } from "./list.ts";
 import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "./ssv2_json.ts";
-
-/** A file of annotations. */
-export interface AnnotationFile {
-  file: string;
-  text: string;
-}
 
 /**
  * Reads what a data set names.
@@ -42,6 +37,9 @@ export function parseAnnotations(
       }" is a CSV of Kinetics and others are not`,
     );
   }
+  if (isUcf101(files)) return parseUcf101(files);
+  if (isHmdb51(files)) return parseHmdb51(files);
+  if (isNamedIds(files)) return parseNamedIds(files);
   return parseLists(files, labels);
 }
 

@@ -13,11 +13,19 @@ import {
   parseFrameTemplate,
   whyNoFrames,
 } from "../frames/frame_folder.ts";
-import { isVideoPath, probeVideo } from "../video/decode.ts";
+import { probeVideo } from "../video/decode.ts";
+import { identifyFile } from "../video/identify.ts";
+import { hasVideoName } from "../video/kind.ts";
 import type { ClipRecord } from "./list.ts";
 import { mapConcurrently, sortNames, type WalkOptions } from "./walk.ts";
 
 export type Split = "train" | "val" | "test";
+
+/** A file that names clips or classes. */
+export interface AnnotationFile {
+  file: string;
+  text: string;
+}
 
 /** A clip as a data set names it, before anybody has looked whether it is there. */
 export interface Entry {
@@ -44,6 +52,13 @@ export interface UnusableClip {
   readonly split: Split | null;
   readonly path: string;
   readonly reason: string;
+  /** Files it stands for. Absent: one. */
+  readonly files?: number;
+}
+
+/** How many clips or files could not be used. */
+export function countUnusable(unusable: readonly UnusableClip[]): number {
+  return unusable.reduce((sum, { files = 1 }) => sum + files, 0);
 }
 
 /** A clip that is there. */
@@ -143,10 +158,21 @@ class ClipFinder {
   /** The path as it stands on the disk, with the extension of a video where the entry has none; null if nothing does. */
   async #locate(path: string): Promise<string | null> {
     const folder = dirname(path), name = basename(path);
-    const { names, videos } = await this.#list(folder);
+    const { names, byStem } = await this.#list(folder);
     if (names.has(name)) return path;
-    const video = videos.get(name);
-    return video === undefined ? null : folder === "." ? video : `${folder}/${video}`;
+    const below = (file: string) => folder === "." ? file : `${folder}/${file}`;
+    const files = byStem.get(name) ?? [], named = files.find(hasVideoName);
+    if (named !== undefined) return below(named);
+    for (const file of files) {
+      try {
+        const { problem } = await identifyFile(clipPath(this.#options.root, below(file)), this.#options);
+        if (problem === null) return below(file);
+      } catch (error) {
+        this.#options.signal?.throwIfAborted();
+        if (error instanceof ConfigError) throw error;
+      }
+    }
+    return null;
   }
 
   #list(folder: string): Promise<Listing> {
@@ -162,9 +188,10 @@ class ClipFinder {
     const { root, template, countVideos, signal } = this.#options, whole = clipPath(root, path);
     const info = await stat(whole);
     if (!info.isDirectory()) {
-      if (!isVideoPath(path)) throw new Error("it is neither a folder of frames nor a video file");
       if (!info.isFile()) throw new Error("it is no regular file");
       if (info.size === 0) throw new Error("the file is empty");
+      const { problem } = await identifyFile(whole, { signal });
+      if (problem !== null) throw new Error(problem);
       return { kind: "video", frames: countVideos ? (await probeVideo(whole, { signal })).frames : null };
     }
     const names = await readdir(whole), frames = names.filter(this.#template.matches).length;
@@ -181,8 +208,8 @@ export function whyNot(path: string, error: unknown): string {
 
 interface Listing {
   readonly names: ReadonlySet<string>;
-  /** Names of video files by what stands before their extension. */
-  readonly videos: ReadonlyMap<string, string>;
+  /** Names by what stands before their extension, in code-point order. */
+  readonly byStem: ReadonlyMap<string, string[]>;
 }
 
 async function listFolder(path: string): Promise<Listing> {
@@ -193,11 +220,8 @@ async function listFolder(path: string): Promise<Listing> {
     if ((error as { code?: string }).code !== "ENOENT") throw error;
     names = []; // a clip may lie elsewhere
   }
-  const videos = sortNames(names.filter(isVideoPath)).reverse();
-  return {
-    names: new Set(names),
-    videos: new Map(videos.map((name) => [name.slice(0, -extname(name).length), name])),
-  };
+  const byStem = Map.groupBy(sortNames(names), (name) => basename(name, extname(name)));
+  return { names: new Set(names), byStem };
 }
 
 /** The text of a label file: header `id,name`, names quoted where they must be; a line break in a name becomes a space. */

@@ -3,11 +3,12 @@
  * a seed; or the same once for training and once for validation: `<root>/train/<class>/<clip>`, `<root>/val/…`.
  */
 import { readdir } from "node:fs/promises";
-import { extname, join } from "node:path";
-import { DataError } from "../../lib/errors.ts";
+import { basename, dirname, extname, join } from "node:path";
+import { ConfigError, DataError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
 import { reasonOf } from "../files.ts";
-import { isVideoPath } from "../video/decode.ts";
+import { identifyFile } from "../video/identify.ts";
+import { hasVideoName } from "../video/kind.ts";
 import {
   detectTemplate,
   type Entry,
@@ -19,7 +20,7 @@ import {
   type UnusableClip,
   whyNot,
 } from "./entries.ts";
-import { sortNames } from "./walk.ts";
+import { mapConcurrently, sortNames } from "./walk.ts";
 
 export interface ClassFolderOptions extends Pick<FindOptions, "countVideos" | "signal" | "onProgress"> {
   /** Share of each class that goes to validation, 0 … 1; no matter where the folders give the splits. */
@@ -55,21 +56,21 @@ const SPLIT_FOLDERS: Readonly<Record<string, Split>> = {
   testing: "test",
 };
 
-/** Files of a class that are no clips are named up to this number, else one for all: pictures where clips are due are many. */
-const STRAYS_NAMED = 3;
+/** Pictures of a class are named up to this number, else one for all: where clips are due they are many. */
+const PICTURES_NAMED = 3;
+/** Files opened at once to see what they are. */
+const FILES_AT_ONCE = 16;
 
 /** Finds the classes and their clips. */
 export async function readClassFolders(root: string, options: ClassFolderOptions): Promise<ClassFolders> {
   const unusable: UnusableClip[] = [];
-  const splits = await splitFolders(root, unusable);
-  const found: { split: Split; name: string; clips: string[] }[] = [];
+  const splits = await splitFolders(root, unusable, options.signal);
+  const found: ClassListing[] = [];
   for (const [folder, split] of splits ?? [["", "train"]] as const) {
-    found.push(...await readClasses(root, { folder, split, unusable }));
+    found.push(...await readClasses(root, { folder, split, unusable, signal: options.signal }));
   }
   const names = sortNames(new Set(found.map(({ name }) => name)));
-  if (names.length === 0) {
-    throw new DataError(`Cannot read "${root}": it must hold a folder for each class, current count is 0`);
-  }
+  if (names.length === 0) throw noClasses(root, unusable);
   const entries: Entry[] = found.flatMap(({ split, name, clips }) => {
     const label = names.indexOf(name);
     return clips.map((path) => ({ split, label, paths: [path] }));
@@ -95,6 +96,7 @@ export async function readClassFolders(root: string, options: ClassFolderOptions
 async function splitFolders(
   root: string,
   unusable: UnusableClip[],
+  signal: AbortSignal | undefined,
 ): Promise<[folder: string, split: Split][] | null> {
   const { folders } = await listFolder(root);
   const named = folders.flatMap((folder): [string, Split][] => {
@@ -105,7 +107,8 @@ async function splitFolders(
   if (!has("train") || !has("val") && !has("test")) return null;
   for (const [folder] of named) {
     // A class of videos that is called "train" holds no classes.
-    if ((await listFolder(join(root, folder))).videos.length > 0) return null;
+    const { files } = await listFolder(join(root, folder));
+    if ((await sortFiles(join(root, folder), files, { signal })).videos.length > 0) return null;
   }
   const splitNames = new Set(named.map(([folder]) => folder));
   for (const path of folders) {
@@ -115,31 +118,64 @@ async function splitFolders(
   return has("val") ? named : named.map(([folder, split]) => [folder, split === "test" ? "val" : split]);
 }
 
-/** The classes in a folder and what may be clips of them. */
+/** What to say of classes that are all named like splits, which is seldom meant; null for others. */
+export function remarkOnSplits(
+  { classes, hasSplits }: Pick<ClassFolders, "classes" | "hasSplits">,
+): string | null {
+  if (hasSplits || !classes.every((name) => SPLIT_FOLDERS[name.toLowerCase()] !== undefined)) return null;
+  return `${
+    classes.map((name) => JSON.stringify(name)).join(", ")
+  } are taken for classes: for splits, make a folder for each class in each of them`;
+}
+
+/** The error of a folder without folders of classes. */
+function noClasses(root: string, outside: readonly UnusableClip[]): DataError {
+  const [first] = outside, count = outside.length;
+  return new DataError(
+    `Cannot read "${root}": it must hold a folder for each class, current count is 0` +
+      (first === undefined
+        ? ""
+        : ` beside ${count} ${
+          count === 1 ? "video" : "videos"
+        }: make a folder for each class and move its videos there, such as "${
+          join(root, dirname(first.path), "CLASS", basename(first.path))
+        }"`),
+  );
+}
+
+/** A folder of a class and what may be clips in it. */
+interface ClassListing {
+  split: Split;
+  name: string;
+  clips: string[];
+}
+
+/** The classes in a folder and what may be clips of them; videos beside the classes are unusable. */
 async function readClasses(
   root: string,
-  options: { folder: string; split: Split; unusable: UnusableClip[] },
-): Promise<{ split: Split; name: string; clips: string[] }[]> {
-  const { folder, split, unusable } = options, prefix = folder === "" ? "" : `${folder}/`;
+  options: { folder: string; split: Split; unusable: UnusableClip[]; signal?: AbortSignal },
+): Promise<ClassListing[]> {
+  const { folder, split, unusable, signal } = options, prefix = folder === "" ? "" : `${folder}/`;
   const known = folder === "" ? null : split;
-  const found: { split: Split; name: string; clips: string[] }[] = [];
-  for (const name of (await listFolder(join(root, folder))).folders) {
+  const found: ClassListing[] = [];
+  const top = await listFolder(join(root, folder));
+  for (const { name } of (await sortFiles(join(root, folder), top.files, { signal })).videos) {
+    const reason = "it lies beside the folders of the classes, and its class is not known";
+    unusable.push({ split: known, path: `${prefix}${name}`, reason });
+  }
+  for (const name of top.folders) {
     const path = `${prefix}${name}`;
     try {
-      const { folders, videos, others } = await listFolder(join(root, path));
-      const named = others.length > STRAYS_NAMED ? others.slice(0, 1) : others;
-      for (const other of named) {
-        const reason = named.length === others.length
-          ? "it is neither a folder of frames nor a video file"
-          : `it and ${
-            others.length - 1
-          } other files of its class are neither folders of frames nor video files`;
-        unusable.push({ split: known, path: `${path}/${other}`, reason });
-      }
-      found.push({ split, name, clips: sortNames([...folders, ...videos]).map((clip) => `${path}/${clip}`) });
-      if (folders.length + videos.length > 0) continue;
-      unusable.push({ split: known, path, reason: "the class has no folder of frames and no video file" });
+      const { folders, files } = await listFolder(join(root, path));
+      const { videos, others } = await sortFiles(join(root, path), files, { signal });
+      unusable.push(...strays(path, known, others));
+      const clips = sortNames([...folders, ...videos.map(({ name }) => name)]);
+      found.push({ split, name, clips: clips.map((clip) => `${path}/${clip}`) });
+      if (clips.length > 0) continue;
+      const reason = "the class has no folder of frames and no video file";
+      unusable.push({ split: known, path, reason, ...others.length > 0 && { files: 0 } });
     } catch (error) {
+      if (error instanceof ConfigError || signal?.aborted) throw error;
       const reason = whyNot(name, error instanceof Error ? error.cause : error);
       unusable.push({ split: known, path, reason });
       found.push({ split, name, clips: [] });
@@ -148,9 +184,28 @@ async function readClasses(
   return found;
 }
 
+/** The files of a class that are no clips. */
+function strays(path: string, split: Split | null, files: readonly SortedFile[]): UnusableClip[] {
+  const pictures = files.filter(({ isPicture }) => isPicture);
+  const one = ({ name, problem }: SortedFile) => ({ split, path: `${path}/${name}`, reason: problem! });
+  if (pictures.length <= PICTURES_NAMED) return files.map(one);
+  const { name } = pictures[0];
+  return [
+    {
+      split,
+      path: `${path}/${name}`,
+      reason: `it and ${
+        pictures.length - 1
+      } other files of its class are pictures, neither folders of frames nor video files`,
+      files: pictures.length,
+    },
+    ...files.filter(({ isPicture }) => !isPicture).map(one),
+  ];
+}
+
 async function templateOf(root: string, entries: readonly Entry[], likely?: string): Promise<string> {
   const templates = [...likely === undefined ? [] : [likely], ...PUBLISHED_TEMPLATES];
-  const folders = entries.map(({ paths }) => paths[0]).filter((path) => !isVideoPath(path));
+  const folders = entries.map(({ paths }) => paths[0]).filter((path) => !hasVideoName(path));
   return await detectTemplate(root, folders, templates) ?? templates[0];
 }
 
@@ -200,9 +255,7 @@ export function stratifiedSplit(count: number, share: number, seeds: readonly nu
 
 interface Listing {
   folders: string[];
-  /** Whatever is named like a video. */
-  videos: string[];
-  others: string[];
+  files: string[];
 }
 
 /** What a folder holds, in code-point order; hidden files are left out, links count as what they lead to. */
@@ -216,13 +269,40 @@ async function listFolder(path: string): Promise<Listing> {
           : item.isDirectory()
       ),
     );
-    const files = items.filter((_, i) => !isFolder[i]).map(({ name }) => name);
     return {
       folders: sortNames(items.filter((_, i) => isFolder[i]).map(({ name }) => name)),
-      videos: sortNames(files.filter(isVideoPath)),
-      others: sortNames(files.filter((name) => !isVideoPath(name))),
+      files: sortNames(items.filter((_, i) => !isFolder[i]).map(({ name }) => name)),
     };
   } catch (error) {
     throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** A file and why it is no video. */
+interface SortedFile {
+  name: string;
+  problem: string | null;
+  isPicture: boolean;
+}
+
+/** Which files of a folder are videos. Those named so are looked at no further here. */
+async function sortFiles(
+  folder: string,
+  files: readonly string[],
+  options: { signal?: AbortSignal },
+): Promise<{ videos: SortedFile[]; others: SortedFile[] }> {
+  const sorted = await mapConcurrently(files, async (name): Promise<SortedFile> => {
+    if (hasVideoName(name)) return { name, problem: null, isPicture: false };
+    try {
+      const { content, problem } = await identifyFile(join(folder, name), options);
+      return { name, problem, isPicture: content === "picture" };
+    } catch (error) {
+      if (error instanceof ConfigError || options.signal?.aborted) throw error;
+      return { name, problem: whyNot(name, error), isPicture: false };
+    }
+  }, { atOnce: FILES_AT_ONCE, signal: options.signal });
+  return {
+    videos: sorted.filter(({ problem }) => problem === null),
+    others: sorted.filter(({ problem }) => problem !== null),
+  };
 }

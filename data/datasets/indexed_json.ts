@@ -45,6 +45,11 @@ export function parseIndexedClips(text: string, options: { file: string; classes
   });
 }
 
+/** Whether a text is a JSON list of objects; the path of a text list may begin with a bracket as well. */
+export function isJsonList(text: string): boolean {
+  return /^\s*\[\s*[{\]]/.test(text);
+}
+
 /** Parses `labels.json`: class names by index, without the quotes that some names of Kinetics-400 carry. */
 export function parseIndexedLabels(text: string, file: string): string[] {
   return parseSsv2Labels(text, file).map((name) => name.replaceAll('"', "").trim());

@@ -2,15 +2,18 @@
 import { readFile } from "node:fs/promises";
 import { DataError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
+import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
 import { type ClipList, type ClipListOptions, parseClipList, parseLabels } from "./list.ts";
 import { decodeText } from "./text.ts";
 
-/** Reads and parses an annotation list. */
+/** Reads and parses an annotation list: of text, or a JSON list of clips with label indices. */
 export async function readClipList(
   path: string,
   options: Omit<ClipListOptions, "file"> = {},
 ): Promise<ClipList> {
-  return parseClipList(await readText(path), { ...options, file: path });
+  const text = await readText(path);
+  if (!isJsonList(text)) return parseClipList(text, { ...options, file: path });
+  return { clips: parseIndexedClips(text, { ...options, file: path }), dropped: 0, repairedLines: [] };
 }
 
 /** Reads and parses a label file (`id,name`). */

@@ -71,7 +71,6 @@ export function splitLines(text: string): string[] {
 /** Text of a file for a message: in quotes, control characters escaped, not too long. */
 export function quoted(text: string): string {
   const shown = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text;
-  // deno-lint-ignore no-control-regex
   return JSON.stringify(shown).replaceAll(
     /[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -11,7 +11,8 @@ import { type FileHandle, mkdir, open, readdir, readFile, truncate } from "node:
 import { join, resolve } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ClipModality } from "../datasets/list.ts";
-import { reasonOf, writeFileWhole } from "../files.ts";
+import { isTemporary, reasonOf, writeError, writeFileWhole } from "../files.ts";
+import { LOCK_FILE, type LockAttempt, removeTemporary, tryLockFolder } from "../folder_lock.ts";
 import {
   formatEntry,
   FrameIndex,
@@ -27,7 +28,7 @@ export { storedSize } from "./stored_frames.ts";
 
 /** 2: folders whose numbers begin at 0 are held whole. */
 const VERSION = 2;
-const FILES = { settings: "cache.json", index: "index.jsonl", lock: "lock" } as const;
+const FILES = { settings: "cache.json", index: "index.jsonl" } as const;
 const SHARD_BYTES = 2 ** 30;
 /** Left on the disk for what must be written after the cache: checkpoints, reports. */
 const RESERVE_BYTES = 2 ** 30;
@@ -81,7 +82,7 @@ export class FrameCache implements AsyncDisposable {
   readonly #warn: (text: string) => void;
   readonly #index: FrameIndex;
   #sizeBytes: number;
-  #writing: { shards: ShardWriters; index: FileHandle; end: number; lock: Deno.FsFile } | null = null;
+  #writing: { shards: ShardWriters; index: FileHandle; end: number; lock: Disposable } | null = null;
   #full = false;
   #lines: Promise<unknown> = Promise.resolve();
 
@@ -103,25 +104,26 @@ export class FrameCache implements AsyncDisposable {
    */
   static async open(options: FrameCacheOptions): Promise<FrameCache> {
     const { folder } = options;
-    let lock: Deno.FsFile | string = "";
+    let attempt: LockAttempt | null = null;
     try {
       await mkdir(folder, { recursive: true });
-      await checkFolder(folder);
-      lock = await takeLock(join(folder, FILES.lock));
-      await checkSettings(options, typeof lock !== "string");
+      const names = await checkFolder(folder);
+      attempt = await lockIfWritable(folder);
+      if (attempt.lock) await removeTemporary(folder, names.filter(isTemporary));
+      await checkSettings(options, attempt.lock !== undefined);
     } catch (error) {
-      if (typeof lock !== "string") lock.close();
-      if (error instanceof ConfigError) throw error;
-      throw new ConfigError(`Cannot use data.frame_cache "${folder}": ${reasonOf(error)}`);
+      attempt?.lock?.[Symbol.dispose]();
+      throw writeError(folder, error);
     }
+    const { lock, refusal } = attempt;
     try {
       const file = join(folder, FILES.index), { index, ends, end, size, lost } = await readIndex(folder);
       const cache = new FrameCache(options, index, [...ends.values()].reduce((sum, bytes) => sum + bytes, 0));
       if (lost > 0) {
         cache.#warn(`frame cache "${folder}": files of frames are cut short; ${lost} clips are read again`);
       }
-      if (typeof lock === "string") {
-        cache.#warn(`frame cache "${folder}": ${lock}; it is read, and nothing is added to it`);
+      if (refusal) {
+        cache.#warn(`frame cache "${folder}": ${refusal.reason}; it is read, and nothing is added to it`);
         return cache;
       }
       if (size > end) await truncate(file, end);
@@ -130,8 +132,8 @@ export class FrameCache implements AsyncDisposable {
       cache.#writing = { shards, index: await open(file, end > 0 ? "r+" : "w"), end, lock };
       return cache;
     } catch (error) {
-      if (typeof lock !== "string") lock.close();
-      throw error;
+      lock?.[Symbol.dispose]();
+      throw writeError(folder, error);
     }
   }
 
@@ -202,7 +204,7 @@ export class FrameCache implements AsyncDisposable {
     await this.#lines;
     await writing?.shards[Symbol.asyncDispose]();
     await writing?.index.close();
-    writing?.lock.close();
+    writing?.lock[Symbol.dispose]();
   }
 
   async #appendLine(entry: IndexEntry): Promise<void> {
@@ -251,11 +253,11 @@ export class FrameCache implements AsyncDisposable {
   }
 }
 
-/** A folder with other files in it is no place for a cache. */
-async function checkFolder(folder: string): Promise<void> {
+/** A folder with other files in it is no place for a cache. Returns what is there. */
+async function checkFolder(folder: string): Promise<string[]> {
   const names = await readdir(folder);
-  if (names.includes(FILES.settings)) return;
-  const foreign = names.find((name) => name !== FILES.lock && name !== `${FILES.settings}.partial`);
+  if (names.includes(FILES.settings)) return names;
+  const foreign = names.find((name) => name !== LOCK_FILE && !isTemporary(name));
   if (foreign !== undefined) {
     throw new ConfigError(
       `Cannot use data.frame_cache "${folder}": it must be a frame cache or an empty folder, it holds ${
@@ -263,28 +265,15 @@ async function checkFolder(folder: string): Promise<void> {
       }`,
     );
   }
+  return names;
 }
 
-/** The lock, which ends with the process; or why there is none. */
-async function takeLock(file: string): Promise<Deno.FsFile | string> {
-  let lock: Deno.FsFile;
+/** The lock; a cache that cannot be written, on a read-only disk for one, is read all the same. */
+async function lockIfWritable(folder: string): Promise<LockAttempt> {
   try {
-    lock = await Deno.open(file, { read: true, write: true, create: true });
+    return await tryLockFolder(folder, "fill a frame cache");
   } catch (error) {
-    return reasonOf(error);
-  }
-  try {
-    if (await lock.tryLock(true)) {
-      await lock.truncate();
-      await lock.write(new TextEncoder().encode(`${Deno.pid}\n`));
-      return lock;
-    }
-    const holder = new TextDecoder().decode(await readFile(file)).trim();
-    lock.close();
-    return `process ${holder || "unknown"} is writing it`;
-  } catch (error) {
-    lock.close();
-    return `it cannot be locked (${reasonOf(error)})`;
+    return { refusal: { reason: reasonOf(error instanceof Error ? error.cause : error), held: false } };
   }
 }
 

@@ -1,6 +1,7 @@
 /** Child processes that read video files: their output as it comes, what they complain of, and an end in every case. */
 import { spawn } from "node:child_process";
 import { ConfigError } from "../../lib/errors.ts";
+import { REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
 
 /** How a child process is run. */
 export interface ChildOptions {
@@ -21,7 +22,7 @@ export interface ChildEnd {
   /** Somebody else ended it: what it gave says nothing about the file. */
   stopped: boolean;
   timedOut: boolean;
-  /** The last line of standard error that says anything, in words; null when nothing was said. */
+  /** The line of standard error that tells most, the last but for refusals; null when nothing was said. */
   words: string | null;
 }
 
@@ -97,13 +98,14 @@ export function runChild(program: string, args: readonly string[], options: Chil
 const AFTERMATH = /^(Error marking filters as finished|Error while (filtering|processing)|Conversion failed)/;
 
 /**
- * The last line that tells a reason, without the address of the part that says it and without the name of the file, which the
+ * What was refused, or the last line that tells a reason, without the address of the part that says it and without the name of the file, which the
  * reader knows.
  */
 function lastWords(stderr: string, args: readonly string[]): string | null {
   const unnamed = args.filter((arg) => arg.startsWith("file:"))
     .reduce((text, file) => text.replaceAll(`${file}: `, "").replaceAll(file, "it"), stderr);
-  const lines = unnamed.split("\n").map((line) => line.replace(/^\[[^\]]* @ 0x[0-9a-f]+\] /, "").trim())
+  const lines = unnamed.split("\n").map((line) => line.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\] )+/, "").trim())
     .filter((line) => line !== "");
-  return lines.findLast((line) => !AFTERMATH.test(line)) ?? lines.at(-1) ?? null;
+  return lines.find((line) => REFUSED_FORMAT.test(line) || REFUSED_SIZE.test(line)) ??
+    lines.findLast((line) => !AFTERMATH.test(line)) ?? lines.at(-1) ?? null;
 }

@@ -1,20 +1,10 @@
 /**
  * Which picture of a video is shown when, and where a decoder may start.
  *
- * Made from the list of packets, in the order in which they are decoded. A start is safe when the decoder delivers every
- * later picture as it would have from the beginning: a key packet of which no picture decoded before is shown after.
+ * A start is safe when the decoder delivers every later picture as it would have from the beginning: a key packet of which no
+ * picture decoded before is shown after.
  */
-
-/** One coded picture as the file lists it, in decoding order. */
-export interface Packet {
-  /** Presentation time in ticks of the stream; NaN where the file has none. */
-  readonly time: number;
-  readonly key: boolean;
-  /** The decoder needs it but does not deliver it (edit lists). */
-  readonly hidden: boolean;
-  /** The file itself marks it as damaged. */
-  readonly corrupt: boolean;
-}
+import { cleanStarts, type Packet } from "./_packets.ts";
 
 /** What an array takes beside its elements. */
 const ARRAY_BYTES = 300;
@@ -43,21 +33,14 @@ export class VideoIndex {
     this.#ticks = even ? null : ticks[ticks.length - 1] < 2 ** 31 ? Int32Array.from(ticks) : ticks;
   }
 
-  /** The index of these packets; null when their times do not tell the pictures apart. */
-  static from(packets: readonly Packet[], tickSeconds: number): VideoIndex | null {
-    const times = Float64Array.from(packets.filter(({ hidden }) => !hidden), ({ time }) => time).sort();
+  /**
+   * The index of pictures with these times, ascending; null where there are none or a tick has no length.
+   *
+   * @param packets Where starts are looked for: the packets of just these pictures, in decoding order.
+   */
+  static from(times: Float64Array, tickSeconds: number, packets: readonly Packet[]): VideoIndex | null {
     if (times.length === 0 || !(tickSeconds > 0)) return null;
-    if (!times.every((time, i) => Number.isFinite(time) && (i === 0 || time > times[i - 1]))) return null;
-    const starts: number[] = [];
-    // Pictures that are shown before the first one decoded may be dropped: then numbers are known by decoding only.
-    const whole = packets[0].key && times[0] >= packets[0].time && !packets.some(({ corrupt }) => corrupt);
-    let latest = -Infinity;
-    for (const { time, key, hidden } of whole ? packets : []) {
-      if (hidden) continue;
-      if (key && time > latest) starts.push(placeOf(times, time));
-      latest = Math.max(latest, time);
-    }
-    return new VideoIndex(tickSeconds, times, starts);
+    return new VideoIndex(tickSeconds, times, safeStarts(packets, times));
   }
 
   /** Memory it takes beyond a few numbers, roughly. */
@@ -97,6 +80,15 @@ export class VideoIndex {
   }
 }
 
+/** The pictures, by number, at which decoding may start; none where damage or missing times leave them uncertain. */
+function safeStarts(packets: readonly Packet[], times: Float64Array): number[] {
+  if (packets.some(({ time, hidden, doubtful }) => doubtful || !hidden && Number.isNaN(time))) return [];
+  return [...cleanStarts(packets)].flatMap((packet) => {
+    const { time } = packets[packet], place = placeOf(times, time);
+    return times[place] === time ? [place] : [];
+  });
+}
+
 /** The middle of the steps of which all ticks are rounded multiples, if there are any. */
 function commonStep(ticks: Float64Array): number {
   let low = 0, high = Infinity;
@@ -107,7 +99,7 @@ function commonStep(ticks: Float64Array): number {
   return high === Infinity ? 0 : (low + high) / 2;
 }
 
-/** Where a value that occurs stands in ascending values. */
+/** Where a value stands in ascending values: at the first that is not less, or the last. */
 function placeOf(values: Float64Array, value: number): number {
   let low = 0, high = values.length - 1;
   while (low < high) {

@@ -7,24 +7,15 @@
  * decoder complains about, is reported the same way as a broken frame of a folder.
  */
 import { sharedBytes } from "../../lib/shared_bytes.ts";
-import { extname } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import { runChild } from "./_child.ts";
 import { reasonOf } from "../files.ts";
+import { MOST_CLIP_BYTES } from "../frames/limits.ts";
 import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
 import { planRuns, type VideoIndex } from "./_index.ts";
-import {
-  checkEnd,
-  inputName,
-  type KnownVideo,
-  knownVideo,
-  QUIET,
-  STREAM,
-  TIMEOUT_MS,
-  type VideoInfo,
-  type VideoOptions,
-  withWords,
-} from "./probe.ts";
+import { checkEnd, STREAM, TIMEOUT_MS, withWords } from "./_ffprobe.ts";
+import { INPUT_LIMITS, inputName } from "./formats.ts";
+import { type KnownVideo, knownVideo, type VideoInfo, type VideoOptions } from "./probe.ts";
 
 export type { VideoInfo, VideoOptions } from "./probe.ts";
 
@@ -37,17 +28,6 @@ export interface VideoFrames {
   /** n, fewer than asked for when the video ends early. */
   readonly count: number;
   readonly complaint: string | null;
-}
-
-/** Decoded bytes of one clip; a file may state any size. */
-const MAX_CLIP_BYTES = 2 ** 31;
-const EXTENSIONS = new Set(
-  [".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".gif"],
-);
-
-/** Whether a name is that of a video file, by its extension. */
-export function isVideoPath(path: string): boolean {
-  return EXTENSIONS.has(extname(path).toLowerCase());
 }
 
 /**
@@ -96,8 +76,8 @@ export async function decodeFrames(
   const video = await knownVideo(path, options);
   const { width, height } = video.info;
   const frameBytes = width * height * 3, total = indices.length * frameBytes;
-  if (total > MAX_CLIP_BYTES) {
-    throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MAX_CLIP_BYTES} bytes`);
+  if (total > MOST_CLIP_BYTES) {
+    throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MOST_CLIP_BYTES} bytes`);
   }
   const rgb = sharedBytes(total);
   if (await decodeRuns(path, indices, video, rgb, options)) {
@@ -179,7 +159,7 @@ function decoderArguments(
     ...["-copyts", "-seek_timestamp", "1", "-noaccurate_seek", "-ss", seekSeconds.toFixed(6)],
   ];
   return [
-    ...[...QUIET, "-nostdin", "-threads", "1", "-filter_threads", "1", ...seek],
+    ...[...INPUT_LIMITS, "-nostdin", "-threads", "1", "-filter_threads", "1", ...seek],
     // A change of format on the way must not start a new filter graph, whose frames count from 0 again.
     ...["-reinit_filter", "0", "-i", inputName(path), "-map", `0:${STREAM}`],
     // The scale holds every frame to one size; the rotation comes before it.

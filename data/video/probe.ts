@@ -2,8 +2,17 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { LRUCache } from "lru-cache";
-import { type ChildEnd, runChild } from "./_child.ts";
-import { type Packet, type SeekCosts, VideoIndex } from "./_index.ts";
+import { formatCount } from "../../lib/text.ts";
+import { ffprobe, type ProgramOptions, TIMEOUT_MS, UnreadableError, withWords } from "./_ffprobe.ts";
+import { settleTimes } from "./_frame_times.ts";
+import { type SeekCosts, VideoIndex } from "./_index.ts";
+import { holdsIdr, type PacketPlace } from "./_h264.ts";
+import { listedTimes, type Packet, PACKET_ENTRIES, parsePacket } from "./_packets.ts";
+import { MOST_FRAME_PIXELS } from "../frames/limits.ts";
+import { REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
+import { contentOf, WORDS } from "./kind.ts";
+
+export { TIMEOUT_MS, UnfinishedError, withWords } from "./_ffprobe.ts";
 
 /** What is known of a video before it is decoded. */
 export interface VideoInfo {
@@ -20,30 +29,22 @@ export interface VideoInfo {
   readonly complaint: string | null;
 }
 
-export interface VideoOptions {
-  /** Time a program may take. Default 2 minutes. */
-  timeoutMs?: number;
-  /** Ends the program. */
-  signal?: AbortSignal;
+export interface VideoOptions extends ProgramOptions {
   /** When a seek pays. Default: as measured. */
   costs?: SeekCosts;
 }
 
-/** Time a program may take. */
-export const TIMEOUT_MS = 120_000;
-/** Most bytes of a listing: some 4 million frames. */
-const MAX_LISTING_BYTES = 2 ** 27;
+/** Bytes a second of a file that is decoded to learn its times, at least: long films may take longer than other work. */
+const DECODED_BYTES_PER_SECOND = 500_000;
 /** Codecs of which a packet is a picture. Others may pack several into one or send pictures that are never shown. */
 const PICTURE_PER_PACKET = new Set(["h264", "hevc", "vp9", "av1", "mjpeg"]);
+/** Containers that keep to that, and tell the times of pictures. */
+const LISTED_CONTAINERS = new Set(["mov", "matroska", "avi", "flv", "mpegts"]);
 /**
  * Containers in which a seek by time finds key frames, with the seconds that ffmpeg takes off that time where pictures are
  * reordered (three frames at 23 a second, except in MP4; ffmpeg_opt.c).
  */
 const SEEK_OFFSETS: Readonly<Record<string, number>> = { mov: 0, matroska: 3 / 23, avi: 3 / 23, flv: 3 / 23 };
-/** "V" leaves out cover pictures of sound files. */
-export const STREAM = "V:0";
-/** A file may name others, as playlists do; nothing but local files is opened. */
-export const QUIET = ["-v", "error", "-protocol_whitelist", "file"];
 
 /** A video that was probed, and what seeking in it needs. */
 export interface KnownVideo {
@@ -71,125 +72,137 @@ export async function knownVideo(path: string, options: VideoOptions): Promise<K
   const key = resolve(path);
   const earlier = known.get(key);
   if (earlier?.sizeBytes === file.size && earlier.mtimeMs === file.mtimeMs) return earlier;
-  const video = { sizeBytes: file.size, mtimeMs: file.mtimeMs, ...await probe(path, options) };
+  const video = { sizeBytes: file.size, mtimeMs: file.mtimeMs, ...await probe(path, file.size, options) };
   known.set(key, video, { size: KNOWN_VIDEO_BYTES + key.length + (video.index?.sizeBytes ?? 0) });
   return video;
 }
 
-async function probe(path: string, options: VideoOptions) {
-  const packets = new PacketList();
+async function probe(path: string, sizeBytes: number, options: VideoOptions) {
+  const packets: Packet[] = [];
+  let place: PacketPlace | null = null; // of the first packet
   const listing = await ffprobe(
     path,
-    "packet=pts,flags:stream=codec_name,width,height,has_b_frames,field_order,time_base:" +
-      "stream_side_data=rotation:format=format_name,duration",
-    [],
-    { ...options, onLine: (line) => packets.take(line) },
-  );
+    `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base:` +
+      "stream_side_data=rotation:format=format_name",
+    {
+      ...options,
+      onLine(line) {
+        const parsed = parsePacket(line);
+        if (parsed === null) return false;
+        const { place: ownPlace, ...packet } = parsed;
+        place ??= ownPlace;
+        packets.push(packet);
+        return true;
+      },
+    },
+  ).catch((error) => explain(path, error));
   const field = (name: string, section = "stream") =>
     new RegExp(`^${section}\\|.*\\b${name}=([^|\\n]+)`, "m").exec(listing.text)?.[1];
   const codec = field("codec_name");
   const width = Number(field("width")), height = Number(field("height"));
   if (codec === undefined) throw new Error("it has no video stream");
-  if (!(width > 0 && height > 0)) throw new Error("its video stream has no size");
-  const [tick, ticks] = (field("time_base") ?? "").split("/").map(Number);
-  let frames: number, index: VideoIndex | null = null;
-  if (PICTURE_PER_PACKET.has(codec)) {
-    index = VideoIndex.from(packets.list, tick / ticks);
-    frames = packets.list.filter(({ hidden }) => !hidden).length;
-  } else {
-    const counted = await ffprobe(path, "stream=nb_read_frames", ["-count_frames"], options);
-    frames = Number(/nb_read_frames=(\d+)/.exec(counted.text)?.[1] ?? 0);
+  const refused = REFUSED_SIZE.exec(listing.complaint ?? "")?.[1];
+  if (refused !== undefined || width * height > MOST_FRAME_PIXELS) {
+    throw new Error(
+      `its pictures of ${refused ?? `${width}x${height}`} must have at most ${
+        formatCount(MOST_FRAME_PIXELS)
+      } pixels`,
+    );
   }
+  if (!(width > 0 && height > 0)) throw new Error("its video stream has no size");
+  const [tick, ticks] = (field("time_base") ?? "").split("/").map(Number), tickSeconds = tick / ticks;
+  const container = field("format_name", "format")?.split(",")[0] ?? "";
+  // Two fields of one picture may be two packets.
+  const listed = PICTURE_PER_PACKET.has(codec) && LISTED_CONTAINERS.has(container) &&
+    ["progressive", "unknown"].includes(field("field_order") ?? "unknown");
+  const timesOf = listed ? timesByPackets : timesByDecoding;
+  const { frames, times, exact } = await timesOf(
+    path,
+    { codec, packets, place, tickSeconds, sizeBytes },
+    options,
+  );
   if (frames === 0) throw new Error(withWords("it has no frames", listing.complaint));
+  const index = times && VideoIndex.from(times, tickSeconds, exact ? packets : []);
   const rotation = Math.round(Number(field("rotation") ?? 0));
   const turned = Math.abs(rotation) % 180 === 90;
-  const stated = Number(field("duration", "format"));
   const info: VideoInfo = {
     frames,
     width: turned ? height : width,
     height: turned ? width : height,
     rotation,
-    seconds: index && frames > 1
-      ? index.seconds(frames - 1) * frames / (frames - 1)
-      : stated > 0
-      ? stated
-      : null,
+    seconds: index && frames > 1 ? index.seconds(frames - 1) * frames / (frames - 1) : null,
     complaint: listing.complaint,
   };
-  // Two fields of one picture may be two packets.
-  const plain = listing.complaint === null &&
-    ["progressive", "unknown"].includes(field("field_order") ?? "unknown");
-  const offset = SEEK_OFFSETS[field("format_name", "format")?.split(",")[0] ?? ""];
+  const offset = SEEK_OFFSETS[container];
   const reordered = Number(field("has_b_frames") ?? 0) > 0;
-  const seekOffset = plain && offset !== undefined ? (reordered ? offset : 0) : null;
-  return { info, index, seekOffset };
+  const seekable = listed && exact && listing.complaint === null && offset !== undefined;
+  return { info, index, seekOffset: seekable ? (reordered ? offset : 0) : null };
 }
 
-/** The packets of a listing. */
-class PacketList {
-  readonly list: Packet[] = [];
-
-  /** Takes a line of the listing. Returns whether it is a packet's. */
-  take(line: string): boolean {
-    const match = /^packet\|(?:pts=([^|]*)\|)?flags=([^|]*)/.exec(line);
-    if (match === null) return false;
-    const [, time = "N/A", flags] = match;
-    this.list.push({
-      time: time === "N/A" ? NaN : Number(time),
-      key: flags.includes("K"),
-      hidden: flags.includes("D"),
-      corrupt: flags.includes("C"),
-    });
-    return true;
-  }
+/** Throws the reason why a file cannot be read, with what it is where that can be told. */
+async function explain(path: string, error: unknown): Promise<never> {
+  if (!(error instanceof UnreadableError)) throw error;
+  const content = await contentOf(path), words = WORDS[content];
+  if (words === null) throw error;
+  const told = content === "playlist" || REFUSED_FORMAT.test(error.words ?? "");
+  throw new Error(`${told ? "" : `${error.message}; `}it is ${words}, not a video`);
 }
 
-/** Runs ffprobe. `onLine` is given every line, and keeps those out of `text` for which it returns true. */
-async function ffprobe(
-  path: string,
-  entries: string,
-  more: string[],
-  options: VideoOptions & { onLine?: (line: string) => boolean },
-) {
-  const decoder = new TextDecoder();
-  let text = "", rest = "", size = 0;
-  const end = await runChild(
-    "ffprobe",
-    [...QUIET, "-threads", "1", "-select_streams", STREAM, ...more, "-show_entries", entries]
-      .concat(["-of", "compact", inputName(path)]),
-    {
-      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
-      signal: options.signal,
-      onOutput(chunk) {
-        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-        rest = lines.pop()!;
-        for (const line of lines) if (!options.onLine?.(line)) text += line + "\n";
-        size += chunk.length;
-        return size <= MAX_LISTING_BYTES;
-      },
+/** What is known of a file whose times are looked for. */
+interface Listed {
+  codec: string;
+  /** Of the first packet. */
+  place: PacketPlace | null;
+  packets: readonly Packet[];
+  tickSeconds: number;
+  sizeBytes: number;
+}
+
+/** The pictures that a decoder delivers. */
+interface Pictures {
+  frames: number;
+  /** Ascending, in ticks; null where they are not told. */
+  times: Float64Array | null;
+  /** The times are those of the packets, and tell the pictures apart. */
+  exact: boolean;
+}
+
+/** The times that the packets tell; pictures at a beginning that is not whole are asked of the decoder. */
+async function timesByPackets(path: string, listed: Listed, options: VideoOptions): Promise<Pictures> {
+  const { codec, place, packets } = listed;
+  const cleanBeginning = codec !== "h264" || place !== null && await holdsIdr(path, place);
+  const told = listedTimes(packets, { cleanBeginning });
+  if (told === null) return await timesByDecoding(path, listed, options);
+  if (told.doubtfulPackets === 0) return { frames: told.times.length, times: told.times, exact: true };
+  const decoded = await decodedTimes(path, { ...options, packets: told.doubtfulPackets });
+  const before = settleTimes(decoded.filter((time) => !(time >= told.times[0])), listed.tickSeconds);
+  if (before === null || !before.exact) return await timesByDecoding(path, listed, options);
+  const times = Float64Array.from([...before.times, ...told.times]);
+  return { frames: times.length, times, exact: true };
+}
+
+/** The times that the decoder tells once it has decoded everything. */
+async function timesByDecoding(path: string, listed: Listed, options: VideoOptions): Promise<Pictures> {
+  const patience = Math.ceil(1000 * listed.sizeBytes / DECODED_BYTES_PER_SECOND);
+  const given = await decodedTimes(path, {
+    ...options,
+    timeoutMs: options.timeoutMs ?? Math.max(TIMEOUT_MS, patience),
+  });
+  const settled = settleTimes(given, listed.tickSeconds);
+  return { frames: given.length, times: settled?.times ?? null, exact: settled?.exact ?? false };
+}
+
+/** Times of the pictures that a decoder delivers, in its order; NaN where it tells none. @param options.packets only the first */
+async function decodedTimes(path: string, options: VideoOptions & { packets?: number }): Promise<number[]> {
+  const { packets, ...others } = options, times: number[] = [];
+  await ffprobe(path, "frame=best_effort_timestamp", {
+    ...others,
+    more: packets === undefined ? [] : ["-read_intervals", `%+#${packets}`],
+    onLine(line) {
+      const match = /^frame\|(?:best_effort_timestamp=(-?\d+))?/.exec(line);
+      if (match !== null) times.push(match[1] === undefined ? NaN : Number(match[1]));
+      return true;
     },
-  );
-  if (size > MAX_LISTING_BYTES) throw new Error("it has too many frames");
-  checkEnd("ffprobe", end, options);
-  if (end.code !== 0) throw new Error(withWords("it cannot be read", end.words));
-  return { text: text + rest, complaint: end.words };
-}
-
-/** The prefix keeps names that start with "-" or look like an address what they are: files. */
-export function inputName(path: string): string {
-  return `file:${path}`;
-}
-
-/** A program did not come to its end: that says nothing lasting about the file. */
-export class UnfinishedError extends Error {}
-
-export function checkEnd(program: string, end: ChildEnd, options: VideoOptions): void {
-  if (end.timedOut) {
-    throw new UnfinishedError(`${program} did not end within ${(options.timeoutMs ?? TIMEOUT_MS) / 1000} s`);
-  }
-  if (end.stopped) throw new UnfinishedError(`${program} was stopped from outside`);
-}
-
-export function withWords(text: string, words: string | null): string {
-  return words === null ? text : `${text}: ${words}`;
+  });
+  return times;
 }

@@ -83,6 +83,8 @@ export const evaTower: Tower<EvaConfig> = {
     const { hidden, norm, sub_norm: subNorm, mlp, rope_span: ropeSpan } = eva;
     return { imageSize, patchSize, width, layers, heads, hidden, norm, subNorm, mlp, ropeSpan };
   },
+  options: [],
+  withOptions: (sizes) => sizes,
   has: isEva,
   declare: (weights, sizes, options) => new FrozenEva(weights, sizes, options),
   // The text tower, the norm and the head behind the last block, and tables of rotary positions, which follow from the sizes.
@@ -99,6 +101,8 @@ export const evaTower: Tower<EvaConfig> = {
     /^text\./,
     /^logit_scale$/,
   ],
+  // As its authors resize it (spec retrieval §1.2).
+  positions: { name: "visual.pos_embed", antialias: false },
   mark: "visual.patch_embed.proj.weight",
   sizesIn(source) {
     const patch = source.shapeOf("visual.patch_embed.proj.weight"),

@@ -62,7 +62,8 @@ export const FOLDER_DAMAGES: readonly Damage[] = [
         await rename(frame(folder, number), join(folder, `frame ${number}\n.png`));
       }
     },
-    problem: /^clip: none of its 8 files is named like "\{:05d\}\.jpg"; its pictures/,
+    problem:
+      /^clip: none of its 8 files is named like "\{:05d\}\.jpg"; (black|".*" of its class is used instead)$/s,
   },
   {
     name: "a file in place of the folder",

@@ -70,11 +70,26 @@ export class TinyFolder implements AsyncDisposable {
       env?: Record<string, string>;
       /** Another working folder. */
       cwd?: string;
+      /** Commands of a shell that then becomes the tool, such as limits. */
+      shell?: string;
       onStderr?: (text: string, child: Deno.ChildProcess) => void;
     } = {},
   ): Promise<Outcome> {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", ...AS_THE_TASK, "--config", join(ROOT, "deno.json"), MAIN, ...args],
+    const { shell } = options;
+    const command = [
+      Deno.execPath(),
+      "run",
+      ...AS_THE_TASK,
+      "--config",
+      join(ROOT, "deno.json"),
+      MAIN,
+      ...args,
+    ];
+    const [program, ...rest] = shell === undefined
+      ? command
+      : ["sh", "-c", `${shell}; exec "$@"`, "sh", ...command];
+    const child = new Deno.Command(program, {
+      args: rest,
       cwd: options.cwd ?? this.path,
       env: { NO_COLOR: "1", ...options.env },
       stdin: "null",

@@ -38,6 +38,7 @@ Deno.test("every clip at any depth is found in code-point order, hidden names an
       ["/a/Z.mp4", "/a/two words", "/a/z.MP4", "/a/é.webm", "/b"],
     );
     assert.deepEqual([found.others, found.pictures, found.unusable], [3, 1, []]);
+    assert.equal(found.firstOther, join(root, "a/labels.txt"));
     assert.deepEqual((await findClips(join(root, "b"), template)).clips, [join(root, "b")]);
     assert.deepEqual((await findClips(`${root}/a/`, template)).clips[0], `${root}/a/Z.mp4`);
     assert.deepEqual((await findClips(join(root, "empty"), template)).clips, []);

@@ -133,6 +133,30 @@ Deno.test("the reported clips from frame 0 and of PNG files have their eight fra
   }
 });
 
+Deno.test("frames that are no JPEG come out of a frame cache as they are", async () => {
+  await inTempFolder(async (root) => {
+    const options = { modality: "frames", template: "{:05d}.png" } as const;
+    await using frameCache = await FrameCache.open({
+      ...options,
+      folder: join(root, "cache"),
+      side: 64,
+      reserveBytes: 0,
+    });
+    const decode = async (frameCache?: FrameCache) => {
+      await using source = createClipSource({
+        ...options,
+        root: REPORTED + "png_frames",
+        workers: 1,
+        frameCache,
+      });
+      return await source.decode("c1", await source.count("c1"), [1, 5, 8]);
+    };
+    const plain = await decode(), cached = await decode(frameCache);
+    assert.deepEqual([plain.bad, plain.substitutions, plain.width], [false, [], 32]);
+    assert.deepEqual(cached, plain);
+  });
+});
+
 Deno.test("check tells a gap by the frame and its file where numbers do not begin at 1", async () => {
   await inTempFolder(async (root) => {
     await writeNumbered(root, "c", 0);

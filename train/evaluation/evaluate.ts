@@ -30,8 +30,6 @@ export interface ScoreOptions {
   /** What the clips' paths name; what the recipe's lists name by default. */
   modality?: ClipModality;
   views: Views | null;
-  /** Views in one GPU batch. */
-  batch: number;
   signal?: AbortSignal;
   /** Frames on disk that stand for the clips' files. */
   frameCache?: FrameCache | null;
@@ -40,7 +38,9 @@ export interface ScoreOptions {
 }
 
 /** What runs the network on views. */
-export type ScoringSession = Pick<Session, "evaluate"> & Partial<Pick<Session, "frameRoom">>;
+export type ScoringSession =
+  & Pick<Session, "evaluate" | "evaluationClips">
+  & Partial<Pick<Session, "frameRoom">>;
 
 /** How to evaluate. */
 export interface EvaluateOptions extends ScoreOptions {
@@ -112,7 +112,7 @@ export async function* scoreClips(
   config: Config,
   options: ScoreOptions,
 ): AsyncGenerator<ScoredClip> {
-  const { clips, views, batch } = options;
+  const { clips, views } = options, batch = session.evaluationClips;
   await using own = options.feed ? null : viewFeed(config, { ...options, room: session.frameRoom });
   const feed = options.feed ?? own!;
   const perClip = viewCount(views);

@@ -14,6 +14,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
+import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
 import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
 import { reasonOf } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
@@ -281,20 +282,31 @@ function listDigest(clips: readonly ClipRecord[]): string {
 
 /**
  * The file of a recipe's backbone weights; null for random ones. Where it is as large and as old as a known one, it is
- * taken for that without being opened; where it is not there at all, too.
+ * taken for that without its tensors being read; where it is not there at all, too.
  */
 async function weightsFile({ network }: Config, known: WeightsFile | null): Promise<WeightsFile | null> {
   const path = network.init ? network.weights : null;
   if (path === null) return null;
-  let bytes: number, modified: number;
+  let files: string[], bytes = 0, modified = 0;
   try {
-    ({ size: bytes, mtimeMs: modified } = await stat(path));
+    await stat(path);
+    files = await filesOfWeights(path);
+    for (const file of files) {
+      const info = await stat(file);
+      bytes += info.size;
+      modified = Math.max(modified, info.mtimeMs);
+    }
   } catch (error) {
     if (known !== null) return known;
-    throw new DataError(`Cannot open "${path}": ${reasonOf(error)}`);
+    throw error instanceof DataError ? error : new DataError(`Cannot open "${path}": ${reasonOf(error)}`);
   }
   if (known !== null && known.bytes === bytes && known.modified === modified) return known;
-  return { sha256: await sha256OfFile(path), bytes, modified };
+  const digests: string[] = [];
+  for (const file of files) digests.push(await sha256OfFile(file));
+  const sha256 = digests.length === 1
+    ? digests[0]
+    : createHash("sha256").update(digests.join("\n")).digest("hex");
+  return { sha256, bytes, modified };
 }
 
 /** Reads the manifest of a folder. @returns null where there is none. */

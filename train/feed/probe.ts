@@ -8,7 +8,7 @@ import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.t
 import { MOST_FRAME_SIDE, requireFrameFileSize } from "../../data/frames/limits.ts";
 import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
 import type { TransformRecipe } from "../../data/transforms/recipe.ts";
-import { isVideoPath, probeVideo } from "../../data/video/decode.ts";
+import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
@@ -18,8 +18,10 @@ import type { ExpectedFrame, FrameSize } from "../runtime/frame_buffers.ts";
 const CLIPS_PROBED = 200;
 /** The same for video files, each of which takes a program some 50 ms to look at. */
 const VIDEOS_PROBED = 40;
-/** Bytes of a file that hold its frame header in practice, embedded previews included. */
+/** Bytes of a file that hold its frame header in practice, embedded previews included; some kinds have it at the end. */
 const HEADER_BYTES = 64 * 1024;
+/** Larger files are not read whole for their size. */
+const WHOLE_BYTES = 64 * 2 ** 20;
 
 /**
  * Frames of this size or less are expected: the largest found, or the target of the first resize.
@@ -46,8 +48,7 @@ export async function largestFrame(
         () => null, // a video, or nothing: the loader will name it
       );
       // `predict` takes folders and videos whatever the recipe says.
-      const ofFile = (frame === null ? null : await sizeOf(frame)) ??
-        (ofVideos || isVideoPath(path) ? await videoSize(path) : null);
+      const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
       const own = sizeInBuffers(found, resize), larger = united(largest, own);
@@ -91,11 +92,15 @@ export function sizeInBuffers({ width, height }: FrameSize, resize: TransformRec
 /** Size of a picture, or null when it cannot be told: the loader will name what is wrong with it. */
 async function sizeOf(path: string): Promise<{ width: number; height: number } | null> {
   try {
-    if (!(await Deno.stat(path)).isFile) return null; // a pipe would be waited for without end
+    const info = await Deno.stat(path);
+    if (!info.isFile) return null; // a pipe would be waited for without end
     using file = await Deno.open(path);
     const bytes = new Uint8Array(HEADER_BYTES);
-    const count = await file.read(bytes);
-    return await pictureSize(bytes.subarray(0, count ?? 0));
+    const head = bytes.subarray(0, await file.read(bytes) ?? 0);
+    return await pictureSize(head).catch(async (error) => {
+      if (info.size <= head.length || info.size > WHOLE_BYTES) throw error;
+      return await pictureSize(await Deno.readFile(path));
+    });
   } catch {
     return null;
   }

@@ -27,7 +27,8 @@ export interface TrainingSet {
 /** Reads the training list of a recipe and chooses from it. */
 export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   const { data, seed } = config;
-  const all = await readSplit(config, "train", { everyShot: true });
+  const notes: string[] = [];
+  const all = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
   const clips = chooseShots(config, all);
   const rounds = data.shots_repeat ? Math.floor(all.length / clips.length) : 1;
   const labels = clips.map(({ label }) => label);
@@ -41,7 +42,7 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
     epochClips,
     classWeights: weights,
     shotList: data.shots === null ? null : formatClipList(clips),
-    notes: notesOn(config, labels, { all: all.length, epochClips }),
+    notes: [...notes, ...notesOn(config, labels, { all: all.length, epochClips })],
     order: (epoch, startBatch) =>
       epochOrder({
         clips: clips.length,

@@ -7,6 +7,7 @@ import { openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
 import { DataError } from "../../lib/errors.ts";
 import { checkAccount, explainBackbone, type Weight, type WeightSource } from "../../models/mod.ts";
+import { fitTower } from "../../models/backbone_file.ts";
 import type { System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { SavedProblems } from "../feed/problems.ts";
@@ -21,9 +22,9 @@ export interface RunState {
   batch: number;
   /** Optimiser steps done. */
   step: number;
-  /** Micro-batches done, which is what batch norms count. */
+  /** Batches done, or their parts where those went through the GPU one by one: what batch norms count. */
   microBatches: number;
-  /** Micro-batches whose gradients wait for the rest of their accumulation group. */
+  /** Batches whose gradients wait for the rest of their accumulation group. */
   accumulated: number;
   /** Clips seen. */
   clips: number;
@@ -33,7 +34,7 @@ export interface RunState {
   best: ({ epoch: number } & Metrics) | null;
   /** Whether the evaluation due at this step has been made. */
   evaluated: boolean;
-  /** Losses of micro-batches since the last line of metrics. */
+  /** Losses of batches since the last line of metrics. */
   pendingLosses: number[];
   /** Loss of the last line of metrics; null before the first. */
   lastLoss: number | null;
@@ -72,7 +73,8 @@ export async function loadBackbone(
   path: string,
 ): Promise<void> {
   const { model } = session, frozen = model.weights.of("frozen");
-  await using source = await openCheckpoint(path);
+  await using file = await openCheckpoint(path);
+  const { source } = fitTower(file, model.config.backbone);
   checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
   await writeAll(session, frozen, source);
 }

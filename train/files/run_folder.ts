@@ -3,8 +3,9 @@
  * report lie. Every file but the metrics is written whole; the metrics grow by whole lines.
  */
 import { dirname, join } from "node:path";
-import { writeFileWhole } from "../../data/files.ts";
-import { ConfigError, DataError } from "../../lib/errors.ts";
+import { isTemporary, writeError, writeFileWhole, writing } from "../../data/files.ts";
+import { type FolderLock, LOCK_FILE, lockFolder, removeTemporary } from "../../data/folder_lock.ts";
+import { DataError } from "../../lib/errors.ts";
 
 /** Progress of training, one line of `metrics.jsonl`. */
 export interface StepRecord {
@@ -79,12 +80,14 @@ export const RUN_FILES = {
 /** What `RunFolder.write` takes: text, bytes or chunks of bytes. */
 export type FileContent = Parameters<typeof writeFileWhole>[1];
 
-/** A run's folder, open for writing. */
+/** A run's folder, open for writing; no other process writes to it until it is disposed. */
 export interface RunFolder extends Disposable {
   /** Path of the folder. */
   readonly path: string;
   /** Last part of the path. */
   readonly name: string;
+  /** Why other processes cannot be kept out of the folder; null: they are. */
+  readonly warning: string | null;
   /** Path of one of the run's files. */
   file(which: keyof typeof RUN_FILES): string;
   /** Appends a line to the metrics and hands it to the operating system. */
@@ -104,23 +107,21 @@ export interface RunFolder extends Disposable {
  * @example `using run = await createRunFolder("runs", "demo")`
  */
 export async function createRunFolder(root: string, name: string): Promise<RunFolder> {
-  try {
-    await Deno.mkdir(root, { recursive: true });
-    for (let copy = 1;; copy++) {
-      const path = join(root, copy === 1 ? name : `${name}-${copy}`);
-      try {
-        await Deno.mkdir(path);
-        return openFolder(path);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-      }
+  await writing(root, () => Deno.mkdir(root, { recursive: true }));
+  for (let copy = 1;; copy++) {
+    const path = join(root, copy === 1 ? name : `${name}-${copy}`);
+    try {
+      await Deno.mkdir(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) continue;
+      throw writeError(path, error);
     }
-  } catch (error) {
-    throw new ConfigError(`Cannot create run "${name}" in "${root}": ${(error as Error).message}`, {
-      cause: error,
-    });
+    return openFolder(path, await lockFolder(path, LOCKED_FOR));
   }
 }
+
+/** What other processes read of who holds a run's folder. */
+const LOCKED_FOR = "train";
 
 /** @throws {DataError} where there is no run in the folder. */
 export async function requireRunFolder(path: string): Promise<void> {
@@ -128,19 +129,26 @@ export async function requireRunFolder(path: string): Promise<void> {
   throw new DataError(`Cannot open run "${path}": it must be a folder with a ${RUN_FILES.config}`);
 }
 
-/** Opens the folder of an existing run, to go on with it. */
+/**
+ * Opens the folder of an existing run, to go on with it.
+ *
+ * @throws {DataError} where there is no run in the folder, or another process is writing to it
+ */
 export async function openRunFolder(path: string): Promise<RunFolder> {
-  const folder = path.replace(/[\\/]+$/, "");
+  const folder = path.replace(/(?<=.)[\\/]+$/, "");
   await requireRunFolder(folder);
-  return openFolder(folder);
+  const lock = await lockFolder(folder, LOCKED_FOR);
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  await removeTemporary(folder, names.filter(isTemporary));
+  return openFolder(folder, lock);
 }
 
 /** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics and lists. */
 export async function discardUnstarted(path: string): Promise<void> {
   const { metrics, shots, trainList, valList, labels } = RUN_FILES;
-  const before: readonly string[] = [metrics, shots, trainList, valList, labels];
+  const before: readonly string[] = [metrics, shots, trainList, valList, labels, LOCK_FILE];
   for await (const { name } of Deno.readDir(path)) {
-    if (!before.includes(name)) return;
+    if (!before.includes(name) && !isTemporary(name)) return;
     if (name === metrics && (await Deno.stat(join(path, name))).size > 0) return;
   }
   await Deno.remove(path, { recursive: true });
@@ -156,8 +164,8 @@ export async function weightsOfRun(path: string): Promise<string> {
 
 /**
  * Cuts the metrics of a run back to the state that it is resumed from, so that they end up as those of a run without
- * the interruption. A last line that was cut off in the middle goes too. Call it before `openRunFolder`: the file is
- * replaced, and an open run would go on writing into the old one.
+ * the interruption. A last line that was cut off in the middle goes too. Call it before the run appends anything: the file
+ * is replaced, and what is appended would go into the old one.
  *
  * @param step optimiser steps done in the resumed state
  * @param evaluated whether the evaluation made at exactly that step, if any, belongs to the resumed state
@@ -195,23 +203,32 @@ export async function readMetrics(path: string): Promise<{ steps: StepRecord[]; 
   };
 }
 
-function openFolder(path: string): RunFolder {
-  const metrics = Deno.openSync(join(path, RUN_FILES.metrics), { create: true, append: true });
+function openFolder(path: string, lock: FolderLock): RunFolder {
+  let metrics: Deno.FsFile | null = null;
   const file = (which: keyof typeof RUN_FILES) => join(path, RUN_FILES[which]);
   const encoder = new TextEncoder();
   const write: RunFolder["write"] = (which, content) => writeFileWhole(file(which), content);
   return {
     path,
     name: path.slice(dirname(path).length).replace(/^[\\/]/, "") || path,
+    warning: lock.warning,
     file,
     appendMetrics(record) {
       const line = encoder.encode(JSON.stringify(record) + "\n");
-      for (let written = 0; written < line.length;) written += metrics.writeSync(line.subarray(written));
+      try {
+        metrics ??= Deno.openSync(file("metrics"), { create: true, append: true });
+        for (let written = 0; written < line.length;) written += metrics.writeSync(line.subarray(written));
+      } catch (error) {
+        throw writeError(file("metrics"), error);
+      }
     },
-    flushMetrics: () => metrics.sync(),
+    flushMetrics: async () => await writing(file("metrics"), () => metrics?.sync()),
     write,
     writeSummary: (summary) => write("summary", JSON.stringify(summary, null, 2) + "\n"),
-    [Symbol.dispose]: () => metrics.close(),
+    [Symbol.dispose]() {
+      metrics?.close();
+      lock[Symbol.dispose]();
+    },
   };
 }
 

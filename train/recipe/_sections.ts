@@ -20,13 +20,18 @@ const index = () => z.number().int().nonnegative();
 const rate = () => z.number().nonnegative().max(1e9);
 const share = () => z.number().min(0).max(1);
 
-const backbone = z.strictObject({
-  image_size: count(MOST_SIDE).describe("side of the input picture in pixels"),
-  patch_size: count(MOST_SIDE).describe("side of a patch in pixels"),
-  width: count(MOST_CHANNELS).describe("channels of the tower"),
-  layers: count(MOST_LAYERS).describe("transformer blocks"),
-  heads: count(1024).describe("attention heads"),
-  ...TOWER_KEYS,
+const SIZES = {
+  image_size: count(MOST_SIDE).optional().describe("side of the input picture in pixels"),
+  patch_size: count(MOST_SIDE).optional().describe("side of a patch in pixels"),
+  width: count(MOST_CHANNELS).optional().describe("channels of the tower"),
+  layers: count(MOST_LAYERS).optional().describe("transformer blocks"),
+  heads: count(1024).optional().describe("attention heads"),
+};
+
+const backbone = z.strictObject({ ...SIZES, ...TOWER_KEYS }).superRefine((value, context) => {
+  const missing = (Object.keys(SIZES) as (keyof typeof SIZES)[]).filter((key) => value[key] === undefined);
+  if (missing.length === 0 || missing.length === Object.keys(SIZES).length) return;
+  context.addIssue({ code: "custom", path: [missing[0]], message: "must be given with the other sizes" });
 });
 
 const colourJitter = z.strictObject({
@@ -45,6 +50,9 @@ const colourJitter = z.strictObject({
 export const TOP_KEYS = {
   name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
   run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
+  started_in: path().describe(
+    "folder in which the run was started, which its relative paths are found from; train writes it",
+  ),
   seed: index().default(1024).describe(
     "of initial weights, order of the clips, choice of frames and transforms",
   ),
@@ -74,6 +82,14 @@ export const DATA_KEYS = {
     "annotation list of the training clips; with data.synth, that of data.root when null",
   ),
   val_list: path().describe("annotation list of the validation clips"),
+  min_frames: z.union([z.literal("auto"), index().max(MOST_STEPS)], {
+    error: 'must be "auto" or a number of frames',
+  })
+    .default("auto")
+    .describe(
+      "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
+        "and Kinetics, as published, 0 in other sets",
+    ),
   label_list: path().describe("CSV with the header id,name"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
@@ -89,7 +105,7 @@ export const DATA_KEYS = {
 /** `data`, behind the systems' own keys. */
 export const MORE_DATA_KEYS = {
   image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of a frame by its number"),
-  first_frame: index().nullable().default(null).describe(
+  first_frame: index().max(MOST_STEPS).nullable().default(null).describe(
     "number of a clip's first frame; lower ones are left out; null: the lowest in its folder",
   ),
   family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
@@ -98,6 +114,10 @@ export const MORE_DATA_KEYS = {
   batch_size: count(2 ** 16).default(16).describe("videos in a batch"),
   num_sample: count(1024).default(1).describe(
     "augmentations of each video; a batch holds batch_size x num_sample clips",
+  ),
+  micro_batch_size: count(2 ** 26).nullable().default(null).describe(
+    "clips that go through the GPU at once; a batch then goes through it in parts, with one update; null: the whole batch, " +
+      "or as many as the adapter can hold",
   ),
   input_size: count(MOST_SIDE).nullable().default(null).describe(
     "side of the crop in pixels; the backbone's when null",
@@ -160,7 +180,9 @@ export const MORE_DATA_KEYS = {
 export const NETWORK_KEYS = {
   arch: z.enum([...Object.keys(TOWER_PRESETS), "custom"]).nullable().default(null)
     .describe("frozen backbone; custom goes with network.backbone"),
-  backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
+  backbone: backbone.nullable().default(null).describe(
+    "all sizes of a backbone that is no preset, or options of one that is",
+  ),
   weights: path().describe("weights of the backbone; null: seeded random initialisation"),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),

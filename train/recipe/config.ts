@@ -24,6 +24,7 @@ import { recipeSchema } from "./schema.ts";
 import { parseTree, readTree, toTree, type Tree } from "./tree.ts";
 
 export type { Config } from "./_settled.ts";
+export { PUBLISHED_MIN_FRAMES } from "./_resolve.ts";
 export { argumentNames } from "./dialects/registry.ts";
 
 /** A recipe and what there is to say about it. */

@@ -5,7 +5,7 @@
 
 import { basename, join, resolve } from "node:path";
 import { formatLabels } from "../../data/datasets/entries.ts";
-import { type ClassFolders, readClassFolders } from "../../data/datasets/folders.ts";
+import { type ClassFolders, readClassFolders, remarkOnSplits } from "../../data/datasets/folders.ts";
 import { formatClipList } from "../../data/datasets/list.ts";
 import type { WalkOptions } from "../../data/datasets/walk.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
@@ -169,8 +169,9 @@ function fittingBatch({ data, solver }: Config, clips: number): number {
   return solver.mixup && batch * data.num_sample % 2 === 1 ? Math.max(1, batch - 1) : batch;
 }
 
-function remarksOn({ classes, clips, emptyClasses }: ClassFolders): string[] {
-  const remarks: string[] = [];
+function remarksOn(folder: ClassFolders): string[] {
+  const { classes, clips, emptyClasses } = folder;
+  const remarks = [remarkOnSplits(folder)].filter((one) => one !== null);
   const remark = (names: readonly string[], what: string) => {
     if (names.length === 0) return;
     const more = names.length > CLASSES_NAMED ? ` and ${names.length - CLASSES_NAMED} more` : "";

@@ -2,8 +2,9 @@
 
 import { join } from "node:path";
 import { DataError } from "../../lib/errors.ts";
-import { type Config, loadConfig } from "../recipe/config.ts";
+import type { Config } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
+import { loadRunConfig } from "../files/run_config.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
 import {
@@ -58,7 +59,7 @@ export async function readRun(path: string): Promise<ComparedRun> {
       `Cannot compare "${path}": it must be a run folder, there is no ${RUN_FILES.config} in it`,
     );
   }
-  const { config } = await loadConfig(join(path, RUN_FILES.config));
+  const { config } = await loadRunConfig(path);
   const { steps, evals } = await readMetrics(path);
   const summary = parseSummary(text, path), last = steps.at(-1), evaluated = evals.at(-1);
   const given = (value: number | undefined) => value ?? null;

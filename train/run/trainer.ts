@@ -30,12 +30,14 @@ import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import { round, summarise } from "./summary.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
+import { withFoundModality } from "../feed/modality.ts";
 import { modelSpec, trainingSpec } from "../recipe/model.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { epochBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
+import { describeParts } from "../runtime/fit.ts";
 import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
-import { LOSS_LOG_SIZE } from "../runtime/session_plan.ts";
+import { LOSS_LOG_SIZE } from "../runtime/loss_log.ts";
 import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
 import {
   clipsPerBatch,
@@ -87,13 +89,12 @@ export interface TrainResult {
 
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { config } = options;
-  const set = await readTrainingSet(config), valClips = await readSplit(config, "val");
+  const { note, info } = options.events ?? {};
+  const config = await withFoundModality(options.config, { splits: ["train", "val"], note });
+  const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
-  const perBatch = clipsPerBatch(config);
   const { batches, lastBatch } = epochBatches(config, set);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
-  const { note, info } = options.events ?? {};
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
   await using frameCache = features ? null : await openFrameCache(config, note);
   if (frameCache) info?.(describeFrameCache(frameCache));
@@ -104,7 +105,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       viaCache: frameCache !== null,
     });
   if (!features) requireHostMemory(config, frame);
-  await using session = await openSession(
+  const opened = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, largestFrame: frame }),
     {
@@ -113,20 +114,26 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       choices: options.choices,
     },
   );
+  await using session = opened.session;
   session.onGrow = ({ width, height }, bytes) =>
     note?.(
       `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,
     );
   for (const text of [...set.notes, ...features?.notes ?? []]) note?.(text);
-  if (lastBatch === 1 && perBatch > 1) {
+  const { against } = opened, clips = clipsPerBatch(config);
+  if (against !== null) {
+    note?.(describeParts(session.model, { against, clips, parts: session.partsOf(clips) }));
+  }
+  if (lastBatch === 1 && clips > 1) {
     note?.(
       `the last batch of an epoch has one clip: its batch norms make the video's feature a constant, so that step only trains the classifier; ` +
         `leave out a clip or change data.batch_size`,
     );
   }
-  const data = { set, batches, valClips, features, frameCache, labels, perBatch };
+  const data = { set, batches, valClips, features, frameCache, labels };
   try {
-    return await new TrainingRun(options, session, data).run();
+    const own = against === null ? config : inParts(config, session.partsOf(clips));
+    return await new TrainingRun({ ...options, config: own }, session, data).run();
   } finally {
     if (frameCache) info?.(describeFrameCache(frameCache));
   }
@@ -141,7 +148,11 @@ interface RunData {
   features: Features | null;
   frameCache: FrameCache | null;
   labels: string[];
-  perBatch: number;
+}
+
+/** The recipe with the parts that were found, so that a resumed run has the same. */
+function inParts(config: Config, parts: readonly number[]): Config {
+  return { ...config, data: { ...config.data, micro_batch_size: Math.max(...parts) } };
 }
 
 class TrainingRun {
@@ -272,7 +283,7 @@ class TrainingRun {
       const batch = { clips: clips.map(({ views: [view] }) => view), ...encoded };
       const completed = await this.#session.step(batch, ratesOf(this.#optimizer, lr));
       state.batch++;
-      state.microBatches++;
+      state.microBatches += this.#session.partsOf(batch.clips.length).length;
       state.clips += clips.length;
       state.evaluated = false;
       window.waitMs += waitMs;
@@ -357,7 +368,6 @@ class TrainingRun {
         views: null,
         feed: this.#data.features?.feed("val"),
         frameCache: this.#data.frameCache,
-        batch: this.#data.perBatch,
         signal,
         onProgress: events?.evaluating,
       });

@@ -17,6 +17,7 @@ import {
   type VideoModel,
 } from "../../models/video_model.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
+import { type Cut, microSizes } from "./micro_batches.ts";
 import type { Optimizer } from "./update_rules.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
@@ -29,8 +30,10 @@ export interface ProgramOptions {
   collects: readonly string[];
   /** Clips of a training batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
   trainClips: readonly number[];
-  /** Clips that run at once where the loss is over the batch; the whole batch by default. */
+  /** Clips that run at once, at most; the whole batch by default. A larger batch goes through the GPU in parts, with one update. */
   microClips?: number;
+  /** Training batches may be mixed with themselves in reversed order. */
+  mixes?: boolean;
   /** Clips of an evaluation batch. */
   evalClips: number;
   /** Recompute side blocks in the backward pass. */
@@ -57,7 +60,7 @@ export type TrainProgram = Recorded & { output: ModelOutput; loss: Tensor };
 
 /** The programs of a step whose loss is over the whole batch. */
 export interface BatchPrograms {
-  /** Clips that run at once. */
+  /** Clips that run at once, at most. */
   micro: number;
   /** By number of clips: the forward pass alone. Its outputs are gathered. */
   encode: ReadonlyMap<number, Recorded>;
@@ -79,7 +82,7 @@ export interface RecordedPrograms {
   inputs: Readonly<Record<string, Tensor>>;
   /** Outputs of the tapped blocks, `[B*T N C]` in f16, in a model whose taps are stored; none where the tower runs. */
   taps: readonly Tensor[];
-  /** Gradient that flows into the loss: 1 / accumulation, written once. */
+  /** Gradient that flows into the loss: the share of a part in its batch / accumulation. */
   seed: Tensor;
   hyper: Tensor;
   clip: Tensor;
@@ -90,7 +93,7 @@ export interface RecordedPrograms {
   /** What accompanies each of `trained`, where there is training. */
   gradients: readonly Tensor[];
   moments: Readonly<Record<string, readonly Tensor[]>>;
-  /** By micro-batch size; empty where the loss is over the batch. */
+  /** By size of a batch, or of its parts; empty where the loss is over the batch. */
   train: ReadonlyMap<number, TrainProgram>;
   batch: BatchPrograms | null;
   evaluation: Recorded & { output: ModelOutput };
@@ -130,8 +133,8 @@ export function flatOrder(
 export function recordPrograms(model: VideoModel, options: ProgramOptions): RecordedPrograms {
   const { optimizer: { rule, groups }, trainClips, objective } = options;
   const trains = trainClips.length > 0, whole = trains && objective.over === "batch";
-  const micro = whole ? Math.min(options.microClips ?? Infinity, Math.max(...trainClips)) : 0;
-  const most = Math.max(options.evalClips, ...(whole ? [micro] : trainClips));
+  const sizes = microSizes(trainClips, cutOf(options));
+  const most = Math.max(options.evalClips, ...sizes);
   const size = model.config.backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
   const inputs = batchTensors(options.inputs, most), taps = storedTaps(model, most);
@@ -150,9 +153,9 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
     gradients: beside("gradient"),
   };
   const train = new Map(
-    whole ? [] : trainClips.map((clips) => [clips, recordTraining(model, clips, shared, options)] as const),
+    whole ? [] : sizes.map((clips) => [clips, recordTraining(model, clips, shared, options)] as const),
   );
-  const batch = whole ? recordBatch(model, micro, shared, options) : null;
+  const batch = whole ? recordBatch(model, sizes, shared, options) : null;
   return {
     ...shared,
     kept,
@@ -164,6 +167,11 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
     evaluation: recordEvaluation(model, shared, options),
     prologue: recordPrologue(model, options),
   };
+}
+
+/** How a session's batches are cut. */
+export function cutOf({ microClips, mixes }: Pick<ProgramOptions, "microClips" | "mixes">): Cut {
+  return { microClips, pairs: mixes };
 }
 
 function recordTraining(
@@ -182,7 +190,7 @@ function recordTraining(
   if (options.keepActivations) {
     for (const [name, tensor] of output.activations) g.output(`act.${name}`, tensor);
   }
-  const gradients = new GradientWriter(g, shared, options);
+  const gradients = new GradientWriter(g, shared, options, { adds: addsGradients(options) });
   gradients.sweep([{ output: recorded.loss, gradient: shared.seed }]);
   gradients.requireAll();
   return { g, output, loss: recorded.loss, plan: gradients.plan() };
@@ -191,13 +199,12 @@ function recordTraining(
 /** The programs of a step whose loss is over the whole batch. */
 function recordBatch(
   model: VideoModel,
-  micro: number,
+  sizes: readonly number[],
   shared: Shared,
   options: ProgramOptions,
 ): BatchPrograms {
   const { trainClips, objective } = options;
-  const sizes = new Set([micro, ...trainClips.map((clips) => clips % micro).filter((rest) => rest > 0)]);
-  const largest = Math.max(...trainClips);
+  const micro = Math.max(...sizes), largest = Math.max(...trainClips);
   const shapes = outputShapes(model, micro, shared, options);
   const whole = (name: string, shape: readonly number[]) =>
     resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", {
@@ -270,6 +277,14 @@ function dropEffects(g: Graph): void {
   g.nodes.splice(0, g.nodes.length, ...kept);
 }
 
+/** Whether several programs give the gradients of one update: then each adds its own to what is there. */
+export function addsGradients(
+  options: Pick<ProgramOptions, "objective" | "accumulation" | "trainClips" | "microClips">,
+): boolean {
+  const { objective, accumulation, trainClips, microClips = Infinity } = options;
+  return objective.over === "batch" || accumulation > 1 || trainClips.some((clips) => clips > microClips);
+}
+
 /** Sends the gradients of a sweep to their places beside the weights. */
 class GradientWriter {
   /** Weights that got one. */
@@ -286,11 +301,11 @@ class GradientWriter {
     g: Graph,
     { trained, gradients }: Pick<Shared, "trained" | "gradients">,
     options: ProgramOptions,
-    more: { adds?: boolean } = {},
+    more: { adds: boolean },
   ) {
     this.#g = g;
     this.#options = options;
-    this.#adds = more.adds === true || options.accumulation > 1;
+    this.#adds = more.adds;
     this.#trained = trained;
     this.#homes = new Map(trained.map((weight, i) => [weight.tensor, { weight, home: gradients[i] }]));
   }

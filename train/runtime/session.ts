@@ -10,16 +10,18 @@ import { picturesOf, tapShape, type VideoModel } from "../../models/video_model.
 import type { Device } from "./device.ts";
 import { DeviceModel, frameOf, memoryOf } from "./device_model.ts";
 import type { FrameSize } from "./frame_buffers.ts";
-import { type BatchPrograms, bytesOfClips } from "./programs.ts";
+import { LOSS_LOG_SIZE, LossLog } from "./loss_log.ts";
+import { microBatches, pickClips } from "./micro_batches.ts";
+import type { InputValues } from "./objective.ts";
+import { addsGradients, type BatchPrograms, bytesOfClips } from "./programs.ts";
 import {
-  type InputValues,
-  LOSS_LOG_SIZE,
   type MemoryPlan,
   planSession,
   PROGRAMS,
   type SessionClip,
   type SessionOptions,
   type SessionPlan,
+  stepPrograms,
   type TrainBatch,
 } from "./session_plan.ts";
 import { type GroupRates, packHyper } from "./update_rules.ts";
@@ -34,9 +36,10 @@ export class Session implements AsyncDisposable {
   readonly #loaded: DeviceModel;
   readonly #options: SessionOptions;
   readonly #planned: SessionPlan;
+  readonly #losses: LossLog;
   #steps = 0;
-  #pendingLosses = 0;
-  #microStep = 0;
+  /** Batches whose gradients wait for the rest of their accumulation group. */
+  #accumulated = 0;
 
   /**
    * Allocates and compiles everything. Weights are zeros until they are written.
@@ -69,6 +72,7 @@ export class Session implements AsyncDisposable {
     this.#loaded = loaded;
     this.#options = options;
     this.#planned = planned;
+    this.#losses = new LossLog(planned.lossLog.shape[0] / LOSS_LOG_SIZE);
   }
 
   /** One line naming the adapter. */
@@ -88,8 +92,21 @@ export class Session implements AsyncDisposable {
 
   /** Number of kernel launches of a training batch, or of an evaluation where there is no training. */
   get launches(): number {
-    const { [PROGRAMS.evaluation]: evaluation, [PROGRAMS.update]: _, ...training } = this.#loaded.launches;
-    return Math.max(...(Object.keys(training).length > 0 ? Object.values(training) : [evaluation]));
+    const { trainClips } = this.#options;
+    const programs = trainClips.length > 0
+      ? stepPrograms(this.#planned, Math.max(...trainClips))
+      : [PROGRAMS.evaluation];
+    return programs.reduce((sum, name) => sum + this.#loaded.launches[name], 0);
+  }
+
+  /** Sizes of the parts in which a batch of so many clips goes through the GPU. */
+  partsOf(clips: number): number[] {
+    return microBatches(clips, this.#planned.cut).map(({ length }) => length);
+  }
+
+  /** Clips of an evaluation batch, at most. */
+  get evaluationClips(): number {
+    return this.#options.evalClips;
   }
 
   /** Weights that an update changes, in the model's order. */
@@ -151,7 +168,7 @@ export class Session implements AsyncDisposable {
   /** Sets the number of steps done and of batches summed since, when resuming. */
   restoreSteps(steps: number, accumulated: number): void {
     this.#steps = steps;
-    this.#microStep = accumulated;
+    this.#accumulated = accumulated;
   }
 
   /**
@@ -163,12 +180,25 @@ export class Session implements AsyncDisposable {
    */
   async step(batch: TrainBatch, rates: GroupRates): Promise<boolean> {
     await this.#loaded.fitUploads(batch.clips);
-    const { clips, inputs, mix } = batch, { batch: whole } = this.#planned.programs;
-    if (whole) return await this.#stepOverBatch(whole, batch, rates);
+    const { clips, inputs, mix } = batch, { programs: { batch: whole }, cut } = this.#planned;
     this.#requireSize(clips.length);
-    const commands = [...this.#inputCommands(inputs, clips.length), ...this.#frameCommands(clips)];
-    if (mix) commands.push({ do: "mix", clips: clips.length, mix });
-    return await this.#train(commands, { clips: clips.length, rates, given: tapMemory(clips) });
+    if (whole) return await this.#stepOverBatch(whole, batch, rates);
+    const parts = microBatches(clips.length, cut), shares = parts.map(({ length }) => length / clips.length);
+    const places = this.#losses.add(shares);
+    for (const [i, part] of parts.entries()) {
+      const own = parts.length === 1 ? clips : part.map((place) => clips[place]);
+      const commands = [
+        ...this.#seedCommands(shares[i]),
+        ...this.#inputCommands(pickClips(inputs, part, clips.length), own.length),
+        ...this.#frameCommands(own),
+      ];
+      if (mix) commands.push({ do: "mix", clips: own.length, mix });
+      commands.push(...this.#trainCommands(own.length, { first: i === 0, lossPlace: places[i] }));
+      const given = tapMemory(own);
+      if (i === parts.length - 1) return await this.#finishBatch(commands, { rates, given });
+      await this.#loaded.device.submit(commands, given);
+    }
+    throw new RangeError("Cannot train on a batch: it must have clips");
   }
 
   /** `step` on frames that are floats already, `[B*T 3 H W]` row-major. */
@@ -178,22 +208,31 @@ export class Session implements AsyncDisposable {
     rates: GroupRates,
   ): Promise<boolean> {
     const { clips, inputs } = batch;
-    this.#requireSize(clips);
+    this.#requireProgram(clips);
     const commands = [
       this.#writeRows(this.#planned.programs.frames, frames),
       ...this.#inputCommands(inputs, clips),
+      ...this.#trainCommands(clips, { first: true, lossPlace: this.#losses.add([1])[0] }),
     ];
-    return await this.#train(commands, { clips, rates, given: [] });
+    return await this.#finishBatch(commands, { rates, given: [] });
   }
 
-  async #train(
-    commands: Command[],
-    { clips, rates, given }: { clips: number; rates: GroupRates; given: ArrayBuffer[] },
-  ): Promise<boolean> {
+  /** Forward, loss and backward of what has been loaded: a batch, or a part of one. */
+  #trainCommands(clips: number, { first, lossPlace }: { first: boolean; lossPlace: number }): Command[] {
     const { train } = this.#planned.programs, name = PROGRAMS.train(clips);
-    if (this.#options.accumulation > 1 && this.#microStep === 0) commands.unshift(this.#clearGradients());
-    commands.push({ do: "run", program: name }, this.#logLoss(train.get(clips)!.loss, name));
-    return await this.#finishBatch(commands, { rates, given });
+    const begins = first && this.#accumulated === 0 && addsGradients(this.#options);
+    return [
+      ...begins ? [this.#clearGradients()] : [],
+      { do: "run", program: name },
+      this.#logLoss(train.get(clips)!.loss, name, lossPlace),
+    ];
+  }
+
+  /** Weighs a part of a batch. Batches that go through the GPU whole all weigh the same, which is written once. */
+  #seedCommands(share: number): Command[] {
+    const { programs: { seed }, cut: { microClips = Infinity } } = this.#planned;
+    if (this.#options.trainClips.every((clips) => clips <= microClips)) return [];
+    return [this.#loaded.writeCommand(seed, Float32Array.of(share / this.#options.accumulation))];
   }
 
   /** Adds the update where this batch completes a step, and submits. */
@@ -201,8 +240,8 @@ export class Session implements AsyncDisposable {
     commands: Command[],
     { rates, given }: { rates: GroupRates; given: ArrayBuffer[] },
   ): Promise<boolean> {
-    this.#microStep = (this.#microStep + 1) % this.#options.accumulation;
-    const completes = this.#microStep === 0;
+    this.#accumulated = (this.#accumulated + 1) % this.#options.accumulation;
+    const completes = this.#accumulated === 0;
     if (completes) {
       this.#steps++;
       const hyper = packHyper(this.#options.optimizer, rates, this.#steps);
@@ -218,31 +257,23 @@ export class Session implements AsyncDisposable {
    * backward through each micro-batch from the gradient of what it gave.
    */
   async #stepOverBatch(programs: BatchPrograms, batch: TrainBatch, rates: GroupRates): Promise<boolean> {
-    const { clips, inputs } = batch,
-      { micro, gathered, arriving } = programs,
-      loss = programs.loss.get(clips.length);
-    if (!loss) {
-      throw new RangeError(
-        `Cannot train on ${clips.length} clips: the programs are made for ${
-          [...programs.loss.keys()].join(" or ")
-        }`,
-      );
-    }
+    const { clips, inputs } = batch, { micro, gathered, arriving } = programs;
+    const loss = programs.loss.get(clips.length)!;
     const lossName = PROGRAMS.loss(clips.length), { device } = this.#loaded;
-    const parts = Array.from({ length: Math.ceil(clips.length / micro) }, (_, i) => ({
-      first: i * micro,
-      own: clips.slice(i * micro, (i + 1) * micro),
+    const parts = microBatches(clips.length, this.#planned.cut).map((places) => ({
+      places,
+      own: places.map((place) => clips[place]),
     }));
     /** Copies between a micro-batch's tensors and its rows in those of the batch. */
-    const rows = (name: string, { first, own }: typeof parts[number]) => {
+    const rows = (name: string, { places, own }: typeof parts[number]) => {
       const bytes = bytesOfClips(arriving.get(name)!, own.length, micro);
-      return { bytes, start: bytes / own.length * first };
+      return { bytes, start: bytes / own.length * places[0] };
     };
-    const load = (part: typeof parts[number]) => [
-      ...this.#inputCommands(sliceInputs(inputs, part, clips.length), part.own.length),
-      ...this.#frameCommands(part.own),
+    const load = ({ places, own }: typeof parts[number]) => [
+      ...this.#inputCommands(pickClips(inputs, places, clips.length), own.length),
+      ...this.#frameCommands(own),
     ];
-    if (this.#microStep === 0) await device.submit([this.#clearGradients()]);
+    if (this.#accumulated === 0) await device.submit([this.#clearGradients()]);
     for (const part of parts) {
       const name = PROGRAMS.encode(part.own.length), { g } = programs.encode.get(part.own.length)!;
       const commands = [...load(part), { do: "run", program: name } as Command];
@@ -256,7 +287,7 @@ export class Session implements AsyncDisposable {
     await device.submit([
       ...Object.entries(inputs).map(([name, values]) => this.#writeRows(programs.inputs[name], values)),
       { do: "run", program: lossName },
-      this.#logLoss(loss.loss, lossName),
+      this.#logLoss(loss.loss, lossName, this.#losses.add([1])[0]),
       // The gradients lie in the arena, which the backward programs use: they are kept where outputs were gathered.
       ...[...loss.gradients].map(([output, gradient]): Command => ({
         do: "copy",
@@ -280,12 +311,10 @@ export class Session implements AsyncDisposable {
 
   /** Losses of the batches since the last call, oldest first. Waits for the GPU: every few steps only. */
   async readLosses(): Promise<number[]> {
-    const count = Math.min(this.#pendingLosses, LOSS_LOG_SIZE), first = this.#pendingLosses - count;
-    this.#pendingLosses = 0;
-    if (count === 0) return [];
+    if (this.#losses.waiting === 0) return [];
     const { lossLog } = this.#planned;
     const [values] = await this.#loaded.read([{ tensor: lossLog, at: this.#loaded.addressOf(lossLog) }]);
-    return Array.from({ length: count }, (_, i) => values[(first + i) % LOSS_LOG_SIZE]);
+    return this.#losses.take(values);
   }
 
   /**
@@ -328,7 +357,7 @@ export class Session implements AsyncDisposable {
 
   /** Values of a training program's outputs by name (loss, logits, act.*), for parity checks. */
   async readOutputs(clips: number, names: readonly string[]): Promise<Map<string, Float32Array>> {
-    this.#requireSize(clips);
+    this.#requireProgram(clips);
     const { g } = this.#planned.programs.train.get(clips)!, program = PROGRAMS.train(clips);
     const data = await this.#loaded.read(names.map((name) => {
       const tensor = g.outputs.get(name)!;
@@ -347,11 +376,19 @@ export class Session implements AsyncDisposable {
   }
 
   #requireSize(clips: number): void {
-    const { train, batch } = this.#planned.programs;
-    if (train.has(clips)) return;
-    const sizes = [...train.keys()].join(" or ") ||
-      (batch ? "a loss over whole batches" : "evaluation alone");
+    const { trainClips } = this.#options;
+    if (trainClips.includes(clips)) return;
+    const sizes = trainClips.join(" or ") || "evaluation alone";
     throw new RangeError(`Cannot train on ${clips} clips: the programs are made for ${sizes}`);
+  }
+
+  /** Refuses what one program cannot take whole. */
+  #requireProgram(clips: number): void {
+    this.#requireSize(clips);
+    if (this.#planned.programs.train.has(clips)) return;
+    throw new RangeError(
+      `Cannot train on ${clips} clips at once: the session's batches go through the GPU in parts`,
+    );
   }
 
   /** Writes what a batch brings; everything that was declared must be there. */
@@ -421,12 +458,12 @@ export class Session implements AsyncDisposable {
   }
 
   /** Copies a program's loss into the log. */
-  #logLoss(loss: Tensor, program: string): Command {
-    const { lossLog } = this.#planned, at = (this.#pendingLosses++ % LOSS_LOG_SIZE) * 4;
+  #logLoss(loss: Tensor, program: string, place: number): Command {
+    const { lossLog } = this.#planned;
     return {
       do: "copy",
       from: this.#loaded.addressOf(loss, program),
-      to: shifted(this.#loaded.addressOf(lossLog), at),
+      to: shifted(this.#loaded.addressOf(lossLog), place * 4),
       bytes: 4,
     };
   }
@@ -446,20 +483,6 @@ export class Session implements AsyncDisposable {
 
 function shifted<A extends { offset: number }>(address: A, bytes: number): A {
   return { ...address, offset: address.offset + bytes };
-}
-
-/** The parts of a batch's inputs that belong to some of its clips. */
-function sliceInputs(
-  inputs: Readonly<Record<string, InputValues>>,
-  { first, own }: { first: number; own: readonly unknown[] },
-  clips: number,
-): Record<string, InputValues> {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, values]) => {
-      const each = values.length / clips;
-      return [name, values.slice(first * each, (first + own.length) * each)];
-    }),
-  );
 }
 
 /** The memory of stored taps: moved to a Worker, because a copy of them would cost more than the step's other data. */

@@ -51,7 +51,8 @@ export function sessionOptions(
     collects: task.collects,
     leftAlone: systemOf(config.system).leftAlone,
     trainClips: options.lastBatch > 0 && options.lastBatch !== clips ? [clips, options.lastBatch] : [clips],
-    evalClips: clips,
+    evalClips: Math.min(clips, data.micro_batch_size ?? Infinity),
+    microClips: data.micro_batch_size ?? undefined,
     recompute: config.memory === "recompute",
     streamFrozen: config.frozen === "stream",
     accumulation: solver.grad_accumulation_steps,
@@ -79,6 +80,7 @@ export function evaluationOptions(
     ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
     ...taskOfRecipe(config).training(plain),
     trainClips: [],
+    microClips: undefined,
     evalClips: options.clips,
     augmentation: undefined,
   };

@@ -41,7 +41,7 @@ Deno.test("clips are found in the first place that exists, and each unusable one
       "empty: its folder is empty",
       "absent: it does not exist",
       'foreign: none of its 1 files is named like "{:05d}.jpg"; its pictures are named like "{:d}.jpg" (data.image_tmpl, or --template)',
-      "file: it is neither a folder of frames nor a video file",
+      "file: it is neither a folder of frames nor a video file, but text",
       "file/below: a part of the path is not a folder",
     ]);
   });

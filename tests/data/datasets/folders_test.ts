@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readClassFolders, stratifiedSplit } from "../../../data/datasets/folders.ts";
+import { fileURLToPath } from "node:url";
+import { countUnusable, findClips } from "../../../data/datasets/entries.ts";
+import { readClassFolders, remarkOnSplits, stratifiedSplit } from "../../../data/datasets/folders.ts";
 import { DataError } from "../../../lib/errors.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
+import { hasFfmpeg } from "../../_util/video_files.ts";
+
+const REPORT = fileURLToPath(new URL("../../fixtures/reports/video_extensions/cls/", import.meta.url));
 
 Deno.test("the split takes the nearest whole number of a class, at least one and never all", () => {
   const size = (count: number, share: number) => stratifiedSplit(count, share, [1]).size;
@@ -55,8 +60,8 @@ Deno.test("classes are the folders in code-point order, clips are folders of fra
       found.clips.filter((one) => one.label === label && one.split === "val").length;
     assert.deepEqual([inVal(0), inVal(1), inVal(2), inVal(3)], [2, 2, 0, 0]);
     assert.deepEqual(found.unusable.map(({ path, reason }) => `${path}: ${reason}`), [
-      "B/loop: it is neither a folder of frames nor a video file",
-      "b/notes.txt: it is neither a folder of frames nor a video file",
+      "B/loop: its symbolic links lead back to themselves",
+      "b/notes.txt: it is neither a folder of frames nor a video file, but text",
       "bare: the class has no folder of frames and no video file",
       "b/zero.mp4: the file is empty",
       "broken/none: its folder is empty",
@@ -108,8 +113,10 @@ Deno.test("classes that are called train and test stay classes", async () => {
       await mkdir(join(root, path, ".."), { recursive: true });
       await writeFile(join(root, path), "x");
     }
-    const { classes, hasSplits } = await readClassFolders(root, OPTIONS);
-    assert.deepEqual([classes, hasSplits], [["test", "train"], false]);
+    const folder = await readClassFolders(root, OPTIONS);
+    assert.deepEqual([folder.classes, folder.hasSplits], [["test", "train"], false]);
+    assert.match(remarkOnSplits(folder)!, /^"test", "train" are taken for classes: /);
+    assert.equal(remarkOnSplits({ classes: ["bus", "train"], hasSplits: false }), null);
   });
 });
 
@@ -119,9 +126,68 @@ Deno.test("pictures where clips are due are named once for their class", async (
     const { classes, unusable } = await readClassFolders(root, OPTIONS);
     assert.deepEqual(classes, []);
     assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
-      "clip/00001.jpg: it and 4 other files of its class are neither folders of frames nor video files",
+      "clip/00001.jpg: it and 4 other files of its class are pictures, neither folders of frames nor video files",
       "clip: the class has no folder of frames and no video file",
     ]);
+  });
+});
+
+Deno.test({
+  name: "videos are told by what they hold, and whatever is left out is counted and named",
+  ignore: !hasFfmpeg,
+  fn: () =>
+    inTempFolder(async (root) => {
+      await cp(REPORT, root, { recursive: true });
+      await copyFile(join(root, "a/1.ts"), join(root, "b/nameless"));
+      await copyFile(join(root, "a/1.ts"), join(root, "stray.ts"));
+      await writeFile(join(root, "README"), "no clip");
+      await writeFile(join(root, "a/code.ts"), "export {};\n");
+      for (const name of ["a/1.mp3", "a/1.zip"]) await writeFile(join(root, name), "PK\x03\x04");
+      for (let i = 0; i < 5; i++) await writeFile(join(root, `b/${i}.jpg`), "");
+      const { clips, unusable } = await readClassFolders(root, OPTIONS);
+      assert.deepEqual(
+        clips.map(({ path, kind }) => `${kind} ${path}`),
+        ["a/1.ts", "a/2.ts", "a/3.avi", "a/4.avi", "b/1.3gp", "b/2.ogv", "b/3.webm", "b/4.webm", "b/nameless"]
+          .map((path) => `video ${path}`),
+      );
+      const none = "it is neither a folder of frames nor a video file";
+      assert.deepEqual(unusable.map(({ path, reason }) => `${path}: ${reason}`), [
+        "stray.ts: it lies beside the folders of the classes, and its class is not known",
+        `a/1.mp3: ${none}, but sound`,
+        `a/1.zip: ${none}, but an archive`,
+        `a/code.ts: ${none}, but text`,
+        "b/0.jpg: it and 4 other files of its class are pictures, neither folders of frames nor video files",
+      ]);
+      assert.equal(countUnusable(unusable), 9);
+      // The same from a list that leaves the endings out.
+      const listed = await findClips({
+        classes: [],
+        entries: ["a/1", "a/code", "b/2"].map((path) => ({
+          split: "train" as const,
+          label: 0,
+          paths: [path],
+        })),
+        unusable: [],
+      }, { root, template: "{:05d}.jpg" });
+      assert.deepEqual(listed.clips.map(({ path }) => path), ["a/1.ts", "b/2.ogv"]);
+      assert.deepEqual(listed.unusable.map(({ reason }) => reason), ["it does not exist"]);
+    }),
+});
+
+Deno.test("a flat folder of videos is answered with how to make classes", async () => {
+  await inTempFolder(async (root) => {
+    for (const name of ["b.mp4", "a.webm", "c.avi", "labels.csv"]) await writeFile(join(root, name), "x");
+    await assert.rejects(readClassFolders(root, OPTIONS), (error) => {
+      assert.ok(error instanceof DataError);
+      assert.equal(
+        error.message,
+        `Cannot read "${root}": it must hold a folder for each class, current count is 0 beside 3 videos: ` +
+          `make a folder for each class and move its videos there, such as "${
+            join(root, "CLASS", "a.webm")
+          }"`,
+      );
+      return true;
+    });
   });
 });
 

@@ -1,7 +1,11 @@
 /** DiST's annotation files: clips with label indices, class names with quotes, and lists of video paths. */
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseIndexedClips, parseIndexedLabels } from "../../../data/datasets/indexed_json.ts";
 import { parseClipList } from "../../../data/datasets/list.ts";
+import { readClipList } from "../../../data/datasets/read.ts";
+import { inTempFolder } from "../../_util/frame_folders.ts";
 
 const file = "x.json";
 
@@ -33,6 +37,17 @@ Deno.test("Kinetics lists, one path and label a line, are read as lists of video
     ["abseiling/a_000_010.mp4", 0, null],
     ["zumba/b_001_011.mp4", 399, null],
   ]);
+});
+
+Deno.test("a JSON list is read where a list is due, absolute paths among it", async () => {
+  await inTempFolder(async (root) => {
+    const list = join(root, "list.json");
+    await writeFile(list, `[{"id": 7, "label_idx": 1}, {"id": "/data/a b", "label_idx": 0}]`);
+    const { clips } = await readClipList(list, { classes: 2 });
+    assert.deepEqual(clips.map(({ path, label }) => [path, label]), [["7.mp4", 1], ["/data/a b.mp4", 0]]);
+    await writeFile(list, "[a] 8 0\n");
+    assert.equal((await readClipList(list)).clips[0].path, "[a]");
+  });
 });
 
 const bad: [situation: string, text: string, message: RegExp][] = [

@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { planRuns, VideoIndex } from "../../../data/video/_index.ts";
+import { listedTimes, type Packet } from "../../../data/video/_packets.ts";
 import { decodeFrames, probeVideo, videoTimes } from "../../../data/video/decode.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 import { ffmpeg, hasFfmpeg } from "../../_util/video_files.ts";
@@ -65,9 +66,10 @@ Deno.test({
       await ffmpeg([...SOURCE, "-vf", "setpts='(N+2*gte(N,10))/25/TB'", "-fps_mode", "vfr", ...X264, uneven]);
       const times = await videoTimes(uneven, [9, 10, 11]);
       assert.deepEqual(times!.map((time) => Math.round(1000 * time)), [360, 480, 520]);
-      await ffmpeg([...SOURCE, ...X264, none]); // H.264 in AVI has no presentation times
-      assert.equal(await videoTimes(none, [1]), null);
-      assert.ok(Math.abs((await probeVideo(none)).seconds! - FRAMES / 25) < 0.2);
+      await ffmpeg([...SOURCE, ...X264, none]); // H.264 in AVI: times come from the order of decoding, not for the last
+      const told = (await videoTimes(none, [0, 1, FRAMES - 1]))!;
+      assert.deepEqual(told.map((time) => Math.round(1000 * time)), [0, 40, 40 * (FRAMES - 1)]);
+      assert.ok(Math.abs((await probeVideo(none)).seconds! - FRAMES / 25) < 1e-3);
       await assert.rejects(
         videoTimes(even, [FRAMES]),
         /Cannot time frames of ".*": they must be in 0 … 89, current value is 90/,
@@ -76,40 +78,70 @@ Deno.test({
 });
 
 /** Packets in decoding order from "time flags" words; K key, D hidden, C corrupt. */
-function packetsOf(text: string) {
+function packetsOf(text: string): Packet[] {
   return text.split(" ").map((word) => ({
     time: word.startsWith("?") ? NaN : parseInt(word),
     key: word.includes("K"),
     hidden: word.includes("D"),
-    corrupt: word.includes("C"),
+    doubtful: word.includes("C"),
   }));
 }
 
+/** Packets shown one tick after the other, all of them keys but for those that `key` leaves out. */
+function shownAt(times: readonly number[], key: (time: number) => boolean = () => true): Packet[] {
+  return times.map((time) => ({ time, key: key(time), hidden: false, doubtful: false }));
+}
+
+function indexOf(packets: readonly Packet[], times: readonly number[], tickSeconds = 1): VideoIndex {
+  return VideoIndex.from(Float64Array.from(times), tickSeconds, packets)!;
+}
+
+const CLEAN = { cleanBeginning: true };
+
+Deno.test("packets tell when pictures are shown only where every one of them is", () => {
+  const told = (text: string) => {
+    const listed = listedTimes(packetsOf(text), CLEAN);
+    return listed && [[...listed.times].join(" "), listed.doubtfulPackets];
+  };
+  assert.deepEqual(told("0K 3 1 2 4K"), ["0 1 2 3 4", 0]);
+  assert.deepEqual(told("-2KD -1D 0 1 2K"), ["0 1 2", 0]);
+  assert.equal(told("0K 1 1 2"), null); // two at one time
+  assert.equal(told("0K ? 1 2"), null); // one at no time
+  assert.equal(told("0K 1C 2 3"), null);
+  assert.equal(told("2K 0 1 3 4"), null); // pictures before the first key may be dropped
+  assert.equal(told("0 1 2K 3"), null);
+  // From the second clean start on nothing can be missing: the decoder is asked about the packets before it alone.
+  assert.deepEqual(told("2K 0 1 3 6K 4 5 7 8 9 10 11 12 13 14"), ["6 7 8 9 10 11 12 13 14", 7]);
+  assert.deepEqual(told("? 1 2K 3 4K 5 6 7 8 9"), ["4 5 6 7 8 9", 4]);
+  assert.equal(told("2K 0 1 3 6K 4 5 7 8 9 10 11 12C 13 14"), null);
+  const held = listedTimes(packetsOf("0K 1 2K 3 4 5 6"), { cleanBeginning: false })!;
+  assert.deepEqual([[...held.times], held.doubtfulPackets], [[2, 3, 4, 5, 6], 2]);
+  const again = [...Array(50).keys(), ...Array.from({ length: 50 }, (_, i) => i + 0.5)];
+  assert.equal(listedTimes(shownAt(again), CLEAN), null); // two recordings one after the other, each from 0
+  assert.equal(listedTimes([], CLEAN), null);
+});
+
 Deno.test("VideoIndex starts only where every later picture is decoded as from the beginning", () => {
-  const starts = (text: string) => {
-    const index = VideoIndex.from(packetsOf(text), 0.1);
-    return index && Array.from({ length: index.length }, (_, i) => index.startFor(i));
+  const starts = (text: string, shown?: number[]) => {
+    const packets = packetsOf(text);
+    const index = indexOf(packets, shown ?? [...listedTimes(packets, CLEAN)!.times]);
+    return Array.from({ length: index.length }, (_, i) => index.startFor(i));
   };
   assert.deepEqual(starts("0K 3 1 2 4K 7 5 6"), [0, 0, 0, 0, 4, 4, 4, 4]);
   assert.deepEqual(starts("0K 1 4K 2 3 5"), [0, 0, 0, 0, 4, 4]); // pictures shown before the key that follows them
   assert.deepEqual(starts("0K 3 1 2K 4"), [0, 0, 0, 0, 0]); // 3 was decoded before the key 2
-  assert.deepEqual(starts("2K 0 1 3 4K"), [0, 0, 0, 0, 0]); // the first may be dropped
-  assert.deepEqual(starts("0 1 2K 3"), [0, 0, 0, 0]);
-  assert.deepEqual(starts("0K 1 2KC 3 4K"), [0, 0, 0, 0, 0]);
+  assert.deepEqual(starts("2K 0 1 3 4K", [2, 3, 4]), [0, 0, 2]); // no decoder shows the pictures before the first
+  assert.deepEqual(starts("0K 1 2KC 3 4K", [0, 1, 2, 3, 4]), [0, 0, 0, 0, 0]);
+  assert.deepEqual(starts("0K ? 2K 3 4K", [0, 1, 2, 3, 4]), [0, 0, 0, 0, 0]);
   assert.deepEqual(starts("-2KD -1D 0 1 2K 3"), [0, 0, 2, 2]);
   assert.deepEqual(starts("0K 1 2KD 3 4K 5"), [0, 0, 0, 3, 3]);
-  assert.equal(starts("0K 1 1 2"), null);
-  assert.equal(starts("0K ? 1 2"), null);
-  assert.equal(VideoIndex.from([], 0.1), null);
-  assert.equal(VideoIndex.from(packetsOf("0K 1"), NaN), null);
+  assert.equal(VideoIndex.from(new Float64Array(0), 0.1, []), null);
+  assert.equal(VideoIndex.from(Float64Array.of(0, 1), NaN, []), null);
 });
 
 Deno.test("VideoIndex keeps every time exactly, even or not", () => {
   const check = (times: number[]) => {
-    const index = VideoIndex.from(
-      times.map((time) => ({ time, key: true, hidden: false, corrupt: false })),
-      1,
-    )!;
+    const index = indexOf(shownAt(times), times);
     assert.deepEqual(times.map((_, i) => index.time(i)), times);
     return index.sizeBytes - 4 * times.length;
   };
@@ -122,11 +154,8 @@ Deno.test("VideoIndex keeps every time exactly, even or not", () => {
 });
 
 Deno.test("planRuns() skips a gap only where that saves more than it costs", () => {
-  const packets = Array.from(
-    { length: 100 },
-    (_, time) => ({ time, key: time % 10 === 0, hidden: false, corrupt: false }),
-  );
-  const index = VideoIndex.from(packets, 1)!;
+  const times = [...Array(100).keys()];
+  const index = indexOf(shownAt(times, (time) => time % 10 === 0), times);
   const plan = (frames: number[], costs: { process: number; seek: number }) =>
     planRuns(frames, index, 1, costs);
   assert.deepEqual(plan([5, 6, 39, 99], { process: 25, seek: 3 }), [
