@@ -10,7 +10,10 @@ import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options
 import { describeParts, type FittingSession, planFittingSession } from "../../train/runtime/fit.ts";
 import { microBatches } from "../../train/runtime/micro_batches.ts";
 import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
+import { remarksOnLists } from "../../train/feed/list_remarks.ts";
 import { readSplit } from "../../train/feed/lists.ts";
+import { readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readingBytes } from "../../train/feed/frame_room.ts";
 import { withFoundModality } from "../../train/feed/modality.ts";
 import { trainingSpec } from "../../train/recipe/model.ts";
@@ -199,14 +202,18 @@ async function planCache(config: Config, model: VideoModel, plans: readonly Plan
   return { feature_cache_bytes_per_clip: clipBytes, feature_cache_bytes: bytes };
 }
 
-/** Views of both lists of a recipe in one epoch; null where one of them cannot be read. */
+/** Views of both lists of a recipe in one epoch; null where one of them cannot be read. What a run on them would teach is told. */
 async function listedClips(recipe: Config, io: Io): Promise<number | null> {
+  const note = (text: string) => io.note(`warning: ${text}`);
+  let lists: { config: Config; set: TrainingSet; val: ClipRecord[] };
   try {
-    const note = (text: string) => io.note(`warning: ${text}`);
     const config = await withFoundModality(recipe, { splits: ["train", "val"], note });
-    const train = await readSplit(config, "train", { note }), val = await readSplit(config, "val", { note });
-    return train.length * storedCopies(config) + val.length;
+    const set = await readTrainingSet(config), val = await readSplit(config, "val", { note });
+    lists = { config, set, val };
   } catch {
     return null; // the plan of a recipe needs no data
   }
+  const { config, set, val } = lists, { clips, epochClips, notes } = set;
+  for (const text of [...notes, ...remarksOnLists(config, { train: clips, epochClips, val })]) note(text);
+  return clips.length * storedCopies(config) + val.length;
 }

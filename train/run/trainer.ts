@@ -29,6 +29,7 @@ import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import { round, summarise } from "./summary.ts";
+import { remarksOnLists } from "../feed/list_remarks.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
 import { modelSpec, trainingSpec } from "../recipe/model.ts";
@@ -93,6 +94,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
+  const lists = { train: set.clips, epochClips: set.epochClips, val: valClips };
+  for (const text of remarksOnLists(config, lists)) note?.(text);
   const { batches, lastBatch } = epochBatches(config, set);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
