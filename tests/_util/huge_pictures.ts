@@ -14,6 +14,15 @@ export async function statedJpeg(width: number, height: number): Promise<Uint8Ar
 
 /** A PNG whose header states this size, with no picture in it. */
 export function statedPng(width: number, height: number): Uint8Array {
+  return pngOf(width, height, { bits: 8, type: 2, data: Uint8Array.of(0x78, 0x9c, 3, 0, 0, 0, 0, 1) });
+}
+
+/** A PNG of these parts. @param picture.type 0: grey, 2: red, green and blue; `data` is packed */
+export function pngOf(
+  width: number,
+  height: number,
+  picture: { bits: number; type: number; data: Uint8Array },
+): Uint8Array {
   const chunk = (name: string, data: Uint8Array) => {
     const bytes = new Uint8Array(12 + data.length), view = new DataView(bytes.buffer);
     view.setUint32(0, data.length);
@@ -25,11 +34,11 @@ export function statedPng(width: number, height: number): Uint8Array {
   const header = new Uint8Array(13), view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header.set([8, 2], 8); // eight bits of red, green and blue
+  header.set([picture.bits, picture.type], 8);
   const parts = [
     Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
     chunk("IHDR", header),
-    chunk("IDAT", Uint8Array.of(0x78, 0x9c, 3, 0, 0, 0, 0, 1)),
+    chunk("IDAT", picture.data),
     chunk("IEND", new Uint8Array(0)),
   ];
   return Uint8Array.from(parts.flatMap((part) => [...part]));

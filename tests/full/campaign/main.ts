@@ -6,9 +6,12 @@
  * Takes a while; it ends with exit code 1 where anything was lost, false or unclear.
  */
 import type { Attack, Damage } from "./attack.ts";
+import { HOSTILE_ATTACKS } from "./hostile.ts";
 
 /** All attacks, in the order of the table. */
-const ATTACKS: readonly Attack[] = [];
+const ATTACKS: readonly Attack[] = [
+  ...HOSTILE_ATTACKS,
+];
 
 /** A row of the table. */
 interface Row {

@@ -20,6 +20,9 @@ Deno.test("lists with every class on both sides and no common clip need no remar
 
 Deno.test("classes without a training clip, and one class for all clips, are told", () => {
   assert.deepEqual(of({ train: clips("a", [0, 2, 2]) }), ["no training clip in 2 of 4 classes: 1, 3"]);
+  assert.deepEqual(of({}, "data.num_classes=16"), [
+    "no training clip in 12 of 16 classes: 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 2 more",
+  ]);
   assert.deepEqual(of({ train: clips("a", [2, 2, 2]) }), [
     "every training clip is of class 2: the network only learns to say that",
   ]);
