@@ -8,7 +8,8 @@ import { settleTimes } from "./_frame_times.ts";
 import { type SeekCosts, VideoIndex } from "./_index.ts";
 import { holdsIdr, type PacketPlace } from "./_h264.ts";
 import { type ListedTimes, listedTimes, type Packet, PACKET_ENTRIES, parsePacket } from "./_packets.ts";
-import { MAX_PICTURE_PIXELS, REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
+import { MOST_FRAME_PIXELS } from "../frames/limits.ts";
+import { REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
 import { contentOf, WORDS } from "./kind.ts";
 
 export { TIMEOUT_MS, UnfinishedError, withWords } from "./_ffprobe.ts";
@@ -148,10 +149,10 @@ async function listFile(path: string, options: VideoOptions & { more?: readonly 
   const codec = field("codec_name"), width = Number(field("width")), height = Number(field("height"));
   if (codec === undefined) throw new Error("it has no video stream");
   const refused = REFUSED_SIZE.exec(complaint ?? "")?.[1];
-  if (refused !== undefined || width * height > MAX_PICTURE_PIXELS) {
+  if (refused !== undefined || width * height > MOST_FRAME_PIXELS) {
     throw new Error(
       `its pictures of ${refused ?? `${width}x${height}`} must have at most ${
-        formatCount(MAX_PICTURE_PIXELS)
+        formatCount(MOST_FRAME_PIXELS)
       } pixels`,
     );
   }

@@ -99,7 +99,7 @@ export const DATA_KEYS = {
   num_classes: count(100_000).nullable().default(null).describe(
     "classes; taken from data.synth when that is given",
   ),
-  num_segments: count(1024).default(8).describe("frames of a clip, T"),
+  num_segments: count(2 ** 13).default(8).describe("frames of a clip, T"),
 };
 
 /** `data`, behind the systems' own keys. */
