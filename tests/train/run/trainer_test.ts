@@ -232,6 +232,7 @@ engineTest(
   async () => {
     // Six micro-batches an epoch in groups of four: half a group waits at the end of the first epoch.
     const config = await tinyConfig([
+      "solver.skip_nonfinite=3", // the state then also holds the statistics before the update under way
       "solver.grad_accumulation_steps=4",
       "solver.max_steps=4",
       "data.num_sample=2",
@@ -241,6 +242,7 @@ engineTest(
     const whole = await wholeRun(config);
     assert.equal(whole.summary.steps, 4);
     assert.equal(whole.state.microBatches, 16);
+    assert.equal(whole.summary.skipped_updates, 0);
     const stopped = await runWithStops(config, [
       { look: 2, step: 1 }, // in the evaluation after the first epoch
       { look: 5, step: 4 }, // at the last step
