@@ -160,7 +160,11 @@ function splitOutputs(
     ));
 }
 
-/** Evaluates a list of clips; every clip counts exactly once. */
+/**
+ * Evaluates a list of clips; every clip counts exactly once.
+ *
+ * @throws {NonFiniteError} where the network's outputs, or a metric, are not finite.
+ */
 export async function evaluateClips<Result extends ClipResult, Details>(
   session: ScoringSession,
   config: Config,
@@ -173,5 +177,12 @@ export async function evaluateClips<Result extends ClipResult, Details>(
     problems.push(...clip.problems);
     options.onProgress?.(predictions.length, options.clips.length);
   }
-  return { ...evaluator.finish(), predictions, problems };
+  const { metrics, details } = evaluator.finish();
+  const spoilt = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
+  if (spoilt) {
+    throw new NonFiniteError(
+      `Cannot evaluate: metric "${spoilt[0]}" must be finite, current value is ${spoilt[1]}`,
+    );
+  }
+  return { metrics, details, predictions, problems };
 }
