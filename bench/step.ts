@@ -55,7 +55,7 @@ export async function* benchStep(
     await session.finish();
     if (i > 0) best = Math.min(best, performance.now() - started);
   }
-  const [{ flops, bytesMoved }] = stepPlans(planned, clips);
+  const [{ flops, bytesMoved }] = stepPlans(planned, clips); // one: its batch goes through whole
   const shape = `${clips}x${frames}x3x${backbone.imageSize}x${backbone.imageSize}`;
   const common = { shape, adapter: gpu.name };
   const step: StepMeasurement = {

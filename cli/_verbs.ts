@@ -59,7 +59,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "prepare",
-    summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+    summary: "Make annotation lists from class folders or the files of known data sets",
     load: () => import("./prepare.ts"),
   },
   {

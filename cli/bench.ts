@@ -203,6 +203,14 @@ function show(
 async function benchPeers(io: Io): Promise<number> {
   const script = new URL("../bench/peers/run.ts", import.meta.url);
   const args = ["run", "-A", script.href, ...(io.json ? ["--json"] : [])];
-  const child = new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn();
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new ConfigError(
+      "Cannot time peers: their packages run in a process of their own, which this task may not start; use ./denow task bench peers",
+    );
+  }
   return (await child.status).code;
 }

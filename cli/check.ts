@@ -1,4 +1,5 @@
 /** `sidenet check`: reads every clip of a list once and names whatever is wrong. */
+import { isAbsolute } from "node:path";
 import {
   checkClips,
   type CheckResult,
@@ -7,11 +8,13 @@ import {
   type ProblemKind,
 } from "../data/datasets/check.ts";
 import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts";
+import type { ClipRecord } from "../data/datasets/list.ts";
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { describeRepaired } from "../train/feed/lists.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { countVideos, printable } from "./shared/clips.ts";
+import { countVideos } from "./shared/clips.ts";
 import type { Io } from "./shared/output.ts";
 
 /** Problems named of each kind; `--verbose` and `--json` name all. */
@@ -26,7 +29,7 @@ const BAD_DATA_EXIT_CODE = 4;
 export const command = defineCommand({
   name: "check",
   summary: "Read every clip of an annotation list once and report what is wrong",
-  usage: "LIST --root DIR",
+  usage: "LIST [--root DIR]",
   positionals: { min: 1, max: 1 },
   details:
     `A clip is a folder of frames or a video, whichever stands there; videos need ffmpeg. Checks for every clip: whether it can
@@ -41,7 +44,11 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
     ["sidenet check runs/mine/train.txt --root videos --all", "every frame of the videos of a run"],
   ],
   options: {
-    root: { type: "string", placeholder: "DIR", help: "the folder that the list's paths are relative to" },
+    root: {
+      type: "string",
+      placeholder: "DIR",
+      help: "the folder that the list's paths are relative to; not for absolute paths",
+    },
     all: { type: "boolean", help: "decode every frame" },
     against: { type: "string", placeholder: "LIST", help: "a list that must share no clip with this one" },
     "against-root": { type: "string", placeholder: "DIR", help: "the root of that list; --root by default" },
@@ -49,7 +56,12 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
     labels: { type: "string", placeholder: "CSV", help: "label file: gives the number of classes" },
     template: {
       type: "string",
-      help: `file name of a frame, such as "{:05d}.jpg"; found out among the published ones by default`,
+      help: `file name of a frame, such as "{:05d}.jpg"; found out from the folders by default`,
+    },
+    "first-frame": {
+      type: "integer",
+      min: 0,
+      help: "number of a clip's first frame; the lowest in its folder by default",
     },
     workers: {
       type: "integer",
@@ -62,13 +74,10 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals: [list] } = parseArguments(command, args);
-  const { root } = values, started = performance.now();
-  if (root === undefined) {
-    throw new ConfigError("Cannot check: --root must name the folder that the list's paths are relative to");
-  }
-  await requireFolder("--root", root);
+  const started = performance.now();
   if (values["against-root"] !== undefined) await requireFolder("--against-root", values["against-root"]);
   const { clips, repairedLines } = await readClipList(list, { modality: "either" });
+  const root = await requireRoot(values.root, clips);
   const classes = values.classes ??
     (values.labels === undefined ? null : (await readLabels(values.labels)).length);
   const template = values.template ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
@@ -81,6 +90,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const result = await checkClips(clips, {
     root,
     template,
+    firstFrame: values["first-frame"] ?? null,
     classes,
     against,
     allFrames: values.all ?? false,
@@ -95,7 +105,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   io.status("");
   if (repairedLines.length > 0) {
-    io.note(`warning: lines with two records glued together were split: ${repairedLines.join(", ")}`);
+    io.note(`warning: ${describeRepaired(repairedLines)}`);
   }
   const uncounted = clips.filter(({ frames }) => frames === null).length;
   if (uncounted > 0 && uncounted < clips.length) {
@@ -121,6 +131,19 @@ export async function run(args: string[], io: Io): Promise<number> {
     seconds,
   });
   return result.problems.length === 0 ? 0 : BAD_DATA_EXIT_CODE;
+}
+
+/** The root, which a list of absolute paths does not need. */
+async function requireRoot(root: string | undefined, clips: readonly ClipRecord[]): Promise<string> {
+  if (root !== undefined) {
+    await requireFolder("--root", root);
+    return root;
+  }
+  const relative = clips.find(({ path }) => !isAbsolute(path));
+  if (relative === undefined) return ".";
+  throw new ConfigError(
+    `Cannot check: --root must name the folder that the list's paths are relative to, such as "${relative.path}"`,
+  );
 }
 
 async function requireFolder(flag: string, path: string): Promise<void> {
@@ -164,7 +187,7 @@ function printKind(kind: ProblemKind, problems: readonly ClipProblem[], limit: n
   if (problems.length === 0) return;
   io.print(`  ${PROBLEM_KINDS[kind]}: ${formatCount(problems.length)}`);
   for (const { line, path, problem } of problems.slice(0, limit)) {
-    io.print(`    line ${line} ${printable(path)}: ${problem}`);
+    io.print(`    line ${line} ${path}: ${problem}`);
   }
   if (problems.length > limit) io.print(`    … and ${formatCount(problems.length - limit)} more (--verbose)`);
 }

@@ -13,8 +13,7 @@ import type { DataProblem } from "../train/feed/problems.ts";
 import { evaluateModel } from "../train/evaluation/evaluate_model.ts";
 import { findTrainedModel } from "../train/evaluation/trained_model.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
-import { defineCommand, parseArguments, twoColumns } from "./shared/args.ts";
-import { printable } from "./shared/clips.ts";
+import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./shared/trained.ts";
@@ -30,8 +29,8 @@ export const command = defineCommand({
   details:
     `RUN is a run folder, of which the best weights are taken; CHECKPOINT is a safetensors file, with --config where it
 holds no recipe. A clip is seen in crops x clips views, and its probabilities are averaged. Without --test-crops and
---test-clips it is seen once, by the rule of validation inside training, and clips shorter than 8 frames are left out as
-there. Figures (eval.json), predictions (predictions.csv and predictions.jsonl, one line a clip) and a report are written
+--test-clips it is seen once, by the rule of validation inside training, and clips shorter than data.min_frames are left
+out as there. Figures (eval.json), predictions (predictions.csv and predictions.jsonl, one line a clip) and a report are written
 beside the weights. --probabilities adds those of all classes to the JSON lines, of which two runs can be averaged.`,
   examples: [
     ["sidenet eval runs/demo", "one view a clip"],
@@ -73,7 +72,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);
   printFigures(figures, task, io);
   const rows = values["per-class"] ? task.rows?.(evaluation.details, labels) : undefined;
-  if (rows) io.print(twoColumns(rows.lines));
+  for (const line of columnLines(rows?.lines ?? [])) io.print(line);
   io.print(`report: ${folder}/${EVALUATION_FILES.report}`);
   io.printJson(rows ? { ...figures, per_class: rows.json } : figures);
   return 0;
@@ -82,7 +81,7 @@ export async function run(args: string[], io: Io): Promise<number> {
 /** Names the first problems; all of them are in the figures. */
 function tellProblems(problems: readonly DataProblem[], folder: string, io: Io): void {
   for (const { path, problem } of problems.slice(0, PROBLEMS_NAMED)) {
-    io.note(`warning: ${printable(path)}: ${problem}`);
+    io.note(`warning: ${path}: ${problem}`);
   }
   const more = problems.length - PROBLEMS_NAMED;
   if (more > 0) {

@@ -8,13 +8,14 @@ import { describeProblems } from "../train/feed/problems.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { modelSpec } from "../train/recipe/model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import { makeData, settleWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
   name: "extract",
   summary: "Store what the frozen backbone gives, so that training need not run it",
+  savesOnInterrupt: true,
   usage: "CONFIG --out DIR [--epochs N] [key=value …]",
   positionals: { min: 1 },
   details:
@@ -45,10 +46,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (out === null) throw new ConfigError(`Cannot extract features: --out must name the folder they go to`);
   for (const warning of warnings) io.note(`warning: ${warning}`);
   // Features given in the recipe are what is to be made.
-  const own = { ...config, data: { ...config.data, features: null } };
-  checkStorable(own, createModel(modelSpec(own)));
-  const epochs = storedEpochs(own, values.epochs);
-  await reportKnownWeights(own, io);
+  const asked = { ...config, data: { ...config.data, features: null } };
+  checkStorable(asked, createModel(modelSpec(asked)));
+  const epochs = storedEpochs(asked, values.epochs);
+  const own = await settleWeights(asked, io);
   await makeData(own, io);
   const result = await extractFeatures({
     config: own,

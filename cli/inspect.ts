@@ -1,10 +1,12 @@
 /** `sidenet inspect`: what a checkpoint holds, and which model it looks like. */
 import { elementsOf } from "../data/checkpoint/dtype.ts";
-import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
-import { sha256OfFile } from "../data/checkpoint/sha256.ts";
+import { openWeights } from "../data/checkpoint/open.ts";
+import { sha256OfFile } from "../data/sha256.ts";
+import { clipTower } from "../models/clip/tower.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
+import { activationOf, type Told } from "../train/files/backbone.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
-import { formatBytes, formatCount } from "../lib/text.ts";
+import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 
@@ -37,24 +39,32 @@ export async function run(args: string[], io: Io): Promise<number> {
   const sha256 = known?.sha256 ?? (values.sha256 ? await sha256OfFile(path) : null);
   const tensors = weights.names().map((name) => {
     const [shape, dtype] = [weights.shapeOf(name)!, weights.dtypeOf(name)!];
-    const sizeBytes = weights.file.describe(pathOf(weights, name))!.sizeBytes;
+    const sizeBytes = weights.file.describe(weights.pathOf(name))!.sizeBytes;
     return { name, dtype, shape, bytes: sizeBytes };
   });
   // The state dict tells what the model is, whichever part is listed.
-  const identity = identify(values.all || values.key !== undefined ? await modelOf(path, weights) : weights);
+  await using model = values.all || values.key !== undefined ? await openWeights(path) : null;
+  const identity = identify(model ?? weights);
+  const activation = identity.system === clipTower.title
+    ? await activationOf(model ?? weights, sha256 ?? undefined)
+    : null;
   const totals = {
     tensors: tensors.length,
     elements: tensors.reduce((sum, { shape }) => sum + elementsOf(shape), 0),
     bytes: tensors.reduce((sum, { bytes }) => sum + bytes, 0),
   };
-  const plain = values.all ? [...weights.file.values] : [];
+  const plain = values.all ? [...weights.file.values] : [], foreign = [...weights.file.foreign];
   for (const { name, dtype, shape, bytes } of tensors) {
     io.print(`${name}  [${shape.join(" ")}]  ${dtype}  ${formatBytes(bytes)}`);
   }
   for (const [name, value] of plain) io.print(`${name} = ${text(value)}`);
+  if (values.all) {
+    for (const [name, type] of foreign) io.print(`${shorten(name)} = object of ${type}, not read`);
+  }
   io.print(`${path}: ${weights.format}, ${formatBytes(size)}`);
-  if (weights.key !== "" || weights.prefix !== "") {
-    const prefix = weights.prefix === "" ? "" : `, "${weights.prefix}" taken off every name`;
+  const prefixes = weights.prefixes.map((prefix) => `"${prefix}"`).join(", ");
+  if (weights.key !== "" || prefixes !== "") {
+    const prefix = prefixes === "" ? "" : `, ${prefixes} taken off the names`;
     io.print(`listed: ${weights.key === "" ? "all" : `"${weights.key}"`}${prefix}`);
   }
   io.print(
@@ -62,7 +72,9 @@ export async function run(args: string[], io: Io): Promise<number> {
       formatBytes(totals.bytes)
     } (${typesOf(tensors)})`,
   );
+  if (foreign.length > 0) io.print(`not read: ${foreignText(foreign)}`);
   io.print(`looks like: ${describeIdentity(identity)}`);
+  if (activation !== null) io.print(`activation: ${activationText(activation)}`);
   if (known !== null) io.print(known.ok ? known.text : `warning: ${known.text}`);
   else if (sha256 !== null) io.print(`SHA-256: ${sha256}`);
   io.printJson({
@@ -70,7 +82,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     format: weights.format,
     file_bytes: size,
     key: weights.key,
-    prefix: weights.prefix,
+    prefix: weights.prefixes.join(", "),
     ...totals,
     looks_like: {
       text: describeIdentity(identity),
@@ -80,28 +92,17 @@ export async function run(args: string[], io: Io): Promise<number> {
       side_dim: identity.sideDim,
       holds_backbone: identity.holdsBackbone,
       holds_trained: identity.holdsTrained,
+      layout: identity.layout,
+      activation: activation?.by == null ? null : activation.activation,
     },
     sha256,
     known: known && { expected: known.expected, is: known.is, ok: known.ok },
     metadata: weights.metadata,
     values: plain.map(([name, value]) => ({ name, value: jsonValue(value) })),
+    foreign: foreign.map(([name, type]) => ({ name, type })),
     list: tensors,
   });
   return 0;
-}
-
-/** The full path of a listed name. */
-function pathOf({ key, prefix }: OpenWeights, name: string): string {
-  return `${key === "" ? "" : `${key}/`}${prefix}${name}`;
-}
-
-/** The state dict of a file of which another part is listed; that part where there is none. */
-async function modelOf(path: string, listed: OpenWeights) {
-  await using weights = await openWeights(path);
-  const shapes = new Map(weights.names().map((name) => [name, weights.shapeOf(name)!]));
-  return shapes.size === 0
-    ? listed
-    : { names: () => shapes.keys(), shapeOf: (name: string) => shapes.get(name) };
 }
 
 /** Types with their counts: "300 F16, 2 F32". */
@@ -109,6 +110,25 @@ function typesOf(tensors: readonly { dtype: string }[]): string {
   const counts = new Map<string, number>();
   for (const { dtype } of tensors) counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
   return [...counts].map(([dtype, count]) => `${formatCount(count)} ${dtype}`).join(", ");
+}
+
+function activationText({ activation, by }: Told): string {
+  return by === null ? "the file does not say it; a run assumes quick_gelu" : `${activation}, as ${by} says`;
+}
+
+const MOST_TOLD = 8;
+
+/** Objects that are not read, by the names of their globals: "argparse.Namespace (args), numpy.ndarray (rng, and 3 more)". */
+function foreignText(foreign: readonly (readonly [name: string, type: string])[]): string {
+  const byType = new Map<string, string[]>();
+  for (const [name, type] of foreign) byType.set(type, [...byType.get(type) ?? [], name]);
+  const types = [...byType].map(([type, [first, ...others]]) =>
+    `${shorten(type)} (${shorten(first)}${
+      others.length === 0 ? "" : `, and ${formatCount(others.length)} more`
+    })`
+  );
+  const left = types.length - MOST_TOLD;
+  return types.slice(0, MOST_TOLD).join(", ") + (left > 0 ? ` and ${formatCount(left)} other classes` : "");
 }
 
 const MAX_TEXT = 100;

@@ -2,15 +2,18 @@
  * `sidenet VERB …`: finds the verb, runs it, and turns errors into one line and an exit code. Nothing else in the
  * project prints an error or exits.
  */
-import { ConfigError, InterruptedError } from "../lib/errors.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
 import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
-import { createIo, processStreams, type Streams } from "./shared/output.ts";
+import { discardUnfinished } from "../data/files.ts";
+import { keepGpuWorkers } from "../train/runtime/remote_device.ts";
+import { interruptionSignal } from "./shared/interruption.ts";
+import { createIo, INTERRUPTED_EXIT_CODE, processStreams, type Streams } from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
 
-/** Exit code of a run that the user stopped. */
-const INTERRUPTED_EXIT_CODE = 130;
+/** Time that an interrupted verb with nothing to save has to end by itself. */
+const STOP_MS = 2000;
 
 /** What `main` needs of the process; replaced by tests. */
 export interface Invocation {
@@ -47,13 +50,23 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
       streams.stdout(helpOf(module.command) + "\n");
       return 0;
     }
-    return await module.run(rest, io);
+    const { savesOnInterrupt = false } = module.command, verbEnds = module.run(rest, io);
+    const code = await (savesOnInterrupt ? verbEnds : Promise.race([verbEnds, abandoned(signal)]));
+    // One that came too late to stop anything still ends the script that called the verb.
+    return code === 0 && signal.aborted ? INTERRUPTED_EXIT_CODE : code;
   } catch (error) {
     io.status("");
     io.note(errorLine(error));
-    if (hasCommonFlag(args, "debug")) io.note(stackOf(error));
+    if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
     return exitCodeOf(error);
   }
+}
+
+/** Fails when an interrupted verb had its time to end by itself: many do work that cannot be stopped half-way. */
+function abandoned(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => setTimeout(() => reject(signal.reason), STOP_MS), { once: true });
+  });
 }
 
 function findVerb(name: string, verbs: readonly Verb[]): Verb {
@@ -100,20 +113,10 @@ function stackOf(error: unknown): string {
   return (error.stack ?? String(error)) + cause;
 }
 
-/** Ctrl-C and termination requests stop the verb cleanly; a second one ends the process at once. */
-function interruptionSignal(streams: Streams): AbortSignal {
-  const controller = new AbortController();
-  const onSignal = () => {
-    if (controller.signal.aborted) Deno.exit(INTERRUPTED_EXIT_CODE);
-    streams.stderr("\nsidenet: stopping; once more to stop at once\n");
-    controller.abort(new InterruptedError("Interrupted"));
-  };
-  Deno.addSignalListener("SIGINT", onSignal);
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", onSignal);
-  return controller.signal;
-}
-
 if (import.meta.main) {
+  keepGpuWorkers();
   const streams = processStreams();
-  Deno.exit(await main(Deno.args, { streams, signal: interruptionSignal(streams) }));
+  const code = await main(Deno.args, { streams, signal: interruptionSignal(streams) });
+  discardUnfinished();
+  Deno.exit(code);
 }

@@ -93,7 +93,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const length = windowLength(values);
   await checkPageFile(values.html);
   const model = await findTrainedModel(target, { config: values.config, overrides });
-  const { config, labels } = model, template = config.data.image_tmpl;
+  const { config, labels } = model, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   if (!hasShares(task) && (length !== null || values.html !== undefined)) {
     const flag = length !== null ? "window" : "html";
@@ -109,6 +109,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const found = await clipsOfPaths(paths, template, { fail, note: io.note });
   const inputs = await windowed(found, length, {
     template,
+    firstFrame,
     frameRate: values.fps,
     signal: io.signal,
     fail,
@@ -130,10 +131,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   await using page = values.html === undefined
     ? null
     : new PredictionPage(values.html, { model: model.weights, labels, top });
-  await using source = createClipSource({ modality: "either", root, template, workers: 1 });
+  await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
   await using session = await openTrainedModel(model, { clips: whole, root, batch, choices });
-  const scoring = { clips, root, modality: "either", views, batch, signal: io.signal } as const;
+  const scoring = { clips, root, modality: "either", views, signal: io.signal } as const;
   const scores = counted(
     scoreClips(session, config, scoring),
     (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
@@ -149,6 +150,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.
     const times = known ?? await clipTimes(path, {
       template: parseFrameTemplate(template),
+      firstFrame,
       frameRate: values.fps,
       signal: io.signal,
     }).catch(() => null);

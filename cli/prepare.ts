@@ -2,7 +2,7 @@
  * `sidenet prepare`: makes annotation lists from a folder per class, Something-Something V2's JSON, Kinetics' CSV or other
  * lists, for clips that are folders of frames, video files, or both.
  */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
   countUnusable,
@@ -15,18 +15,17 @@ import {
   modalityOf,
   PUBLISHED_TEMPLATES,
   type Split,
-  splitOfFile,
   type UnusableClip,
 } from "../data/datasets/entries.ts";
-import { formatClipList, parseClipList } from "../data/datasets/list.ts";
-import { readLabels } from "../data/datasets/read.ts";
-import { type ClassFolders, readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
-import { kineticsEntries, parseKineticsCsv } from "../data/datasets/kinetics_csv.ts";
-import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "../data/datasets/ssv2_json.ts";
+import { parseAnnotations } from "../data/datasets/annotations.ts";
+import { formatClipList } from "../data/datasets/list.ts";
+import { readLabels, readText } from "../data/datasets/read.ts";
+import { readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
+import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { overrideOf } from "../train/recipe/overrides.ts";
-import { MIN_LISTED_FRAMES } from "../train/feed/lists.ts";
+import { PUBLISHED_MIN_FRAMES } from "../train/recipe/config.ts";
 import { formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { countVideos, tellLeftOut } from "./shared/clips.ts";
@@ -38,15 +37,18 @@ const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
   name: "prepare",
-  summary: "Make annotation lists from class folders, SSv2's JSON or Kinetics' CSV",
+  summary: "Make annotation lists from class folders or the files of known data sets",
+  savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
   a folder per class, with the class's clips in it; the classes are the folders in code-point order. Folders named train
   and val (or validation, test) around them give the splits;
   Something-Something V2's JSON files: the labels, and train, validation or both, with --root;
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
-  annotation lists (path, frames, label, or without frames), with --root and --labels: repaired and counted anew.
-A clip is a folder of JPEG frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
+  the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
+  annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
+  anew.
+A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
 are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
   examples: [
@@ -69,7 +71,7 @@ are left out and stop nothing. Frames are counted in the folders, those of video
     },
     template: {
       type: "string",
-      help: `file name of a frame, such as "{:05d}.jpg"; found out among the published ones by default`,
+      help: `file name of a frame, such as "{:05d}.jpg"; found out from the folders by default`,
     },
     count: { type: "boolean", help: "also count the frames of videos, which takes ffprobe some 50 ms each" },
     "val-share": {
@@ -110,6 +112,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
   }
   await requireWritableFolder(out);
+  using lock = await lockFolder(out, "prepare");
+  if (lock.warning !== null) io.note(`warning: ${lock.warning}`);
   const options = {
     root,
     template: values.template ?? null,
@@ -121,9 +125,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared: Prepared | ClassFolders = isFolder
+  const folders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
-    : await findListed(await readFiles(sources, values.labels), options);
+    : null;
+  const prepared: Prepared = folders ?? await findListed(await readFiles(sources, values.labels), options);
   io.status("");
   tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
   if (prepared.clips.length === 0) {
@@ -133,7 +138,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
-  const remark = "hasSplits" in prepared ? remarkOnSplits(prepared) : null;
+  const remark = folders && remarkOnSplits(folders);
   if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;
@@ -158,50 +163,8 @@ async function findListed(
 }
 
 async function readFiles(files: readonly string[], labelFile: string | undefined): Promise<Dataset> {
-  const texts = await Promise.all(files.map(async (file) => {
-    try {
-      return { file, text: await readFile(file, "utf8") };
-    } catch (error) {
-      throw new DataError(`Cannot read "${file}": ${reasonOf(error)}`);
-    }
-  }));
-  if (files.every((file) => /\.csv$/i.test(file))) {
-    return {
-      ...kineticsEntries(texts.flatMap(({ file, text }) => parseKineticsCsv(text, file))),
-      unusable: [],
-    };
-  }
-  if (files.every((file) => /\.txt$/i.test(file))) {
-    if (labelFile === undefined) {
-      throw new ConfigError("Cannot prepare: --labels must name the lists' label file");
-    }
-    const classes = await readLabels(labelFile);
-    const entries = texts.flatMap(({ file, text }) => {
-      // Two or three fields: the number of frames is counted anyway.
-      const { clips } = parseClipList(text, { file, classes: classes.length, modality: "either" });
-      return clips.map(({ path, label }) => ({ split: splitOfFile(file), label, paths: [path] }));
-    });
-    return { classes, entries, unusable: [] };
-  }
-  if (!files.every((file) => /\.json$/i.test(file))) {
-    throw new ConfigError(
-      `Cannot prepare: DATASET must be a folder, or files of one kind (.json, .csv or .txt), current value is "${
-        files.join(" ")
-      }"`,
-    );
-  }
-  const labels = texts.filter(({ text }) => isSsv2Labels(text));
-  const splits = texts.filter(({ text }) => !isSsv2Labels(text));
-  if (labels.length !== 1 || splits.length === 0) {
-    throw new ConfigError(
-      `Cannot prepare: there must be one JSON file of labels and at least one of clips, current counts are ${labels.length} and ${splits.length}`,
-    );
-  }
-  const classes = parseSsv2Labels(labels[0].text, labels[0].file);
-  const entries = splits.flatMap(({ file, text }) =>
-    parseSsv2Split(text, { file, split: splitOfFile(file), classes })
-  );
-  return { classes, entries, unusable: [] };
+  const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })));
+  return parseAnnotations(texts, labelFile === undefined ? null : await readLabels(labelFile));
 }
 
 async function writeLists(
@@ -233,12 +196,11 @@ async function writeLists(
       formatCount(classes.length)
     } classes to ${out}; ${formatCount(countUnusable(unusable))} left out`,
   );
-  const short = clips.filter(({ frames }) => frames !== null && frames < MIN_LISTED_FRAMES).length;
+  const short = clips.filter(({ frames }) => frames !== null && frames < PUBLISHED_MIN_FRAMES).length;
   if (short > 0) {
     io.note(
-      `warning: clips of fewer than ${MIN_LISTED_FRAMES} frames, which training leaves out: ${
-        formatCount(short)
-      }`,
+      `warning: clips of fewer than ${PUBLISHED_MIN_FRAMES} frames, which the recipes of Something-Something and Kinetics ` +
+        `leave out of training (data.min_frames): ${formatCount(short)}`,
     );
   }
   const keys: [key: string, value: string | number][] = [["root", root], ["num_classes", classes.length]];

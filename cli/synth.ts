@@ -16,6 +16,7 @@ const { width, height, framesPerClip, trainClips, valClips, classes, quality, se
 export const command = defineCommand({
   name: "synth",
   summary: "Write a synthetic data set in which only motion tells the class",
+  savesOnInterrupt: true,
   usage: "DIR",
   positionals: { min: 1, max: 1 },
   details:
@@ -85,6 +86,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = performance.now();
   await synthesize(folder, options, {
     signal: io.signal,
+    onWait: (holder) => io.note(`waiting for ${folder}: ${holder}`),
     onProgress: (done, total) => showProgress(io, done, total),
   });
   io.status("");

@@ -2,7 +2,12 @@
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare } from "../lib/text.ts";
-import { formatEvaluation, formatProgressLine, formatTerminalLine } from "../train/run/progress.ts";
+import {
+  formatBest,
+  formatEvaluation,
+  formatProgressLine,
+  formatTerminalLine,
+} from "../train/run/progress.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { writeReport } from "../pages/report_data.ts";
 import {
@@ -12,8 +17,8 @@ import {
   requireRunFolder,
   RUN_FILES,
   type RunFolder,
-  truncateMetrics,
 } from "../train/files/run_folder.ts";
+import { loadRunConfig } from "../train/files/run_config.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
@@ -21,7 +26,7 @@ import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, reportKnownWeights } from "./shared/before_run.ts";
+import { makeData, settleWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -30,15 +35,17 @@ import { tunedChoices } from "./shared/tuned.ts";
 export const command = defineCommand({
   name: "train",
   summary: "Train a side network from a recipe; without one, the demo",
+  savesOnInterrupt: true,
   usage: "[CONFIG] [FOLDER] [key=value …]",
   details:
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2.
-FOLDER holds a folder for each class with its clips, videos or folders of JPEG frames, and takes the place of the recipe's
+FOLDER holds a folder for each class with its clips, videos or folders of frames, and takes the place of the recipe's
 data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
 for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
-Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped.`,
+Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped. A state is also saved
+after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed.`,
   examples: [
     ["sidenet train", "the demo"],
     [
@@ -72,15 +79,22 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
+  const { started_in: home } = loaded.config;
+  const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(loaded.config, io);
+  if (values["plan-only"]) return printPlan(started, io);
   const from = resume ?? loaded.config.resume;
-  await reportKnownWeights(loaded.config, io);
-  await makeData(loaded.config, io);
-  using folder = await openFolder(loaded.config, from);
+  const state = from === null ? null : await findState(from);
+  if (from !== null && state === null) {
+    io.note(`${from} holds no saved state yet: the run begins again in it`);
+  }
+  const recipe = await settleWeights(started, io);
+  await makeData(recipe, io);
+  io.signal.throwIfAborted();
+  using folder = await openFolder(recipe, from, io);
   try {
-    const config = "folder" in loaded ? await keepLists(loaded.config, loaded.folder, folder) : loaded.config;
-    const result = await trainInto(config, folder, from, io);
+    const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
+    const result = await trainInto(config, folder, state, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, ...result });
     finish(result, { folder, columns: task.metrics }, io);
@@ -131,7 +145,7 @@ async function loadRecipe(
 ): Promise<LoadedConfig | FolderRecipe> {
   if (resume !== null) {
     await requireRunFolder(resume);
-    return await loadConfig(`${resume}/${RUN_FILES.config}`, overrides);
+    return await loadRunConfig(resume, overrides);
   }
   if (folder === null) {
     return config !== null
@@ -159,25 +173,33 @@ async function loadRecipe(
   return recipe;
 }
 
-/** The folder of the run: a new one, or the one that is resumed, cut back to its last saved state. */
-async function openFolder(config: Config, resume: string | null): Promise<RunFolder> {
-  if (resume === null) return await createRunFolder(config.run_root, config.name);
-  const state = await savedState(`${resume}/${RUN_FILES.state}`);
-  await truncateMetrics(resume, state.step, state.evaluated);
-  return await openRunFolder(resume);
+/** The folder of the run: a new one, or the one that is resumed. */
+async function openFolder(config: Config, resume: string | null, io: Io): Promise<RunFolder> {
+  const folder = resume === null
+    ? await createRunFolder(config.run_root, config.name)
+    : await openRunFolder(resume);
+  if (folder.warning !== null) io.note(`warning: ${folder.warning}`);
+  return folder;
+}
+
+/** The state of a run to go on from; null where it has none yet. */
+async function findState(run: string): Promise<{ path: string; step: number } | null> {
+  await requireRunFolder(run);
+  const path = `${run}/${RUN_FILES.state}`;
+  if (!await Deno.stat(path).then(() => true, () => false)) return null;
+  return { path, step: (await savedState(path)).step };
 }
 
 async function trainInto(
   config: Config,
   folder: RunFolder,
-  resume: string | null,
+  state: { path: string; step: number } | null,
   io: Io,
 ): Promise<TrainResult> {
-  const done = resume === null ? null : (await savedState(`${resume}/${RUN_FILES.state}`)).step;
   return await train({
     config,
     folder,
-    resume: resume === null ? undefined : `${resume}/${RUN_FILES.state}`,
+    resume: state?.path,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
@@ -191,8 +213,9 @@ async function trainInto(
             `${formatCount(steps)} steps of ${launches} launches`,
         );
         io.note(`GPU memory: ${formatBytes(memory.total)} planned, ${formatBytes(allocatedBytes)} allocated`);
-        if (done !== null && done >= steps) {
-          io.note(`the run was at its last step already; solver.epochs=N takes it further`);
+        if (state !== null && state.step >= steps) {
+          const key = config.solver.max_steps === null ? "solver.epochs=N" : "solver.max_steps=null";
+          io.note(`the run was at its last step already; ${key} takes it further`);
         }
       },
       step: (record, { steps, epochs, secondsPerStep }) => {
@@ -227,11 +250,12 @@ function finish(
     const value = summary[key] as number;
     return `${name} ${format === "share" ? formatShare(value) : value.toFixed(4)}  `;
   });
+  const best = formatBest(summary, { columns });
   io.print(
     figures.join("") +
       `after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)} (${
         summary.clips_per_second.toFixed(1)
-      } clips/s)`,
+      } clips/s)${best === "" ? "" : `; ${best}`}`,
   );
   if (problems.length > 0) {
     io.print(`${describeProblems(problems.length)}: see "broken" in ${folder.file("summary")}`);

@@ -9,6 +9,8 @@ export interface ClipSourceOptions {
   root: string;
   /** Names of the frame files of a folder. */
   template: string;
+  /** Number of a folder's first frame; null or absent: the lowest that it holds. */
+  firstFrame?: number | null;
   /** Folders or videos decoded at once. */
   workers: number;
   /** Answers for the clips that it holds, and takes up the others. */

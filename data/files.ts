@@ -2,8 +2,11 @@
  * Files on disk: random-access reading, and writing whole (temporary name, fsync, rename), so that a crash or a full disk
  * never leaves half a file under the real name and never costs the previous one.
  */
+import { rmSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { constants } from "node:os";
+import process from "node:process";
 import { DataError } from "../lib/errors.ts";
 import type { RangeSource } from "./checkpoint/safetensors.ts";
 
@@ -52,23 +55,27 @@ export async function fileRange(path: string): Promise<FileRange> {
 }
 
 /**
- * Writes a file whole: the chunks go to `<path>.partial`, which is synced to disk and then renamed. If anything fails the
- * temporary file is removed and a previous file of that name is untouched. Missing folders are created.
+ * Writes a file whole: the chunks go to a temporary file beside it, of a name that no other process uses, which is synced to
+ * disk and then renamed. If anything fails the temporary file is removed and a previous file of that name is untouched.
+ * Missing folders are created.
+ *
+ * @throws {DataError} where the file cannot be written, with the cause and what to do
  */
 export async function writeFileWhole(
   path: string,
   chunks: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const partial = `${path}.partial`;
+  const partial = temporaryName(path);
   const parts = typeof chunks === "string"
     ? [new TextEncoder().encode(chunks)]
     : chunks instanceof Uint8Array
     ? [chunks]
     : chunks;
   let handle: FileHandle | undefined;
+  unfinished.add(partial);
   try {
     await mkdir(dirname(path), { recursive: true });
-    handle = await open(partial, "w");
+    handle = await open(partial, "wx");
     for await (const chunk of parts) await writeAll(handle, chunk);
     await handle.sync();
     await handle.close();
@@ -77,12 +84,50 @@ export async function writeFileWhole(
   } catch (error) {
     await handle?.close().catch(() => {}); // the first error is the one to tell
     await rm(partial, { force: true }).catch(() => {});
-    if (!isSystemError(error)) throw error;
-    throw new DataError(
-      `Cannot write "${path}": ${reasonOf(error)}; a previous file of this name is unchanged`,
-    );
+    throw writeError(path, error, "a previous file of this name is unchanged");
+  } finally {
+    unfinished.delete(partial);
   }
   await syncFolder(dirname(path));
+}
+
+/** Temporary files that this process is writing. */
+const unfinished = new Set<string>();
+
+/** Removes the temporary files that are being written. For a process that ends in the middle of that. */
+export function discardUnfinished(): void {
+  for (const path of unfinished) rmSync(path, { force: true });
+}
+
+/** A name beside `path` for what is not whole yet, which no other process and no other call uses. */
+export function temporaryName(path: string): string {
+  return `${path}.${process.pid}-${crypto.randomUUID().slice(0, 8)}.partial`;
+}
+
+/** Whether a name is one of `temporaryName`'s. In a locked folder it is what a process left that died while it wrote. */
+export function isTemporary(name: string): boolean {
+  return /\.\d+-[0-9a-f]{8}\.partial$/.test(name);
+}
+
+/**
+ * The error of a write that failed: path, cause, what to do. What is no error of the system is returned as it is.
+ *
+ * @param kept What holds all the same, such as that an earlier file is unchanged.
+ */
+export function writeError(path: string, error: unknown, kept?: string): unknown {
+  const code = systemCode(error);
+  if (code === null) return error;
+  const parts = [reasonOf(error), ...[kept, REMEDIES[code]].filter((part) => part !== undefined)];
+  return new DataError(`Cannot write "${path}": ${parts.join("; ")}`, { cause: error });
+}
+
+/** Does what writes to a path, with the error of a write that failed. */
+export async function writing<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw writeError(path, error);
+  }
 }
 
 /**
@@ -95,14 +140,14 @@ export async function requireWritableFolder(path: string): Promise<void> {
   let at = resolve(path);
   for (;;) {
     const info = await stat(at).catch((error) => {
-      if (isSystemError(error) && error.code === "ENOENT" && at !== dirname(at)) return null;
+      if (systemCode(error) === "ENOENT" && at !== dirname(at)) return null;
       throw refuse(reasonOf(error));
     });
     if (info?.isDirectory() === false) throw refuse("it must be a folder, current value is a file");
     if (info) break;
     at = dirname(at);
   }
-  const probe = join(at, `.sidenet-${crypto.randomUUID()}.partial`);
+  const probe = temporaryName(join(at, ".sidenet"));
   try {
     await (await open(probe, "wx")).close();
   } catch (error) {
@@ -128,28 +173,58 @@ async function syncFolder(path: string): Promise<void> {
       await folder.close();
     }
   } catch (error) {
-    if (!isSystemError(error)) throw error;
+    if (systemCode(error) === null) throw error;
   }
 }
 
-function isSystemError(error: unknown): error is Error & { code: string } {
-  return error instanceof Error && typeof (error as { code?: unknown }).code === "string";
+/** The code of an error of the operating system, such as "ENOSPC"; null: it is another error. */
+function systemCode(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  const { code } = error as { code?: unknown };
+  if (typeof code === "string") return code;
+  const number = /\(os error (\d+)\)/.exec(error.message)?.[1]; // not all of them come with a code
+  return number === undefined ? null : CODES.get(Number(number)) ?? "UNKNOWN";
 }
+
+const CODES = new Map(Object.entries(constants.errno).map(([code, number]) => [number, code]));
 
 const REASONS: Record<string, string> = {
   ENOENT: "it does not exist",
   ENOSPC: "the disk is full",
   EDQUOT: "the disk quota is used up",
   EACCES: "permission is denied",
+  EPERM: "the operation is not permitted",
   EROFS: "the file system is read-only",
   EEXIST: "a file of that name is there",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of the path is not a folder",
+  ENOTEMPTY: "a folder that is not empty is there",
   ELOOP: "its symbolic links lead back to themselves",
+  EFBIG: "the file would be larger than the system allows (ulimit -f)",
+  EIO: "the disk reports an error",
+  EMFILE: "the process has too many files open (ulimit -n)",
+  ENAMETOOLONG: "the name is too long",
+};
+
+/** What to do where something cannot be written. */
+const REMEDIES: Record<string, string> = {
+  ENOSPC: "make room (bytes, and places for files) and try again",
+  EDQUOT: "make room and try again",
+  EACCES: "change the permissions or choose another folder",
+  EPERM: "choose another folder",
+  EROFS: "choose a folder on another file system",
+  EEXIST: "remove it or choose another name",
+  EISDIR: "choose another name",
+  ENOTDIR: "choose another folder",
+  ENOTEMPTY: "choose another name",
+  EFBIG: "raise the limit and try again",
+  EIO: "choose a folder on another disk",
+  EMFILE: "raise the limit and try again",
+  ENAMETOOLONG: "choose a shorter name",
 };
 
 /** What went wrong, in words, for one line of an error message. */
 export function reasonOf(error: unknown): string {
-  if (isSystemError(error) && REASONS[error.code]) return REASONS[error.code];
-  return error instanceof Error ? error.message : String(error);
+  const reason = REASONS[systemCode(error) ?? ""];
+  return reason ?? (error instanceof Error ? error.message : String(error));
 }

@@ -26,6 +26,8 @@ export interface ClipLoaderOptions {
   modality?: ClipModality;
   /** Names of the frame files of a folder, such as `{:05d}.jpg`. */
   template: string;
+  /** Number of a folder's first frame; null or absent: the lowest that it holds. */
+  firstFrame?: number | null;
   /** Which frames to read of a clip with this many; several test clips may come as a list of lists. */
   sampler: (frames: number, prng: Prng) => number[] | number[][];
   seed: number;

@@ -1,11 +1,11 @@
 /** Opens the source of clips: folders of pictures, video files, both, or a frame cache around them. */
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import PQueue from "p-queue";
 import type { ClipSource, ClipSourceOptions } from "./clip_source.ts";
 import { createCachedSource } from "./frame_cache/cached_source.ts";
 import { DecodePool } from "./frames/decode_pool.ts";
-import { countFrames, parseFrameTemplate } from "./frames/frame_folder.ts";
+import { clipPath } from "./clip_path.ts";
+import { FrameFolders } from "./frames/frame_folder.ts";
 import { inTurn } from "./in_turn.ts";
 import { decodeVideoClip, probeVideo } from "./video/decode.ts";
 
@@ -16,7 +16,7 @@ export function createClipSource(options: ClipSourceOptions): ClipSource {
   if (options.modality === "video") return createVideoSource(options);
   const folders = createFolderSource(options), videos = createVideoSource(options);
   const sourceOf = async (path: string) =>
-    (await stat(join(options.root, path))).isDirectory() ? folders : videos;
+    (await stat(clipPath(options.root, path))).isDirectory() ? folders : videos;
   return {
     count: async (path, signal) => (await sourceOf(path)).count(path, signal),
     decode: async (path, count, indices, signal) =>
@@ -28,18 +28,14 @@ export function createClipSource(options: ClipSourceOptions): ClipSource {
   };
 }
 
-function createFolderSource({ root, template, workers, modality }: ClipSourceOptions): ClipSource {
-  const names = parseFrameTemplate(template);
+function createFolderSource(options: ClipSourceOptions): ClipSource {
+  const { root, template, workers, modality } = options, folders = new FrameFolders(root, options);
   let pool = modality === "frames" ? new DecodePool(workers) : undefined;
   return {
-    async count(path) {
-      const count = await countFrames(join(root, path), names);
-      if (count === 0) throw new Error(`no file of the folder matches "${template}"`);
-      return count;
-    },
-    decode(path, frameCount, indices) {
+    count: (path) => folders.count(path),
+    async decode(path, frameCount, indices) {
       pool ??= new DecodePool(workers);
-      return pool.decode({ folder: join(root, path), path, template, frameCount, indices });
+      return await pool.decode({ ...await folders.place(path), path, template, frameCount, indices });
     },
     async [Symbol.asyncDispose]() {
       await pool?.[Symbol.asyncDispose]();
@@ -55,11 +51,11 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
   };
   return {
     count: (path, signal) =>
-      within(signal, async (either) => (await probeVideo(join(root, path), { signal: either })).frames),
+      within(signal, async (either) => (await probeVideo(clipPath(root, path), { signal: either })).frames),
     decode: (path, _count, indices, signal) =>
       within(
         signal,
-        (either) => decodeVideoClip({ file: join(root, path), path, indices }, { signal: either }),
+        (either) => decodeVideoClip({ file: clipPath(root, path), path, indices }, { signal: either }),
       ),
     async [Symbol.asyncDispose]() {
       closed.abort(new Error("Cannot decode videos: the source is closed"));

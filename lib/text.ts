@@ -40,6 +40,11 @@ export function formatValue(value: number): string {
   return value.toFixed(4);
 }
 
+/** Text from a file, short enough to stand in a message: its first `most` characters. */
+export function shorten(text: string, most = 80): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
+}
+
 const BAR_BLOCKS = " ▏▎▍▌▋▊▉█";
 
 /** A bar of `width` cells, filled to a share in eighths of a cell. */

@@ -6,7 +6,8 @@
 import { type FilesAlone, RECOGNISED } from "./recognised.ts";
 import { SYSTEMS } from "./registry.ts";
 import type { Recognised } from "./system.ts";
-import type { ShapeSource } from "./tower.ts";
+import { underOurNames } from "./layouts.ts";
+import type { ShapeSource, SizesInFile } from "./tower.ts";
 import { TOWERS } from "./towers.ts";
 
 /** What a checkpoint looks like. */
@@ -21,6 +22,8 @@ export interface Identity {
   readonly sideDim: number | null;
   /** Whether the frozen backbone is in it. */
   readonly holdsBackbone: boolean;
+  /** In whose layout it is: "Hugging Face CLIP"; null without one. */
+  readonly layout: string | null;
   /** Whether a trained side network is in it. */
   readonly holdsTrained: boolean;
 }
@@ -62,17 +65,20 @@ export function identify(source: ShapeSource): Identity {
     classes: classifier?.length === 2 ? classifier[0] : null,
     sideDim: trained?.found.sideDim ?? null,
     holdsBackbone: held !== null,
+    layout: held?.layout ?? null,
     holdsTrained: trained !== undefined,
   };
 }
 
-/** The image tower in a file, whatever stands before its names; null when there is none. */
-function backboneIn(source: ShapeSource): { title: string; name: string } | null {
-  const names = [...source.names()];
-  const prefix = prefixes().find((one) => names.some((name) => name.startsWith(`${one}visual.`))) ?? "";
+/** The image tower in a file, in any layout and whatever stands before its names; null when there is none. */
+export function backboneIn(
+  source: ShapeSource,
+): { title: string; name: string; layout: string; sizes: SizesInFile } | null {
+  const laid = underOurNames(source);
+  if (laid === null) return null;
   for (const { sizesIn, describe, title } of TOWERS) {
-    const sizes = sizesIn(behind(source, prefix));
-    if (sizes) return { title, name: describe(sizes) };
+    const sizes = sizesIn(laid.source);
+    if (sizes) return { title, name: describe(sizes), layout: laid.layout.title, sizes };
   }
   return null;
 }
@@ -105,9 +111,14 @@ export function backbonePlaces(trained: ShapeSource, backbone: ShapeSource): Map
 
 /** One line: "Side4Video on ViT-B/16 with 174 classes (side_dim 320), backbone included". */
 export function describeIdentity(identity: Identity): string {
-  const { system, backbone, classes, sideDim, holdsBackbone, holdsTrained } = identity;
+  const { system, backbone, classes, sideDim, holdsBackbone, holdsTrained, layout } = identity;
   if (system === "unknown") return "no model known here";
-  if (!holdsTrained) return `${system} ${backbone}`;
+  if (!holdsTrained) {
+    // Its authors' own names need no word.
+    return `${system} ${backbone}${
+      layout === null || layout === "OpenAI" || layout === system ? "" : `, in the layout of ${layout}`
+    }`;
+  }
   const details = [
     `${system} on ${backbone ?? "an unknown backbone"}`,
     classes === null ? "" : ` with ${classes} classes`,

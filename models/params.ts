@@ -5,6 +5,7 @@
 
 import { type Dtype, resident, sizeOf, type Tensor } from "../gpu/graph.ts";
 import { DataError } from "../lib/errors.ts";
+import { shorten } from "../lib/text.ts";
 import type { Prng } from "../lib/random.ts";
 
 /** Where weights come from: a checkpoint, a reference case. `data/checkpoint` implements it. */
@@ -14,6 +15,10 @@ export interface WeightSource {
   names(): Iterable<string>;
   /** Shape of a tensor; undefined when there is none of that name. */
   shapeOf(name: string): readonly number[] | undefined;
+  /** What stands under names where a tensor could, and is not read, in words; nothing when absent. */
+  readonly foreign?: ReadonlyMap<string, string>;
+  /** Whether `readF32` can give a tensor: complex numbers it cannot, nor floats of a few bits. It can when absent. */
+  converts?(name: string): boolean;
   /** Values as f32, row-major. */
   readF32(name: string): Promise<Float32Array>;
 }
@@ -179,9 +184,15 @@ export function isIgnored(name: string, list: IgnoreList): boolean {
   return list.some((entry) => entry === name || (entry.endsWith(".") && name.startsWith(entry)));
 }
 
+/** Whether a tensor is no weight of any network: a number beside the modules, or one that is not real. */
+function isNoWeight(name: string, source: WeightSource): boolean {
+  const isCounter = !name.includes(".") && source.shapeOf(name)?.length === 0;
+  return isCounter || source.converts?.(name) === false;
+}
+
 /**
  * Settles the account of a source with the weights it should fill: everything expected is there with its shape, and
- * everything there is expected or on the ignore list.
+ * everything there is expected, on the ignore list, or no weight of a network.
  *
  * @throws {DataError} naming the first tensor that is missing, mis-shaped or unknown.
  */
@@ -198,7 +209,11 @@ export function checkAccount(
   for (const { name, shape } of weights) {
     const found = source.shapeOf(name);
     if (!found) {
-      throw new DataError(`Cannot load "${source.label}": tensor "${name}" [${shape}] is missing${cause()}`);
+      const instead = source.foreign?.get(name);
+      const what = instead === undefined
+        ? `is missing${cause()}`
+        : `must be a plain tensor, it is made by "${shorten(instead)}", which is not read`;
+      throw new DataError(`Cannot load "${source.label}": tensor "${name}" [${shape}] ${what}`);
     }
     if (found.join() !== shape.join()) {
       throw new DataError(
@@ -209,9 +224,9 @@ export function checkAccount(
   const expected = new Set(weights.map((weight) => weight.name));
   for (const name of source.names()) {
     if (expected.has(name)) continue;
-    if (isIgnored(name, ignore)) continue;
+    if (isIgnored(name, ignore) || isNoWeight(name, source)) continue;
     throw new DataError(
-      `Cannot load "${source.label}": tensor "${name}" is not known to this model${cause()}`,
+      `Cannot load "${source.label}": tensor "${shorten(name)}" is not known to this model${cause()}`,
     );
   }
 }

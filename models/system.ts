@@ -6,10 +6,10 @@
 import type { z } from "zod";
 import type { Dtype } from "../gpu/graph.ts";
 import type { Weight, WeightSource } from "./params.ts";
-import type { CustomBackbone, ShapeSource } from "./tower.ts";
+import type { BackboneKeys, ShapeSource } from "./tower.ts";
 import type { ModelOptions, VideoModel } from "./video_model.ts";
 
-export type { CustomBackbone, ShapeSource } from "./tower.ts";
+export type { BackboneKeys, ShapeSource } from "./tower.ts";
 
 /** One published network. `Sizes` is what it is built from: plain data. */
 // deno-lint-ignore no-explicit-any -- the registry holds systems of different sizes
@@ -58,7 +58,7 @@ export interface SystemRecipe {
   };
   readonly network: {
     readonly arch: string;
-    readonly backbone: CustomBackbone | null;
+    readonly backbone: BackboneKeys | null;
     readonly side_dim: number;
     readonly sync_bn: boolean;
     readonly [key: string]: unknown;

@@ -255,7 +255,7 @@ function motionGate(
 const recipe: RecipePart<TdsClipConfig> = {
   keys: {
     data: {
-      num_diff: z.number().int().positive().nullable().default(null).describe(
+      num_diff: z.number().int().positive().max(1024).nullable().default(null).describe(
         "tds-clip: pictures read for every frame, its neighbours and itself; 5, as published",
       ),
       window_edge: z.enum(["clamp", "wrap"]).default("clamp").describe(

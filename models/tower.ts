@@ -20,9 +20,14 @@ export interface TowerSizes {
   heads: number;
 }
 
+/** Patches along a side of a frame. */
+export function gridOf({ imageSize, patchSize }: Pick<TowerSizes, "imageSize" | "patchSize">): number {
+  return Math.floor(imageSize / patchSize);
+}
+
 /** Number of patches of a frame. */
-export function patchesOf({ imageSize, patchSize }: Pick<TowerSizes, "imageSize" | "patchSize">): number {
-  return Math.floor(imageSize / patchSize) ** 2;
+export function patchesOf(sizes: Pick<TowerSizes, "imageSize" | "patchSize">): number {
+  return gridOf(sizes) ** 2;
 }
 
 /** Gives a value a name under which parity checks find it, and returns it. */
@@ -46,14 +51,26 @@ export function* ofBlocks(outputs: Iterable<Tensor>, blocks: readonly number[]):
   for (const output of outputs) if (blocks.includes(i++)) yield output;
 }
 
-/** `network.backbone`: the sizes of a tower that is no preset, as recipes spell them. */
-export interface CustomBackbone {
+/** The sizes of a tower that is no preset, as recipes spell them. */
+export interface BackboneSizes {
   readonly image_size: number;
   readonly patch_size: number;
   readonly width: number;
   readonly layers: number;
   readonly heads: number;
+}
+
+/** `network.backbone`: all sizes of a tower that is no preset, or none; and options of the kinds of towers. */
+export interface BackboneKeys extends Partial<BackboneSizes> {
   readonly [option: string]: unknown;
+}
+
+/** `network.backbone` with the sizes of a tower. */
+export type CustomBackbone = BackboneKeys & BackboneSizes;
+
+/** Whether `network.backbone` spells out a tower. */
+export function givesSizes(backbone: BackboneKeys | null): backbone is CustomBackbone {
+  return backbone?.width !== undefined;
 }
 
 /** Names and shapes of a checkpoint. */
@@ -77,6 +94,10 @@ export interface Tower<Sizes extends TowerSizes = any> {
   readonly keys: z.ZodRawShape;
   /** The sizes of a custom backbone; null where it has not this kind's own keys. */
   customSizes(backbone: CustomBackbone): Sizes | null;
+  /** Those of its own keys that go with a preset as well. */
+  readonly options: readonly string[];
+  /** A preset with such options. */
+  withOptions(sizes: Sizes, backbone: BackboneKeys): Sizes;
   /** Whether sizes are those of this kind: whether they have what it alone has. */
   has(sizes: TowerSizes): sizes is Sizes;
   /** Declares the weights. @param options.dtype Storage type of frozen activations; sums are always f32. */
@@ -85,6 +106,8 @@ export interface Tower<Sizes extends TowerSizes = any> {
   unused(sizes: Sizes): IgnoreList;
   /** Names of its files' tensors, the parts included that side networks do without. */
   readonly names: readonly RegExp[];
+  /** Its table of positions, one for the class token and those of the grid, and whether it is smoothed when it is resized. */
+  readonly positions: { readonly name: string; readonly antialias: boolean };
   /** A weight that every file of it holds, and no other's. */
   readonly mark: string;
   /** The sizes of the tower in a checkpoint; null when there is none. */

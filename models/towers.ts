@@ -5,7 +5,7 @@ import type { Dtype } from "../gpu/graph.ts";
 import { clipTower } from "./clip/tower.ts";
 import { evaTower } from "./eva/tower.ts";
 import type { Weights, WeightSource } from "./params.ts";
-import type { CustomBackbone, FrozenTower, Tower, TowerSizes } from "./tower.ts";
+import { type BackboneKeys, type FrozenTower, givesSizes, type Tower, type TowerSizes } from "./tower.ts";
 
 /**
  * Every kind of tower, the plainest first: CLIP's has nothing of its own, so sizes are those of the last kind that knows them.
@@ -27,16 +27,19 @@ export function towerOf(sizes: TowerSizes): Tower {
 }
 
 /**
- * The sizes of a recipe's tower: those of a preset, or those that it spells out.
+ * The sizes of a recipe's tower: those of a preset, with the options beside it, or those that it spells out.
  *
  * @throws {RangeError} for a name that is no preset's.
  */
-export function towerSizes(network: { arch: string; backbone: CustomBackbone | null }): TowerSizes {
+export function towerSizes(network: { arch: string; backbone: BackboneKeys | null }): TowerSizes {
   const { arch, backbone } = network;
-  if (backbone) {
+  if (givesSizes(backbone)) {
     return TOWERS.map((tower) => tower.customSizes(backbone)).findLast((sizes) => sizes !== null)!;
   }
-  if (arch in TOWER_PRESETS) return TOWER_PRESETS[arch];
+  if (arch in TOWER_PRESETS) {
+    const preset = TOWER_PRESETS[arch];
+    return backbone === null ? preset : towerOf(preset).withOptions(preset, backbone);
+  }
   throw new RangeError(
     `Cannot find a tower: network.arch must be one of ${Object.keys(TOWER_PRESETS).join(", ")}, ` +
       `current value is "${arch}"`,
@@ -61,5 +64,8 @@ export function declareTower(
 /** "the file looks like ViT-L/14", or what else a checkpoint's image tower looks like. For error messages. */
 export function explainBackbone(source: WeightSource): string {
   const tower = TOWERS.find(({ mark }) => source.shapeOf(mark) !== undefined) ?? clipTower;
-  return tower.explain(source);
+  const hint = /-\d{5}-of-\d{5}\.\w+$/.test(source.label)
+    ? "; it is one part of several: give the index beside it (….index.json)"
+    : "";
+  return tower.explain(source) + hint;
 }

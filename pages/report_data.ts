@@ -80,6 +80,7 @@ async function withFrames(config: Config, chosen: readonly Example[]): Promise<E
     modality: clipModality(config),
     root: dataRoots(config).val,
     template: config.data.image_tmpl,
+    firstFrame: config.data.first_frame,
     workers: 1,
   });
   const sampler = viewSampler(config, null);

@@ -37,6 +37,8 @@ export interface Command {
   options: Readonly<Record<string, OptionSpec>>;
   /** How many arguments besides flags are allowed; no limit by default. */
   positionals?: { min?: number; max?: number };
+  /** On an interruption it saves what it has before it ends, however long that takes. */
+  savesOnInterrupt?: boolean;
 }
 
 type ValueOf<O extends OptionSpec> = O["type"] extends "boolean" ? boolean
@@ -203,8 +205,13 @@ function optionLines(options: Readonly<Record<string, OptionSpec>>): string {
   );
 }
 
-/** Lines of two aligned columns, indented. */
+/** Lines of two aligned columns, indented, as one text. */
 export function twoColumns(rows: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join("\n");
+  return columnLines(rows).join("\n");
+}
+
+/** The same, line by line. */
+export function columnLines(rows: readonly (readonly [string, string])[]): string[] {
+  const width = rows.reduce((most, [left]) => Math.max(most, left.length), 0);
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }

@@ -9,16 +9,10 @@ const NAMED_AT_MOST = 20;
 /** Names the first clips and counts the others. @param options.where where all of them are named */
 export function tellLeftOut(unusable: readonly UnusableClip[], io: Io, options: { where: string }): void {
   for (const { path, reason } of unusable.slice(0, NAMED_AT_MOST)) {
-    io.note(`left out: ${printable(path)}: ${reason}`);
+    io.note(`left out: ${path}: ${reason}`);
   }
   const more = countUnusable(unusable.slice(NAMED_AT_MOST));
   if (more > 0) io.note(`left out: ${formatCount(more)} more, see ${options.where}`);
-}
-
-/** A name may hold line breaks and other control characters, which must not reach a terminal. */
-export function printable(path: string): string {
-  // deno-lint-ignore no-control-regex
-  return /[\x00-\x1f\x7f]/.test(path) ? JSON.stringify(path) : path;
 }
 
 /** A number of videos. */

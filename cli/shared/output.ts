@@ -1,7 +1,12 @@
 /**
  * Where a verb's words go: results to stdout, progress and people's text to stderr. With `--json` stdout holds JSON
  * alone, and what would have been text there goes to stderr.
+ *
+ * Every line may hold text out of files. It is made neutral here, so that no name can move the cursor, colour or hide
+ * what stands around it, or look like another line; the escapes that are our own are added behind that.
  */
+import { writeError } from "../../data/files.ts";
+import { neutralJson, neutralText } from "../../lib/neutral.ts";
 
 /** Output and interruption, as a verb sees them. */
 export interface Io {
@@ -13,7 +18,7 @@ export interface Io {
   readonly columns: number;
   /** Aborted on Ctrl-C or a termination request: stop cleanly, with everything saved. */
   readonly signal: AbortSignal;
-  /** A line of the result for people: on stdout, or on stderr with `--json`. */
+  /** A line of the result for people: on stdout, or on stderr with `--json`. Line ends inside it are shown, not made. */
   print(line: string): void;
   /** A result for programs: one line of JSON on stdout with `--json`, nothing otherwise. */
   printJson(value: unknown): void;
@@ -40,7 +45,7 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
   };
   const note = (line: string) => {
     clearStatus();
-    streams.stderr(line + "\n");
+    streams.stderr(neutralText(line) + "\n");
   };
   return {
     json: options.json,
@@ -52,15 +57,15 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
     print(line) {
       if (options.json) return note(line);
       clearStatus();
-      streams.stdout(line + "\n");
+      streams.stdout(neutralText(line) + "\n");
     },
     printJson(value) {
-      if (options.json) streams.stdout(JSON.stringify(value) + "\n");
+      if (options.json) streams.stdout(neutralJson(JSON.stringify(value)) + "\n");
     },
     note,
     status(line) {
       if (!streams.isTerminal) return;
-      streams.stderr("\r\x1b[K" + line);
+      streams.stderr("\r\x1b[K" + neutralText(line));
       statusShown = line !== "";
     },
   };
@@ -68,19 +73,28 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
 
 /** The process's own streams. */
 export function processStreams(): Streams {
-  const encoder = new TextEncoder();
-  const write = (stream: { writeSync(bytes: Uint8Array): number }) => (text: string) => {
+  const encoder = new TextEncoder(), isTerminal = Deno.stdout.isTerminal();
+  const write = (stream: { writeSync(bytes: Uint8Array): number }, text: string) => {
     const bytes = encoder.encode(text);
-    try {
-      for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
-    } catch (error) {
-      // The reader of a pipe may leave early (`sidenet … | head`): then there is nobody left to tell.
-      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    }
+    for (let written = 0; written < bytes.length;) written += stream.writeSync(bytes.subarray(written));
   };
   return {
-    stdout: write(Deno.stdout),
-    stderr: write(Deno.stderr),
+    stdout(text) {
+      try {
+        write(Deno.stdout, text);
+      } catch (error) {
+        // The reader of a pipe may leave early (`sidenet … | head`), and a terminal be closed: nobody is left to tell.
+        if (isTerminal || error instanceof Deno.errors.BrokenPipe) return;
+        throw writeError("standard output", error);
+      }
+    },
+    stderr(text) {
+      try {
+        write(Deno.stderr, text);
+      } catch {
+        // A closed terminal, a full disk: a remark that nobody can read is no reason to lose a run.
+      }
+    },
     isTerminal: Deno.stderr.isTerminal(),
     columns() {
       try {
@@ -91,3 +105,6 @@ export function processStreams(): Streams {
     },
   };
 }
+
+/** Exit code of a verb that the user stopped. */
+export const INTERRUPTED_EXIT_CODE = 130;

@@ -1,14 +1,17 @@
 /** The plan of a recipe, for `plan` and `train --plan-only`: bytes, FLOPs and steps, without allocating anything. */
 import type { KernelEnvironment } from "../../gpu/op.ts";
-import { describePlan, type Plan, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { describePlan, type Plan, type PlanLimits } from "../../gpu/plan.ts";
+import { AdapterError, ConfigError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../../models/mod.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../../train/features/features.ts";
 import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
 import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options.ts";
-import { planSession, type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
+import { describeParts, type FittingSession, planFittingSession } from "../../train/runtime/fit.ts";
+import { microBatches } from "../../train/runtime/micro_batches.ts";
+import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
 import { readSplit } from "../../train/feed/lists.ts";
+import { withFoundModality } from "../../train/feed/modality.ts";
 import { trainingSpec } from "../../train/recipe/model.ts";
 import type { Io } from "./output.ts";
 
@@ -27,11 +30,10 @@ const ASSUMED_ENVIRONMENT: KernelEnvironment = {
 };
 
 /** A variant of a recipe and what it takes. */
-interface Planned {
+interface Planned extends Pick<FittingSession, "plan" | "against"> {
   precision: "f32" | "f16";
   memory: "recompute" | "keep";
   frozen: "resident" | "stream";
-  plan: SessionPlan;
 }
 
 function planVariant(
@@ -47,19 +49,28 @@ function planVariant(
     precision: variant.precision,
     memory: variant.memory,
     frozen: variant.frozen,
-    plan: planSession(model, { ...options, limits: ASSUMED_LIMITS }, ASSUMED_ENVIRONMENT),
+    ...planFittingSession(model, { ...options, limits: ASSUMED_LIMITS }, {
+      environment: ASSUMED_ENVIRONMENT,
+      freeBytes: null,
+      clipsPerVideo: config.data.num_sample,
+    }),
   };
+}
+
+/** Sizes of the parts in which a planned batch goes through the GPU. */
+function partsOf({ cut }: SessionPlan, clips: number): number[] {
+  return microBatches(clips, cut).map(({ length }) => length);
 }
 
 /** In place of the bytes of a variant that cannot be planned. */
 const TOO_LARGE = `not possible: it has a tensor beyond ${formatBytes(ASSUMED_LIMITS.maxBindingBytes)}`;
 
-/** A variant, or null where one of its tensors is larger than a GPU can address. */
+/** A variant, or null where one of its tensors is larger than a GPU can address, even one clip at a time. */
 function planIfPossible(...of: Parameters<typeof planVariant>): Planned | null {
   try {
     return planVariant(...of);
   } catch (error) {
-    if (error instanceof TooLargeError) return null;
+    if (error instanceof AdapterError) return null;
     throw error;
   }
 }
@@ -71,8 +82,8 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   const chosen = planIfPossible(config, spec, config);
   if (chosen === null) {
     throw new ConfigError(
-      `Cannot plan: no tensor may be larger than a GPU can address (${ASSUMED_LIMITS.maxBindingBytes} bytes); lower data.batch_size` +
-        (config.precision === "f32" ? " or use precision=f16" : ""),
+      `Cannot plan: no tensor may be larger than a GPU can address (${ASSUMED_LIMITS.maxBindingBytes} bytes), not even one clip at a time; ` +
+        (config.precision === "f32" ? "use precision=f16 or a smaller backbone" : "use a smaller backbone"),
     );
   }
   const { memory } = chosen.plan;
@@ -90,6 +101,10 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   io.print(
     `${config.system} on ${config.network.arch}, ${clips} clips of ${config.data.num_segments} frames, ${config.precision} backbone, side blocks: ${config.memory}`,
   );
+  const parts = partsOf(chosen.plan, clips);
+  if (chosen.against !== null) {
+    io.note(`warning: ${describeParts(model, { against: chosen.against, clips, parts })}`);
+  }
   io.print(`  trainable parameters  ${formatCount(trainable)}`);
   io.print(`  frozen parameters     ${formatCount(frozen)}`);
   io.print(`  nodes of a step       ${formatCount(sum(({ steps }) => steps.length))}`);
@@ -122,7 +137,8 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
         : planIfPossible(config, spec, { precision, memory: mode, frozen: config.frozen });
       const bytes = planned && planned.plan.memory.total;
       alternatives[`${precision}_${mode}`] = bytes;
-      const text = bytes === null ? TOO_LARGE : formatBytes(bytes);
+      const text = planned === null ? TOO_LARGE : formatBytes(planned.plan.memory.total) +
+        (planned.against === null ? "" : ` with ${Math.max(...partsOf(planned.plan, clips))} clips at once`);
       io.print(
         `    precision ${precision}, memory ${mode.padEnd(9)}  ${text}${isChosen ? "  (this recipe)" : ""}`,
       );
@@ -151,6 +167,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     trainable_parameters: trainable,
     frozen_parameters: frozen,
     flops_per_step: flops,
+    clips_at_once: Math.max(...parts),
     host_bytes: hostBytes,
     ...cache,
   });
@@ -160,7 +177,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
 /** Prints what stored features of the recipe would take and spare. */
 async function planCache(config: Config, model: VideoModel, plans: readonly Plan[], io: Io) {
   const clipBytes = entryBytes(model), obstacle = obstacleOf(config, model);
-  const clips = await listedClips(config), bytes = clips === null ? null : clips * clipBytes;
+  const clips = await listedClips(config, io), bytes = clips === null ? null : clips * clipBytes;
   const total = bytes === null
     ? ""
     : `, ${formatBytes(bytes)} for ${formatCount(clips!)} clips with --epochs 1`;
@@ -179,9 +196,11 @@ async function planCache(config: Config, model: VideoModel, plans: readonly Plan
 }
 
 /** Views of both lists of a recipe in one epoch; null where one of them cannot be read. */
-async function listedClips(config: Config): Promise<number | null> {
+async function listedClips(recipe: Config, io: Io): Promise<number | null> {
   try {
-    const train = await readSplit(config, "train"), val = await readSplit(config, "val");
+    const note = (text: string) => io.note(`warning: ${text}`);
+    const config = await withFoundModality(recipe, { splits: ["train", "val"], note });
+    const train = await readSplit(config, "train", { note }), val = await readSplit(config, "val", { note });
     return train.length * storedCopies(config) + val.length;
   } catch {
     return null; // the plan of a recipe needs no data

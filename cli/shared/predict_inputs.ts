@@ -107,6 +107,7 @@ export async function windowed(
   length: WindowLength | null,
   options: {
     template: string;
+    firstFrame: number | null;
     frameRate?: number;
     signal: AbortSignal;
     fail: Fail;
@@ -114,10 +115,11 @@ export async function windowed(
   },
 ): Promise<TimedInput[]> {
   if (length === null) return paths.map((path) => ({ path, windows: null, times: null }));
-  const { frameRate, signal, fail, onProgress } = options, template = parseFrameTemplate(options.template);
+  const { firstFrame, frameRate, signal, fail, onProgress } = options;
+  const template = parseFrameTemplate(options.template);
   const inputs = await mapConcurrently(paths, async (path) => {
     try {
-      const times = await clipTimes(path, { template, frameRate, signal });
+      const times = await clipTimes(path, { template, firstFrame, frameRate, signal });
       return { path, windows: windowsOf(times, length), times };
     } catch (error) {
       if (error instanceof ConfigError || signal.aborted) throw error;

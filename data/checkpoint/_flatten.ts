@@ -1,8 +1,10 @@
 /** The tree of a checkpoint as paths: what is a tensor, and every other value. */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import {
   PyDict,
   PyFloat,
+  PyForeign,
   PyGlobal,
   type PyKey,
   PyObject,
@@ -19,10 +21,14 @@ export type PlainValue = null | boolean | number | bigint | string | Uint8Array;
 export interface FlatTree {
   readonly tensors: ReadonlyMap<string, TensorView>;
   readonly values: ReadonlyMap<string, PlainValue>;
+  /** What is not read, classes and objects: the names of their globals. */
+  readonly foreign: ReadonlyMap<string, string>;
 }
 
 // A value may be referred to many times, and a container may hold itself: what is walked is bounded, not only what is stored.
 const MAX_DEPTH = 64, MAX_NODES = 2 ** 20, MAX_PATH_CHARACTERS = 2 ** 26;
+/** No tensor of a network has a longer name. */
+const MAX_NAME_CHARACTERS = 1024;
 
 /**
  * Walks a tree.
@@ -34,13 +40,19 @@ const MAX_DEPTH = 64, MAX_NODES = 2 ** 20, MAX_PATH_CHARACTERS = 2 ** 26;
  */
 export function flattenTree(root: PyValue, options: { label: string }): FlatTree {
   const tensors = new Map<string, TensorView>(), values = new Map<string, PlainValue>();
+  const foreign = new Map<string, string>();
   const fail = (what: string): never => {
     throw new DataError(`Cannot read "${options.label}": ${what}`);
   };
   let nodes = 0, characters = 0;
+  const requireNew = (path: string) => {
+    if (tensors.has(path) || values.has(path) || foreign.has(path)) {
+      fail(`names must be unique, current file has "${shorten(path)}" twice`);
+    }
+  };
   const visit = (value: PyValue, path: string, depth: number, inObject: boolean): void => {
     if (depth > MAX_DEPTH) {
-      fail(`values may nest at most ${MAX_DEPTH} deep, "${path.slice(0, 80)}…" goes deeper`);
+      fail(`values may nest at most ${MAX_DEPTH} deep, "${shorten(path)}" goes deeper`);
     }
     nodes++;
     characters += path.length;
@@ -50,9 +62,12 @@ export function flattenTree(root: PyValue, options: { label: string }): FlatTree
     const join = (key: string, separator: string) => (path === "" ? key : `${path}${separator}${key}`);
     if (value instanceof TensorView) {
       if (path === "") fail("it must hold tensors by name, current content is one tensor without a name");
-      if (tensors.has(path) || values.has(path)) {
-        fail(`names must be unique, current file has "${path}" twice`);
+      if (path.length > MAX_NAME_CHARACTERS) {
+        fail(
+          `a name may have at most ${MAX_NAME_CHARACTERS} characters, "${shorten(path)}" has ${path.length}`,
+        );
       }
+      requireNew(path);
       tensors.set(path, value);
     } else if (value instanceof PyDict) {
       for (const [key, item] of value.entries) visit(item, join(keyText(key), "/"), depth + 1, inObject);
@@ -65,18 +80,21 @@ export function flattenTree(root: PyValue, options: { label: string }): FlatTree
       for (let i = 0; i < items.length; i++) {
         visit(items[i], join(String(i), inObject ? "." : "/"), depth + 1, inObject);
       }
+    } else if (value instanceof PyForeign) {
+      requireNew(path);
+      foreign.set(path, value.globalName);
     } else if (!inObject) {
-      if (tensors.has(path) || values.has(path)) {
-        fail(`names must be unique, current file has "${path}" twice`);
-      }
+      requireNew(path);
       values.set(path, plain(value));
     }
   };
   visit(root, "", 0, false);
-  return { tensors, values };
+  return { tensors, values, foreign };
 }
 
-function plain(value: Exclude<PyValue, PyValue[] | PyTuple | PyDict | PyObject | TensorView>): PlainValue {
+function plain(
+  value: Exclude<PyValue, PyValue[] | PyTuple | PyDict | PyObject | PyForeign | TensorView>,
+): PlainValue {
   if (value instanceof PyFloat) return value.value;
   if (value instanceof PyGlobal) return value.name;
   if (value instanceof PyStorage) return `storage ${value.view.key}`;

@@ -1,12 +1,14 @@
 /** Element types of stored tensors: names as in safetensors, sizes, and conversion to 32-bit floats and back. */
 import { DataError } from "../../lib/errors.ts";
 import { fromBfloat16Array, fromHalfArray, toBfloat16Array, toHalfArray } from "../../lib/half.ts";
+import { shorten } from "../../lib/text.ts";
 
-/** Bytes of one element of each dtype. */
+/** Bytes of one element of each dtype. Those of the last line are known by their size alone: they are never converted. */
 // deno-fmt-ignore
 export const DTYPE_BYTES = {
   F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1,
   I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1,
+  C64: 8, C128: 16, F8_E4M3FNUZ: 1, F8_E5M2FNUZ: 1, F8_E8M0: 1, F6_E2M3: 0.75, F6_E3M2: 0.75, F4: 0.5,
 } as const;
 
 /** Element type of a stored tensor. */
@@ -20,6 +22,11 @@ export function isFloat(dtype: Dtype): dtype is FloatDtype {
   return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
 }
 
+/** Whether values of a type are read as 32-bit floats: not complex numbers, nor floats of 8 bits and fewer. */
+export function widens(dtype: Dtype): boolean {
+  return !/^(C|F8|F6|F4)/.test(dtype);
+}
+
 /** Number of elements of a shape. */
 export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
@@ -29,7 +36,7 @@ export function elementsOf(shape: readonly number[]): number {
  * Stored bytes as 32-bit floats: narrower floats widen exactly, F64 and integers round to nearest.
  *
  * @param options.name The tensor's name, for messages.
- * @throws {DataError} for an 8-bit float.
+ * @throws {DataError} for complex numbers and floats of 8 bits and fewer.
  */
 export function widen(
   raw: Uint8Array,
@@ -67,7 +74,9 @@ export function widen(
       return Float32Array.from(aligned);
     default:
       throw new DataError(
-        `Cannot read "${options.label}": tensor "${options.name}" must have a dtype that converts to F32, current value is ${dtype}`,
+        `Cannot read "${options.label}": tensor "${
+          shorten(options.name)
+        }" must have a dtype that converts to F32, current value is ${dtype}`,
       );
   }
 }

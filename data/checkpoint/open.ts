@@ -1,13 +1,15 @@
 /**
- * One door to every checkpoint: safetensors, `torch.save` archives and streams, TorchScript archives. What a file is, is read
- * from its bytes, never from its name. A tensor is read when it is asked for.
+ * One door to every checkpoint: safetensors, `torch.save` archives and streams, TorchScript archives, and indices of several such
+ * files. What a file is, is read from its bytes, never from its name. A tensor is read when it is asked for.
  */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import { fileRange } from "../files.ts";
 import { flattenTree, type PlainValue } from "./_flatten.ts";
-import { type Dtype, widen } from "./dtype.ts";
+import { type Dtype, widen, widens } from "./dtype.ts";
 import type { PyValue } from "./pickle_values.ts";
 import { openSafetensors, type RangeSource, type TensorInfo } from "./safetensors.ts";
+import { isIndex, openSharded } from "./sharded.ts";
 import type { TensorView } from "./tensor_view.ts";
 import { isTorchStream, openTorchStream } from "./torch_legacy.ts";
 import { openTorchZip } from "./torch_zip.ts";
@@ -26,6 +28,8 @@ export interface CheckpointFile {
   readonly metadata: Readonly<Record<string, string>>;
   /** Values that are no tensors, by path. */
   readonly values: ReadonlyMap<string, PlainValue>;
+  /** Classes and objects that are not read, by path: the names of their globals. */
+  readonly foreign: ReadonlyMap<string, string>;
   /** What a PyTorch file holds, as it is nested there, and its tensors by path; null for safetensors. */
   readonly tree: { readonly root: PyValue; readonly tensors: ReadonlyMap<string, TensorView> } | null;
   names(): string[];
@@ -44,13 +48,19 @@ export interface OpenWeights extends AsyncDisposable {
   readonly file: CheckpointFile;
   /** The dict of the file that was taken, such as "model_state_dict"; "" is the file itself. */
   readonly key: string;
-  /** What was taken off every name: "module." or "". */
-  readonly prefix: string;
+  /** What was taken off names, and was not the same of all: "module.", "module._orig_mod.". */
+  readonly prefixes: readonly string[];
+  /** What stands under names where a tensor could, and is not read: the names of globals. */
+  readonly foreign: ReadonlyMap<string, string>;
   names(): string[];
+  /** Where a tensor stands in the file. */
+  pathOf(name: string): string;
   /** Shape of a tensor; undefined when there is none of that name. */
   shapeOf(name: string): readonly number[] | undefined;
   /** Element type of a tensor; undefined when there is none of that name. */
   dtypeOf(name: string): Dtype | undefined;
+  /** Whether `readF32` can give a tensor. */
+  converts(name: string): boolean;
   /** Values as f32: narrower floats widen exactly, F64 and integers round to nearest. */
   readF32(name: string): Promise<Float32Array<ArrayBuffer>>;
   /** The stored bytes, row by row. */
@@ -60,11 +70,14 @@ export interface OpenWeights extends AsyncDisposable {
 /** Dicts that hold the weights of a training checkpoint, in the order in which they are looked for. */
 export const WEIGHT_KEYS = ["model_state_dict", "model_state", "state_dict", "model", "module"] as const;
 
+/** What wraps a model, in the names of its weights: DistributedDataParallel, `torch.compile`, Lightning's modules. */
+const WRAPPERS = /^(?:(?:module|_orig_mod|model)\.)+/;
+
 /** Which part of a file to take. */
 export interface OpenWeightsOptions {
   /** Dict of the file; "" for all of it. By default the first of `WEIGHT_KEYS` that is there, else all. */
   key?: string;
-  /** Taken off every name. By default "module." where every name has it: DistributedDataParallel adds it. */
+  /** Taken off every name; others are left out. By default what wraps a model, in any nesting, off those that have it. */
   prefix?: string;
 }
 
@@ -76,6 +89,15 @@ export interface OpenWeightsOptions {
 export async function openWeights(path: string, options: OpenWeightsOptions = {}): Promise<OpenWeights> {
   const range = await fileRange(path);
   try {
+    if (isIndex(await range.read(0, Math.min(8, range.sizeBytes)))) {
+      await using shards = new AsyncDisposableStack();
+      const file = shards.use(
+        await openSharded(range, { label: path, open: (part, label) => openCheckpointFile(part, { label }) }),
+      );
+      const weights = selectWeights(file, options), open = shards.move();
+      await range.close();
+      return { ...weights, [Symbol.asyncDispose]: () => open.disposeAsync() };
+    }
     const weights = selectWeights(await openCheckpointFile(range, { label: path }), options);
     return { ...weights, [Symbol.asyncDispose]: () => range.close() };
   } catch (error) {
@@ -93,13 +115,11 @@ export async function openCheckpointFile(
   const start = await source.read(0, Math.min(64, source.sizeBytes));
   if (isZip(start) || isTorchStream(start)) {
     const torch = await (isZip(start) ? openTorchZip : openTorchStream)(source, options);
-    const { tensors, values } = flattenTree(torch.root, options);
-    if (tensors.size === 0) {
-      throw new DataError(`Cannot read "${label}": it must hold a tensor, it holds none`);
-    }
+    const { tensors, values, foreign } = flattenTree(torch.root, options);
+    if (tensors.size === 0) throw new DataError(`Cannot read "${label}": ${noTensors(foreign)}`);
     const find = (name: string) => {
       const view = tensors.get(name);
-      if (!view) throw new DataError(`Cannot read "${label}": it must hold a tensor "${name}"`);
+      if (!view) throw new DataError(`Cannot read "${label}": it must hold a tensor "${shorten(name)}"`);
       return view;
     };
     return {
@@ -107,6 +127,7 @@ export async function openCheckpointFile(
       format: torch.format,
       metadata: {},
       values,
+      foreign,
       tree: { root: torch.root, tensors },
       names: () => [...tensors.keys()],
       describe: (name) => {
@@ -124,11 +145,23 @@ export async function openCheckpointFile(
     format: "safetensors",
     metadata: file.metadata,
     values: new Map(),
+    foreign: new Map(),
     tree: null,
     names: () => file.names(),
     describe: (name) => (file.has(name) ? file.describe(name) : undefined),
     readRaw: (name) => file.readRaw(name),
   };
+}
+
+/** Why a file of PyTorch's has no tensors: most often a model was saved where its weights should have been. */
+function noTensors(foreign: ReadonlyMap<string, string>): string {
+  const [first] = foreign;
+  if (first === undefined) return "it must hold a tensor, it holds none";
+  const [path, name] = first;
+  const where = path === "" ? "it is" : `under "${shorten(path)}" it holds`;
+  return `it must hold tensors by name, ${where} an object of "${
+    shorten(name)
+  }": save the state_dict() of it instead`;
 }
 
 /** What bytes that start no checkpoint look like; null for those that may start a safetensors file. */
@@ -163,30 +196,44 @@ export function selectWeights(
     const tops = new Set(all.map((path) => path.split("/")[0]));
     throw new DataError(
       `Cannot read "${file.label}": it must hold tensors under "${key}", it has ${
-        [...tops].slice(0, 8).join(", ")
+        [...tops].slice(0, 8).map((top) => shorten(top)).join(", ")
       }`,
     );
   }
-  const prefix = options.prefix ?? (inside.every((name) => name.startsWith("module.")) ? "module." : "");
-  const paths = new Map(
-    inside.filter((name) => name.startsWith(prefix)).map((
-      name,
-    ) => [name.slice(prefix.length), folder + name]),
-  );
+  const { prefix } = options, prefixes = new Set<string>(), paths = new Map<string, string>();
+  const taken = prefix === undefined ? inside : inside.filter((name) => name.startsWith(prefix));
+  const wrappers = taken.map((name) => prefix ?? WRAPPERS.exec(name)?.[0] ?? "");
+  const bare = taken.map((name, i) => name.slice(wrappers[i].length));
+  const counts = new Map<string, number>();
+  for (const name of bare) counts.set(name, (counts.get(name) ?? 0) + 1);
+  taken.forEach((name, i) => {
+    // One name behind two wrappers is that of two models: both keep what tells them apart.
+    const isOwn = bare[i] !== "" && counts.get(bare[i]) === 1;
+    paths.set(isOwn ? bare[i] : name, folder + name);
+    if (isOwn && wrappers[i] !== "") prefixes.add(wrappers[i]);
+  });
   if (paths.size === 0) {
     throw new DataError(
-      `Cannot read "${file.label}": its names must start with "${prefix}", the first is "${inside[0]}"`,
+      `Cannot read "${file.label}": its names must start with "${prefix}", the first is "${
+        shorten(inside[0])
+      }"`,
     );
   }
   const pathOf = (name: string): string => {
     const path = paths.get(name);
     if (path === undefined) {
       throw new DataError(
-        `Cannot read "${file.label}": it must hold a tensor "${name}", current count of tensors is ${paths.size}, none of that name`,
+        `Cannot read "${file.label}": it must hold a tensor "${
+          shorten(name)
+        }", current count of tensors is ${paths.size}, none of that name`,
       );
     }
     return path;
   };
+  const foreign = new Map<string, string>();
+  for (const [path, globalName] of file.foreign) {
+    if (path.startsWith(folder)) foreign.set(path.slice(folder.length).replace(WRAPPERS, ""), globalName);
+  }
   const describe = (name: string) => (paths.has(name) ? file.describe(paths.get(name)!) : undefined);
   return {
     label: file.label,
@@ -194,10 +241,13 @@ export function selectWeights(
     metadata: file.metadata,
     file,
     key,
-    prefix,
+    prefixes: [...prefixes],
+    foreign,
     names: () => [...paths.keys()],
+    pathOf,
     shapeOf: (name) => describe(name)?.shape,
     dtypeOf: (name) => describe(name)?.dtype,
+    converts: (name) => paths.has(name) && widens(describe(name)!.dtype),
     readRaw: (name) => file.readRaw(pathOf(name)),
     readF32: async (name) => {
       const raw = await file.readRaw(pathOf(name));

@@ -1,13 +1,24 @@
 /**
- * A pickle machine that builds plain data and nothing else (format: Python's Lib/pickletools.py). Its opcodes and the
- * globals it knows are closed lists: what is not on them is refused by name, and nothing that a pickle names is ever called.
+ * A pickle machine that builds plain data and nothing else (format: Python's Lib/pickletools.py). Its opcodes are a closed list,
+ * and so are the globals that mean something to it. Any other global is refused by name or stands for itself, as its rules say:
+ * what is made of such a one is a record of its name. Nothing that a pickle names is ever imported or called.
  *
  * Its memory is bounded by the limits below, whatever the bytes say: a length is compared with the bytes that are there
  * before anything is made of it.
  */
 import { DataError } from "../../lib/errors.ts";
 import { OPCODE_NAMES } from "./_pickle_opcodes.ts";
-import { PyDict, PyFloat, PyGlobal, type PyKey, PyObject, PyTuple, type PyValue } from "./pickle_values.ts";
+import { shorten } from "../../lib/text.ts";
+import {
+  PyDict,
+  PyFloat,
+  PyForeign,
+  PyGlobal,
+  type PyKey,
+  PyObject,
+  PyTuple,
+  type PyValue,
+} from "./pickle_values.ts";
 
 /** A checkpoint's pickle names tensors and holds no data: ten thousand tensors take about 2 MiB. */
 export const MAX_PICKLE_BYTES = 2 ** 25;
@@ -16,13 +27,15 @@ const MAX_STACK = 2 ** 20,
   MAX_CONTAINERS = 2 ** 19,
   MAX_MARKS = 1000,
   MAX_LONG_BYTES = 64,
-  MAX_NAME = 1024;
+  MAX_NAME = 1024,
+  MAX_KEY = 200,
+  MAX_KEY_PARTS = 8;
 const MAX_PROTOCOL = 5;
 
 /** What a pickle may refer to. */
 export interface PickleRules {
   /** The meaning of a global `module.name`; undefined: it is refused. */
-  global(name: string): PyGlobal | undefined;
+  global(name: string): PyGlobal | PyForeign | undefined;
   /** The value that calling a known global would give; undefined: it may not be called. */
   reduce(callee: PyGlobal, args: readonly PyValue[]): PyValue | undefined;
   /** An empty object of a known global's class; undefined: it may not be made. */
@@ -134,6 +147,7 @@ class PickleMachine {
       case 0x42:
         return this.#push(this.#blob(this.#uint32()));
       case 0x8e:
+      case 0x96: // BYTEARRAY8: an array's bytes in protocol 5
         return this.#push(this.#blob(this.#uint64()));
       case 0x29:
         return this.#push(this.#counted(new PyTuple([])));
@@ -221,7 +235,7 @@ class PickleMachine {
     if (known === undefined) {
       this.#fail(
         `the pickle refers to "${
-          clip(full)
+          shorten(full)
         }", which is not on the list of what a state dict needs: refused, nothing was called`,
       );
     }
@@ -230,18 +244,24 @@ class PickleMachine {
 
   #call(how: "reduce" | "create"): void {
     const [callee, args] = this.#popSome(2);
-    if (!(callee instanceof PyGlobal)) return this.#fail("only a named global may be called");
-    if (!(args instanceof PyTuple)) return this.#fail(`the arguments of "${callee.name}" must be a tuple`);
+    const isForeign = callee instanceof PyForeign;
+    if (!isForeign && !(callee instanceof PyGlobal)) return this.#fail("only a named global may be called");
+    if (!(args instanceof PyTuple)) {
+      const name = isForeign ? callee.globalName : callee.name;
+      return this.#fail(`the arguments of "${shorten(name)}" must be a tuple`);
+    }
+    if (isForeign) return this.#push(this.#counted(foreignObject(callee, args.items)));
     const value = this.#rules[how](callee, args.items);
     if (value === undefined) {
-      return this.#fail(`"${clip(callee.name)}" must not be called: refused, nothing was called`);
+      return this.#fail(`"${shorten(callee.name)}" must not be called: refused, nothing was called`);
     }
     this.#push(this.#counted(value));
   }
 
-  /** Sets attributes: kept for objects, dropped for dicts (`_metadata` of a state dict). */
+  /** Sets attributes: kept for objects, dropped for dicts (`_metadata` of a state dict) and for what is foreign. */
   #build(): void {
     const [target, state] = this.#popSome(2);
+    if (target instanceof PyForeign) return this.#push(target);
     if (target instanceof PyObject && state instanceof PyDict && target.attributes === null) {
       target.attributes = state;
     } else if (!(target instanceof PyDict && state instanceof PyDict)) {
@@ -252,21 +272,19 @@ class PickleMachine {
 
   #append(items: readonly PyValue[], opcode: number): void {
     const list = this.#stack.at(-1);
+    if (list instanceof PyForeign) return;
     if (!Array.isArray(list)) return this.#fail(`${OPCODE_NAMES[opcode]} must find a list`);
     for (const item of items) list.push(item);
   }
 
   #setItems(items: readonly PyValue[]): void {
     const dict = this.#stack.at(-1);
+    if (dict instanceof PyForeign) return;
     if (!(dict instanceof PyDict)) return this.#fail("items must be set in a dict");
     if (items.length % 2 !== 0) this.#fail("the items of a dict must come in pairs");
-    for (let i = 0; i < items.length; i += 2) dict.entries.set(this.#key(items[i]), items[i + 1]);
-  }
-
-  #key(value: PyValue): PyKey {
-    if (value instanceof PyFloat) return value.value;
-    if (value === null || typeof value !== "object") return value;
-    return this.#fail("a key of a dict must be text or a number");
+    for (let i = 0; i < items.length; i += 2) {
+      dict.entries.set(keyOf(items[i], dict.entries.size), items[i + 1]);
+    }
   }
 
   #remember(index: number): void {
@@ -375,7 +393,24 @@ class PickleMachine {
 
 const decoder = new TextDecoder();
 
-/** A name short enough for a message. */
-function clip(name: string): string {
-  return name.length > 200 ? `${name.slice(0, 200)}…` : name;
+/** What calling a foreign global gives; Python's own rebuilding functions are given the class first. */
+function foreignObject(callee: PyForeign, [first]: readonly PyValue[]): PyForeign {
+  return /\._reconstruct(or)?$/.test(callee.globalName) && first instanceof PyForeign
+    ? first
+    : new PyForeign(callee.globalName);
+}
+
+/** A key of a dict: what is neither text nor a number is no name of a weight, and stands for itself by its place. */
+function keyOf(value: PyValue, place: number): PyKey {
+  if (value instanceof PyFloat) return value.value;
+  if (isPlainKey(value)) return value;
+  if (value instanceof PyForeign) return `${shorten(value.globalName, MAX_KEY)} ${place}`;
+  const parts = value instanceof PyTuple && value.items.length <= MAX_KEY_PARTS ? value.items : [];
+  return parts.length > 0 && parts.every(isPlainKey)
+    ? `(${parts.map((part) => shorten(String(part), MAX_KEY)).join(", ")})`
+    : `key ${place}`;
+}
+
+function isPlainKey(value: PyValue): value is PyKey {
+  return value === null || typeof value !== "object";
 }

@@ -33,6 +33,14 @@ export class PyGlobal {
   constructor(readonly name: string) {}
 }
 
+/**
+ * What no state dict needs: a class, a function, or an object made by one. Its global's name is all that is kept of it; what
+ * it was made of is dropped, and nothing is imported or called.
+ */
+export class PyForeign {
+  constructor(readonly globalName: string) {}
+}
+
 /** The answer to a persistent id: where a tensor's elements lie. */
 export class PyStorage {
   constructor(readonly view: StorageView) {}
@@ -64,5 +72,6 @@ export type PyValue =
   | PyDict
   | PyObject
   | PyGlobal
+  | PyForeign
   | PyStorage
   | TensorView;

@@ -6,6 +6,8 @@
  * duplicate names, dtype, shape, size = shape × dtype, contiguous offsets, exact end of file.
  */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
+import { beyondBounds, findDuplicateKey } from "./_json_scan.ts";
 import { type Dtype, DTYPE_BYTES, elementsOf, isFloat, narrow, widen } from "./dtype.ts";
 
 export type { Dtype } from "./dtype.ts";
@@ -37,8 +39,10 @@ export interface SafetensorsFile {
   readRaw(name: string): Promise<Uint8Array>;
 }
 
-/** Cap of the original implementation: no honest header is larger. */
-export const MAX_HEADER_BYTES = 100_000_000;
+/** No honest header is larger: ten thousand tensors take about 1.5 MiB. (The original's cap is a hundred million bytes.) */
+export const MAX_HEADER_BYTES = 2 ** 25;
+/** A tensor takes five texts; no network has a hundred thousand, or longer names. */
+const HEADER_BOUNDS = { depth: 3, texts: 500_000, name: 1024 };
 
 interface Entry extends TensorInfo {
   readonly begin: number;
@@ -77,7 +81,9 @@ export async function openSafetensors(
   const header = parseHeader(await source.read(8, headerBytes), fail);
   const metadata = takeMetadata(header, fail);
   const entries = new Map<string, Entry>();
-  for (const [name, value] of header) entries.set(name, parseEntry(name, value, fail));
+  for (const [name, value] of header) {
+    entries.set(name, parseEntry(name, value, fail));
+  }
 
   const ordered = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.sizeBytes - b.sizeBytes);
   let position = 0;
@@ -85,7 +91,9 @@ export async function openSafetensors(
     if (entry.begin !== position) {
       const kind = entry.begin < position ? "overlaps the tensor before it" : "leaves a gap before it";
       fail(
-        `tensor "${name}" must start at data byte ${position}, current value is ${entry.begin}: it ${kind}`,
+        `tensor "${
+          shorten(name)
+        }" must start at data byte ${position}, current value is ${entry.begin}: it ${kind}`,
       );
     }
     position += entry.sizeBytes;
@@ -96,7 +104,11 @@ export async function openSafetensors(
 
   const find = (name: string): Entry =>
     entries.get(name) ??
-      fail(`it must hold a tensor "${name}", current count of tensors is ${entries.size}, none of that name`);
+      fail(
+        `it must hold a tensor "${
+          shorten(name)
+        }", current count of tensors is ${entries.size}, none of that name`,
+      );
   const readRaw = (name: string): Promise<Uint8Array> => {
     const entry = find(name);
     return source.read(dataStart + entry.begin, entry.sizeBytes);
@@ -124,6 +136,8 @@ function parseHeader(bytes: Uint8Array, fail: (what: string) => never): Map<stri
   if (!text.startsWith("{")) {
     return fail(`the header must start with "{", current start is ${JSON.stringify(text.slice(0, 8))}`);
   }
+  const beyond = beyondBounds(text, HEADER_BOUNDS);
+  if (beyond !== null) return fail(beyond);
   let header: unknown;
   try {
     header = JSON.parse(text);
@@ -131,27 +145,10 @@ function parseHeader(bytes: Uint8Array, fail: (what: string) => never): Map<stri
     return fail(`the header must be JSON: ${(error as Error).message}`);
   }
   const duplicate = findDuplicateKey(text);
-  if (duplicate !== null) return fail(`names must be unique, current header has "${duplicate}" twice`);
-  return new Map(Object.entries(header as Record<string, unknown>));
-}
-
-/** The first key that occurs twice in one object of valid JSON, or null. `JSON.parse` alone keeps the last silently. */
-export function findDuplicateKey(json: string): string | null {
-  const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
-  const open: (Set<string> | null)[] = []; // a set for an object, null for an array
-  let string: string | null = null;
-  for (let match = tokens.exec(json); match; match = tokens.exec(json)) {
-    const token = match[0];
-    if (token === "{") open.push(new Set());
-    else if (token === "[") open.push(null);
-    else if (token === "}" || token === "]") open.pop();
-    else if (token === ":") {
-      const key = JSON.parse(string!) as string, keys = open.at(-1)!;
-      if (keys.has(key)) return key;
-      keys.add(key);
-    } else string = token;
+  if (duplicate !== null) {
+    return fail(`names must be unique, current header has "${shorten(duplicate)}" twice`);
   }
-  return null;
+  return new Map(Object.entries(header as Record<string, unknown>));
 }
 
 function takeMetadata(header: Map<string, unknown>, fail: (what: string) => never): Record<string, string> {
@@ -161,48 +158,55 @@ function takeMetadata(header: Map<string, unknown>, fail: (what: string) => neve
   if (!isPlainObject(value)) return fail(`"__metadata__" must be an object of strings`);
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== "string") {
-      fail(`metadata "${key}" must be a string, current value is ${JSON.stringify(text)}`);
+      fail(`metadata "${shorten(key)}" must be a string, current value is ${told(text)}`);
     }
   }
   return value as Record<string, string>;
 }
 
 function parseEntry(name: string, value: unknown, fail: (what: string) => never): Entry {
-  if (!isPlainObject(value)) return fail(`tensor "${name}" must be described by an object`);
+  if (!isPlainObject(value)) return fail(`tensor "${shorten(name)}" must be described by an object`);
   const { dtype, shape, data_offsets: offsets, ...rest } = value;
   const foreign = Object.keys(rest);
   if (foreign.length > 0) {
     fail(
-      `tensor "${name}" must have dtype, shape and data_offsets only, current keys include "${foreign[0]}"`,
+      `tensor "${shorten(name)}" must have dtype, shape and data_offsets only, current keys include "${
+        shorten(foreign[0])
+      }"`,
     );
   }
   if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
     return fail(
-      `dtype of tensor "${name}" must be one of ${Object.keys(DTYPE_BYTES).join(", ")}, current value is ${
-        JSON.stringify(dtype)
-      }`,
+      `dtype of tensor "${shorten(name)}" must be one of ${
+        Object.keys(DTYPE_BYTES).join(", ")
+      }, current value is ${told(dtype)}`,
     );
   }
   if (!Array.isArray(shape) || !shape.every(isCount)) {
     return fail(
-      `shape of tensor "${name}" must be a list of sizes, current value is ${JSON.stringify(shape)}`,
+      `shape of tensor "${shorten(name)}" must be a list of sizes, current value is ${told(shape)}`,
     );
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[1] < offsets[0]) {
     return fail(
-      `data_offsets of tensor "${name}" must be [begin, end], current value is ${JSON.stringify(offsets)}`,
+      `data_offsets of tensor "${shorten(name)}" must be [begin, end], current value is ${told(offsets)}`,
     );
   }
   const sizeBytes = shape.reduce((product: number, size: number) => product * size, 1) *
     DTYPE_BYTES[dtype as Dtype];
   if (offsets[1] - offsets[0] !== sizeBytes) {
     return fail(
-      `tensor "${name}" of shape [${
+      `tensor "${shorten(name)}" of shape [${
         shape.join(" ")
       }] and dtype ${dtype} must have ${sizeBytes} bytes, current value is ${offsets[1] - offsets[0]}`,
     );
   }
   return { dtype: dtype as Dtype, shape, sizeBytes, begin: offsets[0] };
+}
+
+/** A value of the header for messages. */
+function told(value: unknown): string {
+  return shorten(JSON.stringify(value) ?? "undefined");
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
@@ -284,7 +288,7 @@ function inFileOrder<T extends Described>(tensors: T[]): T[] {
 
 function wrongSize({ name, dtype, shape }: Described, current: number): RangeError {
   return new RangeError(
-    `Cannot encode tensor "${name}": shape [${shape.join(" ")}] of ${dtype} needs ${
+    `Cannot encode tensor "${shorten(name)}": shape [${shape.join(" ")}] of ${dtype} needs ${
       elementsOf(shape) * DTYPE_BYTES[dtype]
     } bytes, current value is ${current}`,
   );
@@ -304,7 +308,9 @@ function encodeHeader(
   let position = 0;
   for (const { name, dtype, shape } of ordered) {
     if (seen.has(name) || name === "__metadata__") {
-      throw new TypeError(`Cannot encode tensor "${name}": names must be unique and not "__metadata__"`);
+      throw new TypeError(
+        `Cannot encode tensor "${shorten(name)}": names must be unique and not "__metadata__"`,
+      );
     }
     seen.add(name);
     const end = position + elementsOf(shape) * DTYPE_BYTES[dtype];

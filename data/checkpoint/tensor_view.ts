@@ -49,6 +49,7 @@ export class TensorView {
 export function gatherRows(view: TensorView, span: Uint8Array): Uint8Array {
   const size = DTYPE_BYTES[view.dtype];
   const { shape, strides, count } = view;
+  if (size > 8) return gatherRows(halved(view), span);
   const elements = elementViews(span, size), out = new Uint8Array(count * size);
   const target = elementViews(out, size);
   const index = new Array<number>(shape.length).fill(0);
@@ -63,6 +64,16 @@ export function gatherRows(view: TensorView, span: Uint8Array): Uint8Array {
     }
   }
   return out;
+}
+
+/** A tensor of elements of 16 bytes as one of pairs of 8. */
+function halved({ storage, offset, shape, strides }: TensorView): TensorView {
+  return new TensorView(
+    { ...storage, dtype: "C64", start: 2 * storage.start },
+    2 * offset,
+    [...shape, 2],
+    [...strides.map((step) => 2 * step), 1],
+  );
 }
 
 /** Bytes as unsigned words of an element's size: copying them keeps every bit, NaNs too. */

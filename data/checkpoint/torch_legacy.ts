@@ -4,6 +4,7 @@
  * (torch/serialization.py, `_legacy_save`).
  */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import { readView, type TorchFile } from "./_torch_file.ts";
 import { torchRules } from "./_torch_rules.ts";
 import { type Dtype, DTYPE_BYTES } from "./dtype.ts";
@@ -121,14 +122,14 @@ function noteStorage(
 ): StorageView {
   const seen = storages.get(key);
   if (seen && (seen.dtype !== dtype || seen.count !== count)) {
-    return fail(`storage "${key}" must have one type and size throughout the pickle`);
+    return fail(`storage "${shorten(key)}" must have one type and size throughout the pickle`);
   }
   storages.set(key, { dtype, count });
   if (window === undefined || window === null) return { key, dtype, start: 0, count };
   const [, start, size] = window instanceof PyTuple ? window.items : [];
   const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
   if (!isCount(start) || !isCount(size) || start + size > count) {
-    return fail(`a window on storage "${key}" must lie inside its ${count} elements`);
+    return fail(`a window on storage "${shorten(key)}" must lie inside its ${count} elements`);
   }
   return { key, dtype, start, count: size };
 }
@@ -147,20 +148,20 @@ async function findStorages(
   let at = start;
   for (const key of keys) {
     const storage = storages.get(key);
-    if (!storage) return fail(`storage "${key}" must belong to a tensor, none names it`);
-    if (places.has(key)) return fail(`storage keys must be unique, current file has "${key}" twice`);
+    if (!storage) return fail(`storage "${shorten(key)}" must belong to a tensor, none names it`);
+    if (places.has(key)) return fail(`storage keys must be unique, current file has "${shorten(key)}" twice`);
     if (at + 8 > source.sizeBytes) {
-      return fail(`storage "${key}" must start before the end of the file; it is truncated`);
+      return fail(`storage "${shorten(key)}" must start before the end of the file; it is truncated`);
     }
     const bytes = await source.read(at, 8);
     const count = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
     if (count !== BigInt(storage.count)) {
-      return fail(`storage "${key}" must have ${storage.count} elements, current value is ${count}`);
+      return fail(`storage "${shorten(key)}" must have ${storage.count} elements, current value is ${count}`);
     }
     const sizeBytes = storage.count * (storage.dtype === null ? 1 : DTYPE_BYTES[storage.dtype]);
     if (at + 8 + sizeBytes > source.sizeBytes) {
       return fail(
-        `storage "${key}" must have ${sizeBytes} bytes, the file ends after ${
+        `storage "${shorten(key)}" must have ${sizeBytes} bytes, the file ends after ${
           source.sizeBytes - at - 8
         }; it is truncated`,
       );
@@ -169,7 +170,7 @@ async function findStorages(
     at += 8 + sizeBytes;
   }
   for (const key of storages.keys()) {
-    if (!places.has(key)) return fail(`storage "${key}" must be in the file, it is not`);
+    if (!places.has(key)) return fail(`storage "${shorten(key)}" must be in the file, it is not`);
   }
   return places;
 }

@@ -4,7 +4,16 @@
  */
 import { type Dtype, DTYPE_BYTES, elementsOf } from "./dtype.ts";
 import { STORAGE_CLASSES } from "./_torch_rules.ts";
-import { PyDict, PyFloat, PyGlobal, PyObject, PyStorage, PyTuple, type PyValue } from "./pickle_values.ts";
+import {
+  PyDict,
+  PyFloat,
+  PyForeign,
+  PyGlobal,
+  PyObject,
+  PyStorage,
+  PyTuple,
+  type PyValue,
+} from "./pickle_values.ts";
 import type { TensorToStream } from "./safetensors.ts";
 import { TensorView } from "./tensor_view.ts";
 import { encodeZip } from "./zip_write.ts";
@@ -29,7 +38,8 @@ export function stateDict(tensors: Iterable<TensorToStream>): ReadonlyMap<string
 
 /**
  * Encodes a tree as a file of `torch.save`, as chunks ready to be written one after the other. One tensor is held at a time.
- * Maps become `OrderedDict`s, arrays lists, whole numbers ints.
+ * Maps become `OrderedDict`s, arrays lists, whole numbers ints; what was not read of
+ * another file becomes None.
  *
  * @param options.tensorOf What to write for a tensor of another PyTorch file, where the tree holds such tensors.
  * @example `await writeFileWhole("model.pt", encodeTorch(new Map([["epoch", 3], ["model_state_dict", stateDict(tensors)]])))`
@@ -85,7 +95,7 @@ class Pickler {
 
   #value(value: TorchTree): void {
     const out = this.#out;
-    if (value === null) out.push(0x4e);
+    if (value === null || value instanceof PyForeign) out.push(0x4e);
     else if (typeof value === "boolean") out.push(value ? 0x88 : 0x89);
     else if (typeof value === "number" || typeof value === "bigint") this.#integer(value);
     else if (typeof value === "string") this.#text(value);

@@ -3,6 +3,7 @@
  * that describes tensors, and their elements in `<top>/data/<key>` (PyTorch's docs/source/notes/serialization.rst).
  */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import { readView, type TorchFile } from "./_torch_file.ts";
 import { torchRules } from "./_torch_rules.ts";
 import { DTYPE_BYTES } from "./dtype.ts";
@@ -27,7 +28,11 @@ export async function openTorchZip(source: RangeSource, options: { label: string
   const top = topFolder([...archive.entries.keys()], fail);
   const pickle = archive.entries.get(`${top}${PICKLE}`)!;
   if (pickle.sizeBytes > MAX_PICKLE_BYTES) {
-    fail(`"${pickle.name}" may have at most ${MAX_PICKLE_BYTES} bytes, current value is ${pickle.sizeBytes}`);
+    fail(
+      `"${
+        shorten(pickle.name)
+      }" may have at most ${MAX_PICKLE_BYTES} bytes, current value is ${pickle.sizeBytes}`,
+    );
   }
   const order = archive.entries.get(`${top}byteorder`);
   if (
@@ -45,12 +50,18 @@ export async function openTorchZip(source: RangeSource, options: { label: string
     fileBytes: source.sizeBytes,
     storage: (key, { dtype, count }) => {
       const entry = archive.entries.get(`${top}data/${key}`);
-      if (!entry) return fail(`storage "${key}" must be in the archive, there is no "${top}data/${key}"`);
+      if (!entry) {
+        return fail(
+          `storage "${shorten(key)}" must be in the archive, there is no "${shorten(`${top}data/${key}`)}"`,
+        );
+      }
       const refusal = compressionRefusal(entry); // its size is only a claim
       if (refusal !== null) return fail(refusal);
       const needed = count * (dtype === null ? 1 : DTYPE_BYTES[dtype]);
       if (needed > entry.sizeBytes) {
-        return fail(`storage "${key}" must have ${needed} bytes, current value is ${entry.sizeBytes}`);
+        return fail(
+          `storage "${shorten(key)}" must have ${needed} bytes, current value is ${entry.sizeBytes}`,
+        );
       }
       return { key, dtype, start: 0, count };
     },

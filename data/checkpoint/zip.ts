@@ -7,6 +7,7 @@
  */
 import { crc32 } from "node:zlib";
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import type { RangeSource } from "./safetensors.ts";
 
 /** One stored file of an archive. */
@@ -44,8 +45,8 @@ const LOCAL_HEADER = 0x04034b50, CENTRAL_HEADER = 0x02014b50, END = 0x06054b50;
 const END64 = 0x06064b50, END64_LOCATOR = 0x07064b50;
 const END_BYTES = 22, LOCAL_BYTES = 30, CENTRAL_BYTES = 46, END64_BYTES = 56, LOCATOR_BYTES = 20;
 const MAX_COMMENT_BYTES = 0xffff;
-/** No honest checkpoint has a larger directory: 64 MiB are half a million entries. */
-const MAX_DIRECTORY_BYTES = 2 ** 26;
+/** No honest checkpoint has a larger directory: 16 MiB are a hundred thousand entries. */
+const MAX_DIRECTORY_BYTES = 2 ** 24;
 const STORED = 0, DEFLATED = 8;
 const FLAG_ENCRYPTED = 1;
 
@@ -173,7 +174,7 @@ function parseEntry(
   fail: Fail,
 ): Omit<ZipEntry, "limit"> {
   const flags = view.getUint16(at + 8, true), method = view.getUint16(at + 10, true);
-  if (flags & FLAG_ENCRYPTED) return fail(`ZIP entry "${name}" must not be encrypted`);
+  if (flags & FLAG_ENCRYPTED) return fail(`ZIP entry "${shorten(name)}" must not be encrypted`);
   let packedBytes = view.getUint32(at + 20, true), sizeBytes = view.getUint32(at + 24, true);
   let headerOffset = view.getUint32(at + 42, true);
   const wide = zip64Fields(view, extra, extraBytes);
@@ -181,7 +182,7 @@ function parseEntry(
     if (current !== 0xffffffff) return current;
     const value = wide.shift();
     return value === undefined
-      ? fail(`ZIP entry "${name}" must state its sizes in a ZIP64 field`)
+      ? fail(`ZIP entry "${shorten(name)}" must state its sizes in a ZIP64 field`)
       : safe(value);
   };
   sizeBytes = take(sizeBytes); // the order of the field: size, packed size, offset
@@ -189,7 +190,9 @@ function parseEntry(
   headerOffset = take(headerOffset);
   if (method === STORED && packedBytes !== sizeBytes) {
     return fail(
-      `ZIP entry "${name}" must have equal sizes, current values are ${packedBytes} and ${sizeBytes}`,
+      `ZIP entry "${
+        shorten(name)
+      }" must have equal sizes, current values are ${packedBytes} and ${sizeBytes}`,
     );
   }
   const compression = method === STORED ? null : method === DEFLATED ? "deflate" : `method ${method}`;
@@ -229,12 +232,12 @@ function checkDisjoint(
     const least = entry.headerOffset + LOCAL_BYTES + entry.packedBytes;
     if (least > limit) {
       return fail(
-        `ZIP entry "${entry.name}" must end before byte ${limit}, current end is ${least}: ` +
+        `ZIP entry "${shorten(entry.name)}" must end before byte ${limit}, current end is ${least}: ` +
           `it claims more than the file has, or overlaps the next entry`,
       );
     }
     if (entries.has(entry.name)) {
-      return fail(`ZIP names must be unique, current archive has "${entry.name}" twice`);
+      return fail(`ZIP names must be unique, current archive has "${shorten(entry.name)}" twice`);
     }
     entries.set(entry.name, { ...entry, limit });
   }
@@ -244,7 +247,7 @@ function checkDisjoint(
 /** Why an entry cannot be read by range; null when it can. */
 export function compressionRefusal({ name, compression }: ZipEntry): string | null {
   if (compression === null) return null;
-  return `ZIP entry "${name}" must be stored, current compression is ${compression}; ` +
+  return `ZIP entry "${shorten(name)}" must be stored, current compression is ${compression}; ` +
     "PyTorch stores without compression, so the archive was packed anew: unpack it and store it (zip -0)";
 }
 
@@ -258,22 +261,24 @@ async function readEntry(
   if (refusal !== null) return fail(refusal);
   const header = viewOf(await source.read(entry.headerOffset, LOCAL_BYTES));
   if (header.getUint32(0, true) !== LOCAL_HEADER) {
-    return fail(`ZIP entry "${entry.name}" must start at byte ${entry.headerOffset}, there is none`);
+    return fail(`ZIP entry "${shorten(entry.name)}" must start at byte ${entry.headerOffset}, there is none`);
   }
   if (header.getUint16(8, true) !== STORED || header.getUint16(6, true) & FLAG_ENCRYPTED) {
-    return fail(`ZIP entry "${entry.name}" must be stored and not encrypted in its own header too`);
+    return fail(`ZIP entry "${shorten(entry.name)}" must be stored and not encrypted in its own header too`);
   }
   const start = entry.headerOffset + LOCAL_BYTES + header.getUint16(26, true) + header.getUint16(28, true);
   if (start + entry.sizeBytes > entry.limit) {
     return fail(
-      `ZIP entry "${entry.name}" must end before byte ${entry.limit}, current end is ${
+      `ZIP entry "${shorten(entry.name)}" must end before byte ${entry.limit}, current end is ${
         start + entry.sizeBytes
       }`,
     );
   }
   if (offset < 0 || length < 0 || offset + length > entry.sizeBytes) {
     return fail(
-      `ZIP entry "${entry.name}" must have ${offset + length} bytes, current value is ${entry.sizeBytes}`,
+      `ZIP entry "${shorten(entry.name)}" must have ${
+        offset + length
+      } bytes, current value is ${entry.sizeBytes}`,
     );
   }
   const bytes = await source.read(start + offset, length);
@@ -281,7 +286,7 @@ async function readEntry(
     const found = crc32(bytes);
     if (found !== entry.crc32) {
       return fail(
-        `the checksum of "${entry.name}" must be ${hex(entry.crc32)}, current value is ${
+        `the checksum of "${shorten(entry.name)}" must be ${hex(entry.crc32)}, current value is ${
           hex(found)
         }; the file is damaged`,
       );

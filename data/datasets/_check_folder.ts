@@ -2,48 +2,55 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf } from "../files.ts";
-import type { FrameTemplate } from "../frames/frame_folder.ts";
-import { decodeJpeg } from "../frames/jpeg.ts";
+import { framesAmong, type FrameTemplate, whyNoFrames } from "../frames/frame_folder.ts";
+import { decodePicture } from "../frames/picture.ts";
 import { type ClipFacts, hashOf, type ReadOptions } from "./_clip_facts.ts";
+
+/** How the frames of a folder are named. */
+export interface CheckedNames {
+  /** As the user gives it. */
+  text: string;
+  template: FrameTemplate;
+  firstFrame: number | null;
+}
 
 /** Reads a folder of frames into the facts. @param options.stated frames that the list states */
 export async function checkFolder(
   folder: string,
   facts: ClipFacts,
-  options: ReadOptions & { template: FrameTemplate; stated: number | null },
+  options: ReadOptions & { names: CheckedNames; stated: number | null },
 ): Promise<void> {
-  const { template, stated } = options;
+  const { names: { text, template, firstFrame }, stated } = options;
   let names: string[];
   try {
     names = await readdir(folder);
   } catch (error) {
     return facts.report("missing", reasonOf(error));
   }
-  const present = new Set(names.filter(template.matches));
-  const count = facts.frames = present.size, foreign = names.length - count;
-  if (count === 0) {
-    return facts.report(
-      "empty",
-      foreign === 0 ? "its folder is empty" : `none of its ${foreign} files is named like a frame`,
-    );
-  }
+  const { count, first } = framesAmong(names, template, firstFrame), foreign = names.length - count;
+  facts.frames = count;
+  if (count === 0) return facts.report("empty", whyNoFrames(names, { template: text, firstFrame }));
+  const present = new Set(names), nameOf = (frame: number) => template.name(first + frame - 1);
   if (stated !== null && stated !== count) {
     const besides = foreign === 0 ? "" : ` and ${foreign} other ${foreign === 1 ? "file" : "files"}`;
     facts.report("count", `the list states ${stated} frames, its folder has ${count}${besides}`);
   }
   const numbers = Array.from({ length: count }, (_, i) => i + 1);
-  const absent = numbers.find((frame) => !present.has(template.name(frame)));
-  if (absent !== undefined) facts.report("gap", `frame ${absent} of ${count} is missing`);
+  const absent = numbers.find((frame) => !present.has(nameOf(frame)));
+  if (absent !== undefined) {
+    const file = first === 1 ? "" : ` ("${nameOf(absent)}")`;
+    facts.report("gap", `frame ${absent} of ${count} is missing${file}`);
+  }
 
   const hashes: string[] = [];
   const wanted = options.allFrames ? numbers : [...new Set([1, count])];
   for (const frame of wanted) {
     options.signal?.throwIfAborted();
-    if (!present.has(template.name(frame))) continue; // told as a gap
+    if (!present.has(nameOf(frame))) continue; // told as a gap
     try {
-      const bytes = await readFrame(join(folder, template.name(frame)));
+      const bytes = await readFrame(join(folder, nameOf(frame)));
       if (frame === 1 || frame === count) hashes.push(hashOf(bytes));
-      const { width, height } = await decodeJpeg(bytes);
+      const { width, height } = await decodePicture(bytes);
       facts.decoded++;
       const size = `${width}x${height}`;
       facts.size ??= size;
@@ -58,11 +65,14 @@ export async function checkFolder(
 }
 
 /** Count, first and last frame. @throws {Error} where they cannot be read */
-export async function folderFingerprint(folder: string, template: FrameTemplate): Promise<string> {
-  const count = (await readdir(folder)).filter(template.matches).length;
+export async function folderFingerprint(
+  folder: string,
+  { template, firstFrame }: CheckedNames,
+): Promise<string> {
+  const { count, first } = framesAmong(await readdir(folder), template, firstFrame);
   const hashes: string[] = [];
   for (const frame of new Set([1, count])) {
-    hashes.push(hashOf(await readFrame(join(folder, template.name(frame)))));
+    hashes.push(hashOf(await readFrame(join(folder, template.name(first + frame - 1)))));
   }
   return fingerprint(count, hashes);
 }

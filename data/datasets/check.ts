@@ -6,10 +6,10 @@
  * A file is looked at before it is opened, because opening a pipe that stands where a picture should be waits for ever.
  */
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { clipPath } from "../clip_path.ts";
 import { reasonOf } from "../files.ts";
-import { type FrameTemplate, parseFrameTemplate } from "../frames/frame_folder.ts";
-import { checkFolder, folderFingerprint } from "./_check_folder.ts";
+import { parseFrameTemplate } from "../frames/frame_folder.ts";
+import { type CheckedNames, checkFolder, folderFingerprint } from "./_check_folder.ts";
 import { checkVideo, videoFingerprint } from "./_check_video.ts";
 import { type ClipFacts, type ClipProblem, emptyFacts } from "./_clip_facts.ts";
 import type { ClipRecord } from "./list.ts";
@@ -21,6 +21,8 @@ export interface CheckOptions extends WalkOptions {
   /** Folder that the clips' paths are relative to. */
   root: string;
   template: string;
+  /** Number of a folder's first frame; null or absent: the lowest that it holds. */
+  firstFrame?: number | null;
   /** Number of classes; null: any label from 0. */
   classes: number | null;
   /** Decode every frame, not only the first and the last. */
@@ -48,17 +50,17 @@ export interface CheckResult {
 
 /** Checks a list. */
 export async function checkClips(clips: readonly ClipRecord[], options: CheckOptions): Promise<CheckResult> {
-  const { root, template, against, onProgress } = options;
+  const { root, template: text, firstFrame = null, against, onProgress } = options;
   const others = against?.clips ?? [], total = clips.length + others.length;
-  const frameNames = parseFrameTemplate(template);
-  const facts = await mapConcurrently(clips, (clip) => checkClip(clip, frameNames, options), {
+  const names: CheckedNames = { text, template: parseFrameTemplate(text), firstFrame };
+  const facts = await mapConcurrently(clips, (clip) => checkClip(clip, names, options), {
     ...options,
     onProgress: (done) => onProgress?.(done, total),
   });
   // Of the other list only what is needed to recognise a clip is read.
   const otherFacts = await mapConcurrently(
     others,
-    (clip) => fingerprintOf(join(against!.root, clip.path), frameNames),
+    (clip) => fingerprintOf(clipPath(against!.root, clip.path), names),
     { ...options, onProgress: (done) => onProgress?.(clips.length + done, total) },
   );
   const problems = [
@@ -86,10 +88,11 @@ export async function checkClips(clips: readonly ClipRecord[], options: CheckOpt
 
 async function checkClip(
   clip: ClipRecord,
-  template: FrameTemplate,
+  names: CheckedNames,
   options: CheckOptions,
 ): Promise<ClipFacts> {
-  const { path, label, frames: stated } = clip, whole = join(options.root, path), facts = emptyFacts(clip);
+  const { path, label, frames: stated } = clip, facts = emptyFacts(clip);
+  const whole = clipPath(options.root, path);
   if (options.classes !== null && label >= options.classes) {
     facts.report("label", `its label must be in 0 … ${options.classes - 1}, current value is ${label}`);
   }
@@ -99,7 +102,7 @@ async function checkClip(
     facts.report("missing", reasonOf(error));
     return facts;
   }
-  if (facts.kind === "frames") await checkFolder(whole, facts, { ...options, template, stated });
+  if (facts.kind === "frames") await checkFolder(whole, facts, { ...options, names, stated });
   else await checkVideo(whole, facts, { ...options, stated });
   return facts;
 }
@@ -112,10 +115,10 @@ async function kindOf(path: string): Promise<"frames" | "video"> {
   return "video";
 }
 
-async function fingerprintOf(path: string, template: FrameTemplate): Promise<string | null> {
+async function fingerprintOf(path: string, names: CheckedNames): Promise<string | null> {
   try {
     return await kindOf(path) === "frames"
-      ? await folderFingerprint(path, template)
+      ? await folderFingerprint(path, names)
       : await videoFingerprint(path);
   } catch {
     return null; // a broken clip of the other list is that list's matter

@@ -3,10 +3,16 @@
  * how many frames they have. A clip that cannot be used is named with its reason and never stops the rest.
  */
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, extname, join } from "node:path";
+import { basename, dirname, extname } from "node:path";
 import { ConfigError, DataError } from "../../lib/errors.ts";
+import { clipPath } from "../clip_path.ts";
 import { reasonOf } from "../files.ts";
-import { type FrameTemplate, parseFrameTemplate } from "../frames/frame_folder.ts";
+import {
+  type FrameTemplate,
+  guessTemplate,
+  parseFrameTemplate,
+  whyNoFrames,
+} from "../frames/frame_folder.ts";
 import { probeVideo } from "../video/decode.ts";
 import { identifyFile } from "../video/identify.ts";
 import { hasVideoName } from "../video/kind.ts";
@@ -14,6 +20,12 @@ import type { ClipRecord } from "./list.ts";
 import { mapConcurrently, sortNames, type WalkOptions } from "./walk.ts";
 
 export type Split = "train" | "val" | "test";
+
+/** A file that names clips or classes. */
+export interface AnnotationFile {
+  file: string;
+  text: string;
+}
 
 /** A clip as a data set names it, before anybody has looked whether it is there. */
 export interface Entry {
@@ -65,7 +77,10 @@ const TEMPLATE_MISSES = 2000;
 /** Clips looked at at once: enough to hide the latency of a network disk. */
 const CLIPS_AT_ONCE = 16;
 
-/** How the frames are named in the first folder that holds any by a known name; null if none of them does. */
+/**
+ * How the frames are named: by a known name in the first folder that holds any, else as most numbered pictures of the folders that
+ * were looked into; null without any.
+ */
 export async function detectTemplate(
   root: string,
   folders: Iterable<string>,
@@ -73,13 +88,15 @@ export async function detectTemplate(
 ): Promise<string | null> {
   const known = templates.map((text) => ({ text, matches: parseFrameTemplate(text).matches }));
   let tries = 0, misses = 0;
+  const pictures: string[] = [];
   for (const folder of folders) {
-    const names = await readdir(join(root, folder)).catch(() => null); // findClips names it with its reason
+    const names = await readdir(clipPath(root, folder)).catch(() => null); // findClips names it with its reason
     const found = known.find(({ matches }) => names?.some(matches));
     if (found !== undefined) return found.text;
+    for (const name of names ?? []) pictures.push(name);
     if (names === null ? ++misses === TEMPLATE_MISSES : ++tries === TEMPLATE_TRIES) break;
   }
-  return null;
+  return guessTemplate(pictures);
 }
 
 /** What a set of clips is read as. */
@@ -149,7 +166,7 @@ class ClipFinder {
     if (named !== undefined) return below(named);
     for (const file of files) {
       try {
-        const { problem } = await identifyFile(join(this.#options.root, below(file)), this.#options);
+        const { problem } = await identifyFile(clipPath(this.#options.root, below(file)), this.#options);
         if (problem === null) return below(file);
       } catch (error) {
         this.#options.signal?.throwIfAborted();
@@ -162,14 +179,14 @@ class ClipFinder {
   #list(folder: string): Promise<Listing> {
     let listing = this.#listings.get(folder);
     if (listing === undefined) {
-      this.#listings.set(folder, listing = listFolder(join(this.#options.root, folder)));
+      this.#listings.set(folder, listing = listFolder(clipPath(this.#options.root, folder)));
     }
     return listing;
   }
 
   /** @throws {Error} with the reason why the clip cannot be used */
   async #look(path: string): Promise<Pick<FoundClip, "kind" | "frames">> {
-    const { root, template, countVideos, signal } = this.#options, whole = join(root, path);
+    const { root, template, countVideos, signal } = this.#options, whole = clipPath(root, path);
     const info = await stat(whole);
     if (!info.isDirectory()) {
       if (!info.isFile()) throw new Error("it is no regular file");
@@ -180,11 +197,7 @@ class ClipFinder {
     }
     const names = await readdir(whole), frames = names.filter(this.#template.matches).length;
     if (frames > 0) return { kind: "frames", frames };
-    throw new Error(
-      names.length === 0
-        ? "its folder is empty"
-        : `none of its ${names.length} files is named like "${template}"`,
-    );
+    throw new Error(whyNoFrames(names, { template }));
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import { DataError } from "../../lib/errors.ts";
 import type { ClipRecord } from "./list.ts";
-import { parseSsv2Labels } from "./ssv2_json.ts";
+import { isClipId, parseSsv2Labels } from "./ssv2_json.ts";
 
 /**
  * Parses a list with labels, such as `something-something-v2-train-with-label.json`.
@@ -26,7 +26,7 @@ export function parseIndexedClips(text: string, options: { file: string; classes
   }
   return value.map((clip, index) => {
     const { id, label_idx: label } = (clip ?? {}) as { id?: unknown; label_idx?: unknown };
-    if (!/^[\w-]+$/.test(String(id ?? ""))) {
+    if (!isClipId(id)) {
       throw new DataError(
         `Cannot read "${file}": clip ${index + 1} must have an id, current value is ${
           JSON.stringify(id ?? null)
@@ -43,6 +43,11 @@ export function parseIndexedClips(text: string, options: { file: string; classes
     }
     return { path: `${id}.mp4`, label: label as number, frames: null, line: index + 1 };
   });
+}
+
+/** Whether a text is a JSON list of objects; the path of a text list may begin with a bracket as well. */
+export function isJsonList(text: string): boolean {
+  return /^\s*\[\s*[{\]]/.test(text);
 }
 
 /** Parses `labels.json`: class names by index, without the quotes that some names of Kinetics-400 carry. */

@@ -6,9 +6,10 @@
  * `<id>` alone, for a folder of frames or with a video's extension; directly under the root, or in a folder named like the
  * class, with spaces or with "_"; all this also in a folder named like the split.
  */
-import { CsvError, parse } from "csv-parse/sync";
 import { DataError } from "../../lib/errors.ts";
+import { parseCsv } from "./csv.ts";
 import { type Entry, type Split, splitOfFile } from "./entries.ts";
+import { quoted } from "./text.ts";
 import { sortNames } from "./walk.ts";
 
 /** A row of a Kinetics file. */
@@ -27,9 +28,9 @@ export function parseKineticsCsv(text: string, file: string): KineticsRow[] {
   const columns = ["label", "youtube_id", "time_start", "time_end"].map((name) => {
     if (column(name) >= 0) return column(name);
     throw new DataError(
-      `Cannot read "${file}": its header must hold "${name}", current value is "${
-        header?.fields.join(",") ?? ""
-      }"`,
+      `Cannot read "${file}": its header must hold "${name}", current value is ${
+        quoted(header?.fields.join(",") ?? "")
+      }`,
     );
   });
   const splitColumn = column("split");
@@ -38,9 +39,9 @@ export function parseKineticsCsv(text: string, file: string): KineticsRow[] {
     const [startSeconds, endSeconds] = [start, end].map((time) => time === "" ? NaN : Number(time));
     if (label === "" || !/^[\w-]+$/.test(id) || !(startSeconds >= 0 && endSeconds >= startSeconds)) {
       throw new DataError(
-        `Cannot read "${file}" line ${line}: a row must have a label, an id and two times, current value is "${
-          fields.join(",")
-        }"`,
+        `Cannot read "${file}" line ${line}: a row must have a label, an id and two times, current value is ${
+          quoted(fields.join(","))
+        }`,
       );
     }
     const split = splitOf(splitColumn < 0 ? "" : fields[splitColumn], file);
@@ -80,26 +81,7 @@ function splitOf(text: string | undefined, file: string): Split {
   return known[(text ?? "").trim().toLowerCase()] ?? splitOfFile(file);
 }
 
-/** Rows of a CSV with the lines they start on; fields may be quoted and then hold commas, quotes and line breaks. */
-function parseCsv(text: string, file: string): { fields: string[]; line: number }[] {
-  let line = 1;
-  return readRecords(text, file).map((fields) => {
-    const row = { fields, line };
-    line += fields.join("").split("\n").length; // counted here: the parser takes a quoted "\r\n" for two
-    return row;
-  }).filter(({ fields }) => fields.length > 1 || fields[0] !== "");
-}
-
-function readRecords(text: string, file: string): string[][] {
-  try {
-    return parse(text, {
-      bom: true,
-      record_delimiter: ["\r\n", "\n"],
-      relax_column_count: true,
-      relax_quotes: true,
-    });
-  } catch (error) {
-    if (!(error instanceof CsvError)) throw error;
-    throw new DataError(`Cannot read "${file}": it must be CSV, ${error.message}`);
-  }
+/** Whether a CSV is one of Kinetics' own, by its header. */
+export function isKineticsCsv(text: string): boolean {
+  return /\byoutube_id\b/.test(/[^\r\n]*/.exec(text.trimStart())![0]);
 }

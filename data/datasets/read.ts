@@ -2,25 +2,33 @@
 import { readFile } from "node:fs/promises";
 import { DataError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
-import { type ClipList, type ClipListOptions, parseClipList, parseLabels } from "./list.ts";
+import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
+import { parseLabels } from "./labels.ts";
+import { type ClipList, type ClipListOptions, parseClipList } from "./list.ts";
+import { decodeText } from "./text.ts";
 
-/** Reads and parses an annotation list. */
+/** Reads and parses an annotation list: of text, or a JSON list of clips with label indices. */
 export async function readClipList(
   path: string,
   options: Omit<ClipListOptions, "file"> = {},
 ): Promise<ClipList> {
-  return parseClipList(await readText(path), { ...options, file: path });
+  const text = await readText(path);
+  if (!isJsonList(text)) return parseClipList(text, { ...options, file: path });
+  return { clips: parseIndexedClips(text, { ...options, file: path }), dropped: 0, repairedLines: [] };
 }
 
-/** Reads and parses a label file (`id,name`). */
+/** Reads and parses a label file. */
 export async function readLabels(path: string, options: { classes?: number } = {}): Promise<string[]> {
   return parseLabels(await readText(path), { ...options, file: path });
 }
 
-async function readText(path: string): Promise<string> {
+/** Reads a text file. @throws {DataError} where it cannot be read, or is no text */
+export async function readText(path: string): Promise<string> {
+  let bytes: Uint8Array;
   try {
-    return await readFile(path, "utf8");
+    bytes = await readFile(path);
   } catch (error) {
     throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
   }
+  return decodeText(bytes, path);
 }

@@ -50,7 +50,7 @@ export function parseSsv2Split(
   const labels = new Map(classes.map((name, label) => [name, label]));
   return value.map((clip, index) => {
     const { id, template } = (clip ?? {}) as { id?: unknown; template?: unknown };
-    if (!/^[\w-]+$/.test(String(id ?? ""))) {
+    if (!isClipId(id)) {
       throw new DataError(
         `Cannot read "${file}": clip ${index + 1} must have an id, current value is ${
           JSON.stringify(id ?? null)
@@ -74,6 +74,12 @@ export function parseSsv2Split(
 /** Whether a file of the data set is the one of the labels. */
 export function isSsv2Labels(text: string): boolean {
   return text.trimStart().startsWith("{");
+}
+
+/** Whether a value names a clip, as a number or as a path below the root or an absolute one. */
+export function isClipId(id: unknown): id is string | number {
+  // deno-lint-ignore no-control-regex
+  return typeof id === "string" ? /^[^\x00-\x1f\x7f]+$/.test(id) : Number.isInteger(id);
 }
 
 function parseJson(text: string, file: string): unknown {

@@ -4,7 +4,6 @@
  * same. So what a loader gets does not depend on what the cache held.
  */
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import PQueue from "p-queue";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ClipSource, ClipSourceOptions } from "../clip_source.ts";
@@ -12,7 +11,8 @@ import { DecodePool } from "../frames/decode_pool.ts";
 import { reasonOf } from "../files.ts";
 import type { CachedClip, FrameCache } from "./frame_cache.ts";
 import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
-import { countFrames, parseFrameTemplate } from "../frames/frame_folder.ts";
+import { clipPath } from "../clip_path.ts";
+import { FrameFolders } from "../frames/frame_folder.ts";
 import type { SourceStamp } from "./_index.ts";
 import type { ClipWriter } from "./_shards.ts";
 import { inTurn } from "../in_turn.ts";
@@ -44,12 +44,14 @@ class CachedSource implements ClipSource {
   /** Programs that read videos, and folders read at once: while one waits for the disk, a worker has another. */
   readonly #videos: PQueue;
   readonly #folders: PQueue;
+  readonly #frames: FrameFolders;
   readonly #building = new Map<string, Promise<CachedClip | null>>();
   #pool: DecodePool | null = null;
 
   constructor(options: ClipSourceOptions, cache: FrameCache) {
     this.#options = options;
     this.#cache = cache;
+    this.#frames = new FrameFolders(options.root, options);
     this.#videos = new PQueue({ concurrency: options.workers });
     this.#folders = new PQueue({ concurrency: 2 * options.workers });
   }
@@ -63,7 +65,7 @@ class CachedSource implements ClipSource {
     }
     const either = this.#either(signal);
     try {
-      return await this.#countFrames(found, either);
+      return await this.#countFrames(path, found, either);
     } catch (error) {
       if (!either.aborted && isLasting(error)) {
         await this.#cache.keep({ path: file, stamp, frames: 0, bad: reasonOf(error) }, null);
@@ -73,7 +75,7 @@ class CachedSource implements ClipSource {
   }
 
   async decode(path: string, count: number, indices: number[], signal?: AbortSignal): Promise<DecodedClip> {
-    const either = this.#either(signal), file = join(this.#options.root, path);
+    const either = this.#either(signal), file = clipPath(this.#options.root, path);
     try {
       const cached = this.#cache.findKnown(file) ?? await this.#build(path, file, either);
       if (cached !== null) return await this.#decodeCached(path, cached, indices);
@@ -84,7 +86,7 @@ class CachedSource implements ClipSource {
       const { template } = this.#options, { side } = this.#cache;
       return await this.#workers().decode({
         task: "asStored",
-        folder: file,
+        ...await this.#ofClip(either, () => this.#frames.place(path)),
         path,
         template,
         frameCount: count,
@@ -114,20 +116,15 @@ class CachedSource implements ClipSource {
 
   /** Looks at a clip's source. */
   async #find(path: string): Promise<FoundClip> {
-    const { root, modality } = this.#options, file = join(root, path);
+    const { root, modality } = this.#options, file = clipPath(root, path);
     const info = await stat(file);
     const isVideo = modality === "video" || modality === "either" && !info.isDirectory();
     return { file, isVideo, stamp: { size: info.isDirectory() ? 0 : info.size, mtime: info.mtimeMs } };
   }
 
-  async #countFrames({ file, isVideo }: FoundClip, signal: AbortSignal): Promise<number> {
-    if (isVideo) {
-      return await inTurn(this.#videos, async () => (await probeVideo(file, { signal })).frames, { signal });
-    }
-    const { template } = this.#options;
-    const count = await countFrames(file, parseFrameTemplate(template));
-    if (count === 0) throw new Error(`no file of the folder matches "${template}"`);
-    return count;
+  async #countFrames(path: string, { file, isVideo }: FoundClip, signal: AbortSignal): Promise<number> {
+    if (!isVideo) return await this.#frames.count(path);
+    return await inTurn(this.#videos, async () => (await probeVideo(file, { signal })).frames, { signal });
   }
 
   async #decodeCached(path: string, cached: CachedClip, indices: number[]): Promise<DecodedClip> {
@@ -165,7 +162,7 @@ class CachedSource implements ClipSource {
 
   async #buildClip(path: string, signal: AbortSignal): Promise<CachedClip | null> {
     const found = await this.#ofClip(signal, () => this.#find(path));
-    const frames = await this.#ofClip(signal, () => this.#countFrames(found, signal));
+    const frames = await this.#ofClip(signal, () => this.#countFrames(path, found, signal));
     return await inTurn(found.isVideo ? this.#videos : this.#folders, async () => {
       const writer = await this.#cache.begin();
       if (writer === null) return null;
@@ -190,20 +187,20 @@ class CachedSource implements ClipSource {
   ): Promise<CachedClip | null> {
     const { template } = this.#options, { side } = this.#cache;
     const missing: MissingFrame[] = [];
-    for (let first = 1; first <= frames;) {
+    const place = await this.#ofClip(signal, () => this.#frames.place(path));
+    for (let from = 1; from <= frames;) {
       signal.throwIfAborted();
       const piece = await this.#workers().decode({
         task: "copy",
         path,
-        folder: file,
+        ...place,
         template,
-        first,
-        last: frames,
+        range: [from, frames],
         side,
       });
       if (piece.passing || !await this.#cache.add(writer, piece.bytes, piece.lengths)) return null;
       missing.push(...piece.missing);
-      first += piece.lengths.length;
+      from += piece.lengths.length;
     }
     if (!await this.#isStill(path, stamp)) return null;
     return await this.#cache.keep({ path: file, stamp, frames, missing }, writer);
@@ -267,7 +264,7 @@ class CachedSource implements ClipSource {
 
   /** Frames of a video through their stored form, without keeping them: all are decoded, as if they were kept. */
   async #passVideo(path: string, indices: number[], signal: AbortSignal): Promise<DecodedClip> {
-    const file = join(this.#options.root, path);
+    const file = clipPath(this.#options.root, path);
     const { frames, ...info } = await this.#ofClip(signal, () => probeVideo(file, { signal }));
     const size = storedSize(info, this.#cache.side), frameBytes = size.width * size.height * 3;
     const wanted = new Set(indices), taken = new Map<number, Uint8Array>();

@@ -1,7 +1,7 @@
 /**
  * The stored form of frames, as the decode workers make it and read it back.
  *
- * A frame is a JPEG. The file of a frame that is small enough is kept byte for byte, broken or not: whatever reading it leads to
+ * A frame is a JPEG, or a picture of another kind. The file of a frame that is small enough is kept byte for byte, broken or not: whatever reading it leads to
  * happens again, the same way, when it is read from the cache. A larger one is shrunk (libvips, bicubic, as ffmpeg
  * does for videos: Pillow's arithmetic in plain loops took 12 times as long, 221 against 18 ms for 1920x1080 on one core,
  * 2026-11-21; the two differ by 0.8 of 255 on average) and encoded anew.
@@ -11,7 +11,8 @@ import { reasonOf } from "../files.ts";
 import type { DecodedClip } from "../frames/decoded_clip.ts";
 import { decodeFramesOf, type FrameBytes, type FramesWanted } from "../frames/decode.ts";
 import { folderFrames } from "../frames/frame_folder.ts";
-import { decodeJpeg, encodeJpeg, jpegSize, shrinkPicture } from "../frames/jpeg.ts";
+import { decodeJpeg, encodeJpeg, shrinkPicture } from "../frames/jpeg.ts";
+import { decodePicture, pictureSize } from "../frames/picture.ts";
 
 const QUALITY = 95;
 /** A worker hands frames back when it holds so many bytes of them. */
@@ -43,18 +44,21 @@ export interface AsStoredRequest extends FramesWanted {
   readonly task: "asStored";
   readonly folder: string;
   readonly template: string;
+  /** Number of the first frame's file. */
+  readonly first: number;
   readonly side: number;
 }
 
-/** Puts frames of a folder into their stored form, as many from `first` on as make a piece. */
+/** Puts frames of a folder into their stored form, as many from the start of a range on as make a piece. */
 export interface CopyRequest {
   readonly task: "copy";
   readonly path: string;
   readonly folder: string;
   readonly template: string;
-  /** From 1. */
+  /** Number of the first frame's file. */
   readonly first: number;
-  readonly last: number;
+  /** Frames, from 1. */
+  readonly range: readonly [from: number, to: number];
   readonly side: number;
 }
 
@@ -111,11 +115,11 @@ export async function decodeAsStored(request: AsStoredRequest): Promise<DecodedC
 
 /** Reads frames of a folder for the cache. */
 export async function copyFrames(request: CopyRequest): Promise<StoredPiece> {
-  const { first, last, side } = request;
+  const { range: [from, to], side } = request;
   const read = folderFrames(request);
   const parts: Uint8Array[] = [], missing: MissingFrame[] = [];
   let size = 0, passing = false;
-  for (let frame = first; frame <= last && size < PIECE_BYTES; frame++) {
+  for (let frame = from; frame <= to && size < PIECE_BYTES; frame++) {
     let part: Uint8Array = new Uint8Array(0);
     try {
       part = await storedForm(read(frame), side);
@@ -147,9 +151,9 @@ export async function recodePictures(pictures: Pictures): Promise<Uint8Array<Arr
 
 async function storedForm(bytes: Uint8Array, side: number): Promise<Uint8Array> {
   try {
-    const { width, height } = jpegSize(bytes);
+    const { width, height } = await pictureSize(bytes);
     if (Math.min(width, height) <= side) return bytes;
-    const picture = await decodeJpeg(bytes);
+    const picture = await decodePicture(bytes);
     return await encodeJpeg(await shrinkPicture(picture, storedSize(picture, side)), { quality: QUALITY });
   } catch {
     return bytes; // what is wrong with it is found again, and told, when it is read

@@ -1,5 +1,5 @@
 /**
- * Decoding clips that are stored as numbered JPEG frames.
+ * Decoding clips that are stored as numbered pictures.
  *
  * A frame that is missing or broken never stops a run and never passes unnoticed: the published rule takes frame 1
  * instead; if that fails as well the nearest good frame is taken; if there is none the clip is black and marked bad. Every
@@ -9,7 +9,8 @@ import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { reasonOf } from "../files.ts";
 import { badClip, type DecodedClip, type Substitution } from "./decoded_clip.ts";
 import { folderFrames } from "./frame_folder.ts";
-import { decodeJpeg, jpegSize, type Picture, resizePicture } from "./jpeg.ts";
+import { type Picture, resizePicture } from "./jpeg.ts";
+import { decodePicture, pictureSize } from "./picture.ts";
 
 /** Which frames of a clip to read. */
 export interface FramesWanted {
@@ -26,9 +27,11 @@ export interface ClipRequest extends FramesWanted {
   /** Folder of the clip on disk. */
   readonly folder: string;
   readonly template: string;
+  /** Number of the first frame's file. */
+  readonly first: number;
 }
 
-/** Gives the JPEG of a frame, or throws why there is none. */
+/** Gives the file of a frame, or throws why there is none. */
 export type FrameBytes = (frame: number) => Uint8Array | Promise<Uint8Array>;
 
 /** Reads and decodes frames of a clip. Every size is that of the folder's first readable frame. */
@@ -41,9 +44,13 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   const { path, frameCount, indices } = request;
   const reader = new FrameReader(frameCount, read);
   let size = await reader.clipSize();
-  if (size === null) return badClip(path, `none of its ${frameCount} frames can be read`);
+  if (size === null) {
+    return badClip(path, `none of its ${frameCount} frames can be read; frame 1: ${reader.reason(1)}`);
+  }
   const first = (await reader.goodFrame(indices[0]))?.picture;
-  if (!first) return badClip(path, `none of its ${frameCount} frames can be decoded`);
+  if (!first) {
+    return badClip(path, `none of its ${frameCount} frames can be decoded; frame 1: ${reader.reason(1)}`);
+  }
   // A broken header may state any size, and gigabytes with it: where pictures disagree, one that decodes decides.
   if (first.width !== size.width || first.height !== size.height) size = await reader.decodedSize() ?? first;
 
@@ -96,7 +103,7 @@ class FrameReader {
   async clipSize(): Promise<{ width: number; height: number } | null> {
     for (let frame = 1; frame <= this.#frameCount; frame++) {
       try {
-        return jpegSize(await this.#read(frame));
+        return await pictureSize(await this.#read(frame));
       } catch (error) {
         this.#failures.set(frame, reasonOf(error));
         this.#pictures.set(frame, Promise.resolve(null));
@@ -131,7 +138,7 @@ class FrameReader {
 
   async #decode(frame: number): Promise<Picture | null> {
     try {
-      return await decodeJpeg(await this.#read(frame));
+      return await decodePicture(await this.#read(frame));
     } catch (error) {
       this.#failures.set(frame, reasonOf(error));
       return null;

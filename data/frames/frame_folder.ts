@@ -1,53 +1,117 @@
-/** Folders of numbered frame files: their names, their number and their bytes. */
+/** Folders of numbered frame files: how many there are, where their numbers begin, and their bytes. */
 import { readFileSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ConfigError } from "../../lib/errors.ts";
+import { clipPath } from "../clip_path.ts";
+import { type FrameTemplate, guessTemplate, parseFrameTemplate } from "./frame_template.ts";
 
-/** Names of the frame files of a folder, such as `{:05d}.jpg`; frames count from 1. */
-export interface FrameTemplate {
-  /** File name of a frame. */
-  name(frame: number): string;
-  /** Whether a file name is a frame's. */
-  matches(fileName: string): boolean;
+export { type FrameTemplate, guessTemplate, parseFrameTemplate } from "./frame_template.ts";
+
+/** How the frames of a data set are named and numbered. */
+export interface FrameNames {
+  /** File name of a frame, such as `{:05d}.jpg`. */
+  readonly template: string;
+  /** Number of a clip's first file; null or absent: the lowest of its folder. */
+  readonly firstFrame?: number | null;
 }
 
-/** Parses a template with one Python-style field: `{:05d}.jpg`, `img_{:05d}.jpg`, `{}.jpg`. */
-export function parseFrameTemplate(template: string): FrameTemplate {
-  const match = /^([^{}]*)\{(?::0?(\d+)d)?\}([^{}]*)$/.exec(template);
-  if (!match) {
-    throw new ConfigError(
-      `Cannot use frame template ${JSON.stringify(template)}: it must hold one field such as "{:05d}.jpg"`,
-    );
-  }
-  const [, prefix, width = "1", suffix] = match;
-  const digits = Number(width);
-  return {
-    name: (frame) => prefix + String(frame).padStart(digits, "0") + suffix,
-    matches(fileName) {
-      if (!fileName.startsWith(prefix) || !fileName.endsWith(suffix)) return false;
-      const number = fileName.slice(prefix.length, fileName.length - suffix.length);
-      return /^\d+$/.test(number) && number === String(Number(number)).padStart(digits, "0") &&
-        Number(number) > 0;
-    },
-  };
-}
-
-/** How many frames a clip has: the files of its folder that match the template. Foreign files do not count. */
-export async function countFrames(folder: string, template: FrameTemplate): Promise<number> {
-  return (await readdir(folder)).filter(template.matches).length;
+/** Which files of a folder are its frames. */
+export interface FrameFiles {
+  readonly count: number;
+  /** Number of the first: frame i of the clip, from 1, is the file `first + i - 1`. */
+  readonly first: number;
 }
 
 /**
- * The files of a folder. Synchronous: it runs in a decode worker, where nothing else waits, and an asynchronous read costs
- * ten times as much.
+ * The frames among the files of a folder.
+ *
+ * Their number is that of the files, so where numbers are missing in between, frames behind the end are not read: the published
+ * rule, under which the missing ones are replaced.
+ *
+ * @param firstFrame files with lower numbers are no frames; null: the lowest number is the first frame
+ */
+export function framesAmong(
+  fileNames: readonly string[],
+  template: FrameTemplate,
+  firstFrame: number | null = null,
+): FrameFiles {
+  let count = 0, lowest = Infinity;
+  for (const fileName of fileNames) {
+    const number = template.number(fileName);
+    if (number === null || number < (firstFrame ?? 0)) continue;
+    count++;
+    lowest = Math.min(lowest, number);
+  }
+  return { count, first: firstFrame ?? (count === 0 ? 1 : lowest) };
+}
+
+/** The frames of a folder. */
+export async function listFrames(
+  folder: string,
+  template: FrameTemplate,
+  firstFrame: number | null = null,
+): Promise<FrameFiles> {
+  return framesAmong(await readdir(folder), template, firstFrame);
+}
+
+/** Folders of frames below a root. Where the numbers of a folder begin is remembered. */
+export class FrameFolders {
+  readonly #root: string;
+  readonly #names: FrameNames;
+  readonly #template: FrameTemplate;
+  readonly #first = new Map<string, number>();
+
+  constructor(root: string, names: FrameNames) {
+    this.#root = root;
+    this.#names = names;
+    this.#template = parseFrameTemplate(names.template);
+  }
+
+  /** How many frames a clip has. @throws {Error} with the reason where it has none */
+  async count(path: string): Promise<number> {
+    const { template, firstFrame = null } = this.#names;
+    const fileNames = await readdir(clipPath(this.#root, path));
+    const { count, first } = framesAmong(fileNames, this.#template, firstFrame);
+    if (count === 0) throw new Error(whyNoFrames(fileNames, { template, firstFrame }));
+    this.#first.set(path, first);
+    return count;
+  }
+
+  /** The folder of a clip and the number of its first file. */
+  async place(path: string): Promise<{ folder: string; first: number }> {
+    const folder = clipPath(this.#root, path), { firstFrame = null } = this.#names;
+    const first = this.#first.get(path) ?? (await listFrames(folder, this.#template, firstFrame)).first;
+    this.#first.set(path, first);
+    return { folder, first };
+  }
+}
+
+/** Why none of the files of a folder is a frame, with the template that would fit. */
+export function whyNoFrames(
+  fileNames: readonly string[],
+  { template, firstFrame = null }: FrameNames,
+): string {
+  if (fileNames.length === 0) return "its folder is empty";
+  const from = firstFrame === null ? "" : ` from number ${firstFrame}`;
+  const none = `none of its ${fileNames.length} files is named like "${template}"${from}`;
+  const fitting = guessTemplate(fileNames);
+  return fitting === null || fitting === template
+    ? none
+    : `${none}; its pictures are named like "${fitting}" (data.image_tmpl, or --template)`;
+}
+
+/**
+ * The files of a folder by frame, from 1. Synchronous: it runs in a decode worker, where nothing else waits, and an asynchronous
+ * read costs ten times as much.
+ *
+ * @param options.first number of the first frame's file
  */
 export function folderFrames(
-  { folder, template }: { folder: string; template: string },
+  { folder, template, first }: { folder: string; template: string; first: number },
 ): (frame: number) => Uint8Array {
   const names = parseFrameTemplate(template);
   return (frame) => {
-    const file = join(folder, names.name(frame));
+    const file = join(folder, names.name(first + frame - 1));
     const info = statSync(file); // a pipe in place of a picture would be waited for without end
     if (!info.isFile()) throw new Error(info.isDirectory() ? "it is a folder" : "it is no regular file");
     return readFileSync(file);

@@ -1,5 +1,6 @@
-/** JPEG pictures to and from 8-bit RGB, with sharp (libvips, libjpeg-turbo). */
+/** JPEG pictures to and from 8-bit RGB, with sharp (libvips, libjpeg-turbo); `picture.ts` reads those of other kinds. */
 import sharp, { type OutputInfo, type Sharp } from "sharp";
+import { cmykToRgb } from "./cmyk.ts";
 
 // One picture a call and no cache: parallelism is the worker pool's, and memory stays flat.
 sharp.concurrency(1);
@@ -13,18 +14,17 @@ export interface Picture {
 }
 
 /**
- * Decodes a JPEG to RGB. Greyscale and CMYK are converted; embedded colour profiles and orientation tags are ignored, as
- * the originals' decoder ignores them. A file cut short is an error, not a half-grey picture.
+ * Decodes a JPEG to RGB. Greyscale, CMYK and YCCK are converted as Pillow does; embedded colour profiles and orientation tags are
+ * ignored, as the originals' decoder ignores them. A file cut short is an error, not a half-grey picture.
  */
 export async function decodeJpeg(bytes: Uint8Array): Promise<Picture> {
-  checkSignature(bytes);
-  let image = sharp(bytes, { failOn: "error", ignoreIcc: true }).toColourspace("srgb");
-  for (;;) {
-    const { data, info } = await decode(image);
-    if (info.channels === 3) return { width: info.width, height: info.height, rgb: data };
-    if (info.channels === 1) return { width: info.width, height: info.height, rgb: spreadGrey(data) };
-    image = sharp(data, { raw: info }).removeAlpha();
-  }
+  const isCmyk = readHeader(bytes)?.channels === 4;
+  const image = sharp(bytes, { failOn: "error", ignoreIcc: true });
+  const { data, info: { width, height, channels } } = await decode(
+    isCmyk ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image.toColourspace("srgb"),
+  );
+  if (isCmyk) return { width, height, rgb: cmykToRgb(data, channels) };
+  return { width, height, rgb: channels === 3 ? data : spreadGrey(data, channels) };
 }
 
 async function decode(image: Sharp): Promise<{ data: Uint8Array; info: OutputInfo }> {
@@ -66,37 +66,29 @@ export async function shrinkPicture(
 
 /** The size a JPEG's frame header states, without decoding. */
 export function jpegSize(bytes: Uint8Array): { width: number; height: number } {
-  checkSignature(bytes);
+  const header = readHeader(bytes);
+  if (header === null) throw new Error("it has no readable JPEG frame header");
+  return { width: header.width, height: header.height };
+}
+
+/** What the frame header states; null where none can be read. @throws {Error} where the file is no JPEG */
+function readHeader(bytes: Uint8Array): { width: number; height: number; channels: number } | null {
+  if (!(bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff)) throw new Error("it is not a JPEG");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 2; at + 9 <= bytes.length && bytes[at] === 0xff;) {
     const marker = bytes[at + 1];
     if (marker === 0xff) at += 1; // fill byte
     else if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
       const height = view.getUint16(at + 5), width = view.getUint16(at + 7);
-      if (width > 0 && height > 0) return { width, height };
-      break;
+      return width > 0 && height > 0 ? { width, height, channels: bytes[at + 9] } : null;
     } else at += 2 + view.getUint16(at + 2);
   }
-  throw new Error("it has no readable JPEG frame header");
+  return null;
 }
 
-const SIGNATURES: [string, number[]][] = [
-  ["PNG", [0x89, 0x50, 0x4e, 0x47]],
-  ["GIF", [0x47, 0x49, 0x46, 0x38]],
-  ["RIFF, perhaps WebP", [0x52, 0x49, 0x46, 0x46]],
-  ["BMP", [0x42, 0x4d]],
-];
-
-function checkSignature(bytes: Uint8Array): void {
-  if (bytes.length >= 3 && bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return;
-  if (bytes.length === 0) throw new Error("it is not a JPEG: the file is empty");
-  const known = SIGNATURES.find(([, start]) => start.every((byte, i) => bytes[i] === byte));
-  const start = Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join(" ");
-  throw new Error(`it is not a JPEG: it starts with bytes ${start}${known ? ` (${known[0]})` : ""}`);
-}
-
-function spreadGrey(grey: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array(grey.length * 3);
-  for (let i = 0; i < grey.length; i++) rgb.fill(grey[i], 3 * i, 3 * i + 3);
+/** Grey as RGB. @param channels samples of a pixel, of which the first is the grey */
+export function spreadGrey(samples: Uint8Array, channels: number): Uint8Array {
+  const pixels = samples.length / channels, rgb = new Uint8Array(pixels * 3);
+  for (let i = 0; i < pixels; i++) rgb.fill(samples[channels * i], 3 * i, 3 * i + 3);
   return rgb;
 }

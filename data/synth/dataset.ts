@@ -7,11 +7,12 @@
  * clips come from different random streams.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
-import { writeFileWhole } from "../files.ts";
+import { isTemporary, temporaryName, writeFileWhole, writing } from "../files.ts";
+import { LOCK_FILE, removeTemporary, waitForFolder } from "../folder_lock.ts";
 import { parseFrameTemplate } from "../frames/frame_folder.ts";
 import { encodeJpeg } from "../frames/jpeg.ts";
 import {
@@ -76,6 +77,8 @@ export const SYNTH_TEMPLATE = "{:05d}.jpg";
 
 /** The file that records the options, complete when everything else is. */
 const RECORD = "synth.json";
+/** Everything else that a set consists of. */
+const PARTS = ["train", "val", "train.txt", "val.txt", "labels.csv"] as const;
 
 export type SynthSplit = "train" | "val";
 
@@ -179,19 +182,50 @@ function poseAt(t: number, { motion, start, speed, logRadii }: Course): Pose {
 
 /**
  * Writes the data set: `train/` and `val/` with a folder of JPEG frames a clip, the lists `train.txt` and `val.txt`,
- * `labels.csv`, and last `synth.json` with the options. A folder that holds something else is refused.
+ * `labels.csv`, and last `synth.json` with the options. It is built aside and takes its place when it is whole: an earlier set
+ * stays until then. A folder that holds something else is refused. Of several processes that are to write the same set, one does,
+ * and the others wait for it.
  *
  * @param settings.onProgress called with the number of clips written and their total
+ * @param settings.onWait called once, with who writes to the folder, where that is another process
  * @param settings.signal stops the writing
  */
 export async function synthesize(
   folder: string,
   options: SynthOptions,
-  settings: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal } = {},
+  settings: {
+    onProgress?: (done: number, total: number) => void;
+    onWait?: (holder: string) => void;
+    signal?: AbortSignal;
+  } = {},
 ): Promise<void> {
   checkSynthOptions(options);
-  await clearFolder(folder);
-  await writeFileWhole(join(folder, RECORD), '{ "complete": false }\n'); // marks the folder as ours from the start
+  await requireOwnFolder(folder);
+  const { lock, waited } = await waitForFolder(folder, "write a synthetic data set", settings);
+  using _ = lock;
+  if (waited && await isSynthesized(folder, options)) return;
+  const earlier = await requireOwnFolder(folder);
+  await removeTemporary(folder, earlier.filter(isTemporary));
+  const build = temporaryName(join(folder, "set"));
+  try {
+    await writing(folder, () => writeSet(build, options, settings));
+    await writeFileWhole(join(folder, RECORD), '{ "complete": false }\n'); // until all of it has taken its place
+    for (const name of PARTS) {
+      await rm(join(folder, name), { recursive: true, force: true });
+      await writing(join(folder, name), () => rename(join(build, name), join(folder, name)));
+    }
+    await writeFileWhole(join(folder, RECORD), describeSynth(options));
+  } finally {
+    await rm(build, { recursive: true, force: true });
+  }
+}
+
+/** Writes everything but the record. */
+async function writeSet(
+  folder: string,
+  options: SynthOptions,
+  settings: { onProgress?: (done: number, total: number) => void; signal?: AbortSignal },
+): Promise<void> {
   const template = parseFrameTemplate(SYNTH_TEMPLATE);
   const total = options.trainClips + options.valClips;
   let done = 0;
@@ -210,14 +244,20 @@ export async function synthesize(
       settings.onProgress?.(++done, total);
     };
     for (let clip = 0; clip < count; clip += 2) { // two at a time keep two cores busy
-      if (settings.signal?.aborted) throw new InterruptedError(`Cannot finish "${folder}": interrupted`);
-      await Promise.all([write(clip), ...(clip + 1 < count ? [write(clip + 1)] : [])]);
+      if (settings.signal?.aborted) {
+        throw new InterruptedError(
+          `Stopped before the data set "${dirname(folder)}" was whole; nothing of it is kept`,
+        );
+      }
+      // Both are waited for before an error is passed on: what is still being written could not be removed.
+      const both = await Promise.allSettled([write(clip), ...(clip + 1 < count ? [write(clip + 1)] : [])]);
+      const failed = both.find((one) => one.status === "rejected");
+      if (failed) throw failed.reason;
     }
     await writeFileWhole(join(folder, `${split}.txt`), lines.join(""));
   }
   const labels = options.classes.map((motion, id) => `${id},${MOTIONS[motion]}\n`).join("");
   await writeFileWhole(join(folder, "labels.csv"), `id,name\n${labels}`);
-  await writeFileWhole(join(folder, RECORD), describeSynth(options));
 }
 
 /** Whether the folder holds the complete data set that these options give. */
@@ -238,23 +278,19 @@ function describeSynth(options: SynthOptions): string {
   return JSON.stringify({ version: SYNTH_VERSION, template: SYNTH_TEMPLATE, ...ordered }, null, 2) + "\n";
 }
 
-async function clearFolder(folder: string): Promise<void> {
+/** Refuses a folder that holds something else than a data set of ours. Returns what is there. */
+async function requireOwnFolder(folder: string): Promise<string[]> {
   let names: string[];
   try {
     names = await readdir(folder);
   } catch {
-    return; // it will be made
+    return []; // it will be made
   }
-  if (names.length > 0 && !names.includes(RECORD)) {
-    throw new ConfigError(
-      `Cannot write the data set into "${folder}": the folder must be empty or hold an earlier one with ${RECORD}, it holds "${
-        names[0]
-      }"`,
-    );
-  }
-  for (const name of ["train", "val", "train.txt", "val.txt", "labels.csv"]) {
-    await rm(join(folder, name), { recursive: true, force: true });
-  }
+  const foreign = names.find((name) => name !== LOCK_FILE && !isTemporary(name));
+  if (foreign === undefined || names.includes(RECORD)) return names;
+  throw new ConfigError(
+    `Cannot write the data set into "${folder}": the folder must be empty or hold an earlier one with ${RECORD}, it holds "${foreign}"`,
+  );
 }
 
 /** Refuses options of which no sensible data set comes. */

@@ -32,63 +32,23 @@ export const WORDS: Readonly<Record<FileContent, string | null>> = {
   unknown: null,
 };
 
+const endings = (names: string) => new Set(names.split(" "));
+
 /** Endings that are believed until the file is decoded. Those that other files have as well (.ts, .mts, .dat, .ogg) are not among them. */
-const VIDEO_NAMES = new Set([
-  ...[
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".qt",
-    ".3gp",
-    ".3g2",
-    ".3gpp",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".divx",
-    ".xvid",
-    ".flv",
-  ],
-  ...[
-    ".f4v",
-    ".wmv",
-    ".asf",
-    ".mpg",
-    ".mpeg",
-    ".mpe",
-    ".m1v",
-    ".m2v",
-    ".mpv",
-    ".vob",
-    ".m2ts",
-    ".m2t",
-    ".ogv",
-  ],
-  ...[".ogm", ".rm", ".rmvb", ".mxf", ".nut", ".ivf", ".y4m", ".wtv", ".mjpeg", ".mjpg", ".gif", ".apng"],
-  ...[".h264", ".264", ".h265", ".265", ".hevc", ".obu", ".dv", ".nsv", ".amv", ".mk3d", ".gxf", ".m4e"],
-]);
+const VIDEO_NAMES = endings(
+  ".mp4 .m4v .mov .qt .3gp .3g2 .3gpp .mkv .webm .avi .divx .xvid .flv .f4v .wmv .asf .mpg .mpeg " +
+    ".mpe .m1v .m2v .mpv .vob .m2ts .m2t .ogv .ogm .rm .rmvb .mxf .nut .ivf .y4m .wtv .mjpeg .mjpg " +
+    ".gif .apng .h264 .264 .h265 .265 .hevc .obu .dv .nsv .amv .mk3d .gxf .m4e",
+);
 /** Endings of pictures, which are believed too: folders hold them by the thousand. */
-const PICTURE_NAMES = new Set([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"]);
+const PICTURE_NAMES = endings(
+  ".jpg .jpeg .png .webp .avif .bmp .tif .tiff .ppm .pgm",
+);
 
 /** The same of sound. */
-const SOUND_NAMES = new Set([
-  ...[
-    ".mp3",
-    ".wav",
-    ".m4a",
-    ".m4b",
-    ".aac",
-    ".flac",
-    ".wma",
-    ".mka",
-    ".ra",
-    ".opus",
-    ".oga",
-    ".weba",
-    ".aiff",
-  ],
-  ...[".aif", ".mid", ".amr", ".ac3", ".mp2"],
-]);
+const SOUND_NAMES = endings(
+  ".mp3 .wav .m4a .m4b .aac .flac .wma .mka .ra .opus .oga .weba .aiff .aif .mid .amr .ac3 .mp2",
+);
 
 /** Bytes at the head of a file that are looked at. */
 const HEAD_BYTES = 4096;
@@ -195,7 +155,11 @@ export function contentOfHead(head: Uint8Array): FileContent {
   const words = String.fromCharCode(...head); // a byte a character
   const byBox = contentOfBoxes(words);
   if (byBox !== null) return byBox;
-  if (words.startsWith("OggS")) return /\x80theora|\x01video|BBCD|OVP80/.test(words) ? "video" : "sound";
+  if (words.startsWith("OggS")) {
+    return ["\x80theora", "\x01video", "BBCD", "OVP80"].some((mark) => words.includes(mark))
+      ? "video"
+      : "sound";
+  }
   if (words.startsWith("\x89PNG")) return words.includes("acTL") ? "video" : "picture";
   const digits = head.subarray(0, 32).toHex();
   const mark = longestMark(digits);

@@ -3,7 +3,14 @@
 import type { Graph, Tensor } from "../../gpu/graph.ts";
 import { addPosition, embedding, gatherRows, layerNorm, matmul } from "../../gpu/ops/mod.ts";
 import { normal, type Weights } from "../params.ts";
-import { block, type BlockWeights, declareBlock, frozenNorm, type NormWeights } from "./transformer.ts";
+import {
+  type Activation,
+  block,
+  type BlockWeights,
+  declareBlock,
+  frozenNorm,
+  type NormWeights,
+} from "./transformer.ts";
 
 /** Sizes of a text tower. */
 export interface TextConfig {
@@ -16,6 +23,8 @@ export interface TextConfig {
   layers: number;
   /** E, the joint embedding. */
   embedDim: number;
+  /** That of the image tower; QuickGELU when absent. */
+  activation?: Activation;
 }
 
 /** What a run of the tower gives, with the values in between for parity checks. */
@@ -60,11 +69,12 @@ export class FrozenText {
    * @param ends Position of the end token of every sentence [S], u32: where the largest id stands.
    */
   apply(g: Graph, ids: Tensor, ends: Tensor): TextOutput {
+    const { heads, activation } = this.#config;
     let x = addPosition(g, embedding(g, ids, this.#table), this.#positions); // [S context width]
     const layers = this.#blocks.map((weights, i) =>
       x = g.scope(
         `text/block.${i}`,
-        () => block(g, x, weights, { heads: this.#config.heads, causal: true, dtype: "f32" }),
+        () => block(g, x, weights, { heads, activation, causal: true, dtype: "f32" }),
       )
     );
     const normed = layerNorm(g, x, this.#lnFinal); // [S context width]

@@ -1,18 +1,19 @@
 /** CLIP's image tower as a record: published sizes, and what its files look like (spec side4video §1.1, §1.2). */
 
+import { z } from "zod";
 import type { IgnoreList } from "../params.ts";
 import {
+  type BackboneKeys,
   countLayers,
   pictureSide,
   type SizesInFile,
   sizesInWords,
   type Tower,
-  type TowerSizes,
 } from "../tower.ts";
-import { FrozenVit } from "./vit.ts";
+import { type ClipSizes, FrozenVit } from "./vit.ts";
 
 /** Published towers by name. Heads are always width / 64. */
-export const VIT_PRESETS: Readonly<Record<string, TowerSizes>> = {
+export const VIT_PRESETS: Readonly<Record<string, ClipSizes>> = {
   "ViT-B/32": { imageSize: 224, patchSize: 32, width: 768, layers: 12, heads: 12 },
   "ViT-B/16": { imageSize: 224, patchSize: 16, width: 768, layers: 12, heads: 12 },
   "ViT-L/14": { imageSize: 224, patchSize: 14, width: 1024, layers: 24, heads: 16 },
@@ -31,10 +32,22 @@ const UNUSED: IgnoreList = [
   "ln_final.bias",
   "text_projection",
   "logit_scale",
+  "logit_bias",
   "input_resolution",
   "context_length",
   "vocab_size",
 ];
+
+const KEYS = {
+  activation: z.enum(["auto", "quick_gelu", "gelu"]).default("auto").describe(
+    "of a CLIP tower's MLPs; auto: what a configuration beside network.weights says, else quick_gelu as in OpenAI's files",
+  ),
+};
+
+/** The activation that a recipe asks for, as sizes hold it. */
+function activationOf(backbone: BackboneKeys): Pick<ClipSizes, "activation"> {
+  return backbone.activation === "gelu" ? { activation: "gelu" } : {};
+}
 
 /** The published tower that has these sizes, as far as they are given. */
 function presetName(sizes: SizesInFile): string | undefined {
@@ -45,22 +58,26 @@ function presetName(sizes: SizesInFile): string | undefined {
 }
 
 /** CLIP's image tower. */
-export const clipTower: Tower<TowerSizes> = {
+export const clipTower: Tower<ClipSizes> = {
   title: "CLIP",
   presets: VIT_PRESETS,
-  keys: {},
+  keys: KEYS,
   customSizes(backbone) {
     const { image_size: imageSize, patch_size: patchSize, width, layers, heads } = backbone;
-    return { imageSize, patchSize, width, layers, heads };
+    return { imageSize, patchSize, width, layers, heads, ...activationOf(backbone) };
   },
-  has: (_sizes): _sizes is TowerSizes => true,
+  options: ["activation"],
+  withOptions: (sizes, backbone) => ({ ...sizes, ...activationOf(backbone) }),
+  has: (_sizes): _sizes is ClipSizes => true,
   declare: (weights, sizes, options) => new FrozenVit(weights, sizes, options),
   unused: () => UNUSED,
   names: [
     /^visual\.(class_embedding$|positional_embedding$|proj$|conv1\.|ln_pre\.|ln_post\.|transformer\.resblocks\.)/,
     /^(transformer|token_embedding|ln_final)\./,
-    /^(positional_embedding|text_projection|logit_scale|input_resolution|context_length|vocab_size)$/,
+    /^(positional_embedding|text_projection|logit_scale|logit_bias|input_resolution|context_length|vocab_size)$/,
   ],
+  // As open_clip resizes it.
+  positions: { name: "visual.positional_embedding", antialias: true },
   mark: "visual.conv1.weight",
   sizesIn(source) {
     const conv = source.shapeOf("visual.conv1.weight");

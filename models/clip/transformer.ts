@@ -7,6 +7,9 @@ import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
 import { attention, layerNorm, linear, sliceRows } from "../../gpu/ops/mod.ts";
 import { constant, normal, type Weights } from "../params.ts";
 
+/** What an MLP computes between its layers: OpenAI's `x sigmoid(1.702 x)`, or the exact GELU of most of open_clip's towers. */
+export type Activation = "quick_gelu" | "gelu";
+
 /** Weights of one block. */
 export interface BlockWeights {
   ln1: NormWeights;
@@ -62,9 +65,10 @@ export function block(
   g: Graph,
   z: Tensor,
   w: BlockWeights,
-  options: { heads: number; causal?: boolean; dtype: Dtype },
+  options: { heads: number; causal?: boolean; activation?: Activation; dtype: Dtype },
 ): Tensor {
   const { heads, causal, dtype } = options;
+  const activation = options.activation === "gelu" ? "gelu" : "quickGelu";
   const width = z.shape[2];
   const h = layerNorm(g, z, { ...w.ln1, dtype }); // [F N C]
   const q = linear(g, h, sliceRows(g, w.inWeight, { start: 0, rows: width }), {
@@ -78,6 +82,6 @@ export function block(
   const a = attention(g, q, kv, { heads, causal, dtype }); // [F N C]
   const y = linear(g, a, w.outWeight, { bias: w.outBias, residual: z, dtype }); // [F N C]
   const n = layerNorm(g, y, { ...w.ln2, dtype }); // [F N C]
-  const u = linear(g, n, w.fcWeight, { bias: w.fcBias, activation: "quickGelu", dtype }); // [F N 4C]
+  const u = linear(g, n, w.fcWeight, { bias: w.fcBias, activation, dtype }); // [F N 4C]
   return linear(g, u, w.projWeight, { bias: w.projBias, residual: y, dtype }); // [F N C]
 }

@@ -4,11 +4,24 @@ import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
 import { layerNorm, linear, matmul, prependToken, reshape, splitTokens, unfold } from "../../gpu/ops/mod.ts";
 import { normal, type Weights } from "../params.ts";
 import { type FrozenTower, type Keep, patchesOf, type TowerSizes } from "../tower.ts";
-import { block, type BlockWeights, declareBlock, frozenNorm, type NormWeights } from "./transformer.ts";
+import {
+  type Activation,
+  block,
+  type BlockWeights,
+  declareBlock,
+  frozenNorm,
+  type NormWeights,
+} from "./transformer.ts";
+
+/** Sizes of a CLIP image tower, and what its blocks' MLPs compute. */
+export interface ClipSizes extends TowerSizes {
+  /** QuickGELU when absent, as in OpenAI's towers. */
+  activation?: Activation;
+}
 
 /** A frozen image tower. */
 export class FrozenVit implements FrozenTower {
-  readonly config: TowerSizes;
+  readonly config: ClipSizes;
   readonly #dtype: Dtype;
   readonly #conv: Tensor;
   readonly #cls: Tensor;
@@ -17,7 +30,7 @@ export class FrozenVit implements FrozenTower {
   readonly #blocks: BlockWeights[];
 
   /** Declares the tower's weights. @param options.dtype Storage type of activations. */
-  constructor(weights: Weights, config: TowerSizes, options: { dtype: Dtype }) {
+  constructor(weights: Weights, config: ClipSizes, options: { dtype: Dtype }) {
     const { width, layers, patchSize, heads } = config;
     if (width % heads !== 0) {
       throw new RangeError(
@@ -79,9 +92,10 @@ export class FrozenVit implements FrozenTower {
 
   /** Block `i`: [F N C] to [F N C]. The result is the tap a side network reads. */
   block(g: Graph, i: number, z: Tensor): Tensor {
+    const { heads, activation } = this.config;
     return g.scope(
       `backbone/block.${i}`,
-      () => block(g, z, this.#blocks[i], { heads: this.config.heads, dtype: this.#dtype }),
+      () => block(g, z, this.#blocks[i], { heads, activation, dtype: this.#dtype }),
     );
   }
 }

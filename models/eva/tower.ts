@@ -48,7 +48,7 @@ export const EVA_PRESETS: Readonly<Record<string, EvaConfig>> = {
 
 /** What an EVA tower has beyond a CLIP one, as recipes spell it. */
 const OPTIONS = z.strictObject({
-  hidden: z.number().int().positive().describe("hidden channels of the MLP"),
+  hidden: z.number().int().positive().max(2 ** 16).describe("hidden channels of the MLP"),
   norm: z.enum(["pre", "post"]).default("pre").describe(
     "layer norms before the branches of a block or behind them",
   ),
@@ -83,6 +83,8 @@ export const evaTower: Tower<EvaConfig> = {
     const { hidden, norm, sub_norm: subNorm, mlp, rope_span: ropeSpan } = eva;
     return { imageSize, patchSize, width, layers, heads, hidden, norm, subNorm, mlp, ropeSpan };
   },
+  options: [],
+  withOptions: (sizes) => sizes,
   has: isEva,
   declare: (weights, sizes, options) => new FrozenEva(weights, sizes, options),
   // The text tower, the norm and the head behind the last block, and tables of rotary positions, which follow from the sizes.
@@ -99,6 +101,8 @@ export const evaTower: Tower<EvaConfig> = {
     /^text\./,
     /^logit_scale$/,
   ],
+  // As its authors resize it (spec retrieval §1.2).
+  positions: { name: "visual.pos_embed", antialias: false },
   mark: "visual.patch_embed.proj.weight",
   sizesIn(source) {
     const patch = source.shapeOf("visual.patch_embed.proj.weight"),

@@ -2,6 +2,7 @@
  * The confusion matrix as SVG: rows are true classes, shaded by the share of the row. Cells of one shade form one path,
  * so that hundreds of classes stay small. Few classes get labels and counts; many get neither.
  */
+import type { Confusion } from "../../train/tasks/confusion.ts";
 import { topConfusions } from "./_classes.ts";
 import { escapeHtml } from "../html.ts";
 import { formatShare } from "../../lib/text.ts";
@@ -10,32 +11,31 @@ import { formatShare } from "../../lib/text.ts";
 const MAX_LABELLED = 30;
 /** Most classes whose counts fit into the cells. */
 const MAX_COUNTED = 16;
+/** Most cells in a row: of more classes, neighbours share one. */
+const MAX_CELLS = 400;
 const SHADES = 12;
 const SIZE = 560;
 const LABEL_CHARACTERS = 26;
 
 /** The matrix with a caption and a scale. */
-export function renderMatrix(confusion: readonly (readonly number[])[], labels: readonly string[]): string {
-  const classes = confusion.length;
+export function renderMatrix(confusion: Confusion, labels: readonly string[]): string {
+  const { classes } = confusion;
   const labelled = classes <= MAX_LABELLED;
-  const cell = SIZE / classes;
+  const { cells, side, block } = blocksOf(confusion);
+  const cell = SIZE / side;
   const fontSize = labelled ? Math.max(11, Math.min(16, cell * 0.6)) : 14;
   const names = labels.map((label) =>
     label.length > LABEL_CHARACTERS ? label.slice(0, LABEL_CHARACTERS - 1) + "…" : label
   );
-  const longest = Math.max(...names.map((name) => name.length));
+  const longest = names.reduce((most, name) => Math.max(most, name.length), 0);
   const margin = labelled ? Math.ceil(longest * fontSize * 0.58) + 34 : 30;
   const slanted = labelled && longest * fontSize * 0.58 > cell;
   const bottom = labelled ? (slanted ? Math.ceil(margin * 0.75) + 12 : fontSize + 36) : 30;
-  const shares = confusion.map((row) => {
-    const total = row.reduce((a, b) => a + b, 0);
-    return row.map((count) => total === 0 ? 0 : count / total);
-  });
   const body = [
-    shading(shares, cell),
+    shading(cells, cell),
     `<rect width="${SIZE}" height="${SIZE}" fill="none" stroke="var(--line)"/>`,
     labelled ? axisLabels(names, { cell, fontSize, slanted }) : "",
-    classes <= MAX_COUNTED ? counts(confusion, shares, cell) : "",
+    classes <= MAX_COUNTED ? counts(cells, cell) : "",
     `<text x="${SIZE / 2}" y="${SIZE + bottom - 6}" text-anchor="middle" class="axis">predicted</text>`,
     `<text transform="translate(${14 - margin} ${
       SIZE / 2
@@ -50,9 +50,9 @@ export function renderMatrix(confusion: readonly (readonly number[])[], labels: 
       100 * opacity(share)
     }%,transparent)"></i>${formatShare(share, 0)}</span>`;
   });
-  return `<figure><figcaption>Share of each true class<span class="key">${
-    key.join("")
-  }</span></figcaption>${svg}</figure>`;
+  return `<figure><figcaption>${
+    block === 1 ? "Share of each true class" : `Shares of ${block} neighbouring classes a cell`
+  }<span class="key">${key.join("")}</span></figcaption>${svg}</figure>`;
 }
 
 /** Shade of a share. The square root keeps rare confusions visible. */
@@ -60,16 +60,39 @@ function opacity(share: number): number {
   return Math.sqrt(share) * 0.92;
 }
 
-function shading(shares: readonly (readonly number[])[], cell: number): string {
+/** A cell of the picture. */
+interface Cell {
+  row: number;
+  column: number;
+  count: number;
+  /** Of the row's clips. */
+  share: number;
+}
+
+/** The cells above 0, and how many classes one stands for: more than one where the picture would be finer than its pixels. */
+function blocksOf(confusion: Confusion): { cells: Cell[]; side: number; block: number } {
+  const block = Math.ceil(confusion.classes / MAX_CELLS), side = Math.ceil(confusion.classes / block);
+  const counts = new Map<number, number>(), totals = new Array<number>(side).fill(0);
+  for (const [truth, predicted, count] of confusion.cells()) {
+    const row = Math.floor(truth / block), key = row * side + Math.floor(predicted / block);
+    counts.set(key, (counts.get(key) ?? 0) + count);
+    totals[row] += count;
+  }
+  const cells = [...counts].sort(([a], [b]) => a - b).map(([key, count]) => {
+    const row = Math.floor(key / side);
+    return { row, column: key % side, count, share: count / totals[row] };
+  });
+  return { cells, side, block };
+}
+
+function shading(cells: readonly Cell[], size: number): string {
   const paths = Array.from({ length: SHADES + 1 }, () => "");
   const round = (value: number) => Math.round(value * 100) / 100;
-  shares.forEach((row, y) =>
-    row.forEach((share, x) => {
-      if (share === 0) return;
-      const shade = Math.max(1, Math.round(Math.sqrt(share) * SHADES));
-      paths[shade] += `M${round(x * cell)} ${round(y * cell)}h${round(cell)}v${round(cell)}h${round(-cell)}z`;
-    })
-  );
+  const width = round(size);
+  for (const { row, column, share } of cells) {
+    const shade = Math.max(1, Math.round(Math.sqrt(share) * SHADES));
+    paths[shade] += `M${round(column * size)} ${round(row * size)}h${width}v${width}h${-width}z`;
+  }
   return paths.map((path, shade) =>
     path &&
     `<path d="${path}" fill="var(--heat)" fill-opacity="${opacity((shade / SHADES) ** 2).toFixed(3)}"/>`
@@ -92,33 +115,24 @@ function axisLabels(
   }).join("");
 }
 
-function counts(
-  confusion: readonly (readonly number[])[],
-  shares: readonly (readonly number[])[],
-  cell: number,
-): string {
-  const fontSize = Math.max(10, Math.min(20, cell * 0.26));
-  return confusion.map((row, y) =>
-    row.map((count, x) => {
-      if (count === 0) return "";
-      const share = shares[y][x];
-      // On a dark shade the page's own colour reads better than the ink.
-      const fill = opacity(share) > 0.55 ? "var(--card)" : "currentColor";
-      const middleX = (x + 0.5) * cell, middleY = (y + 0.5) * cell;
-      const percent = cell >= 60
-        ? `<tspan x="${middleX}" dy="1.3em" font-size="${fontSize * 0.7}">${formatShare(share)}</tspan>`
-        : "";
-      return `<text x="${middleX}" y="${
-        middleY + (percent ? -fontSize * 0.05 : fontSize * 0.35)
-      }" text-anchor="middle" font-size="${fontSize}" fill="${fill}">${count}${percent}</text>`;
-    }).join("")
-  ).join("");
+function counts(cells: readonly Cell[], size: number): string {
+  const fontSize = Math.max(10, Math.min(20, size * 0.26));
+  return cells.map(({ row, column, count, share }) => {
+    // On a dark shade the page's own colour reads better than the ink.
+    const fill = opacity(share) > 0.55 ? "var(--card)" : "currentColor";
+    const middleX = (column + 0.5) * size, middleY = (row + 0.5) * size;
+    const percent = size >= 60
+      ? `<tspan x="${middleX}" dy="1.3em" font-size="${fontSize * 0.7}">${formatShare(share)}</tspan>`
+      : "";
+    return `<text x="${middleX}" y="${
+      middleY + (percent ? -fontSize * 0.05 : fontSize * 0.35)
+    }" text-anchor="middle" font-size="${fontSize}" fill="${fill}">${count}${percent}</text>`;
+  }).join("");
 }
 
-function describe(confusion: readonly (readonly number[])[], labels: readonly string[]): string {
-  const total = confusion.flat().reduce((a, b) => a + b, 0);
-  const right = confusion.reduce((sum, row, k) => sum + row[k], 0);
+function describe(confusion: Confusion, labels: readonly string[]): string {
+  const total = confusion.cells().reduce((sum, [, , count]) => sum + count, 0);
   const [worst] = topConfusions(confusion, 1);
   const most = worst ? `; most often ${labels[worst.truth]} is taken for ${labels[worst.predicted]}` : "";
-  return `Confusion matrix of ${confusion.length} classes: ${right} of ${total} clips on the diagonal${most}`;
+  return `Confusion matrix of ${confusion.classes} classes: ${confusion.right()} of ${total} clips on the diagonal${most}`;
 }

@@ -1,6 +1,7 @@
 /** Page parts of classification: the level of chance, the confusion matrix, every class, and clips with their best classes. */
 
 import { type ClassificationMetrics, topClasses } from "../../train/tasks/class_metrics.ts";
+import type { Confusion } from "../../train/tasks/confusion.ts";
 import { topShares } from "../../train/tasks/class_shares.ts";
 import type { ClassPrediction } from "../../train/tasks/classification.ts";
 import { formatCount, formatShare } from "../../lib/text.ts";
@@ -47,17 +48,17 @@ export const CLASSIFICATION_PARTS: PageParts<ClassPrediction, ClassificationMetr
     })),
 };
 
-function classSection(confusion: readonly (readonly number[])[], labels: readonly string[]): PageSection {
-  const clips = confusion.flat().reduce((a, b) => a + b, 0);
+function classSection(confusion: Confusion, labels: readonly string[]): PageSection {
+  const clips = confusion.cells().reduce((sum, [, , count]) => sum + count, 0);
   return {
     title: "Classes",
     about: `${formatCount(clips)} validation clips. ` +
       "A row of the matrix is a true class and a column a prediction: right answers lie on the diagonal.",
-    content: confusion.length === 0 ? "" : classTables(confusion, labels),
+    content: confusion.classes === 0 ? "" : classTables(confusion, labels),
   };
 }
 
-function classTables(confusion: readonly (readonly number[])[], labels: readonly string[]): string {
+function classTables(confusion: Confusion, labels: readonly string[]): string {
   const table = renderClassTable(confusion, labels);
   const matrix = renderMatrix(confusion, labels);
   if (labels.length <= NAMED_CLASSES) return `<div class="matrix">${matrix}${table}</div>`;

@@ -159,6 +159,8 @@ const PIECES: readonly number[][] = [
   [0x95, ...word(0xffffffff), ...word(0xffffffff)], textOf("storage"), textOf("0"), textOf("cpu"), textOf("w"), textOf(""),
   ...["collections\nOrderedDict", "torch._utils\n_rebuild_tensor_v2", "torch._utils\n_rebuild_tensor_v3",
     "torch._utils\n_rebuild_parameter", "torch\nFloatStorage", "torch.storage\nUntypedStorage", "torch\nfloat16",
+    "collections\ndefaultdict", "argparse\nNamespace", "copyreg\n_reconstructor", "torch._tensor\n_rebuild_from_type_v2",
+    "torch._utils\n_rebuild_sparse_tensor", "torch\nQInt8Storage", "torch\nComplexFloatStorage", "my\nStorage",
     "torch\nSize", "torch\ndevice", "builtins\nset", "__torch__\nNet", "posix\nsystem", "builtins\neval"]
     .map((name) => [0x63, ...ascii(name + "\n")]),
   // A storage, and a whole tensor of 3 floats.

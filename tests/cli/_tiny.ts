@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+/** What the tasks of deno.json run verbs with: the tests have no more permissions than users. */
+const AS_THE_TASK = ["-q", "-P=verbs", "--no-remote", "--no-prompt"];
 
 /** 16 training and 8 validation clips of 20x20 pixels; a ViT of one block; 48 steps. */
 export const TINY_RECIPE = `
@@ -68,11 +70,26 @@ export class TinyFolder implements AsyncDisposable {
       env?: Record<string, string>;
       /** Another working folder. */
       cwd?: string;
+      /** Commands of a shell that then becomes the tool, such as limits. */
+      shell?: string;
       onStderr?: (text: string, child: Deno.ChildProcess) => void;
     } = {},
   ): Promise<Outcome> {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--config", join(ROOT, "deno.json"), MAIN, ...args],
+    const { shell } = options;
+    const command = [
+      Deno.execPath(),
+      "run",
+      ...AS_THE_TASK,
+      "--config",
+      join(ROOT, "deno.json"),
+      MAIN,
+      ...args,
+    ];
+    const [program, ...rest] = shell === undefined
+      ? command
+      : ["sh", "-c", `${shell}; exec "$@"`, "sh", ...command];
+    const child = new Deno.Command(program, {
+      args: rest,
       cwd: options.cwd ?? this.path,
       env: { NO_COLOR: "1", ...options.env },
       stdin: "null",

@@ -48,7 +48,7 @@ Deno.test("convert writes every format from every format without changing a bit"
         ]]
       ) {
         await using found = await openWeights(path(file));
-        assert.deepEqual([found.format, found.key, found.prefix], [format, "", ""]);
+        assert.deepEqual([found.format, found.key, found.prefixes], [format, "", []]);
         await assertEqualWeights(found, expected);
       }
     }

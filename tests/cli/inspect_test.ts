@@ -12,7 +12,7 @@ Deno.test("inspect lists the state dict of a training checkpoint, with totals an
   assert.equal(code, 0);
   assert.match(stdout, /^fc\.weight +\[5 32\] +F32 +640 B$/m);
   assert.match(stdout, /: torch zip, 11\.5 KiB$/m);
-  assert.match(stdout, /^listed: "model_state_dict", "module\." taken off every name$/m);
+  assert.match(stdout, /^listed: "model_state_dict", "module\." taken off the names$/m);
   assert.match(stdout, /^9 tensors, 330 elements, .* \(8 F32, 1 I64\)$/m);
   assert.match(stdout, /^looks like: no model known here$/m);
   assert.doesNotMatch(stdout, /exp_avg|epoch/);
@@ -47,6 +47,8 @@ Deno.test("inspect --json gives one object with every tensor, the totals and the
     side_dim: null,
     holds_backbone: true,
     holds_trained: false,
+    layout: "OpenAI",
+    activation: "quick_gelu",
   });
   const bytes = await Deno.readFile(`${FIXTURES}openai-torchscript.pt`);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
@@ -105,4 +107,16 @@ Deno.test("inspect says what a trained network was trained on", async () => {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("inspect tells a backbone's layout and activation, and what it does not read", async () => {
+  const reported = new URL("../fixtures/reports/checkpoints/", import.meta.url).pathname;
+  const { stdout } = await runVerb(inspect, [`${reported}hf.bin`]);
+  assert.match(stdout, /^looks like: CLIP ViT of width 8, .*, in the layout of Hugging Face CLIP$/m);
+  assert.match(stdout, /^activation: the file does not say it; a run assumes quick_gelu$/m);
+  const objects = await runVerb(inspect, [`${reported}nparray.pt`, "--all"]);
+  assert.match(objects.stdout, /^meta\/rng = object of numpy\.ndarray, not read$/m);
+  assert.match(objects.stdout, /^not read: numpy\.ndarray \(meta\/rng\)$/m);
+  const json = JSON.parse((await runVerb(inspect, [`${reported}namespace.pt`, "--json"])).stdout);
+  assert.deepEqual(json.foreign, [{ name: "args", type: "argparse.Namespace" }]);
 });

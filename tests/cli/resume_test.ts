@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { synthesize } from "../../data/synth/dataset.ts";
 import { openCheckpoint } from "../../train/files/checkpoint.ts";
 import { parseConfig, synthOptions } from "../../train/recipe/config.ts";
-import { readMetrics } from "../../train/files/run_folder.ts";
+import { openRunFolder, readMetrics } from "../../train/files/run_folder.ts";
 import { encodeList, videoKeys } from "../_util/frames_and_videos.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { hasFfmpeg } from "../_util/video_files.ts";
@@ -57,19 +57,33 @@ gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same
   );
   const state = await Deno.readFile(folder.file("runs/parts/state.safetensors"));
 
-  if (Deno.build.os === "linux") {
-    // Every write to /dev/full fails for want of space; the state's temporary file is made to lie there.
-    await Deno.symlink("/dev/full", folder.file("runs/parts/state.safetensors.partial"));
-    const full = await folder.sidenet(["train", "--resume", "runs/parts"]);
+  const resume = ["train", "--resume", "runs/parts"];
+  {
+    using _holder = await openRunFolder(folder.file("runs/parts"));
+    const second = await folder.sidenet(resume);
+    assert.equal(second.code, 4);
     assert.match(
-      lastLine(full),
-      /^sidenet: Cannot write "runs\/parts\/state\.safetensors": the disk is full; a previous file of this name is unchanged$/,
+      lastLine(second),
+      new RegExp(
+        `^sidenet: Cannot write to "runs/parts": process ${Deno.pid} .*is writing to it \\(train, since `,
+      ),
     );
-    assert.notEqual(full.code, 0);
-    assert.deepEqual(await Deno.readFile(folder.file("runs/parts/state.safetensors")), state);
   }
+  if (Deno.build.os !== "windows") {
+    // A limit of 512-byte blocks between the weights and the state; its signal would end the process before its error is told.
+    const full = await folder.sidenet(resume, { shell: "trap '' XFSZ; ulimit -f 1600" });
+    assert.equal(
+      lastLine(full),
+      'sidenet: Cannot write "runs/parts/state.safetensors": the file would be larger than the system allows (ulimit -f); ' +
+        "a previous file of this name is unchanged; raise the limit and try again",
+    );
+    assert.equal(full.code, 4);
+  }
+  assert.deepEqual(await Deno.readFile(folder.file("runs/parts/state.safetensors")), state);
+  const left = await Array.fromAsync(Deno.readDir(folder.file("runs/parts")), ({ name }) => name);
+  assert.deepEqual(left.filter((name) => name === "lock" || name.endsWith(".partial")), []);
 
-  const resumed = await folder.sidenet(["train", "--resume", "runs/parts"]);
+  const resumed = await folder.sidenet(resume);
   assert.equal(resumed.code, 0, resumed.stderr);
   await assertSameEnd(folder, "parts", "whole");
 });

@@ -68,15 +68,20 @@ gpuTest("train on a folder of class folders, then resume, eval and predict from 
   assert.deepEqual(lists.trimEnd().split("\n").sort(), expected.sort());
   assert.deepEqual((await folder.json<{ broken: unknown[] }>("runs/my run/summary.json")).broken, []);
 
-  // The run finds its data from any working folder.
-  const elsewhere = await folder.sidenet(["eval", run, "--json"], { cwd: "/" });
-  assert.equal(elsewhere.code, 0, elsewhere.stderr);
-  assert.equal(JSON.parse(elsewhere.stdout).clips, 2);
-  const resumed = await folder.sidenet(["train", "--resume", run, "solver.max_steps=2"], { cwd: "/" });
+  // The run finds its data from any working folder, and its lists wherever it was moved to.
+  const moved = folder.file("kept", "moved");
+  await mkdir(dirname(moved));
+  await rename(run, moved);
+  for (const model of [moved, join(moved, "last.safetensors")]) {
+    const elsewhere = await folder.sidenet(["eval", model, "--json"], { cwd: "/" });
+    assert.equal(elsewhere.code, 0, elsewhere.stderr);
+    assert.equal(JSON.parse(elsewhere.stdout).clips, 2);
+  }
+  const resumed = await folder.sidenet(["train", "--resume", moved, "solver.max_steps=2"], { cwd: "/" });
   assert.equal(resumed.code, 0, resumed.stderr);
   assert.match(resumed.stdout, /after 2 steps/);
   const path = `my clips/go left/clip 1${extension}`;
-  const predicted = await folder.sidenet(["predict", run, path, "--json"]);
+  const predicted = await folder.sidenet(["predict", moved, path, "--json"]);
   assert.equal(predicted.code, 0, predicted.stderr);
   assert.deepEqual(
     JSON.parse(predicted.stdout).top.map(({ label }: { label: string }) => label).sort(),

@@ -29,6 +29,7 @@ for (const [name, backbone] of Object.entries(VIT_PRESETS)) {
         classes: 174,
         sideDim: 320,
         holdsBackbone: true,
+        layout: "OpenAI",
         holdsTrained: true,
       });
       assert.equal(
@@ -36,7 +37,7 @@ for (const [name, backbone] of Object.entries(VIT_PRESETS)) {
         `${title} on ${name} with 174 classes (side_dim 320), backbone included`,
       );
       const side = identify(source(shapesOf(spec, "trained")));
-      assert.deepEqual(side, { ...whole, holdsBackbone: false });
+      assert.deepEqual(side, { ...whole, holdsBackbone: false, layout: null });
       for (const [weight] of shapesOf(spec, "trained")) assert.equal(isBackboneName(weight), false, weight);
       for (const [weight] of shapesOf(spec, "frozen")) assert.equal(isBackboneName(weight), true, weight);
     }
@@ -55,6 +56,15 @@ for (const name of ["EVA02-CLIP-bigE-14", "EVA02-CLIP-L-14", "EVA02-CLIP-L-14-33
       backboneDtype: "f32",
     };
     const eva = identify(source(shapesOf(spec, "frozen")));
+    const alone = shapesOf(spec, "frozen").map(([name, shape]) =>
+      [name.replace("visual.", ""), shape] as const
+    );
+    for (const [prefix, shapes] of [["", alone], ["module.image.", shapesOf(spec, "frozen")]] as const) {
+      assert.deepEqual([eva.backbone, "EVA-CLIP"], [
+        identify(source(shapes, prefix)).backbone,
+        identify(source(shapes, prefix)).layout?.split(",")[0],
+      ]);
+    }
     assert.deepEqual([eva.system, eva.backbone], ["EVA-CLIP", name]);
     for (const part of ["all", "trained"] as const) {
       const found = identify(source(shapesOf(spec, part)));

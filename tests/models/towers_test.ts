@@ -28,8 +28,9 @@ Deno.test("sizes are those of a preset or of the keys of a custom backbone, and 
 
 Deno.test("the keys of all kinds of tower make a schema with today's defaults", () => {
   const schema = z.strictObject(TOWER_KEYS);
-  assert.deepEqual(schema.parse({}), { eva: null });
+  assert.deepEqual(schema.parse({}), { activation: "auto", eva: null });
   assert.deepEqual(schema.parse({ eva: { hidden: 9 } }), {
+    activation: "auto",
     eva: { hidden: 9, norm: "pre", sub_norm: false, mlp: "gelu", rope_span: null },
   });
   assert.throws(() => schema.parse({ eva: { hidden: 9, depth: 2 } }));

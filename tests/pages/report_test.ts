@@ -17,7 +17,9 @@ function evalRecord(at: { epoch: number; step: number }, metrics: Metrics): Eval
 /** An evaluation with these counts, `[true class][predicted class]`. */
 function evaluationOf(confusion: readonly (readonly number[])[]): ClassEvaluation {
   const details = createClassificationMetrics(confusion.length);
-  confusion.forEach((row, k) => details.confusion[k] = [...row]);
+  confusion.forEach((row, truth) =>
+    row.forEach((count, predicted) => count > 0 && details.confusion.add(truth, predicted, count))
+  );
   return { metrics: {}, details, predictions: [], problems: [] };
 }
 
@@ -102,6 +104,34 @@ Deno.test("many classes drop names and counts from the matrix and list the confu
   assert.equal(count(many, "Predicted as"), 1);
   assert.equal(count(many, '<th scope="row" class="wrap">class-'), 174);
   assert.ok(matrix(many).length < 60_000, `${matrix(many).length} characters`);
+});
+
+Deno.test("thousands of classes leave the page small, with the worst of them by name", () => {
+  for (const classes of [1000, 5000]) {
+    const details = createClassificationMetrics(classes);
+    // Five clips a class: one is right, one is taken for the next class, the others for classes far away.
+    for (let truth = 0; truth < classes; truth++) {
+      for (let clip = 0; clip < 5; clip++) {
+        details.confusion.add(
+          truth,
+          clip < 2 ? (truth + clip) % classes : (truth * 37 + clip * 101) % classes,
+        );
+      }
+    }
+    details.confusion.add(7, 3, 20);
+    const evaluation = { metrics: {}, details, predictions: [], problems: [] };
+    const html = renderReport(reportData(classes, { evaluation }));
+    assert.ok(html.length < 1_000_000, `${html.length} characters for ${classes} classes`);
+    const names = [...html.matchAll(/<th scope="row" class="wrap">class-(\d+)/g)].map(([, k]) => Number(k));
+    assert.equal(names.length, 500);
+    assert.equal(names[0], 7);
+    assert.match(
+      html,
+      new RegExp(`The 500 classes .* ${classes === 1000 ? "500" : "4,500"} more are not shown`),
+    );
+    assert.match(html, /<td class="wrap">class-7<\/td><td class="wrap">class-3<\/td><td class="number">20</);
+    assert.match(html, new RegExp(`Shares of ${Math.ceil(classes / 400)} neighbouring classes a cell`));
+  }
 });
 
 Deno.test("names from lists and files cannot inject markup", () => {

@@ -8,6 +8,7 @@ import { testIndices, validationIndices } from "../../data/sampling/frame_indice
 import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
+import { NonFiniteError } from "../../lib/errors.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
 import type { Session } from "../runtime/session.ts";
 import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
@@ -28,8 +29,6 @@ export interface ScoreOptions {
   /** What the clips' paths name; what the recipe's lists name by default. */
   modality?: ClipModality;
   views: Views | null;
-  /** Views in one GPU batch. */
-  batch: number;
   signal?: AbortSignal;
   /** Frames on disk that stand for the clips' files. */
   frameCache?: FrameCache | null;
@@ -84,6 +83,7 @@ export function viewFeed(
     root: options.root ?? dataRoots(config).val,
     modality: options.modality ?? clipModality(config),
     template: config.data.image_tmpl,
+    firstFrame: config.data.first_frame,
     sampler: readRule(config, viewSampler(config, views)),
     seed: config.seed,
     workers: config.data.workers,
@@ -98,11 +98,11 @@ export function viewFeed(
 
 /** Scores clips in the order of their list: decodes, makes the views, runs the network. */
 export async function* scoreClips(
-  session: Pick<Session, "evaluate">,
+  session: Pick<Session, "evaluate" | "evaluationClips">,
   config: Config,
   options: ScoreOptions,
 ): AsyncGenerator<ScoredClip> {
-  const { clips, views, batch } = options;
+  const { clips, views } = options, batch = session.evaluationClips;
   await using own = options.feed ? null : viewFeed(config, options);
   const feed = options.feed ?? own!;
   const perClip = viewCount(views);
@@ -116,7 +116,21 @@ export async function* scoreClips(
       outputs.push(...splitOutputs(await session.evaluate(part), part.length));
     }
     for (const [i, { index, path, label, problems, bad }] of fed.entries()) {
+      requireFinite(path, outputs.slice(i * perClip, (i + 1) * perClip));
       yield { views: outputs.slice(i * perClip, (i + 1) * perClip), index, path, label, problems, bad };
+    }
+  }
+}
+
+/** @throws {NonFiniteError} naming the clip of which the network says nothing that is a number. */
+function requireFinite(path: string, views: readonly Readonly<Record<string, Float32Array>>[]): void {
+  for (const view of views) {
+    for (const [name, values] of Object.entries(view)) {
+      const found = values.find((value) => !Number.isFinite(value));
+      if (found === undefined) continue;
+      throw new NonFiniteError(
+        `Cannot score "${path}": what the network says of it ("${name}") must be finite, current value is ${found}`,
+      );
     }
   }
 }
@@ -137,7 +151,7 @@ function splitOutputs(
 
 /** Evaluates a list of clips; every clip counts exactly once. */
 export async function evaluateClips<Result extends ClipResult, Details>(
-  session: Pick<Session, "evaluate">,
+  session: Pick<Session, "evaluate" | "evaluationClips">,
   config: Config,
   options: EvaluateOptions & { task: Task<unknown, Result, Details> },
 ): Promise<Evaluation<Result, Details>> {

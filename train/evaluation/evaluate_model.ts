@@ -5,6 +5,7 @@ import { dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
 import { readSplit } from "../feed/lists.ts";
+import { withFoundModality } from "../feed/modality.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import type { Description, ScoredClip } from "../tasks/task.ts";
@@ -49,9 +50,11 @@ export async function evaluateModel(
   target: ModelTarget,
   options: EvaluateModelOptions = {},
 ): Promise<EvaluationRun> {
-  const model = await modelOf(target), { config, labels, weights } = model;
-  const { views = null, signal } = options, task = taskOfRecipe(config);
-  const clips = await readSplit(config, "val", { path: options.list, keepShort: views !== null });
+  const found = await modelOf(target), { labels, weights } = found;
+  const { views = null, signal, list: valList, onNote: note } = options;
+  const config = await withFoundModality(found.config, { splits: ["val"], valList, note });
+  const model = { ...found, config }, task = taskOfRecipe(config);
+  const clips = await readSplit(config, "val", { path: valList, keepShort: views !== null, note });
   const list = options.list ?? config.data.val_list!, root = dataRoots(config).val;
   const batch = viewBatch(config, views, clips.length);
   await using frameCache = await openFrameCache(config, options.onNote);
@@ -66,7 +69,6 @@ export async function evaluateModel(
     clips,
     views,
     frameCache,
-    batch,
     signal,
     onProgress,
   });
@@ -100,7 +102,7 @@ export async function* predictClips(
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
   await using session = await openTrainedModel(model, { clips, root, batch, choices });
-  const scoring = { clips, root, modality: "either", views, batch, signal } as const;
+  const scoring = { clips, root, modality: "either", views, signal } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);
     const { path, problems, bad } = clip;

@@ -71,9 +71,19 @@ export async function writeEvaluation(folder: string, run: EvaluationRun): Promi
     adapter,
     ...results.tables,
   };
-  await writeFileWhole(join(folder, EVALUATION_FILES.figures), JSON.stringify(figures, null, 2) + "\n");
+  await writeFileWhole(join(folder, EVALUATION_FILES.figures), formatFigures(figures, results.tables));
   for (const [name, content] of Object.entries(results.files)) {
     await writeFileWhole(join(folder, name), content);
   }
   return figures;
+}
+
+/** A line a figure; a table, which may have thousands of numbers, stands on one line. */
+function formatFigures(figures: EvaluationFigures, tables: Readonly<Record<string, unknown>>): string {
+  const isTable = (key: string) => Object.hasOwn(tables, key);
+  const entries = Object.entries(figures).filter(([, value]) => value !== undefined).map(([key, value]) => {
+    const text = JSON.stringify(value, null, isTable(key) ? undefined : 2).replaceAll("\n", "\n  ");
+    return `  ${JSON.stringify(key)}: ${text}`;
+  });
+  return `{\n${entries.join(",\n")}\n}\n`;
 }

@@ -5,7 +5,7 @@
 
 import { stat } from "node:fs/promises";
 import type { ClipRecord, FrameRange } from "../../data/datasets/list.ts";
-import { countFrames, type FrameTemplate } from "../../data/frames/frame_folder.ts";
+import { type FrameTemplate, listFrames } from "../../data/frames/frame_folder.ts";
 import { probeVideo, videoTimes } from "../../data/video/decode.ts";
 import type { ScoredClip, Task } from "../tasks/task.ts";
 import { topShares } from "../tasks/class_shares.ts";
@@ -83,11 +83,11 @@ const SAME_SECONDS = 1e-6;
  */
 export async function clipTimes(
   path: string,
-  options: { template: FrameTemplate; frameRate?: number; signal?: AbortSignal },
+  options: { template: FrameTemplate; firstFrame?: number | null; frameRate?: number; signal?: AbortSignal },
 ): Promise<ClipTimes> {
-  const { template, frameRate, signal } = options;
+  const { template, firstFrame, frameRate, signal } = options;
   if ((await stat(path)).isDirectory()) {
-    const count = await countFrames(path, template);
+    const { count } = await listFrames(path, template, firstFrame);
     if (count === 0) throw new Error("it holds no frames");
     return evenTimes(count, count / (frameRate ?? FOLDER_FRAME_RATE));
   }

@@ -9,11 +9,13 @@ import {
   loadOwnBackbone,
   loadTrained,
   openCheckpoint,
-  recipeOf,
 } from "../files/checkpoint.ts";
-import { type Config, loadConfig, parseConfig } from "../recipe/config.ts";
+import { recipeOf } from "../files/run_state.ts";
+import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { settleBackbone } from "../files/backbone.ts";
+import { loadRunConfig, locateRunFiles } from "../files/run_config.ts";
 import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
@@ -58,12 +60,15 @@ export async function findTrainedModel(
     );
   }
   const recipe = recipeOf(source);
-  const { config } = await loadRecipe(
-    options.config ?? (info.isDirectory ? join(target, RUN_FILES.config) : null),
-    { weights, recipe: recipe?.config ?? null, overrides: options.overrides },
-  );
+  const { overrides } = options;
+  // A run's own recipe has its backbone settled.
+  const config = options.config !== undefined
+    ? (await settleBackbone((await loadConfig(options.config, overrides)).config)).config
+    : info.isDirectory
+    ? (await loadRunConfig(target, overrides)).config
+    : await recipeInside(weights, recipe?.config ?? null, overrides);
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
-    !options.overrides.some((override) => override.startsWith("data.label_list="));
+    !overrides.some((override) => override.startsWith("data.label_list="));
   const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");
   return {
     weights,
@@ -73,19 +78,15 @@ export async function findTrainedModel(
   };
 }
 
-async function loadRecipe(
-  path: string | null,
-  own: { weights: string; recipe: unknown; overrides: readonly string[] },
-) {
-  const { weights, recipe, overrides } = own;
-  if (path !== null) return await loadConfig(path, overrides);
+/** The recipe that a checkpoint holds. */
+async function recipeInside(weights: string, recipe: unknown, overrides: readonly string[]) {
   if (recipe === null) {
     throw new ConfigError(
       `Cannot open "${weights}": a checkpoint that holds no recipe must come with one, give it with --config`,
     );
   }
-  // JSON is YAML, and a settled recipe reads back unchanged.
-  return parseConfig(JSON.stringify(recipe), { source: weights, overrides });
+  const { config } = configFrom(recipe, { source: weights, overrides });
+  return await locateRunFiles(config, { folder: dirname(weights), overrides });
 }
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */
@@ -103,7 +104,7 @@ export async function openTrainedModel(
   const frame = await largestFrame(config, [[options.root, options.clips]]);
   await using source = await openCheckpoint(weights);
   checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
-  const session = await openSession(
+  const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
     { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },

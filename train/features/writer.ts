@@ -1,8 +1,9 @@
 /** Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. */
 
-import { statfs } from "node:fs/promises";
+import { readdir, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { requireWritableFolder, writeFileWhole } from "../../data/files.ts";
+import { isTemporary, requireWritableFolder, writeFileWhole } from "../../data/files.ts";
+import { lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { ConfigError, DataError, InterruptedError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../models/mod.ts";
@@ -35,6 +36,7 @@ import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import { modelSpec } from "../recipe/model.ts";
 import { readSplit } from "../feed/lists.ts";
+import { withFoundModality } from "../feed/modality.ts";
 import { clipsPerBatch, halvesNeed, sessionOptions } from "../tasks/session_options.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { readTrainingSet } from "../feed/training_set.ts";
@@ -111,13 +113,26 @@ interface Job {
 /** Writes the features of a recipe, as far as they are not there yet. */
 export async function extractFeatures(options: ExtractOptions): Promise<ExtractResult> {
   const { out, events } = options;
-  const config = { ...options.config, data: { ...options.config.data, features: null } };
+  const { note } = events ?? {};
+  const config = await withFoundModality(
+    { ...options.config, data: { ...options.config.data, features: null } },
+    { splits: ["train", "val"], note },
+  );
   const spec: ModelSpec = modelSpec(config), model = createModel(spec);
   checkStorable(config, model);
   const epochs = storedEpochs(config, options.epochs);
-  const clips = { train: (await readTrainingSet(config)).clips, val: await readSplit(config, "val") };
+  const set = await readTrainingSet(config),
+    clips = {
+      train: set.clips,
+      val: await readSplit(config, "val", { note }),
+    };
+  for (const text of set.notes) note?.(text);
   await requireReadableSplits(config, clips, options.signal);
   await requireWritableFolder(out);
+  options.signal?.throwIfAborted();
+  using lock = await lockFolder(out, "extract");
+  if (lock.warning !== null) events?.note?.(lock.warning);
+  await removeTemporary(out, (await readdir(out)).filter(isTemporary));
   const existing = await readManifest(out);
   if (existing) await checkSame(existing, out, { config, clips, epochs });
   const manifest = existing ??

@@ -10,9 +10,10 @@ export async function openFrameCache(
   config: Pick<Config, "data">,
   warn?: (text: string) => void,
 ): Promise<FrameCache | null> {
-  const { frame_cache: folder, frame_cache_side: side, image_tmpl: template } = config.data;
+  const { frame_cache: folder, frame_cache_side: side, image_tmpl: template, first_frame: firstFrame } =
+    config.data;
   if (folder === null) return null;
-  return await FrameCache.open({ folder, side, template, modality: clipModality(config), warn });
+  return await FrameCache.open({ folder, side, template, firstFrame, modality: clipModality(config), warn });
 }
 
 /** What a frame cache holds, in words. */

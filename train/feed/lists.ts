@@ -1,14 +1,13 @@
 /** The lists and the class names of a recipe. */
 
+import { createHash } from "node:crypto";
 import { readClipList, readLabels } from "../../data/datasets/read.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { selectShots } from "../../data/sampling/few_shot.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { formatCount } from "../../lib/text.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipModality } from "./sampling.ts";
-
-/** Frames shorter than this are dropped from lists that state frame counts (spec side4video §5.1). */
-export const MIN_LISTED_FRAMES = 8;
 
 /** Class names of a recipe: its label list, those of its synthetic set, or the class numbers. */
 export async function classNames(
@@ -29,21 +28,44 @@ export async function classNames(
  * One of a recipe's two lists; of the training list, the clips of a few-shot selection where there is one.
  *
  * @param options.path Another list instead.
- * @param options.keepShort Also clips that state few frames, as the published test protocol does.
+ * @param options.keepShort Also clips that state fewer frames than `data.min_frames`, as the published test protocol does.
  * @param options.everyShot The whole training list, whatever `data.shots` says.
+ * @param options.note Takes a line about what is left out of the list or was repaired in it.
  */
 export async function readSplit(
   config: Pick<Config, "data" | "seed">,
   split: "train" | "val",
-  options: { path?: string; keepShort?: boolean; everyShot?: boolean } = {},
+  options: { path?: string; keepShort?: boolean; everyShot?: boolean; note?: (text: string) => void } = {},
 ): Promise<ClipRecord[]> {
   const { data } = config;
   const path = options.path ?? (split === "train" ? data.train_list : data.val_list);
   if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
-  const dropShorterThan = options.keepShort ? undefined : MIN_LISTED_FRAMES;
+  const dropShorterThan = options.keepShort ? undefined : data.min_frames;
   const modality = clipModality(config);
-  const { clips } = await readClipList(path, { classes: data.num_classes, dropShorterThan, modality });
+  const { clips, dropped, repairedLines } = await readClipList(path, {
+    classes: data.num_classes,
+    dropShorterThan,
+    modality,
+  });
+  if (dropped > 0) {
+    options.note?.(
+      `${formatCount(dropped)} of ${formatCount(dropped + clips.length)} clips of "${path}" are left out: ` +
+        `the list states fewer than ${dropShorterThan} frames (data.min_frames)`,
+    );
+  }
+  if (repairedLines.length > 0) {
+    options.note?.(`"${path}": ${describeRepaired(repairedLines)}`);
+  }
   return split === "train" && !options.everyShot ? chooseShots(config, clips) : clips;
+}
+
+/** Lines named of those that were split. */
+const LINES_NAMED = 10;
+
+/** Lines of a list that held two clips, in words. */
+export function describeRepaired(lines: readonly number[]): string {
+  const more = lines.length > LINES_NAMED ? ` and ${formatCount(lines.length - LINES_NAMED)} more` : "";
+  return `lines with two records glued together were split: ${lines.slice(0, LINES_NAMED).join(", ")}${more}`;
 }
 
 /** The clips of a recipe's few-shot selection; all of them where it makes none. */
@@ -54,4 +76,13 @@ export function chooseShots(
   const { shots } = data;
   if (shots === null) return clips;
   return selectShots(clips.map(({ label }) => label), { shots, seed }).map((clip) => clips[clip]);
+}
+
+/** The content of a list: paths, labels and parts of clips in order. */
+export function listDigest(clips: readonly ClipRecord[]): string {
+  const hash = createHash("sha256");
+  for (const { path, label, range } of clips) {
+    hash.update(`${path}\n${label}${range ? ` ${range.first} ${range.count}` : ""}\n`);
+  }
+  return `${clips.length} clips, sha256 ${hash.digest("hex").slice(0, 16)}`;
 }

@@ -1,10 +1,11 @@
 /** How large the frames of a data set are, from the headers of some of them, so that upload buffers fit before the run. */
 
 import { join } from "node:path";
+import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { storedSize } from "../../data/frame_cache/frame_cache.ts";
-import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
-import { decodeJpeg, jpegSize } from "../../data/frames/jpeg.ts";
+import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
 import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
@@ -14,8 +15,10 @@ import { transformRecipe } from "../recipe/config.ts";
 const CLIPS_PROBED = 200;
 /** The same for video files, each of which takes a program some 50 ms to look at. */
 const VIDEOS_PROBED = 40;
-/** Bytes of a file that hold its frame header in practice, embedded previews included. */
+/** Bytes of a file that hold its frame header in practice, embedded previews included; some kinds have it at the end. */
 const HEADER_BYTES = 64 * 1024;
+/** Larger files are not read whole for their size. */
+const WHOLE_BYTES = 64 * 2 ** 20;
 
 /**
  * Frames of this size or less are expected: the largest found, or the target of the first resize.
@@ -30,21 +33,25 @@ export async function largestFrame(
   const { resize, size } = transformRecipe(config);
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
-  const name = parseFrameTemplate(config.data.image_tmpl).name(1);
+  const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);
   const ofVideos = config.data.modality !== "RGB";
   for (const [root, clips] of splits) {
     const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
     for (let i = 0; i < clips.length; i += stride) {
-      const path = join(root, clips[i].path);
+      const path = clipPath(root, clips[i].path);
+      const frame = await listFrames(path, template, firstFrame).then(
+        ({ first }) => join(path, template.name(first)),
+        () => null, // a video, or nothing: the loader will name it
+      );
       // `predict` takes folders and videos whatever the recipe says.
-      const ofFile = await sizeOf(join(path, name)) ?? await videoSize(path);
+      const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
       const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;
       const width = Math.max(largest.width, found.width, Math.ceil(found.width * scale));
       const height = Math.max(largest.height, found.height, Math.ceil(found.height * scale));
       if (width === largest.width && height === largest.height) continue;
-      if (await isBrokenPicture(join(path, name))) continue; // its header may state any size
+      if (frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
       Object.assign(largest, { width, height });
     }
   }
@@ -54,11 +61,15 @@ export async function largestFrame(
 /** Size of a picture, or null when it cannot be told: the loader will name what is wrong with it. */
 async function sizeOf(path: string): Promise<{ width: number; height: number } | null> {
   try {
-    if (!(await Deno.stat(path)).isFile) return null; // a pipe would be waited for without end
+    const info = await Deno.stat(path);
+    if (!info.isFile) return null; // a pipe would be waited for without end
     using file = await Deno.open(path);
     const bytes = new Uint8Array(HEADER_BYTES);
-    const count = await file.read(bytes);
-    return jpegSize(bytes.subarray(0, count ?? 0));
+    const head = bytes.subarray(0, await file.read(bytes) ?? 0);
+    return await pictureSize(head).catch(async (error) => {
+      if (info.size <= head.length || info.size > WHOLE_BYTES) throw error;
+      return await pictureSize(await Deno.readFile(path));
+    });
   } catch {
     return null;
   }
@@ -72,7 +83,7 @@ async function isBrokenPicture(path: string): Promise<boolean> {
   } catch {
     return false; // none: the size is a video's
   }
-  return await decodeJpeg(bytes).then(() => false, () => true);
+  return await decodePicture(bytes).then(() => false, () => true);
 }
 
 /** Size of a video, or null; that ffprobe is missing is told at once. */

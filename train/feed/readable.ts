@@ -3,6 +3,7 @@
  * of frames that fits none of them would give a run on black frames, so that is an error before the run.
  */
 import { stat } from "node:fs/promises";
+import { isAbsolute } from "node:path";
 import { createClipSource } from "../../data/open_clip_source.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { reasonOf } from "../../data/files.ts";
@@ -26,9 +27,10 @@ export async function requireReadable(
 ): Promise<void> {
   const { list, root, signal } = options;
   if (clips.length === 0) return;
-  await requireRoot(list, root);
-  const template = config.data.image_tmpl;
-  await using source = createClipSource({ modality: clipModality(config), root, template, workers: 1 });
+  if (!clips.every(({ path }) => isAbsolute(path))) await requireRoot(list, root);
+  const { image_tmpl: template, first_frame: firstFrame } = config.data;
+  const modality = clipModality(config);
+  await using source = createClipSource({ modality, root, template, firstFrame, workers: 1 });
   const stride = Math.ceil(clips.length / CLIPS_TRIED);
   let first = "", tried = 0;
   for (let i = 0; i < clips.length; i += stride, tried++) {

@@ -23,6 +23,7 @@ export function trainingFeed(
     root: dataRoots(config).train,
     modality: clipModality(config),
     template: data.image_tmpl,
+    firstFrame: data.first_frame,
     sampler: readRule(config, trainSampler(config)),
     seed: config.seed,
     workers: data.workers,

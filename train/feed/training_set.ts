@@ -4,7 +4,7 @@ import { classWeights } from "../../data/sampling/class_balance.ts";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
-import { chooseShots, readSplit } from "./lists.ts";
+import { chooseShots, listDigest, readSplit } from "./lists.ts";
 
 /** Classes that a note lists by number. */
 const CLASSES_NAMED = 10;
@@ -20,14 +20,17 @@ export interface TrainingSet {
   notes: string[];
   /** The few-shot selection as a list; null: there is none. */
   shotList: string | null;
-  /** The part of an epoch's order that is still to come. */
-  order(epoch: number, startBatch: number): OrderEntry[];
+  /** The clips and all that decides their order, in a few characters: equal where equal epochs show the same clips in turn. */
+  id: string;
+  /** The part of an epoch's order that is still to come. @param start Clips that are done. */
+  order(epoch: number, start: number): OrderEntry[];
 }
 
 /** Reads the training list of a recipe and chooses from it. */
 export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   const { data, seed } = config;
-  const all = await readSplit(config, "train", { everyShot: true });
+  const notes: string[] = [];
+  const all = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
   const clips = chooseShots(config, all);
   const rounds = data.shots_repeat ? Math.floor(all.length / clips.length) : 1;
   const labels = clips.map(({ label }) => label);
@@ -41,15 +44,16 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
     epochClips,
     classWeights: weights,
     shotList: data.shots === null ? null : formatClipList(clips),
-    notes: notesOn(config, labels, { all: all.length, epochClips }),
-    order: (epoch, startBatch) =>
+    notes: [...notes, ...notesOn(config, labels, { all: all.length, epochClips })],
+    id: `${listDigest(clips)}, rounds ${rounds}, seed ${seed}${data.balance === "sampler" ? ", even" : ""}`,
+    order: (epoch, start) =>
       epochOrder({
         clips: clips.length,
         epoch,
         seed,
         shuffle: true,
         batchSize: data.batch_size,
-        startBatch,
+        start,
         repeat: data.num_sample,
         rounds,
         evenClasses: data.balance === "sampler" ? labels : undefined,
@@ -57,16 +61,18 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   };
 }
 
-/** Batches of an epoch, and clips of its last batch where that is short (0: none is). */
+/**
+ * Batches of an epoch, and clips of its last batch where that is short (0: none is).
+ *
+ * @param start Clips of the epoch that are done already.
+ */
 export function epochBatches(
   config: Config,
-  { epochClips }: TrainingSet,
+  { epochClips }: Pick<TrainingSet, "epochClips">,
+  start = 0,
 ): { batches: number; lastBatch: number } {
-  const { batch_size: batchSize, num_sample: copies } = config.data;
-  return {
-    batches: batchesPerEpoch({ clips: epochClips, batchSize }),
-    lastBatch: (epochClips % batchSize) * copies,
-  };
+  const { batch_size: batchSize, num_sample: copies } = config.data, clips = Math.max(0, epochClips - start);
+  return { batches: batchesPerEpoch({ clips, batchSize }), lastBatch: (clips % batchSize) * copies };
 }
 
 function notesOn(

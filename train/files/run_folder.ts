@@ -3,61 +3,25 @@
  * report lie. Every file but the metrics is written whole; the metrics grow by whole lines.
  */
 import { dirname, join } from "node:path";
-import { writeFileWhole } from "../../data/files.ts";
-import { ConfigError, DataError } from "../../lib/errors.ts";
+import { isTemporary, writeError, writeFileWhole, writing } from "../../data/files.ts";
+import { type FolderLock, LOCK_FILE, lockFolder, removeTemporary } from "../../data/folder_lock.ts";
+import { DataError } from "../../lib/errors.ts";
+import {
+  type EvalRecord,
+  type MetricsRecord,
+  parseMetricsLine,
+  type StepRecord,
+  type Summary,
+} from "./records.ts";
 
-/** Progress of training, one line of `metrics.jsonl`. */
-export interface StepRecord {
-  kind: "step";
-  /** Epoch, from 0. */
-  epoch: number;
-  /** Optimiser steps done, from 1. */
-  step: number;
-  loss: number;
-  /** Learning rate of the classifier's group. */
-  lr: number;
-  clips_per_second: number;
-  /** Share of the time spent waiting for data, 0 … 1. */
-  data_wait: number;
-  /** GPU memory allocated, in bytes. */
-  gpu_bytes: number;
-}
-
-/** Result of an evaluation, one line of `metrics.jsonl`: the task's metrics by key among these. Accuracies are shares, 0 … 1. */
-export interface EvalRecord {
-  kind: "eval";
-  epoch: number;
-  /** Optimiser steps done before it. */
-  step: number;
-  [metric: string]: number | "eval";
-}
-
-/** A metric of a record; NaN where the record has none of that key. */
-export function metricOf(record: EvalRecord, key: string): number {
-  const value = record[key];
-  return typeof value === "number" ? value : NaN;
-}
-
-/** A line of `metrics.jsonl`. */
-export type MetricsRecord = StepRecord | EvalRecord;
-
-/** `summary.json`: the task's metrics of the last evaluation among these. Accuracies are shares, 0 … 1. */
-export interface Summary {
-  system: string;
-  backbone: string;
-  epochs: number;
-  steps: number;
-  clips: number;
-  seconds: number;
-  clips_per_second: number;
-  gpu_bytes_planned: number;
-  gpu_bytes_allocated: number;
-  trainable_parameters: number;
-  frozen_parameters: number;
-  adapter: string;
-  /** Metrics and further figures, such as the best epoch or the number of broken frames. */
-  [extra: string]: unknown;
-}
+export {
+  type Best,
+  type EvalRecord,
+  metricOf,
+  type MetricsRecord,
+  type StepRecord,
+  type Summary,
+} from "./records.ts";
 
 /** The files of a run folder. */
 export const RUN_FILES = {
@@ -79,18 +43,22 @@ export const RUN_FILES = {
 /** What `RunFolder.write` takes: text, bytes or chunks of bytes. */
 export type FileContent = Parameters<typeof writeFileWhole>[1];
 
-/** A run's folder, open for writing. */
+/** A run's folder, open for writing; no other process writes to it until it is disposed. */
 export interface RunFolder extends Disposable {
   /** Path of the folder. */
   readonly path: string;
   /** Last part of the path. */
   readonly name: string;
+  /** Why other processes cannot be kept out of the folder; null: they are. */
+  readonly warning: string | null;
   /** Path of one of the run's files. */
   file(which: keyof typeof RUN_FILES): string;
   /** Appends a line to the metrics and hands it to the operating system. */
   appendMetrics(record: MetricsRecord): void;
   /** Waits until the metrics are on the disk. */
   flushMetrics(): Promise<void>;
+  /** Cuts the metrics back to a state: see `truncateMetrics`. */
+  cutMetrics(step: number, evaluated: boolean): Promise<void>;
   /** Writes one of the run's files whole: on any failure the previous one is still there. */
   write(which: keyof typeof RUN_FILES, content: FileContent): Promise<void>;
   /** Writes `summary.json`. */
@@ -104,23 +72,21 @@ export interface RunFolder extends Disposable {
  * @example `using run = await createRunFolder("runs", "demo")`
  */
 export async function createRunFolder(root: string, name: string): Promise<RunFolder> {
-  try {
-    await Deno.mkdir(root, { recursive: true });
-    for (let copy = 1;; copy++) {
-      const path = join(root, copy === 1 ? name : `${name}-${copy}`);
-      try {
-        await Deno.mkdir(path);
-        return openFolder(path);
-      } catch (error) {
-        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-      }
+  await writing(root, () => Deno.mkdir(root, { recursive: true }));
+  for (let copy = 1;; copy++) {
+    const path = join(root, copy === 1 ? name : `${name}-${copy}`);
+    try {
+      await Deno.mkdir(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) continue;
+      throw writeError(path, error);
     }
-  } catch (error) {
-    throw new ConfigError(`Cannot create run "${name}" in "${root}": ${(error as Error).message}`, {
-      cause: error,
-    });
+    return openFolder(path, await lockFolder(path, LOCKED_FOR));
   }
 }
+
+/** What other processes read of who holds a run's folder. */
+const LOCKED_FOR = "train";
 
 /** @throws {DataError} where there is no run in the folder. */
 export async function requireRunFolder(path: string): Promise<void> {
@@ -128,19 +94,26 @@ export async function requireRunFolder(path: string): Promise<void> {
   throw new DataError(`Cannot open run "${path}": it must be a folder with a ${RUN_FILES.config}`);
 }
 
-/** Opens the folder of an existing run, to go on with it. */
+/**
+ * Opens the folder of an existing run, to go on with it.
+ *
+ * @throws {DataError} where there is no run in the folder, or another process is writing to it
+ */
 export async function openRunFolder(path: string): Promise<RunFolder> {
-  const folder = path.replace(/[\\/]+$/, "");
+  const folder = path.replace(/(?<=.)[\\/]+$/, "");
   await requireRunFolder(folder);
-  return openFolder(folder);
+  const lock = await lockFolder(folder, LOCKED_FOR);
+  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  await removeTemporary(folder, names.filter(isTemporary));
+  return openFolder(folder, lock);
 }
 
 /** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics and lists. */
 export async function discardUnstarted(path: string): Promise<void> {
   const { metrics, shots, trainList, valList, labels } = RUN_FILES;
-  const before: readonly string[] = [metrics, shots, trainList, valList, labels];
+  const before: readonly string[] = [metrics, shots, trainList, valList, labels, LOCK_FILE];
   for await (const { name } of Deno.readDir(path)) {
-    if (!before.includes(name)) return;
+    if (!before.includes(name) && !isTemporary(name)) return;
     if (name === metrics && (await Deno.stat(join(path, name))).size > 0) return;
   }
   await Deno.remove(path, { recursive: true });
@@ -156,8 +129,8 @@ export async function weightsOfRun(path: string): Promise<string> {
 
 /**
  * Cuts the metrics of a run back to the state that it is resumed from, so that they end up as those of a run without
- * the interruption. A last line that was cut off in the middle goes too. Call it before `openRunFolder`: the file is
- * replaced, and an open run would go on writing into the old one.
+ * the interruption. A last line that was cut off in the middle goes too. Call it before the run appends anything: the file
+ * is replaced, and what is appended would go into the old one.
  *
  * @param step optimiser steps done in the resumed state
  * @param evaluated whether the evaluation made at exactly that step, if any, belongs to the resumed state
@@ -170,7 +143,7 @@ export async function truncateMetrics(path: string, step: number, evaluated: boo
   const lines = text.split("\n");
   const torn = lines.pop() ?? "";
   const kept = lines.filter((line, i) => {
-    const record = parseLine(line, file, i + 1);
+    const record = parseMetricsLine(line, { file, number: i + 1 });
     return record.kind === "eval" && !evaluated ? record.step < step : record.step <= step;
   });
   const removed = lines.length - kept.length + (torn === "" ? 0 : 1);
@@ -187,7 +160,9 @@ export async function truncateMetrics(path: string, step: number, evaluated: boo
 export async function readMetrics(path: string): Promise<{ steps: StepRecord[]; evals: EvalRecord[] }> {
   const file = join(path, RUN_FILES.metrics);
   const records = await exists(file)
-    ? (await Deno.readTextFile(file)).split("\n").slice(0, -1).map((line, i) => parseLine(line, file, i + 1))
+    ? (await Deno.readTextFile(file)).split("\n").slice(0, -1).map((line, i) =>
+      parseMetricsLine(line, { file, number: i + 1 })
+    )
     : [];
   return {
     steps: records.filter((record) => record.kind === "step"),
@@ -195,37 +170,38 @@ export async function readMetrics(path: string): Promise<{ steps: StepRecord[]; 
   };
 }
 
-function openFolder(path: string): RunFolder {
-  const metrics = Deno.openSync(join(path, RUN_FILES.metrics), { create: true, append: true });
+function openFolder(path: string, lock: FolderLock): RunFolder {
+  let metrics: Deno.FsFile | null = null;
   const file = (which: keyof typeof RUN_FILES) => join(path, RUN_FILES[which]);
   const encoder = new TextEncoder();
   const write: RunFolder["write"] = (which, content) => writeFileWhole(file(which), content);
   return {
     path,
     name: path.slice(dirname(path).length).replace(/^[\\/]/, "") || path,
+    warning: lock.warning,
     file,
     appendMetrics(record) {
       const line = encoder.encode(JSON.stringify(record) + "\n");
-      for (let written = 0; written < line.length;) written += metrics.writeSync(line.subarray(written));
+      try {
+        metrics ??= Deno.openSync(file("metrics"), { create: true, append: true });
+        for (let written = 0; written < line.length;) written += metrics.writeSync(line.subarray(written));
+      } catch (error) {
+        throw writeError(file("metrics"), error);
+      }
     },
-    flushMetrics: () => metrics.sync(),
+    flushMetrics: async () => await writing(file("metrics"), () => metrics?.sync()),
+    async cutMetrics(step, evaluated) {
+      await truncateMetrics(path, step, evaluated);
+      metrics?.close(); // the file may be another one now
+      metrics = null;
+    },
     write,
     writeSummary: (summary) => write("summary", JSON.stringify(summary, null, 2) + "\n"),
-    [Symbol.dispose]: () => metrics.close(),
+    [Symbol.dispose]() {
+      metrics?.close();
+      lock[Symbol.dispose]();
+    },
   };
-}
-
-function parseLine(line: string, file: string, number: number): MetricsRecord {
-  try {
-    const record = JSON.parse(line);
-    if ((record?.kind === "step" || record?.kind === "eval") && Number.isInteger(record.step)) return record;
-  } catch {
-    // Named below: what the line holds matters more than how the parser puts it.
-  }
-  throw new DataError(
-    `Cannot read "${file}": line ${number} must be a record of kind step or eval with a step, ` +
-      `current value is ${JSON.stringify(line.slice(0, 80))}`,
-  );
 }
 
 async function exists(path: string): Promise<boolean> {

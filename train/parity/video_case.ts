@@ -8,7 +8,7 @@ import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device.ts";
 import { Session } from "../runtime/session.ts";
-import type { InputValues } from "../runtime/session_plan.ts";
+import type { InputValues } from "../runtime/objective.ts";
 import { ADAMW, ratesOf } from "../runtime/update_rules.ts";
 import { taskOf } from "../tasks/registry.ts";
 import type { Task, TaskRecipe } from "../tasks/task.ts";

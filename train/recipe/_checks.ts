@@ -3,7 +3,8 @@ import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
 import type { Requirement } from "../../models/system.ts";
-import { towerSizes } from "../../models/towers.ts";
+import { type BackboneKeys, type CustomBackbone, givesSizes } from "../../models/tower.ts";
+import { TOWER_KEYS, towerOf, towerSizes } from "../../models/towers.ts";
 import type { Config } from "./_settled.ts";
 import type { ParsedConfig } from "./schema.ts";
 
@@ -20,16 +21,31 @@ export function basicRequirements(parsed: ParsedConfig, config: Config): Require
       data.num_classes,
     ],
     [
-      (backbone === null) === (arch !== "custom"),
+      givesSizes(backbone) === (arch === "custom"),
       "network.arch",
-      backbone === null ? "come with network.backbone" : "be custom when network.backbone is given",
+      givesSizes(backbone) ? "be custom when network.backbone gives sizes" : "come with network.backbone",
       arch,
     ],
-    ...(backbone === null ? [] : backboneRequirements(backbone)),
+    ...(givesSizes(backbone) ? backboneRequirements(backbone) : []),
+    ...(backbone === null || !givesSizes(backbone) && arch === "custom"
+      ? []
+      : optionRequirements(arch, backbone)),
   ];
 }
 
-function backboneRequirements(backbone: NonNullable<Config["network"]["backbone"]>): Requirement[] {
+/** Options of `network.backbone` are those of the tower's own kind; beside a preset fewer have a meaning. */
+function optionRequirements(arch: string, backbone: BackboneKeys): Requirement[] {
+  const tower = towerOf(towerSizes({ arch, backbone }));
+  const own = givesSizes(backbone) ? Object.keys(tower.keys) : tower.options;
+  return Object.keys(TOWER_KEYS).filter((key) => !own.includes(key)).map((key) => [
+    backbone[key] === null || backbone[key] === "auto",
+    `network.backbone.${key}`,
+    `be left out for ${arch === "custom" ? `a tower of ${tower.title}` : arch}`,
+    backbone[key],
+  ]);
+}
+
+function backboneRequirements(backbone: CustomBackbone): Requirement[] {
   return [
     [
       backbone.image_size % backbone.patch_size === 0,

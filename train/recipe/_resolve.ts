@@ -2,6 +2,7 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
+import { givesSizes } from "../../models/tower.ts";
 import { towerSizes } from "../../models/towers.ts";
 import { basicRequirements, runRequirements, systemRequirements } from "./_checks.ts";
 import type { Config } from "./_settled.ts";
@@ -10,6 +11,9 @@ import type { ParsedConfig } from "./schema.ts";
 
 const DEFAULT_ARCH = "ViT-B/16";
 const KINETICS_GREY_PROBABILITY = 0.2;
+/** Names of the data sets whose published loaders leave out clips of which the list states fewer frames. */
+const PUBLISHED_SETS = /something|^k(inetics)?[-_]?[467]00$/i;
+export const PUBLISHED_MIN_FRAMES = 8;
 /** Classes of Something-Something, of either version. */
 const SOMETHING_CLASSES = 174;
 
@@ -39,8 +43,8 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
     : "kinetics";
   // A synthetic set has its lists beside it.
   const made = (file: string) => data.synth === null || data.root === null ? null : `${data.root}/${file}`;
-  const arch = network.arch ?? (network.backbone === null ? DEFAULT_ARCH : "custom");
-  const hasTower = arch !== "custom" || network.backbone !== null;
+  const arch = network.arch ?? (givesSizes(network.backbone) ? "custom" : DEFAULT_ARCH);
+  const hasTower = arch !== "custom" || givesSizes(network.backbone);
   return {
     ...parsed,
     system: parsed.system!,
@@ -49,6 +53,11 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
       ...data,
       train_list: data.train_list ?? made("train.txt"),
       val_list: data.val_list ?? made("val.txt"),
+      min_frames: data.min_frames !== "auto"
+        ? data.min_frames
+        : PUBLISHED_SETS.test(data.dataset)
+        ? PUBLISHED_MIN_FRAMES
+        : 0,
       family,
       resize: data.resize === "auto" ? family : data.resize,
       flip: data.flip !== "auto" ? data.flip : flipOf(family, data.num_classes),

@@ -8,18 +8,30 @@ import { TOWER_KEYS, TOWER_PRESETS } from "../../models/towers.ts";
 import { SYNTH_SCHEMA } from "./_synth.ts";
 
 const path = () => z.string().min(1).nullable().default(null);
-const count = () => z.number().int().positive();
+/**
+ * Whole numbers from 1. Each has a greatest value that nobody needs, so that a slip or a hostile file is an error of that key
+ * and not hours of planning, or all of the memory.
+ */
+const count = (most: number) => z.number().int().positive().max(most);
+/** The same for what is only counted to: steps, epochs, seeds. */
+const MOST_STEPS = 1e9;
+const MOST_LAYERS = 128, MOST_SIDE = 8192, MOST_CHANNELS = 2 ** 14;
 const index = () => z.number().int().nonnegative();
-const rate = () => z.number().nonnegative();
+const rate = () => z.number().nonnegative().max(1e9);
 const share = () => z.number().min(0).max(1);
 
-const backbone = z.strictObject({
-  image_size: count().describe("side of the input picture in pixels"),
-  patch_size: count().describe("side of a patch in pixels"),
-  width: count().describe("channels of the tower"),
-  layers: count().describe("transformer blocks"),
-  heads: count().describe("attention heads"),
-  ...TOWER_KEYS,
+const SIZES = {
+  image_size: count(MOST_SIDE).optional().describe("side of the input picture in pixels"),
+  patch_size: count(MOST_SIDE).optional().describe("side of a patch in pixels"),
+  width: count(MOST_CHANNELS).optional().describe("channels of the tower"),
+  layers: count(MOST_LAYERS).optional().describe("transformer blocks"),
+  heads: count(1024).optional().describe("attention heads"),
+};
+
+const backbone = z.strictObject({ ...SIZES, ...TOWER_KEYS }).superRefine((value, context) => {
+  const missing = (Object.keys(SIZES) as (keyof typeof SIZES)[]).filter((key) => value[key] === undefined);
+  if (missing.length === 0 || missing.length === Object.keys(SIZES).length) return;
+  context.addIssue({ code: "custom", path: [missing[0]], message: "must be given with the other sizes" });
 });
 
 const colourJitter = z.strictObject({
@@ -38,6 +50,9 @@ const colourJitter = z.strictObject({
 export const TOP_KEYS = {
   name: z.string().min(1).nullable().default(null).describe("name of the run; the config file's when null"),
   run_root: z.string().min(1).default("runs").describe("folder that holds the runs"),
+  started_in: path().describe(
+    "folder in which the run was started, which its relative paths are found from; train writes it",
+  ),
   seed: index().default(1024).describe(
     "of initial weights, order of the clips, choice of frames and transforms",
   ),
@@ -67,27 +82,44 @@ export const DATA_KEYS = {
     "annotation list of the training clips; with data.synth, that of data.root when null",
   ),
   val_list: path().describe("annotation list of the validation clips"),
-  label_list: path().describe("CSV with the header id,name"),
+  min_frames: z.union([z.literal("auto"), index().max(MOST_STEPS)], {
+    error: 'must be "auto" or a number of frames',
+  })
+    .default("auto")
+    .describe(
+      "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
+        "and Kinetics, as published, 0 in other sets",
+    ),
+  label_list: path().describe("CSV with the header id,name, or class names, one a line"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
   ),
   synth: SYNTH_SCHEMA.nullable().default(null)
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
-  num_classes: count().nullable().default(null).describe("classes; taken from data.synth when that is given"),
-  num_segments: count().default(8).describe("frames of a clip, T"),
+  num_classes: count(100_000).nullable().default(null).describe(
+    "classes; taken from data.synth when that is given",
+  ),
+  num_segments: count(1024).default(8).describe("frames of a clip, T"),
 };
 
 /** `data`, behind the systems' own keys. */
 export const MORE_DATA_KEYS = {
-  image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of frame i, counted from 1"),
+  image_tmpl: z.string().min(1).default("{:05d}.jpg").describe("file name of a frame by its number"),
+  first_frame: index().max(MOST_STEPS).nullable().default(null).describe(
+    "number of a clip's first frame; lower ones are left out; null: the lowest in its folder",
+  ),
   family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
     "rules for frame indices and transforms",
   ),
-  batch_size: count().default(16).describe("videos in a batch"),
-  num_sample: count().default(1).describe(
+  batch_size: count(2 ** 16).default(16).describe("videos in a batch"),
+  num_sample: count(1024).default(1).describe(
     "augmentations of each video; a batch holds batch_size x num_sample clips",
   ),
-  input_size: count().nullable().default(null).describe(
+  micro_batch_size: count(2 ** 26).nullable().default(null).describe(
+    "clips that go through the GPU at once; a batch then goes through it in parts, with one update; null: the whole batch, " +
+      "or as many as the adapter can hold",
+  ),
+  input_size: count(MOST_SIDE).nullable().default(null).describe(
     "side of the crop in pixels; the backbone's when null",
   ),
   random_shift: z.boolean().default(true).describe("random frame choice in training"),
@@ -96,13 +128,16 @@ export const MORE_DATA_KEYS = {
     "classes of different sizes; sampler: an epoch draws every class equally often; loss: training losses (also as " +
       "reported) are weighted by clips / (classes x clips of the class), averaged over the batch's weights",
   ),
-  shots: count().nullable().default(null).describe(
+  shots: count(MOST_STEPS).nullable().default(null).describe(
     "few-shot: train on so many clips of each class, chosen by seed; null: on all",
   ),
   shots_repeat: z.boolean().default(false).describe(
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
   ),
-  resize: z.union([z.enum(["auto", "sth", "kinetics", "none"]), z.tuple([count(), count()])], {
+  resize: z.union([
+    z.enum(["auto", "sth", "kinetics", "none"]),
+    z.tuple([count(MOST_SIDE), count(MOST_SIDE)]),
+  ], {
     error: 'must be "auto", "sth", "kinetics", "none" or [height, width]',
   }).default("auto").describe("sth: 256 x 320; kinetics: short side 256"),
   crop: z.enum(["random_resized", "random", "centre", "none"]).default("random_resized").describe(
@@ -127,7 +162,7 @@ export const MORE_DATA_KEYS = {
   rand_erase: z.boolean().default(false).describe(
     "replace a box of a quarter of the training clips by noise",
   ),
-  workers: count().default(4).describe("workers that decode pictures"),
+  workers: count(1024).default(4).describe("workers that decode pictures"),
   features: path().describe(
     "folder that extract wrote: training and its evaluation read the backbone's outputs there and do not run it; " +
       "eval and predict run it as ever",
@@ -136,7 +171,7 @@ export const MORE_DATA_KEYS = {
   frame_cache: path().describe(
     "folder of a few large files that take up every clip when it is first read, and give it from then on; null: none",
   ),
-  frame_cache_side: count().default(256).describe(
+  frame_cache_side: count(MOST_SIDE).default(256).describe(
     "short side in pixels to which larger frames are shrunk in data.frame_cache; smaller JPEG files are kept as they are",
   ),
 };
@@ -145,14 +180,18 @@ export const MORE_DATA_KEYS = {
 export const NETWORK_KEYS = {
   arch: z.enum([...Object.keys(TOWER_PRESETS), "custom"]).nullable().default(null)
     .describe("frozen backbone; custom goes with network.backbone"),
-  backbone: backbone.nullable().default(null).describe("sizes of a backbone that is no preset"),
+  backbone: backbone.nullable().default(null).describe(
+    "all sizes of a backbone that is no preset, or options of one that is",
+  ),
   weights: path().describe("weights of the backbone; null: seeded random initialisation"),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),
   init: z.boolean().default(true).describe("load network.weights; false: seeded random initialisation"),
   tm: z.literal(false).default(false).describe("temporal module: not built, false"),
-  side_dim: count().default(320).describe("channels of the side network, d"),
-  n_emb: count().nullable().default(null).describe("input width of the classifier; equal to side_dim"),
+  side_dim: count(MOST_CHANNELS).default(320).describe("channels of the side network, d"),
+  n_emb: count(MOST_CHANNELS).nullable().default(null).describe(
+    "input width of the classifier; equal to side_dim",
+  ),
 };
 
 /** `network`, behind the systems' own keys. */
@@ -169,14 +208,14 @@ export const MORE_NETWORK_KEYS = {
 /** `solver`. */
 export const SOLVER_KEYS = {
   type: z.enum(["cosine", "multistep"]).default("cosine").describe("schedule after the warm-up"),
-  epochs: count().default(30).describe("passes over the training clips; the schedule spans them"),
-  start_epoch: index().default(0).describe("first epoch of a run that does not resume"),
-  max_steps: count().nullable().default(null).describe(
+  epochs: count(1_000_000).default(30).describe("passes over the training clips; the schedule spans them"),
+  start_epoch: index().max(1_000_000).default(0).describe("first epoch of a run that does not resume"),
+  max_steps: count(MOST_STEPS).nullable().default(null).describe(
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
   lr: rate().default(1e-3).describe("learning rate at the end of the warm-up"),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
-  lr_decay_step: z.union([count(), z.array(rate()).min(1), z.null()], {
+  lr_decay_step: z.union([count(1_000_000), z.array(rate()).min(1), z.null()], {
     error: "must be a list of epochs, a period in epochs or null",
   }).default(null).describe("multistep: where the rate falls to a tenth"),
   lr_refresh: z.enum(["every_step", "published"]).default("every_step")
@@ -189,7 +228,10 @@ export const SOLVER_KEYS = {
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
   ),
-  grad_accumulation_steps: count().default(1).describe("batches whose gradients make one update"),
+  skip_nonfinite: index().max(MOST_STEPS).nullable().default(null).transform((most) => most || null).describe(
+    "skip an update whose gradient or loss is not finite, as loss scaling does; so many in a row stop the run; null or 0: the first stops it",
+  ),
+  grad_accumulation_steps: count(1_000_000).default(1).describe("batches whose gradients make one update"),
   smoothing: share().default(0.1).describe("label smoothing"),
   mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
   evaluate: z.boolean().default(false).describe("evaluate once and stop"),
@@ -197,12 +239,15 @@ export const SOLVER_KEYS = {
 
 /** `logging`. */
 export const LOGGING_KEYS = {
-  print_freq: count().default(10).describe("steps between two reports of progress"),
-  eval_freq: count().default(1).describe("epochs between two evaluations"),
+  print_freq: count(MOST_STEPS).default(10).describe("steps between two reports of progress"),
+  eval_freq: count(MOST_STEPS).default(1).describe("epochs between two evaluations"),
   skip_epoch: z.array(index()).nullable().default([]).transform((epochs) => epochs ?? [])
     .describe("epochs, from 0, after which no evaluation is made"),
-  checkpoint_every: count().nullable().default(null).describe(
+  checkpoint_every: count(MOST_STEPS).nullable().default(null).describe(
     "steps between two saved states, besides epoch ends",
   ),
-  example_clips: index().default(12).describe("clips shown in report.html"),
+  checkpoint_minutes: rate().nullable().default(10).transform((minutes) => minutes || null).describe(
+    "minutes between two saved states, besides these and one after the first steps; null or 0: none by time",
+  ),
+  example_clips: index().max(1000).default(12).describe("clips shown in report.html"),
 };

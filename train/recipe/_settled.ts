@@ -13,8 +13,9 @@ export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network
   name: string;
   data: Settled<
     ParsedConfig["data"],
-    "family" | "resize" | "flip" | "grey" | "input_size" | "num_classes",
+    "min_frames" | "family" | "resize" | "flip" | "grey" | "input_size" | "num_classes",
     {
+      min_frames: number;
       family: "sth" | "kinetics";
       resize: "sth" | "kinetics" | "none" | [height: number, width: number];
       flip: "none" | "plain" | "sth";

@@ -2,16 +2,16 @@
 import { z } from "zod";
 import { DEFAULT_SYNTH_OPTIONS, type Motion, MOTIONS, type SynthOptions } from "../../data/synth/dataset.ts";
 
-const count = () => z.number().int().positive();
+const count = (most: number) => z.number().int().positive().max(most);
 const range = () => z.tuple([z.number().positive(), z.number().positive()]);
 const defaults = DEFAULT_SYNTH_OPTIONS;
 
 export const SYNTH_SCHEMA = z.strictObject({
-  train_clips: count().default(defaults.trainClips).describe("clips for training"),
-  val_clips: count().default(defaults.valClips).describe("clips for validation"),
-  width: count().default(defaults.width).describe("width of a frame in pixels"),
-  height: count().default(defaults.height).describe("height of a frame in pixels"),
-  frames_per_clip: z.union([count(), z.array(count()).min(1)], {
+  train_clips: count(10_000_000).default(defaults.trainClips).describe("clips for training"),
+  val_clips: count(10_000_000).default(defaults.valClips).describe("clips for validation"),
+  width: count(8192).default(defaults.width).describe("width of a frame in pixels"),
+  height: count(8192).default(defaults.height).describe("height of a frame in pixels"),
+  frames_per_clip: z.union([count(100_000), z.array(count(100_000)).min(1)], {
     error: "must be a number of frames or a list of them",
   }).default(defaults.framesPerClip as number).describe("frames of a clip; of a list each class takes turns"),
   classes: z.array(z.enum(Object.keys(MOTIONS) as [Motion, ...Motion[]])).min(2).default([
@@ -25,7 +25,7 @@ export const SYNTH_SCHEMA = z.strictObject({
   background: z.enum(["plain", "gradient", "noise"]).default(defaults.background).describe(
     "behind the shape",
   ),
-  quality: count().max(100).default(defaults.quality).describe("JPEG quality"),
+  quality: count(100).default(defaults.quality).describe("JPEG quality"),
   seed: z.number().int().nonnegative().default(defaults.seed).describe("of everything that is drawn"),
 });
 

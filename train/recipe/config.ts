@@ -21,9 +21,10 @@ import { dialectOf } from "./dialects/registry.ts";
 import { schemaError } from "./errors.ts";
 import { applyOverrides } from "./overrides.ts";
 import { recipeSchema } from "./schema.ts";
-import { parseTree, readTree, type Tree } from "./tree.ts";
+import { parseTree, readTree, toTree, type Tree } from "./tree.ts";
 
 export type { Config } from "./_settled.ts";
+export { PUBLISHED_MIN_FRAMES } from "./_resolve.ts";
 export { argumentNames } from "./dialects/registry.ts";
 
 /** A recipe and what there is to say about it. */
@@ -58,7 +59,15 @@ export async function loadConfig(path: string, overrides: readonly string[] = []
 /** Reads a recipe from YAML text. */
 export function parseConfig(text: string, options: ConfigSource = {}): LoadedConfig {
   const { source = "config", overrides = [] } = options;
-  const tree = parseTree(text, source);
+  return configOfTree(parseTree(text, source), { source, overrides });
+}
+
+/** Reads a recipe from a value: the JSON that a checkpoint holds. A settled recipe reads back unchanged. */
+export function configFrom(value: unknown, options: Required<ConfigSource>): LoadedConfig {
+  return configOfTree(toTree(value, options.source), options);
+}
+
+function configOfTree(tree: Tree, { source, overrides }: Required<ConfigSource>): LoadedConfig {
   const dialect = dialectOf(tree);
   if (dialect.assemble) {
     throw new ConfigError(

@@ -1,8 +1,17 @@
 /** Words for what is wrong with a recipe: one clause an issue, with the full dotted key and the current value. */
 import type { z } from "zod";
+import { requirementOf, valueAt } from "../../data/schema.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
 import type { Requirement } from "../../models/system.ts";
+
+/** Characters of a value that a message shows. */
+const MOST_SHOWN = 120;
+
+/** A value for a message, of which a file may hold any amount. */
+export function shortened(text: string): string {
+  return text.length <= MOST_SHOWN ? text : `${text.slice(0, MOST_SHOWN)}…`;
+}
 
 /** The recipe that something is wrong with. */
 export interface Blamed {
@@ -24,7 +33,7 @@ export function schemaError(issues: readonly z.core.$ZodIssue[], blamed: Blamed)
     .findLast((argument) => argument !== undefined);
   const what = override === undefined
     ? `Cannot read config "${blamed.source}"`
-    : `Cannot use argument "${override}"`;
+    : `Cannot use argument "${shortened(override)}"`;
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
   return new ConfigError(`${what}: ${describeIssue(issue, blamed)}${more}`);
 }
@@ -38,13 +47,16 @@ export function requireAll(requirements: readonly Requirement[], source: string)
   for (const [holds, key, must, value] of requirements) {
     if (holds) continue;
     throw new ConfigError(
-      `Cannot use config "${source}": ${key} must ${must}, current value is ${JSON.stringify(value)}`,
+      `Cannot use config "${source}": ${key} must ${must}, current value is ${
+        shortened(JSON.stringify(value))
+      }`,
     );
   }
 }
 
 /** "key … is not known", with the nearest of the known keys when there is a likely one. */
 export function describeUnknownKey(key: string, known: readonly string[]): string {
+  if (key.length > MOST_SHOWN) return `key "${shortened(key)}" is not known`;
   const leaf = (name: string) => name.slice(name.lastIndexOf(".") + 1);
   const section = key.slice(0, key.lastIndexOf(".") + 1);
   const siblings = known.filter((name) => name === section + leaf(name));
@@ -66,41 +78,7 @@ function describeIssue(issue: z.core.$ZodIssue, { tree, known }: Blamed): string
   if (issue.code === "unrecognized_keys") {
     return describeUnknownKey([...issue.path, issue.keys[0]].join("."), known);
   }
-  const value = issue.path.reduce<unknown>(
-    (at, part) => (at as Record<PropertyKey, unknown> | null)?.[part],
-    tree,
-  );
-  const current = value === undefined ? "missing" : JSON.stringify(value);
-  return `${key === "" ? "the config" : key} ${requirement(issue)}, current value is ${current}`;
-}
-
-const KINDS: Record<string, string> = {
-  int: "a whole number",
-  number: "a number",
-  boolean: "true or false",
-  string: "text",
-  array: "a list",
-  tuple: "a list",
-  object: "a mapping of keys",
-};
-
-function requirement(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return `must be ${KINDS[issue.expected] ?? issue.expected}`;
-    case "invalid_value":
-      return `must be one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
-    case "too_small":
-      return `must ${bound(issue.origin, issue.inclusive ? "at least" : "more than", issue.minimum)}`;
-    case "too_big":
-      return `must ${bound(issue.origin, issue.inclusive ? "at most" : "less than", issue.maximum)}`;
-    default:
-      return issue.message;
-  }
-}
-
-function bound(origin: string, relation: string, limit: number | bigint): string {
-  if (origin === "string") return `have ${relation} ${limit} characters`;
-  if (origin === "array") return `have ${relation} ${limit} entries`;
-  return `be ${relation} ${limit}`;
+  const value = valueAt(tree, issue.path);
+  const current = value === undefined ? "missing" : shortened(JSON.stringify(value));
+  return `${key === "" ? "the config" : key} ${requirementOf(issue)}, current value is ${current}`;
 }

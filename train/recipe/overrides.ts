@@ -1,9 +1,8 @@
 /** `key=value` arguments: keys of the recipe with dots, values in YAML. */
 
-import * as YAML from "yaml";
 import { ConfigError } from "../../lib/errors.ts";
-import { describeUnknownKey } from "./errors.ts";
-import { setLeaf, type Tree } from "./tree.ts";
+import { describeUnknownKey, shortened } from "./errors.ts";
+import { parseYaml, setLeaf, type Tree } from "./tree.ts";
 
 /**
  * Sets the keys of arguments in a tree, in their order.
@@ -22,14 +21,14 @@ export function applyOverrides(
     const equals = override.indexOf("=");
     const key = override.slice(0, equals);
     if (equals < 1) {
-      throw new ConfigError(`Cannot use argument "${override}": it must have the form key=value`);
+      throw new ConfigError(`${whatFails(override)}: it must have the form key=value`);
     }
     if (!options.known.includes(key)) {
       throw new ConfigError(
-        `Cannot use argument "${override}": ${describeUnknownKey(key, options.known)}`,
+        `${whatFails(override)}: ${describeUnknownKey(key, options.known)}`,
       );
     }
-    setLeaf(tree, key, parseValue(override.slice(equals + 1)));
+    setLeaf(tree, key, parseValue(override.slice(equals + 1), whatFails(override)));
     applied.set(key, override);
   }
   return applied;
@@ -41,10 +40,15 @@ export function overrideOf(key: string, value: string | number | null): string {
   return `${key}=${typeof value !== "string" || isPlain(text) ? text : JSON.stringify(text)}`;
 }
 
-function parseValue(text: string): unknown {
+function whatFails(override: string): string {
+  return `Cannot use argument "${shortened(override)}"`;
+}
+
+function parseValue(text: string, what: string): unknown {
   try {
-    return YAML.parse(text, { prettyErrors: false });
-  } catch {
+    return parseYaml(text, what);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     return text; // a shell takes the quotes of image_tmpl="{:05d}.jpg" away; the schema refuses what is no text
   }
 }
@@ -52,7 +56,7 @@ function parseValue(text: string): unknown {
 /** Whether YAML reads a text as that text. */
 function isPlain(text: string): boolean {
   try {
-    return YAML.parse(text, { prettyErrors: false }) === text;
+    return parseYaml(text, "") === text;
   } catch {
     return false;
   }

@@ -13,7 +13,7 @@ import type { WeightKind } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { Device } from "./device.ts";
 import { type FrameSize, prepOptions } from "./frame_buffers.ts";
-import type { InputValues } from "./session_plan.ts";
+import type { InputValues } from "./objective.ts";
 
 /** What there is to load. */
 export interface ModelParts {

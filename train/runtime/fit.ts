@@ -16,31 +16,48 @@ export interface FitOptions extends Pick<DeviceInfo, "environment" | "freeBytes"
   clipsPerVideo: number;
 }
 
+/** A session that its adapter can hold. */
+export interface FittingSession {
+  /** As asked for, but for the clips that run at once. */
+  readonly options: SessionOptions;
+  readonly plan: SessionPlan;
+  /** What stands against running the whole batch at once, in words; null where it does. */
+  readonly against: string | null;
+}
+
 /**
- * Plans a session that its adapter can hold.
+ * Plans a session that its adapter can hold. Where that is not the whole batch at once, as many clips of it as can be: the batch
+ * goes through the GPU in parts, with one update.
  *
- * @throws {AdapterError} with the batch that would fit.
+ * @throws {AdapterError} where not even one clip can be held; or with the batch that would fit, where a loss over it cannot.
  */
-export function planFittingSession(model: VideoModel, options: SessionOptions, fit: FitOptions): SessionPlan {
+export function planFittingSession(
+  model: VideoModel,
+  options: SessionOptions,
+  fit: FitOptions,
+): FittingSession {
   const first = tryPlan(model, options, fit);
-  if (typeof first !== "string") return first;
+  if (typeof first !== "string") return { options, plan: first, against: null };
+  // Batches that are mixed are cut into pairs of clips.
+  let least = options.mixes ? 1 : 0, most = atOnce(options), fitting: FittingSession | null = null;
+  while (most - least > 1) {
+    const clips = (least + most) >> 1, own = withAtOnce(options, clips), plan = tryPlan(model, own, fit);
+    if (typeof plan === "string") most = clips;
+    else [least, fitting] = [clips, { options: own, plan, against: first }];
+  }
+  if (fitting) return fitting;
   throw new AdapterError(`Cannot ${purpose(options)}: ${first}; ${advice(model, options, fit)}`);
 }
 
-/** The same for a plan that the adapter refused while it was being allocated. */
-export function refusedError(
-  model: VideoModel,
-  options: SessionOptions,
-  fit: Omit<FitOptions, "freeBytes"> & { neededBytes: number },
-): AdapterError {
-  // How much was free is not known; half is what a user would try next.
-  const half = { ...fit, freeBytes: fit.neededBytes / 2 };
-  return new AdapterError(
-    `Cannot ${purpose(options)}: the plan needs ${
-      formatBytes(fit.neededBytes)
-    }, which the adapter refused; ` +
-      `with half of it free, ${advice(model, options, half)}`,
-  );
+/** That a batch goes through the GPU in parts, why, and what that means. */
+export function describeParts(
+  { weights }: Pick<VideoModel, "weights">,
+  { against, clips, parts }: { against: string; clips: number; parts: readonly number[] },
+): string {
+  return `${against}: a batch of ${clips} clips goes through the GPU in ${parts.length} parts of up to ${
+    Math.max(...parts)
+  } (data.micro_batch_size), with one update as before` +
+    (weights.of("statistic").length > 0 ? "; batch norms see a part at a time" : "");
 }
 
 /** What stands against a plan: a limit of the adapter, or its free memory. null where it can be held. */
@@ -75,7 +92,20 @@ function withBatch(options: SessionOptions, clips: number): SessionOptions {
   return { ...options, trainClips: trainClips.length > 0 ? [clips, ...short] : [], evalClips: clips };
 }
 
-/** The largest batch that fits, in words; found by planning, not by rules of thumb. */
+/** Clips that run at once, at most. */
+function atOnce({ trainClips, evalClips, microClips = Infinity }: SessionOptions): number {
+  return Math.max(evalClips, Math.min(microClips, Math.max(0, ...trainClips)));
+}
+
+/** The same session with fewer clips at once. */
+function withAtOnce(options: SessionOptions, clips: number): SessionOptions {
+  return { ...options, microClips: clips, evalClips: Math.min(options.evalClips, clips) };
+}
+
+/**
+ * The largest batch that fits, in words; found by planning, not by rules of thumb. Only a loss over the whole batch leaves one to
+ * find where not even one clip at a time can be held.
+ */
 function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): string {
   const { clipsPerVideo } = fit;
   let least = 0, most = Math.ceil(batchOf(options) / clipsPerVideo), fitting: SessionPlan | null = null;

@@ -13,6 +13,9 @@ export interface BatchInput {
 /** Inputs of a batch by name. */
 export type BatchInputs = Readonly<Record<string, BatchInput>>;
 
+/** Values of one input of a batch, `[clips …]` row-major. */
+export type InputValues = Float32Array | Uint32Array;
+
 /** What a recorded loss gives. The loss itself flows back; the rest can be read by name. */
 export interface RecordedLoss {
   /** `[1]`, the mean over clips. */

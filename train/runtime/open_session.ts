@@ -3,7 +3,7 @@
 import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import { planFittingSession, refusedError } from "./fit.ts";
+import { type FittingSession, planFittingSession } from "./fit.ts";
 import { RemoteDevice } from "./remote_device.ts";
 import { Session } from "./session.ts";
 import type { SessionOptions } from "./session_plan.ts";
@@ -23,29 +23,46 @@ export function requireHalves({ name, environment }: DeviceInfo, need: HalvesNee
   );
 }
 
+/** Times that a session is planned anew for half the memory, where an adapter has less than it says. */
+const TRIES_AFTER_REFUSAL = 4;
+
+/** An open session, and what stands against running whole batches at once; null where they do. */
+export interface OpenedSession {
+  readonly session: Session;
+  readonly against: string | null;
+}
+
 /**
- * Opens a session.
+ * Opens a session. Where the adapter cannot hold the whole batch at once, with as many clips at once as it can.
  *
  * @param more.clipsPerVideo Clips that one video of the batch becomes, for advice on a batch that fits.
- * @throws {AdapterError} when there is no adapter, or it cannot hold the session; with the batch that would fit.
+ * @throws {AdapterError} when there is no adapter, or it cannot hold the session one clip at a time.
  */
 export async function openSession(
   model: VideoModel,
   options: Omit<SessionOptions, "limits">,
   more: { clipsPerVideo: number; halves: HalvesNeed | null; choices?: TunedChoices },
-): Promise<Session> {
-  const device = await RemoteDevice.open({ choices: more.choices });
-  const { info } = device, own: SessionOptions = { ...options, limits: info.limits };
-  const fit = { environment: info.environment, freeBytes: info.freeBytes, clipsPerVideo: more.clipsPerVideo };
-  let neededBytes = 0;
-  try {
-    requireHalves(info, more.halves);
-    const planned = planFittingSession(model, own, fit);
-    neededBytes = planned.memory.total;
-    return await Session.open(device, model, own, planned);
-  } catch (error) {
-    await device[Symbol.asyncDispose]();
-    if ((error as Error).name !== "OutOfMemoryError") throw error;
-    throw refusedError(model, own, { ...fit, neededBytes });
+): Promise<OpenedSession> {
+  let freeBytes = Infinity;
+  for (let tries = 0;; tries++) {
+    const device = await RemoteDevice.open({ choices: more.choices });
+    const { info } = device;
+    let fitting: FittingSession | null = null;
+    try {
+      requireHalves(info, more.halves);
+      fitting = planFittingSession(model, { ...options, limits: info.limits }, {
+        environment: info.environment,
+        freeBytes: Math.min(freeBytes, info.freeBytes ?? Infinity),
+        clipsPerVideo: more.clipsPerVideo,
+      });
+      const session = await Session.open(device, model, fitting.options, fitting.plan);
+      return { session, against: fitting.against };
+    } catch (error) {
+      await device[Symbol.asyncDispose]();
+      const refused = (error as Error).name === "OutOfMemoryError";
+      if (!refused || fitting === null || tries === TRIES_AFTER_REFUSAL) throw error;
+      // How much was free is not known; with half of it a try is worth while.
+      freeBytes = fitting.plan.memory.total / 2;
+    }
   }
 }

@@ -6,7 +6,7 @@
 
 import { differentiate } from "../../gpu/autodiff.ts";
 import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { accumulateInto, copyInto } from "../../gpu/ops/mod.ts";
+import { accumulateInto, copyInto, GUARD_LENGTH } from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import {
@@ -17,7 +17,9 @@ import {
   type VideoModel,
 } from "../../models/video_model.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
+import { type Cut, microSizes } from "./micro_batches.ts";
 import type { Optimizer } from "./update_rules.ts";
+import { hyperSets } from "./standing.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
@@ -29,8 +31,10 @@ export interface ProgramOptions {
   collects: readonly string[];
   /** Clips of a training batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
   trainClips: readonly number[];
-  /** Clips that run at once where the loss is over the batch; the whole batch by default. */
+  /** Clips that run at once, at most; the whole batch by default. A larger batch goes through the GPU in parts, with one update. */
   microClips?: number;
+  /** Training batches may be mixed with themselves in reversed order. */
+  mixes?: boolean;
   /** Clips of an evaluation batch. */
   evalClips: number;
   /** Recompute side blocks in the backward pass. */
@@ -39,6 +43,8 @@ export interface ProgramOptions {
   accumulation: number;
   /** Limit of the global gradient norm; null: none. */
   clipGradNorm: number | null;
+  /** Updates that may be skipped in a row because a gradient or the loss is not finite; none is skipped by default. */
+  skipNonFinite?: number | null;
   limits: PlanLimits;
   /** Keep every named activation readable, for parity checks. */
   keepActivations?: boolean;
@@ -57,7 +63,7 @@ export type TrainProgram = Recorded & { output: ModelOutput; loss: Tensor };
 
 /** The programs of a step whose loss is over the whole batch. */
 export interface BatchPrograms {
-  /** Clips that run at once. */
+  /** Clips that run at once, at most. */
   micro: number;
   /** By number of clips: the forward pass alone. Its outputs are gathered. */
   encode: ReadonlyMap<number, Recorded>;
@@ -79,10 +85,17 @@ export interface RecordedPrograms {
   inputs: Readonly<Record<string, Tensor>>;
   /** Outputs of the tapped blocks, `[B*T N C]` in f16, in a model whose taps are stored; none where the tower runs. */
   taps: readonly Tensor[];
-  /** Gradient that flows into the loss: 1 / accumulation, written once. */
+  /** Gradient that flows into the loss: the share of a part in its batch / accumulation. */
   seed: Tensor;
+  /** Step constants of all groups, for 0, 1, … updates that were skipped since the host last looked. */
   hyper: Tensor;
   clip: Tensor;
+  /** What marks the update under way as one to skip; zeros where none is. */
+  guard: Tensor;
+  /** Loss of the last batch, where updates may be skipped. */
+  lastLoss: Tensor;
+  /** The running statistics as they were before the update under way, where it may be skipped; in the model's order. */
+  before: readonly Tensor[];
   /** Weights that are updated, in flat order. */
   trained: readonly Weight[];
   /** Trained weights that no update touches; behind the others in flat order. */
@@ -90,7 +103,7 @@ export interface RecordedPrograms {
   /** What accompanies each of `trained`, where there is training. */
   gradients: readonly Tensor[];
   moments: Readonly<Record<string, readonly Tensor[]>>;
-  /** By micro-batch size; empty where the loss is over the batch. */
+  /** By size of a batch, or of its parts; empty where the loss is over the batch. */
   train: ReadonlyMap<number, TrainProgram>;
   batch: BatchPrograms | null;
   evaluation: Recorded & { output: ModelOutput };
@@ -130,8 +143,8 @@ export function flatOrder(
 export function recordPrograms(model: VideoModel, options: ProgramOptions): RecordedPrograms {
   const { optimizer: { rule, groups }, trainClips, objective } = options;
   const trains = trainClips.length > 0, whole = trains && objective.over === "batch";
-  const micro = whole ? Math.min(options.microClips ?? Infinity, Math.max(...trainClips)) : 0;
-  const most = Math.max(options.evalClips, ...(whole ? [micro] : trainClips));
+  const sizes = microSizes(trainClips, cutOf(options));
+  const most = Math.max(options.evalClips, ...sizes);
   const size = model.config.backbone.imageSize;
   const frames = resident("input", "frames", [most * picturesOf(model), 3, size, size]);
   const inputs = batchTensors(options.inputs, most), taps = storedTaps(model, most);
@@ -150,20 +163,30 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
     gradients: beside("gradient"),
   };
   const train = new Map(
-    whole ? [] : trainClips.map((clips) => [clips, recordTraining(model, clips, shared, options)] as const),
+    whole ? [] : sizes.map((clips) => [clips, recordTraining(model, clips, shared, options)] as const),
   );
-  const batch = whole ? recordBatch(model, micro, shared, options) : null;
+  const batch = whole ? recordBatch(model, sizes, shared, options) : null;
   return {
     ...shared,
     kept,
-    hyper: resident("input", "hyper", [groups.length * rule.hyperLength]),
+    hyper: resident("input", "hyper", [hyperSets(options) * groups.length * rule.hyperLength]),
     clip: resident("state", "clip_factor", [1]),
+    guard: resident("state", "guard", [GUARD_LENGTH]),
+    lastLoss: resident("state", "last_loss", [1]),
+    before: options.skipNonFinite
+      ? model.weights.of("statistic").map(({ name, shape }) => resident("state", `before.${name}`, shape))
+      : [],
     moments: Object.fromEntries(rule.moments.map((name) => [name, beside(name)])),
     train,
     batch,
     evaluation: recordEvaluation(model, shared, options),
     prologue: recordPrologue(model, options),
   };
+}
+
+/** How a session's batches are cut. */
+export function cutOf({ microClips, mixes }: Pick<ProgramOptions, "microClips" | "mixes">): Cut {
+  return { microClips, pairs: mixes };
 }
 
 function recordTraining(
@@ -182,7 +205,7 @@ function recordTraining(
   if (options.keepActivations) {
     for (const [name, tensor] of output.activations) g.output(`act.${name}`, tensor);
   }
-  const gradients = new GradientWriter(g, shared, options);
+  const gradients = new GradientWriter(g, shared, options, { adds: addsGradients(options) });
   gradients.sweep([{ output: recorded.loss, gradient: shared.seed }]);
   gradients.requireAll();
   return { g, output, loss: recorded.loss, plan: gradients.plan() };
@@ -191,13 +214,12 @@ function recordTraining(
 /** The programs of a step whose loss is over the whole batch. */
 function recordBatch(
   model: VideoModel,
-  micro: number,
+  sizes: readonly number[],
   shared: Shared,
   options: ProgramOptions,
 ): BatchPrograms {
   const { trainClips, objective } = options;
-  const sizes = new Set([micro, ...trainClips.map((clips) => clips % micro).filter((rest) => rest > 0)]);
-  const largest = Math.max(...trainClips);
+  const micro = Math.max(...sizes), largest = Math.max(...trainClips);
   const shapes = outputShapes(model, micro, shared, options);
   const whole = (name: string, shape: readonly number[]) =>
     resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", {
@@ -270,6 +292,14 @@ function dropEffects(g: Graph): void {
   g.nodes.splice(0, g.nodes.length, ...kept);
 }
 
+/** Whether several programs give the gradients of one update: then each adds its own to what is there. */
+export function addsGradients(
+  options: Pick<ProgramOptions, "objective" | "accumulation" | "trainClips" | "microClips">,
+): boolean {
+  const { objective, accumulation, trainClips, microClips = Infinity } = options;
+  return objective.over === "batch" || accumulation > 1 || trainClips.some((clips) => clips > microClips);
+}
+
 /** Sends the gradients of a sweep to their places beside the weights. */
 class GradientWriter {
   /** Weights that got one. */
@@ -286,11 +316,11 @@ class GradientWriter {
     g: Graph,
     { trained, gradients }: Pick<Shared, "trained" | "gradients">,
     options: ProgramOptions,
-    more: { adds?: boolean } = {},
+    more: { adds: boolean },
   ) {
     this.#g = g;
     this.#options = options;
-    this.#adds = more.adds === true || options.accumulation > 1;
+    this.#adds = more.adds;
     this.#trained = trained;
     this.#homes = new Map(trained.map((weight, i) => [weight.tensor, { weight, home: gradients[i] }]));
   }

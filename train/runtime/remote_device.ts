@@ -18,17 +18,30 @@ class RemoteError extends Error {
 }
 
 /**
- * Time for a terminated Worker's thread to end. `terminate()` returns before that, nothing tells when, and a process that
- * exits meanwhile may crash inside the driver (llvmpipe of Mesa 22.3, 2026-11: 3 of 25 exits without the pause, none of 40 with
- * it).
+ * Time for a terminated Worker's thread to end. The thread takes the driver down with it, `terminate()` returns before that,
+ * nothing tells when, and a process that exits meanwhile may crash inside the driver (llvmpipe of Mesa 22.3, 2026-11, eight
+ * processes at once on two cores: 20 of 200 exits without the pause, 6 of 120 with it).
  */
 const WORKER_END_MS = 100;
+
+/** Workers without a device, for the next one; null where a Worker ends with its device. */
+let idleWorkers: WorkerChannel[] | null = null;
+
+/**
+ * Keeps Workers whose device is closed, idle, until the process is gone. For programs that end by an exit of their own: such an
+ * exit runs no Worker's end, so that it meets a driver at rest (none of 500 exits crashed). Kept Workers would hold up a program
+ * that waits for its event loop to run dry.
+ */
+export function keepGpuWorkers(): void {
+  idleWorkers ??= [];
+}
 
 /** A running Worker. */
 class WorkerChannel {
   readonly #worker = new Worker(new URL("./gpu_worker.ts", import.meta.url), { type: "module", name: "gpu" });
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #nextId = 0;
+  #failed = false;
 
   constructor() {
     this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => {
@@ -39,6 +52,7 @@ class WorkerChannel {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
+      this.#failed = true;
       for (const promise of this.#waiting.values()) {
         promise.reject(new Error(`Cannot go on: the GPU worker failed: ${event.message}`));
       }
@@ -59,7 +73,12 @@ class WorkerChannel {
     return promise.promise as Promise<Awaited<ReturnType<WorkerCalls[M]>>>;
   }
 
+  /** To be called when its device is closed. */
   async end(): Promise<void> {
+    if (idleWorkers && !this.#failed) {
+      idleWorkers.push(this);
+      return;
+    }
     this.#worker.terminate();
     await new Promise((resolve) => setTimeout(resolve, WORKER_END_MS));
   }
@@ -76,7 +95,7 @@ export class RemoteDevice implements Device {
    * @throws {AdapterError} when there is no adapter.
    */
   static async open(options: { choices?: TunedChoices } = {}): Promise<RemoteDevice> {
-    const channel = new WorkerChannel();
+    const channel = idleWorkers?.pop() ?? new WorkerChannel();
     try {
       return new RemoteDevice(channel, await channel.call("open", [options]));
     } catch (error) {

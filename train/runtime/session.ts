@@ -10,22 +10,28 @@ import { picturesOf, tapShape, type VideoModel } from "../../models/video_model.
 import type { Device } from "./device.ts";
 import { DeviceModel, frameOf, memoryOf } from "./device_model.ts";
 import type { FrameSize } from "./frame_buffers.ts";
-import { type BatchPrograms, bytesOfClips } from "./programs.ts";
+import { LOSS_LOG_SIZE, LossLog } from "./loss_log.ts";
+import { microBatches, pickClips } from "./micro_batches.ts";
+import type { InputValues } from "./objective.ts";
+import { addsGradients, type BatchPrograms, bytesOfClips } from "./programs.ts";
 import {
-  type InputValues,
-  LOSS_LOG_SIZE,
   type MemoryPlan,
   planSession,
   PROGRAMS,
   type SessionClip,
   type SessionOptions,
   type SessionPlan,
+  stepPrograms,
   type TrainBatch,
 } from "./session_plan.ts";
 import { type GroupRates, packHyper } from "./update_rules.ts";
+import type { SessionPosition, Standing } from "./standing.ts";
 
-/** Which values of a weight: itself, its gradient, or what the update rule keeps beside it ("exp_avg"). */
-export type WeightPart = "value" | "gradient" | (string & Record<never, never>);
+/**
+ * Which values of a weight: itself, its gradient, what the update rule keeps beside it ("exp_avg"), or of a running statistic what
+ * it was before the update under way.
+ */
+export type WeightPart = "value" | "gradient" | "before" | (string & Record<never, never>);
 
 /** A model on a device. Closing it frees the device. Use with `await using`. */
 export class Session implements AsyncDisposable {
@@ -34,9 +40,13 @@ export class Session implements AsyncDisposable {
   readonly #loaded: DeviceModel;
   readonly #options: SessionOptions;
   readonly #planned: SessionPlan;
+  readonly #losses: LossLog;
   #steps = 0;
-  #pendingLosses = 0;
-  #microStep = 0;
+  /** Batches whose gradients wait for the rest of their accumulation group. */
+  #accumulated = 0;
+  /** Updates since the last look, and those skipped before it. */
+  #unseenUpdates = 0;
+  #skipped = 0;
 
   /**
    * Allocates and compiles everything. Weights are zeros until they are written.
@@ -69,6 +79,7 @@ export class Session implements AsyncDisposable {
     this.#loaded = loaded;
     this.#options = options;
     this.#planned = planned;
+    this.#losses = new LossLog(planned.lossLog.shape[0] / LOSS_LOG_SIZE);
   }
 
   /** One line naming the adapter. */
@@ -88,8 +99,21 @@ export class Session implements AsyncDisposable {
 
   /** Number of kernel launches of a training batch, or of an evaluation where there is no training. */
   get launches(): number {
-    const { [PROGRAMS.evaluation]: evaluation, [PROGRAMS.update]: _, ...training } = this.#loaded.launches;
-    return Math.max(...(Object.keys(training).length > 0 ? Object.values(training) : [evaluation]));
+    const { trainClips } = this.#options;
+    const programs = trainClips.length > 0
+      ? stepPrograms(this.#planned, Math.max(...trainClips))
+      : [PROGRAMS.evaluation];
+    return programs.reduce((sum, name) => sum + this.#loaded.launches[name], 0);
+  }
+
+  /** Sizes of the parts in which a batch of so many clips goes through the GPU. */
+  partsOf(clips: number): number[] {
+    return microBatches(clips, this.#planned.cut).map(({ length }) => length);
+  }
+
+  /** Clips of an evaluation batch, at most. */
+  get evaluationClips(): number {
+    return this.#options.evalClips;
   }
 
   /** Weights that an update changes, in the model's order. */
@@ -143,10 +167,19 @@ export class Session implements AsyncDisposable {
     return new Map(names.map((name, i) => [name, data[i]]));
   }
 
-  /** Sets the number of steps done and of batches summed since, when resuming. */
-  restoreSteps(steps: number, accumulated: number): void {
+  /** Whether updates that are not finite are skipped. */
+  get skips(): boolean {
+    return this.#planned.before !== null;
+  }
+
+  /** Goes on where a run stood whose tensors have been written. */
+  async restore({ steps, accumulated, skipped }: SessionPosition): Promise<void> {
     this.#steps = steps;
-    this.#microStep = accumulated;
+    this.#accumulated = accumulated;
+    this.#skipped = skipped.total;
+    if (!this.skips) return;
+    const values = Float32Array.of(skipped.underWay ? 1 : 0, 0, skipped.inARow);
+    await this.#loaded.write(this.#planned.programs.guard, values);
   }
 
   /**
@@ -158,12 +191,25 @@ export class Session implements AsyncDisposable {
    */
   async step(batch: TrainBatch, rates: GroupRates): Promise<boolean> {
     await this.#loaded.fitUploads(batch.clips);
-    const { clips, inputs, mix } = batch, { batch: whole } = this.#planned.programs;
-    if (whole) return await this.#stepOverBatch(whole, batch, rates);
+    const { clips, inputs, mix } = batch, { programs: { batch: whole }, cut } = this.#planned;
     this.#requireSize(clips.length);
-    const commands = [...this.#inputCommands(inputs, clips.length), ...this.#frameCommands(clips)];
-    if (mix) commands.push({ do: "mix", clips: clips.length, mix });
-    return await this.#train(commands, { clips: clips.length, rates, given: tapMemory(clips) });
+    if (whole) return await this.#stepOverBatch(whole, batch, rates);
+    const parts = microBatches(clips.length, cut), shares = parts.map(({ length }) => length / clips.length);
+    const places = this.#losses.add(shares);
+    for (const [i, part] of parts.entries()) {
+      const own = parts.length === 1 ? clips : part.map((place) => clips[place]);
+      const commands = [
+        ...this.#seedCommands(shares[i]),
+        ...this.#inputCommands(pickClips(inputs, part, clips.length), own.length),
+        ...this.#frameCommands(own),
+      ];
+      if (mix) commands.push({ do: "mix", clips: own.length, mix });
+      commands.push(...this.#trainCommands(own.length, { first: i === 0, lossPlace: places[i] }));
+      const given = tapMemory(own);
+      if (i === parts.length - 1) return await this.#finishBatch(commands, { rates, given });
+      await this.#loaded.device.submit(commands, given);
+    }
+    throw new RangeError("Cannot train on a batch: it must have clips");
   }
 
   /** `step` on frames that are floats already, `[B*T 3 H W]` row-major. */
@@ -173,22 +219,31 @@ export class Session implements AsyncDisposable {
     rates: GroupRates,
   ): Promise<boolean> {
     const { clips, inputs } = batch;
-    this.#requireSize(clips);
+    this.#requireProgram(clips);
     const commands = [
       this.#writeRows(this.#planned.programs.frames, frames),
       ...this.#inputCommands(inputs, clips),
+      ...this.#trainCommands(clips, { first: true, lossPlace: this.#losses.add([1])[0] }),
     ];
-    return await this.#train(commands, { clips, rates, given: [] });
+    return await this.#finishBatch(commands, { rates, given: [] });
   }
 
-  async #train(
-    commands: Command[],
-    { clips, rates, given }: { clips: number; rates: GroupRates; given: ArrayBuffer[] },
-  ): Promise<boolean> {
+  /** Forward, loss and backward of what has been loaded: a batch, or a part of one. */
+  #trainCommands(clips: number, { first, lossPlace }: { first: boolean; lossPlace: number }): Command[] {
     const { train } = this.#planned.programs, name = PROGRAMS.train(clips);
-    if (this.#options.accumulation > 1 && this.#microStep === 0) commands.unshift(this.#clearGradients());
-    commands.push({ do: "run", program: name }, this.#logLoss(train.get(clips)!.loss, name));
-    return await this.#finishBatch(commands, { rates, given });
+    return [
+      ...first ? this.#beginUpdate() : [],
+      { do: "run", program: name },
+      ...this.#logLoss(train.get(clips)!.loss, name, lossPlace),
+      ...this.#guardCommands(),
+    ];
+  }
+
+  /** Weighs a part of a batch. Batches that go through the GPU whole all weigh the same, which is written once. */
+  #seedCommands(share: number): Command[] {
+    const { programs: { seed }, cut: { microClips = Infinity } } = this.#planned;
+    if (this.#options.trainClips.every((clips) => clips <= microClips)) return [];
+    return [this.#loaded.writeCommand(seed, Float32Array.of(share / this.#options.accumulation))];
   }
 
   /** Adds the update where this batch completes a step, and submits. */
@@ -196,12 +251,15 @@ export class Session implements AsyncDisposable {
     commands: Command[],
     { rates, given }: { rates: GroupRates; given: ArrayBuffer[] },
   ): Promise<boolean> {
-    this.#microStep = (this.#microStep + 1) % this.#options.accumulation;
-    const completes = this.#microStep === 0;
+    this.#accumulated = (this.#accumulated + 1) % this.#options.accumulation;
+    const completes = this.#accumulated === 0;
     if (completes) {
       this.#steps++;
-      const hyper = packHyper(this.#options.optimizer, rates, this.#steps);
-      commands.unshift(this.#loaded.writeCommand(this.#planned.programs.hyper, hyper));
+      // Its number among the updates that were made depends on what was skipped since the last look.
+      const unseen = this.skips ? Math.min(this.#unseenUpdates++, LOSS_LOG_SIZE) : 0;
+      const numbers = Array.from({ length: unseen + 1 }, (_, more) => this.#steps - this.#skipped - more);
+      const hyper = packHyper(this.#options.optimizer, rates, numbers);
+      commands.unshift(this.#writeRows(this.#planned.programs.hyper, hyper));
       commands.push({ do: "run", program: PROGRAMS.update });
     }
     await this.#loaded.device.submit(commands, given);
@@ -213,31 +271,23 @@ export class Session implements AsyncDisposable {
    * backward through each micro-batch from the gradient of what it gave.
    */
   async #stepOverBatch(programs: BatchPrograms, batch: TrainBatch, rates: GroupRates): Promise<boolean> {
-    const { clips, inputs } = batch,
-      { micro, gathered, arriving } = programs,
-      loss = programs.loss.get(clips.length);
-    if (!loss) {
-      throw new RangeError(
-        `Cannot train on ${clips.length} clips: the programs are made for ${
-          [...programs.loss.keys()].join(" or ")
-        }`,
-      );
-    }
+    const { clips, inputs } = batch, { micro, gathered, arriving } = programs;
+    const loss = programs.loss.get(clips.length)!;
     const lossName = PROGRAMS.loss(clips.length), { device } = this.#loaded;
-    const parts = Array.from({ length: Math.ceil(clips.length / micro) }, (_, i) => ({
-      first: i * micro,
-      own: clips.slice(i * micro, (i + 1) * micro),
+    const parts = microBatches(clips.length, this.#planned.cut).map((places) => ({
+      places,
+      own: places.map((place) => clips[place]),
     }));
     /** Copies between a micro-batch's tensors and its rows in those of the batch. */
-    const rows = (name: string, { first, own }: typeof parts[number]) => {
+    const rows = (name: string, { places, own }: typeof parts[number]) => {
       const bytes = bytesOfClips(arriving.get(name)!, own.length, micro);
-      return { bytes, start: bytes / own.length * first };
+      return { bytes, start: bytes / own.length * places[0] };
     };
-    const load = (part: typeof parts[number]) => [
-      ...this.#inputCommands(sliceInputs(inputs, part, clips.length), part.own.length),
-      ...this.#frameCommands(part.own),
+    const load = ({ places, own }: typeof parts[number]) => [
+      ...this.#inputCommands(pickClips(inputs, places, clips.length), own.length),
+      ...this.#frameCommands(own),
     ];
-    if (this.#microStep === 0) await device.submit([this.#clearGradients()]);
+    await device.submit(this.#beginUpdate());
     for (const part of parts) {
       const name = PROGRAMS.encode(part.own.length), { g } = programs.encode.get(part.own.length)!;
       const commands = [...load(part), { do: "run", program: name } as Command];
@@ -251,7 +301,7 @@ export class Session implements AsyncDisposable {
     await device.submit([
       ...Object.entries(inputs).map(([name, values]) => this.#writeRows(programs.inputs[name], values)),
       { do: "run", program: lossName },
-      this.#logLoss(loss.loss, lossName),
+      ...this.#logLoss(loss.loss, lossName, this.#losses.add([1])[0]),
       // The gradients lie in the arena, which the backward programs use: they are kept where outputs were gathered.
       ...[...loss.gradients].map(([output, gradient]): Command => ({
         do: "copy",
@@ -270,17 +320,40 @@ export class Session implements AsyncDisposable {
       commands.push({ do: "run", program: PROGRAMS.backward(part.own.length) });
       await device.submit(commands);
     }
-    return await this.#finishBatch([], { rates, given: [] });
+    return await this.#finishBatch(this.#guardCommands(), { rates, given: [] });
   }
 
-  /** Losses of the batches since the last call, oldest first. Waits for the GPU: every few steps only. */
+  /** Losses of the batches since the last look, oldest first. Waits for the GPU: every few steps only. */
   async readLosses(): Promise<number[]> {
-    const count = Math.min(this.#pendingLosses, LOSS_LOG_SIZE), first = this.#pendingLosses - count;
-    this.#pendingLosses = 0;
-    if (count === 0) return [];
-    const { lossLog } = this.#planned;
-    const [values] = await this.#loaded.read([{ tensor: lossLog, at: this.#loaded.addressOf(lossLog) }]);
-    return Array.from({ length: count }, (_, i) => values[(first + i) % LOSS_LOG_SIZE]);
+    return this.#losses.waiting === 0 ? [] : (await this.look()).losses;
+  }
+
+  /**
+   * Looks at what the GPU has done. Waits for it: every few steps only.
+   *
+   * @param options.check Also whether all that a checkpoint would hold is finite.
+   */
+  async look(options: { check?: boolean } = {}): Promise<Standing> {
+    const { lossLog, finiteCheck, programs: { guard } } = this.#planned, { device } = this.#loaded;
+    const check = options.check ? finiteCheck : null;
+    if (check) await device.submit([{ do: "run", program: PROGRAMS.finiteCheck }]);
+    const [log, [marked, skipped, inARow], counts = []] = await this.#loaded.read([
+      { tensor: lossLog, at: this.#loaded.addressOf(lossLog) },
+      { tensor: guard, at: this.#loaded.addressOf(guard) },
+      ...check
+        ? [{ tensor: check.counts, at: this.#loaded.addressOf(check.counts, PROGRAMS.finiteCheck) }]
+        : [],
+    ]);
+    this.#unseenUpdates = 0;
+    this.#skipped += skipped;
+    if (skipped > 0) await this.#loaded.write(guard, Float32Array.of(marked, 0, inARow));
+    // The gradient of an update that has been made is of no further use.
+    const isHeld = (part: string) => part !== "gradient" || this.#accumulated > 0 && marked === 0;
+    return {
+      losses: this.#losses.take(log),
+      skipped: { total: this.#skipped, inARow, underWay: marked !== 0 },
+      nonFinite: check?.parts.filter((part, i) => counts[i] > 0 && isHeld(part)) ?? [],
+    };
   }
 
   /**
@@ -323,7 +396,7 @@ export class Session implements AsyncDisposable {
 
   /** Values of a training program's outputs by name (loss, logits, act.*), for parity checks. */
   async readOutputs(clips: number, names: readonly string[]): Promise<Map<string, Float32Array>> {
-    this.#requireSize(clips);
+    this.#requireProgram(clips);
     const { g } = this.#planned.programs.train.get(clips)!, program = PROGRAMS.train(clips);
     const data = await this.#loaded.read(names.map((name) => {
       const tensor = g.outputs.get(name)!;
@@ -342,11 +415,19 @@ export class Session implements AsyncDisposable {
   }
 
   #requireSize(clips: number): void {
-    const { train, batch } = this.#planned.programs;
-    if (train.has(clips)) return;
-    const sizes = [...train.keys()].join(" or ") ||
-      (batch ? "a loss over whole batches" : "evaluation alone");
+    const { trainClips } = this.#options;
+    if (trainClips.includes(clips)) return;
+    const sizes = trainClips.join(" or ") || "evaluation alone";
     throw new RangeError(`Cannot train on ${clips} clips: the programs are made for ${sizes}`);
+  }
+
+  /** Refuses what one program cannot take whole. */
+  #requireProgram(clips: number): void {
+    this.#requireSize(clips);
+    if (this.#planned.programs.train.has(clips)) return;
+    throw new RangeError(
+      `Cannot train on ${clips} clips at once: the session's batches go through the GPU in parts`,
+    );
   }
 
   /** Writes what a batch brings; everything that was declared must be there. */
@@ -410,27 +491,43 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  #clearGradients(): Command {
-    const gradients = this.#planned.gradients!;
-    return { do: "clear", at: this.#loaded.addressOf(gradients), bytes: bytesOf(gradients) };
+  /** What comes before the first batch of an update. */
+  #beginUpdate(): Command[] {
+    if (this.#accumulated > 0) return [];
+    const { gradients, statistics, before } = this.#planned, commands: Command[] = [];
+    const at = (tensor: Tensor) => this.#loaded.addressOf(tensor);
+    if (addsGradients(this.#options)) {
+      commands.push({ do: "clear", at: at(gradients!), bytes: bytesOf(gradients!) });
+    }
+    if (before) commands.push({ do: "copy", from: at(statistics), to: at(before), bytes: bytesOf(before) });
+    return commands;
   }
 
-  /** Copies a program's loss into the log. */
-  #logLoss(loss: Tensor, program: string): Command {
-    const { lossLog } = this.#planned, at = (this.#pendingLosses++ % LOSS_LOG_SIZE) * 4;
-    return {
-      do: "copy",
-      from: this.#loaded.addressOf(loss, program),
-      to: shifted(this.#loaded.addressOf(lossLog), at),
-      bytes: 4,
-    };
+  /** Where updates may be skipped: looks at the gradients so far, and at the newest loss. */
+  #guardCommands(): Command[] {
+    return this.skips ? [{ do: "run", program: PROGRAMS.guard }] : [];
+  }
+
+  /** Copies a program's loss into the log, and to where the guard looks at it. */
+  #logLoss(loss: Tensor, program: string, place: number): Command[] {
+    const { lossLog, programs: { lastLoss } } = this.#planned;
+    const from = this.#loaded.addressOf(loss, program), log = this.#loaded.addressOf(lossLog);
+    const places = [shifted(log, place * 4), ...this.skips ? [this.#loaded.addressOf(lastLoss)] : []];
+    return places.map((to) => ({ do: "copy", from, to, bytes: 4 }));
   }
 
   #tensorOf(name: string, part: WeightPart): Tensor {
     const weight: Weight | undefined = this.model.weights.get(name);
     if (!weight) throw new Error(`Cannot find weight "${name}": the model has none of that name`);
     if (part === "value") return weight.tensor;
-    const { trained, gradients, moments } = this.#planned.programs;
+    const { trained, gradients, moments, before } = this.#planned.programs;
+    if (part === "before") {
+      const kept = before[this.model.weights.of("statistic").indexOf(weight)];
+      if (kept) return kept;
+      throw new Error(
+        `Cannot find "${name}" before the update: it must be a statistic of a run that may skip`,
+      );
+    }
     const index = trained.indexOf(weight), list = part === "gradient" ? gradients : moments[part];
     if (index < 0 || !list || list.length === 0) {
       throw new Error(`Cannot find ${part} of "${name}": the weight must be trained`);
@@ -441,20 +538,6 @@ export class Session implements AsyncDisposable {
 
 function shifted<A extends { offset: number }>(address: A, bytes: number): A {
   return { ...address, offset: address.offset + bytes };
-}
-
-/** The parts of a batch's inputs that belong to some of its clips. */
-function sliceInputs(
-  inputs: Readonly<Record<string, InputValues>>,
-  { first, own }: { first: number; own: readonly unknown[] },
-  clips: number,
-): Record<string, InputValues> {
-  return Object.fromEntries(
-    Object.entries(inputs).map(([name, values]) => {
-      const each = values.length / clips;
-      return [name, values.slice(first * each, (first + own.length) * each)];
-    }),
-  );
 }
 
 /** The memory of stored taps: moved to a Worker, because a copy of them would cost more than the step's other data. */

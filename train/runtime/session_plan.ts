@@ -13,20 +13,18 @@ import { align, type Plan } from "../../gpu/plan.ts";
 import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { checkedPrepBytes, type FrameSize, prepOptions } from "./frame_buffers.ts";
-import { type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
+import { LOSS_LOG_SIZE } from "./loss_log.ts";
+import type { InputValues } from "./objective.ts";
+import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
+import { cutOf, type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
 import { recordUpdate } from "./update_program.ts";
-
-/** Batches whose losses may wait on the GPU before they are read. */
-export const LOSS_LOG_SIZE = 64;
+import { type FiniteCheck, recordWatch } from "./watch.ts";
 
 /** Decoded frames and their transform, with the taps where those are stored. */
 export type SessionClip = FrameClip & {
   /** Output of each tapped block, `[T N C]`, as the bytes of halves. */
   taps?: readonly Uint8Array<ArrayBuffer>[];
 };
-
-/** Values of one input of a batch, `[clips …]` row-major. */
-export type InputValues = Float32Array | Uint32Array;
 
 /** A batch for training. */
 export interface TrainBatch {
@@ -39,8 +37,6 @@ export interface TrainBatch {
 
 /** Options of a session. */
 export interface SessionOptions extends ProgramOptions {
-  /** Training batches may be mixed with themselves in reversed order. */
-  mixes?: boolean;
   /** Keep frozen blocks in host memory and bring each to the GPU while the one before it runs. */
   streamFrozen?: boolean;
   /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
@@ -74,14 +70,21 @@ export interface MemoryPlan {
 
 /** Everything that makes a session. */
 export interface SessionPlan {
+  /** How its batches are cut. */
+  cut: Cut;
   programs: RecordedPrograms;
   /** All programs by name, the update among them. */
   plans: Readonly<Record<string, Plan>>;
   layout: Layout;
-  /** Losses of the batches since they were last read, in turn. */
+  /** Losses of the batches since they were last read, as `LossLog` orders them. */
   lossLog: Tensor;
   /** Gradients of all trained weights as one; null in a session for evaluation alone. */
   gradients: Tensor | null;
+  /** All running statistics as one, and the same before the update under way where it may be skipped. */
+  statistics: Tensor;
+  before: Tensor | null;
+  /** Counts what is not finite in all that a checkpoint would hold; null in a session for evaluation alone. */
+  finiteCheck: FiniteCheck | null;
   frames: FramePrepOptions | null;
   readbackBytes: number;
   memory: MemoryPlan;
@@ -95,6 +98,8 @@ export const PROGRAMS = {
   backward: (clips: number) => `backward.${clips}`,
   evaluation: "evaluation",
   update: "update",
+  guard: "guard",
+  finiteCheck: "finite_check",
   prologue: "prologue",
 } as const;
 
@@ -120,13 +125,18 @@ export function planSession(
   }
   const programs = recordPrograms(model, options), { trained, kept, batch } = programs;
   const layout = new Layout(options.limits);
-  const lossLog = resident("state", "loss_log", [LOSS_LOG_SIZE]);
+  const cut = cutOf(options), parts = options.trainClips.map((clips) => microBatches(clips, cut).length);
+  const losses = options.objective.over === "batch" ? 1 : Math.max(1, ...parts);
+  const lossLog = resident("state", "loss_log", [LOSS_LOG_SIZE * losses]);
   const weights = (kind: "frozen" | "statistic" | "constant") =>
     model.weights.of(kind).map(({ tensor }) => tensor);
   const blocks = options.streamFrozen ? model.weights.blocks() : [], streamed = new Set(blocks.flat());
   if (blocks.length > 0) layout.streamBlocks("frozen_weights", blocks);
   layout.allocate("frozen_weights", weights("frozen").filter((tensor) => !streamed.has(tensor)));
-  layout.allocate("statistics", [...weights("statistic"), ...weights("constant")]);
+  const statistics = layout.allocateFlat("statistics", weights("statistic")).flat;
+  const constants = weights("constant").length > 0
+    ? layout.allocateFlat("statistics", weights("constant")).flat
+    : null;
   const parameters = layout.allocateFlat("parameters", [...trained, ...kept].map(({ tensor }) => tensor));
   const trains = options.trainClips.length > 0, { rule } = options.optimizer;
   const flat = !trains ? null : {
@@ -138,6 +148,11 @@ export function planSession(
   layout.allocate("inputs", inputTensors(programs, lossLog));
   // Of their own: they are copied to other inputs, and WebGPU copies nothing within one buffer.
   if (batch) layout.allocate("inputs", batch.gathered.values());
+  const watch = flat &&
+    recordWatch(programs, { parameters: parameters.flat, statistics, constants, ...flat }, {
+      ...options,
+      layout,
+    });
   const update = flat &&
     recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, {
       ...options,
@@ -154,10 +169,13 @@ export function planSession(
     ...named(PROGRAMS.backward, batch?.backward),
     [PROGRAMS.evaluation, programs.evaluation.plan] as const,
     ...update ? [[PROGRAMS.update, update.plan] as const] : [],
+    ...watch?.guard ? [[PROGRAMS.guard, watch.guard.plan] as const] : [],
+    ...watch ? [[PROGRAMS.finiteCheck, watch.finiteCheck.plan] as const] : [],
     ...programs.prologue ? [[PROGRAMS.prologue, programs.prologue.plan] as const] : [],
   ]);
   layout.allocateArena(Object.values(plans));
-  const readbackBytes = align(LOSS_LOG_SIZE * 4) +
+  const looked = watch ? [lossLog, programs.guard, watch.finiteCheck.counts] : [];
+  const readbackBytes = looked.reduce((sum, tensor) => sum + align(bytesOf(tensor)), 0) +
     options.collects.reduce((sum, name) => sum + align(bytesOf(programs.evaluation.g.outputs.get(name)!)), 0);
   const byUse: BytesByUse = {
     frozen_weights: layout.bytesOf("frozen_weights"),
@@ -172,11 +190,15 @@ export function planSession(
     readback: readbackBytes,
   };
   return {
+    cut,
     programs,
     plans,
     layout,
     lossLog,
     gradients: flat?.gradients ?? null,
+    statistics,
+    before: watch?.before ?? null,
+    finiteCheck: watch?.finiteCheck ?? null,
     frames,
     readbackBytes,
     memory: {
@@ -187,30 +209,23 @@ export function planSession(
   };
 }
 
-/** The plans that a training batch of so many clips runs, in order, without the update. */
-export function stepPlans({ programs: { train, batch } }: SessionPlan, clips: number): Plan[] {
-  if (!batch) return [train.get(clips)!.plan];
-  const { micro, encode, loss, backward } = batch;
-  const parts = Array.from(
-    { length: Math.ceil(clips / micro) },
-    (_, i) => Math.min(micro, clips - i * micro),
-  );
-  return [
-    ...parts.map((count) => encode.get(count)!.plan),
-    loss.get(clips)!.plan,
-    ...parts.map((count) => backward.get(count)!.plan),
-  ];
+/** The programs that a training batch of so many clips runs, in order, without the update. */
+export function stepPrograms({ programs: { batch }, cut }: SessionPlan, clips: number): string[] {
+  const sizes = microBatches(clips, cut).map(({ length }) => length);
+  if (!batch) return sizes.map(PROGRAMS.train);
+  return [...sizes.map(PROGRAMS.encode), PROGRAMS.loss(clips), ...sizes.map(PROGRAMS.backward)];
+}
+
+/** Their plans. */
+export function stepPlans(planned: SessionPlan, clips: number): Plan[] {
+  return stepPrograms(planned, clips).map((name) => planned.plans[name]);
 }
 
 /** Clips that run at once, at most. */
 function largestBatch(
-  { trainClips, evalClips, microClips, objective }: Pick<
-    ProgramOptions,
-    "trainClips" | "evalClips" | "microClips" | "objective"
-  >,
+  options: Pick<ProgramOptions, "trainClips" | "evalClips" | "microClips" | "mixes">,
 ): number {
-  const micro = objective.over === "batch" && microClips !== undefined ? microClips : Infinity;
-  return Math.max(evalClips, ...trainClips.map((clips) => Math.min(clips, micro)));
+  return Math.max(options.evalClips, ...microSizes(options.trainClips, cutOf(options)));
 }
 
 /** Everything that is written before a step, but for what a loss over the batch reads of the model. */

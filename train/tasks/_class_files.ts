@@ -1,7 +1,7 @@
 /** An evaluation's predictions of classes as files: CSV and JSON lines. */
 
 import { stringify } from "csv-stringify/sync";
-import { topClasses } from "./class_metrics.ts";
+import { rankOf, topClasses } from "./class_metrics.ts";
 import { type ClassShare, topShares } from "./class_shares.ts";
 import type { ClipResult } from "./task.ts";
 
@@ -44,7 +44,7 @@ export function* predictionLines(
         label,
         label_name: labels[label],
         p_label: probabilities[label],
-        rank: topClasses(probabilities, labels.length).indexOf(label) + 1,
+        rank: rankOf(probabilities, label),
         top: topShares(probabilities, labels, TOP),
       };
       if (options.all) line.probabilities = Array.from(probabilities, (p) => Number(p.toPrecision(6)));
@@ -54,15 +54,18 @@ export function* predictionLines(
   }
 }
 
-/** One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. */
+/**
+ * One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. The table is for
+ * spreadsheets, which take text that begins like a formula for one: such text has a "'" before it, as OWASP advises. The
+ * JSON lines have every text as it is.
+ */
 export function predictionsCsv(predictions: readonly ClassPrediction[], labels: readonly string[]): string {
   const top = Math.min(TOP, labels.length);
   const header = ["path", "label", "label_name", "label_p", "label_rank"];
   for (let k = 1; k <= top; k++) header.push(`top${k}`, `top${k}_name`, `top${k}_p`);
   const lines = predictions.map(({ path, label, probabilities }) => {
-    const order = topClasses(probabilities, labels.length);
-    const best = order.slice(0, top).flatMap((k) => [k, labels[k], probabilities[k]]);
-    return [path, label, labels[label], probabilities[label], order.indexOf(label) + 1, ...best];
+    const best = topClasses(probabilities, top).flatMap((k) => [k, labels[k], probabilities[k]]);
+    return [path, label, labels[label], probabilities[label], rankOf(probabilities, label), ...best];
   });
-  return stringify([header, ...lines], { quoted_match: /\r/ });
+  return stringify([header, ...lines], { quoted_match: /\r/, escape_formulas: true });
 }

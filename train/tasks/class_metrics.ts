@@ -3,6 +3,8 @@
  * Equal values are ordered by class index, lowest first, so that a figure never depends on the sort.
  */
 
+import { Confusion } from "./confusion.ts";
+
 /** A vector of per-class values: logits or probabilities. */
 export type ClassValues = ArrayLike<number>;
 
@@ -29,6 +31,16 @@ export function topClasses(values: ClassValues, k: number): number[] {
     if (best.length > k) best.pop();
   }
   return best;
+}
+
+/** The place of a class in the order of `topClasses`, from 1. */
+export function rankOf(values: ClassValues, label: number): number {
+  const key = (index: number) => Number.isNaN(values[index]) ? -Infinity : values[index];
+  let rank = 1;
+  for (let index = 0; index < values.length; index++) {
+    if (key(index) > key(label) || key(index) === key(label) && index < label) rank++;
+  }
+  return rank;
 }
 
 /**
@@ -89,18 +101,16 @@ export interface ClassificationMetrics {
   readonly top5: number;
   /** Mean over the classes that occur of their own top-1. */
   readonly meanClassAccuracy: number;
-  /** Counts, `[true class][predicted class]`. */
-  readonly confusion: number[][];
+  readonly confusion: Confusion;
   /** One entry a class. Classes without clips have `clips: 0` and accuracies 0. */
   perClass(): ClassAccuracy[];
 }
 
 /** Creates empty counts for `classes` classes. */
 export function createClassificationMetrics(classes: number): ClassificationMetrics {
-  const confusion = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  const confusion = new Confusion(classes);
   const inFive = new Array<number>(classes).fill(0);
   let clips = 0;
-  const correct = () => confusion.reduce((total, row, k) => total + row[k], 0);
   const metrics: ClassificationMetrics = {
     add(values, label) {
       if (values.length !== classes || !(Number.isInteger(label) && label >= 0 && label < classes)) {
@@ -110,7 +120,7 @@ export function createClassificationMetrics(classes: number): ClassificationMetr
         );
       }
       const best = topClasses(values, 5);
-      confusion[label][best[0]]++;
+      confusion.add(label, best[0]);
       if (best.includes(label)) inFive[label]++;
       clips++;
       return best;
@@ -119,7 +129,7 @@ export function createClassificationMetrics(classes: number): ClassificationMetr
       return clips;
     },
     get top1() {
-      return clips === 0 ? 0 : correct() / clips;
+      return clips === 0 ? 0 : confusion.right() / clips;
     },
     get top5() {
       return clips === 0 ? 0 : inFive.reduce((a, b) => a + b, 0) / clips;
@@ -130,18 +140,19 @@ export function createClassificationMetrics(classes: number): ClassificationMetr
     },
     confusion,
     perClass() {
-      return confusion.map((row, k) => classAccuracy(row, k, inFive[k]));
+      return inFive.map((five, label) => classAccuracy(confusion, label, five));
     },
   };
   return metrics;
 }
 
-/** Accuracies of the class whose row of the confusion matrix this is. */
-export function classAccuracy(row: readonly number[], label: number, inFive: number): ClassAccuracy {
-  const clips = row.reduce((a, b) => a + b, 0);
-  let confusedWith: number | null = null;
-  row.forEach((count, k) => {
-    if (k !== label && count > 0 && (confusedWith === null || count > row[confusedWith])) confusedWith = k;
-  });
-  return { clips, top1: clips && row[label] / clips, top5: clips && inFive / clips, confusedWith };
+/** Accuracies of a class. */
+export function classAccuracy(confusion: Confusion, label: number, inFive: number): ClassAccuracy {
+  const clips = confusion.clips(label);
+  return {
+    clips,
+    top1: clips && confusion.count(label, label) / clips,
+    top5: clips && inFive / clips,
+    confusedWith: confusion.mistakenFor(label),
+  };
 }

@@ -7,46 +7,12 @@ import { encodeDirectory, encodeZip } from "../../../data/checkpoint/zip_write.t
 import { DataError } from "../../../lib/errors.ts";
 import { archiveOf } from "../../_util/checkpoint_fuzz.ts";
 import { memorySource } from "../../_util/memory_source.ts";
+import { dict, global, tensor, textOf } from "../../_util/pickle_pieces.ts";
 
 const encoder = new TextEncoder();
-const ascii = (text: string) => [...encoder.encode(text)];
-const word = (value: number) => [0, 8, 16, 24].map((shift) => value >>> shift & 0xff);
-const textOf = (text: string) => [0x58, ...word(text.length), ...ascii(text)];
-const global = (name: string) => [0x63, ...ascii(name.replace(/\.([^.]*)$/, "\n$1") + "\n")];
-/** A number of up to 8 bytes. */
-const long = (
-  value: bigint,
-) => [0x8a, 9, ...Array.from({ length: 9 }, (_, i) => Number(value >> BigInt(8 * i) & 0xffn))];
-
-/** A tensor on storage `key`, with its numbers as the pickle gives them. */
-function tensor(
-  options: { key?: string; count?: bigint; offset?: bigint; shape: bigint[]; strides: bigint[] },
-): number[] {
-  const { key = "0", count = 3n, offset = 0n, shape, strides } = options;
-  const tuple = (values: bigint[]) => [0x28, ...values.flatMap(long), 0x74];
-  return [
-    ...global("torch._utils._rebuild_tensor_v2"),
-    0x28,
-    0x28,
-    ...textOf("storage"),
-    ...global("torch.FloatStorage"),
-    ...textOf(key),
-    ...textOf("cpu"),
-    ...long(count),
-    0x74,
-    0x51,
-    ...long(offset),
-    ...tuple(shape),
-    ...tuple(strides),
-    0x89,
-    0x7d,
-    0x74,
-    0x52,
-  ];
-}
 
 /** A dict with one item. */
-const item = (value: number[]) => [0x7d, ...textOf("w"), ...value, 0x73];
+const item = (value: number[]) => dict(["w", value]);
 
 async function refusal(bytes: Uint8Array): Promise<string> {
   const start = performance.now();

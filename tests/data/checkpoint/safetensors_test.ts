@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { findDuplicateKey } from "../../../data/checkpoint/_json_scan.ts";
 import {
   encodeSafetensors,
-  findDuplicateKey,
+  MAX_HEADER_BYTES,
   openSafetensors,
   type RangeSource,
 } from "../../../data/checkpoint/safetensors.ts";
@@ -92,10 +93,10 @@ const broken: [string, Uint8Array, RegExp][] = [
   ["a file of 7 bytes", new Uint8Array(7), /at least 8 bytes, current size is 7/],
   [
     "a header beyond the cap",
-    file("{}", 0, 100_000_001),
-    /at most 100000000 bytes, current value is 100000001/,
+    file("{}", 0, MAX_HEADER_BYTES + 1),
+    /at most 33554432 bytes, current value is 33554433/,
   ],
-  ["a header of 2^63 bytes", file("{}", 0, 1n << 63n), /at most 100000000 bytes/],
+  ["a header of 2^63 bytes", file("{}", 0, 1n << 63n), /at most 33554432 bytes/],
   [
     "a header longer than the file",
     file("{}", 0, 40),

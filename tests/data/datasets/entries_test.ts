@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { detectTemplate, findClips, formatLabels, modalityOf } from "../../../data/datasets/entries.ts";
-import { parseLabels } from "../../../data/datasets/list.ts";
+import { parseLabels } from "../../../data/datasets/labels.ts";
 import { mapConcurrently, sortNames } from "../../../data/datasets/walk.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
 import { greyOf, hasFfmpeg, writeVideo } from "../../_util/video_files.ts";
@@ -40,7 +40,7 @@ Deno.test("clips are found in the first place that exists, and each unusable one
       "x: earlier",
       "empty: its folder is empty",
       "absent: it does not exist",
-      'foreign: none of its 1 files is named like "{:05d}.jpg"',
+      'foreign: none of its 1 files is named like "{:05d}.jpg"; its pictures are named like "{:d}.jpg" (data.image_tmpl, or --template)',
       "file: it is neither a folder of frames nor a video file, but text",
       "file/below: a part of the path is not a folder",
     ]);
@@ -121,11 +121,15 @@ for (const template of ["{:05d}.jpg", "{:06d}.jpg", "img_{:05d}.jpg"]) {
   });
 }
 
-Deno.test("a template of one's own is found out where it is among those tried", async () => {
+Deno.test("a template of one's own is found out, a known one before it", async () => {
   await inTempFolder(async (root) => {
     await writeFrames(join(root, "clip"), { frames: 1, shade: 1, template: "f{:03d}.jpg" });
-    assert.equal(await detectTemplate(root, ["clip"]), null);
-    assert.equal(await detectTemplate(root, ["clip"], ["{:05d}.jpg", "f{:03d}.jpg"]), "f{:03d}.jpg");
+    await writeFrames(join(root, "known"), { frames: 1, shade: 1, template: "{:05d}.jpg" });
+    assert.equal(await detectTemplate(root, ["clip"]), "f{:03d}.jpg");
+    await writeFrames(join(root, "other"), { frames: 2, shade: 1, template: "g{:d}.jpg" });
+    assert.equal(await detectTemplate(root, ["clip", "other"]), "g{:d}.jpg");
+    assert.equal(await detectTemplate(root, ["clip", "known"]), "{:05d}.jpg");
+    assert.equal(await detectTemplate(root, ["known", "clip"], ["f{:03d}.jpg"]), "f{:03d}.jpg");
   });
 });
 

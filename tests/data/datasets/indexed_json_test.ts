@@ -1,7 +1,11 @@
 /** DiST's annotation files: clips with label indices, class names with quotes, and lists of video paths. */
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseIndexedClips, parseIndexedLabels } from "../../../data/datasets/indexed_json.ts";
 import { parseClipList } from "../../../data/datasets/list.ts";
+import { readClipList } from "../../../data/datasets/read.ts";
+import { inTempFolder } from "../../_util/frame_folders.ts";
 
 const file = "x.json";
 
@@ -35,6 +39,17 @@ Deno.test("Kinetics lists, one path and label a line, are read as lists of video
   ]);
 });
 
+Deno.test("a JSON list is read where a list is due, absolute paths among it", async () => {
+  await inTempFolder(async (root) => {
+    const list = join(root, "list.json");
+    await writeFile(list, `[{"id": 7, "label_idx": 1}, {"id": "/data/a b", "label_idx": 0}]`);
+    const { clips } = await readClipList(list, { classes: 2 });
+    assert.deepEqual(clips.map(({ path, label }) => [path, label]), [["7.mp4", 1], ["/data/a b.mp4", 0]]);
+    await writeFile(list, "[a] 8 0\n");
+    assert.equal((await readClipList(list)).clips[0].path, "[a]");
+  });
+});
+
 const bad: [situation: string, text: string, message: RegExp][] = [
   ["no JSON", "a 1\n", /^DataError: Cannot read "x\.json": it must be JSON, /],
   [
@@ -45,9 +60,9 @@ const bad: [situation: string, text: string, message: RegExp][] = [
   ["no clip", "[]", /it must be a list of clips, current value is an empty one$/],
   ["a clip that is nothing", "[null]", /clip 1 must have an id, current value is null$/],
   [
-    "an id with a path",
-    '[{"id":"../a","label_idx":1}]',
-    /clip 1 must have an id, current value is "\.\.\/a"$/,
+    "an id with a line break",
+    '[{"id":"a\\nb","label_idx":1}]',
+    /clip 1 must have an id, current value is "a\\nb"$/,
   ],
   ["no label", '[{"id":"7"}]', /label_idx of clip "7" must be an integer in 0 … 3, current value is null$/],
   [

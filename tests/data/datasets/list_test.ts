@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { formatClipList, parseClipList, parseLabels } from "../../../data/datasets/list.ts";
+import { formatClipList, parseClipList } from "../../../data/datasets/list.ts";
 import { readClipList, readLabels } from "../../../data/datasets/read.ts";
 import { DataError } from "../../../lib/errors.ts";
 
@@ -74,7 +74,7 @@ Deno.test("lines of lists of either kind have two or three fields each", () => {
   const refused = (line: string) => () => parseClipList(line, { file, modality: "either" });
   assert.throws(refused("a 3.5 1"), /frames must be an integer from 0, current value is "3\.5"$/);
   assert.throws(refused("a"), /must have 2 or 3 fields .* current count is 1$/);
-  assert.throws(refused("a b 2 1"), /must have 2 or 3 fields .* current count is 4$/);
+  assert.throws(refused("a 3 2 1"), /must have 2 or 3 fields .* current count is 4$/);
 });
 
 Deno.test("written lists are read back as they were, whatever the paths hold", () => {
@@ -99,15 +99,21 @@ Deno.test("written lists are read back as they were, whatever the paths hold", (
 
 const bad: [string, string, RegExp][] = [
   ["too few fields", "a 30 0\nb 1\n", /line 2: a line must have 3 fields .* current count is 2$/],
-  ["too few fields in the first line", "a 0\n", /line 1: a line must have 3 fields .* current count is 2$/],
-  ["a path with a space", "a b 30 0\n", /line 1: .* a path with spaces is quoted\), current count is 4$/],
+  ["one field", "a\n", /line 1: a line must have 2 or 3 fields .* current count is 1$/],
+  ["several labels a clip", "a 30 1 2 3\n", /line 1: .* one label a clip; .* current count is 5$/],
+  ["an empty path", '"" 30 0\n', /line 1: the path must not be empty$/],
   ["a quoted path that is not JSON", '"a\\x" 30 0\n', /line 1: a path in quotes must be text as in JSON/],
   [
     "a label that is no integer",
     "a 30 zero\n",
     /line 1: the label must be an integer in 0 … 3, current value is "zero"$/,
   ],
-  ["a label outside the classes", "a 30 3\nb 30 4\n", /line 2: the label .* in 0 … 3, current value is "4"$/],
+  [
+    "a label outside the classes",
+    "a 30 3\nb 30 4\n",
+    /line 2: the label .* in 0 … 3, current value is "4"; labels must count from 0, those of the list may count from 1$/,
+  ],
+  ["a label far outside", "a 30 0\nb 30 4\n", /line 2: the label .* in 0 … 3, current value is "4"$/],
   ["a negative label", "a 30 -1\n", /line 1: the label .* current value is "-1"$/],
   [
     "a count that is no integer",
@@ -115,7 +121,11 @@ const bad: [string, string, RegExp][] = [
     /line 1: the number of frames must be .* current value is "3.5"$/,
   ],
   ["an empty list", "\n\n", /must have at least one clip, current count is 0$/],
-  ["a list of dropped clips only", "a 5 0\n", /current count is 0 \(1 shorter than 8 frames were dropped\)$/],
+  [
+    "a list of dropped clips only",
+    "a 5 0\n",
+    /current count is 0 \(1 of fewer than 8 frames are left out: data\.min_frames\)$/,
+  ],
 ];
 
 for (const [what, text, message] of bad) {
@@ -135,16 +145,4 @@ Deno.test("a missing list is named", async () => {
     /^DataError: Cannot read "nowhere\/train.txt": it does not exist$/,
   );
   await assert.rejects(readLabels("nowhere/labels.csv"), /nowhere\/labels.csv": it does not exist/);
-});
-
-Deno.test("labels are read in order of their ids, with commas and quotes", () => {
-  const text = 'id,name\n0,moves left\n1,"pushing [x], slowly"\n2,a, b\n';
-  assert.deepEqual(parseLabels(text, { file }), ["moves left", "pushing [x], slowly", "a, b"]);
-  assert.throws(() => parseLabels("name\nx", { file }), /line 1: the header must be "id,name"/);
-  assert.throws(() => parseLabels("id,name\n1,x", { file }), /line 2: the id must be 0, current value is 1/);
-  assert.throws(() => parseLabels("id,name\nx", { file }), /line 2: a line must be "id,name"/);
-  assert.throws(
-    () => parseLabels("id,name\n0,x", { file, classes: 4 }),
-    /must name 4 classes, current count is 1/,
-  );
 });

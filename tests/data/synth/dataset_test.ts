@@ -164,6 +164,7 @@ Deno.test("synthesize() writes lists, labels and JPEG folders that read back as 
           folder: join(folder, path),
           path,
           template: "{:05d}.jpg",
+          first: 1,
           frameCount,
           indices,
         });
@@ -229,6 +230,55 @@ Deno.test("synthesize() does not touch a folder that is not its own, and can be 
     assert.equal(await isSynthesized(own, set), false);
     await synthesize(own, set);
     assert.equal(await isSynthesized(own, set), true);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("of two that make the same set at the same time one does, and both find it whole", async () => {
+  const folder = await Deno.makeTempDir(), root = join(folder, "set");
+  const set = { ...options, trainClips: 6, valClips: 4, framesPerClip: 2 };
+  try {
+    const written = [0, 0], told: string[] = [];
+    await Promise.all(
+      written.map((_, i) =>
+        synthesize(root, set, { onProgress: () => written[i]++, onWait: (holder) => told.push(holder) })
+      ),
+    );
+    assert.deepEqual(written.sort(), [0, 10]);
+    assert.match(told.join(), /^process \d+ .*is writing to it \(write a synthetic data set, since /);
+    assert.equal(await isSynthesized(root, set), true);
+    for (const { path } of (await readClipList(join(root, "train.txt"), { classes: 4 })).clips) {
+      assert.equal((await Array.fromAsync(Deno.readDir(join(root, path)))).length, 2);
+    }
+    assert.deepEqual(
+      (await Array.fromAsync(Deno.readDir(root), ({ name }) => name)).sort(),
+      ["labels.csv", "synth.json", "train", "train.txt", "val", "val.txt"],
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("an interruption keeps the earlier set whole, and of a new one nothing", async () => {
+  const folder = await Deno.makeTempDir(), root = join(folder, "set");
+  const set = { ...options, trainClips: 4, valClips: 2, framesPerClip: 2 };
+  const interrupted = async (changed: SynthOptions) => {
+    const stop = new AbortController();
+    const writing = synthesize(root, changed, { signal: stop.signal, onProgress: () => stop.abort() });
+    await assert.rejects(writing, /^InterruptedError: Stopped before the data set ".*set" was whole/);
+  };
+  try {
+    await interrupted(set);
+    assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), []);
+    await synthesize(root, set);
+    await interrupted({ ...set, seed: 7 });
+    assert.equal(await isSynthesized(root, set), true);
+    assert.equal((await Array.fromAsync(Deno.readDir(join(root, "train")))).length, 4);
+    // A process that was killed leaves what it had built.
+    await Deno.mkdir(join(root, "set.123-0a1b2c3d.partial", "train"), { recursive: true });
+    await synthesize(root, { ...set, seed: 7 });
+    assert.equal((await Array.fromAsync(Deno.readDir(root))).length, 6);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

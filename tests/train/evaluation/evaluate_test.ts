@@ -47,12 +47,13 @@ const softmax = (logits: number[]) => {
 };
 
 /** A network whose logits are a known function of the call number, and which notes what it was shown. */
-function fakeNetwork() {
+function fakeNetwork(evaluationClips: number) {
   const seen: FrameClip[] = [], logits: number[][] = [], batches: number[] = [];
   return {
     seen,
     logits,
     batches,
+    evaluationClips,
     evaluate(clips: readonly FrameClip[]): Promise<Record<string, Float32Array>> {
       batches.push(clips.length);
       const rows = clips.map((clip) => {
@@ -70,10 +71,10 @@ Deno.test("views go through the network crop-major, then clip, then frame, at th
   withClips([37, 37], async (root) => {
     // Spec values for 37 frames: two test clips of 8 frames.
     const first = [2, 6, 11, 16, 20, 24, 29, 34], second = [4, 8, 13, 18, 22, 26, 31, 36];
-    const network = fakeNetwork();
+    const network = fakeNetwork(4);
     const clips = [record("0", 1), record("1", 2)];
     const views = { crops: 3, clips: 2 } as const;
-    const evaluation = await evaluateClips(network, config, { task, clips, root, views, batch: 4 });
+    const evaluation = await evaluateClips(network, config, { task, clips, root, views });
     assert.deepEqual(network.batches, [4, 2, 4, 2]);
     const expected = [[0, 4], [16, 4], [8, 4]].flatMap(([x, y]) =>
       [first, second].map((frames) => ({ frames, crop: { x, y, width: 16, height: 16 } }))
@@ -102,9 +103,9 @@ Deno.test("views go through the network crop-major, then clip, then frame, at th
 
 Deno.test("without flags a clip is seen once, at the centre; a batch holds several clips, and each counts once", () =>
   withClips([37, 5, 37], async (root) => {
-    const network = fakeNetwork();
+    const network = fakeNetwork(2);
     const clips = [record("0", 1), record("1", 0), record("2", 2)];
-    const evaluation = await evaluateClips(network, config, { task, clips, root, views: null, batch: 2 });
+    const evaluation = await evaluateClips(network, config, { task, clips, root, views: null });
     assert.deepEqual(network.batches, [2, 1]);
     assert.deepEqual(network.seen.map(frameNumbers), [
       [3, 7, 12, 17, 21, 25, 30, 35],
@@ -126,12 +127,12 @@ Deno.test("without flags a clip is seen once, at the centre; a batch holds sever
 
 Deno.test("a clip of which nothing can be read is shown black at a size that fits every recipe, and is told", () =>
   withClips([], async (root) => {
-    const network = fakeNetwork();
+    const network = fakeNetwork(8);
     const own = parseConfig(`
 data: { dataset: x, num_classes: 3, num_segments: 2, resize: none, crop: none, workers: 1 }
 network: { arch: custom, backbone: { image_size: 64, patch_size: 8, width: 32, layers: 1, heads: 1 }, side_dim: 64 }
 `).config;
-    const options = { clips: [record("absent", 0)], root, views: { crops: 3, clips: 2 } as const, batch: 8 };
+    const options = { clips: [record("absent", 0)], root, views: { crops: 3, clips: 2 } as const };
     const [scored] = await Array.fromAsync(scoreClips(network, own, options));
     assert.equal(scored.bad, true);
     assert.match(scored.problems[0].problem, /^clip: .*black/);

@@ -161,7 +161,10 @@ function entryOf(number: number) {
     clip: { index: 0, path: `clip${number}`, label: number % 4, views: [], problems: [], bad: number === 1 },
     features: {
       pixels: bytes(PIXELS, 30 * number),
-      taps: [0, 1].map((tap) => bytes(TAP, 30 * number + 7 * (tap + 1))),
+      // Finite halves: not all bits of their exponents are ones.
+      taps: [0, 1].map((tap) =>
+        bytes(TAP, 30 * number + 7 * (tap + 1)).map((byte, k) => k % 2 === 1 ? byte & 0x3f : byte)
+      ),
     },
   };
 }

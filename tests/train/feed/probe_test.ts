@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import sharp from "sharp";
 import { encodeJpeg } from "../../../data/frames/jpeg.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
+import { createPrng } from "../../../lib/random.ts";
 import { largestFrame } from "../../../train/feed/probe.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 
@@ -29,4 +31,20 @@ Deno.test("frames are expected as large as the largest first one that can be dec
     });
     const clips = ["c0", "broken", "c1"].map((path) => ({ path, label: 0, frames: null, line: 1 }));
     assert.deepEqual(await largestFrame(config, [[root, clips]]), { width: 300, height: 420 });
+  }));
+
+Deno.test("the size of frames that are no JPEG is found, at the end of a large file too, and from any first number", () =>
+  inTempFolder(async (root) => {
+    for (const [kind, ending] of [["png", "png"], ["tiff", "tif"], ["webp", "webp"]] as const) {
+      const raw = { width: 300, height: 240, channels: 3 } as const;
+      const prng = createPrng(1);
+      const noise = Uint8Array.from({ length: 300 * 240 * 3 }, () => prng.integer(256));
+      const bytes = await sharp(noise, { raw })[kind]({ quality: 100 }).toBuffer();
+      assert.ok(bytes.length > 64 * 1024, `${kind}: ${bytes.length} bytes`);
+      await mkdir(join(root, kind));
+      await writeFile(join(root, kind, `0.${ending}`), bytes);
+      const { config } = parseConfig(`data: { num_classes: 2, image_tmpl: "{:d}.${ending}", resize: none }`);
+      const clips = [{ path: kind, label: 0, frames: null, line: 1 }];
+      assert.deepEqual(await largestFrame(config, [[root, clips]]), { width: 300, height: 240 });
+    }
   }));

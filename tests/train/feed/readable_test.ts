@@ -51,7 +51,7 @@ Deno.test("requireReadable() refuses frames of another name, with the first reas
       requireReadable(config, clips, { list: "a.txt", root }),
       (error) =>
         error instanceof DataError &&
-        /one or more of 20 tried must be readable, current count is 0; clip 0: no file of the folder matches "img_/
+        /one or more of 20 tried must be readable, current count is 0; clip 0: none of its \d+ files is named like "img_/
           .test(error.message),
     );
   }));

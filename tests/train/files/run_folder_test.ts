@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DataError } from "../../../lib/errors.ts";
 import {
   createRunFolder,
   discardUnstarted,
@@ -142,10 +143,42 @@ Deno.test("a folder that is no run, a bad metrics line and an impossible root ar
     await Deno.writeTextFile(join(root, "metrics.jsonl"), JSON.stringify(step(1)) + "\nnonsense\n");
     await assert.rejects(
       readMetrics(root),
-      /^DataError: Cannot read ".*metrics\.jsonl": line 2 must be a record/,
+      /^DataError: Cannot read ".*metrics\.jsonl": line 2 is no record of a run: it must be JSON$/,
     );
     await assert.rejects(
       createRunFolder(join(root, "metrics.jsonl"), "x"),
-      /^ConfigError: Cannot create run "x" in/,
+      /^DataError: Cannot write ".*metrics\.jsonl": a file of that name is there; remove it or choose another name$/,
     );
+  }));
+
+Deno.test({
+  name: "metrics on a full disk stop with path, cause and what to do",
+  ignore: Deno.build.os !== "linux", // /dev/full, where every write fails for want of space, is Linux's
+  fn: () =>
+    inTemporaryFolder(async (root) => {
+      using run = await createRunFolder(root, "demo");
+      await Deno.symlink("/dev/full", run.file("metrics"));
+      const message = `Cannot write "${run.file("metrics")}": the disk is full; ` +
+        "make room (bytes, and places for files) and try again";
+      assert.throws(() => run.appendMetrics(step(1)), new DataError(message));
+    }),
+});
+
+Deno.test("a run is written by one process; what a dead one left half-written goes when the next opens it", () =>
+  inTemporaryFolder(async (root) => {
+    const run = await createRunFolder(root, "demo");
+    await run.write("config", "name: demo\n");
+    await assert.rejects(
+      openRunFolder(run.path),
+      new RegExp(
+        `^DataError: Cannot write to ".*demo": process ${Deno.pid} .*is writing to it \\(train, since `,
+      ),
+    );
+    run[Symbol.dispose]();
+    await Deno.writeTextFile(join(run.path, "state.safetensors.123-0a1b2c3d.partial"), "half");
+    await Deno.writeTextFile(join(run.path, "notes.partial"), "the user's");
+    using again = await openRunFolder(run.path + "/");
+    assert.equal(again.path, run.path);
+    const names = await Array.fromAsync(Deno.readDir(run.path), ({ name }) => name);
+    assert.deepEqual(names.sort(), ["config.yaml", "lock", "notes.partial"]);
   }));

@@ -168,7 +168,7 @@ engineTest("a run leaves weights, state, metrics and a summary whose numbers agr
   assert.equal(summary.final_train_loss, steps.at(-1)!.loss);
   assert.deepEqual([summary.top1, summary.loss], [evals[1].top1, evals[1].loss]);
   assert.deepEqual(
-    [state.epoch, state.batch, state.step, state.microBatches, state.evaluated, state.pendingLosses],
+    [state.epoch, state.clipsInEpoch, state.step, state.microBatches, state.evaluated, state.pendingLosses],
     [3, 0, 18, 18, true, []],
   );
   const best = evals.reduce((a, b) => b.top1 >= a.top1 ? b : a);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { TooLargeError } from "../../../gpu/plan.ts";
 import { AdapterError } from "../../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../../models/mod.ts";
-import { type FitOptions, planFittingSession, refusedError } from "../../../train/runtime/fit.ts";
+import { describeParts, type FitOptions, planFittingSession } from "../../../train/runtime/fit.ts";
 import { freeMemory, parseNvidiaFree } from "../../../train/runtime/free_memory.ts";
 import { planSession, type SessionOptions } from "../../../train/runtime/session_plan.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
@@ -43,91 +44,85 @@ function sessionOptions(clips: number, changes: Partial<SessionOptions> = {}): S
   };
 }
 
-/** The message of the refusal, and the batch it names. */
-function refusal(
-  options: SessionOptions,
-  fit: Omit<FitOptions, "environment">,
-  model = createModel(SPEC),
-) {
-  try {
-    planFittingSession(model, options, { environment: ENVIRONMENT, ...fit });
-  } catch (error) {
-    if (!(error instanceof AdapterError)) throw error;
-    return {
-      message: error.message,
-      batch: Number(/data\.batch_size=(\d+) would fit/.exec(error.message)?.[1]),
-    };
-  }
-  assert.fail("the plan was accepted");
-}
+type Fit = Omit<FitOptions, "environment">;
+
+const fitOf = (options: SessionOptions, fit: Fit, model = createModel(SPEC)) =>
+  planFittingSession(model, options, { environment: ENVIRONMENT, ...fit });
 
 const bytesFor = (clips: number, changes: Partial<SessionOptions> = {}) =>
   planSession(createModel(SPEC), sessionOptions(clips, changes), ENVIRONMENT).memory.total;
 
-Deno.test("a plan beyond the free memory is refused with the largest batch that fits", () => {
-  const freeBytes = bytesFor(11) + 100;
-  const { message, batch } = refusal(sessionOptions(64), { freeBytes, clipsPerVideo: 1 });
-  assert.match(
-    message,
-    /^Cannot train with 64 clips a batch: the plan needs [\d.]+ MiB, the adapter has [\d.]+ MiB; data\.batch_size=11 would fit \([\d.]+ MiB\)$/,
+/** Clips at once of the session that fits; that one more would not is checked. */
+function mostAtOnce(options: SessionOptions, fit: Fit, model = createModel(SPEC)): number {
+  const { options: own, plan, against } = fitOf(options, fit, model);
+  assert.notEqual(against, null);
+  assert.deepEqual(own.trainClips, options.trainClips);
+  const trains = options.trainClips.length > 0, clips = trains ? own.microClips! : own.evalClips;
+  const more = trains
+    ? { ...options, microClips: clips + 1, evalClips: Math.min(options.evalClips, clips + 1) }
+    : { ...options, evalClips: clips + 1 };
+  assert.ok(fit.freeBytes === null || plan.memory.total <= fit.freeBytes);
+  let fits = true;
+  try {
+    const { memory } = planSession(model, more, ENVIRONMENT);
+    fits = fit.freeBytes === null || memory.total <= fit.freeBytes;
+  } catch (error) {
+    if (!(error instanceof TooLargeError)) throw error;
+    fits = false;
+  }
+  assert.equal(fits, false, `${clips} at once, but one more fits as well`);
+  return clips;
+}
+
+Deno.test("a batch beyond the free memory goes through the GPU in parts, as large as fit", () => {
+  const freeBytes = bytesFor(64, { microClips: 16, evalClips: 16 }) + 100;
+  const { against, plan } = fitOf(sessionOptions(64), { freeBytes, clipsPerVideo: 1 });
+  assert.match(against!, /^the plan needs [\d.]+ MiB, the adapter has [\d.]+ MiB$/);
+  assert.equal(mostAtOnce(sessionOptions(64), { freeBytes, clipsPerVideo: 1 }), 16);
+  assert.ok(plan.memory.total <= freeBytes);
+  assert.equal(fitOf(sessionOptions(16), { freeBytes, clipsPerVideo: 1 }).against, null);
+});
+
+Deno.test("what is said of parts names the obstacle, the parts, and what batch norms see", () => {
+  const text = describeParts(createModel(SPEC), {
+    against: "the plan needs 2.00 GiB, the adapter has 1.00 GiB",
+    clips: 10,
+    parts: [4, 3, 3],
+  });
+  assert.equal(
+    text,
+    "the plan needs 2.00 GiB, the adapter has 1.00 GiB: a batch of 10 clips goes through the GPU in 3 parts of up to 4 " +
+      "(data.micro_batch_size), with one update as before; batch norms see a part at a time",
   );
-  assert.equal(batch, 11);
-  assert.ok(bytesFor(12) > freeBytes);
-  const plan = planFittingSession(createModel(SPEC), sessionOptions(11), {
-    environment: ENVIRONMENT,
-    freeBytes,
-    clipsPerVideo: 1,
-  });
-  assert.equal(plan.memory.total, bytesFor(11));
 });
 
-Deno.test("the batch named counts videos where each becomes several clips", () => {
-  const fit = { freeBytes: bytesFor(11) + 100, clipsPerVideo: 2 };
-  assert.equal(refusal(sessionOptions(64), fit).batch, 5);
-});
-
-Deno.test("a session for evaluation alone says so, needs less, and fits a larger batch", () => {
+Deno.test("a session for evaluation alone needs less, and takes more at once", () => {
   const freeBytes = bytesFor(11);
-  const { message, batch } = refusal(sessionOptions(999, { trainClips: [] }), {
-    freeBytes,
-    clipsPerVideo: 1,
-  });
-  assert.match(message, /^Cannot evaluate with 999 clips a batch: /);
-  assert.ok(batch > 11, `batch ${batch}`);
-  assert.ok(bytesFor(batch, { trainClips: [] }) <= freeBytes);
+  const clips = mostAtOnce(sessionOptions(999, { trainClips: [] }), { freeBytes, clipsPerVideo: 1 });
+  assert.ok(clips > 11, `${clips}`);
 });
 
-Deno.test("a tensor beyond the adapter's limits is refused in the same words, whatever is free", () => {
+Deno.test("a tensor beyond the adapter's limits makes parts too, whatever is free", () => {
   const limits = { maxBindingBytes: MIB, maxBufferBytes: 4 * MIB };
   const fit = { freeBytes: null, clipsPerVideo: 1 };
-  const { message, batch } = refusal(sessionOptions(1000, { limits }), fit);
-  assert.match(
-    message,
-    /needs [\d.]+ MiB in one piece, the adapter allows \d\.\d+ MiB; data\.batch_size=\d+ would fit/,
-  );
-  planFittingSession(createModel(SPEC), sessionOptions(batch, { limits }), {
-    environment: ENVIRONMENT,
-    ...fit,
-  });
-  refusal(sessionOptions(batch + 1, { limits }), fit);
+  const { against } = fitOf(sessionOptions(1000, { limits }), fit);
+  assert.match(against!, /needs [\d.]+ MiB in one piece, the adapter allows \d\.\d+ MiB$/);
+  mostAtOnce(sessionOptions(1000, { limits }), fit);
+});
+
+Deno.test("batches that are mixed are cut into pairs, never into single clips", () => {
+  const mixed = sessionOptions(64, tinyTraining({ classes: 2, mixes: true }));
+  const freeBytes = planSession(createModel(SPEC), { ...mixed, microClips: 2, evalClips: 2 }, ENVIRONMENT)
+    .memory.total;
+  assert.equal(fitOf(mixed, { freeBytes, clipsPerVideo: 1 }).options.microClips, 2);
+  assert.throws(() => fitOf(mixed, { freeBytes: freeBytes - 1, clipsPerVideo: 1 }), AdapterError);
 });
 
 Deno.test("where not even one clip fits, other ways out are named", () => {
-  assert.match(
-    refusal(sessionOptions(8), { freeBytes: 2048, clipsPerVideo: 1 }).message,
-    /the adapter has 2\.00 KiB; no batch would fit: use precision=f16, memory=recompute or a smaller backbone$/,
+  assert.throws(
+    () => fitOf(sessionOptions(8), { freeBytes: 2048, clipsPerVideo: 1 }),
+    /^AdapterError: Cannot train with 8 clips a batch: the plan needs [\d.]+ MiB, the adapter has 2\.00 KiB; no batch would fit: use precision=f16, memory=recompute or a smaller backbone$/,
   );
-});
-
-Deno.test("a plan that the adapter refuses while it is allocated comes with a batch to try", () => {
-  const neededBytes = bytesFor(64);
-  const { message } = refusedError(createModel(SPEC), sessionOptions(64), {
-    environment: ENVIRONMENT,
-    neededBytes,
-    clipsPerVideo: 1,
-  });
-  const batch = Number(/with half of it free, data\.batch_size=(\d+) would fit/.exec(message)?.[1]);
-  assert.ok(bytesFor(batch) <= neededBytes / 2 && bytesFor(batch + 1) > neededBytes / 2, message);
 });
 
 Deno.test("free memory of a card is read by its name; of equal cards the freest counts", () => {
@@ -163,26 +158,18 @@ const WINDOWS = [
   { system: "side4video", window: 1, clips: 480 },
 ];
 
-Deno.test("a batch whose pictures exceed a binding is refused, whatever pictures a system reads a frame", () => {
+Deno.test("a batch whose pictures exceed a binding is cut, whatever pictures a system reads a frame", () => {
   // ViT-B/16, 8 frames: 96 clips of TDS-CLIP's windows of five pictures are 2.31 GB, and so are 480 of single pictures.
   const fit = { freeBytes: null, clipsPerVideo: 1 };
   for (const { system, window, clips } of WINDOWS) {
-    const refused = published(system, clips);
-    const { message, batch } = refusal(refused.options, fit, createModel(modelSpec(refused.config)));
-    const pictures = clips * 8 * window;
-    assert.match(
-      message,
-      new RegExp(
-        `^Cannot train with ${clips} clips a batch: "frames" \\[${pictures},3,224,224\\] needs 2\\.15 GiB in one piece, ` +
-          `the adapter allows 2\\.00 GiB; data\\.batch_size=\\d+ would fit`,
-      ),
+    const { config, options } = published(system, clips), model = createModel(modelSpec(config));
+    assert.equal(
+      fitOf(options, fit, model).against,
+      `"frames" [${clips * 8 * window},3,224,224] needs 2.15 GiB in one piece, the adapter allows 2.00 GiB`,
     );
     const most = Math.floor((2 ** 31 - 2 ** 20) / (8 * window * 3 * 224 ** 2 * 4));
-    assert.ok(batch > 0 && batch <= most, `${batch} of at most ${most}`);
-    const plan = ({ config, options }: ReturnType<typeof published>) =>
-      planFittingSession(createModel(modelSpec(config)), options, { environment: ENVIRONMENT, ...fit });
-    assert.ok(plan(published(system, batch)).memory.total > 0);
-    assert.throws(() => plan(published(system, batch + 1)), AdapterError);
+    const atOnce = mostAtOnce(options, fit, model);
+    assert.ok(atOnce > 0 && atOnce <= most, `${atOnce} of at most ${most}`);
   }
 });
 
@@ -191,19 +178,19 @@ Deno.test("what a batch brings besides pictures counts against a binding like ev
   const options = sessionOptions(64), limits = { maxBindingBytes: 40 * MIB, maxBufferBytes: 64 * MIB };
   // Targets over two hundred thousand classes, which no head reads.
   const inputs = { ...options.inputs, targets: { shape: [200_000] } };
-  const { message, batch } = refusal({ ...options, limits, inputs }, fit);
-  assert.match(
-    message,
-    /"targets" \[64,200000\] needs 48\.8 MiB in one piece, the adapter allows 40\.0 MiB; /,
+  const targets = fitOf({ ...options, limits, inputs }, fit);
+  assert.equal(
+    targets.against,
+    `"targets" [64,200000] needs 48.8 MiB in one piece, the adapter allows 40.0 MiB`,
   );
-  assert.equal(batch, Math.floor(40 * MIB / 800_000));
+  assert.equal(mostAtOnce({ ...options, limits, inputs }, fit), Math.floor(40 * MIB / 800_000));
   const tokens = { ...options.inputs, tokens: { shape: [500_000], dtype: "u32" as const } };
-  const read = refusal({ ...options, limits, inputs: tokens }, fit);
-  assert.match(read.message, /"tokens" \[64,500000\] needs 122 MiB in one piece/);
-  assert.equal(read.batch, Math.floor(40 * MIB / 2_000_000));
+  const read = { ...options, limits, inputs: tokens };
+  assert.match(fitOf(read, fit).against!, /^"tokens" \[64,500000\] needs 122 MiB in one piece/);
+  assert.equal(mostAtOnce(read, fit), Math.floor(40 * MIB / 2_000_000));
 });
 
-Deno.test("stored taps count against a binding, and the batch that fits is found from them", () => {
+Deno.test("stored taps count against a binding, and what fits is found from them", () => {
   // A tower so wide that its taps, [B*T N C] in halves, are larger than all other inputs.
   const { backbone, ...sizes } = SPEC.sizes as ClipClassifierSizes;
   const model = createModel({
@@ -214,27 +201,21 @@ Deno.test("stored taps count against a binding, and the batch that fits is found
   const limits = { maxBindingBytes: 4 * MIB, maxBufferBytes: 64 * MIB };
   const tapBytes = 4 * 5 * 2048 * 2, most = Math.floor(limits.maxBindingBytes / tapBytes);
   const options = sessionOptions(64, { limits }), fit = { freeBytes: null, clipsPerVideo: 1 };
-  const { message, batch } = refusal(options, fit, model);
-  assert.match(
-    message,
-    /"tap\.0" \[256,5,2048\] needs 5\.00 MiB in one piece, the adapter allows 4\.00 MiB; /,
+  assert.equal(
+    fitOf(options, fit, model).against,
+    `"tap.0" [256,5,2048] needs 5.00 MiB in one piece, the adapter allows 4.00 MiB`,
   );
-  assert.ok(batch > 0 && batch <= most, `${batch} of at most ${most}`);
-  const plan = (clips: number) =>
-    planFittingSession(model, sessionOptions(clips, { limits }), { environment: ENVIRONMENT, ...fit });
-  assert.ok(plan(batch).memory.total > 0);
-  assert.throws(() => plan(batch + 1), AdapterError);
+  const atOnce = mostAtOnce(options, fit, model);
+  assert.ok(atOnce > 0 && atOnce <= most, `${atOnce} of at most ${most}`);
 });
 
-Deno.test("a loss over the batch is refused by the size of the batch, not of what runs at once", () => {
+Deno.test("a loss over the batch is refused where the batch is too large for it, however few run at once", () => {
   const model = tinyEncoder(), fit = { environment: ENVIRONMENT, freeBytes: null, clipsPerVideo: 1 };
   const inputs = { partners: { shape: [], dtype: "u32" as const }, more: { shape: [200_000] } };
   const limits = { maxBindingBytes: 40 * MIB, maxBufferBytes: 64 * MIB };
   const options = contrastOptions(model, { trainClips: [64], microClips: 2, inputs, limits });
-  const { message, batch } = refusal(options, fit, model);
-  assert.match(
-    message,
-    /^Cannot train with 64 clips a batch: "batch\.more" \[64,200000\] needs 48\.8 MiB in one piece/,
+  assert.throws(
+    () => planFittingSession(model, options, fit),
+    /^AdapterError: Cannot train with 64 clips a batch: "batch\.more" \[64,200000\] needs 48\.8 MiB in one piece, the adapter allows 40\.0 MiB; data\.batch_size=52 would fit /,
   );
-  assert.equal(batch, 52);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
 import type { Side4Video } from "../../../models/side4video.ts";
-import { LOSS_LOG_SIZE } from "../../../train/runtime/session_plan.ts";
+import { LOSS_LOG_SIZE } from "../../../train/runtime/loss_log.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
 import { sameRates, tinyBatch } from "../../_util/tiny_model.ts";

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { predictionLines } from "../../../train/tasks/_class_files.ts";
+import { parse } from "csv-parse/sync";
+import { predictionLines, predictionsCsv } from "../../../train/tasks/_class_files.ts";
 import type { ClassPrediction } from "../../../train/tasks/classification.ts";
 
 const LABELS = ["a", "b", "c", "d", "e", "f", 'g "h"'];
@@ -43,4 +44,18 @@ Deno.test("every clip is one line, in order, however many there are", () => {
   const paths = text.trimEnd().split("\n").map((line) => JSON.parse(line).path);
   assert.deepEqual(paths, many.map(({ path }) => path));
   assert.deepEqual([...predictionLines([], LABELS, { all: false })], []);
+});
+
+Deno.test("text of the table that a spreadsheet would take for a formula has a quote before it, numbers stay numbers", () => {
+  const nasty = ['=HYPERLINK("http://x","a")', "+1+1", "-cmd|' /C calc'!A0", "@SUM(1)", "\tx", "\r=x", "a=b"];
+  const csv = predictionsCsv([prediction(0, [0.4, 0.1, 1e-9, 0.1, 0.1, 0.1, 0.2])], nasty);
+  const [header, row] = parse(csv);
+  assert.deepEqual(header.slice(0, 5), ["path", "label", "label_name", "label_p", "label_rank"]);
+  assert.deepEqual(row.slice(0, 8), ["clip 0", "0", `'${nasty[0]}`, "0.4", "1", "0", `'${nasty[0]}`, "0.4"]);
+  const named = predictionsCsv([prediction(0, [0, 0, 0, 0, 0, 0, 1])], nasty);
+  assert.equal(parse(named)[1][6], "a=b");
+  for (let label = 1; label < 6; label++) {
+    const shares = nasty.map((_, i) => i === label ? 1 : 0);
+    assert.equal(parse(predictionsCsv([prediction(label, shares)], nasty))[1][2], `'${nasty[label]}`);
+  }
 });

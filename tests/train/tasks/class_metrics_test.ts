@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   averageViews,
   createClassificationMetrics,
+  rankOf,
   smoothedCrossEntropy,
   softmax,
   topClasses,
@@ -19,6 +20,16 @@ Deno.test("topClasses orders by value and breaks ties by the lower class index",
 Deno.test("topClasses returns every class when there are fewer than k, and ranks NaN last", () => {
   assert.deepEqual(topClasses([1, 3, 2], 5), [1, 2, 0]);
   assert.deepEqual(topClasses([NaN, -3, NaN, -1], 4), [3, 1, 0, 2]);
+});
+
+Deno.test("rankOf agrees with the order of topClasses, ties and NaN included", () => {
+  for (const values of [[0.1, 0.7, 0.2], [1, 2, 2, 1, 2, 0, 2], [NaN, -3, NaN, -1, -Infinity]]) {
+    const order = topClasses(values, values.length);
+    assert.deepEqual(
+      values.map((_, label) => rankOf(values, label)),
+      values.map((_, k) => order.indexOf(k) + 1),
+    );
+  }
 });
 
 Deno.test("softmax survives large logits and sums to 1", () => {
@@ -59,7 +70,10 @@ Deno.test("an evaluation counts top-1, top-5, the confusion matrix and per-class
   close(metrics.top1, 2 / 5);
   close(metrics.top5, 4 / 5);
   close(metrics.meanClassAccuracy, (1 + 1 / 3 + 0) / 3);
-  assert.deepEqual(metrics.confusion[1], [1, 1, 0, 1, 0, 0]);
+  assert.deepEqual(JSON.parse(JSON.stringify(metrics.confusion)), {
+    classes: 6,
+    cells: [[0, 0, 1], [1, 0, 1], [1, 1, 1], [1, 3, 1], [5, 0, 1]],
+  });
   const [zero, one, two, , , five] = metrics.perClass();
   assert.deepEqual(zero, { clips: 1, top1: 1, top5: 1, confusedWith: null });
   assert.deepEqual(one, { clips: 3, top1: 1 / 3, top5: 1, confusedWith: 0 });

@@ -1,0 +1,54 @@
+/**
+ * Ctrl-C, a request to end and a closed terminal: the first stops the verb cleanly, a second one ends the process at once.
+ *
+ * One Ctrl-C may arrive several times: the terminal sends it to everybody in the foreground, and `deno task` passes on what it
+ * gets. So what comes within half a second is the same, and a second one counts from when the line that speaks of it could be read.
+ */
+import { discardUnfinished } from "../../data/files.ts";
+import { InterruptedError } from "../../lib/errors.ts";
+import { INTERRUPTED_EXIT_CODE, type Streams } from "./output.ts";
+
+/** Time in which repeated signals are one. */
+const REPEAT_MS = 500;
+
+/** Aborted by the first signal. Called once in a process. */
+export function interruptionSignal(streams: Streams): AbortSignal {
+  const outlivesTerminal = hangUpIsIgnored(); // the first listener of any signal takes that back
+  const controller = new AbortController();
+  let toldAt = 0;
+  const onSignal = () => {
+    if (controller.signal.aborted) {
+      if (performance.now() - toldAt >= REPEAT_MS) endNow();
+      return;
+    }
+    streams.stderr("\nsidenet: stopping; once more to stop at once\n");
+    toldAt = performance.now();
+    controller.abort(new InterruptedError("Interrupted"));
+  };
+  Deno.addSignalListener("SIGINT", onSignal);
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGTERM", onSignal);
+    Deno.addSignalListener("SIGHUP", outlivesTerminal ? () => {} : onSignal);
+  }
+  return controller.signal;
+}
+
+/** Ends the process in the middle of whatever it does. */
+export function endNow(): never {
+  discardUnfinished();
+  Deno.exit(INTERRUPTED_EXIT_CODE);
+}
+
+/**
+ * Whether the process was started to outlive its terminal (`nohup`). A listener would take that back, and so does `deno task`; denow,
+ * which comes before it, leaves word.
+ */
+function hangUpIsIgnored(): boolean {
+  if (Deno.env.get("SIDENET_HANGUP") === "ignore") return true;
+  try {
+    const ignored = /^SigIgn:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"))?.[1];
+    return ignored !== undefined && (parseInt(ignored.slice(-1), 16) & 1) === 1; // the lowest bit is SIGHUP's
+  } catch {
+    return false; // another system, or a process that may not look there
+  }
+}

@@ -1,0 +1,7 @@
+/** Where the clips of a list lie. */
+import { isAbsolute, join } from "node:path";
+
+/** The place of a clip: an absolute path as it stands, as in the published loaders; any other below the root. */
+export function clipPath(root: string, path: string): string {
+  return isAbsolute(path) ? path : join(root, path);
+}

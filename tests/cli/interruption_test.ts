@@ -1,0 +1,129 @@
+/** Signals as terminals, `deno task` and people send them. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { gpuTest } from "../_util/gpu.ts";
+import { TinyFolder } from "./_tiny.ts";
+
+const CHILD = fileURLToPath(new URL("./_interrupted.ts", import.meta.url));
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A started process, what it has said, and how it ended. */
+class Started implements AsyncDisposable {
+  said = "";
+  readonly child: Deno.ChildProcess;
+  readonly ended: Promise<Deno.CommandStatus>;
+  readonly #reading: Promise<void>[];
+
+  constructor(program: string, args: string[], options: { cwd?: string; stdin?: "piped" } = {}) {
+    const { cwd, stdin = "null" } = options;
+    const env = { NO_COLOR: "1", SIDENET_HANGUP: "" };
+    this.child = new Deno.Command(program, { args, cwd, env, stdin, stdout: "piped", stderr: "piped" })
+      .spawn();
+    this.ended = this.child.status;
+    this.#reading = [this.child.stdout, this.child.stderr].map(async (stream) => {
+      for await (const part of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair)) {
+        this.said += part;
+      }
+    });
+  }
+
+  /** Waits until it says something. */
+  async says(text: string): Promise<void> {
+    let running = true;
+    this.ended.then(() => running = false);
+    while (!this.said.includes(text)) {
+      assert.ok(running, `it ended without saying ${JSON.stringify(text)}: ${this.said}`);
+      await sleep(5);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.child.kill("SIGKILL");
+    } catch {
+      // it has ended
+    }
+    await Promise.all([this.ended, ...this.#reading]);
+  }
+}
+
+const hasSignals = Deno.build.os !== "windows";
+
+Deno.test({
+  name: "signals within half a second are one, a later one of any kind ends the process at once",
+  ignore: !hasSignals,
+  async fn() {
+    for (
+      const [first, second] of [["SIGINT", "SIGINT"], ["SIGTERM", "SIGINT"], ["SIGHUP", "SIGTERM"]] as const
+    ) {
+      await using process = new Started(Deno.execPath(), ["run", "-A", CHILD]);
+      await process.says("ready");
+      for (const signal of [first, "SIGINT", "SIGTERM", "SIGINT"] as const) process.child.kill(signal);
+      await process.says("aborted");
+      process.child.kill("SIGINT");
+      await sleep(600);
+      assert.equal(process.said.match(/once more to stop at once/g)?.length, 1);
+      process.child.kill(second);
+      const { code } = await process.ended;
+      assert.equal(code, 130, `${first}, then ${second}`);
+    }
+  },
+});
+
+Deno.test({
+  name: "a process that nohup started outlives its terminal, by word of denow where deno task stands between",
+  ignore: Deno.build.os !== "linux", // elsewhere there is only denow's word
+  async fn() {
+    const command = `"${Deno.execPath()}" run -A "${CHILD}"`;
+    for (const script of [`trap '' HUP; exec ${command}`, `export SIDENET_HANGUP=ignore; exec ${command}`]) {
+      await using process = new Started("sh", ["-c", script]);
+      await process.says("ready");
+      process.child.kill("SIGHUP");
+      await sleep(200);
+      assert.doesNotMatch(process.said, /aborted/);
+      process.child.kill("SIGINT");
+      await process.says("aborted");
+    }
+  },
+});
+
+/** `script` of util-linux runs a command in a terminal of its own; what it is told goes to that terminal's keyboard. */
+const hasTerminal = Deno.build.os === "linux" &&
+  (await new Deno.Command("script", { args: ["--version"], stdout: "null", stderr: "null" }).output()
+      .catch(() => null))?.success === true;
+
+if (hasTerminal) {
+  gpuTest(
+    "Ctrl-C in a terminal under ./denow task train saves the run, which goes on from there",
+    async () => {
+      await using folder = await TinyFolder.create();
+      const typed = async (command: string, at: string) => {
+        await using process = new Started("script", ["-qec", `exec ${command}`, "/dev/null"], {
+          cwd: folder.path,
+          stdin: "piped",
+        });
+        const keyboard = process.child.stdin.getWriter();
+        await process.says(at);
+        await keyboard.write(new TextEncoder().encode("\x03"));
+        const { code } = await process.ended;
+        await keyboard.close().catch(() => {}); // the terminal is gone
+        return { code, said: process.said };
+      };
+      const denow = `"${ROOT}denow"`;
+      const stopped = await typed(`${denow} task train tiny.yaml solver.epochs=500`, "epoch 2/");
+      assert.equal(stopped.code, 130, stopped.said);
+      assert.match(
+        stopped.said,
+        /Stopped at step \d+; everything is saved: go on with --resume runs\/tiny\s*$/,
+      );
+      const again = await typed(`${denow} task sidenet train --resume runs/tiny`, "epoch ");
+      assert.equal(again.code, 130, again.said);
+      assert.match(again.said, /Stopped at step \d+; everything is saved/);
+      const before = Number(/Stopped at step (\d+)/.exec(stopped.said)![1]);
+      assert.ok(Number(/Stopped at step (\d+)/.exec(again.said)![1]) > before);
+    },
+  );
+} else {
+  Deno.test({ name: "Ctrl-C in a terminal (no script of util-linux)", ignore: true, fn: () => {} });
+}

@@ -1,0 +1,67 @@
+/** Whether the lists of a recipe for folders of frames name videos instead, found by looking at what they name. */
+
+import { stat } from "node:fs/promises";
+import { clipPath } from "../../data/clip_path.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { readClipList } from "../../data/datasets/read.ts";
+import { identifyFile } from "../../data/video/identify.ts";
+import { hasVideoName } from "../../data/video/kind.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
+
+/** Clips of a list that are looked at, spread over it. */
+const CLIPS_LOOKED_AT = 32;
+
+/** A list and the folder that its paths are relative to. */
+interface RootedList {
+  list: string;
+  root: string;
+}
+
+/**
+ * A recipe whose `data.modality` fits what its lists name. One that names frames, as the default does, takes videos where there
+ * are some: they would all be broken clips otherwise. Any other is left as it is.
+ *
+ * @param options.splits the lists that are going to be read
+ * @param options.valList a list in place of the validation list
+ * @param options.note takes the one line that tells of it
+ */
+export async function withFoundModality<C extends Pick<Config, "data">>(
+  config: C,
+  options: {
+    splits: readonly ("train" | "val")[];
+    valList?: string;
+    note?: (text: string) => void;
+  },
+): Promise<C> {
+  const { data } = config, roots = dataRoots(config);
+  if (data.modality !== "RGB" || data.synth !== null) return config;
+  const lists = options.splits.flatMap((split): RootedList[] => {
+    const list = (split === "val" ? options.valList : undefined) ?? data[`${split}_list`];
+    return list === null ? [] : [{ list, root: roots[split] }];
+  });
+  let folders = 0, example: { list: string; path: string } | null = null;
+  for (const { list, root } of lists) {
+    const { clips } = await readClipList(list, { classes: data.num_classes, modality: "either" });
+    const stride = Math.ceil(clips.length / CLIPS_LOOKED_AT);
+    for (let i = 0; i < clips.length; i += stride) {
+      const kind = await kindOf(clips[i], root);
+      if (kind === "folder") folders++;
+      else if (kind === "video") example ??= { list, path: clips[i].path };
+    }
+  }
+  if (example === null) return config;
+  const modality = folders === 0 ? "video" : "either";
+  options.note?.(
+    `data.modality is RGB, folders of frames, and "${example.list}" names videos, such as "${example.path}": ` +
+      `they are read as videos; data.modality=${modality} says so`,
+  );
+  return { ...config, data: { ...data, modality } };
+}
+
+/** What a path names; what is not there is told by its name. */
+async function kindOf({ path }: ClipRecord, root: string): Promise<"folder" | "video" | null> {
+  const whole = clipPath(root, path), info = await stat(whole).catch(() => null);
+  if (info?.isDirectory()) return "folder";
+  if (!info?.isFile()) return hasVideoName(path) ? "video" : null;
+  return (await identifyFile(whole)).problem === null ? "video" : null;
+}
