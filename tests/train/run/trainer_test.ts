@@ -61,19 +61,20 @@ async function tinyConfig(overrides: string[] = []): Promise<Config> {
 }
 
 /**
- * A signal that says "abort" from its n-th look on, not counting the one before anything is opened. The trainer looks after every
- * step, before every batch of an evaluation, and after the evaluation.
+ * A signal that says "abort" from the n-th look of the trainer on, once its session is open: it looks after every step, before every
+ * batch of an evaluation, and after the evaluation.
  */
-function abortAtLook(n: number): AbortSignal {
-  let looks = 0;
-  return {
+function abortAtLook(n: number): { signal: AbortSignal; events: TrainEvents } {
+  let looks = -Infinity;
+  const signal = {
     get aborted() {
-      return ++looks > n;
+      return ++looks >= n;
     },
     throwIfAborted() {
       if (this.aborted) throw new DOMException("stopped by the test", "AbortError");
     },
   } as AbortSignal;
+  return { signal, events: { opened: () => looks = 0 } };
 }
 
 /** Goes on with a run as `train --resume` does. */
@@ -200,15 +201,20 @@ interface Stop {
   step: number;
 }
 
-async function runWithStops(config: Config, stops: readonly Stop[]) {
+/** A run up to its first stop. @returns Its folder. */
+async function begunRun(config: Config, { look, step }: Stop): Promise<string> {
   using folder = await createRunFolder(config.run_root, "stopped");
-  const [first, ...later] = stops;
-  await interruptedBy(train({ config, folder, signal: abortAtLook(first.look) }), first.step);
+  await interruptedBy(train({ config, folder, ...abortAtLook(look) }), step);
+  return folder.path;
+}
+
+async function runWithStops(config: Config, stops: readonly Stop[]) {
+  const [first, ...later] = stops, path = await begunRun(config, first);
   for (const { look, step } of later) {
-    await interruptedBy(resumeRun(config, folder.path, { signal: abortAtLook(look) }), step);
+    await interruptedBy(resumeRun(config, path, abortAtLook(look)), step);
   }
-  await resumeRun(config, folder.path);
-  return await resultOf(folder);
+  await resumeRun(config, path);
+  return await resultOf({ path });
 }
 
 engineTest(
