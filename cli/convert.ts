@@ -2,14 +2,15 @@
 import { resolve } from "node:path";
 import { type ConvertSource, convertTensors } from "../data/checkpoint/convert.ts";
 import { type FloatDtype, narrow } from "../data/checkpoint/dtype.ts";
+import { describeNonFinite, type NonFinite } from "../data/checkpoint/finite.ts";
 import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
 import { streamSafetensors, type TensorToStream } from "../data/checkpoint/safetensors.ts";
 import { encodeTorch, stateDict, TensorLeaf, type TorchTree } from "../data/checkpoint/torch_write.ts";
 import { writeFileWhole } from "../data/files.ts";
-import { ConfigError } from "../lib/errors.ts";
+import { ConfigError, NonFiniteError } from "../lib/errors.ts";
 import { backbonePlaces, isBackboneName } from "../models/identify.ts";
 import { underOurNames } from "../models/layouts.ts";
-import { recipeOf, stateOf } from "../train/files/checkpoint.ts";
+import { recipeOf, stateOf } from "../train/files/run_state.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
@@ -24,6 +25,7 @@ export const command = defineCommand({
     `IN is any checkpoint that inspect reads. The ending of OUT says its format: .safetensors, or .pt, .pth, .pyth, .bin for a
 file that torch.load(..., weights_only=True) reads. Of a training checkpoint the state dict is converted, without the
 "module.", "_orig_mod." and "model." that training tools put before names.
+NaN and infinities are named; in the weights of a run they are refused, unless --all copies everything as it is.
 The originals' test scripts want the weights under a key, the frozen backbone among them: --key and --backbone.`,
   examples: [
     ["sidenet convert ViT-B-16.pt ViT-B-16.safetensors", "OpenAI's file as safetensors"],
@@ -76,7 +78,14 @@ export async function run(args: string[], io: Io): Promise<number> {
     overflow.values += count;
   };
   const dtype = values.dtype === undefined ? undefined : DTYPES[values.dtype];
-  const tensors = convertTensors(weights, { dtype, rename: renamer(values), onOverflow });
+  const isOwn = recipeOf(weights) !== null && !values.all;
+  const onNonFinite = (name: string, found: NonFinite) => {
+    const what = describeNonFinite(name, found);
+    // Weights of a run that went wrong are of no use to anyone. What others keep in their files is theirs to know.
+    if (isOwn) throw new NonFiniteError(`Cannot convert "${from}": ${what}; --all copies it all the same`);
+    io.note(`warning: ${what}`);
+  };
+  const tensors = convertTensors(weights, { dtype, rename: renamer(values), onOverflow, onNonFinite });
   if (tensors.length === 0) {
     throw new ConfigError(
       `Cannot convert "${from}": --only ${values.only} must leave a tensor, it leaves none`,
@@ -86,7 +95,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (backbone !== null) {
     const source = underOurs(backbone), places = backbonePlaces(weights, source);
     const rename = (name: string) => places.get(name) ?? null;
-    tensors.push(...convertTensors(source, { dtype: dtype ?? "F32", rename, onOverflow }));
+    tensors.push(...convertTensors(source, { dtype: dtype ?? "F32", rename, onOverflow, onNonFinite }));
   }
   await writeFileWhole(to, encode(weights, tensors, { values, format }));
   const { size } = await Deno.stat(to);
@@ -169,7 +178,7 @@ function encode(
 
 /** The epoch that a checkpoint was written in, from 0; null where it does not say. */
 function epochOf(weights: OpenWeights): number | null {
-  if (recipeOf(weights) !== null) return stateOf(weights).epoch;
+  if (recipeOf(weights) !== null) return stateOf(weights).state.epoch;
   const epoch = weights.file.values.get("epoch");
   return typeof epoch === "number" ? epoch : null;
 }

@@ -20,7 +20,7 @@ import {
 import { parseAnnotations } from "../data/datasets/annotations.ts";
 import { formatClipList } from "../data/datasets/list.ts";
 import { readLabels, readText } from "../data/datasets/read.ts";
-import { type ClassFolders, readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
+import { readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
 import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
 import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
@@ -125,9 +125,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const prepared: Prepared | ClassFolders = isFolder
+  const folders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
-    : await findListed(await readFiles(sources, values.labels), options);
+    : null;
+  const prepared: Prepared = folders ?? await findListed(await readFiles(sources, values.labels), options);
   io.status("");
   tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
   if (prepared.clips.length === 0) {
@@ -137,7 +138,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
-  const remark = "hasSplits" in prepared ? remarkOnSplits(prepared) : null;
+  const remark = folders && remarkOnSplits(folders);
   if (remark !== null) io.note(`warning: ${remark}`);
   await writeLists(out, { ...prepared, root }, io);
   return 0;

@@ -2,7 +2,12 @@
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare } from "../lib/text.ts";
-import { formatEvaluation, formatProgressLine, formatTerminalLine } from "../train/run/progress.ts";
+import {
+  formatBest,
+  formatEvaluation,
+  formatProgressLine,
+  formatTerminalLine,
+} from "../train/run/progress.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { writeReport } from "../pages/report_data.ts";
 import {
@@ -12,7 +17,6 @@ import {
   requireRunFolder,
   RUN_FILES,
   type RunFolder,
-  truncateMetrics,
 } from "../train/files/run_folder.ts";
 import { loadRunConfig } from "../train/files/run_config.ts";
 import { savedState } from "../train/files/checkpoint.ts";
@@ -40,7 +44,8 @@ FOLDER holds a folder for each class with its clips, videos or folders of frames
 data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
 for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
-Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped.`,
+Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped. A state is also saved
+after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed.`,
   examples: [
     ["sidenet train", "the demo"],
     [
@@ -78,14 +83,18 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(started, io);
-  const from = resume ?? started.resume;
+  const from = resume ?? loaded.config.resume;
   const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   using folder = await openFolder(recipe, from, io);
   try {
+    const state = from === null ? null : await findState(folder);
+    if (from !== null && state === null) {
+      io.note(`${from} holds no saved state yet: the run begins again in it`);
+    }
     const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
-    const result = await trainInto(config, folder, from, io);
+    const result = await trainInto(config, folder, state, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, ...result });
     finish(result, { folder, columns: task.metrics }, io);
@@ -164,34 +173,32 @@ async function loadRecipe(
   return recipe;
 }
 
-/** The folder of the run: a new one, or the one that is resumed, cut back to its last saved state. */
+/** The folder of the run: a new one, or the one that is resumed. */
 async function openFolder(config: Config, resume: string | null, io: Io): Promise<RunFolder> {
   const folder = resume === null
     ? await createRunFolder(config.run_root, config.name)
     : await openRunFolder(resume);
   if (folder.warning !== null) io.note(`warning: ${folder.warning}`);
-  if (resume === null) return folder;
-  try {
-    const state = await savedState(folder.file("state"));
-    await truncateMetrics(folder.path, state.step, state.evaluated);
-    return folder;
-  } catch (error) {
-    folder[Symbol.dispose]();
-    throw error;
-  }
+  return folder;
+}
+
+/** The state of a run to go on from; null where it has none yet. */
+async function findState(run: RunFolder): Promise<{ path: string; step: number } | null> {
+  const path = run.file("state");
+  if (!await Deno.stat(path).then(() => true, () => false)) return null;
+  return { path, step: (await savedState(path)).step };
 }
 
 async function trainInto(
   config: Config,
   folder: RunFolder,
-  resume: string | null,
+  state: { path: string; step: number } | null,
   io: Io,
 ): Promise<TrainResult> {
-  const done = resume === null ? null : (await savedState(`${resume}/${RUN_FILES.state}`)).step;
   return await train({
     config,
     folder,
-    resume: resume === null ? undefined : `${resume}/${RUN_FILES.state}`,
+    resume: state?.path,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
@@ -205,8 +212,9 @@ async function trainInto(
             `${formatCount(steps)} steps of ${launches} launches`,
         );
         io.note(`GPU memory: ${formatBytes(memory.total)} planned, ${formatBytes(allocatedBytes)} allocated`);
-        if (done !== null && done >= steps) {
-          io.note(`the run was at its last step already; solver.epochs=N takes it further`);
+        if (state !== null && state.step >= steps) {
+          const key = config.solver.max_steps === null ? "solver.epochs=N" : "solver.max_steps=null";
+          io.note(`the run was at its last step already; ${key} takes it further`);
         }
       },
       step: (record, { steps, epochs, secondsPerStep }) => {
@@ -241,11 +249,12 @@ function finish(
     const value = summary[key] as number;
     return `${name} ${format === "share" ? formatShare(value) : value.toFixed(4)}  `;
   });
+  const best = formatBest(summary, { columns });
   io.print(
     figures.join("") +
       `after ${formatCount(summary.steps)} steps in ${formatDuration(summary.seconds)} (${
         summary.clips_per_second.toFixed(1)
-      } clips/s)`,
+      } clips/s)${best === "" ? "" : `; ${best}`}`,
   );
   if (problems.length > 0) {
     io.print(`${describeProblems(problems.length)}: see "broken" in ${folder.file("summary")}`);

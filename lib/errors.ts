@@ -26,3 +26,9 @@ export class InterruptedError extends Error {
   override name = "InterruptedError";
   readonly exitCode = 130;
 }
+
+/** What was computed is NaN or infinite: a loss, weights, an evaluation. Exit code 1. */
+export class NonFiniteError extends Error {
+  override name = "NonFiniteError";
+  readonly exitCode = 1;
+}

@@ -1,13 +1,14 @@
 /** A run's figures: the tiles at the head of the page, and the table of everything that the summary holds. */
 
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../lib/text.ts";
-import type { Summary } from "../train/files/run_folder.ts";
+import { metricOf, type Summary } from "../train/files/run_folder.ts";
 import { formatMetric } from "../train/run/compare.ts";
-import type { MetricColumn, Task } from "../train/tasks/task.ts";
+import { bestColumn, type MetricColumn, type Task } from "../train/tasks/task.ts";
 import { escapeHtml } from "./html.ts";
 import type { TileText } from "./parts/parts.ts";
 
 type Columns = Pick<Task, "metrics" | "figures">;
+type Measures = Columns & Pick<Task, "id" | "best">;
 
 /** Text that begins with a capital letter. */
 export function capitalised(text: string): string {
@@ -18,7 +19,7 @@ export function capitalised(text: string): string {
 export function headlineTiles(
   summary: Partial<Summary>,
   { task, hidden, texts, own }: {
-    task: Columns;
+    task: Measures;
     /** Keys without a tile. */
     hidden: readonly string[];
     texts: Readonly<Record<string, TileText>>;
@@ -35,6 +36,7 @@ export function headlineTiles(
       const { name = capitalised(column.title), note = "" } = texts[column.key] ?? {};
       return [name, typeof value === "number" ? formatMetric(column, value) : undefined, note];
     }),
+    bestTile(summary, task),
     [
       "Time",
       given(summary.seconds, formatDuration),
@@ -60,6 +62,22 @@ export function headlineTiles(
     ]
   );
   return `<div class="tiles">${shown.join("")}</div>`;
+}
+
+/** The tile of the best evaluation, beside those of the last. */
+function bestTile({ best, steps }: Partial<Summary>, task: Measures): [string, string | undefined, string] {
+  const column = bestColumn(task), value = best?.[column.key];
+  const others = best && task.metrics.filter(({ key, format }) => key !== column.key && format === "value")
+    .map((other) => `${other.title} ${formatMetric(other, metricOf(best, other.key))}`);
+  const note = [
+    best?.step === steps ? "the last evaluation" : `after epoch ${(best?.epoch ?? 0) + 1}`,
+    ...others ?? [],
+  ];
+  return [
+    `Best ${column.title}`,
+    value === undefined ? undefined : formatMetric(column, value),
+    note.join(", "),
+  ];
 }
 
 function given<T>(value: T | undefined, format: (value: T) => string): string | undefined {

@@ -1,5 +1,6 @@
 /** Tensors of an open checkpoint as tensors to write: another type, other names, a part of them. */
 import { type Dtype, type FloatDtype, isFloat, narrow } from "./dtype.ts";
+import { findNonFinite, type NonFinite } from "./finite.ts";
 import type { TensorToStream } from "./safetensors.ts";
 
 /** Tensors to convert: an open checkpoint. */
@@ -19,6 +20,8 @@ export interface ConvertOptions {
   rename?: (name: string) => string | null;
   /** Told of finite values that the type cannot hold and that became infinite. */
   onOverflow?: (name: string, count: number) => void;
+  /** Told of a tensor that holds NaN or infinities, when it is read; may refuse it by an error. */
+  onNonFinite?: (name: string, found: NonFinite) => void;
 }
 
 /** Describes the converted tensors; each is read when it is written. */
@@ -42,9 +45,13 @@ export function convertTensors(source: ConvertSource, options: ConvertOptions = 
 async function readAs(
   source: ConvertSource,
   { name, renamed, stored, dtype }: { name: string; renamed: string; stored: Dtype; dtype: Dtype },
-  { onOverflow }: ConvertOptions,
+  { onOverflow, onNonFinite }: ConvertOptions,
 ): Promise<Uint8Array> {
-  if (dtype === stored || !isFloat(dtype)) return await source.readRaw(name);
+  const kept = dtype === stored || !isFloat(dtype);
+  const raw = kept || onNonFinite ? await source.readRaw(name) : new Uint8Array();
+  const found = onNonFinite && findNonFinite(raw, stored);
+  if (found) onNonFinite(name, found);
+  if (dtype === stored || !isFloat(dtype)) return raw;
   const values = await source.readF32(name);
   if (onOverflow && dtype === "F16") {
     const overflowed = countOverflow(values);

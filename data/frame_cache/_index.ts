@@ -2,7 +2,7 @@
  * What a frame cache holds of which clip: `index.jsonl`, a line a clip, and the same in memory, in columns: 200,000 clips
  * are a file of 33 MB and 37 MB of memory.
  */
-import type { MissingFrame } from "./stored_frames.ts";
+import { z } from "zod";
 
 /** How a clip's source was when it was read: size of a file (0: a folder) and time of its last change. */
 export interface SourceStamp {
@@ -11,25 +11,31 @@ export interface SourceStamp {
   readonly mtime: number;
 }
 
-/** A line of the index. */
-export interface IndexEntry extends SourceStamp {
+const count = z.int().nonnegative();
+
+const INDEX_ENTRY = z.object({
   /** Absolute path of the clip. */
-  readonly path: string;
+  path: z.string().min(1),
+  size: count,
+  mtime: z.number(),
   /** Frames of the source; 0 when they cannot be counted. */
-  readonly frames: number;
+  frames: count,
   /** Frames in the cache: fewer where a video ends early. */
-  readonly stored: number;
-  readonly shard: number;
+  stored: count,
+  shard: count,
   /** Of the first frame in the shard. */
-  readonly offset: number;
+  offset: count,
   /** Of all frames, without the table of their lengths behind them. */
-  readonly bytes: number;
-  readonly missing?: readonly MissingFrame[];
+  bytes: count,
+  missing: z.array(z.tuple([count, z.string()]).readonly()).readonly().optional(),
   /** What the decoder said of a video. */
-  readonly complaint?: string;
+  complaint: z.string().optional(),
   /** Why nothing of the clip can be used. */
-  readonly bad?: string;
-}
+  bad: z.string().optional(),
+});
+
+/** A line of the index; with how the source was when it was read. */
+export type IndexEntry = Readonly<z.infer<typeof INDEX_ENTRY>>;
 
 /** Bytes of an entry's frames and of the table of their lengths. */
 export function recordBytes({ bytes, stored }: Pick<IndexEntry, "bytes" | "stored">): number {
@@ -44,22 +50,13 @@ export function formatEntry(entry: IndexEntry): string {
 
 /** The entry of a line, or null for one that is none. */
 export function parseEntry(line: string): IndexEntry | null {
-  let entry: IndexEntry;
+  let value: unknown;
   try {
-    entry = JSON.parse(line);
+    value = JSON.parse(line);
   } catch {
     return null;
   }
-  const { path, size, mtime, frames, stored, shard, offset, bytes, missing, complaint, bad } = entry ?? {};
-  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-  const isText = (value: unknown) => value === undefined || typeof value === "string";
-  const good = typeof path === "string" && Number.isFinite(mtime) && Number.isFinite(size) &&
-    isCount(frames) && isCount(stored) && isCount(shard) && isCount(offset) && isCount(bytes) &&
-    isText(complaint) && isText(bad) &&
-    (missing === undefined ||
-      Array.isArray(missing) &&
-        missing.every((one) => Array.isArray(one) && isCount(one[0]) && typeof one[1] === "string"));
-  return good ? entry : null;
+  return INDEX_ENTRY.safeParse(value).data ?? null;
 }
 
 const COLUMNS = ["size", "mtime", "frames", "stored", "shard", "offset", "bytes"] as const;

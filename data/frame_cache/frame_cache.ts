@@ -2,17 +2,19 @@
  * Frames of a data set in a few large files instead of many small ones, or of videos that cost much to decode; built while
  * the clips are read for the first time.
  *
- * A folder with `cache.json` (what the cache was built for), `frames-NNNNN.bin` (JPEG after JPEG) and `index.jsonl` (which clip lies
+ * A folder with `cache.json` (what the cache was built for), `frames-NNNNN.bin` (picture after picture) and `index.jsonl` (which clip lies
  * where). Everything grows at its end only, the frames before the line that names them, so that a process may be killed
  * at any time: what no line names is cut off when the cache is opened again. One process writes, as long as it
  * holds the lock; others read what was there when they opened it.
  */
 import { type FileHandle, mkdir, open, readdir, readFile, truncate } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { z } from "zod";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ClipModality } from "../datasets/list.ts";
 import { isTemporary, reasonOf, writeError, writeFileWhole } from "../files.ts";
 import { LOCK_FILE, type LockAttempt, removeTemporary, tryLockFolder } from "../folder_lock.ts";
+import { parseJson } from "../schema.ts";
 import {
   formatEntry,
   FrameIndex,
@@ -32,6 +34,15 @@ const FILES = { settings: "cache.json", index: "index.jsonl" } as const;
 const SHARD_BYTES = 2 ** 30;
 /** Left on the disk for what must be written after the cache: checkpoints, reports. */
 const RESERVE_BYTES = 2 ** 30;
+
+/** `cache.json`: what a cache was built for. */
+const SETTINGS = z.object({
+  version: z.number(),
+  "data.frame_cache_side": z.number(),
+  "data.modality": z.string(),
+  "data.image_tmpl": z.string().nullable(),
+  "data.first_frame": z.number().nullable().default(null),
+});
 
 export interface FrameCacheOptions {
   /** Created where it is missing. */
@@ -117,10 +128,18 @@ export class FrameCache implements AsyncDisposable {
     }
     const { lock, refusal } = attempt;
     try {
-      const file = join(folder, FILES.index), { index, ends, end, size, lost } = await readIndex(folder);
+      const file = join(folder, FILES.index),
+        { index, ends, end, size, lost, damaged } = await readIndex(folder);
       const cache = new FrameCache(options, index, [...ends.values()].reduce((sum, bytes) => sum + bytes, 0));
       if (lost > 0) {
-        cache.#warn(`frame cache "${folder}": files of frames are cut short; ${lost} clips are read again`);
+        cache.#warn(
+          `frame cache "${folder}": files of frames are cut short; ${lost} clips are read again`,
+        );
+      }
+      if (damaged > 0) {
+        cache.#warn(
+          `frame cache "${folder}": lines of its index are damaged; ${damaged} clips are read again`,
+        );
       }
       if (refusal) {
         cache.#warn(`frame cache "${folder}": ${refusal.reason}; it is read, and nothing is added to it`);
@@ -279,7 +298,7 @@ async function lockIfWritable(folder: string): Promise<LockAttempt> {
 
 async function checkSettings(options: FrameCacheOptions, writable: boolean): Promise<void> {
   const { folder, side, modality, template, firstFrame = null } = options;
-  const settings: Record<string, unknown> = {
+  const settings: z.infer<typeof SETTINGS> = {
     version: VERSION,
     "data.frame_cache_side": side,
     "data.modality": modality === "frames" ? "RGB" : modality,
@@ -296,16 +315,13 @@ async function checkSettings(options: FrameCacheOptions, writable: boolean): Pro
     if (writable) await writeFileWhole(file, JSON.stringify(settings, null, 2) + "\n");
     return;
   }
-  let found: Record<string, unknown> | null = null;
-  try {
-    found = JSON.parse(text);
-  } catch {
-    // named below
-  }
-  if (found === null || typeof found !== "object") {
-    throw new ConfigError(`Cannot use data.frame_cache "${folder}": its ${FILES.settings} must be JSON`);
-  }
-  for (const [key, value] of Object.entries(settings)) {
+  const found = parseJson(
+    text,
+    SETTINGS,
+    (what) => new ConfigError(`Cannot use data.frame_cache "${folder}": ${FILES.settings}: ${what}`),
+  );
+  for (const key of SETTINGS.keyof().options) {
+    const value = settings[key];
     if (found[key] === value) continue;
     throw new ConfigError(
       `Cannot use data.frame_cache "${folder}": ${key} must be ${
@@ -316,7 +332,10 @@ async function checkSettings(options: FrameCacheOptions, writable: boolean): Pro
   }
 }
 
-/** Reads the index up to the first line that is none. */
+/**
+ * Reads the index. Behind its last entry may lie what a crash has left, which is no part of it; a line among the entries that is none
+ * is a clip that has been lost.
+ */
 async function readIndex(folder: string) {
   const index = new FrameIndex(), ends = new Map<number, number>();
   let bytes: Uint8Array;
@@ -324,19 +343,24 @@ async function readIndex(folder: string) {
     bytes = await readFile(join(folder, FILES.index));
   } catch (error) {
     if ((error as { code?: unknown }).code !== "ENOENT") throw error;
-    return { index, ends, end: 0, size: 0, lost: 0 };
+    return { index, ends, end: 0, size: 0, lost: 0, damaged: 0 };
   }
   // Looked at after the index: another process may be adding to both, the frames first.
   const sizes = await shardSizes(folder), decoder = new TextDecoder();
-  let end = 0, lost = 0;
-  for (let next = bytes.indexOf(10); next >= 0; next = bytes.indexOf(10, end)) {
-    const entry = parseEntry(decoder.decode(bytes.subarray(end, next)));
-    if (entry === null) break;
+  let end = 0, lost = 0, damaged = 0, behind = 0;
+  for (let from = 0, next = bytes.indexOf(10); next >= 0; from = next + 1, next = bytes.indexOf(10, from)) {
+    const entry = parseEntry(decoder.decode(bytes.subarray(from, next)));
+    if (entry === null) {
+      behind++;
+      continue;
+    }
+    damaged += behind;
+    behind = 0;
     end = next + 1;
     const { shard, offset, stored } = entry, last = offset + recordBytes(entry);
     if (stored > 0) ends.set(shard, Math.max(ends.get(shard) ?? 0, last));
     if (stored === 0 || last <= (sizes.get(shard) ?? 0)) index.set(entry);
     else lost++;
   }
-  return { index, ends, end, size: bytes.length, lost };
+  return { index, ends, end, size: bytes.length, lost, damaged };
 }

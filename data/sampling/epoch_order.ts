@@ -24,8 +24,8 @@ export interface EpochOrderOptions {
   batchSize: number;
   /** Leave out the last batch when it is not full. */
   dropLast?: boolean;
-  /** Skip this many batches: where an interrupted epoch goes on. */
-  startBatch?: number;
+  /** Skip so many clips: where an interrupted epoch goes on. */
+  start?: number;
   /** Copies of each clip, `data.num_sample` of the originals. Default 1. */
   repeat?: number;
   /** How often each clip comes. Default 1. */
@@ -41,12 +41,11 @@ export function batchesPerEpoch(options: { clips: number; batchSize: number; dro
 }
 
 /**
- * The clips of one epoch in order. The order depends on `seed` and `epoch` alone, so an epoch resumed at batch n sees
+ * The clips of one epoch in order. The order depends on `seed` and `epoch` alone, so an epoch resumed behind n clips sees
  * exactly what the uninterrupted one would have seen from there.
  */
 export function epochOrder(options: EpochOrderOptions): OrderEntry[] {
-  const { clips, epoch, seed, shuffle, batchSize, startBatch = 0, repeat = 1, rounds = 1, evenClasses } =
-    options;
+  const { clips, epoch, seed, shuffle, batchSize, start = 0, repeat = 1, rounds = 1, evenClasses } = options;
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new ConfigError(
       `Cannot order an epoch: the batch size must be at least 1, current value is ${batchSize}`,
@@ -66,7 +65,7 @@ export function epochOrder(options: EpochOrderOptions): OrderEntry[] {
   const came = new Uint32Array(clips);
   const entries = Array.from(order, (clip) => ({ clip, epoch, repeat, occurrence: came[clip]++ }));
   const end = Math.min(length, batchesPerEpoch({ ...options, clips: length }) * batchSize);
-  return entries.slice(Math.min(startBatch * batchSize, end), end);
+  return entries.slice(Math.min(start, end), end);
 }
 
 /** Separates the draws of the order from those of frames and augmentation, which share (seed, epoch). */

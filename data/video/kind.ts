@@ -155,7 +155,11 @@ export function contentOfHead(head: Uint8Array): FileContent {
   const words = String.fromCharCode(...head); // a byte a character
   const byBox = contentOfBoxes(words);
   if (byBox !== null) return byBox;
-  if (words.startsWith("OggS")) return /\x80theora|\x01video|BBCD|OVP80/.test(words) ? "video" : "sound";
+  if (words.startsWith("OggS")) {
+    return ["\x80theora", "\x01video", "BBCD", "OVP80"].some((mark) => words.includes(mark))
+      ? "video"
+      : "sound";
+  }
   if (words.startsWith("\x89PNG")) return words.includes("acTL") ? "video" : "picture";
   const digits = head.subarray(0, 32).toHex();
   const mark = longestMark(digits);

@@ -22,6 +22,7 @@ import { cases as temporalDeficit } from "./temporal_deficit_cases.ts";
 import { cases as tokenShift } from "./token_shift_cases.ts";
 import { cases as tokens } from "./tokens_cases.ts";
 import { cases as unfold } from "./unfold_cases.ts";
+import { cases as updateGuard } from "./update_guard_cases.ts";
 import type { CaseTable, OpCase } from "./op_case.ts";
 
 const TABLES: readonly CaseTable[] = [
@@ -47,6 +48,7 @@ const TABLES: readonly CaseTable[] = [
   tokenShift,
   tokens,
   unfold,
+  updateGuard,
 ];
 
 /** Cases by op name. */

@@ -22,4 +22,5 @@ export * from "./temporal_deficit.ts";
 export * from "./token_shift.ts";
 export * from "./tokens.ts";
 export * from "./unfold.ts";
+export * from "./update_guard.ts";
 export * from "./views.ts";

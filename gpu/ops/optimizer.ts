@@ -30,6 +30,13 @@ export interface AdamwHyper {
   gradScale?: number;
 }
 
+/** Where the step constants of a group lie in `hyper`, in elements. */
+export interface HyperPlace {
+  hyperOffset?: number;
+  hyperStride?: number;
+  hyperRows?: number;
+}
+
 /** The values that `adamw` reads from its `hyper` tensor, in their order. */
 export function packAdamwHyper(hyper: AdamwHyper): Float32Array {
   const { lr, beta1, beta2, eps, weightDecay, step, gradScale = 1 } = hyper;
@@ -38,8 +45,8 @@ export function packAdamwHyper(hyper: AdamwHyper): Float32Array {
 
 const adamwOp = defineOp({
   name: "adamw",
-  inputs: { param: "*R", grad: "*R", m: "*R", v: "*R", hyper: "H", clip: "1" },
-  attrs: { hyperOffset: 0 },
+  inputs: { param: "*R", grad: "*R", m: "*R", v: "*R", hyper: "H", clip: "1", guard: "G" },
+  attrs: { hyperOffset: 0, hyperStride: 0, hyperRows: 1 },
   updates: ["param", "m", "v"],
   outputs: () => ({}),
   dispatches: ({ inputs, axes, attrs }) => [
@@ -51,16 +58,23 @@ const adamwOp = defineOp({
         v: inputs.v,
         hyper: inputs.hyper,
         clip: inputs.clip,
+        guard: inputs.guard,
       },
-      params: { hyper_offset: attrs.hyperOffset },
+      params: {
+        hyper_offset: attrs.hyperOffset,
+        hyper_stride: attrs.hyperStride,
+        hyper_last: (attrs.hyperRows - 1) * attrs.hyperStride,
+      },
       count: axes.R,
     }),
   ],
   gradient: "stop",
   reference: (arrays, { attrs }) => {
-    const at = attrs.hyperOffset;
+    const [skip, skipped] = arrays.guard;
+    const at = attrs.hyperOffset + Math.min(skipped, attrs.hyperRows - 1) * attrs.hyperStride;
     const [lr, beta1, beta2, eps, decay, correction1, correction2, gradScale] = arrays.hyper.subarray(at);
     const param = arrays.param.slice(), m = arrays.m.slice(), v = arrays.v.slice();
+    if (skip !== 0) return { param, m, v };
     for (let i = 0; i < param.length; i++) {
       const gradient = arrays.grad[i] * gradScale * arrays.clip[0];
       param[i] *= 1 - lr * decay;
@@ -130,20 +144,24 @@ const clipFactorOp = defineOp({
  *
  * @param tensors.hyper Resident f32 values of `packAdamwHyper`, one after another for all groups.
  * @param tensors.clip `[1]`, a factor on the gradient (`clipFactor`, or a resident 1).
+ * @param tensors.guard What marks updates to skip (`update_guard.ts`), or resident zeros.
  * @param options.hyperOffset Where this group's constants start in `hyper`, in elements.
+ * @param options.hyperRows Sets of constants of all groups, for 0, 1, … updates that were skipped. Default 1.
+ * @param options.hyperStride Elements of such a set.
  */
 export function adamw(
   g: Graph,
-  tensors: { param: Tensor; grad: Tensor; m: Tensor; v: Tensor; hyper: Tensor; clip: Tensor },
-  options: { hyperOffset?: number } = {},
+  tensors: { param: Tensor; grad: Tensor; m: Tensor; v: Tensor; hyper: Tensor; clip: Tensor; guard: Tensor },
+  options: HyperPlace = {},
 ): void {
-  const { hyperOffset = 0 } = options;
-  if (hyperOffset < 0 || hyperOffset + ADAMW_HYPER_LENGTH > tensors.hyper.shape[0]) {
+  const { hyperOffset = 0, hyperStride = 0, hyperRows = 1 } = options;
+  const last = hyperOffset + (hyperRows - 1) * hyperStride;
+  if (hyperOffset < 0 || last + ADAMW_HYPER_LENGTH > tensors.hyper.shape[0]) {
     throw new RangeError(
-      `Cannot record adamw: ${ADAMW_HYPER_LENGTH} step constants must lie in "hyper" from element ${hyperOffset}, current shape is [${tensors.hyper.shape}]`,
+      `Cannot record adamw: ${ADAMW_HYPER_LENGTH} step constants must lie in "hyper" from element ${last}, current shape is [${tensors.hyper.shape}]`,
     );
   }
-  g.record(adamwOp, { ...tensors }, { hyperOffset });
+  g.record(adamwOp, { ...tensors }, { hyperOffset, hyperStride, hyperRows });
 }
 
 /** Euclidean norm of all elements, `[1]`. The norm of several norms, concatenated, is the norm of everything. */

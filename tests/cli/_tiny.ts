@@ -46,7 +46,12 @@ export class TinyFolder implements AsyncDisposable {
   private constructor(readonly path: string) {}
 
   static async create(): Promise<TinyFolder> {
-    const folder = new TinyFolder(await Deno.makeTempDir({ prefix: "sidenet-" }));
+    return await TinyFolder.in(await Deno.makeTempDir({ prefix: "sidenet-" }));
+  }
+
+  /** The same in a folder that is there. */
+  static async in(path: string): Promise<TinyFolder> {
+    const folder = new TinyFolder(path);
     await folder.write("tiny.yaml", TINY_RECIPE);
     return folder;
   }
@@ -72,6 +77,7 @@ export class TinyFolder implements AsyncDisposable {
       cwd?: string;
       /** Commands of a shell that then becomes the tool, such as limits. */
       shell?: string;
+      onStart?: (child: Deno.ChildProcess) => void;
       onStderr?: (text: string, child: Deno.ChildProcess) => void;
     } = {},
   ): Promise<Outcome> {
@@ -96,6 +102,7 @@ export class TinyFolder implements AsyncDisposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
+    options.onStart?.(child);
     const collect = async (stream: ReadableStream<Uint8Array>, each?: (text: string) => void) => {
       let text = "";
       for await (const part of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair)) {

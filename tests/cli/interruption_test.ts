@@ -2,51 +2,11 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { gpuTest } from "../_util/gpu.ts";
+import { hasTerminal, inTerminal, sleep, Started } from "./_started.ts";
 import { TinyFolder } from "./_tiny.ts";
 
 const CHILD = fileURLToPath(new URL("./_interrupted.ts", import.meta.url));
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** A started process, what it has said, and how it ended. */
-class Started implements AsyncDisposable {
-  said = "";
-  readonly child: Deno.ChildProcess;
-  readonly ended: Promise<Deno.CommandStatus>;
-  readonly #reading: Promise<void>[];
-
-  constructor(program: string, args: string[], options: { cwd?: string; stdin?: "piped" } = {}) {
-    const { cwd, stdin = "null" } = options;
-    const env = { NO_COLOR: "1", SIDENET_HANGUP: "" };
-    this.child = new Deno.Command(program, { args, cwd, env, stdin, stdout: "piped", stderr: "piped" })
-      .spawn();
-    this.ended = this.child.status;
-    this.#reading = [this.child.stdout, this.child.stderr].map(async (stream) => {
-      for await (const part of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair)) {
-        this.said += part;
-      }
-    });
-  }
-
-  /** Waits until it says something. */
-  async says(text: string): Promise<void> {
-    let running = true;
-    this.ended.then(() => running = false);
-    while (!this.said.includes(text)) {
-      assert.ok(running, `it ended without saying ${JSON.stringify(text)}: ${this.said}`);
-      await sleep(5);
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.child.kill("SIGKILL");
-    } catch {
-      // it has ended
-    }
-    await Promise.all([this.ended, ...this.#reading]);
-  }
-}
+const DENOW = fileURLToPath(new URL("../../denow", import.meta.url));
 
 const hasSignals = Deno.build.os !== "windows";
 
@@ -88,29 +48,17 @@ Deno.test({
   },
 });
 
-/** `script` of util-linux runs a command in a terminal of its own; what it is told goes to that terminal's keyboard. */
-const hasTerminal = Deno.build.os === "linux" &&
-  (await new Deno.Command("script", { args: ["--version"], stdout: "null", stderr: "null" }).output()
-      .catch(() => null))?.success === true;
-
 if (hasTerminal) {
   gpuTest(
     "Ctrl-C in a terminal under ./denow task train saves the run, which goes on from there",
     async () => {
       await using folder = await TinyFolder.create();
-      const typed = async (command: string, at: string) => {
-        await using process = new Started("script", ["-qec", `exec ${command}`, "/dev/null"], {
-          cwd: folder.path,
-          stdin: "piped",
+      const typed = (command: string, at: string) =>
+        inTerminal(command, folder.path, async (process, type) => {
+          await process.says(at);
+          await type("\x03");
         });
-        const keyboard = process.child.stdin.getWriter();
-        await process.says(at);
-        await keyboard.write(new TextEncoder().encode("\x03"));
-        const { code } = await process.ended;
-        await keyboard.close().catch(() => {}); // the terminal is gone
-        return { code, said: process.said };
-      };
-      const denow = `"${ROOT}denow"`;
+      const denow = `"${DENOW}"`;
       const stopped = await typed(`${denow} task train tiny.yaml solver.epochs=500`, "epoch 2/");
       assert.equal(stopped.code, 130, stopped.said);
       assert.match(

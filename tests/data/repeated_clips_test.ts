@@ -55,7 +55,7 @@ Deno.test("a clip that comes again has other frames and other seeds, whatever th
     const shape = (clips: LoadedClip[]) =>
       clips.map(({ index, seeds, frameIndices }) => ({ index, seeds, frameIndices }));
     assert.deepEqual(shape(await load(root, order, 1, 2 ** 24)), shape(repeated));
-    const later = await load(root, epochOrder({ ...common, rounds: 5, startBatch: 2 }));
+    const later = await load(root, epochOrder({ ...common, rounds: 5, start: 8 }));
     assert.deepEqual(shape(later), shape(repeated).slice(2 * 4 * 2));
   });
 });

@@ -18,6 +18,7 @@ import { temporalConv } from "../../gpu/ops/temporal_conv.ts";
 import { tokenShift } from "../../gpu/ops/token_shift.ts";
 import { addPosition, concatTokens, prependToken, sideTokens, splitTokens } from "../../gpu/ops/tokens.ts";
 import { unfold } from "../../gpu/ops/unfold.ts";
+import { GUARD_LENGTH } from "../../gpu/ops/update_guard.ts";
 import { createPrng } from "../../lib/random.ts";
 import { engineTest } from "../_util/engine.ts";
 
@@ -199,12 +200,13 @@ engineTest(
         return tensor;
       };
       const hyper = put("hyper", Float32Array.from(constants.flatMap((each) => [...packAdamwHyper(each)])));
+      const guard = put("guard", new Float32Array(GUARD_LENGTH));
       const grad = grads.map((each, k) => put(`grad${k}`, each));
       const total = gradNorm(g, concat(g, grad.map((each) => gradNorm(g, each)), 0));
       const factor = clipFactor(g, total, 2), reads = new Map<string, Tensor>();
       groups.forEach((_, k) => {
         const [param, m, v] = [put("param", params[k]), put("m", moments[k][0]), put("v", moments[k][1])];
-        adamw(g, { param, grad: grad[k], m, v, hyper, clip: factor }, {
+        adamw(g, { param, grad: grad[k], m, v, hyper, clip: factor, guard }, {
           hyperOffset: k * ADAMW_HYPER_LENGTH,
         });
         reads.set(`param${k}`, param).set(`m${k}`, m).set(`v${k}`, v);
@@ -255,7 +257,10 @@ Deno.test("ops with shapes that do not fit are refused by name when recorded", (
   );
   const [param, one] = [make(7), make(1)];
   assert.throws(
-    () => adamw(g, { param, grad: param, m: param, v: param, hyper: make(8), clip: one }, { hyperOffset: 8 }),
+    () =>
+      adamw(g, { param, grad: param, m: param, v: param, hyper: make(8), clip: one, guard: make(3) }, {
+        hyperOffset: 8,
+      }),
     /Cannot record adamw: 8 step constants must lie in "hyper" from element 8, current shape is \[8\]/,
   );
 });

@@ -8,6 +8,7 @@ import { testIndices, validationIndices } from "../../data/sampling/frame_indice
 import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
+import { NonFiniteError } from "../../lib/errors.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
 import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
@@ -126,7 +127,21 @@ export async function* scoreClips(
       outputs.push(...splitOutputs(await session.evaluate(part), part.length));
     }
     for (const [i, { index, path, label, problems, bad }] of fed.entries()) {
+      requireFinite(path, outputs.slice(i * perClip, (i + 1) * perClip));
       yield { views: outputs.slice(i * perClip, (i + 1) * perClip), index, path, label, problems, bad };
+    }
+  }
+}
+
+/** @throws {NonFiniteError} naming the clip of which the network says nothing that is a number. */
+function requireFinite(path: string, views: readonly Readonly<Record<string, Float32Array>>[]): void {
+  for (const view of views) {
+    for (const [name, values] of Object.entries(view)) {
+      const found = values.find((value) => !Number.isFinite(value));
+      if (found === undefined) continue;
+      throw new NonFiniteError(
+        `Cannot score "${path}": what the network says of it ("${name}") must be finite, current value is ${found}`,
+      );
     }
   }
 }
@@ -145,7 +160,11 @@ function splitOutputs(
     ));
 }
 
-/** Evaluates a list of clips; every clip counts exactly once. */
+/**
+ * Evaluates a list of clips; every clip counts exactly once.
+ *
+ * @throws {NonFiniteError} where the network's outputs, or a metric, are not finite.
+ */
 export async function evaluateClips<Result extends ClipResult, Details>(
   session: ScoringSession,
   config: Config,
@@ -158,5 +177,12 @@ export async function evaluateClips<Result extends ClipResult, Details>(
     problems.push(...clip.problems);
     options.onProgress?.(predictions.length, options.clips.length);
   }
-  return { ...evaluator.finish(), predictions, problems };
+  const { metrics, details } = evaluator.finish();
+  const spoilt = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
+  if (spoilt) {
+    throw new NonFiniteError(
+      `Cannot evaluate: metric "${spoilt[0]}" must be finite, current value is ${spoilt[1]}`,
+    );
+  }
+  return { metrics, details, predictions, problems };
 }

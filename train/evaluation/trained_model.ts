@@ -9,8 +9,8 @@ import {
   loadOwnBackbone,
   loadTrained,
   openCheckpoint,
-  recipeOf,
 } from "../files/checkpoint.ts";
+import { recipeOf } from "../files/run_state.ts";
 import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";

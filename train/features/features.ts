@@ -12,13 +12,16 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
-import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
+import { sha256OfFile } from "../../data/sha256.ts";
 import { reasonOf } from "../../data/files.ts";
+import { parseJson, parseValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
@@ -38,55 +41,77 @@ export type FeatureSplit = typeof FEATURE_SPLITS[number];
 /** The clips of both lists. */
 export type FeatureClips = Readonly<Record<FeatureSplit, readonly ClipRecord[]>>;
 
-/** How the entries of a list lie in shards. */
-export interface SplitLayout {
-  clips: number;
-  /** Views of a clip in an epoch. */
-  copies: number;
-  /** Clips times epochs times copies. */
-  entries: number;
-  /** In every shard but the last, which may be short. */
-  entries_per_shard: number;
-  shards: number;
-}
+const count = z.int().nonnegative(), size = z.int().positive();
 
-/** `features.json`. */
-export interface FeatureManifest {
-  format: typeof FORMAT;
-  version: typeof VERSION;
-  /** Recipe keys that determine the features, with their settled values; files and lists by content. */
-  recipe: Record<string, unknown>;
-  /** The file of the backbone's weights as it was; null for random weights. */
-  weights: WeightsFile | null;
-  /** Storage type of taps. */
-  dtype: "F16";
-  /** Epochs of training views that are stored. */
-  epochs: number;
-  /** Of an entry: `[pictures S S 3]` and `[T N C]`. */
-  shapes: { pixels: number[]; tap: number[] };
-  /** Tapped blocks. */
-  taps: number[];
-  splits: Record<FeatureSplit, SplitLayout>;
-}
+const SPLIT_LAYOUT = z.object({
+  clips: count,
+  /** Views of a clip in an epoch. */
+  copies: size,
+  /** Clips times epochs times copies. */
+  entries: count,
+  /** In every shard but the last, which may be short. */
+  entries_per_shard: size,
+  shards: count,
+}).refine(({ entries, entries_per_shard: each, shards }) => shards === Math.ceil(entries / each), {
+  error: "must have as many shards as its entries fill",
+});
+
+/** How the entries of a list lie in shards. */
+export type SplitLayout = z.infer<typeof SPLIT_LAYOUT>;
+
+const WEIGHTS_FILE = z.object({
+  sha256: z.string(),
+  bytes: count,
+  /** Last change, in milliseconds since 1970. */
+  modified: z.number(),
+});
 
 /** What tells a file of weights without reading it. */
-export interface WeightsFile {
-  sha256: string;
-  bytes: number;
-  /** Last change, in milliseconds since 1970. */
-  modified: number;
-}
+export type WeightsFile = z.infer<typeof WEIGHTS_FILE>;
+
+const FEATURE_MANIFEST = z.object({
+  format: z.literal(FORMAT),
+  version: z.literal(VERSION),
+  /** Recipe keys that determine the features, with their settled values; files and lists by content. */
+  recipe: z.record(z.string(), z.unknown()),
+  /** The file of the backbone's weights as it was; null for random weights. */
+  weights: WEIGHTS_FILE.nullable(),
+  /** Storage type of taps. */
+  dtype: z.literal("F16"),
+  /** Epochs of training views that are stored. */
+  epochs: size,
+  /** Of an entry: `[pictures S S 3]` and `[T N C]`. */
+  shapes: z.object({ pixels: z.array(size).length(4), tap: z.array(size).length(3) }),
+  /** Tapped blocks. */
+  taps: z.array(count),
+  splits: z.object({ train: SPLIT_LAYOUT, val: SPLIT_LAYOUT }),
+}).refine(
+  ({ epochs, splits: { train, val } }) =>
+    train.entries === train.clips * train.copies * epochs && val.entries === val.clips * val.copies,
+  { error: "must have an entry for each copy of a clip in each epoch" },
+);
+
+/** `features.json`. */
+export type FeatureManifest = z.infer<typeof FEATURE_MANIFEST>;
+
+const SHARD_INFO = z.object({
+  /** `manifestId` of the features that it is a part of. */
+  features: z.string(),
+  /** Of each entry. */
+  paths: z.array(z.string()),
+  /** What had to be replaced in an entry. */
+  problems: z.array(z.object({ entry: count, path: z.string(), problem: z.string() })),
+  /** Entries of which nothing could be read, nor of another clip in their place: they are black. */
+  bad: z.array(count),
+});
 
 /** What a shard's metadata says. */
-export interface ShardInfo {
-  /** `manifestId` of the features that it is a part of. */
-  features: string;
-  /** Of each entry. */
-  paths: string[];
-  /** What had to be replaced in an entry. */
-  problems: { entry: number; path: string; problem: string }[];
-  /** Entries of which nothing could be read, nor of another clip in their place: they are black. */
-  bad: number[];
+export type ShardInfo = z.infer<typeof SHARD_INFO>;
+
+/** Reads a shard's metadata. @throws {DataError} naming the file. */
+export function parseShardInfo(text: string | undefined, path: string): ShardInfo {
+  const fail = (what: string) => new DataError(`Cannot read "${path}": ${SHARD_KEY}: ${what}`);
+  return parseJson(text ?? "null", SHARD_INFO, fail);
 }
 
 /** What ties shards to their manifest: a shard that was left behind by other features is none of these. */
@@ -271,15 +296,6 @@ function featureRecipe(
   };
 }
 
-/** The content of a list: paths, labels and parts of clips in order. */
-function listDigest(clips: readonly ClipRecord[]): string {
-  const hash = createHash("sha256");
-  for (const { path, label, range } of clips) {
-    hash.update(`${path}\n${label}${range ? ` ${range.first} ${range.count}` : ""}\n`);
-  }
-  return `${clips.length} clips, sha256 ${hash.digest("hex").slice(0, 16)}`;
-}
-
 /**
  * The file of a recipe's backbone weights; null for random ones. Where it is as large and as old as a known one, it is
  * taken for that without its tensors being read; where it is not there at all, too.
@@ -319,20 +335,10 @@ export async function readManifest(folder: string): Promise<FeatureManifest | nu
     if (error instanceof Deno.errors.NotFound) return null;
     throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
   }
-  const fail = (what: string): never => {
-    throw new DataError(`Cannot read "${path}": ${what}; extract into a new folder`);
-  };
-  let manifest: FeatureManifest;
-  try {
-    manifest = JSON.parse(text) as FeatureManifest;
-  } catch {
-    return fail("it must be JSON");
-  }
-  if (manifest?.format !== FORMAT) fail(`it must be a manifest of features written by sidenet extract`);
-  if (manifest.version !== VERSION) {
-    fail(`its version must be ${VERSION}, current value is ${JSON.stringify(manifest.version)}`);
-  }
-  return manifest;
+  const refuse = (what: string) => new DataError(`Cannot read "${path}": ${what}; extract into a new folder`);
+  const written = parseJson(text, z.record(z.string(), z.unknown()), refuse);
+  if (written.format !== FORMAT) throw refuse("it must be a manifest of features written by sidenet extract");
+  return parseValue(written, FEATURE_MANIFEST, refuse);
 }
 
 /** The first recipe key in which features and a recipe differ, with both values. */

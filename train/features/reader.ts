@@ -5,7 +5,7 @@ import { ConfigError, DataError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import type { ClipFeed, FedBatch, FedClip } from "../feed/clip_feed.ts";
 import type { Config } from "../recipe/config.ts";
-import { openShard, readEntry, type Shard } from "./shard.ts";
+import { openShard, readEntry, requireFiniteTaps, type Shard } from "./shard.ts";
 import {
   checkStorable,
   differenceFrom,
@@ -69,9 +69,11 @@ export class Features {
     const { epoch, copy } = view;
     const position = (epoch * clips + clip) * copies + copy % copies, entry = position % perShard;
     const shard = this.#shards[split][Math.floor(position / perShard)];
-    const { pixels, taps } = await readEntry(shard, entry).catch((error) => {
+    const read = await readEntry(shard, entry).catch((error) => {
       throw incomplete(error, this.#folder);
     });
+    requireFiniteTaps(shard, entry, read);
+    const { pixels, taps } = read;
     const size = this.#manifest.shapes.pixels[1];
     const crop = { x: 0, y: 0, width: size, height: size };
     const transform = { resize: null, crop, resizeCrop: null, flip: false };

@@ -1,8 +1,9 @@
 /** A shard of stored features: its entries collected, encoded, checked and read again one by one. */
 
+import { describeNonFinite, findNonFinite } from "../../data/checkpoint/finite.ts";
 import { encodeSafetensors, openSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
 import { fileRange } from "../../data/files.ts";
-import { DataError } from "../../lib/errors.ts";
+import { DataError, NonFiniteError } from "../../lib/errors.ts";
 import type { FedClip } from "../feed/clip_feed.ts";
 import type { ClipFeatures } from "./tower.ts";
 import {
@@ -10,6 +11,7 @@ import {
   FEATURES_FILE,
   type FeatureSplit,
   manifestId,
+  parseShardInfo,
   SHARD_KEY,
   type ShardInfo,
   shardPath,
@@ -30,6 +32,10 @@ export interface Shard extends Pick<ShardInfo, "problems" | "bad"> {
   readonly labels: Int32Array;
   readonly pixels: Section;
   readonly taps: readonly Section[];
+  /** Tapped blocks. */
+  readonly blocks: readonly number[];
+  /** Entries whose taps were looked at and are finite: once a run is enough. */
+  readonly looked: Set<number>;
 }
 
 /** Collects the entries of a shard in memory that is taken once. */
@@ -52,9 +58,14 @@ export class ShardBuilder {
     this.#labels = new Int32Array(count);
   }
 
-  /** Adds the next entry. */
+  /** Adds the next entry. @throws {NonFiniteError} naming the clip whose taps are not finite. */
   add({ path, label, problems, bad }: FedClip, { pixels, taps }: ClipFeatures): void {
-    const entry = this.#info.paths.length;
+    const entry = this.#info.paths.length, found = describeTaps(taps, this.#manifest.taps);
+    if (found !== null) {
+      throw new NonFiniteError(
+        `Cannot store features of "${path}": ${found}; the backbone's values may be beyond f16, or its weights are not usable`,
+      );
+    }
     this.#info.paths.push(path);
     this.#labels[entry] = label;
     this.#info.problems.push(...problems.map((problem) => ({ entry, ...problem })));
@@ -111,8 +122,8 @@ export async function openShard(
       );
     }
   }
-  const info = JSON.parse(file.metadata[SHARD_KEY] ?? "{}") as Partial<ShardInfo>;
-  const { features = null, paths = [], problems = [], bad = [] } = info, id = manifestId(manifest);
+  const { features, paths, problems, bad } = parseShardInfo(file.metadata[SHARD_KEY], path);
+  const id = manifestId(manifest);
   if (features !== id) {
     throw new DataError(
       `Cannot read "${path}": it must be a part of features ${id} as ${FEATURES_FILE} has them, current value is ${features}`,
@@ -133,6 +144,8 @@ export async function openShard(
     path,
     problems,
     bad,
+    blocks: manifest.taps,
+    looked: new Set(),
     labels: new Int32Array(labels.buffer, labels.byteOffset, count),
     pixels: { begin: begins.get("pixels")!, bytes: pixels },
     taps: manifest.taps.map((block) => ({ begin: begins.get(`tap.${block}`)!, bytes: tap })),
@@ -146,6 +159,29 @@ export async function readEntry(shard: Shard, entry: number): Promise<ClipFeatur
     await range.read(begin + entry * bytes, bytes) as Uint8Array<ArrayBuffer>;
   const [pixels, ...taps] = await Promise.all([shard.pixels, ...shard.taps].map(read));
   return { pixels, taps };
+}
+
+/**
+ * Looks at the taps of an entry, the first time that it is read.
+ *
+ * @throws {DataError} naming the file and the tap that is not finite.
+ */
+export function requireFiniteTaps(shard: Shard, entry: number, { taps }: ClipFeatures): void {
+  if (shard.looked.has(entry)) return;
+  const found = describeTaps(taps, shard.blocks);
+  if (found !== null) {
+    throw new DataError(`Cannot use entry ${entry} of "${shard.path}": ${found}; extract into a new folder`);
+  }
+  shard.looked.add(entry);
+}
+
+/** What is not finite in the taps of an entry, in words; null where all is. */
+function describeTaps(taps: readonly Uint8Array[], blocks: readonly number[]): string | null {
+  for (const [k, tap] of taps.entries()) {
+    const found = findNonFinite(tap, "F16");
+    if (found) return describeNonFinite(`tap.${blocks[k]}`, found);
+  }
+  return null;
 }
 
 /** Bytes of the pictures and of one tap of an entry. */

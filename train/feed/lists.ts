@@ -1,5 +1,6 @@
 /** The lists and the class names of a recipe. */
 
+import { createHash } from "node:crypto";
 import { readClipList, readLabels } from "../../data/datasets/read.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { selectShots } from "../../data/sampling/few_shot.ts";
@@ -75,4 +76,13 @@ export function chooseShots(
   const { shots } = data;
   if (shots === null) return clips;
   return selectShots(clips.map(({ label }) => label), { shots, seed }).map((clip) => clips[clip]);
+}
+
+/** The content of a list: paths, labels and parts of clips in order. */
+export function listDigest(clips: readonly ClipRecord[]): string {
+  const hash = createHash("sha256");
+  for (const { path, label, range } of clips) {
+    hash.update(`${path}\n${label}${range ? ` ${range.first} ${range.count}` : ""}\n`);
+  }
+  return `${clips.length} clips, sha256 ${hash.digest("hex").slice(0, 16)}`;
 }

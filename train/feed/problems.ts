@@ -1,15 +1,18 @@
 /** What was wrong with the data of a run: each problem told once, a limited number kept, all counted. */
 
+import { z } from "zod";
 import type { Substitution } from "../../data/frames/decoded_clip.ts";
 import type { LoadedClip } from "../../data/loader.ts";
 import { formatCount } from "../../lib/text.ts";
 
-/** A frame or clip that could not be used as it is. */
-export interface DataProblem {
-  path: string;
+const DATA_PROBLEM = z.object({
+  path: z.string(),
   /** What was wrong, and what was done instead. */
-  problem: string;
-}
+  problem: z.string(),
+});
+
+/** A frame or clip that could not be used as it is. */
+export type DataProblem = z.infer<typeof DATA_PROBLEM>;
 
 /** Problems told, and kept for the summary and the report; more are only counted. */
 const MAX_PROBLEMS_KEPT = 1000;
@@ -17,13 +20,16 @@ const MAX_PROBLEMS_KEPT = 1000;
 /** The end of a problem that names the clip shown instead, which is another one in every epoch. */
 const STAND_IN = /; ".*" of its class is used instead$/s;
 
-/** The problems of a run so far, as its state keeps them. */
-export interface SavedProblems {
+/** What a state keeps of the problems of its run. */
+export const SAVED_PROBLEMS = z.object({
   /** Number met, repetitions included. */
-  count: number;
+  count: z.int().nonnegative(),
   /** The different ones, oldest first. */
-  list: DataProblem[];
-}
+  list: z.array(DATA_PROBLEM),
+});
+
+/** The problems of a run so far, as its state keeps them. */
+export type SavedProblems = z.infer<typeof SAVED_PROBLEMS>;
 
 /** Collects the problems of a run. */
 export class ProblemLog {

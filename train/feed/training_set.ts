@@ -5,7 +5,7 @@ import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import { namedClasses } from "./list_remarks.ts";
-import { chooseShots, readSplit } from "./lists.ts";
+import { chooseShots, listDigest, readSplit } from "./lists.ts";
 
 /** A run's training clips. */
 export interface TrainingSet {
@@ -18,8 +18,10 @@ export interface TrainingSet {
   notes: string[];
   /** The few-shot selection as a list; null: there is none. */
   shotList: string | null;
-  /** The part of an epoch's order that is still to come. */
-  order(epoch: number, startBatch: number): OrderEntry[];
+  /** The clips and all that decides their order, in a few characters: equal where equal epochs show the same clips in turn. */
+  id: string;
+  /** The part of an epoch's order that is still to come. @param start Clips that are done. */
+  order(epoch: number, start: number): OrderEntry[];
 }
 
 /** Reads the training list of a recipe and chooses from it. */
@@ -41,14 +43,15 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
     classWeights: weights,
     shotList: data.shots === null ? null : formatClipList(clips),
     notes: [...notes, ...notesOn(config, labels, { all: all.length, epochClips })],
-    order: (epoch, startBatch) =>
+    id: `${listDigest(clips)}, rounds ${rounds}, seed ${seed}${data.balance === "sampler" ? ", even" : ""}`,
+    order: (epoch, start) =>
       epochOrder({
         clips: clips.length,
         epoch,
         seed,
         shuffle: true,
         batchSize: data.batch_size,
-        startBatch,
+        start,
         repeat: data.num_sample,
         rounds,
         evenClasses: data.balance === "sampler" ? labels : undefined,
@@ -56,16 +59,18 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   };
 }
 
-/** Batches of an epoch, and clips of its last batch where that is short (0: none is). */
+/**
+ * Batches of an epoch, and clips of its last batch where that is short (0: none is).
+ *
+ * @param start Clips of the epoch that are done already.
+ */
 export function epochBatches(
   config: Config,
-  { epochClips }: TrainingSet,
+  { epochClips }: Pick<TrainingSet, "epochClips">,
+  start = 0,
 ): { batches: number; lastBatch: number } {
-  const { batch_size: batchSize, num_sample: copies } = config.data;
-  return {
-    batches: batchesPerEpoch({ clips: epochClips, batchSize }),
-    lastBatch: (epochClips % batchSize) * copies,
-  };
+  const { batch_size: batchSize, num_sample: copies } = config.data, clips = Math.max(0, epochClips - start);
+  return { batches: batchesPerEpoch({ clips, batchSize }), lastBatch: (clips % batchSize) * copies };
 }
 
 function notesOn(

@@ -3,46 +3,20 @@
  * the complete state from which a run resumes exactly.
  */
 
+import { describeNonFinite, findNonFinite } from "../../data/checkpoint/finite.ts";
 import { openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
-import { DataError } from "../../lib/errors.ts";
+import { DataError, NonFiniteError } from "../../lib/errors.ts";
 import { checkAccount, explainBackbone, type Weight, type WeightSource } from "../../models/mod.ts";
 import { fitTower } from "../../models/backbone_file.ts";
 import type { System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import type { SavedProblems } from "../feed/problems.ts";
+import type { Dtype } from "../../gpu/graph.ts";
 import type { Session, WeightPart } from "../runtime/session.ts";
-import type { Metrics } from "../tasks/task.ts";
+import { type CheckpointInfo, metadataOf, type RunState, type SavedState, stateOf } from "./run_state.ts";
 
-/** Where a run stands; everything else of its future follows from the config. */
-export interface RunState {
-  /** Epoch under way, from 0. */
-  epoch: number;
-  /** Batches of this epoch that are done. */
-  batch: number;
-  /** Optimiser steps done. */
-  step: number;
-  /** Batches done, or their parts where those went through the GPU one by one: what batch norms count. */
-  microBatches: number;
-  /** Batches whose gradients wait for the rest of their accumulation group. */
-  accumulated: number;
-  /** Clips seen. */
-  clips: number;
-  /** Time spent training, in seconds. */
-  seconds: number;
-  /** The best evaluation so far, by the task's metrics; null before the first. */
-  best: ({ epoch: number } & Metrics) | null;
-  /** Whether the evaluation due at this step has been made. */
-  evaluated: boolean;
-  /** Losses of batches since the last line of metrics. */
-  pendingLosses: number[];
-  /** Loss of the last line of metrics; null before the first. */
-  lastLoss: number | null;
-  /** What was wrong with the data so far; only in state files. */
-  problems?: SavedProblems;
-}
-
-const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
+/** Half-way from the largest half, 65504, to the next step: from here on rounding gives infinity. */
+const HALF_LIMIT = 65520;
 
 /** A checkpoint open for reading, with sidenet's metadata where it has any. */
 export interface OpenCheckpoint extends WeightSource, AsyncDisposable {
@@ -59,13 +33,42 @@ function keptWeights({ weights }: Pick<VideoModel, "weights">): Weight[] {
   return [...weights.of("trained"), ...weights.of("statistic"), ...weights.of("constant")];
 }
 
+/** Writes weights of a file into a session. @param refuse Makes the error where one cannot be what a model is made of. */
 async function writeAll(
   session: Pick<Session, "write">,
   weights: readonly Weight[],
-  source: WeightSource,
+  { source, refuse }: { source: WeightSource; refuse: (message: string) => Error },
 ): Promise<void> {
-  for (const { name } of weights) await session.write(name, await source.readF32(name));
+  for (const { name, tensor } of weights) {
+    await session.write(name, await readUsable(source, name, { dtype: tensor.dtype, refuse }));
+  }
 }
+
+/** A tensor's values, all finite, also as the type in which they will be stored. */
+async function readUsable(
+  source: WeightSource,
+  name: string,
+  { dtype, refuse }: { dtype: Dtype; refuse: (message: string) => Error },
+): Promise<Float32Array> {
+  const values = await source.readF32(name);
+  const found = findNonFinite(bytesOf(values), "F32");
+  if (found) throw refuse(`Cannot use "${source.label}": ${describeNonFinite(name, found)}`);
+  const beyond = dtype === "f16" ? values.find((value) => Math.abs(value) >= HALF_LIMIT) : undefined;
+  if (beyond !== undefined) {
+    throw refuse(
+      `Cannot use "${source.label}": tensor "${name}" must be below ${HALF_LIMIT} to be stored in f16, current value is ${beyond}; use precision=f32`,
+    );
+  }
+  return values;
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+const refuseData = (message: string) => new DataError(message);
+const refuseTrained = (message: string) =>
+  new NonFiniteError(`${message}; the training went wrong before this was written`);
 
 /** Loads the frozen backbone from a CLIP checkpoint. */
 export async function loadBackbone(
@@ -76,7 +79,7 @@ export async function loadBackbone(
   await using file = await openCheckpoint(path);
   const { source } = fitTower(file, model.config.backbone);
   checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
-  await writeAll(session, frozen, source);
+  await writeAll(session, frozen, { source, refuse: refuseData });
 }
 
 /**
@@ -96,7 +99,7 @@ export async function loadOwnBackbone(
     ...model.unusedInBackbone,
   ];
   checkAccount(frozen, source, { ignore, explain: explainBackbone });
-  await writeAll(session, frozen, source);
+  await writeAll(session, frozen, { source, refuse: refuseData });
   return true;
 }
 
@@ -147,18 +150,10 @@ export async function loadTrained(
   options: LoadOptions,
 ): Promise<string[]> {
   const { wanted, left } = checkTrained(session.model, source, options);
-  await writeAll(session, wanted, source);
+  await writeAll(session, wanted, { source, refuse: refuseTrained });
   const { weights } = session.model;
   if (weights.of("constant").some((weight) => !wanted.includes(weight))) await session.computeConstants();
   return left;
-}
-
-/** What is written beside the weights. */
-export interface CheckpointInfo {
-  /** The resolved recipe. */
-  config: unknown;
-  labels: readonly string[];
-  state: RunState;
 }
 
 /** The trained weights and running statistics as a file, under the originals' names. */
@@ -177,17 +172,28 @@ export async function encodeWeights(session: Session, info: CheckpointInfo): Pro
   return [...encodeSafetensors(tensors, metadataOf({ ...info, state }))];
 }
 
-/** What a state holds of every updated weight besides its value. Gradients only where a sum of them is under way. */
-function partsOf(session: Pick<Session, "moments">, state: RunState): WeightPart[] {
-  return [...session.moments, ...state.accumulated > 0 ? ["gradient"] : []];
+/**
+ * Parts of a session with the weights that have them, in the order of a state file. Where a sum of gradients is under way, also that;
+ * and where updates may be skipped, the statistics to go back to. Of an update that will be skipped the gradients do not matter.
+ */
+function stateParts(session: Session, { accumulated, skipped }: RunState): [WeightPart, readonly Weight[]][] {
+  const { model, updated, moments, skips } = session, isUnderWay = accumulated > 0;
+  const parts: [WeightPart, readonly Weight[]][] = [["value", keptWeights(model)]];
+  for (const moment of moments) parts.push([moment, updated]);
+  if (isUnderWay && !skipped.underWay) parts.push(["gradient", updated]);
+  if (isUnderWay && skips) parts.push(["before", model.weights.of("statistic")]);
+  return parts;
 }
 
-/** Parts of a session with the weights that have them, in the order of a state file. */
-function stateParts(session: Session, state: RunState): [WeightPart, readonly Weight[]][] {
-  return [
-    ["value", keptWeights(session.model)],
-    ...partsOf(session, state).map((part) => [part, session.updated] as [WeightPart, readonly Weight[]]),
-  ];
+/** The name of the first tensor of a state that is not finite; null where all are. Reads everything back. */
+export async function firstNonFinite(session: Session, state: RunState): Promise<string | null> {
+  for (const [part, weights] of stateParts(session, state)) {
+    for (const [name, values] of await session.read(weights.map(({ name }) => name), part)) {
+      const found = findNonFinite(bytesOf(values), "F32");
+      if (found) return describeNonFinite(part === "value" ? name : `${part}.${name}`, found);
+    }
+  }
+  return null;
 }
 
 /** The whole state of a run as one file: weights, statistics, moments, gradients summed so far, and position. */
@@ -202,49 +208,39 @@ export async function encodeState(session: Session, info: CheckpointInfo): Promi
   return [...encodeSafetensors(tensors, metadataOf(info))];
 }
 
-function metadataOf({ config, labels, state }: CheckpointInfo): Record<string, string> {
-  return {
-    format: "pt",
-    [CONFIG_KEY]: JSON.stringify(config),
-    [LABELS_KEY]: JSON.stringify(labels),
-    [STATE_KEY]: JSON.stringify(state),
-  };
-}
-
-/** Restores a state file into a session. The GPU then holds what it held when the state was written, bit for bit. */
+/**
+ * Restores a state file into a session. The GPU then holds what it held when the state was written, bit for bit.
+ *
+ * @throws {NonFiniteError} naming a tensor of the state that is not finite.
+ */
 export async function restoreState(session: Session, path: string): Promise<RunState> {
   await using source = await openCheckpoint(path);
-  const state = stateOf(source), parts = stateParts(session, state);
-  checkAccount(
-    parts.flatMap(([part, weights]) =>
-      weights.map((weight) => ({ ...weight, name: `${part}.${weight.name}` }))
-    ),
-    source,
+  const { state } = stateOf(source);
+  const wanted = stateParts(session, state).flatMap(([part, weights]) =>
+    weights.map((weight) => {
+      const name = `${part}.${weight.name}`;
+      // A run that skipped no updates kept no statistics to go back to: those that it has.
+      const stored = part === "before" && !source.shapeOf(name) ? `value.${weight.name}` : name;
+      return { part, weight, stored };
+    })
   );
-  for (const [part, weights] of parts) {
-    for (const { name } of weights) await session.write(name, await source.readF32(`${part}.${name}`), part);
+  const ignore = session.model.weights.of("statistic").map(({ name }) => `before.${name}`);
+  checkAccount(wanted.map(({ weight, stored }) => ({ ...weight, name: stored })), source, { ignore });
+  for (const { part, weight, stored } of wanted) {
+    const values = await readUsable(source, stored, { dtype: "f32", refuse: refuseTrained });
+    await session.write(weight.name, values, part);
   }
-  session.restoreSteps(state.step, state.accumulated);
+  await session.restore({ steps: state.step, accumulated: state.accumulated, skipped: state.skipped });
   return state;
-}
-
-/** The state a checkpoint records. */
-export function stateOf(source: OpenCheckpoint): RunState {
-  const text = source.metadata[STATE_KEY];
-  if (text === undefined) {
-    throw new DataError(`Cannot resume from "${source.label}": it must be a state file written by sidenet`);
-  }
-  return JSON.parse(text) as RunState;
 }
 
 /** The state of a state file, without loading its tensors. */
 export async function savedState(path: string): Promise<RunState> {
-  await using source = await openCheckpoint(path);
-  return stateOf(source);
+  return (await savedRun(path)).state;
 }
 
-/** Recipe and class names that a checkpoint written here carries; null for a file from elsewhere. */
-export function recipeOf(source: OpenCheckpoint): { config: unknown; labels: string[] } | null {
-  const config = source.metadata[CONFIG_KEY], labels = source.metadata[LABELS_KEY];
-  return config && labels ? { config: JSON.parse(config), labels: JSON.parse(labels) } : null;
+/** The same, with the recipe that it was written with. */
+export async function savedRun(path: string): Promise<SavedState> {
+  await using source = await openCheckpoint(path);
+  return stateOf(source);
 }

@@ -6,59 +6,22 @@ import { dirname, join } from "node:path";
 import { isTemporary, writeError, writeFileWhole, writing } from "../../data/files.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import { DataError } from "../../lib/errors.ts";
+import {
+  type EvalRecord,
+  type MetricsRecord,
+  parseMetricsLine,
+  type StepRecord,
+  type Summary,
+} from "./records.ts";
 
-/** Progress of training, one line of `metrics.jsonl`. */
-export interface StepRecord {
-  kind: "step";
-  /** Epoch, from 0. */
-  epoch: number;
-  /** Optimiser steps done, from 1. */
-  step: number;
-  loss: number;
-  /** Learning rate of the classifier's group. */
-  lr: number;
-  clips_per_second: number;
-  /** Share of the time spent waiting for data, 0 … 1. */
-  data_wait: number;
-  /** GPU memory allocated, in bytes. */
-  gpu_bytes: number;
-}
-
-/** Result of an evaluation, one line of `metrics.jsonl`: the task's metrics by key among these. Accuracies are shares, 0 … 1. */
-export interface EvalRecord {
-  kind: "eval";
-  epoch: number;
-  /** Optimiser steps done before it. */
-  step: number;
-  [metric: string]: number | "eval";
-}
-
-/** A metric of a record; NaN where the record has none of that key. */
-export function metricOf(record: EvalRecord, key: string): number {
-  const value = record[key];
-  return typeof value === "number" ? value : NaN;
-}
-
-/** A line of `metrics.jsonl`. */
-export type MetricsRecord = StepRecord | EvalRecord;
-
-/** `summary.json`: the task's metrics of the last evaluation among these. Accuracies are shares, 0 … 1. */
-export interface Summary {
-  system: string;
-  backbone: string;
-  epochs: number;
-  steps: number;
-  clips: number;
-  seconds: number;
-  clips_per_second: number;
-  gpu_bytes_planned: number;
-  gpu_bytes_allocated: number;
-  trainable_parameters: number;
-  frozen_parameters: number;
-  adapter: string;
-  /** Metrics and further figures, such as the best epoch or the number of broken frames. */
-  [extra: string]: unknown;
-}
+export {
+  type Best,
+  type EvalRecord,
+  metricOf,
+  type MetricsRecord,
+  type StepRecord,
+  type Summary,
+} from "./records.ts";
 
 /** The files of a run folder. */
 export const RUN_FILES = {
@@ -94,6 +57,8 @@ export interface RunFolder extends Disposable {
   appendMetrics(record: MetricsRecord): void;
   /** Waits until the metrics are on the disk. */
   flushMetrics(): Promise<void>;
+  /** Cuts the metrics back to a state: see `truncateMetrics`. */
+  cutMetrics(step: number, evaluated: boolean): Promise<void>;
   /** Writes one of the run's files whole: on any failure the previous one is still there. */
   write(which: keyof typeof RUN_FILES, content: FileContent): Promise<void>;
   /** Writes `summary.json`. */
@@ -178,7 +143,7 @@ export async function truncateMetrics(path: string, step: number, evaluated: boo
   const lines = text.split("\n");
   const torn = lines.pop() ?? "";
   const kept = lines.filter((line, i) => {
-    const record = parseLine(line, file, i + 1);
+    const record = parseMetricsLine(line, { file, number: i + 1 });
     return record.kind === "eval" && !evaluated ? record.step < step : record.step <= step;
   });
   const removed = lines.length - kept.length + (torn === "" ? 0 : 1);
@@ -195,7 +160,9 @@ export async function truncateMetrics(path: string, step: number, evaluated: boo
 export async function readMetrics(path: string): Promise<{ steps: StepRecord[]; evals: EvalRecord[] }> {
   const file = join(path, RUN_FILES.metrics);
   const records = await exists(file)
-    ? (await Deno.readTextFile(file)).split("\n").slice(0, -1).map((line, i) => parseLine(line, file, i + 1))
+    ? (await Deno.readTextFile(file)).split("\n").slice(0, -1).map((line, i) =>
+      parseMetricsLine(line, { file, number: i + 1 })
+    )
     : [];
   return {
     steps: records.filter((record) => record.kind === "step"),
@@ -223,6 +190,11 @@ function openFolder(path: string, lock: FolderLock): RunFolder {
       }
     },
     flushMetrics: async () => await writing(file("metrics"), () => metrics?.sync()),
+    async cutMetrics(step, evaluated) {
+      await truncateMetrics(path, step, evaluated);
+      metrics?.close(); // the file may be another one now
+      metrics = null;
+    },
     write,
     writeSummary: (summary) => write("summary", JSON.stringify(summary, null, 2) + "\n"),
     [Symbol.dispose]() {
@@ -230,19 +202,6 @@ function openFolder(path: string, lock: FolderLock): RunFolder {
       lock[Symbol.dispose]();
     },
   };
-}
-
-function parseLine(line: string, file: string, number: number): MetricsRecord {
-  try {
-    const record = JSON.parse(line);
-    if ((record?.kind === "step" || record?.kind === "eval") && Number.isInteger(record.step)) return record;
-  } catch {
-    // Named below: what the line holds matters more than how the parser puts it.
-  }
-  throw new DataError(
-    `Cannot read "${file}": line ${number} must be a record of kind step or eval with a step, ` +
-      `current value is ${JSON.stringify(line.slice(0, 80))}`,
-  );
 }
 
 async function exists(path: string): Promise<boolean> {

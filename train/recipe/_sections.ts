@@ -90,7 +90,7 @@ export const DATA_KEYS = {
       "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
         "and Kinetics, as published, 0 in other sets",
     ),
-  label_list: path().describe("CSV with the header id,name"),
+  label_list: path().describe("CSV with the header id,name, or class names, one a line"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
   ),
@@ -228,6 +228,9 @@ export const SOLVER_KEYS = {
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
   ),
+  skip_nonfinite: index().max(MOST_STEPS).nullable().default(null).transform((most) => most || null).describe(
+    "skip an update whose gradient or loss is not finite, as loss scaling does; so many in a row stop the run; null or 0: the first stops it",
+  ),
   grad_accumulation_steps: count(1_000_000).default(1).describe("batches whose gradients make one update"),
   smoothing: share().default(0.1).describe("label smoothing"),
   mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
@@ -242,6 +245,9 @@ export const LOGGING_KEYS = {
     .describe("epochs, from 0, after which no evaluation is made"),
   checkpoint_every: count(MOST_STEPS).nullable().default(null).describe(
     "steps between two saved states, besides epoch ends",
+  ),
+  checkpoint_minutes: rate().nullable().default(10).transform((minutes) => minutes || null).describe(
+    "minutes between two saved states, besides these and one after the first steps; null or 0: none by time",
   ),
   example_clips: index().max(1000).default(12).describe("clips shown in report.html"),
 };

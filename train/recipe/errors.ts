@@ -1,5 +1,6 @@
 /** Words for what is wrong with a recipe: one clause an issue, with the full dotted key and the current value. */
 import type { z } from "zod";
+import { requirementOf, valueAt } from "../../data/schema.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
 import type { Requirement } from "../../models/system.ts";
@@ -77,41 +78,7 @@ function describeIssue(issue: z.core.$ZodIssue, { tree, known }: Blamed): string
   if (issue.code === "unrecognized_keys") {
     return describeUnknownKey([...issue.path, issue.keys[0]].join("."), known);
   }
-  const value = issue.path.reduce<unknown>(
-    (at, part) => (at as Record<PropertyKey, unknown> | null)?.[part],
-    tree,
-  );
+  const value = valueAt(tree, issue.path);
   const current = value === undefined ? "missing" : shortened(JSON.stringify(value));
-  return `${key === "" ? "the config" : key} ${requirement(issue)}, current value is ${current}`;
-}
-
-const KINDS: Record<string, string> = {
-  int: "a whole number",
-  number: "a number",
-  boolean: "true or false",
-  string: "text",
-  array: "a list",
-  tuple: "a list",
-  object: "a mapping of keys",
-};
-
-function requirement(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return `must be ${KINDS[issue.expected] ?? issue.expected}`;
-    case "invalid_value":
-      return `must be one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`;
-    case "too_small":
-      return `must ${bound(issue.origin, issue.inclusive ? "at least" : "more than", issue.minimum)}`;
-    case "too_big":
-      return `must ${bound(issue.origin, issue.inclusive ? "at most" : "less than", issue.maximum)}`;
-    default:
-      return issue.message;
-  }
-}
-
-function bound(origin: string, relation: string, limit: number | bigint): string {
-  if (origin === "string") return `have ${relation} ${limit} characters`;
-  if (origin === "array") return `have ${relation} ${limit} entries`;
-  return `be ${relation} ${limit}`;
+  return `${key === "" ? "the config" : key} ${requirementOf(issue)}, current value is ${current}`;
 }

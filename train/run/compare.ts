@@ -7,14 +7,8 @@ import { formatBytes, formatCount, formatDuration, formatShare, formatValue } fr
 import { loadRunConfig } from "../files/run_config.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
-import {
-  type EvalRecord,
-  metricOf,
-  readMetrics,
-  RUN_FILES,
-  type StepRecord,
-  type Summary,
-} from "../files/run_folder.ts";
+import { parseSummary } from "../files/records.ts";
+import { type EvalRecord, metricOf, readMetrics, RUN_FILES, type StepRecord } from "../files/run_folder.ts";
 
 /** Figures of a run, in the names of `summary.json`; null where the run has not got that far. */
 export interface RunFigures {
@@ -61,10 +55,15 @@ export async function readRun(path: string): Promise<ComparedRun> {
   }
   const { config } = await loadRunConfig(path);
   const { steps, evals } = await readMetrics(path);
-  const summary = parseSummary(text, path), last = steps.at(-1), evaluated = evals.at(-1);
+  const summary = parseSummary(text, join(path, RUN_FILES.summary)),
+    last = steps.at(-1),
+    evaluated = evals.at(-1);
   const given = (value: number | undefined) => value ?? null;
   const task = taskOfRecipe(config), best = bestColumn(task);
-  const metric = (key: string) => given((summary[key] ?? evaluated?.[key]) as number | undefined);
+  const metric = (key: string) => {
+    const value = summary[key] ?? evaluated?.[key];
+    return typeof value === "number" ? value : null;
+  };
   const figures: RunFigures = {
     run: path.replace(/[\\/]+$/, ""),
     system: summary.system ?? config.system,
@@ -82,19 +81,6 @@ export async function readRun(path: string): Promise<ComparedRun> {
     finished: summary.steps !== undefined,
   };
   return { figures, config, task, steps, evals };
-}
-
-function parseSummary(text: string, path: string): Partial<Summary> {
-  let summary: unknown;
-  try {
-    summary = JSON.parse(text);
-  } catch (error) {
-    throw new DataError(
-      `Cannot compare "${path}": ${RUN_FILES.summary} must be JSON: ${(error as Error).message}`,
-    );
-  }
-  if (typeof summary === "object" && summary !== null && !Array.isArray(summary)) return summary;
-  throw new DataError(`Cannot compare "${path}": ${RUN_FILES.summary} must hold the figures of a run`);
 }
 
 /** A line of the comparison: a figure's name and its text for every run. */

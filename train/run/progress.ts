@@ -10,7 +10,7 @@ import {
   progressBar,
   threeDigits,
 } from "../../lib/text.ts";
-import { type EvalRecord, metricOf, type StepRecord } from "../files/run_folder.ts";
+import { type EvalRecord, metricOf, type StepRecord, type Summary } from "../files/run_folder.ts";
 import type { MetricColumn } from "../tasks/task.ts";
 
 /** Where a run stands. */
@@ -75,10 +75,27 @@ export function formatEvaluation(
   record: EvalRecord,
   options: { epochs: number; best: boolean; columns: readonly MetricColumn[] },
 ): string {
-  const figures = options.columns.map(({ key, name, format }) =>
-    `${name} ${format === "share" ? formatShare(metricOf(record, key)) : formatValue(metricOf(record, key))}`
-  );
-  return `evaluation after epoch ${record.epoch + 1}/${options.epochs}: ${figures.join(" · ")}${
+  return `evaluation after epoch ${record.epoch + 1}/${options.epochs}: ${formatMetrics(record, options)}${
     options.best ? " · best so far" : ""
   }`;
+}
+
+/** Where the best evaluation of a run was and what it gave, beside the last one; "" where none was made. */
+export function formatBest(
+  { best, steps }: Pick<Summary, "best" | "steps">,
+  options: { columns: readonly MetricColumn[] },
+): string {
+  if (!best) return "";
+  return best.step === steps
+    ? "the last evaluation is the best"
+    : `best after epoch ${best.epoch + 1}: ${formatMetrics(best, options)}`;
+}
+
+function formatMetrics(
+  record: Readonly<Record<string, unknown>>,
+  { columns }: { columns: readonly MetricColumn[] },
+): string {
+  return columns.map(({ key, name, format }) =>
+    `${name} ${format === "share" ? formatShare(metricOf(record, key)) : formatValue(metricOf(record, key))}`
+  ).join(" · ");
 }

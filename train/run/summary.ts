@@ -1,6 +1,6 @@
 /** The figures of a finished run, as `summary.json` holds them. */
 
-import type { RunState } from "../files/checkpoint.ts";
+import type { RunState } from "../files/run_state.ts";
 import type { Config } from "../recipe/config.ts";
 import type { ProblemLog } from "../feed/problems.ts";
 import type { Summary } from "../files/run_folder.ts";
@@ -28,7 +28,8 @@ export function summarise(run: {
     system: config.system,
     backbone: config.network.arch,
     ...evaluation?.metrics ?? Object.fromEntries(task.metrics.map(({ key }) => [key, 0])),
-    epochs: state.epoch,
+    // An epoch that a limit of steps cut short counts.
+    epochs: state.epoch + (state.clipsInEpoch > 0 ? 1 : 0),
     steps: state.step,
     clips: state.clips,
     training_clips: set.clips.length,
@@ -42,6 +43,7 @@ export function summarise(run: {
     adapter: session.adapter,
     best: state.best,
     final_train_loss: state.lastLoss,
+    ...config.solver.skip_nonfinite !== null && { skipped_updates: state.skipped.total },
     data_problems: problems.count,
     broken: problems.list,
   };

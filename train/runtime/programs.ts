@@ -6,7 +6,7 @@
 
 import { differentiate } from "../../gpu/autodiff.ts";
 import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { accumulateInto, copyInto } from "../../gpu/ops/mod.ts";
+import { accumulateInto, copyInto, GUARD_LENGTH } from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import {
@@ -19,6 +19,7 @@ import {
 import type { BatchInputs, Objective } from "./objective.ts";
 import { type Cut, microSizes } from "./micro_batches.ts";
 import type { Optimizer } from "./update_rules.ts";
+import { hyperSets } from "./standing.ts";
 
 /** How a model is trained, as far as its programs depend on it. */
 export interface ProgramOptions {
@@ -42,6 +43,8 @@ export interface ProgramOptions {
   accumulation: number;
   /** Limit of the global gradient norm; null: none. */
   clipGradNorm: number | null;
+  /** Updates that may be skipped in a row because a gradient or the loss is not finite; none is skipped by default. */
+  skipNonFinite?: number | null;
   limits: PlanLimits;
   /** Keep every named activation readable, for parity checks. */
   keepActivations?: boolean;
@@ -84,8 +87,15 @@ export interface RecordedPrograms {
   taps: readonly Tensor[];
   /** Gradient that flows into the loss: the share of a part in its batch / accumulation. */
   seed: Tensor;
+  /** Step constants of all groups, for 0, 1, … updates that were skipped since the host last looked. */
   hyper: Tensor;
   clip: Tensor;
+  /** What marks the update under way as one to skip; zeros where none is. */
+  guard: Tensor;
+  /** Loss of the last batch, where updates may be skipped. */
+  lastLoss: Tensor;
+  /** The running statistics as they were before the update under way, where it may be skipped; in the model's order. */
+  before: readonly Tensor[];
   /** Weights that are updated, in flat order. */
   trained: readonly Weight[];
   /** Trained weights that no update touches; behind the others in flat order. */
@@ -159,8 +169,13 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
   return {
     ...shared,
     kept,
-    hyper: resident("input", "hyper", [groups.length * rule.hyperLength]),
+    hyper: resident("input", "hyper", [hyperSets(options) * groups.length * rule.hyperLength]),
     clip: resident("state", "clip_factor", [1]),
+    guard: resident("state", "guard", [GUARD_LENGTH]),
+    lastLoss: resident("state", "last_loss", [1]),
+    before: options.skipNonFinite
+      ? model.weights.of("statistic").map(({ name, shape }) => resident("state", `before.${name}`, shape))
+      : [],
     moments: Object.fromEntries(rule.moments.map((name) => [name, beside(name)])),
     train,
     batch,

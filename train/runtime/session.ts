@@ -25,9 +25,13 @@ import {
   type TrainBatch,
 } from "./session_plan.ts";
 import { type GroupRates, packHyper } from "./update_rules.ts";
+import type { SessionPosition, Standing } from "./standing.ts";
 
-/** Which values of a weight: itself, its gradient, or what the update rule keeps beside it ("exp_avg"). */
-export type WeightPart = "value" | "gradient" | (string & Record<never, never>);
+/**
+ * Which values of a weight: itself, its gradient, what the update rule keeps beside it ("exp_avg"), or of a running statistic what
+ * it was before the update under way.
+ */
+export type WeightPart = "value" | "gradient" | "before" | (string & Record<never, never>);
 
 /** A model on a device. Closing it frees the device. Use with `await using`. */
 export class Session implements AsyncDisposable {
@@ -40,6 +44,9 @@ export class Session implements AsyncDisposable {
   #steps = 0;
   /** Batches whose gradients wait for the rest of their accumulation group. */
   #accumulated = 0;
+  /** Updates since the last look, and those skipped before it. */
+  #unseenUpdates = 0;
+  #skipped = 0;
 
   /**
    * Allocates and compiles everything. Weights are zeros until they are written.
@@ -165,10 +172,19 @@ export class Session implements AsyncDisposable {
     return new Map(names.map((name, i) => [name, data[i]]));
   }
 
-  /** Sets the number of steps done and of batches summed since, when resuming. */
-  restoreSteps(steps: number, accumulated: number): void {
+  /** Whether updates that are not finite are skipped. */
+  get skips(): boolean {
+    return this.#planned.before !== null;
+  }
+
+  /** Goes on where a run stood whose tensors have been written. */
+  async restore({ steps, accumulated, skipped }: SessionPosition): Promise<void> {
     this.#steps = steps;
     this.#accumulated = accumulated;
+    this.#skipped = skipped.total;
+    if (!this.skips) return;
+    const values = Float32Array.of(skipped.underWay ? 1 : 0, 0, skipped.inARow);
+    await this.#loaded.write(this.#planned.programs.guard, values);
   }
 
   /**
@@ -220,11 +236,11 @@ export class Session implements AsyncDisposable {
   /** Forward, loss and backward of what has been loaded: a batch, or a part of one. */
   #trainCommands(clips: number, { first, lossPlace }: { first: boolean; lossPlace: number }): Command[] {
     const { train } = this.#planned.programs, name = PROGRAMS.train(clips);
-    const begins = first && this.#accumulated === 0 && addsGradients(this.#options);
     return [
-      ...begins ? [this.#clearGradients()] : [],
+      ...first ? this.#beginUpdate() : [],
       { do: "run", program: name },
-      this.#logLoss(train.get(clips)!.loss, name, lossPlace),
+      ...this.#logLoss(train.get(clips)!.loss, name, lossPlace),
+      ...this.#guardCommands(),
     ];
   }
 
@@ -244,8 +260,11 @@ export class Session implements AsyncDisposable {
     const completes = this.#accumulated === 0;
     if (completes) {
       this.#steps++;
-      const hyper = packHyper(this.#options.optimizer, rates, this.#steps);
-      commands.unshift(this.#loaded.writeCommand(this.#planned.programs.hyper, hyper));
+      // Its number among the updates that were made depends on what was skipped since the last look.
+      const unseen = this.skips ? Math.min(this.#unseenUpdates++, LOSS_LOG_SIZE) : 0;
+      const numbers = Array.from({ length: unseen + 1 }, (_, more) => this.#steps - this.#skipped - more);
+      const hyper = packHyper(this.#options.optimizer, rates, numbers);
+      commands.unshift(this.#writeRows(this.#planned.programs.hyper, hyper));
       commands.push({ do: "run", program: PROGRAMS.update });
     }
     await this.#loaded.device.submit(commands, given);
@@ -273,7 +292,7 @@ export class Session implements AsyncDisposable {
       ...this.#inputCommands(pickClips(inputs, places, clips.length), own.length),
       ...this.#frameCommands(own),
     ];
-    if (this.#accumulated === 0) await device.submit([this.#clearGradients()]);
+    await device.submit(this.#beginUpdate());
     for (const part of parts) {
       const name = PROGRAMS.encode(part.own.length), { g } = programs.encode.get(part.own.length)!;
       const commands = [...load(part), { do: "run", program: name } as Command];
@@ -287,7 +306,7 @@ export class Session implements AsyncDisposable {
     await device.submit([
       ...Object.entries(inputs).map(([name, values]) => this.#writeRows(programs.inputs[name], values)),
       { do: "run", program: lossName },
-      this.#logLoss(loss.loss, lossName, this.#losses.add([1])[0]),
+      ...this.#logLoss(loss.loss, lossName, this.#losses.add([1])[0]),
       // The gradients lie in the arena, which the backward programs use: they are kept where outputs were gathered.
       ...[...loss.gradients].map(([output, gradient]): Command => ({
         do: "copy",
@@ -306,15 +325,40 @@ export class Session implements AsyncDisposable {
       commands.push({ do: "run", program: PROGRAMS.backward(part.own.length) });
       await device.submit(commands);
     }
-    return await this.#finishBatch([], { rates, given: [] });
+    return await this.#finishBatch(this.#guardCommands(), { rates, given: [] });
   }
 
-  /** Losses of the batches since the last call, oldest first. Waits for the GPU: every few steps only. */
+  /** Losses of the batches since the last look, oldest first. Waits for the GPU: every few steps only. */
   async readLosses(): Promise<number[]> {
-    if (this.#losses.waiting === 0) return [];
-    const { lossLog } = this.#planned;
-    const [values] = await this.#loaded.read([{ tensor: lossLog, at: this.#loaded.addressOf(lossLog) }]);
-    return this.#losses.take(values);
+    return this.#losses.waiting === 0 ? [] : (await this.look()).losses;
+  }
+
+  /**
+   * Looks at what the GPU has done. Waits for it: every few steps only.
+   *
+   * @param options.check Also whether all that a checkpoint would hold is finite.
+   */
+  async look(options: { check?: boolean } = {}): Promise<Standing> {
+    const { lossLog, finiteCheck, programs: { guard } } = this.#planned, { device } = this.#loaded;
+    const check = options.check ? finiteCheck : null;
+    if (check) await device.submit([{ do: "run", program: PROGRAMS.finiteCheck }]);
+    const [log, [marked, skipped, inARow], counts = []] = await this.#loaded.read([
+      { tensor: lossLog, at: this.#loaded.addressOf(lossLog) },
+      { tensor: guard, at: this.#loaded.addressOf(guard) },
+      ...check
+        ? [{ tensor: check.counts, at: this.#loaded.addressOf(check.counts, PROGRAMS.finiteCheck) }]
+        : [],
+    ]);
+    this.#unseenUpdates = 0;
+    this.#skipped += skipped;
+    if (skipped > 0) await this.#loaded.write(guard, Float32Array.of(marked, 0, inARow));
+    // The gradient of an update that has been made is of no further use.
+    const isHeld = (part: string) => part !== "gradient" || this.#accumulated > 0 && marked === 0;
+    return {
+      losses: this.#losses.take(log),
+      skipped: { total: this.#skipped, inARow, underWay: marked !== 0 },
+      nonFinite: check?.parts.filter((part, i) => counts[i] > 0 && isHeld(part)) ?? [],
+    };
   }
 
   /**
@@ -452,27 +496,43 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  #clearGradients(): Command {
-    const gradients = this.#planned.gradients!;
-    return { do: "clear", at: this.#loaded.addressOf(gradients), bytes: bytesOf(gradients) };
+  /** What comes before the first batch of an update. */
+  #beginUpdate(): Command[] {
+    if (this.#accumulated > 0) return [];
+    const { gradients, statistics, before } = this.#planned, commands: Command[] = [];
+    const at = (tensor: Tensor) => this.#loaded.addressOf(tensor);
+    if (addsGradients(this.#options)) {
+      commands.push({ do: "clear", at: at(gradients!), bytes: bytesOf(gradients!) });
+    }
+    if (before) commands.push({ do: "copy", from: at(statistics), to: at(before), bytes: bytesOf(before) });
+    return commands;
   }
 
-  /** Copies a program's loss into the log. */
-  #logLoss(loss: Tensor, program: string, place: number): Command {
-    const { lossLog } = this.#planned;
-    return {
-      do: "copy",
-      from: this.#loaded.addressOf(loss, program),
-      to: shifted(this.#loaded.addressOf(lossLog), place * 4),
-      bytes: 4,
-    };
+  /** Where updates may be skipped: looks at the gradients so far, and at the newest loss. */
+  #guardCommands(): Command[] {
+    return this.skips ? [{ do: "run", program: PROGRAMS.guard }] : [];
+  }
+
+  /** Copies a program's loss into the log, and to where the guard looks at it. */
+  #logLoss(loss: Tensor, program: string, place: number): Command[] {
+    const { lossLog, programs: { lastLoss } } = this.#planned;
+    const from = this.#loaded.addressOf(loss, program), log = this.#loaded.addressOf(lossLog);
+    const places = [shifted(log, place * 4), ...this.skips ? [this.#loaded.addressOf(lastLoss)] : []];
+    return places.map((to) => ({ do: "copy", from, to, bytes: 4 }));
   }
 
   #tensorOf(name: string, part: WeightPart): Tensor {
     const weight: Weight | undefined = this.model.weights.get(name);
     if (!weight) throw new Error(`Cannot find weight "${name}": the model has none of that name`);
     if (part === "value") return weight.tensor;
-    const { trained, gradients, moments } = this.#planned.programs;
+    const { trained, gradients, moments, before } = this.#planned.programs;
+    if (part === "before") {
+      const kept = before[this.model.weights.of("statistic").indexOf(weight)];
+      if (kept) return kept;
+      throw new Error(
+        `Cannot find "${name}" before the update: it must be a statistic of a run that may skip`,
+      );
+    }
     const index = trained.indexOf(weight), list = part === "gradient" ? gradients : moments[part];
     if (index < 0 || !list || list.length === 0) {
       throw new Error(`Cannot find ${part} of "${name}": the weight must be trained`);

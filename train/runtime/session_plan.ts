@@ -18,6 +18,7 @@ import type { InputValues } from "./objective.ts";
 import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
 import { cutOf, type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
 import { recordUpdate } from "./update_program.ts";
+import { type FiniteCheck, recordWatch } from "./watch.ts";
 
 /** Decoded frames and their transform, with the taps where those are stored. */
 export type SessionClip = FrameClip & {
@@ -79,6 +80,11 @@ export interface SessionPlan {
   lossLog: Tensor;
   /** Gradients of all trained weights as one; null in a session for evaluation alone. */
   gradients: Tensor | null;
+  /** All running statistics as one, and the same before the update under way where it may be skipped. */
+  statistics: Tensor;
+  before: Tensor | null;
+  /** Counts what is not finite in all that a checkpoint would hold; null in a session for evaluation alone. */
+  finiteCheck: FiniteCheck | null;
   frames: FramePrepOptions | null;
   readbackBytes: number;
   memory: MemoryPlan;
@@ -92,6 +98,8 @@ export const PROGRAMS = {
   backward: (clips: number) => `backward.${clips}`,
   evaluation: "evaluation",
   update: "update",
+  guard: "guard",
+  finiteCheck: "finite_check",
   prologue: "prologue",
 } as const;
 
@@ -125,7 +133,10 @@ export function planSession(
   const blocks = options.streamFrozen ? model.weights.blocks() : [], streamed = new Set(blocks.flat());
   if (blocks.length > 0) layout.streamBlocks("frozen_weights", blocks);
   layout.allocate("frozen_weights", weights("frozen").filter((tensor) => !streamed.has(tensor)));
-  layout.allocate("statistics", [...weights("statistic"), ...weights("constant")]);
+  const statistics = layout.allocateFlat("statistics", weights("statistic")).flat;
+  const constants = weights("constant").length > 0
+    ? layout.allocateFlat("statistics", weights("constant")).flat
+    : null;
   const parameters = layout.allocateFlat("parameters", [...trained, ...kept].map(({ tensor }) => tensor));
   const trains = options.trainClips.length > 0, { rule } = options.optimizer;
   const flat = !trains ? null : {
@@ -137,6 +148,11 @@ export function planSession(
   layout.allocate("inputs", inputTensors(programs, lossLog));
   // Of their own: they are copied to other inputs, and WebGPU copies nothing within one buffer.
   if (batch) layout.allocate("inputs", batch.gathered.values());
+  const watch = flat &&
+    recordWatch(programs, { parameters: parameters.flat, statistics, constants, ...flat }, {
+      ...options,
+      layout,
+    });
   const update = flat &&
     recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, {
       ...options,
@@ -153,10 +169,13 @@ export function planSession(
     ...named(PROGRAMS.backward, batch?.backward),
     [PROGRAMS.evaluation, programs.evaluation.plan] as const,
     ...update ? [[PROGRAMS.update, update.plan] as const] : [],
+    ...watch?.guard ? [[PROGRAMS.guard, watch.guard.plan] as const] : [],
+    ...watch ? [[PROGRAMS.finiteCheck, watch.finiteCheck.plan] as const] : [],
     ...programs.prologue ? [[PROGRAMS.prologue, programs.prologue.plan] as const] : [],
   ]);
   layout.allocateArena(Object.values(plans));
-  const readbackBytes = align(bytesOf(lossLog)) +
+  const looked = watch ? [lossLog, programs.guard, watch.finiteCheck.counts] : [];
+  const readbackBytes = looked.reduce((sum, tensor) => sum + align(bytesOf(tensor)), 0) +
     options.collects.reduce((sum, name) => sum + align(bytesOf(programs.evaluation.g.outputs.get(name)!)), 0);
   const byUse: BytesByUse = {
     frozen_weights: layout.bytesOf("frozen_weights"),
@@ -177,6 +196,9 @@ export function planSession(
     layout,
     lossLog,
     gradients: flat?.gradients ?? null,
+    statistics,
+    before: watch?.before ?? null,
+    finiteCheck: watch?.finiteCheck ?? null,
     frames,
     readbackBytes,
     memory: {

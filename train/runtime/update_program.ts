@@ -4,11 +4,13 @@
  */
 
 import { Graph, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { clipFactor, concatRows, copyInto, gradNorm } from "../../gpu/ops/mod.ts";
+import { clipFactor, concatRows, copyInto, gradNorm, guardSettle } from "../../gpu/ops/mod.ts";
 import { planGraph } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { ProgramOptions, Recorded, RecordedPrograms } from "./programs.ts";
+import { hyperSets } from "./standing.ts";
+import { windowsOf } from "./watch.ts";
 
 /** The flat memory of trained weights and what accompanies them, as `Layout.allocateFlat` lays it out. */
 export interface FlatMemory {
@@ -25,37 +27,38 @@ export interface FlatMemory {
 export function recordUpdate(
   programs: RecordedPrograms,
   flat: FlatMemory,
-  options: Pick<ProgramOptions, "limits" | "clipGradNorm" | "optimizer"> & {
+  options: Pick<ProgramOptions, "limits" | "clipGradNorm" | "optimizer" | "skipNonFinite"> & {
     model?: Pick<VideoModel, "afterUpdate">;
   },
 ): Recorded {
-  const g = new Graph(), { optimizer: { rule, groups }, limits } = options;
+  const g = new Graph(), { optimizer: { rule, groups }, limits, skipNonFinite } = options;
   g.phase = "update";
   const total = sizeOf(flat.gradients.shape);
-  const most = Math.floor(limits.maxBindingBytes / 256) * 64;
   if (options.clipGradNorm !== null) {
-    const norms: Tensor[] = [];
-    for (let start = 0; start < total; start += most) {
-      norms.push(gradNorm(g, g.view(flat.gradients, [Math.min(most, total - start)], { offset: start })));
-    }
+    const norms = windowsOf(g, flat.gradients, limits).map((window) => gradNorm(g, window));
     const norm = norms.length === 1 ? norms[0] : gradNorm(g, concatRows(g, norms));
     g.output("norm", norm);
     copyInto(g, clipFactor(g, norm, options.clipGradNorm), programs.clip);
   }
   const numbers = new Map(groups.map(({ name }, i) => [name, i]));
-  for (const [group, [from, to]] of groupRanges(programs.trained, flat.starts, total)) {
-    for (let start = from; start < to; start += most) {
-      const window = (t: Tensor) => g.view(t, [Math.min(most, to - start)], { offset: start });
+  const hyperStride = groups.length * rule.hyperLength, hyperRows = hyperSets(options);
+  for (const [group, range] of groupRanges(programs.trained, flat.starts, total)) {
+    const cut = (t: Tensor) => windowsOf(g, t, limits, range);
+    const params = cut(flat.parameters), grads = cut(flat.gradients);
+    const moments = rule.moments.map((name) => [name, cut(flat.moments[name])] as const);
+    params.forEach((param, i) =>
       rule.record(g, {
-        param: window(flat.parameters),
-        grad: window(flat.gradients),
-        moments: Object.fromEntries(rule.moments.map((name) => [name, window(flat.moments[name])])),
+        param,
+        grad: grads[i],
+        moments: Object.fromEntries(moments.map(([name, windows]) => [name, windows[i]])),
         hyper: programs.hyper,
         clip: programs.clip,
-      }, { hyperOffset: numbers.get(group)! * rule.hyperLength });
-    }
+        guard: programs.guard,
+      }, { hyperOffset: numbers.get(group)! * rule.hyperLength, hyperStride, hyperRows })
+    );
   }
   options.model?.afterUpdate?.(g);
+  if (skipNonFinite) guardSettle(g, programs.guard, { most: skipNonFinite });
   return { g, plan: planGraph(g, { limits }) };
 }
 

@@ -1,7 +1,12 @@
 /** Rules by which an optimiser updates weights, as records. Another rule is another record, with the op that it launches. */
 
 import type { Graph, Tensor } from "../../gpu/graph.ts";
-import { adamw as recordAdamw, ADAMW_HYPER_LENGTH, packAdamwHyper } from "../../gpu/ops/mod.ts";
+import {
+  adamw as recordAdamw,
+  ADAMW_HYPER_LENGTH,
+  type HyperPlace,
+  packAdamwHyper,
+} from "../../gpu/ops/mod.ts";
 import type { OptimizerGroup } from "../../models/system.ts";
 
 /** Constants of a rule that are the same in every step. */
@@ -20,6 +25,8 @@ export interface UpdateWindow {
   readonly hyper: Tensor;
   /** `[1]`, a factor on the gradient. */
   readonly clip: Tensor;
+  /** What marks the update as one to skip, and how many were (`gpu/ops/update_guard.ts`). */
+  readonly guard: Tensor;
 }
 
 /** A rule. */
@@ -31,8 +38,8 @@ export interface UpdateRule {
   readonly hyperLength: number;
   /** A group's step constants. @param at.step Number of the update, from 1. */
   hyper(group: OptimizerGroup, at: { rate: number; step: number; options: RuleOptions }): Float32Array;
-  /** Records the update. @param options.hyperOffset Where the group's constants begin, in elements. */
-  record(g: Graph, window: UpdateWindow, options: { hyperOffset: number }): void;
+  /** Records the update, which changes nothing where the guard marks it. @param place Where the group's constants lie. */
+  record(g: Graph, window: UpdateWindow, place: Required<HyperPlace>): void;
 }
 
 /** AdamW, in the order of `torch.optim.AdamW`. */
@@ -42,8 +49,8 @@ export const ADAMW: UpdateRule = {
   hyperLength: ADAMW_HYPER_LENGTH,
   hyper: ({ weightDecay }, { rate, step, options: { betas: [beta1, beta2], eps } }) =>
     packAdamwHyper({ lr: rate, beta1, beta2, eps, weightDecay, step }),
-  record: (g, { param, grad, moments: { exp_avg: m, exp_avg_sq: v }, hyper, clip }, options) =>
-    recordAdamw(g, { param, grad, m, v, hyper, clip }, options),
+  record: (g, { param, grad, moments: { exp_avg: m, exp_avg_sq: v }, hyper, clip, guard }, place) =>
+    recordAdamw(g, { param, grad, m, v, hyper, clip, guard }, place),
 };
 
 /** How a model is trained. */
@@ -62,13 +69,15 @@ export function ratesOf({ groups }: Pick<Optimizer, "groups">, lr: number): Grou
   return Object.fromEntries(groups.map(({ name, lrScale }) => [name, lr * lrScale]));
 }
 
-/** What the update of every group reads, in group order. @param step The number of the update, from 1. */
+/** What the update of every group reads, in group order, for each number that the update may have. @param steps From 1. */
 export function packHyper(
   { rule, options, groups }: Optimizer,
   rates: GroupRates,
-  step: number,
+  steps: readonly number[],
 ): Float32Array {
   return Float32Array.from(
-    groups.flatMap((group) => [...rule.hyper(group, { rate: rates[group.name], step, options })]),
+    steps.flatMap((step) =>
+      groups.flatMap((group) => [...rule.hyper(group, { rate: rates[group.name], step, options })])
+    ),
   );
 }

@@ -55,6 +55,7 @@ export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationM
     },
   ],
   best: "top1",
+  thenBy: "loss",
   collects: ["logits"],
 
   training: (recipe) => {

@@ -38,25 +38,31 @@ export function optimizerOf(config: Config): Optimizer {
   return { rule: ADAMW, options: { betas, eps: 1e-8 }, groups: systemOf(system).recipe.groups(config) };
 }
 
-/** What a session for training is made for. @param options.lastBatch Clips of the last, short batch of an epoch; 0: there is none. */
+/**
+ * What a session for training is made for.
+ *
+ * @param options.lastBatch Clips of the last, short batch of an epoch; 0: there is none.
+ * @param options.resumedBatch The same of the epoch in which an interrupted run goes on, where its other batches were of another size.
+ */
 export function sessionOptions(
   config: Config,
-  options: { lastBatch: number; largestFrame: ExpectedFrame },
+  options: { lastBatch: number; resumedBatch?: number; largestFrame: ExpectedFrame },
 ): RecipeSessionOptions {
   const { solver, data } = config, recipe = transformRecipe(config), task = taskOfRecipe(config);
-  const clips = clipsPerBatch(config);
+  const clips = clipsPerBatch(config), short = [options.lastBatch, options.resumedBatch ?? 0];
   return {
     ...task.training(config),
     optimizer: optimizerOf(config),
     collects: task.collects,
     leftAlone: systemOf(config.system).leftAlone,
-    trainClips: options.lastBatch > 0 && options.lastBatch !== clips ? [clips, options.lastBatch] : [clips],
+    trainClips: [...new Set([clips, ...short.filter((count) => count > 0)])],
     evalClips: Math.min(clips, data.micro_batch_size ?? Infinity),
     microClips: data.micro_batch_size ?? undefined,
     recompute: config.memory === "recompute",
     streamFrozen: config.frozen === "stream",
     accumulation: solver.grad_accumulation_steps,
     clipGradNorm: solver.clip_grad_norm,
+    skipNonFinite: solver.skip_nonfinite,
     largestFrame: options.largestFrame,
     // Stored features are augmented already.
     augmentation: data.features !== null

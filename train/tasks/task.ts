@@ -109,6 +109,8 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
   readonly figures?: readonly MetricColumn[];
   /** The metric by which the best weights are kept. */
   readonly best: string;
+  /** The metric that decides where the best one is equal; without one, the earlier weights are kept. */
+  readonly thenBy?: string;
   /** Outputs of the model that an evaluation reads. */
   readonly collects: readonly string[];
   /** What batches bring, and what is minimised. */
@@ -139,21 +141,26 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
 }
 
 /** The column of a task's best metric. */
-export function bestColumn({ best, metrics, id }: Pick<Task, "best" | "metrics" | "id">): MetricColumn {
-  const column = metrics.find(({ key }) => key === best);
-  if (!column) {
-    throw new Error(`Cannot use task "${id}": its best metric "${best}" must be among its metrics`);
-  }
-  return column;
+export function bestColumn(task: Pick<Task, "best" | "metrics" | "id">): MetricColumn {
+  return columnOf(task, task.best);
 }
 
-/** Whether metrics are at least as good as others by the task's best metric. Equal ones are: the later is kept. */
+function columnOf({ metrics, id }: Pick<Task, "metrics" | "id">, key: string): MetricColumn {
+  const column = metrics.find((column) => column.key === key);
+  if (column) return column;
+  throw new Error(`Cannot use task "${id}": its best metric "${key}" must be among its metrics`);
+}
+
+/** Whether metrics are better than others by the task's best metric, or where it is equal by the one that decides then. */
 export function isBest(
-  task: Pick<Task, "best" | "metrics" | "id">,
+  task: Pick<Task, "best" | "thenBy" | "metrics" | "id">,
   metrics: Metrics,
   before: Metrics | null,
 ): boolean {
   if (before === null) return true;
-  const { key, better } = bestColumn(task);
-  return better === "more" ? metrics[key] >= before[key] : metrics[key] <= before[key];
+  for (const key of [task.best, ...task.thenBy === undefined ? [] : [task.thenBy]]) {
+    const { better } = columnOf(task, key), difference = metrics[key] - before[key];
+    if (difference !== 0) return better === "more" ? difference > 0 : difference < 0;
+  }
+  return false;
 }

@@ -383,7 +383,7 @@ Deno.test("a cache that was built for something else, or is none, is refused by 
     );
     await (await FrameCache.open(cache))[Symbol.asyncDispose](); // without a warning: the refused hold no lock
     await writeFile(join(folder, "cache.json"), "{");
-    await assert.rejects(FrameCache.open(cache), /its cache\.json must be JSON/);
+    await assert.rejects(FrameCache.open(cache), /cache\.json: it must be JSON/);
   }));
 
 /** A disk of so many bytes; null where this user cannot have one. */
@@ -582,7 +582,7 @@ Deno.test("an epoch that is left while the cache is filled leaves no half clip",
     assert.deepEqual((await cachedEpochs(options, cache)).loaded, await epochs(options));
   }));
 
-Deno.test("an index is read up to a line that is none, and gives a clip while its source is as it was", () =>
+Deno.test("an index is read up to its last entry, damaged lines are told, and it gives a clip while its source is as it was", () =>
   inTempFolder(async (root) => {
     const cache = cacheOptions(root), clips = 5000;
     await (await FrameCache.open(cache))[Symbol.asyncDispose]();
@@ -601,12 +601,18 @@ Deno.test("an index is read up to a line that is none, and gives a clip while it
         ...i % 1000 === 7 ? { bad: `reason ${i}` } : {},
       }) + "\n";
     const text = Array.from({ length: clips }, (_, i) => line(i)).join("");
-    await writeFile(join(root, "index.jsonl"), text + '{"path": 3}\n' + line(9999));
-    await using opened = await FrameCache.open(cache);
-    assert.equal(opened.clips, clips);
+    // Lines among the entries that are none cost their own clips; what a crash has left behind the last one is cut off.
+    const damaged = ['{"path": 3}', line(1).replace('"frames":60', '"frames":-60').trimEnd(), "[]"].join(
+      "\n",
+    );
+    const whole = `${text}${damaged}\n${line(9999)}`, warnings: string[] = [];
+    await writeFile(join(root, "index.jsonl"), whole + '{"path": "/data/x"}\n{"pa');
+    await using opened = await FrameCache.open({ ...cache, warn: (text) => void warnings.push(text) });
+    assert.match(warnings.join(), /lines of its index are damaged; 3 clips are read again$/);
+    assert.equal(opened.clips, clips + 1);
     assert.equal(opened.find("/data/c1007", { size: 0, mtime: 1007.5 })?.bad, "reason 1007");
     assert.equal(opened.find("/data/c1008", { size: 0, mtime: 1008.5 })?.bad, null);
     assert.equal(opened.find("/data/c1008", { size: 0, mtime: 1008.25 }), null);
     assert.equal(opened.findKnown("/data/c1008"), null);
-    assert.equal((await stat(join(root, "index.jsonl"))).size, text.length);
+    assert.equal((await stat(join(root, "index.jsonl"))).size, whole.length);
   }));

@@ -63,7 +63,7 @@ Deno.test("the even order depends on seed and epoch alone and goes on from any b
   const whole = epochOrder(options);
   assert.equal(whole.length, 24);
   assert.deepEqual(epochOrder(options), whole);
-  assert.deepEqual(epochOrder({ ...options, startBatch: 3 }), whole.slice(15));
+  assert.deepEqual(epochOrder({ ...options, start: 15 }), whole.slice(15));
   assert.notDeepEqual(epochOrder({ ...options, epoch: 5 }), whole);
   assert.notDeepEqual(epochOrder({ ...options, seed: 8 }), whole);
   const firstHalf = tally(whole.slice(0, 12).map(({ clip }) => labels[clip]), 3);

@@ -15,8 +15,8 @@ Deno.test("an epoch can leave out its last short batch and go on from any batch"
   const whole = epochOrder(options);
   assert.equal(whole.length, 16);
   assert.deepEqual(whole[0], { clip: whole[0].clip, epoch: 4, repeat: 2, occurrence: 0 });
-  assert.deepEqual(epochOrder({ ...options, startBatch: 1 }), whole.slice(8));
-  assert.deepEqual(epochOrder({ ...options, startBatch: 2 }), []);
+  assert.deepEqual(epochOrder({ ...options, start: 8 }), whole.slice(8));
+  assert.deepEqual(epochOrder({ ...options, start: 16 }), []);
   assert.equal(epochOrder({ ...options, dropLast: false }).length, 21);
   assert.equal(batchesPerEpoch({ clips: 21, batchSize: 8, dropLast: true }), 2);
   assert.equal(batchesPerEpoch({ clips: 21, batchSize: 8 }), 3);

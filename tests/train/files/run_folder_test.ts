@@ -143,7 +143,7 @@ Deno.test("a folder that is no run, a bad metrics line and an impossible root ar
     await Deno.writeTextFile(join(root, "metrics.jsonl"), JSON.stringify(step(1)) + "\nnonsense\n");
     await assert.rejects(
       readMetrics(root),
-      /^DataError: Cannot read ".*metrics\.jsonl": line 2 must be a record/,
+      /^DataError: Cannot read ".*metrics\.jsonl": line 2 is no record of a run: it must be JSON$/,
     );
     await assert.rejects(
       createRunFolder(join(root, "metrics.jsonl"), "x"),

@@ -229,7 +229,7 @@ async function trained(name: string, overrides: string[], stopAt?: number) {
   }
   if (stopAt !== undefined) {
     const state = await savedState(join(path, RUN_FILES.state));
-    assert.ok(state.batch > 0, "stopped inside an epoch");
+    assert.ok(state.clipsInEpoch > 0, "stopped inside an epoch");
     await truncateMetrics(path, state.step, state.evaluated);
     using folder = await openRunFolder(path);
     await train({ config, folder, resume: folder.file("state") });

@@ -4,14 +4,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { writeFileWhole } from "../../../data/files.ts";
 import type { Weight } from "../../../models/params.ts";
-import {
-  encodeState,
-  encodeWeights,
-  openCheckpoint,
-  restoreState,
-  type RunState,
-} from "../../../train/files/checkpoint.ts";
+import { encodeState, encodeWeights, openCheckpoint, restoreState } from "../../../train/files/checkpoint.ts";
 import { recordPrograms } from "../../../train/runtime/programs.ts";
+import { initialState, type RunState } from "../../../train/files/run_state.ts";
 import type { Session } from "../../../train/runtime/session.ts";
 import { planSession } from "../../../train/runtime/session_plan.ts";
 import { engineTest } from "../../_util/engine.ts";
@@ -22,18 +17,15 @@ import { NO_ADAPTER, sameRates } from "../../_util/tiny_model.ts";
 const named = (wanted: string) => ({ name }: Weight) => name === wanted;
 
 const STATE: RunState = {
-  epoch: 0,
-  batch: 3,
+  ...initialState(0),
+  clipsInEpoch: 18,
   step: 3,
   microBatches: 3,
-  accumulated: 0,
   clips: 18,
   seconds: 1,
-  best: null,
-  evaluated: false,
-  pendingLosses: [],
-  lastLoss: null,
 };
+/** What a state needs of the recipe beside it. */
+const RECIPE = { data: { batch_size: 6, num_sample: 1 }, solver: { grad_accumulation_steps: 1 } };
 
 for (const over of ["clips", "batch"] as const) {
   Deno.test(`a trained weight that no node reads is an error by name, in a loss over ${over}`, () => {
@@ -83,7 +75,7 @@ for (const over of ["clips", "batch"] as const) {
             );
           }
           assert.deepEqual((await namesIn(folder, session, encodeWeights)).sort(), names.toSorted());
-          const info = { config: {}, labels: [], state: STATE };
+          const info = { config: RECIPE, labels: [], state: STATE };
           await writeFileWhole(file, await encodeState(session, info));
           return after;
         });
@@ -108,7 +100,7 @@ for (const over of ["clips", "batch"] as const) {
 /** Names of the tensors in the file of a session. */
 async function namesIn(folder: string, session: Session, encode: typeof encodeWeights): Promise<string[]> {
   const path = join(folder, "weights.safetensors");
-  await writeFileWhole(path, await encode(session, { config: {}, labels: [], state: STATE }));
+  await writeFileWhole(path, await encode(session, { config: RECIPE, labels: [], state: STATE }));
   await using file = await openCheckpoint(path);
   return [...file.names()];
 }

@@ -118,7 +118,8 @@ function seededMemory(programs: RecordedPrograms, flat: FlatMemory): Memory {
   );
   const common = { beta1: 0.9, beta2: 0.99, eps: 1e-8, weightDecay: 0.1, step: 2 };
   const hyper = TINY_GROUPS.flatMap((_, i) => [...packAdamwHyper({ ...common, lr: 10 ** -(i + 1) })]);
-  return memory.set(programs.clip, Float64Array.of(1)).set(programs.hyper, Float64Array.from(hyper));
+  return memory.set(programs.clip, Float64Array.of(1)).set(programs.guard, new Float64Array(3))
+    .set(programs.hyper, Float64Array.from(hyper));
 }
 
 Deno.test("the update covers every group with its own constants, without gap or overlap", () => {

@@ -1,0 +1,159 @@
+/** Where a run stands, as the metadata of its checkpoints record it: checked when it is read, so that nothing is built on less. */
+
+import { z } from "zod";
+import { parseJson, parseValue } from "../../data/schema.ts";
+import { DataError } from "../../lib/errors.ts";
+import { SAVED_PROBLEMS } from "../feed/problems.ts";
+import { BEST } from "./records.ts";
+
+const count = z.int().nonnegative();
+
+const SKIPPED = z.object({
+  /** All of the run. */
+  total: count,
+  /** The last ones up to now. */
+  inARow: count,
+  /** The update under way will be. */
+  underWay: z.boolean(),
+});
+
+/** What a state records. */
+const RUN_STATE = z.object({
+  /** Epoch under way, from 0. */
+  epoch: count,
+  /** Clips of this epoch's order that are done; a clip in several copies counts once. */
+  clipsInEpoch: count,
+  /** The training clips and what decides their order (`TrainingSet.id`); null in states that do not say. */
+  set: z.string().nullable().default(null),
+  /** Optimiser steps done, those that were skipped among them. */
+  step: count,
+  /** Micro-batches done, which is what batch norms count. */
+  microBatches: count,
+  /** Micro-batches whose gradients wait for the rest of their accumulation group. */
+  accumulated: count,
+  /** Clips seen, every copy. */
+  clips: count,
+  /** Time spent training, in seconds. */
+  seconds: z.number().nonnegative(),
+  /** The best evaluation so far; null before the first. */
+  best: BEST.nullable(),
+  /** Whether the evaluation due at this step has been made. */
+  evaluated: z.boolean(),
+  /** Losses of micro-batches since the last line of metrics. */
+  pendingLosses: z.array(z.number()),
+  /** Loss of the last line of metrics; null before the first. */
+  lastLoss: z.number().nullable(),
+  /** Steps whose updates were skipped because a gradient or the loss was not finite. */
+  skipped: SKIPPED.default({ total: 0, inARow: 0, underWay: false }),
+  /** What was wrong with the data so far; only in state files. */
+  problems: SAVED_PROBLEMS.optional(),
+}).refine(
+  ({ step, microBatches, clips }) => step <= microBatches && microBatches <= clips,
+  { error: "must have no more steps than micro-batches, and no more of these than clips" },
+).refine(
+  ({ accumulated, microBatches, skipped, step }) =>
+    accumulated <= microBatches && skipped.total <= step && skipped.inARow <= skipped.total,
+  { error: "must count no more of a kind than there are of all" },
+);
+
+/** Where a run stands; everything else of its future follows from the config. */
+export type RunState = z.infer<typeof RUN_STATE>;
+
+/** The state of a run that has not begun. */
+export function initialState(epoch: number): RunState {
+  return {
+    epoch,
+    clipsInEpoch: 0,
+    set: null,
+    step: 0,
+    microBatches: 0,
+    accumulated: 0,
+    clips: 0,
+    seconds: 0,
+    best: null,
+    evaluated: false,
+    pendingLosses: [],
+    lastLoss: null,
+    skipped: { total: 0, inARow: 0, underWay: false },
+  };
+}
+
+const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
+
+/** What the recipe beside a state tells of the run that wrote it; the whole recipe is checked where it is used. */
+const RECIPE = z.looseObject({
+  data: z.looseObject({ batch_size: z.int().positive(), num_sample: z.int().positive().default(1) }),
+  solver: z.looseObject({ grad_accumulation_steps: z.int().positive().default(1) }),
+});
+
+/** The recipe that a state was written with, as far as resuming looks at it. */
+export type StateRecipe = z.infer<typeof RECIPE>;
+
+/** A file with metadata. */
+export interface Described {
+  /** For messages: the file. */
+  readonly label: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What is written beside the weights. */
+export interface CheckpointInfo {
+  /** The resolved recipe. */
+  config: unknown;
+  labels: readonly string[];
+  state: RunState;
+}
+
+/** The metadata of a checkpoint. */
+export function metadataOf({ config, labels, state }: CheckpointInfo): Record<string, string> {
+  return {
+    format: "pt",
+    [CONFIG_KEY]: JSON.stringify(config),
+    [LABELS_KEY]: JSON.stringify(labels),
+    [STATE_KEY]: JSON.stringify(state),
+  };
+}
+
+/** A state as it was read, with the recipe that it was written with. */
+export interface SavedState {
+  state: RunState;
+  recipe: StateRecipe;
+}
+
+/**
+ * The state a checkpoint records.
+ *
+ * @throws {DataError} where it records none, or one that cannot be.
+ */
+export function stateOf(source: Described): SavedState {
+  const { [STATE_KEY]: text, [CONFIG_KEY]: config } = source.metadata;
+  const fail = (key: string) => (what: string) =>
+    new DataError(`Cannot resume from "${source.label}": ${key}: ${what}; the file has been damaged`);
+  if (text === undefined || config === undefined) {
+    throw new DataError(`Cannot resume from "${source.label}": it must be a state file written by sidenet`);
+  }
+  const recipe = parseJson(config, RECIPE, fail(CONFIG_KEY));
+  const written = parseJson(text, z.record(z.string(), z.unknown()), fail(STATE_KEY));
+  // States of earlier versions count batches.
+  const { batch } = written;
+  const counted = written.clipsInEpoch === undefined && batch !== undefined
+    ? { ...written, clipsInEpoch: typeof batch === "number" ? batch * recipe.data.batch_size : batch }
+    : written;
+  return { state: parseValue(counted, RUN_STATE, fail(STATE_KEY)), recipe };
+}
+
+/**
+ * Recipe and class names that a checkpoint written here carries; null for a file from elsewhere.
+ *
+ * @throws {DataError} where they cannot be read.
+ */
+export function recipeOf(source: Described): { config: unknown; labels: string[] } | null {
+  const { [CONFIG_KEY]: config, [LABELS_KEY]: labels } = source.metadata;
+  if (config === undefined || labels === undefined) return null;
+  const fail = (key: string) => (what: string) =>
+    new DataError(`Cannot read "${source.label}": ${key}: ${what}; the file has been damaged`);
+  return {
+    config: parseJson(config, z.record(z.string(), z.unknown()), fail(CONFIG_KEY)),
+    labels: parseJson(labels, z.array(z.string()), fail(LABELS_KEY)),
+  };
+}

@@ -1,0 +1,64 @@
+/** Where a run begins: its weights on the GPU, from a seed, from files or from a state, and its folder ready for it. */
+
+import { createModel } from "../../models/mod.ts";
+import { systemOf } from "../../models/registry.ts";
+import { loadBackbone, loadTrained, openCheckpoint, restoreState } from "../files/checkpoint.ts";
+import type { RunFolder } from "../files/run_folder.ts";
+import { initialState, type RunState } from "../files/run_state.ts";
+import type { TrainingSet } from "../feed/training_set.ts";
+import { type Config, formatConfig } from "../recipe/config.ts";
+import { modelSpec } from "../recipe/model.ts";
+import type { Session } from "../runtime/session.ts";
+
+/**
+ * Puts weights and state in place, and only then cuts the metrics back to the state and writes the config: what cannot be gone on
+ * from stays as it is.
+ *
+ * @param options.resume State file to go on from.
+ * @param options.storedFeatures The backbone does not run.
+ */
+export async function prepareRun(
+  session: Session,
+  options: {
+    config: Config;
+    folder: RunFolder;
+    resume?: string;
+    set: TrainingSet;
+    storedFeatures: boolean;
+    note?: (text: string) => void;
+  },
+): Promise<RunState> {
+  const { config, folder, resume, set } = options;
+  await prepareWeights(session, options);
+  const state = resume === undefined
+    ? initialState(config.solver.start_epoch)
+    : await restoreState(session, resume);
+  state.set = set.id;
+  await folder.cutMetrics(state.step, state.evaluated);
+  await folder.write("config", formatConfig(config));
+  if (set.shotList !== null) await folder.write("shots", set.shotList);
+  return state;
+}
+
+async function prepareWeights(
+  session: Session,
+  options: { config: Config; storedFeatures: boolean; note?: (text: string) => void },
+): Promise<void> {
+  const { config } = options, { network, pretrain, seed, system } = config;
+  const backbone = network.init && !options.storedFeatures ? network.weights : null;
+  await session.initialise(seed, { frozen: backbone === null });
+  if (backbone !== null) await loadBackbone(session, backbone);
+  await session.computeConstants();
+  if (pretrain === null) return;
+  await using source = await openCheckpoint(pretrain);
+  const left = await loadTrained(session, source, { system: systemOf(system), head: network.head });
+  if (left.length > 0) {
+    options.note?.(`${left.join(", ")} of "${pretrain}" have another number of classes and start anew`);
+  }
+}
+
+/** Scalars that train and that do not, of the whole network: the session's own has no tower where features are stored. */
+export function parameterCounts(config: Config): { trainable: number; frozen: number } {
+  const { weights } = createModel(modelSpec(config));
+  return { trainable: weights.count("trained"), frozen: weights.count("frozen") };
+}
