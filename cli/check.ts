@@ -14,6 +14,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { describeRepaired } from "../train/feed/lists.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
+import { mostWorkers } from "../data/frames/decode_pool.ts";
 import { countVideos } from "./shared/clips.ts";
 import type { Io } from "./shared/output.ts";
 
@@ -66,7 +67,8 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
     workers: {
       type: "integer",
       min: 1,
-      help: "clips (and ffmpeg processes) at once; the number of cores, but at least 4, by default",
+      help:
+        "clips (and ffmpeg processes) at once, at most twice the cores; the number of cores, but at least 4, by default",
     },
     verbose: { type: "boolean", help: "name every problem, not the first ones of each kind" },
   },
@@ -94,7 +96,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     classes,
     against,
     allFrames: values.all ?? false,
-    atOnce: values.workers ?? Math.max(LEAST_AT_ONCE, navigator.hardwareConcurrency),
+    atOnce: Math.min(values.workers ?? Math.max(LEAST_AT_ONCE, navigator.hardwareConcurrency), mostWorkers()),
     signal: io.signal,
     onProgress: (done, total) => {
       const now = performance.now();

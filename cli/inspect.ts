@@ -1,7 +1,7 @@
 /** `sidenet inspect`: what a checkpoint holds, and which model it looks like. */
 import { elementsOf } from "../data/checkpoint/dtype.ts";
 import { openWeights } from "../data/checkpoint/open.ts";
-import { sha256OfFile } from "../data/checkpoint/sha256.ts";
+import { sha256OfFile } from "../data/sha256.ts";
 import { clipTower } from "../models/clip/tower.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
 import { activationOf, type Told } from "../train/files/backbone.ts";

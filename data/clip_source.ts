@@ -25,6 +25,17 @@ export interface ClipSource extends AsyncDisposable {
    * @throws {Error} with the reason why there are none
    */
   count(path: string, signal?: AbortSignal): Promise<number>;
-  /** Frames of a clip with `count` frames. @param indices from 1; may repeat */
-  decode(path: string, count: number, indices: number[], signal?: AbortSignal): Promise<DecodedClip>;
+  /**
+   * Frames of a clip with `count` frames.
+   *
+   * @param indices from 1; may repeat
+   * @param mostBytes a clip with more decoded bytes is not decoded, and says how many it has
+   */
+  decode(
+    path: string,
+    count: number,
+    indices: number[],
+    signal?: AbortSignal,
+    mostBytes?: number,
+  ): Promise<DecodedClip>;
 }

@@ -2,16 +2,18 @@
  * Batches of decoded clips, prefetched by a worker pool and delivered in order.
  *
  * What a batch holds depends on the list, the files and (seed, epoch, clip, occurrence, copy) only: not on the number of
- * workers, their timing or the cache. The number of clips in flight or waiting to be taken is bounded, so memory stays flat however
- * slow the consumer is.
+ * workers, their timing or the cache. The clips in flight or waiting to be taken are bounded, by their number and by their bytes,
+ * so memory stays flat however slow the consumer is and however large a frame.
  */
 import { sharedBytes } from "../lib/shared_bytes.ts";
-import { ConfigError } from "../lib/errors.ts";
+import { ConfigError, DataError } from "../lib/errors.ts";
 import { createPrng, type Prng } from "../lib/random.ts";
 import type { ClipRecord } from "./datasets/list.ts";
 import type { ClipModality } from "./datasets/list.ts";
 import { createClipSource } from "./open_clip_source.ts";
-import { defaultWorkerCount } from "./frames/decode_pool.ts";
+import { defaultWorkerCount, mostWorkers } from "./frames/decode_pool.ts";
+import { formatBytes } from "../lib/text.ts";
+import { ReadAhead, type ReadAheadPlace } from "./read_ahead.ts";
 import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import { reasonOf } from "./files.ts";
 import { badClip, type DecodedClip, type Substitution } from "./frames/decoded_clip.ts";
@@ -31,10 +33,16 @@ export interface ClipLoaderOptions {
   /** Which frames to read of a clip with this many; several test clips may come as a list of lists. */
   sampler: (frames: number, prng: Prng) => number[] | number[][];
   seed: number;
-  /** Decode workers, or programs that decode a video, at once. Default: the cores but one, at most 4. */
+  /** Decode workers, or programs that decode a video, at once. Default: the cores but one, at most 4; more than `mostWorkers()` are not started. */
   workers?: number;
   /** Clips in flight or waiting to be taken, at most. Default: two batches. */
   prefetch?: number;
+  /** The same in bytes of decoded frames, or one clip that has more. Default `READ_AHEAD_BYTES`. */
+  prefetchBytes?: number;
+  /** Bytes of decoded frames of a batch; more are an error. Default: any. */
+  mostBatchBytes?: number;
+  /** Why frames of a size cannot be used; null where they can. A clip of such frames is one of which nothing can be read. */
+  refuses?: (size: { width: number; height: number }) => string | null;
   /** Bytes of decoded clips to keep for later epochs. Default 0. */
   cacheBytes?: number;
   /** Frames on disk, in a few large files; it stays the caller's, who closes it after the loader. */
@@ -88,6 +96,9 @@ export interface ClipLoader extends AsyncDisposable {
   stats(): LoaderStats;
 }
 
+/** Bytes of decoded frames in flight or waiting to be taken, where nothing else is said. */
+export const READ_AHEAD_BYTES = 2 ** 30;
+
 /** A short clip is decoded whole into the cache if that is no more than this many times the frames asked for. */
 const WHOLE_CLIP_FACTOR = 4;
 
@@ -97,6 +108,12 @@ const FRAME_STREAM = 0x6672616d;
 const REPLACEMENT_STREAM = 0x7265706c;
 /** Clips tried in place of a bad one, as many as the published loader of videos tries. */
 const MOST_REPLACEMENTS = 10;
+
+/** How a clip is read: what ends it, and how large it may be. */
+interface Reading {
+  signal: AbortSignal;
+  place: ReadAheadPlace;
+}
 
 /** What was read for a place of the order. */
 interface ReadClip {
@@ -115,7 +132,8 @@ interface ReadClip {
  */
 export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
   const { clips, sampler, seed, cacheBytes = 0, blankSize = { width: 32, height: 32 } } = options;
-  const workers = options.workers ?? defaultWorkerCount();
+  const { prefetchBytes = READ_AHEAD_BYTES, mostBatchBytes = Infinity } = options;
+  const workers = Math.min(options.workers ?? defaultWorkerCount(), mostWorkers());
   for (const [name, value] of Object.entries({ workers, prefetch: options.prefetch ?? 1 })) {
     if (!Number.isInteger(value) || value < 1) {
       throw new ConfigError(`Cannot load clips: ${name} must be at least 1, current value is ${value}`);
@@ -142,7 +160,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     clip: number,
     count: number,
     indices: number[],
-    signal: AbortSignal,
+    { signal, place }: Reading,
   ): Promise<DecodedClip> {
     const cached = cache.get(clip);
     if (cached) {
@@ -151,9 +169,23 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     }
     const whole = cacheOpen && !clips[clip].range && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
     const wanted = whole ? Array.from({ length: count }, (_, i) => i + 1) : indices;
-    const decoded = await source.decode(clips[clip].path, count, wanted, signal);
-    if (!whole || decoded.bad) return decoded;
-    cacheOpen = stats.cachedBytes + decoded.frames.length <= cacheBytes;
+    const { path } = clips[clip];
+    if (whole) {
+      const room = cacheBytes - stats.cachedBytes;
+      const decoded = await source.decode(path, count, wanted, signal, room);
+      if (decoded.bad) return decoded;
+      if (decoded.needsBytes === undefined) return keep(clip, decoded, indices);
+      cacheOpen = false;
+    }
+    const decoded = await source.decode(path, count, indices, signal, place.bytes);
+    if (decoded.needsBytes === undefined) return decoded;
+    await place.grow(decoded.needsBytes);
+    return await source.decode(path, count, indices, signal);
+  }
+
+  /** Takes a whole clip into the cache, where there is still room. */
+  function keep(clip: number, decoded: DecodedClip, indices: number[]): DecodedClip {
+    cacheOpen &&= stats.cachedBytes + decoded.frames.length <= cacheBytes;
     if (cacheOpen && !cache.has(clip)) {
       cache.set(clip, decoded);
       stats.cachedBytes += decoded.frames.length;
@@ -162,7 +194,8 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
   }
 
   /** Frames of a clip as `entry` draws them: of its own clip, or of one that stands in for it. */
-  async function read(clip: number, entry: OrderEntry, signal: AbortSignal): Promise<ReadClip> {
+  async function read(clip: number, entry: OrderEntry, reading: Reading): Promise<ReadClip> {
+    const { signal } = reading;
     const { path, range } = clips[clip], { epoch, occurrence = 0 } = entry;
     let count: number, problem: string | null = null;
     try {
@@ -182,7 +215,9 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       );
     }
     if (problem !== null) return { clip, frameIndices, decoded: badClip(path, problem) };
-    const decoded = await decode(clip, count, frameIndices, signal);
+    const decoded = await decode(clip, count, frameIndices, reading);
+    const refused = decoded.bad ? null : options.refuses?.(decoded) ?? null;
+    if (refused !== null) return { clip, frameIndices, decoded: badClip(path, refused) };
     const substitutions = [...miscounted(clip, count), ...decoded.substitutions];
     return { clip, frameIndices, decoded: { ...decoded, substitutions } };
   }
@@ -197,14 +232,14 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
   }
 
   /** A good clip of the same label in place of one of which nothing can be read; the bad one where none is found. */
-  async function replace(bad: ReadClip, entry: OrderEntry, signal: AbortSignal): Promise<ReadClip> {
+  async function replace(bad: ReadClip, entry: OrderEntry, reading: Reading): Promise<ReadClip> {
     const { clip, epoch, occurrence = 0 } = entry, { label } = clips[clip];
     byLabel ??= Map.groupBy(clips.keys(), (index) => clips[index].label);
     const others = byLabel.get(label)!.filter((index) => index !== clip);
     const draws = createPrng(seed, epoch, clip, REPLACEMENT_STREAM, occurrence);
     for (let tries = 0; tries < MOST_REPLACEMENTS && others.length > 0; tries++) {
       const [other] = others.splice(draws.integer(others.length), 1);
-      const found = await read(other, entry, signal);
+      const found = await read(other, entry, reading);
       if (found.decoded.bad) continue;
       const used = { clip: clips[other].path };
       const told = bad.decoded.substitutions.map((one) => one.used === "black" ? { ...one, used } : one);
@@ -214,11 +249,11 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     return bad;
   }
 
-  async function load(entry: OrderEntry, signal: AbortSignal): Promise<LoadedClip[]> {
+  async function load(entry: OrderEntry, reading: Reading): Promise<LoadedClip[]> {
     const { epoch, repeat, occurrence = 0 } = entry;
-    let found = await read(entry.clip, entry, signal);
+    let found = await read(entry.clip, entry, reading);
     const isBad = found.decoded.bad;
-    if (isBad && options.replaceBad) found = await replace(found, entry, signal);
+    if (isBad && options.replaceBad) found = await replace(found, entry, reading);
     const { frameIndices, decoded: { substitutions, bad } } = found, { path, label } = clips[found.clip];
     const { width, height, frames } = bad
       ? { ...blankSize, frames: sharedBytes(frameIndices.length * blankSize.width * blankSize.height * 3) }
@@ -241,22 +276,33 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
 
   async function* epoch(order: readonly OrderEntry[], batchSize: number): AsyncGenerator<ClipBatch> {
     const prefetch = options.prefetch ?? Math.max(2 * batchSize, 2 * workers);
-    const inFlight: Promise<LoadedClip[]>[] = [], left = new AbortController();
+    const inFlight: { copies: Promise<LoadedClip[]>; place: ReadAheadPlace }[] = [];
+    const left = new AbortController(), room = new ReadAhead(prefetchBytes);
     let next = 0;
+    const start = (entry: OrderEntry, place: ReadAheadPlace) => {
+      const copies = load(entry, { signal: left.signal, place });
+      // An error is raised where the clip is awaited, in order.
+      copies.then(([{ frames }]) => place.settle(frames.length), () => place.release());
+      inFlight.push({ copies, place });
+    };
     const fill = () => {
       while (inFlight.length < prefetch && next < order.length) {
-        const promise = load(order[next++], left.signal);
-        promise.catch(() => {}); // raised where it is awaited, in order
-        inFlight.push(promise);
+        const place = room.take(inFlight.length === 0);
+        if (place === null) break;
+        start(order[next++], place);
       }
+      inFlight[0]?.place.becomeNext();
     };
     try {
       for (let done = 0; done < order.length;) {
         const batch: LoadedClip[] = [], started = performance.now();
+        let batchBytes = 0;
         for (const end = Math.min(done + batchSize, order.length); done < end; done++) {
           fill();
-          const copies = await inFlight[0];
-          inFlight.shift();
+          const copies = await inFlight[0].copies;
+          inFlight.shift()!.place.release();
+          batchBytes += copies[0].frames.length;
+          if (batchBytes > mostBatchBytes) throw batchTooLarge(copies[0], batch.length, mostBatchBytes);
           batch.push(...copies);
           stats.clips++;
           stats.substitutions += copies[0].substitutions.length;
@@ -265,12 +311,24 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
         yield { clips: batch, waitMs: performance.now() - started };
       }
     } finally {
-      left.abort(new Error("Cannot load clips: the epoch was left"));
-      await Promise.allSettled(inFlight);
+      const reason = new Error("Cannot load clips: the epoch was left");
+      left.abort(reason);
+      room.close(reason);
+      await Promise.allSettled(inFlight.map(({ copies }) => copies));
     }
   }
 
   return { epoch, stats: () => ({ ...stats }), [Symbol.asyncDispose]: () => source[Symbol.asyncDispose]() };
+}
+
+function batchTooLarge(clip: LoadedClip, clips: number, mostBytes: number): DataError {
+  const { path, width, height } = clip;
+  return new DataError(
+    `Cannot load a batch: its decoded frames must be at most ${
+      formatBytes(mostBytes)
+    }, after ${clips} clips they are more ` +
+      `("${path}" has frames of ${width}x${height}); lower data.batch_size, or shrink the frames once with data.frame_cache`,
+  );
 }
 
 /** Frames of a clip that was decoded whole (frame i at place i − 1). */

@@ -5,6 +5,8 @@ import type { ClipSource, ClipSourceOptions } from "./clip_source.ts";
 import { createCachedSource } from "./frame_cache/cached_source.ts";
 import { DecodePool } from "./frames/decode_pool.ts";
 import { clipPath } from "./clip_path.ts";
+import { badClip, tooManyBytes } from "./frames/decoded_clip.ts";
+import { bytesOfFrames, MOST_CLIP_BYTES, tooLongClip } from "./frames/limits.ts";
 import { FrameFolders } from "./frames/frame_folder.ts";
 import { inTurn } from "./in_turn.ts";
 import { decodeVideoClip, probeVideo } from "./video/decode.ts";
@@ -19,8 +21,7 @@ export function createClipSource(options: ClipSourceOptions): ClipSource {
     (await stat(clipPath(options.root, path))).isDirectory() ? folders : videos;
   return {
     count: async (path, signal) => (await sourceOf(path)).count(path, signal),
-    decode: async (path, count, indices, signal) =>
-      (await sourceOf(path)).decode(path, count, indices, signal),
+    decode: async (path, ...wanted) => (await sourceOf(path)).decode(path, ...wanted),
     async [Symbol.asyncDispose]() {
       await folders[Symbol.asyncDispose]();
       await videos[Symbol.asyncDispose]();
@@ -33,9 +34,16 @@ function createFolderSource(options: ClipSourceOptions): ClipSource {
   let pool = modality === "frames" ? new DecodePool(workers) : undefined;
   return {
     count: (path) => folders.count(path),
-    async decode(path, frameCount, indices) {
+    async decode(path, frameCount, indices, _signal, mostBytes) {
       pool ??= new DecodePool(workers);
-      return await pool.decode({ ...await folders.place(path), path, template, frameCount, indices });
+      return await pool.decode({
+        ...await folders.place(path),
+        path,
+        template,
+        frameCount,
+        indices,
+        mostBytes,
+      });
     },
     async [Symbol.asyncDispose]() {
       await pool?.[Symbol.asyncDispose]();
@@ -52,11 +60,16 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
   return {
     count: (path, signal) =>
       within(signal, async (either) => (await probeVideo(clipPath(root, path), { signal: either })).frames),
-    decode: (path, _count, indices, signal) =>
-      within(
-        signal,
-        (either) => decodeVideoClip({ file: clipPath(root, path), path, indices }, { signal: either }),
-      ),
+    decode: (path, _count, indices, signal, mostBytes = MOST_CLIP_BYTES) =>
+      within(signal, async (either) => {
+        const file = clipPath(root, path);
+        // A video that cannot be probed is told by its decoding.
+        const info = await probeVideo(file, { signal: either }).catch(() => null);
+        const bytes = info === null ? 0 : bytesOfFrames(indices.length, info);
+        if (bytes > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, info!));
+        if (bytes > mostBytes) return tooManyBytes(bytes);
+        return await decodeVideoClip({ file, path, indices }, { signal: either });
+      }),
     async [Symbol.asyncDispose]() {
       closed.abort(new Error("Cannot decode videos: the source is closed"));
       await queue.onIdle();

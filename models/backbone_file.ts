@@ -69,7 +69,7 @@ function refuseSeveral(source: WeightSource): void {
 /** Puts the position table on the tower's grid, where it is on another. */
 function fitPositions(source: WeightSource, sizes: TowerSizes, remarks: string[]): WeightSource {
   const { name, antialias } = towerOf(sizes).positions, stored = source.shapeOf(name);
-  if (!stored || stored.at(-1) !== sizes.width) return source;
+  if (!stored || stored.length < 2 || stored.at(-1) !== sizes.width) return source;
   const rows = stored.slice(0, -1).reduce((product, size) => product * size, 1), to = gridOf(sizes);
   if (rows === to * to + 1) return source;
   const from = Math.sqrt(rows - 1);

@@ -10,7 +10,11 @@ import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options
 import { describeParts, type FittingSession, planFittingSession } from "../../train/runtime/fit.ts";
 import { microBatches } from "../../train/runtime/micro_batches.ts";
 import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
+import { remarksOnLists } from "../../train/feed/list_remarks.ts";
 import { readSplit } from "../../train/feed/lists.ts";
+import { readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { readingBytes } from "../../train/feed/frame_room.ts";
 import { withFoundModality } from "../../train/feed/modality.ts";
 import { trainingSpec } from "../../train/recipe/model.ts";
 import type { Io } from "./output.ts";
@@ -96,7 +100,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   // Stored features: a batch under way and two read ahead.
   const loadedBytes = spec.taps === "stored"
     ? 3 * clips * entryBytes(model)
-    : config.data.cache_mb * 2 ** 20 + 2 * memory.byUse.frame_preparation;
+    : readingBytes(config, config.data.synth ?? ASSUMED_FRAME) + memory.byUse.frame_preparation;
   const hostBytes = memory.hostBytes + loadedBytes;
   io.print(
     `${config.system} on ${config.network.arch}, ${clips} clips of ${config.data.num_segments} frames, ${config.precision} backbone, side blocks: ${config.memory}`,
@@ -125,6 +129,9 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     `  activations: ${formatBytes(plan.arenaBytes)} placed, ${
       formatBytes(plan.peakLiveBytes)
     } alive at the peak (step ${plan.peakStep}, ${plan.steps[plan.peakStep].node.scope})`,
+  );
+  io.print(
+    `  host memory           ${formatBytes(hostBytes)}, of it ${formatBytes(loadedBytes)} for reading clips`,
   );
   const cache = await planCache(config, model, plans, io);
   io.print("  the same recipe otherwise:");
@@ -195,14 +202,18 @@ async function planCache(config: Config, model: VideoModel, plans: readonly Plan
   return { feature_cache_bytes_per_clip: clipBytes, feature_cache_bytes: bytes };
 }
 
-/** Views of both lists of a recipe in one epoch; null where one of them cannot be read. */
+/** Views of both lists of a recipe in one epoch; null where one of them cannot be read. What a run on them would teach is told. */
 async function listedClips(recipe: Config, io: Io): Promise<number | null> {
+  const note = (text: string) => io.note(`warning: ${text}`);
+  let lists: { config: Config; set: TrainingSet; val: ClipRecord[] };
   try {
-    const note = (text: string) => io.note(`warning: ${text}`);
     const config = await withFoundModality(recipe, { splits: ["train", "val"], note });
-    const train = await readSplit(config, "train", { note }), val = await readSplit(config, "val", { note });
-    return train.length * storedCopies(config) + val.length;
+    const set = await readTrainingSet(config), val = await readSplit(config, "val", { note });
+    lists = { config, set, val };
   } catch {
     return null; // the plan of a recipe needs no data
   }
+  const { config, set, val } = lists, { clips, epochClips, notes } = set;
+  for (const text of [...notes, ...remarksOnLists(config, { train: clips, epochClips, val })]) note(text);
+  return clips.length * storedCopies(config) + val.length;
 }

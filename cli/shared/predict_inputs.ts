@@ -5,6 +5,7 @@ import { reasonOf } from "../../data/files.ts";
 import { findClips, type FoundClips } from "../../data/find_clips.ts";
 import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { identifyFile } from "../../data/video/identify.ts";
+import { type FileContent, WORDS } from "../../data/video/kind.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import {
@@ -62,9 +63,11 @@ export async function clipsOfPaths(
       } else if (!info.isFile) {
         throw new Error("it is no regular file"); // a pipe would be waited for without end
       } else {
-        const { problem } = await identifyFile(path);
-        if (problem !== null) throw new Error(problem);
-        clips.push(path);
+        const { content, problem } = await identifyFile(path);
+        if (problem === null) clips.push(path);
+        else {throw new Error(
+            content === "container" || content === "empty" ? problem : otherThanClip(content),
+          );}
       }
     } catch (error) {
       if (error instanceof ConfigError) throw error; // ffprobe is missing
@@ -75,11 +78,18 @@ export async function clipsOfPaths(
   return clips;
 }
 
+/** Why a file of other content cannot be predicted. */
+function otherThanClip(content: FileContent): string {
+  return `it must be a video file or a folder of frames, current value is ${
+    WORDS[content] ?? "another file"
+  }`;
+}
+
 /** The files of a folder that are no clips, in words. */
 function otherFiles({ others, firstOther, pictures }: FoundClips, template: string): string {
   const count = others === 1
-    ? `1 file that is no clip, "${firstOther}"`
-    : `${formatCount(others)} files that are no clips, such as "${firstOther}"`;
+    ? `1 file that is no clip, ${firstOther!}`
+    : `${formatCount(others)} files that are no clips, such as ${firstOther!}`;
   return pictures === 0
     ? count
     : `${count}, ${formatCount(pictures)} of them pictures not named "${template}" (data.image_tmpl)`;

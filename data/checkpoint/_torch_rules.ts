@@ -83,6 +83,10 @@ const FUNCTIONS = [
   "torch.device",
   "__builtin__.set",
   "builtins.set",
+  "__builtin__.getattr",
+  "builtins.getattr",
+  "__builtin__.type",
+  "builtins.type",
   ...TYPED_REBUILDS,
 ];
 
@@ -106,6 +110,8 @@ const STORAGES = new Map<string, Dtype | null>([
 
 const DTYPES = new Map(Object.entries(TORCH_DTYPES).map(([name, dtype]) => [`torch.${name}`, dtype]));
 
+/** Characters of a global's name with its attributes. */
+const MAX_GLOBAL = 1024;
 /** No tensor of a network has more axes. */
 const MAX_AXES = 16;
 /** An expanded tensor (stride 0) may be larger than its storage, but not beyond the file by more than this. */
@@ -192,6 +198,12 @@ function reduce(name: string, args: readonly PyValue[], context: Context): PyVal
       return typeof args[0] === "string" && args[0].length < 32
         ? (typeof args[1] === "number" ? `${args[0]}:${args[1]}` : args[0])
         : fail("a torch.device must be made of a name and a number");
+    case "__builtin__.getattr":
+    case "builtins.getattr":
+      return attributeOf(args);
+    case "__builtin__.type":
+    case "builtins.type": // of None; with more it would make a class
+      return args.length === 1 ? new PyForeign(name) : undefined;
     case "__builtin__.set":
     case "builtins.set":
     case "torch.jit._pickle.build_intlist":
@@ -204,6 +216,13 @@ function reduce(name: string, args: readonly PyValue[], context: Context): PyVal
     default:
       return undefined;
   }
+}
+
+/** A member of something foreign, by name: of an enumeration, a method of a scheduler. Of anything else there is none. */
+function attributeOf([owner, key]: readonly PyValue[]): PyForeign | undefined {
+  if (!(owner instanceof PyForeign) || typeof key !== "string") return undefined;
+  const full = `${owner.globalName}.${key}`;
+  return full.length > MAX_GLOBAL || isRefusedGlobal(full) ? undefined : new PyForeign(full);
 }
 
 /** `(storage, offset, sizes, strides, …)`. */

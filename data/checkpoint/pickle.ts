@@ -147,6 +147,7 @@ class PickleMachine {
       case 0x42:
         return this.#push(this.#blob(this.#uint32()));
       case 0x8e:
+      case 0x96: // BYTEARRAY8: an array's bytes in protocol 5
         return this.#push(this.#blob(this.#uint64()));
       case 0x29:
         return this.#push(this.#counted(new PyTuple([])));
@@ -281,18 +282,9 @@ class PickleMachine {
     if (dict instanceof PyForeign) return;
     if (!(dict instanceof PyDict)) return this.#fail("items must be set in a dict");
     if (items.length % 2 !== 0) this.#fail("the items of a dict must come in pairs");
-    for (let i = 0; i < items.length; i += 2) dict.entries.set(this.#key(items[i]), items[i + 1]);
-  }
-
-  #key(value: PyValue): PyKey {
-    if (value instanceof PyFloat) return value.value;
-    if (value === null || typeof value !== "object") return value;
-    if (value instanceof PyForeign) return shorten(value.globalName, MAX_KEY);
-    const parts = value instanceof PyTuple && value.items.length <= MAX_KEY_PARTS ? value.items : [];
-    if (parts.length > 0 && parts.every(isPlainKey)) {
-      return `(${parts.map((part) => shorten(String(part), MAX_KEY)).join(", ")})`;
+    for (let i = 0; i < items.length; i += 2) {
+      dict.entries.set(keyOf(items[i], dict.entries.size), items[i + 1]);
     }
-    return this.#fail("a key of a dict must be text, a number or a short tuple of them");
   }
 
   #remember(index: number): void {
@@ -408,6 +400,17 @@ function foreignObject(callee: PyForeign, [first]: readonly PyValue[]): PyForeig
     : new PyForeign(callee.globalName);
 }
 
-function isPlainKey(value: PyValue): boolean {
+/** A key of a dict: what is neither text nor a number is no name of a weight, and stands for itself by its place. */
+function keyOf(value: PyValue, place: number): PyKey {
+  if (value instanceof PyFloat) return value.value;
+  if (isPlainKey(value)) return value;
+  if (value instanceof PyForeign) return `${shorten(value.globalName, MAX_KEY)} ${place}`;
+  const parts = value instanceof PyTuple && value.items.length <= MAX_KEY_PARTS ? value.items : [];
+  return parts.length > 0 && parts.every(isPlainKey)
+    ? `(${parts.map((part) => shorten(String(part), MAX_KEY)).join(", ")})`
+    : `key ${place}`;
+}
+
+function isPlainKey(value: PyValue): value is PyKey {
   return value === null || typeof value !== "object";
 }

@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { reasonOf } from "../files.ts";
 import { framesAmong, type FrameTemplate, whyNoFrames } from "../frames/frame_folder.ts";
+import { requireFrameFileSize } from "../frames/limits.ts";
 import { decodePicture } from "../frames/picture.ts";
 import { type ClipFacts, hashOf, type ReadOptions } from "./_clip_facts.ts";
 
@@ -84,5 +85,6 @@ function fingerprint(count: number, hashes: readonly string[]): string {
 async function readFrame(path: string): Promise<Uint8Array> {
   const info = await stat(path);
   if (!info.isFile()) throw new Error("it is not a regular file");
+  requireFrameFileSize(info.size);
   return await readFile(path);
 }

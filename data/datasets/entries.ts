@@ -78,8 +78,8 @@ const TEMPLATE_MISSES = 2000;
 const CLIPS_AT_ONCE = 16;
 
 /**
- * How the frames are named: by a known name in the first folder that holds any, else as the pictures of the first folder that
- * holds numbered ones; null without any.
+ * How the frames are named: by a known name in the first folder that holds any, else as most numbered pictures of the folders that
+ * were looked into; null without any.
  */
 export async function detectTemplate(
   root: string,
@@ -87,15 +87,16 @@ export async function detectTemplate(
   templates: readonly string[] = PUBLISHED_TEMPLATES,
 ): Promise<string | null> {
   const known = templates.map((text) => ({ text, matches: parseFrameTemplate(text).matches }));
-  let tries = 0, misses = 0, guess: string | null = null;
+  let tries = 0, misses = 0;
+  const pictures: string[] = [];
   for (const folder of folders) {
     const names = await readdir(clipPath(root, folder)).catch(() => null); // findClips names it with its reason
     const found = known.find(({ matches }) => names?.some(matches));
     if (found !== undefined) return found.text;
-    guess ??= guessTemplate(names ?? []);
+    for (const name of names ?? []) pictures.push(name);
     if (names === null ? ++misses === TEMPLATE_MISSES : ++tries === TEMPLATE_TRIES) break;
   }
-  return guess;
+  return guessTemplate(pictures);
 }
 
 /** What a set of clips is read as. */

@@ -88,7 +88,9 @@ export function parseClipList(text: string, options: ClipListOptions): ClipList 
   if (clips.length === 0) {
     throw new DataError(
       `Cannot read "${file}": a list must have at least one clip, current count is 0` +
-        (dropped > 0 ? ` (${dropped} shorter than ${dropShorterThan} frames were dropped)` : ""),
+        (dropped > 0
+          ? ` (${dropped} of fewer than ${dropShorterThan} frames are left out: data.min_frames)`
+          : ""),
     );
   }
   return { clips, dropped, repairedLines };
@@ -144,45 +146,4 @@ export function formatClipList(clips: readonly Pick<ClipRecord, "path" | "frames
 /** A byte order mark, which a reader takes away, counts as a space; a comma before one separates. */
 function needsQuotes(path: string): boolean {
   return path === "" || path.startsWith('"') || /\s|[,;]$/.test(path);
-}
-
-/**
- * Parses a label file: header `id,name`, then one class a line. Names may hold commas and may be quoted.
- *
- * @returns class names by label
- */
-export function parseLabels(text: string, options: { file: string; classes?: number }): string[] {
-  const { file, classes } = options;
-  const names: string[] = [];
-  const [header, ...rows] = splitLines(text.replace(/^\uFEFF/, "")).map((row) => row.trim());
-  if (header.replaceAll(" ", "") !== "id,name") {
-    throw new DataError(
-      `Cannot read "${file}" line 1: the header must be "id,name", current value is ${quoted(header)}`,
-    );
-  }
-  rows.forEach((row, index) => {
-    if (row === "") return;
-    const match = /^(\d{1,9})\s*,\s*(.+)$/.exec(row);
-    if (!match) {
-      throw new DataError(
-        `Cannot read "${file}" line ${index + 2}: a line must be "id,name", current value is ${quoted(row)}`,
-      );
-    }
-    const id = Number(match[1]);
-    if (id !== names.length) {
-      throw new DataError(
-        `Cannot read "${file}" line ${index + 2}: the id must be ${names.length}, current value is ${id}`,
-      );
-    }
-    const name = match[2];
-    names.push(/^".*"$/.test(name) ? name.slice(1, -1).replaceAll('""', '"') : name);
-  });
-  if (names.length === 0 || (classes !== undefined && names.length !== classes)) {
-    throw new DataError(
-      `Cannot read "${file}": it must name ${
-        classes ?? "at least 1"
-      } classes, current count is ${names.length}`,
-    );
-  }
-  return names;
 }

@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import { DataError } from "../../lib/errors.ts";
 import { reasonOf } from "../files.ts";
 import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
-import { type ClipList, type ClipListOptions, parseClipList, parseLabels } from "./list.ts";
+import { parseLabels } from "./labels.ts";
+import { type ClipList, type ClipListOptions, parseClipList } from "./list.ts";
 import { decodeText } from "./text.ts";
 
 /** Reads and parses an annotation list: of text, or a JSON list of clips with label indices. */
@@ -16,7 +17,7 @@ export async function readClipList(
   return { clips: parseIndexedClips(text, { ...options, file: path }), dropped: 0, repairedLines: [] };
 }
 
-/** Reads and parses a label file (`id,name`). */
+/** Reads and parses a label file. */
 export async function readLabels(path: string, options: { classes?: number } = {}): Promise<string[]> {
   return parseLabels(await readText(path), { ...options, file: path });
 }

@@ -10,7 +10,8 @@ import type { ClipSource, ClipSourceOptions } from "../clip_source.ts";
 import { DecodePool } from "../frames/decode_pool.ts";
 import { reasonOf } from "../files.ts";
 import type { CachedClip, FrameCache } from "./frame_cache.ts";
-import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
+import { badClip, type DecodedClip, type Substitution, tooManyBytes } from "../frames/decoded_clip.ts";
+import { MOST_CLIP_BYTES, tooLongClip } from "../frames/limits.ts";
 import { clipPath } from "../clip_path.ts";
 import { FrameFolders } from "../frames/frame_folder.ts";
 import type { SourceStamp } from "./_index.ts";
@@ -74,14 +75,24 @@ class CachedSource implements ClipSource {
     }
   }
 
-  async decode(path: string, count: number, indices: number[], signal?: AbortSignal): Promise<DecodedClip> {
+  async decode(
+    path: string,
+    count: number,
+    indices: number[],
+    signal?: AbortSignal,
+    mostBytes?: number,
+  ): Promise<DecodedClip> {
     const either = this.#either(signal), file = clipPath(this.#options.root, path);
     try {
       const cached = this.#cache.findKnown(file) ?? await this.#build(path, file, either);
-      if (cached !== null) return await this.#decodeCached(path, cached, indices);
+      if (cached !== null) return await this.#decodeCached(path, cached, { indices, mostBytes });
       const { isVideo } = await this.#ofClip(either, () => this.#find(path));
       if (isVideo) {
-        return await inTurn(this.#videos, () => this.#passVideo(path, indices, either), { signal: either });
+        return await inTurn(
+          this.#videos,
+          () => this.#passVideo(path, { indices, mostBytes }, either),
+          { signal: either },
+        );
       }
       const { template } = this.#options, { side } = this.#cache;
       return await this.#workers().decode({
@@ -92,6 +103,7 @@ class CachedSource implements ClipSource {
         frameCount: count,
         indices,
         side,
+        mostBytes,
       });
     } catch (error) {
       if (!(error instanceof ClipError)) throw error;
@@ -127,7 +139,11 @@ class CachedSource implements ClipSource {
     return await inTurn(this.#videos, async () => (await probeVideo(file, { signal })).frames, { signal });
   }
 
-  async #decodeCached(path: string, cached: CachedClip, indices: number[]): Promise<DecodedClip> {
+  async #decodeCached(
+    path: string,
+    cached: CachedClip,
+    { indices, mostBytes }: { indices: number[]; mostBytes?: number },
+  ): Promise<DecodedClip> {
     const { stored, bad, frames, complaint } = cached;
     if (bad !== null) return badClip(path, bad);
     const last = stored.count < frames ? stored.count : Infinity; // a video that ends early
@@ -137,6 +153,7 @@ class CachedSource implements ClipSource {
       path,
       frameCount: stored.count,
       indices: indices.map((index) => Math.min(index, last)),
+      mostBytes,
     });
     return {
       ...clip,
@@ -263,10 +280,17 @@ class CachedSource implements ClipSource {
   }
 
   /** Frames of a video through their stored form, without keeping them: all are decoded, as if they were kept. */
-  async #passVideo(path: string, indices: number[], signal: AbortSignal): Promise<DecodedClip> {
+  async #passVideo(
+    path: string,
+    { indices, mostBytes = MOST_CLIP_BYTES }: { indices: number[]; mostBytes?: number },
+    signal: AbortSignal,
+  ): Promise<DecodedClip> {
     const file = clipPath(this.#options.root, path);
     const { frames, ...info } = await this.#ofClip(signal, () => probeVideo(file, { signal }));
     const size = storedSize(info, this.#cache.side), frameBytes = size.width * size.height * 3;
+    const total = indices.length * frameBytes;
+    if (total > MOST_CLIP_BYTES) throw new ClipError(tooLongClip(indices.length, size), true);
+    if (total > mostBytes) return tooManyBytes(total);
     const wanted = new Set(indices), taken = new Map<number, Uint8Array>();
     let latest: Uint8Array | null = null;
     const { count, complaint } = await this.#ofClip(signal, () =>

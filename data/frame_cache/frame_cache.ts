@@ -2,7 +2,7 @@
  * Frames of a data set in a few large files instead of many small ones, or of videos that cost much to decode; built while
  * the clips are read for the first time.
  *
- * A folder with `cache.json` (what the cache was built for), `frames-NNNNN.bin` (JPEG after JPEG) and `index.jsonl` (which clip lies
+ * A folder with `cache.json` (what the cache was built for), `frames-NNNNN.bin` (picture after picture) and `index.jsonl` (which clip lies
  * where). Everything grows at its end only, the frames before the line that names them, so that a process may be killed
  * at any time: what no line names is cut off when the cache is opened again. One process writes, as long as it
  * holds the lock; others read what was there when they opened it.

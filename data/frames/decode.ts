@@ -7,9 +7,10 @@
  */
 import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { reasonOf } from "../files.ts";
-import { badClip, type DecodedClip, type Substitution } from "./decoded_clip.ts";
+import { badClip, type DecodedClip, type Substitution, tooManyBytes } from "./decoded_clip.ts";
 import { folderFrames } from "./frame_folder.ts";
 import { type Picture, resizePicture } from "./jpeg.ts";
+import { bytesOfFrames, MOST_CLIP_BYTES, tooLongClip } from "./limits.ts";
 import { decodePicture, pictureSize } from "./picture.ts";
 
 /** Which frames of a clip to read. */
@@ -20,6 +21,8 @@ export interface FramesWanted {
   readonly frameCount: number;
   /** Frames to read, from 1; may repeat. */
   readonly indices: readonly number[];
+  /** A clip with more decoded bytes is not decoded, and says how many it has. Absent: any that a clip may have. */
+  readonly mostBytes?: number;
 }
 
 export interface ClipRequest extends FramesWanted {
@@ -47,6 +50,10 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   if (size === null) {
     return badClip(path, `none of its ${frameCount} frames can be read; frame 1: ${reader.reason(1)}`);
   }
+  const { mostBytes = MOST_CLIP_BYTES } = request, stated = bytesOfFrames(indices.length, size);
+  if (mostBytes < MOST_CLIP_BYTES && stated > mostBytes) {
+    return tooManyBytes(Math.min(stated, MOST_CLIP_BYTES)); // what it has in truth is for the caller to find, with room for it
+  }
   const first = (await reader.goodFrame(indices[0]))?.picture;
   if (!first) {
     return badClip(path, `none of its ${frameCount} frames can be decoded; frame 1: ${reader.reason(1)}`);
@@ -54,8 +61,11 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   // A broken header may state any size, and gigabytes with it: where pictures disagree, one that decodes decides.
   if (first.width !== size.width || first.height !== size.height) size = await reader.decodedSize() ?? first;
 
-  const { width, height } = size, frameBytes = width * height * 3;
-  const frames = sharedBytes(indices.length * frameBytes);
+  const { width, height } = size, frameBytes = bytesOfFrames(1, size);
+  const total = indices.length * frameBytes;
+  if (total > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, size));
+  if (total > mostBytes) return tooManyBytes(total);
+  const frames = sharedBytes(total);
   const substitutions: Substitution[] = [];
   const placed = new Map<number, number>(); // frame number → where its pixels already are
   for (const [position, frame] of indices.entries()) {
@@ -78,11 +88,15 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
     }
     frames.set(picture.rgb, position * frameBytes);
     placed.set(frame, position);
+    reader.forget(good.frame);
   }
   return { width, height, frames, substitutions, bad: false };
 }
 
-/** Reads frames of one clip; each is read and decoded once, and what failed is remembered with its reason. */
+/**
+ * Reads frames of one clip. What failed is remembered with its reason, and the first frame, which stands in for others; the rest
+ * is forgotten once it was used, so that a clip is in memory once.
+ */
 class FrameReader {
   readonly #frameCount: number;
   readonly #read: FrameBytes;
@@ -97,6 +111,11 @@ class FrameReader {
   /** Why a frame could not be used. */
   reason(frame: number): string {
     return this.#failures.get(frame) ?? "unknown";
+  }
+
+  /** Lets go of a frame's picture. */
+  forget(frame: number): void {
+    if (frame !== 1) this.#pictures.delete(frame);
   }
 
   /** The size stated by the first frame whose header can be read. */

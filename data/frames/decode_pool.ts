@@ -23,6 +23,15 @@ export function defaultWorkerCount(): number {
   return Math.max(1, Math.min(4, navigator.hardwareConcurrency - 1));
 }
 
+/** Memory of the machine for each worker: its own, and the pictures that it works on. */
+const WORKER_BYTES = 2 ** 29;
+
+/** Workers, or programs that decode a video, at once at most: more than two a core only wait for each other. */
+export function mostWorkers(): number {
+  const byMemory = Math.floor(Deno.systemMemoryInfo().total / WORKER_BYTES);
+  return Math.max(1, Math.min(Math.max(4, 2 * navigator.hardwareConcurrency), byMemory));
+}
+
 export class DecodePool implements AsyncDisposable {
   readonly #members: Member[] = [];
   readonly #queue: Waiting[] = [];

@@ -25,6 +25,13 @@ export interface DecodedClip {
   readonly substitutions: Substitution[];
   /** No frame of the clip could be read. */
   readonly bad: boolean;
+  /** Nothing was decoded: the clip has so many bytes, more than the caller would take. */
+  readonly needsBytes?: number;
+}
+
+/** A clip that was not decoded because it has more bytes than the caller would take. */
+export function tooManyBytes(bytes: number): DecodedClip {
+  return { width: 0, height: 0, frames: new Uint8Array(0), substitutions: [], bad: false, needsBytes: bytes };
 }
 
 /** A clip of which nothing can be read. */

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { clipPath } from "../clip_path.ts";
+import { requireFrameFileSize } from "./limits.ts";
 import { type FrameTemplate, guessTemplate, parseFrameTemplate } from "./frame_template.ts";
 
 export { type FrameTemplate, guessTemplate, parseFrameTemplate } from "./frame_template.ts";
@@ -114,6 +115,7 @@ export function folderFrames(
     const file = join(folder, names.name(first + frame - 1));
     const info = statSync(file); // a pipe in place of a picture would be waited for without end
     if (!info.isFile()) throw new Error(info.isDirectory() ? "it is a folder" : "it is no regular file");
+    requireFrameFileSize(info.size);
     return readFileSync(file);
   };
 }

@@ -1,6 +1,7 @@
 /** JPEG pictures to and from 8-bit RGB, with sharp (libvips, libjpeg-turbo); `picture.ts` reads those of other kinds. */
 import sharp, { type OutputInfo, type Sharp } from "sharp";
 import { cmykToRgb } from "./cmyk.ts";
+import { MOST_FRAME_PIXELS, requireFrameSize, tooManyPixels } from "./limits.ts";
 
 // One picture a call and no cache: parallelism is the worker pool's, and memory stays flat.
 sharp.concurrency(1);
@@ -18,8 +19,9 @@ export interface Picture {
  * ignored, as the originals' decoder ignores them. A file cut short is an error, not a half-grey picture.
  */
 export async function decodeJpeg(bytes: Uint8Array): Promise<Picture> {
-  const isCmyk = readHeader(bytes)?.channels === 4;
-  const image = sharp(bytes, { failOn: "error", ignoreIcc: true });
+  const header = readHeader(bytes), isCmyk = header?.channels === 4;
+  if (header !== null) requireFrameSize(header);
+  const image = sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: MOST_FRAME_PIXELS });
   const { data, info: { width, height, channels } } = await decode(
     isCmyk ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image.toColourspace("srgb"),
   );
@@ -30,10 +32,17 @@ export async function decodeJpeg(bytes: Uint8Array): Promise<Picture> {
 async function decode(image: Sharp): Promise<{ data: Uint8Array; info: OutputInfo }> {
   try {
     return await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
-  } catch {
-    // libvips collects the messages of all threads in one buffer, so its text depends on what else is being decoded
-    throw new Error("its JPEG data is broken or cut short");
+  } catch (error) {
+    throw new Error(undecodable(error, "JPEG"));
   }
+}
+
+/** Why sharp could not decode a picture. */
+export function undecodable(error: unknown, kind: string): string {
+  // The one message that is sharp's own. libvips collects those of all threads in one buffer, so its text depends on what
+  // else is being decoded.
+  const isTooLarge = error instanceof Error && error.message.includes("exceeds pixel limit");
+  return isTooLarge ? tooManyPixels("as it stands in the file") : `its ${kind} data is broken or cut short`;
 }
 
 /** Encodes RGB as a baseline JPEG without chroma subsampling. */
@@ -64,11 +73,13 @@ export async function shrinkPicture(
   return { ...size, rgb };
 }
 
-/** The size a JPEG's frame header states, without decoding. */
+/** The size a JPEG's frame header states, without decoding. @throws {Error} where none can be read, or it is too large */
 export function jpegSize(bytes: Uint8Array): { width: number; height: number } {
   const header = readHeader(bytes);
   if (header === null) throw new Error("it has no readable JPEG frame header");
-  return { width: header.width, height: header.height };
+  const { width, height } = header;
+  requireFrameSize({ width, height });
+  return { width, height };
 }
 
 /** What the frame header states; null where none can be read. @throws {Error} where the file is no JPEG */

@@ -6,8 +6,9 @@
  * A picture's kind is read off its first bytes, whatever its name.
  */
 import sharp from "sharp";
-import { decodeJpeg, jpegSize, type Picture, spreadGrey } from "./jpeg.ts";
+import { decodeJpeg, jpegSize, type Picture, spreadGrey, undecodable } from "./jpeg.ts";
 import { cmykToRgb } from "./cmyk.ts";
+import { MOST_FRAME_PIXELS, requireFrameSize } from "./limits.ts";
 
 interface Kind {
   name: string;
@@ -42,15 +43,15 @@ export async function decodePicture(bytes: Uint8Array): Promise<Picture> {
   if (name === "JPEG") return await decodeJpeg(bytes);
   const { isCmyk } = await describe(bytes, name);
   try {
-    const image = sharp(bytes, { failOn: "error", ignoreIcc: true });
+    const image = sharp(bytes, { failOn: "error", ignoreIcc: true, limitInputPixels: MOST_FRAME_PIXELS });
     const whole = isCmyk
       ? image.pipelineColourspace("cmyk").toColourspace("cmyk")
       : image.toColourspace("srgb");
     const { data, info } = await whole.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
     const { width, height, channels } = info;
     return { width, height, rgb: isCmyk ? cmykToRgb(data, channels) : rgbOf(data, channels) };
-  } catch {
-    throw new Error(`its ${name} data is broken or cut short`);
+  } catch (error) {
+    throw new Error(undecodable(error, name));
   }
 }
 
@@ -63,10 +64,12 @@ export async function pictureSize(bytes: Uint8Array): Promise<{ width: number; h
 }
 
 async function describe(bytes: Uint8Array, name: string) {
-  const { width, height, space, pages = 1 } = await sharp(bytes).metadata().catch(() => {
-    // libvips collects the messages of all threads in one buffer, so its text depends on what else is being decoded
-    throw new Error(`its ${name} data is broken or cut short`);
+  // Without a limit: the size is to be told.
+  const header = sharp(bytes, { limitInputPixels: false });
+  const { width, height, space, pages = 1 } = await header.metadata().catch((error) => {
+    throw new Error(undecodable(error, name));
   });
+  requireFrameSize({ width, height });
   if (pages > 1) throw new Error(`it is a ${name} of ${pages} pictures: a frame must be one`);
   return { width, height, isCmyk: space === "cmyk" };
 }

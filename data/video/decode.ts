@@ -10,6 +10,7 @@ import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { runChild } from "./_child.ts";
 import { reasonOf } from "../files.ts";
+import { MOST_CLIP_BYTES } from "../frames/limits.ts";
 import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
 import { planRuns, type VideoIndex } from "./_index.ts";
 import { checkEnd, STREAM, TIMEOUT_MS, withWords } from "./_ffprobe.ts";
@@ -28,9 +29,6 @@ export interface VideoFrames {
   readonly count: number;
   readonly complaint: string | null;
 }
-
-/** Decoded bytes of one clip; a file may state any size. */
-const MAX_CLIP_BYTES = 2 ** 31;
 
 /**
  * Size and number of frames of a video. Answers are kept for as long as the file stays as it is, the latest in 128 MiB.
@@ -78,8 +76,8 @@ export async function decodeFrames(
   const video = await knownVideo(path, options);
   const { width, height } = video.info;
   const frameBytes = width * height * 3, total = indices.length * frameBytes;
-  if (total > MAX_CLIP_BYTES) {
-    throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MAX_CLIP_BYTES} bytes`);
+  if (total > MOST_CLIP_BYTES) {
+    throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MOST_CLIP_BYTES} bytes`);
   }
   const rgb = sharedBytes(total);
   if (await decodeRuns(path, indices, video, rgb, options)) {

@@ -1,4 +1,5 @@
 /** What ffmpeg and ffprobe may open on behalf of a video file, and what they say when it is something else. */
+import { MOST_FRAME_PIXELS } from "../frames/limits.ts";
 
 /**
  * Demuxers of containers and streams that hold the pictures themselves. Playlists, scripts and descriptions of streams, which
@@ -53,13 +54,10 @@ const CONTAINERS = [
   ...["vivo", "vividas", "dhav", "flic", "smk", "bink", "moflex", "xmv", "film_cpk", "mtv", "ty"],
 ];
 
-/** Pixels of a picture at most: 8192 x 8192, twice what 8K has. The memory of a decoder grows with them. */
-export const MAX_PICTURE_PIXELS = 2 ** 26;
-
 /** Arguments before the name of an input: nothing but this local file is opened, and errors alone are written. */
 export const INPUT_LIMITS: readonly string[] = [
   ...["-v", "error", "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS.join(",")],
-  ...["-max_pixels", String(MAX_PICTURE_PIXELS)],
+  ...["-max_pixels", String(MOST_FRAME_PIXELS)],
 ];
 
 /** What the programs say, among other things, of a file in a format that they may not open. */

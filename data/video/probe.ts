@@ -7,8 +7,9 @@ import { ffprobe, type ProgramOptions, TIMEOUT_MS, UnreadableError, withWords } 
 import { settleTimes } from "./_frame_times.ts";
 import { type SeekCosts, VideoIndex } from "./_index.ts";
 import { holdsIdr, type PacketPlace } from "./_h264.ts";
-import { listedTimes, type Packet, PACKET_ENTRIES, parsePacket } from "./_packets.ts";
-import { MAX_PICTURE_PIXELS, REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
+import { type ListedTimes, listedTimes, type Packet, PACKET_ENTRIES, parsePacket } from "./_packets.ts";
+import { MOST_FRAME_PIXELS } from "../frames/limits.ts";
+import { REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
 import { contentOf, WORDS } from "./kind.ts";
 
 export { TIMEOUT_MS, UnfinishedError, withWords } from "./_ffprobe.ts";
@@ -35,8 +36,12 @@ export interface VideoOptions extends ProgramOptions {
 
 /** Bytes a second of a file that is decoded to learn its times, at least: long films may take longer than other work. */
 const DECODED_BYTES_PER_SECOND = 500_000;
+/** What of a file is read at most to learn how large its pictures are, in microseconds and bytes, where a little did not do. */
+const PATIENT = ["-analyzeduration", "120000000", "-probesize", "100000000"];
 /** Codecs of which a packet is a picture. Others may pack several into one or send pictures that are never shown. */
 const PICTURE_PER_PACKET = new Set(["h264", "hevc", "vp9", "av1", "mjpeg"]);
+/** Packets decoded to see whether they are pictures, and how much longer one may be shown than another. */
+const FIRST_PACKETS = 24, MOST_UNEVEN = 1.5;
 /** Containers that keep to that, and tell the times of pictures. */
 const LISTED_CONTAINERS = new Set(["mov", "matroska", "avi", "flv", "mpegts"]);
 /**
@@ -77,9 +82,53 @@ export async function knownVideo(path: string, options: VideoOptions): Promise<K
 }
 
 async function probe(path: string, sizeBytes: number, options: VideoOptions) {
+  let listed = await listFile(path, options);
+  // A recording may begin long before its first whole picture.
+  if (!(listed.width > 0)) listed = await listFile(path, { ...options, more: PATIENT });
+  const { codec, container, width, height, rotation, tickSeconds, packets, complaint, progressive } = listed;
+  if (!(width > 0 && height > 0)) throw new Error("its video stream has no size");
+  const byPackets = PICTURE_PER_PACKET.has(codec) && LISTED_CONTAINERS.has(container);
+  const timesOf = byPackets ? timesByPackets : timesByDecoding;
+  const { frames, times, exact } = await timesOf(path, listed, { ...options, sizeBytes });
+  if (frames === 0) throw new Error(withWords("it has no frames", complaint));
+  const index = times && VideoIndex.from(times, tickSeconds, exact ? packets : []);
+  const turned = Math.abs(rotation) % 180 === 90;
+  const info: VideoInfo = {
+    frames,
+    width: turned ? height : width,
+    height: turned ? width : height,
+    rotation,
+    seconds: index && frames > 1 ? index.seconds(frames - 1) * frames / (frames - 1) : null,
+    complaint,
+  };
+  const offset = SEEK_OFFSETS[container];
+  const seekable = byPackets && progressive && exact && complaint === null && offset !== undefined;
+  return { info, index, seekOffset: seekable ? (listed.reordered ? offset : 0) : null };
+}
+
+/** What the listing of a file tells. */
+interface Listed {
+  codec: string;
+  /** Name of the demuxer. */
+  container: string;
+  width: number;
+  height: number;
+  rotation: number;
+  /** Else two fields of one picture may be two packets. */
+  progressive: boolean;
+  /** Pictures are decoded in another order than shown. */
+  reordered: boolean;
+  tickSeconds: number;
+  packets: readonly Packet[];
+  /** Of the first packet. */
+  place: PacketPlace | null;
+  complaint: string | null;
+}
+
+async function listFile(path: string, options: VideoOptions & { more?: readonly string[] }): Promise<Listed> {
   const packets: Packet[] = [];
-  let place: PacketPlace | null = null; // of the first packet
-  const listing = await ffprobe(
+  let place: PacketPlace | null = null;
+  const { text, complaint } = await ffprobe(
     path,
     `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base:` +
       "stream_side_data=rotation:format=format_name",
@@ -96,46 +145,31 @@ async function probe(path: string, sizeBytes: number, options: VideoOptions) {
     },
   ).catch((error) => explain(path, error));
   const field = (name: string, section = "stream") =>
-    new RegExp(`^${section}\\|.*\\b${name}=([^|\\n]+)`, "m").exec(listing.text)?.[1];
-  const codec = field("codec_name");
-  const width = Number(field("width")), height = Number(field("height"));
+    new RegExp(`^${section}\\|.*\\b${name}=([^|\\n]+)`, "m").exec(text)?.[1];
+  const codec = field("codec_name"), width = Number(field("width")), height = Number(field("height"));
   if (codec === undefined) throw new Error("it has no video stream");
-  const refused = REFUSED_SIZE.exec(listing.complaint ?? "")?.[1];
-  if (refused !== undefined || width * height > MAX_PICTURE_PIXELS) {
+  const refused = REFUSED_SIZE.exec(complaint ?? "")?.[1];
+  if (refused !== undefined || width * height > MOST_FRAME_PIXELS) {
     throw new Error(
       `its pictures of ${refused ?? `${width}x${height}`} must have at most ${
-        formatCount(MAX_PICTURE_PIXELS)
+        formatCount(MOST_FRAME_PIXELS)
       } pixels`,
     );
   }
-  if (!(width > 0 && height > 0)) throw new Error("its video stream has no size");
-  const [tick, ticks] = (field("time_base") ?? "").split("/").map(Number), tickSeconds = tick / ticks;
-  const container = field("format_name", "format")?.split(",")[0] ?? "";
-  // Two fields of one picture may be two packets.
-  const listed = PICTURE_PER_PACKET.has(codec) && LISTED_CONTAINERS.has(container) &&
-    ["progressive", "unknown"].includes(field("field_order") ?? "unknown");
-  const timesOf = listed ? timesByPackets : timesByDecoding;
-  const { frames, times, exact } = await timesOf(
-    path,
-    { codec, packets, place, tickSeconds, sizeBytes },
-    options,
-  );
-  if (frames === 0) throw new Error(withWords("it has no frames", listing.complaint));
-  const index = times && VideoIndex.from(times, tickSeconds, exact ? packets : []);
-  const rotation = Math.round(Number(field("rotation") ?? 0));
-  const turned = Math.abs(rotation) % 180 === 90;
-  const info: VideoInfo = {
-    frames,
-    width: turned ? height : width,
-    height: turned ? width : height,
-    rotation,
-    seconds: index && frames > 1 ? index.seconds(frames - 1) * frames / (frames - 1) : null,
-    complaint: listing.complaint,
+  const [tick, ticks] = (field("time_base") ?? "").split("/").map(Number);
+  return {
+    codec,
+    container: field("format_name", "format")?.split(",")[0] ?? "",
+    width,
+    height,
+    rotation: Math.round(Number(field("rotation") ?? 0)),
+    progressive: ["progressive", "unknown"].includes(field("field_order") ?? "unknown"),
+    reordered: Number(field("has_b_frames") ?? 0) > 0,
+    tickSeconds: tick / ticks,
+    packets,
+    place,
+    complaint,
   };
-  const offset = SEEK_OFFSETS[container];
-  const reordered = Number(field("has_b_frames") ?? 0) > 0;
-  const seekable = listed && exact && listing.complaint === null && offset !== undefined;
-  return { info, index, seekOffset: seekable ? (reordered ? offset : 0) : null };
 }
 
 /** Throws the reason why a file cannot be read, with what it is where that can be told. */
@@ -147,15 +181,8 @@ async function explain(path: string, error: unknown): Promise<never> {
   throw new Error(`${told ? "" : `${error.message}; `}it is ${words}, not a video`);
 }
 
-/** What is known of a file whose times are looked for. */
-interface Listed {
-  codec: string;
-  /** Of the first packet. */
-  place: PacketPlace | null;
-  packets: readonly Packet[];
-  tickSeconds: number;
-  sizeBytes: number;
-}
+/** How times are looked for in a file of this size. */
+type TimesOptions = VideoOptions & { sizeBytes: number };
 
 /** The pictures that a decoder delivers. */
 interface Pictures {
@@ -167,11 +194,13 @@ interface Pictures {
 }
 
 /** The times that the packets tell; pictures at a beginning that is not whole are asked of the decoder. */
-async function timesByPackets(path: string, listed: Listed, options: VideoOptions): Promise<Pictures> {
-  const { codec, place, packets } = listed;
+async function timesByPackets(path: string, listed: Listed, options: TimesOptions): Promise<Pictures> {
+  const { codec, progressive, place, packets } = listed;
   const cleanBeginning = codec !== "h264" || place !== null && await holdsIdr(path, place);
   const told = listedTimes(packets, { cleanBeginning });
-  if (told === null) return await timesByDecoding(path, listed, options);
+  if (told === null || !progressive && !await isOfPictures(path, listed, told, options)) {
+    return await timesByDecoding(path, listed, options);
+  }
   if (told.doubtfulPackets === 0) return { frames: told.times.length, times: told.times, exact: true };
   const decoded = await decodedTimes(path, { ...options, packets: told.doubtfulPackets });
   const before = settleTimes(decoded.filter((time) => !(time >= told.times[0])), listed.tickSeconds);
@@ -180,9 +209,25 @@ async function timesByPackets(path: string, listed: Listed, options: VideoOption
   return { frames: times.length, times, exact: true };
 }
 
+/**
+ * Whether the packets of interlaced video are whole pictures: the first are, and all come at one pace, while fields would come
+ * at twice that of pictures.
+ */
+async function isOfPictures(
+  path: string,
+  { packets }: Listed,
+  { times }: ListedTimes,
+  options: VideoOptions,
+) {
+  const gaps = times.subarray(1).map((time, i) => time - times[i]).sort();
+  if (gaps.length > 0 && gaps[gaps.length - 1] > MOST_UNEVEN * gaps[0]) return false;
+  const some = packets.slice(0, FIRST_PACKETS), shown = some.filter(({ hidden }) => !hidden).length;
+  return (await decodedTimes(path, { ...options, packets: some.length })).length === shown;
+}
+
 /** The times that the decoder tells once it has decoded everything. */
-async function timesByDecoding(path: string, listed: Listed, options: VideoOptions): Promise<Pictures> {
-  const patience = Math.ceil(1000 * listed.sizeBytes / DECODED_BYTES_PER_SECOND);
+async function timesByDecoding(path: string, listed: Listed, options: TimesOptions): Promise<Pictures> {
+  const patience = Math.ceil(1000 * options.sizeBytes / DECODED_BYTES_PER_SECOND);
   const given = await decodedTimes(path, {
     ...options,
     timeoutMs: options.timeoutMs ?? Math.max(TIMEOUT_MS, patience),

@@ -36,7 +36,7 @@ const CLIP_LAUNCHES = 6;
 const CLIP_TABLES = 4;
 
 /** Largest side, for the error bound of `affine.wgsl`, and frame, for sums of levels in 32 bits. */
-const MAX_OP_SIDE = 2 ** 13, MAX_OP_PIXELS = 2 ** 24;
+export const MAX_OP_SIDE = 2 ** 13, MAX_OP_PIXELS = 2 ** 24;
 
 /** Sizes of the buffers in bytes. */
 export function bufferBytes(options: FramePrepOptions) {

@@ -265,6 +265,6 @@ export const VIDEO_DAMAGES: readonly Damage[] = [
   {
     name: "a list of other files under a video's name",
     make: (file) => writeFile(file, "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"),
-    problem: /^clip: (it cannot be read|it has no).*; (black|".*" of its class is used instead)$/s,
+    problem: /^clip: it is a playlist, not a video; (black|".*" of its class is used instead)$/s,
   },
 ];

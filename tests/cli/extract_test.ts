@@ -20,7 +20,7 @@ Deno.test("extract wants a folder, and a number of epochs where views are random
 
 Deno.test("a disk that is too small is told before anything is written", async () => {
   await using folder = await TinyFolder.create();
-  const frames = ["data.num_segments=1000000000", "network.backbone=null", "network.arch=ViT-L/14-336px"];
+  const frames = ["data.num_segments=1024", "network.backbone=null", "network.arch=ViT-L/14-336px"];
   const { code, stderr } = await folder.sidenet([
     "extract",
     "tiny.yaml",

@@ -54,7 +54,7 @@ gpuTest("a window over a folder of frames says of each place what that part says
 
   const parts = await folder.sidenet(["predict", "runs/tiny", "parts", "--json"]);
   assert.equal(parts.code, Deno.build.os === "windows" ? 0 : 4, parts.stderr);
-  assert.match(parts.stderr, /^note: parts: left out: 1 file that is no clip$/m);
+  assert.match(parts.stderr, /^note: parts: left out: 1 file that is no clip, parts\/notes.txt$/m);
   assert.match(parts.stderr, /^sidenet: Cannot predict "parts\/zpipe\.mp4": it is no regular file$/m);
   const clips = linesOf(parts.stdout);
   assert.deepEqual(clips.map(({ path }) => path), [

@@ -1,7 +1,7 @@
 /** A run that is interrupted, then meets a full disk, then goes on, ends where an undisturbed one does. */
 import assert from "node:assert/strict";
 import { synthesize } from "../../data/synth/dataset.ts";
-import { openCheckpoint } from "../../train/files/checkpoint.ts";
+import { openCheckpoint, savedState } from "../../train/files/checkpoint.ts";
 import { parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import { openRunFolder, readMetrics } from "../../train/files/run_folder.ts";
 import { encodeList, videoKeys } from "../_util/frames_and_videos.ts";
@@ -86,7 +86,43 @@ gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same
   const resumed = await folder.sidenet(resume);
   assert.equal(resumed.code, 0, resumed.stderr);
   await assertSameEnd(folder, "parts", "whole");
+  assert.match(
+    resumed.stdout,
+    /; (the last evaluation is the best|best after epoch \d: top-1 .* · loss [\d.]+)\n/,
+  );
 });
+
+gpuTest(
+  "a run that is killed in its first steps goes on from them; without a state it begins again, and says so",
+  async () => {
+    await using folder = await TinyFolder.create();
+    const train = (
+      name: string,
+    ) => ["train", "tiny.yaml", `name=${name}`, "solver.epochs=1", "data.batch_size=1"];
+    const killed = await ended(folder, train("killed"), "SIGKILL", " step 5/16");
+    assert.notEqual(killed.code, 0, killed.stderr);
+    assert.equal((await savedState(folder.file("runs/killed/state.safetensors"))).step, 2);
+    // The same, killed before its first state: what other files hold is of no use.
+    const folders = { killed: folder.file("runs/killed"), early: folder.file("runs/early") };
+    await Deno.mkdir(folders.early);
+    for (const file of ["config.yaml", "metrics.jsonl"]) {
+      await Deno.copyFile(`${folders.killed}/${file}`, `${folders.early}/${file}`);
+    }
+    for (const name of ["killed", "early"]) {
+      const resumed = await folder.sidenet(["train", "--resume", `runs/${name}`]);
+      assert.equal(resumed.code, 0, resumed.stderr);
+      assert.equal(
+        resumed.stderr.includes(`runs/${name} holds no saved state yet: the run begins again in it\n`),
+        name === "early",
+        resumed.stderr,
+      );
+      assert.equal(resumed.stderr.includes(" step 2/16"), name === "early", resumed.stderr);
+    }
+    await assertSameEnd(folder, "killed", "early");
+    const { steps } = await readMetrics(folders.early);
+    assert.deepEqual(steps.map(({ step }) => step), Array.from({ length: 16 }, (_, i) => i + 1));
+  },
+);
 
 const videosName = "a run on videos that is told to end, then killed, each inside an epoch, loses nothing";
 if (hasFfmpeg && Deno.build.os !== "windows") {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";
@@ -11,6 +12,13 @@ interface Prediction {
   path: string;
   top: { index: number; p: number }[];
 }
+
+interface Timeline {
+  seconds: number;
+  timeline: { from: number; to: number }[];
+}
+
+const REPORTS = fileURLToPath(new URL("../fixtures/reports/", import.meta.url));
 
 /** How far a probability may move by what H.264 changes in a frame of 20x20 pixels. */
 const CODEC_NOISE = 0.02;
@@ -75,6 +83,24 @@ if (hasFfmpeg) {
           }
         }
       }
+
+      // Videos of other kinds: at uneven times, without an index, of an ending that other files have as well.
+      const file = (name: string) => join(REPORTS, name);
+      const [vp8, vp9] = [file("vfr_times/vfr8.webm"), file("vfr_times/vfr9.webm")];
+      const others = [vp8, vp9, file("avi_without_index/noidx.avi"), file("video_extensions/cls/a/1.ts")];
+      await folder.write("code.ts", "export {};\n");
+      const windows = ["--window", "2", "--stride", "1", "--json"];
+      const timed = await folder.sidenet(["predict", "runs/videos", ...others, "code.ts", ...windows]);
+      assert.equal(timed.code, 4, timed.stderr);
+      assert.match(
+        timed.stderr,
+        /^sidenet: Cannot predict "code\.ts": it must be a video file or a folder of frames, current value is text$/m,
+      );
+      const timelines: Timeline[] = timed.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+      const places = timelines.map(({ timeline }) => timeline.map(({ from, to }) => [from, to]));
+      assert.deepEqual(timelines.map(({ seconds }) => seconds), [9.333, 9.333, 4, 4]);
+      assert.deepEqual(places[0], places[1]);
+      assert.deepEqual(places[2], [[0, 2], [1, 3], [2, 4]]);
     },
   );
 } else {

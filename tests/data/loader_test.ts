@@ -241,3 +241,35 @@ Deno.test("a list that states another number of frames is told once, unless it i
       ["c4", "the list states 8 frames, it has 6"],
     ]);
   }));
+
+Deno.test("however little may be read ahead, clips come all the same, and the same", () =>
+  withClips(async (options) => {
+    const { batches } = await collect(options, [0, 1]);
+    for (const prefetchBytes of [1, 4 * 8 * 8 * 3, 1000]) {
+      const held = await collect({ ...options, prefetchBytes, workers: 2 }, [0, 1]);
+      assert.deepEqual(contents(held.batches), contents(batches));
+    }
+  }));
+
+Deno.test("a batch of more decoded bytes than it may have is an error that names a clip and what to do", () =>
+  withClips(async (options) => {
+    const clip = 4 * 8 * 8 * 3;
+    const most = { ...options, mostBatchBytes: 3 * clip, blankSize: { width: 8, height: 8 } };
+    await assert.rejects(collect(most, [0]), {
+      name: "DataError",
+      message:
+        /^Cannot load a batch: .* after 3 clips they are more \("c\d+" has frames of \d+x\d+\); lower data\.batch_size/,
+    });
+    await collect({ ...options, mostBatchBytes: 5 * Math.max(clip, 4 * 32 * 32 * 3) }, [0]);
+  }));
+
+Deno.test("a clip whose frames are refused is one of which nothing can be read", () =>
+  withClips(async (options) => {
+    const refuses = ({ width }: { width: number }) => width === 8 ? "its frames are too small" : null;
+    const { batches } = await collect({ ...options, refuses }, [0]);
+    const clips = contents(batches).flat();
+    assert.ok(clips.every(({ bad }) => bad));
+    assert.deepEqual(clips.find(({ path }) => path === "c1")!.substitutions, [
+      { path: "c1", frame: 0, reason: "its frames are too small", used: "black" },
+    ]);
+  }));

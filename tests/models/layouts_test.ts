@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
 import { DataError } from "../../lib/errors.ts";
+import { fitTower } from "../../models/backbone_file.ts";
+import { EVA_PRESETS } from "../../models/eva/tower.ts";
 import { describeIdentity, identify } from "../../models/identify.ts";
+import { resizePositions } from "../../models/parts/position_grid.ts";
 import { loadTower, type Renamed, REPORTED, REPORTED_SIZES, rewrite } from "../_util/reported_checkpoints.ts";
 
 type Rename = (name: string, values: Float32Array, shape: readonly number[]) => Renamed[];
@@ -204,3 +207,26 @@ Deno.test("a tower for larger pictures takes a smaller table", () =>
     assert.equal(loaded.values.get("visual.positional_embedding")!.length, (1 + 36) * 8);
     assert.match(loaded.remarks.join(), /grid of 4 x 4 and are resized to 6 x 6/);
   }));
+
+Deno.test("an EVA tower takes a table of another grid too, as its authors resize it", async () => {
+  const sizes = { ...EVA_PRESETS["EVA02-CLIP-L-14"], width: 8 },
+    table = Float32Array.from({ length: 10 * 8 }, Math.sin);
+  const shapes = new Map([["visual.patch_embed.proj.weight", [8, 3, 14, 14]], ["visual.pos_embed", [
+    1,
+    10,
+    8,
+  ]]]);
+  const { source, layout, remarks } = fitTower({
+    label: "eva.pt",
+    names: () => shapes.keys(),
+    shapeOf: (name) => shapes.get(name),
+    readF32: () => Promise.resolve(table),
+  }, sizes);
+  assert.equal(layout, "EVA-CLIP");
+  assert.match(remarks.join(), /grid of 3 x 3 and are resized to 16 x 16/);
+  assert.deepEqual(source.shapeOf("visual.pos_embed"), [1, 257, 8]);
+  assert.deepEqual(
+    await source.readF32("visual.pos_embed"),
+    resizePositions(table, { leading: 1, from: 3, to: 16, width: 8, antialias: false }),
+  );
+});

@@ -66,6 +66,22 @@ Deno.test("an unknown tensor is an error unless its name or its prefix is on the
   check(["text.", "logit_scale"]);
 });
 
+Deno.test("a lone number beside the modules, and what has no real values, is no weight", () => {
+  const shapes = { "tower.weight": [4, 3], "side.bias": [3] };
+  const check = (more: Record<string, number[]>) =>
+    checkAccount(twoWeights().list, {
+      ...sourceOf({ ...shapes, ...more }),
+      converts: (name) => !name.endsWith("freqs"),
+    });
+  check({ ema_decay: [], "tower.freqs": [4] });
+  for (const [name, shape] of [["ema_decay", [1]], ["tower.scale", []], ["tower.gamma", [4]]] as const) {
+    expectDataError(
+      () => check({ [name]: [...shape] }),
+      `Cannot load "weights.safetensors": tensor "${name}" is not known to this model`,
+    );
+  }
+});
+
 Deno.test("a name is declared once", () => {
   const weights = twoWeights();
   assert.throws(() => weights.statistic("side.bias", [3], constant(0)), /"side.bias": the name must be new/);

@@ -189,7 +189,15 @@ function toyData(task: ReportData["task"]): ReportData {
   const errors = [0.75, 0.25, 0.5];
   return reportData(3, {
     task,
-    summary: { system: "toy", backbone: "ViT-B/16", error: 0.5, hits: 0.625, steps: 20, spread: 0.125 },
+    summary: {
+      system: "toy",
+      backbone: "ViT-B/16",
+      error: 0.5,
+      hits: 0.625,
+      steps: 20,
+      spread: 0.125,
+      best: { epoch: 3, step: 15, error: 0.25, hits: 0.75 },
+    },
     evals: errors.map((error, epoch) => evalRecord({ epoch, step: 5 * epoch }, { error, hits: 1 - error })),
     evaluation: { metrics: { error: 0.5, hits: 0.625 }, details: null, predictions: [], problems: [] },
     examples: [],
@@ -206,7 +214,9 @@ Deno.test("a task without page parts has its metrics in tiles, charts and figure
     ["Share of hits", "62.5 %"],
     ["Mean error", "0.5000"],
     ["Spread of errors", "0.1250"],
+    ["Best mean error", "0.2500"],
   ]);
+  assert.match(html, /<dd>0\.2500<small>after epoch 4</);
   const charts = [...html.matchAll(/<svg[^>]*aria-label="([^"]+)"/g)].map(([, label]) => label);
   assert.deepEqual(charts.slice(0, 3), [
     "Loss. Training loss falls from 2.000 to 0.100",

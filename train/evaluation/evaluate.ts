@@ -10,6 +10,8 @@ import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import { NonFiniteError } from "../../lib/errors.ts";
 import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
+import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
+import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
 import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
 import { type ClipFeed, feedFrom } from "../feed/clip_feed.ts";
@@ -35,6 +37,11 @@ export interface ScoreOptions {
   /** Where the clips come from, with these views; their files by default. */
   feed?: ClipFeed;
 }
+
+/** What runs the network on views. */
+export type ScoringSession =
+  & Pick<Session, "evaluate" | "evaluationClips">
+  & Partial<Pick<Session, "frameRoom">>;
 
 /** How to evaluate. */
 export interface EvaluateOptions extends ScoreOptions {
@@ -72,10 +79,12 @@ export function viewSampler(config: Config, views: Views | null) {
     : validationIndices(frames, { ...sampling, dense: false }));
 }
 
-/** Clips of a list from files, with the views of an evaluation. */
+/** Clips of a list from files, with the views of an evaluation. @param options.room the largest frame that the adapter can take */
 export function viewFeed(
   config: Config,
-  options: Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameCache">,
+  options: Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameCache"> & {
+    room?: FrameSize | null;
+  },
 ): ClipFeed {
   const { clips, views } = options, { input_size: size } = config.data;
   const loader = createClipLoader({
@@ -88,6 +97,8 @@ export function viewFeed(
     seed: config.seed,
     workers: config.data.workers,
     frameCache: options.frameCache ?? undefined,
+    refuses: frameRefusal(config, options.room ?? null),
+    mostBatchBytes: mostBatchBytes(),
     blankSize: { width: size, height: size },
   });
   return feedFrom(loader, (clip) => {
@@ -98,12 +109,12 @@ export function viewFeed(
 
 /** Scores clips in the order of their list: decodes, makes the views, runs the network. */
 export async function* scoreClips(
-  session: Pick<Session, "evaluate" | "evaluationClips">,
+  session: ScoringSession,
   config: Config,
   options: ScoreOptions,
 ): AsyncGenerator<ScoredClip> {
   const { clips, views } = options, batch = session.evaluationClips;
-  await using own = options.feed ? null : viewFeed(config, options);
+  await using own = options.feed ? null : viewFeed(config, { ...options, room: session.frameRoom });
   const feed = options.feed ?? own!;
   const perClip = viewCount(views);
   const order = clips.map((_, clip) => ({ clip, epoch: 0, repeat: 1 }));
@@ -149,9 +160,13 @@ function splitOutputs(
     ));
 }
 
-/** Evaluates a list of clips; every clip counts exactly once. */
+/**
+ * Evaluates a list of clips; every clip counts exactly once.
+ *
+ * @throws {NonFiniteError} where the network's outputs, or a metric, are not finite.
+ */
 export async function evaluateClips<Result extends ClipResult, Details>(
-  session: Pick<Session, "evaluate" | "evaluationClips">,
+  session: ScoringSession,
   config: Config,
   options: EvaluateOptions & { task: Task<unknown, Result, Details> },
 ): Promise<Evaluation<Result, Details>> {
@@ -162,5 +177,12 @@ export async function evaluateClips<Result extends ClipResult, Details>(
     problems.push(...clip.problems);
     options.onProgress?.(predictions.length, options.clips.length);
   }
-  return { ...evaluator.finish(), predictions, problems };
+  const { metrics, details } = evaluator.finish();
+  const spoilt = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
+  if (spoilt) {
+    throw new NonFiniteError(
+      `Cannot evaluate: metric "${spoilt[0]}" must be finite, current value is ${spoilt[1]}`,
+    );
+  }
+  return { metrics, details, predictions, problems };
 }

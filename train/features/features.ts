@@ -16,7 +16,7 @@ import { z } from "zod";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
-import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
+import { sha256OfFile } from "../../data/sha256.ts";
 import { reasonOf } from "../../data/files.ts";
 import { parseJson, parseValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";

@@ -17,7 +17,12 @@ import { picturesOf, type VideoModel } from "../../models/video_model.ts";
 import type { Device } from "../runtime/device.ts";
 import { DeviceModel, frameOf } from "../runtime/device_model.ts";
 import { describeLimit, obstacleTo } from "../runtime/fit.ts";
-import { checkedPrepBytes, type FrameOptions, prepOptions } from "../runtime/frame_buffers.ts";
+import {
+  checkedPrepBytes,
+  expectedPrep,
+  type FrameOptions,
+  type FrameSize,
+} from "../runtime/frame_buffers.ts";
 import { type HalvesNeed, requireHalves } from "../runtime/open_session.ts";
 import { RemoteDevice } from "../runtime/remote_device.ts";
 import type { TunedChoices } from "../runtime/tuned.ts";
@@ -63,7 +68,7 @@ export function planTower(
   environment: KernelEnvironment,
 ): TowerPlan {
   const { clips, limits, streamFrozen } = options, size = model.config.backbone.imageSize;
-  const prep = prepOptions(model, options), prepBytes = checkedPrepBytes(prep, limits);
+  const prep = expectedPrep(model, options, limits), prepBytes = checkedPrepBytes(prep, limits);
   const g = new Graph();
   const frames = resident("input", "frames", [clips * picturesOf(model), 3, size, size]);
   const taps = model.recordTaps(g, frames);
@@ -167,6 +172,11 @@ export class Tower implements AsyncDisposable {
   /** Bytes of GPU memory in use. */
   get allocatedBytes(): number {
     return this.#loaded.allocatedBytes;
+  }
+
+  /** The largest frame that it can take. */
+  get frameRoom(): FrameSize | null {
+    return this.#loaded.frameRoom;
   }
 
   /** Clips of a batch, at most: as many as asked for, or as the adapter can hold. */

@@ -207,8 +207,8 @@ class Extraction {
       const own = jobs.filter((job) => job.split === split);
       if (own.length === 0) continue;
       await using feed = split === "train"
-        ? trainingFeed(config, this.#clips.train, { frameCache })
-        : viewFeed(config, { clips: this.#clips.val, views: null, frameCache });
+        ? trainingFeed(config, this.#clips.train, { frameCache, room: tower.frameRoom })
+        : viewFeed(config, { clips: this.#clips.val, views: null, frameCache, room: tower.frameRoom });
       for (const job of own) await this.#writeShard(tower, feed, job, entries);
     }
     return { adapter: tower.adapter, seconds: (performance.now() - this.#started) / 1000 };

@@ -5,11 +5,14 @@ import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { storedSize } from "../../data/frame_cache/frame_cache.ts";
 import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { MOST_FRAME_SIDE, requireFrameFileSize } from "../../data/frames/limits.ts";
 import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
+import type { TransformRecipe } from "../../data/transforms/recipe.ts";
 import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
+import type { ExpectedFrame, FrameSize } from "../runtime/frame_buffers.ts";
 
 /** Clips whose first frame is looked at; a larger frame met later makes the buffers grow, which the log tells. */
 const CLIPS_PROBED = 200;
@@ -29,11 +32,12 @@ export async function largestFrame(
   config: Pick<Config, "data">,
   splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
   options: { viaCache?: boolean } = {},
-): Promise<{ width: number; height: number }> {
+): Promise<ExpectedFrame> {
   const { resize, size } = transformRecipe(config);
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
   const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);
+  const seen: FrameSize[] = [];
   const ofVideos = config.data.modality !== "RGB";
   for (const [root, clips] of splits) {
     const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
@@ -47,15 +51,42 @@ export async function largestFrame(
       const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
-      const scale = resize.kind === "shortSide" ? resize.side / Math.min(found.width, found.height) : 1;
-      const width = Math.max(largest.width, found.width, Math.ceil(found.width * scale));
-      const height = Math.max(largest.height, found.height, Math.ceil(found.height * scale));
-      if (width === largest.width && height === largest.height) continue;
-      if (frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
-      Object.assign(largest, { width, height });
+      const own = sizeInBuffers(found, resize), larger = united(largest, own);
+      if (Math.max(own.width, own.height) > MOST_FRAME_SIDE) continue; // refused when it comes
+      const grows = larger.width > largest.width || larger.height > largest.height;
+      if (grows && frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
+      seen.push(own);
+      Object.assign(largest, larger);
     }
   }
-  return largest;
+  const usual = usualFrame(seen).reduce(united, { width: least.width, height: least.height });
+  const isUsual = usual.width === largest.width && usual.height === largest.height;
+  return isUsual || seen.length === 0
+    ? largest
+    : { ...largest, usual: united(usual, { width: size, height: size }) };
+}
+
+/** Frames of more than so many times the pixels of the middle one are far larger than most. */
+const FAR_LARGER = 16;
+
+/** The sizes without those that are far larger than most. */
+function usualFrame(sizes: readonly FrameSize[]): FrameSize[] {
+  const pixels = sizes.map(({ width, height }) => width * height).sort((a, b) => a - b);
+  const most = FAR_LARGER * pixels[(pixels.length - 1) >> 1];
+  return sizes.filter(({ width, height }) => width * height <= most);
+}
+
+function united(a: FrameSize, b: FrameSize): FrameSize {
+  return { width: Math.max(a.width, b.width), height: Math.max(a.height, b.height) };
+}
+
+/** The room that a frame needs: its own size, or that after the first resize. */
+export function sizeInBuffers({ width, height }: FrameSize, resize: TransformRecipe["resize"]): FrameSize {
+  const scale = resize.kind === "shortSide" ? resize.side / Math.min(width, height) : 1;
+  return {
+    width: Math.max(width, Math.ceil(width * scale)),
+    height: Math.max(height, Math.ceil(height * scale)),
+  };
 }
 
 /** Size of a picture, or null when it cannot be told: the loader will name what is wrong with it. */
@@ -77,13 +108,15 @@ async function sizeOf(path: string): Promise<{ width: number; height: number } |
 
 /** Whether there is a picture that cannot be decoded. */
 async function isBrokenPicture(path: string): Promise<boolean> {
-  let bytes: Uint8Array;
+  const info = await Deno.stat(path).catch(() => null);
+  if (info === null) return false; // none: the size is a video's
   try {
-    bytes = await Deno.readFile(path);
+    requireFrameFileSize(info.size);
+    await decodePicture(await Deno.readFile(path));
+    return false;
   } catch {
-    return false; // none: the size is a video's
+    return true;
   }
-  return await decodePicture(bytes).then(() => false, () => true);
 }
 
 /** Size of a video, or null; that ffprobe is missing is told at once. */

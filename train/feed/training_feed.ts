@@ -8,14 +8,16 @@ import { sampleTransform, transformedLabel } from "../../data/transforms/sample.
 import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
+import type { FrameSize } from "../runtime/frame_buffers.ts";
+import { frameRefusal, mostBatchBytes } from "./frame_room.ts";
 import { problemsOf } from "./problems.ts";
 import { clipModality, readRule, samplingOptions } from "./sampling.ts";
 
-/** Opens the feed of a recipe's training clips. */
+/** Opens the feed of a recipe's training clips. @param options.room the largest frame that the adapter can take */
 export function trainingFeed(
   config: Config,
   clips: readonly ClipRecord[],
-  options: { frameCache?: FrameCache | null } = {},
+  options: { frameCache?: FrameCache | null; room?: FrameSize | null } = {},
 ): ClipFeed {
   const { data } = config, recipe = transformRecipe(config);
   const loader = createClipLoader({
@@ -30,6 +32,8 @@ export function trainingFeed(
     cacheBytes: data.cache_mb * 2 ** 20,
     frameCache: options.frameCache ?? undefined,
     replaceBad: true,
+    refuses: frameRefusal(config, options.room ?? null),
+    mostBatchBytes: mostBatchBytes(),
     blankSize: { width: data.input_size, height: data.input_size },
   });
   return feedFrom(loader, (clip) => {

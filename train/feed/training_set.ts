@@ -4,10 +4,8 @@ import { classWeights } from "../../data/sampling/class_balance.ts";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
+import { namedClasses } from "./list_remarks.ts";
 import { chooseShots, listDigest, readSplit } from "./lists.ts";
-
-/** Classes that a note lists by number. */
-const CLASSES_NAMED = 10;
 
 /** A run's training clips. */
 export interface TrainingSet {
@@ -83,9 +81,6 @@ function notesOn(
   const notes: string[] = [];
   const counts = new Array<number>(data.num_classes).fill(0);
   for (const label of labels) counts[label]++;
-  const named = (classes: number[], text: (label: number) => string) =>
-    classes.slice(0, CLASSES_NAMED).map(text).join(", ") +
-    (classes.length > CLASSES_NAMED ? ` and ${classes.length - CLASSES_NAMED} more` : "");
   const { shots } = data;
   if (shots !== null) {
     notes.push(
@@ -95,15 +90,9 @@ function notesOn(
     if (short.length > 0) {
       notes.push(
         `fewer than ${shots} training clips in ${short.length} of ${data.num_classes} classes: ` +
-          named(short, (label) => `class ${label} has ${counts[label]}`),
+          namedClasses(short, (label) => `class ${label} has ${counts[label]}`),
       );
     }
-  }
-  const empty = [...counts.keys()].filter((label) => counts[label] === 0);
-  if (empty.length > 0 && (shots !== null || data.balance !== "none")) {
-    notes.push(
-      `no training clip in ${empty.length} of ${data.num_classes} classes: ${named(empty, String)}`,
-    );
   }
   return notes;
 }

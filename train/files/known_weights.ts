@@ -1,7 +1,7 @@
 /** Checks weights against the published files whose checksums are known (spec side4video §1.2). */
 
 import { openWeights } from "../../data/checkpoint/open.ts";
-import { sha256OfFile } from "../../data/checkpoint/sha256.ts";
+import { sha256OfFile } from "../../data/sha256.ts";
 import { identify } from "../../models/identify.ts";
 import { KNOWN_FILES, knownByHash, knownByName } from "../../models/known_files.ts";
 

@@ -1,4 +1,5 @@
 /** What must hold in a settled recipe, and remarks on recipes that can be run: the common part, and the systems'. */
+import { mostWorkers } from "../../data/frames/decode_pool.ts";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
@@ -139,6 +140,12 @@ export function remarksOn(config: Config): string[] {
   if (data.colour_jitter !== null && colourJitterOperations(data.colour_jitter) === 0) {
     remarks.push("data.colour_jitter has no effect: its probability, or each of its ranges, is 0");
   }
+  if (data.workers > mostWorkers()) {
+    remarks.push(
+      `data.workers is lowered from ${data.workers} to ${mostWorkers()}: this machine's cores and memory hold no more`,
+    );
+  }
+  remarks.push(...idleRemarks(config));
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");
   }
@@ -157,6 +164,25 @@ export function remarksOn(config: Config): string[] {
   if (solver.lr_refresh === "published" && solver.lr_warmup_step > 0) {
     remarks.push(
       "solver.lr_refresh is published: the first 9 updates have learning rate 0, as in the published code",
+    );
+  }
+  return remarks;
+}
+
+/** Values under which a run goes through and learns nothing, or less than it seems. */
+function idleRemarks({ data, solver }: Config): string[] {
+  if (solver.evaluate) return [];
+  const remarks: string[] = [];
+  if (solver.lr === 0) remarks.push("solver.lr is 0: no weight is trained");
+  else if (solver.clip_ratio === 0) {
+    remarks.push("solver.clip_ratio is 0: the side network is not trained, only classifier and batch norms");
+  }
+  if (solver.smoothing === 1) remarks.push("solver.smoothing is 1: every class is as right as any other");
+  if (data.num_classes === 1) remarks.push("data.num_classes is 1: there is nothing to tell apart");
+  if (solver.lr_warmup_step > solver.epochs) {
+    remarks.push(
+      `solver.lr_warmup_step (${solver.lr_warmup_step}) is longer than the run (${solver.epochs} epochs): ` +
+        "the rate never reaches solver.lr",
     );
   }
   return remarks;

@@ -90,7 +90,7 @@ export const DATA_KEYS = {
       "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
         "and Kinetics, as published, 0 in other sets",
     ),
-  label_list: path().describe("CSV with the header id,name"),
+  label_list: path().describe("CSV with the header id,name, or class names, one a line"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
   ),
@@ -99,7 +99,7 @@ export const DATA_KEYS = {
   num_classes: count(100_000).nullable().default(null).describe(
     "classes; taken from data.synth when that is given",
   ),
-  num_segments: count(1024).default(8).describe("frames of a clip, T"),
+  num_segments: count(2 ** 13).default(8).describe("frames of a clip, T"),
 };
 
 /** `data`, behind the systems' own keys. */

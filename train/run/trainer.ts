@@ -15,6 +15,7 @@ import { evaluateClips } from "../evaluation/evaluate.ts";
 import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { requireHostMemory } from "../feed/frame_room.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
@@ -23,6 +24,7 @@ import { Keeper } from "./keeper.ts";
 import { batchesDone, resumeRemarks, totalSteps } from "./position.ts";
 import { parameterCounts, prepareRun } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
+import { remarksOnLists } from "../feed/list_remarks.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
 import { trainingSpec } from "../recipe/model.ts";
@@ -87,6 +89,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const saved = resume === undefined ? null : await savedRun(resume);
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
+  const lists = { train: set.clips, epochClips: set.epochClips, val: valClips };
+  for (const text of remarksOnLists(config, lists)) note?.(text);
   const { batches, lastBatch } = epochBatches(config, set);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
   const remarks = saved === null ? [] : resumeRemarks(config, set, saved);
@@ -100,6 +104,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
       viaCache: frameCache !== null,
     });
+  if (!features) requireHostMemory(config, frame);
   const opened = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame }),
@@ -203,7 +208,8 @@ class TrainingRun {
     const { events } = this.#options, counts = parameterCounts(this.#config), state = this.#state;
     events?.opened?.(this.#session, { steps: this.#totalSteps, ...counts });
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
-    await using feed = features?.feed("train") ?? trainingFeed(this.#config, set.clips, { frameCache });
+    await using feed = features?.feed("train") ??
+      trainingFeed(this.#config, set.clips, { frameCache, room: this.#session.frameRoom });
     if (!solver.evaluate) {
       let ended = false;
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.

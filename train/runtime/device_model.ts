@@ -12,7 +12,7 @@ import { createPrng } from "../../lib/random.ts";
 import type { WeightKind } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { Device } from "./device.ts";
-import { type FrameSize, prepOptions } from "./frame_buffers.ts";
+import { frameRoom, type FrameSize, prepOptions } from "./frame_buffers.ts";
 import type { InputValues } from "./objective.ts";
 
 /** What there is to load. */
@@ -89,6 +89,11 @@ export class DeviceModel {
   /** Bytes of GPU memory in use. */
   get allocatedBytes(): number {
     return this.#allocatedBytes;
+  }
+
+  /** The largest frame that the upload buffers may grow to; null where no frames are uploaded. */
+  get frameRoom(): FrameSize | null {
+    return this.#frames && frameRoom(this.model, this.#frames, this.device.info.limits);
   }
 
   /** Place of a resident tensor, or of a value while the named program runs. */

@@ -1,8 +1,9 @@
 /** The buffers that decoded frames pass through on their way into a model's input. */
 
 import { framePrepBytes, type FramePrepOptions } from "../../gpu/frames.ts";
-import { bufferBytes } from "../../gpu/frames/options.ts";
+import { bufferBytes, MAX_OP_PIXELS, MAX_OP_SIDE } from "../../gpu/frames/options.ts";
 import { type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
+import { MOST_FRAME_SIDE } from "../../data/frames/limits.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
 
 /** Side lengths of a frame in pixels. */
@@ -11,12 +12,18 @@ export interface FrameSize {
   readonly height: number;
 }
 
+/** The largest of the frames that are expected. */
+export interface ExpectedFrame extends FrameSize {
+  /** The same without those that are far larger than most; absent: there are none such. */
+  readonly usual?: FrameSize;
+}
+
 /** What the frames of a session are. */
 export interface FrameOptions {
   /** Clips of a batch, at most. */
   readonly clips: number;
   /** Largest decoded frame. */
-  readonly largestFrame: FrameSize;
+  readonly largestFrame: ExpectedFrame;
   /** What transforms of clips may hold besides geometry; nothing when absent. */
   readonly augmentation?: Pick<FramePrepOptions, "pixelOps" | "erase">;
 }
@@ -55,4 +62,53 @@ export function checkedPrepBytes(options: FramePrepOptions, limits: PlanLimits):
     throw new TooLargeError("the resize of frames", binding, limits.maxBindingBytes);
   }
   return framePrepBytes(options);
+}
+
+/**
+ * The preparation for the frames that are expected. Where the largest are too large for the adapter, and far larger than most, it is
+ * made for most: a few files decide nothing, and their clips are refused when they come.
+ *
+ * @throws {TooLargeError} where most frames are too large.
+ */
+export function expectedPrep(model: VideoModel, options: FrameOptions, limits: PlanLimits): FramePrepOptions {
+  const { largestFrame: { usual, ...largest } } = options;
+  const prep = prepOptions(model, { ...options, largestFrame: largest });
+  return usual === undefined || fits(prep, limits)
+    ? prep
+    : prepOptions(model, { ...options, largestFrame: usual });
+}
+
+/**
+ * The largest frame that the upload buffers may grow to: a square, or as wide or high as what they are made for. Width and height
+ * grow each for itself, so a frame is held to both.
+ */
+export function frameRoom(model: VideoModel, prep: FramePrepOptions, limits: PlanLimits): FrameSize {
+  const { maxWidth, maxHeight, pixelOps, erase } = prep, augmentation = { pixelOps, erase };
+  const room = (frameOf: (side: number) => FrameSize) =>
+    frameOf(
+      largestSide((side) =>
+        fits(prepOptions(model, { clips: 1, largestFrame: frameOf(side), augmentation }), limits)
+      ),
+    );
+  const square = room((side) => ({ width: side, height: side }));
+  if (maxWidth > square.width) return room((side) => ({ width: maxWidth, height: side }));
+  if (maxHeight > square.height) return room((side) => ({ width: side, height: maxHeight }));
+  return square;
+}
+
+function largestSide(fitting: (side: number) => boolean): number {
+  let low = 1, high = MOST_FRAME_SIDE;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fitting(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+function fits(prep: FramePrepOptions, limits: PlanLimits): boolean {
+  const { raw, clip, scratch, tables } = bufferBytes(prep), { maxWidth, maxHeight, pixelOps = 0 } = prep;
+  const inLimits = raw <= limits.maxBufferBytes && Math.max(clip, scratch, tables) <= limits.maxBindingBytes;
+  const forOps = Math.max(maxWidth, maxHeight) <= MAX_OP_SIDE && maxWidth * maxHeight <= MAX_OP_PIXELS;
+  return inLimits && (pixelOps === 0 || forOps);
 }

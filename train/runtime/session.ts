@@ -127,6 +127,11 @@ export class Session implements AsyncDisposable {
     return this.#options.optimizer.rule.moments;
   }
 
+  /** The largest frame that it can take; null where it takes none. */
+  get frameRoom(): FrameSize | null {
+    return this.#loaded.frameRoom;
+  }
+
   /** Told when a frame larger than expected made the upload buffers grow. */
   set onGrow(tell: (frame: FrameSize, allocatedBytes: number) => void) {
     this.#loaded.onGrow = tell;

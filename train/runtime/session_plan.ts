@@ -12,7 +12,7 @@ import type { KernelEnvironment } from "../../gpu/op.ts";
 import { align, type Plan } from "../../gpu/plan.ts";
 import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import { checkedPrepBytes, type FrameSize, prepOptions } from "./frame_buffers.ts";
+import { checkedPrepBytes, type ExpectedFrame, expectedPrep } from "./frame_buffers.ts";
 import { LOSS_LOG_SIZE } from "./loss_log.ts";
 import type { InputValues } from "./objective.ts";
 import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
@@ -40,7 +40,7 @@ export interface SessionOptions extends ProgramOptions {
   /** Keep frozen blocks in host memory and bring each to the GPU while the one before it runs. */
   streamFrozen?: boolean;
   /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
-  largestFrame: FrameSize | null;
+  largestFrame: ExpectedFrame | null;
   /** What transforms of clips may hold besides geometry; nothing when absent. */
   augmentation?: Pick<FramePrepOptions, "pixelOps" | "erase">;
 }
@@ -114,11 +114,11 @@ export function planSession(
   options: SessionOptions,
   environment: KernelEnvironment,
 ): SessionPlan {
-  const frames = options.largestFrame && prepOptions(model, {
+  const frames = options.largestFrame && expectedPrep(model, {
     clips: largestBatch(options),
     largestFrame: options.largestFrame,
     augmentation: options.augmentation,
-  });
+  }, options.limits);
   const prepBytes = frames ? checkedPrepBytes(frames, options.limits) : 0;
   if (options.mixes && options.objective.over === "batch") {
     throw new RangeError("Cannot train: clips must not be mixed where the loss is over the batch");

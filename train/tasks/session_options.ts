@@ -3,7 +3,7 @@
 import { mostPixelOps } from "../../data/transforms/recipe.ts";
 import { systemOf } from "../../models/registry.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
-import type { FrameSize } from "../runtime/frame_buffers.ts";
+import type { ExpectedFrame } from "../runtime/frame_buffers.ts";
 import type { HalvesNeed } from "../runtime/open_session.ts";
 import type { SessionOptions } from "../runtime/session_plan.ts";
 import { ADAMW, type Optimizer } from "../runtime/update_rules.ts";
@@ -46,7 +46,7 @@ export function optimizerOf(config: Config): Optimizer {
  */
 export function sessionOptions(
   config: Config,
-  options: { lastBatch: number; resumedBatch?: number; largestFrame: FrameSize },
+  options: { lastBatch: number; resumedBatch?: number; largestFrame: ExpectedFrame },
 ): RecipeSessionOptions {
   const { solver, data } = config, recipe = transformRecipe(config), task = taskOfRecipe(config);
   const clips = clipsPerBatch(config), short = [options.lastBatch, options.resumedBatch ?? 0];
@@ -74,7 +74,7 @@ export function sessionOptions(
 /** What a session for evaluation alone is made for: it has no memory for gradients and moments. */
 export function evaluationOptions(
   config: Config,
-  options: { clips: number; largestFrame: FrameSize },
+  options: { clips: number; largestFrame: ExpectedFrame },
 ): RecipeSessionOptions {
   // Nothing is mixed or weighted, so nothing but labels would come with a batch.
   const plain = {

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { detectTemplate, findClips, formatLabels, modalityOf } from "../../../data/datasets/entries.ts";
-import { parseLabels } from "../../../data/datasets/list.ts";
+import { parseLabels } from "../../../data/datasets/labels.ts";
 import { mapConcurrently, sortNames } from "../../../data/datasets/walk.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
 import { greyOf, hasFfmpeg, writeVideo } from "../../_util/video_files.ts";
@@ -126,6 +126,8 @@ Deno.test("a template of one's own is found out, a known one before it", async (
     await writeFrames(join(root, "clip"), { frames: 1, shade: 1, template: "f{:03d}.jpg" });
     await writeFrames(join(root, "known"), { frames: 1, shade: 1, template: "{:05d}.jpg" });
     assert.equal(await detectTemplate(root, ["clip"]), "f{:03d}.jpg");
+    await writeFrames(join(root, "other"), { frames: 2, shade: 1, template: "g{:d}.jpg" });
+    assert.equal(await detectTemplate(root, ["clip", "other"]), "g{:d}.jpg");
     assert.equal(await detectTemplate(root, ["clip", "known"]), "{:05d}.jpg");
     assert.equal(await detectTemplate(root, ["known", "clip"], ["f{:03d}.jpg"]), "f{:03d}.jpg");
   });

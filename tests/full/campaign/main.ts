@@ -6,11 +6,15 @@
  * Takes a while; it ends with exit code 1 where anything was lost, false or unclear.
  */
 import type { Attack, Damage } from "./attack.ts";
+import { HOSTILE_ATTACKS } from "./hostile.ts";
 import { PROCESS_ATTACKS } from "./process.ts";
+import { VIDEO_ATTACKS } from "./videos.ts";
 
 /** All attacks, in the order of the table. */
 const ATTACKS: readonly Attack[] = [
   ...PROCESS_ATTACKS,
+  ...HOSTILE_ATTACKS,
+  ...VIDEO_ATTACKS,
 ];
 
 /** A row of the table. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { parseFrameTemplate } from "../../../data/frames/frame_folder.ts";
 import type { ScoredClip } from "../../../train/tasks/task.ts";
@@ -223,4 +224,23 @@ Deno.test({
       await ffmpeg(["-i", file, "-frames:v", "1", still]);
       assert.equal((await clipTimes(still, { template })).frames.length, 1);
     }),
+});
+
+Deno.test({
+  name: "windows of a video at uneven times hold the frames that start in them, whatever the codec",
+  ignore: !hasFfmpeg,
+  async fn() {
+    const template = parseFrameTemplate("{:05d}.jpg");
+    const ranges = await Promise.all(["vfr8.webm", "vfr9.webm"].map(async (name) => {
+      const path = fileURLToPath(new URL(`../../fixtures/reports/vfr_times/${name}`, import.meta.url));
+      const times = await clipTimes(path, { template });
+      assert.ok(Math.abs(times.frames[14] - 1.4) < 1e-9);
+      return windowsOf(times, { window: 2, stride: 1 }).map(({ range }) => range);
+    }));
+    assert.deepEqual(ranges[0].slice(0, 3), [{ first: 1, count: 20 }, { first: 11, count: 11 }, {
+      first: 21,
+      count: 2,
+    }]);
+    assert.deepEqual(ranges[0], ranges[1]);
+  },
 });

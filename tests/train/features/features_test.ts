@@ -17,7 +17,9 @@ import {
   FEATURES_FILE,
   type FeatureSplit,
   makeManifest,
+  parseShardInfo,
   randomKeys,
+  readManifest,
   shardPath,
   shardRange,
   storedEpochs,
@@ -201,6 +203,98 @@ Deno.test("a shard gives back each of its entries, and belongs to no other featu
       name: "DataError",
       message: /^Cannot read ".*train-00001.safetensors": it must be a part of features [0-9a-f]{16} as/,
     });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("features that are not finite are not stored, and those of a file that are not are refused by name", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = configOf(...TINY, `data.features=${folder}`), model = modelOf(config);
+    const clips = { train: listOf(2), val: listOf(1) };
+    const manifest = await makeManifest(config, model, { clips, epochs: 1 });
+    await Deno.writeTextFile(join(folder, FEATURES_FILE), JSON.stringify(manifest));
+    await writeShard(folder, manifest, { split: "train", shard: 0, numbers: [2, 3] });
+    await writeShard(folder, manifest, { split: "val", shard: 0, numbers: [4] });
+
+    const { clip, features: { pixels, taps } } = entryOf(5), infinite = taps[1].slice();
+    infinite.set([0x00, 0xfc], 8); // minus infinity
+    assert.throws(() => new ShardBuilder(manifest, 1).add(clip, { pixels, taps: [taps[0], infinite] }), {
+      name: "NonFiniteError",
+      message:
+        /^Cannot store features of "clip5": tensor "tap\.1" must be finite, current value is infinite at element 4 \(1 of 30 is not finite\); /,
+    });
+
+    // The same in the file, as something else may have written it.
+    const path = shardPath(folder, "train", 0), bytes = await Deno.readFile(path);
+    const { taps: [, { begin, bytes: each }] } = await openShard(folder, manifest, {
+      split: "train",
+      shard: 0,
+    });
+    bytes.set([0x01, 0x7e], begin + each + 8);
+    await Deno.writeFile(path, bytes);
+    await using feed = (await openFeatures(config, clips))!.feed("train");
+    const order = [0, 1].map((clip) => ({ clip, epoch: 0, repeat: 1 })),
+      read = feed.epoch(order, 1)[Symbol.asyncIterator]();
+    assert.equal((await read.next()).value.clips[0].path, "clip0");
+    await assert.rejects(read.next(), {
+      name: "DataError",
+      message:
+        `Cannot use entry 1 of "${path}": tensor "tap.1" must be finite, current value is NaN at element 4 (1 of 30 is not finite); extract into a new folder`,
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a manifest or a shard's metadata that cannot be is refused by the value that is wrong", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = configOf(...TINY), clips = { train: listOf(2), val: listOf(1) };
+    const manifest = await makeManifest(config, modelOf(config), { clips, epochs: 1 });
+    const path = join(folder, FEATURES_FILE);
+    const train = manifest.splits.train,
+      splits = (change: object) => ({ splits: { ...manifest.splits, train: { ...train, ...change } } });
+    for (
+      const [change, what] of [
+        [{ format: "other" }, "it must be a manifest of features written by sidenet extract"],
+        [{ version: 2 }, "version must be one of 1, current value is 2"],
+        [{ epochs: -1 }, "epochs must be more than 0, current value is -1"],
+        [
+          { shapes: { pixels: [1, 4, 4], tap: [1, 5, 6] } },
+          "shapes.pixels must have at least 4 entries, current value is [1,4,4]",
+        ],
+        [
+          splits({ entries_per_shard: 0 }),
+          "splits.train.entries_per_shard must be more than 0, current value is 0",
+        ],
+        [splits({ shards: 7 }), /^splits\.train must have as many shards as its entries fill, /],
+        [splits({ clips: 3 }), /^it must have an entry for each copy of a clip in each epoch, /],
+      ] as const
+    ) {
+      await Deno.writeTextFile(path, JSON.stringify({ ...manifest, ...change }));
+      await assert.rejects(readManifest(folder), (error: Error) => {
+        const found = error.message.replace(`Cannot read "${path}": `, "").replace(
+          "; extract into a new folder",
+          "",
+        );
+        if (typeof what === "string") assert.equal(found, what);
+        else assert.match(found, what);
+        assert.equal(error.name, "DataError");
+        return true;
+      });
+    }
+    for (
+      const text of [
+        undefined,
+        "{}",
+        '{"features": "x", "paths": [1], "problems": [], "bad": []}',
+        "nonsense",
+      ]
+    ) {
+      assert.throws(() => parseShardInfo(text, "x"), /^DataError: Cannot read "x": sidenet\.features: /);
+    }
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -28,6 +28,23 @@ type Outcome =
   | { like?: number | "other"; foreign?: Record<string, string>; layout?: string; left?: number }
   | { refused: RegExp };
 
+/** Some of what objects.pt holds: enumerations, bound methods, arrays of objects, classes, tensors of other kinds. */
+const OBJECTS = {
+  "scheduler/anneal_func": "torch.optim.lr_scheduler.OneCycleLR._annealing_cos",
+  mode: "__main__.Mode.A",
+  settings: "__main__.Settings",
+  dict: "__main__.Dict",
+  deque: "collections.deque",
+  date: "datetime.datetime",
+  partial: "functools.partial",
+  args: "argparse.Namespace",
+  objects: "numpy.ndarray",
+  inner: "__main__.Outer.Inner",
+  quantised: "torch._utils._rebuild_qtensor",
+  csr: "torch._utils._rebuild_sparse_csr_tensor",
+  whole_optimizer: "torch.optim.adamw.AdamW",
+};
+
 const OUTCOMES: Record<string, Outcome> = {
   "plain.pt": {},
   "ddp.pt": {},
@@ -42,6 +59,8 @@ const OUTCOMES: Record<string, Outcome> = {
   "nparray.pt": { foreign: { "meta/rng": "numpy.ndarray" } },
   "defaultdict.pt": {},
   "cls.pt": { foreign: { opt: "torch.optim.sgd.SGD" } },
+  "objects.pt": { foreign: OBJECTS },
+  "objects5.pt": { foreign: OBJECTS },
   "path.pt": { foreign: { path: "pathlib.PosixPath" } },
   "module.pt": {
     refused:
@@ -114,7 +133,9 @@ for (const [name, outcome] of Object.entries(OUTCOMES)) {
       }
     }
     await using file = await openWeights(path);
-    assert.deepEqual(Object.fromEntries(file.file.foreign), foreign);
+    const { size } = file.file.foreign;
+    if (foreign !== OBJECTS) assert.equal(size, Object.keys(foreign).length);
+    for (const [place, type] of Object.entries(foreign)) assert.equal(file.file.foreign.get(place), type);
     const words = layout === "OpenAI" ? "" : `, in the layout of ${layout}`;
     const image = name === "grid7.pt" ? 28 : 16;
     assert.equal(

@@ -164,14 +164,6 @@ Deno.test("keys that cannot work are named in a warning or refused", () => {
   assert.throws(() => parse(["data.balance=both"]), /^ConfigError: .*data\.balance/);
 });
 
-Deno.test("classes without clips are named where balance or few shots are asked for", async () => {
-  const wider = ["data.synth=null", "data.num_classes=14"];
-  assert.deepEqual((await labelsIn(...wider)).notes, []);
-  assert.deepEqual((await labelsIn(...wider, "data.balance=sampler")).notes, [
-    "no training clip in 12 of 14 classes: 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more",
-  ]);
-});
-
 engineTest(
   "a session that weighs its classes has the weighted loss, and memory for targets but not for mixing",
   async (gpu) => {

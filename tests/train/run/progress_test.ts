@@ -1,7 +1,9 @@
 import { CLASSIFICATION } from "../../../train/tasks/classification.ts";
+import { isBest } from "../../../train/tasks/task.ts";
 import assert from "node:assert/strict";
 import { formatBytes, formatDuration, formatShare, formatValue, progressBar } from "../../../lib/text.ts";
 import {
+  formatBest,
   formatEvaluation,
   formatProgressLine,
   formatTerminalLine,
@@ -81,4 +83,32 @@ Deno.test("an evaluation line says whether it is the best", () => {
     "evaluation after epoch 1/2: top-1 95.5 % · top-5 100.0 % · loss 0.2000 · best so far",
   );
   assert.doesNotMatch(formatEvaluation(record, { epochs: 2, best: false, columns }), /best/);
+});
+
+Deno.test("the best evaluation is told beside the last, with its epoch and every metric", () => {
+  const { metrics: columns } = CLASSIFICATION, best = { epoch: 2, step: 24, top1: 0.6, top5: 1, loss: 0.9 };
+  assert.equal(
+    formatBest({ best, steps: 40 }, { columns }),
+    "best after epoch 3: top-1 60.0 % · top-5 100.0 % · loss 0.9000",
+  );
+  assert.equal(formatBest({ best, steps: 24 }, { columns }), "the last evaluation is the best");
+  assert.equal(formatBest({ best: null, steps: 24 }, { columns }), "");
+});
+
+Deno.test("better is more in the metric and, where that is equal, less in the loss; what is equal in both is not better", () => {
+  const before = { epoch: 0, top1: 0.5, top5: 1, loss: 1 };
+  for (
+    const [top1, loss, better] of [
+      [0.6, 2, true],
+      [0.4, 0.1, false],
+      [0.5, 0.9, true],
+      [0.5, 1.1, false],
+      [0.5, 1, false],
+    ] as const
+  ) {
+    assert.equal(isBest(CLASSIFICATION, { top1, top5: 1, loss }, before), better, `${top1} ${loss}`);
+  }
+  assert.ok(isBest(CLASSIFICATION, before, null));
+  const { thenBy: _, ...alone } = CLASSIFICATION;
+  assert.ok(!isBest(alone, { top1: 0.5, top5: 1, loss: 0.1 }, before));
 });

@@ -1,6 +1,7 @@
 /** Whole runs on a small synthetic set: what a run folder holds, and that an interrupted run ends as if nothing had happened. */
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileRange } from "../../../data/files.ts";
 import { openSafetensors } from "../../../data/checkpoint/safetensors.ts";
@@ -231,6 +232,7 @@ engineTest(
   async () => {
     // Six micro-batches an epoch in groups of four: half a group waits at the end of the first epoch.
     const config = await tinyConfig([
+      "solver.skip_nonfinite=3", // the state then also holds the statistics before the update under way
       "solver.grad_accumulation_steps=4",
       "solver.max_steps=4",
       "data.num_sample=2",
@@ -240,6 +242,7 @@ engineTest(
     const whole = await wholeRun(config);
     assert.equal(whole.summary.steps, 4);
     assert.equal(whole.state.microBatches, 16);
+    assert.equal(whole.summary.skipped_updates, 0);
     const stopped = await runWithStops(config, [
       { look: 2, step: 1 }, // in the evaluation after the first epoch
       { look: 5, step: 4 }, // at the last step
@@ -277,6 +280,44 @@ engineTest(
     assert.equal((await savedState(join(killed, RUN_FILES.state))).step, 8);
     await resumeRun(config, killed);
     assertSameResult(await resultOf({ path: killed }), whole);
+  },
+);
+
+engineTest(
+  "states are written by time and after the first steps, which changes nothing that is computed",
+  async () => {
+    const saved: Record<string, (number | null)[]> = {};
+    const runs = await Promise.all(
+      ["10", "1e-9", "0"].map((minutes) =>
+        tinyConfig([`logging.checkpoint_minutes=${minutes}`, "logging.print_freq=1", "solver.epochs=1"])
+      ),
+    );
+    const results: RunResult[] = [];
+    for (const config of runs) {
+      const minutes = String(config.logging.checkpoint_minutes);
+      using folder = await createRunFolder(config.run_root, "timed");
+      const seen: (number | null)[] = saved[minutes] = [];
+      const step = () => {
+        // Told before the state of this step is written.
+        const file = folder.file("state");
+        seen.push(existsSync(file) ? Deno.statSync(file).mtime!.getTime() : null);
+      };
+      await train({ config, folder, events: { step } });
+      results.push(await resultOf(folder));
+    }
+    const changes = (times: (number | null)[]) => times.map((time, i) => i > 0 && time !== times[i - 1]);
+    assert.deepEqual(
+      changes(saved["10"]),
+      [false, false, true, false, false, false],
+      "after the second step alone",
+    );
+    assert.deepEqual(changes(saved["1e-9"]).slice(1), [true, true, true, true, true], "after every step");
+    assert.deepEqual(saved["null"], [null, null, null, null, null, null]);
+    for (const { weights, moments, steps } of results) {
+      assertSameBits(weights, results[0].weights);
+      assertSameBits(moments, results[0].moments);
+      assert.deepEqual(steps.map(({ loss }) => loss), results[0].steps.map(({ loss }) => loss));
+    }
   },
 );
 

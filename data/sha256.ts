@@ -1,6 +1,6 @@
 /** SHA-256 of a file, read in pieces. */
 import { createHash } from "node:crypto";
-import { fileRange } from "../files.ts";
+import { fileRange } from "./files.ts";
 
 const PIECE_BYTES = 2 ** 23;
 

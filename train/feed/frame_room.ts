@@ -1,0 +1,67 @@
+/** What the reading of clips may take: frames that an adapter can prepare, and bytes that a machine has. */
+
+import { READ_AHEAD_BYTES } from "../../data/loader.ts";
+import { bytesOfFrames } from "../../data/frames/limits.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { formatBytes, formatCount } from "../../lib/text.ts";
+import { type Config, transformRecipe } from "../recipe/config.ts";
+import type { ExpectedFrame, FrameSize } from "../runtime/frame_buffers.ts";
+import { sizeInBuffers } from "./probe.ts";
+import { picturesOfView } from "./sampling.ts";
+
+/** Share of a machine's memory that decoded batches may take. */
+const BATCH_SHARE = 0.5;
+
+/** Why frames of a size cannot be prepared for the network; null where they can. @param room null: nobody knows of a limit */
+export function frameRefusal(
+  config: Pick<Config, "data">,
+  room: FrameSize | null,
+): ((size: FrameSize) => string | null) | undefined {
+  if (room === null) return undefined;
+  const { resize } = transformRecipe(config);
+  return ({ width, height }) => {
+    const needed = sizeInBuffers({ width, height }, resize);
+    if (needed.width <= room.width && needed.height <= room.height) return null;
+    const resized = needed.width === width && needed.height === height
+      ? ""
+      : `, resized to ${needed.width}x${needed.height},`;
+    return `its frames of ${width}x${height}${resized} are larger than the adapter can take with ` +
+      `data.num_segments=${config.data.num_segments} (${room.width}x${room.height}); data.frame_cache shrinks them`;
+  };
+}
+
+/** Decoded bytes that a batch may have on this machine. */
+export function mostBatchBytes(): number {
+  return Math.floor(BATCH_SHARE * Deno.systemMemoryInfo().total);
+}
+
+/** Host memory that the reading of clips takes at most: the batch under way, clips that are read ahead, frames that are kept. */
+export function readingBytes(config: Pick<Config, "system" | "data">, frame: FrameSize): number {
+  const { batch_size: clips, cache_mb } = config.data;
+  const clip = bytesOfFrames(picturesOfView(config), frame);
+  return clips * clip + Math.max(clip, Math.min(READ_AHEAD_BYTES, 2 * clips * clip)) + cache_mb * 2 ** 20;
+}
+
+/**
+ * Refuses a recipe whose batches of decoded frames this machine cannot hold.
+ *
+ * @throws {ConfigError} with the batch that it can
+ */
+export function requireHostMemory(
+  config: Pick<Config, "system" | "data">,
+  { usual, ...largest }: ExpectedFrame,
+): void {
+  const frame = usual ?? largest;
+  const clip = bytesOfFrames(picturesOfView(config), frame), most = mostBatchBytes();
+  const { batch_size: clips } = config.data, { width, height } = frame;
+  if (clips * clip <= most) return;
+  throw new ConfigError(
+    `Cannot read batches: ${formatCount(clips)} clips with frames of ${width}x${height} must take at most ${
+      formatBytes(most)
+    } ` +
+      `of this machine's memory, they take ${formatBytes(clips * clip)}; use data.batch_size=${
+        Math.max(1, Math.floor(most / clip))
+      }, ` +
+      `or shrink the frames once with data.frame_cache`,
+  );
+}

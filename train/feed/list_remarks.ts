@@ -1,0 +1,86 @@
+/** Runs that would teach nothing, or measure nothing, although everything works: refused, or told in one line before they begin. */
+
+import { clipPath } from "../../data/clip_path.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import { batchesPerEpoch } from "../../data/sampling/epoch_order.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { formatCount } from "../../lib/text.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
+
+/** Classes that a remark lists by number. */
+const CLASSES_NAMED = 10;
+
+/** What a run reads. */
+export interface RunLists {
+  train: readonly ClipRecord[];
+  /** Clips of an epoch, repetitions included. */
+  epochClips: number;
+  val: readonly ClipRecord[];
+}
+
+/**
+ * Remarks on the lists of a run, each one line.
+ *
+ * @throws {ConfigError} where the run has not one step, or nothing to evaluate on
+ */
+export function remarksOnLists(config: Config, lists: RunLists): string[] {
+  const { train, val } = lists;
+  requireClips("train", train, config);
+  requireClips("val", val, config);
+  requireSteps(config, lists.epochClips);
+  const labels = train.map(({ label }) => label);
+  return [...classRemarks(labels, config.data.num_classes), ...overlapRemarks(config, lists)];
+}
+
+function requireClips(split: "train" | "val", clips: readonly ClipRecord[], { data }: Config): void {
+  if (clips.length > 0) return;
+  throw new ConfigError(
+    `Cannot train: one or more clips of "${data[`${split}_list`]}" must be used, current count is 0; ` +
+      `data.min_frames (${data.min_frames}) leaves out those with fewer frames`,
+  );
+}
+
+/** An update needs the gradients of so many batches; what is left at the end of a run is thrown away. */
+function requireSteps({ data, solver }: Config, epochClips: number): void {
+  const epochs = solver.epochs - solver.start_epoch;
+  const batches = epochs * batchesPerEpoch({ clips: epochClips, batchSize: data.batch_size });
+  if (solver.evaluate || batches >= solver.grad_accumulation_steps) return;
+  throw new ConfigError(
+    `Cannot train: solver.grad_accumulation_steps must be at most ${
+      formatCount(batches)
+    }, the batches of the whole run ` +
+      `(${formatCount(epochClips)} clips in batches of ${data.batch_size}, ${epochs} epochs), ` +
+      `current value is ${solver.grad_accumulation_steps}: no step would ever be made`,
+  );
+}
+
+/** Classes that cannot be learned, or all that can. */
+function classRemarks(labels: readonly number[], classes: number): string[] {
+  const used = new Set(labels);
+  if (used.size === 1) {
+    return [`every training clip is of class ${labels[0]}: the network only learns to say that`];
+  }
+  const empty = Array.from({ length: classes }, (_, label) => label).filter((label) => !used.has(label));
+  return empty.length === 0
+    ? []
+    : [`no training clip in ${empty.length} of ${classes} classes: ${namedClasses(empty, String)}`];
+}
+
+/** The first of some classes in words, and how many more there are. */
+export function namedClasses(classes: readonly number[], text: (label: number) => string): string {
+  return classes.slice(0, CLASSES_NAMED).map(text).join(", ") +
+    (classes.length > CLASSES_NAMED ? ` and ${classes.length - CLASSES_NAMED} more` : "");
+}
+
+/** Clips that are trained on are known: what is measured on them says little of others. */
+function overlapRemarks(config: Config, { train, val }: RunLists): string[] {
+  const roots = dataRoots(config);
+  const nameOf = (root: string, { path, range }: ClipRecord) => JSON.stringify([clipPath(root, path), range]);
+  const trained = new Set(train.map((clip) => nameOf(roots.train, clip)));
+  const known = val.filter((clip) => trained.has(nameOf(roots.val, clip))).length;
+  if (known === 0) return [];
+  const which = known === val.length
+    ? val.length === 1 ? "the validation clip is a training clip" : "all validation clips are training clips"
+    : `${formatCount(known)} of ${formatCount(val.length)} validation clips are training clips`;
+  return [`${which}: what is measured on them does not tell how others are recognised`];
+}
