@@ -201,9 +201,10 @@ interface Stop {
 }
 
 async function runWithStops(config: Config, stops: readonly Stop[]) {
-  using folder = await createRunFolder(config.run_root, "stopped");
+  const folder = await createRunFolder(config.run_root, "stopped");
   const [first, ...later] = stops;
   await interruptedBy(train({ config, folder, signal: abortAtLook(first.look) }), first.step);
+  folder[Symbol.dispose](); // as the process ends with it
   for (const { look, step } of later) {
     await interruptedBy(resumeRun(config, folder.path, { signal: abortAtLook(look) }), step);
   }
