@@ -88,8 +88,8 @@ function otherThanClip(content: FileContent): string {
 /** The files of a folder that are no clips, in words. */
 function otherFiles({ others, firstOther, pictures }: FoundClips, template: string): string {
   const count = others === 1
-    ? `1 file that is no clip, ${firstOther!}`
-    : `${formatCount(others)} files that are no clips, such as ${firstOther!}`;
+    ? `1 file that is no clip, ${firstOther}`
+    : `${formatCount(others)} files that are no clips, such as ${firstOther}`;
   return pictures === 0
     ? count
     : `${count}, ${formatCount(pictures)} of them pictures not named "${template}" (data.image_tmpl)`;

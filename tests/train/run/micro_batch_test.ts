@@ -38,6 +38,20 @@ logging: { print_freq: 1 }
   return config;
 }
 
+/** A run that is stopped after its first step. @returns Its folder. */
+async function interruptedRun(config: Config): Promise<string> {
+  using folder = await createRunFolder(config.run_root, "stopped");
+  const stop = new AbortController();
+  const running = train({
+    config,
+    folder,
+    signal: stop.signal,
+    events: { step: ({ step }) => step === 1 && stop.abort(new InterruptedError("stop")) },
+  });
+  await assert.rejects(running, InterruptedError);
+  return folder.path;
+}
+
 engineTest("a run in parts is resumed to the same bits, and counts batches, not parts", async () => {
   const config = await configOf(
     "parts",
@@ -48,22 +62,14 @@ engineTest("a run in parts is resumed to the same bits, and counts batches, not 
   resize: none`,
     8,
   );
-  const through = await createRunFolder(config.run_root, "through");
+  using through = await createRunFolder(config.run_root, "through");
   await train({ config, folder: through });
-  const stopped = await createRunFolder(config.run_root, "stopped");
-  const stop = new AbortController();
-  const interrupted = train({
-    config,
-    folder: stopped,
-    signal: stop.signal,
-    events: { step: ({ step }) => step === 1 && stop.abort(new InterruptedError("stop")) },
-  });
-  await assert.rejects(interrupted, InterruptedError);
-  const state = await savedState(stopped.file("state"));
+  const path = await interruptedRun(config);
+  using again = await openRunFolder(path);
+  const state = await savedState(again.file("state"));
   assert.ok(state.step > 0 && state.step < 4);
   assert.equal(state.microBatches, 2 * state.clipsInEpoch / 4);
-  using again = await openRunFolder(stopped.path);
-  await train({ config, folder: again, resume: stopped.file("state") });
+  await train({ config, folder: again, resume: again.file("state") });
   // 4, 4, 4 and 2 clips: the last batch goes through whole.
   assert.equal((await savedState(again.file("state"))).microBatches, 7);
   assert.deepEqual(

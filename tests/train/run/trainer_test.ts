@@ -61,14 +61,14 @@ async function tinyConfig(overrides: string[] = []): Promise<Config> {
 }
 
 /**
- * A signal that says "abort" from its n-th look on. The trainer looks after every step, before every batch of an
- * evaluation, and after the evaluation.
+ * A signal that says "abort" from its n-th look on, not counting the one before anything is opened. The trainer looks after every
+ * step, before every batch of an evaluation, and after the evaluation.
  */
 function abortAtLook(n: number): AbortSignal {
   let looks = 0;
   return {
     get aborted() {
-      return ++looks >= n;
+      return ++looks > n;
     },
     throwIfAborted() {
       if (this.aborted) throw new DOMException("stopped by the test", "AbortError");
