@@ -1,5 +1,6 @@
 /** Files for the loader's measurements: JPEG frame folders like those of photographed clips, and the same as H.264 videos. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { writing } from "../data/files.ts";
 import { join } from "node:path";
 import sharp from "sharp";
 import type { ClipModality } from "../data/datasets/list.ts";
@@ -52,12 +53,13 @@ export async function writeFrameFolders(root: string, clips: number, frames: num
   for (let clip = 0; clip < clips; clip++) {
     const prng = createPrng(7, clip), folder = join(root, String(clip));
     const canvas = await paintCanvas(prng);
-    await mkdir(folder, { recursive: true });
+    await writing(folder, () => mkdir(folder, { recursive: true }));
     for (let frame = 0; frame < frames; frame++) {
       const rgb = takeFrame(canvas, { x: 2 * frame % 160, y: frame % 240 }, prng);
       const jpeg = await sharp(rgb, { raw: { width: WIDTH, height: HEIGHT, channels: 3 } })
         .jpeg({ quality: QUALITY }).toBuffer();
-      await writeFile(join(folder, `${String(frame + 1).padStart(5, "0")}.jpg`), jpeg);
+      const file = join(folder, `${String(frame + 1).padStart(5, "0")}.jpg`);
+      await writing(file, () => writeFile(file, jpeg));
     }
   }
   return { root, clips: recordsOf(clips, ""), modality: "frames", template: TEMPLATE, frames };

@@ -5,7 +5,8 @@
  * Rates are given by the clock and by the CPU time of all threads: the second is a rate per core, and holds on a machine that
  * is shared with other work. The loader decodes; resize, crop and normalisation are kernels (`frames.gpu`).
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
+import { writeFileWhole } from "../data/files.ts";
 import { join } from "node:path";
 import process from "node:process";
 import sharp from "sharp";
@@ -256,8 +257,8 @@ async function firstBatch(set: BenchSet, clips: number) {
 async function* benchWait(set: BenchSet): AsyncGenerator<LoaderMeasurement> {
   const lines = set.clips.map(({ path, label }) => `${path} ${set.frames} ${label}`);
   const list = Array.from({ length: Math.ceil(192 / lines.length) }, () => lines).flat();
-  await writeFile(join(set.root, "train.txt"), list.join("\n") + "\n");
-  await writeFile(join(set.root, "val.txt"), lines.slice(0, BATCH).join("\n") + "\n");
+  await writeFileWhole(join(set.root, "train.txt"), list.join("\n") + "\n");
+  await writeFileWhole(join(set.root, "val.txt"), lines.slice(0, BATCH).join("\n") + "\n");
   const text = await Deno.readTextFile(new URL("../configs/demo.yaml", import.meta.url));
   const overrides = {
     ...{

@@ -65,7 +65,9 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
 /** Fails when an interrupted verb had its time to end by itself: many do work that cannot be stopped half-way. */
 function abandoned(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
-    signal.addEventListener("abort", () => setTimeout(() => reject(signal.reason), STOP_MS), { once: true });
+    const count = () => setTimeout(() => reject(signal.reason), STOP_MS);
+    if (signal.aborted) count();
+    else signal.addEventListener("abort", count, { once: true });
   });
 }
 

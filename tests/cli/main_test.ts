@@ -10,6 +10,7 @@ async function runTool(
   args: string[],
   body: (io: Io) => void | Promise<void> = () => {},
   isTerminal = false,
+  signal = new AbortController().signal,
 ) {
   const command = defineCommand({
     name: "work",
@@ -38,7 +39,7 @@ async function runTool(
     isTerminal,
     columns: () => 80,
   };
-  const code = await main(args, { streams, signal: new AbortController().signal, verbs });
+  const code = await main(args, { streams, signal, verbs });
   return { code, stdout, stderr };
 }
 
@@ -141,3 +142,16 @@ for (const verb of VERBS) {
     }
   });
 }
+
+Deno.test("an interrupted verb ends with 130: when it is done all the same, and when it cannot be stopped", async () => {
+  const stop = new AbortController();
+  const interrupt = () => stop.abort(new InterruptedError("Interrupted"));
+  assert.equal((await runTool(["work"], interrupt, false, stop.signal)).code, 130);
+  const again = new AbortController();
+  const endless = () => {
+    again.abort(new InterruptedError("Interrupted"));
+    return new Promise<void>(() => {});
+  };
+  const { code, stderr } = await runTool(["work"], endless, false, again.signal);
+  assert.deepEqual([code, stderr], [130, "sidenet: Interrupted\n"]);
+});

@@ -105,7 +105,6 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       viaCache: frameCache !== null,
     });
   if (!features) requireHostMemory(config, frame);
-  options.signal?.throwIfAborted(); // nothing is begun yet; once something is, the first step ends with a state
   const opened = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame }),
@@ -133,7 +132,6 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
   const own = against === null ? config : inParts(config, session.partsOf(clips));
   const storedFeatures = features !== null;
-  options.signal?.throwIfAborted();
   const state = await prepareRun(session, { config: own, folder, resume, set, storedFeatures, note });
   const data = { set, batches, valClips, features, frameCache, labels, state };
   try {

@@ -27,7 +27,5 @@ export async function readChoices(path: string): Promise<TunedChoices> {
 
 /** Writes the file, and its folder when that is missing. */
 export async function writeChoices(path: string, choices: TunedChoices): Promise<void> {
-  const folder = /^(.*)[\\/]/.exec(path)?.[1];
-  if (folder) await Deno.mkdir(folder, { recursive: true });
   await writeFileWhole(path, JSON.stringify(Object.fromEntries([...choices].sort()), null, 1) + "\n");
 }
