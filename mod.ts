@@ -39,8 +39,8 @@ export { type Config, loadConfig, parseConfig, synthOptions } from "./train/reci
 export { registerTask, taskOf } from "./train/tasks/registry.ts";
 export type { Evaluation, Metrics, Task } from "./train/tasks/task.ts";
 export { sessionOptions, taskOfRecipe } from "./train/tasks/session_options.ts";
-export { type Device, LocalDevice } from "./train/runtime/device.ts";
-export { RemoteDevice } from "./train/runtime/remote_device.ts";
+export { type Device, LocalDevice } from "./train/runtime/device/device.ts";
+export { RemoteDevice } from "./train/runtime/device/remote_device.ts";
 export { Session } from "./train/runtime/session.ts";
 export { planSession, type SessionOptions, type TrainBatch } from "./train/runtime/session_plan.ts";
 export { evaluateModel, predictClips } from "./train/evaluation/evaluate_model.ts";

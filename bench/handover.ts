@@ -5,7 +5,7 @@
 
 import { sharedBytes } from "../lib/shared_bytes.ts";
 import type { Command } from "../gpu/runtime.ts";
-import { RemoteDevice } from "../train/runtime/remote_device.ts";
+import { RemoteDevice } from "../train/runtime/device/remote_device.ts";
 import type { Measurement } from "./matmul.ts";
 
 const REPEATS = 5;

@@ -5,7 +5,7 @@ import { profileProgram } from "../gpu/profile.ts";
 import { createModel, picturesOf } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { modelSpec } from "../train/recipe/model.ts";
-import { LocalDevice } from "../train/runtime/device.ts";
+import { LocalDevice } from "../train/runtime/device/device.ts";
 import { Session } from "../train/runtime/session.ts";
 import { planSession, PROGRAMS, stepPlans } from "../train/runtime/session_plan.ts";
 import { ratesOf } from "../train/runtime/update_rules.ts";

@@ -9,7 +9,7 @@ import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, parseConfig } from "../train/recipe/config.ts";
-import { writeChoices } from "../train/runtime/tuned.ts";
+import { writeChoices } from "../train/runtime/device/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";

@@ -7,7 +7,7 @@ import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
 import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished } from "../data/files.ts";
-import { keepGpuWorkers } from "../train/runtime/remote_device.ts";
+import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
 import { createIo, INTERRUPTED_EXIT_CODE, processStreams, type Streams } from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";

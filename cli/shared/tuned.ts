@@ -1,6 +1,6 @@
 /** Where measured kernel choices are kept: `$XDG_CACHE_HOME/sidenet/tuned.json`, or under `~/.cache`. */
 import { join } from "node:path";
-import { readChoices, type TunedChoices } from "../../train/runtime/tuned.ts";
+import { readChoices, type TunedChoices } from "../../train/runtime/device/tuned.ts";
 
 /** Path of the file; null where no home is known. */
 export function tunedFile(): string | null {

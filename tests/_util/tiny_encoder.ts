@@ -16,7 +16,7 @@ import { normal, Weights } from "../../models/params.ts";
 import { declareBatchNorm } from "../../models/parts/declare.ts";
 import { declareTower, towerOf } from "../../models/towers.ts";
 import { collectActivations, type VideoModel } from "../../models/video_model.ts";
-import { LocalDevice } from "../../train/runtime/device.ts";
+import { LocalDevice } from "../../train/runtime/device/device.ts";
 import type { Objective } from "../../train/runtime/objective.ts";
 import { Session } from "../../train/runtime/session.ts";
 import type { SessionOptions, TrainBatch } from "../../train/runtime/session_plan.ts";

@@ -4,7 +4,7 @@ import type { Dtype } from "../../gpu/graph.ts";
 import type { KernelEnvironment } from "../../gpu/op.ts";
 import { createPrng } from "../../lib/random.ts";
 import { Side4Video } from "../../models/side4video.ts";
-import type { ProgramOptions } from "../../train/runtime/programs.ts";
+import type { ProgramOptions } from "../../train/runtime/program_options.ts";
 import type { SessionOptions } from "../../train/runtime/session_plan.ts";
 import { ADAMW, type GroupRates, type Optimizer, ratesOf } from "../../train/runtime/update_rules.ts";
 import { CLASSIFICATION } from "../../train/tasks/classification.ts";

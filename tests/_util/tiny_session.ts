@@ -7,7 +7,7 @@ import type { Side4Video } from "../../models/side4video.ts";
 import { Session } from "../../train/runtime/session.ts";
 import type { SessionClip, SessionOptions } from "../../train/runtime/session_plan.ts";
 import type { GroupRates } from "../../train/runtime/update_rules.ts";
-import { LocalDevice } from "../../train/runtime/device.ts";
+import { LocalDevice } from "../../train/runtime/device/device.ts";
 import type { BatchMix } from "../../pixels/batch_mix.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { tinyModel, tinySession, type TinySizes, tinyTraining } from "./tiny_model.ts";

@@ -37,7 +37,7 @@ import { replayCase } from "../../train/parity/replay.ts";
 import { type Config, parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import { modelSpec } from "../../train/recipe/model.ts";
 import { train, type TrainEvents } from "../../train/run/trainer.ts";
-import { LocalDevice } from "../../train/runtime/device.ts";
+import { LocalDevice } from "../../train/runtime/device/device.ts";
 import { Session } from "../../train/runtime/session.ts";
 import { ADAMW, ratesOf } from "../../train/runtime/update_rules.ts";
 import { registerTask } from "../../train/tasks/registry.ts";

@@ -6,7 +6,7 @@ import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
 import { readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
-import type { TunedChoices } from "../runtime/tuned.ts";
+import type { TunedChoices } from "../runtime/device/tuned.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import type { Description, ScoredClip } from "../tasks/task.ts";
 import { evaluateClips, scoreClips, type Views } from "./evaluate.ts";

@@ -22,7 +22,7 @@ import { systemOf } from "../../models/registry.ts";
 import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { clipsPerBatch, evaluationOptions, halvesNeed } from "../tasks/session_options.ts";
-import type { TunedChoices } from "../runtime/tuned.ts";
+import type { TunedChoices } from "../runtime/device/tuned.ts";
 import { classNames } from "../feed/lists.ts";
 import { modelSpec } from "../recipe/model.ts";
 

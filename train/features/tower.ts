@@ -14,7 +14,7 @@ import { AdapterError } from "../../lib/errors.ts";
 import { toHalfArray } from "../../lib/half.ts";
 import { CLIP_STATISTICS } from "../../pixels/normalise.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
-import type { Device } from "../runtime/device.ts";
+import type { Device } from "../runtime/device/device.ts";
 import { DeviceModel, frameOf } from "../runtime/device_model.ts";
 import { describeLimit, obstacleTo } from "../runtime/fit.ts";
 import {
@@ -24,8 +24,8 @@ import {
   type FrameSize,
 } from "../runtime/frame_buffers.ts";
 import { type HalvesNeed, requireHalves } from "../runtime/open_session.ts";
-import { RemoteDevice } from "../runtime/remote_device.ts";
-import type { TunedChoices } from "../runtime/tuned.ts";
+import { RemoteDevice } from "../runtime/device/remote_device.ts";
+import type { TunedChoices } from "../runtime/device/tuned.ts";
 
 /** Options of a tower. */
 export interface TowerOptions extends FrameOptions {

@@ -40,7 +40,7 @@ import { withFoundModality } from "../feed/modality.ts";
 import { clipsPerBatch, halvesNeed, sessionOptions } from "../tasks/session_options.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { readTrainingSet } from "../feed/training_set.ts";
-import type { TunedChoices } from "../runtime/tuned.ts";
+import type { TunedChoices } from "../runtime/device/tuned.ts";
 
 /** How to extract. */
 export interface ExtractOptions {

@@ -6,7 +6,7 @@ import { isIgnored } from "../../models/params.ts";
 import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
-import { LocalDevice } from "../runtime/device.ts";
+import { LocalDevice } from "../runtime/device/device.ts";
 import { Session } from "../runtime/session.ts";
 import type { InputValues } from "../runtime/objective.ts";
 import { ADAMW, ratesOf } from "../runtime/update_rules.ts";

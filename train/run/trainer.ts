@@ -43,7 +43,7 @@ import {
 } from "../tasks/session_options.ts";
 import { type Evaluation, isBest, type Task } from "../tasks/task.ts";
 import { rateOf } from "./schedule.ts";
-import type { TunedChoices } from "../runtime/tuned.ts";
+import type { TunedChoices } from "../runtime/device/tuned.ts";
 
 /** What is known once the session is open. */
 export type OpenedSession = Pick<Session, "adapter" | "memory" | "allocatedBytes" | "launches">;

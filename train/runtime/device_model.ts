@@ -11,7 +11,7 @@ import { transferOf } from "../../lib/shared_bytes.ts";
 import { createPrng } from "../../lib/random.ts";
 import type { WeightKind } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import type { Device } from "./device.ts";
+import type { Device } from "./device/device.ts";
 import { frameRoom, type FrameSize, prepOptions } from "./frame_buffers.ts";
 import type { InputValues } from "./objective.ts";
 

@@ -4,10 +4,10 @@ import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { type FittingSession, planFittingSession } from "./fit.ts";
-import { RemoteDevice } from "./remote_device.ts";
+import { RemoteDevice } from "./device/remote_device.ts";
 import { Session } from "./session.ts";
 import type { SessionOptions } from "./session_plan.ts";
-import type { TunedChoices } from "./tuned.ts";
+import type { TunedChoices } from "./device/tuned.ts";
 
 /** What a model needs halves for, and what to say instead. */
 export interface HalvesNeed {

@@ -4,9 +4,8 @@
  * memory is known before the run.
  */
 
-import { differentiate } from "../../gpu/autodiff.ts";
-import { bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { accumulateInto, copyInto, GUARD_LENGTH } from "../../gpu/ops/mod.ts";
+import { bytesOf, Graph, resident, type Tensor } from "../../gpu/graph.ts";
+import { GUARD_LENGTH } from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph, type PlanLimits, TooLargeError } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import {
@@ -16,41 +15,12 @@ import {
   tapShape,
   type VideoModel,
 } from "../../models/video_model.ts";
-import type { BatchInputs, Objective } from "./objective.ts";
-import { type Cut, microSizes } from "./micro_batches.ts";
+import { addsGradients, GradientWriter, requireReached } from "./gradients.ts";
+import type { BatchInputs } from "./objective.ts";
+import { microSizes } from "./micro_batches.ts";
+import { cutOf, type ProgramOptions } from "./program_options.ts";
 import type { Optimizer } from "./update_rules.ts";
 import { hyperSets } from "./standing.ts";
-
-/** How a model is trained, as far as its programs depend on it. */
-export interface ProgramOptions {
-  /** What batches bring besides frames. */
-  inputs: BatchInputs;
-  objective: Objective;
-  optimizer: Optimizer;
-  /** Outputs of the model that an evaluation gives. */
-  collects: readonly string[];
-  /** Clips of a training batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
-  trainClips: readonly number[];
-  /** Clips that run at once, at most; the whole batch by default. A larger batch goes through the GPU in parts, with one update. */
-  microClips?: number;
-  /** Training batches may be mixed with themselves in reversed order. */
-  mixes?: boolean;
-  /** Clips of an evaluation batch. */
-  evalClips: number;
-  /** Recompute side blocks in the backward pass. */
-  recompute: boolean;
-  /** Batches an update sums over. */
-  accumulation: number;
-  /** Limit of the global gradient norm; null: none. */
-  clipGradNorm: number | null;
-  /** Updates that may be skipped in a row because a gradient or the loss is not finite; none is skipped by default. */
-  skipNonFinite?: number | null;
-  limits: PlanLimits;
-  /** Keep every named activation readable, for parity checks. */
-  keepActivations?: boolean;
-  /** Trained weights that no loss reaches: kept as they are. */
-  leftAlone?: (weight: Weight) => boolean;
-}
 
 /** A recorded and planned program. */
 export interface Recorded {
@@ -184,11 +154,6 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
   };
 }
 
-/** How a session's batches are cut. */
-export function cutOf({ microClips, mixes }: Pick<ProgramOptions, "microClips" | "mixes">): Cut {
-  return { microClips, pairs: mixes };
-}
-
 function recordTraining(
   model: VideoModel,
   clips: number,
@@ -290,86 +255,6 @@ function outputShapes(
 function dropEffects(g: Graph): void {
   const kept = g.nodes.filter(({ op }) => op.updates.length === 0);
   g.nodes.splice(0, g.nodes.length, ...kept);
-}
-
-/** Whether several programs give the gradients of one update: then each adds its own to what is there. */
-export function addsGradients(
-  options: Pick<ProgramOptions, "objective" | "accumulation" | "trainClips" | "microClips">,
-): boolean {
-  const { objective, accumulation, trainClips, microClips = Infinity } = options;
-  return objective.over === "batch" || accumulation > 1 || trainClips.some((clips) => clips > microClips);
-}
-
-/** Sends the gradients of a sweep to their places beside the weights. */
-class GradientWriter {
-  /** Weights that got one. */
-  readonly reached = new Set<Weight>();
-  readonly #g: Graph;
-  readonly #options: ProgramOptions;
-  readonly #adds: boolean;
-  readonly #trained: readonly Weight[];
-  readonly #homes: ReadonlyMap<Tensor, { weight: Weight; home: Tensor }>;
-  readonly #pinned = new Map<Tensor, Tensor>();
-
-  /** @param more.adds Several programs of a step write gradients: each adds its own. */
-  constructor(
-    g: Graph,
-    { trained, gradients }: Pick<Shared, "trained" | "gradients">,
-    options: ProgramOptions,
-    more: { adds: boolean },
-  ) {
-    this.#g = g;
-    this.#options = options;
-    this.#adds = more.adds;
-    this.#trained = trained;
-    this.#homes = new Map(trained.map((weight, i) => [weight.tensor, { weight, home: gradients[i] }]));
-  }
-
-  /** Differentiates and returns the gradients of `wrt`. */
-  sweep(
-    seeds: readonly { output: Tensor; gradient: Tensor }[],
-    wrt: readonly Tensor[] = [],
-  ): Map<Tensor, Tensor> {
-    return differentiate(this.#g, {
-      seeds,
-      wrt,
-      recompute: this.#options.recompute,
-      onGradient: (tensor, gradient) => this.#take(tensor, gradient, wrt),
-    });
-  }
-
-  #take(tensor: Tensor, gradient: Tensor, wrt: readonly Tensor[]): void {
-    if (wrt.includes(tensor)) return;
-    const found = this.#homes.get(tensor);
-    if (!found) {
-      throw new Error(`Cannot train: "${tensor.label}" must be left alone, but the loss depends on it`);
-    }
-    const { weight, home } = found;
-    this.reached.add(weight);
-    const owner = gradient.base ?? gradient;
-    const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(home.shape) &&
-      !this.#pinned.has(owner);
-    if (this.#adds) accumulateInto(this.#g, gradient, { dst: home });
-    else if (whole) this.#pinned.set(owner, home); // written where it belongs, without a copy
-    else copyInto(this.#g, gradient, home);
-  }
-
-  /** @throws {Error} naming a trained weight that the loss does not depend on. */
-  requireAll(): void {
-    requireReached(this.#trained, this.reached);
-  }
-
-  plan(): Plan {
-    return planGraph(this.#g, { limits: this.#options.limits, pinned: this.#pinned });
-  }
-}
-
-function requireReached(trained: readonly Weight[], reached: ReadonlySet<Weight>): void {
-  const unread = trained.find((weight) => !reached.has(weight));
-  if (!unread) return;
-  throw new Error(
-    `Cannot train "${unread.name}": the loss must depend on it; a weight that no node reads is declared as left alone`,
-  );
 }
 
 function recordEvaluation(model: VideoModel, shared: Shared, options: ProgramOptions) {

@@ -3,17 +3,19 @@
  * this thread or in a Worker; either way a step is queued, not waited for.
  */
 
-import { bytesOf, DTYPE_BYTES, type Tensor } from "../../gpu/graph.ts";
+import { bytesOf, type Tensor } from "../../gpu/graph.ts";
 import type { Command } from "../../gpu/runtime.ts";
 import type { Weight } from "../../models/params.ts";
-import { picturesOf, tapShape, type VideoModel } from "../../models/video_model.ts";
-import type { Device } from "./device.ts";
-import { DeviceModel, frameOf, memoryOf } from "./device_model.ts";
+import { picturesOf, type VideoModel } from "../../models/video_model.ts";
+import type { Device } from "./device/device.ts";
+import { BatchCommands, shifted, tapMemory } from "./batch_commands.ts";
+import { DeviceModel } from "./device_model.ts";
 import type { FrameSize } from "./frame_buffers.ts";
 import { LOSS_LOG_SIZE, LossLog } from "./loss_log.ts";
 import { microBatches, pickClips } from "./micro_batches.ts";
 import type { InputValues } from "./objective.ts";
-import { addsGradients, type BatchPrograms, bytesOfClips } from "./programs.ts";
+import { type BatchPrograms, bytesOfClips } from "./programs.ts";
+import { addsGradients } from "./gradients.ts";
 import {
   type MemoryPlan,
   planSession,
@@ -40,6 +42,7 @@ export class Session implements AsyncDisposable {
   readonly #loaded: DeviceModel;
   readonly #options: SessionOptions;
   readonly #planned: SessionPlan;
+  readonly #commands: BatchCommands;
   readonly #losses: LossLog;
   #steps = 0;
   /** Batches whose gradients wait for the rest of their accumulation group. */
@@ -79,6 +82,7 @@ export class Session implements AsyncDisposable {
     this.#loaded = loaded;
     this.#options = options;
     this.#planned = planned;
+    this.#commands = new BatchCommands(loaded, planned.programs);
     this.#losses = new LossLog(planned.lossLog.shape[0] / LOSS_LOG_SIZE);
   }
 
@@ -205,8 +209,8 @@ export class Session implements AsyncDisposable {
       const own = parts.length === 1 ? clips : part.map((place) => clips[place]);
       const commands = [
         ...this.#seedCommands(shares[i]),
-        ...this.#inputCommands(pickClips(inputs, part, clips.length), own.length),
-        ...this.#frameCommands(own),
+        ...this.#commands.inputs(pickClips(inputs, part, clips.length), own.length),
+        ...this.#commands.frames(own),
       ];
       if (mix) commands.push({ do: "mix", clips: own.length, mix });
       commands.push(...this.#trainCommands(own.length, { first: i === 0, lossPlace: places[i] }));
@@ -226,8 +230,8 @@ export class Session implements AsyncDisposable {
     const { clips, inputs } = batch;
     this.#requireProgram(clips);
     const commands = [
-      this.#writeRows(this.#planned.programs.frames, frames),
-      ...this.#inputCommands(inputs, clips),
+      this.#commands.write(this.#planned.programs.frames, frames),
+      ...this.#commands.inputs(inputs, clips),
       ...this.#trainCommands(clips, { first: true, lossPlace: this.#losses.add([1])[0] }),
     ];
     return await this.#finishBatch(commands, { rates, given: [] });
@@ -264,7 +268,7 @@ export class Session implements AsyncDisposable {
       const unseen = this.skips ? Math.min(this.#unseenUpdates++, LOSS_LOG_SIZE) : 0;
       const numbers = Array.from({ length: unseen + 1 }, (_, more) => this.#steps - this.#skipped - more);
       const hyper = packHyper(this.#options.optimizer, rates, numbers);
-      commands.unshift(this.#writeRows(this.#planned.programs.hyper, hyper));
+      commands.unshift(this.#commands.write(this.#planned.programs.hyper, hyper));
       commands.push({ do: "run", program: PROGRAMS.update });
     }
     await this.#loaded.device.submit(commands, given);
@@ -289,8 +293,8 @@ export class Session implements AsyncDisposable {
       return { bytes, start: bytes / own.length * places[0] };
     };
     const load = ({ places, own }: typeof parts[number]) => [
-      ...this.#inputCommands(pickClips(inputs, places, clips.length), own.length),
-      ...this.#frameCommands(own),
+      ...this.#commands.inputs(pickClips(inputs, places, clips.length), own.length),
+      ...this.#commands.frames(own),
     ];
     await device.submit(this.#beginUpdate());
     for (const part of parts) {
@@ -304,7 +308,7 @@ export class Session implements AsyncDisposable {
       await device.submit(commands);
     }
     await device.submit([
-      ...Object.entries(inputs).map(([name, values]) => this.#writeRows(programs.inputs[name], values)),
+      ...Object.entries(inputs).map(([name, values]) => this.#commands.write(programs.inputs[name], values)),
       { do: "run", program: lossName },
       ...this.#logLoss(loss.loss, lossName, this.#losses.add([1])[0]),
       // The gradients lie in the arena, which the backward programs use: they are kept where outputs were gathered.
@@ -373,15 +377,17 @@ export class Session implements AsyncDisposable {
   ): Promise<Record<string, Float32Array>> {
     await this.#loaded.fitUploads(clips);
     const commands = [
-      ...Object.entries(inputs).map(([name, values]) => this.#writeRows(this.#input(name), values)),
-      ...this.#frameCommands(clips),
+      ...Object.entries(inputs).map(([name, values]) =>
+        this.#commands.write(this.#commands.input(name), values)
+      ),
+      ...this.#commands.frames(clips),
     ];
     return await this.#evaluate(commands, clips.length, tapMemory(clips));
   }
 
   /** `evaluate` on frames that are floats already, `[clips*T 3 H W]`. */
   evaluateFrames(frames: Float32Array, clips: number): Promise<Record<string, Float32Array>> {
-    return this.#evaluate([this.#writeRows(this.#planned.programs.frames, frames)], clips, []);
+    return this.#evaluate([this.#commands.write(this.#planned.programs.frames, frames)], clips, []);
   }
 
   async #evaluate(
@@ -435,67 +441,6 @@ export class Session implements AsyncDisposable {
     );
   }
 
-  /** Writes what a batch brings; everything that was declared must be there. */
-  #inputCommands(inputs: Readonly<Record<string, InputValues>>, clips: number): Command[] {
-    const { inputs: tensors } = this.#planned.programs;
-    const most = this.#planned.programs.frames.shape[0] / picturesOf(this.model);
-    for (const name of Object.keys(inputs)) this.#input(name);
-    return Object.entries(tensors).map(([name, tensor]) => {
-      const expected = bytesOfClips(tensor, clips, most) / DTYPE_BYTES[tensor.dtype],
-        given = inputs[name]?.length ?? 0;
-      if (given !== expected) {
-        throw new RangeError(
-          `Cannot train on a batch: input "${name}" must have ${expected} values, current number is ${given}`,
-        );
-      }
-      return this.#writeRows(tensor, inputs[name]);
-    });
-  }
-
-  #input(name: string): Tensor {
-    const tensor = this.#planned.programs.inputs[name];
-    if (tensor) return tensor;
-    throw new RangeError(`Cannot use a batch: it brings "${name}", which is none of the session's inputs`);
-  }
-
-  /** Writes the leading values of an input. */
-  #writeRows(tensor: Tensor, values: InputValues): Command {
-    const bytes = new Uint8Array(values.buffer as ArrayBuffer, values.byteOffset, values.byteLength);
-    return { do: "write", to: this.#loaded.addressOf(tensor), bytes };
-  }
-
-  /** Uploads frames, and taps where they are stored. */
-  #frameCommands(clips: readonly SessionClip[]): Command[] {
-    const { taps, frames } = this.#planned.programs, [rows] = tapShape(this.model, 1);
-    return [
-      ...clips.flatMap((clip, place) => this.#tapCommands(clip, { taps, rows, place })),
-      { do: "frames", clips: clips.map(frameOf), to: this.#loaded.addressOf(frames) },
-    ];
-  }
-
-  /** @throws {RangeError} when the clip has more, fewer or other taps than the model reads. */
-  #tapCommands(
-    { taps: given = [] }: SessionClip,
-    { taps, rows, place }: { taps: readonly Tensor[]; rows: number; place: number },
-  ): Command[] {
-    if (given.length !== taps.length) {
-      throw new RangeError(
-        `Cannot use a clip: it must come with ${taps.length} taps, current number is ${given.length}`,
-      );
-    }
-    return taps.map((tap, k) => {
-      const clipBytes = bytesOf(tap) / tap.shape[0] * rows;
-      if (given[k].length !== clipBytes) {
-        throw new RangeError(
-          `Cannot use a clip: "${tap.label}" must have ${clipBytes} bytes, current length is ${
-            given[k].length
-          }`,
-        );
-      }
-      return { do: "write", to: shifted(this.#loaded.addressOf(tap), place * clipBytes), bytes: given[k] };
-    });
-  }
-
   /** What comes before the first batch of an update. */
   #beginUpdate(): Command[] {
     if (this.#accumulated > 0) return [];
@@ -539,13 +484,4 @@ export class Session implements AsyncDisposable {
     }
     return list[index];
   }
-}
-
-function shifted<A extends { offset: number }>(address: A, bytes: number): A {
-  return { ...address, offset: address.offset + bytes };
-}
-
-/** The memory of stored taps: moved to a Worker, because a copy of them would cost more than the step's other data. */
-function tapMemory(clips: readonly SessionClip[]): ArrayBuffer[] {
-  return memoryOf(clips.flatMap(({ taps = [] }) => taps));
 }

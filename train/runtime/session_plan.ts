@@ -16,7 +16,8 @@ import { checkedPrepBytes, type ExpectedFrame, expectedPrep } from "./frame_buff
 import { LOSS_LOG_SIZE } from "./loss_log.ts";
 import type { InputValues } from "./objective.ts";
 import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
-import { cutOf, type ProgramOptions, type RecordedPrograms, recordPrograms } from "./programs.ts";
+import { type RecordedPrograms, recordPrograms } from "./programs.ts";
+import { cutOf, type ProgramOptions } from "./program_options.ts";
 import { recordUpdate } from "./update_program.ts";
 import { type FiniteCheck, recordWatch } from "./watch.ts";
 

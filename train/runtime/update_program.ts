@@ -8,7 +8,8 @@ import { clipFactor, concatRows, copyInto, gradNorm, guardSettle } from "../../g
 import { planGraph } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import type { ProgramOptions, Recorded, RecordedPrograms } from "./programs.ts";
+import type { Recorded, RecordedPrograms } from "./programs.ts";
+import type { ProgramOptions } from "./program_options.ts";
 import { hyperSets } from "./standing.ts";
 import { windowsOf } from "./watch.ts";
 

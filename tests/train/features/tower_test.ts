@@ -8,7 +8,7 @@ import { toHalfArray } from "../../../lib/half.ts";
 import { createPrng } from "../../../lib/random.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../../../models/mod.ts";
 import { planFittingTower, planTower, Tower, type TowerOptions } from "../../../train/features/tower.ts";
-import { LocalDevice } from "../../../train/runtime/device.ts";
+import { LocalDevice } from "../../../train/runtime/device/device.ts";
 import { planSession } from "../../../train/runtime/session_plan.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import type { ClipClassifierSizes } from "../../../models/parts/clip_classifier.ts";

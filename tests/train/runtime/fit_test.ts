@@ -3,7 +3,7 @@ import { TooLargeError } from "../../../gpu/plan.ts";
 import { AdapterError } from "../../../lib/errors.ts";
 import { createModel, type ModelSpec } from "../../../models/mod.ts";
 import { describeParts, type FitOptions, planFittingSession } from "../../../train/runtime/fit.ts";
-import { freeMemory, parseNvidiaFree } from "../../../train/runtime/free_memory.ts";
+import { freeMemory, parseNvidiaFree } from "../../../train/runtime/device/free_memory.ts";
 import { planSession, type SessionOptions } from "../../../train/runtime/session_plan.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
 import { modelSpec } from "../../../train/recipe/model.ts";

@@ -1,6 +1,6 @@
 /** How much memory an adapter has free, as far as it can be told before allocating. */
 
-import type { Gpu } from "../../gpu/device.ts";
+import type { Gpu } from "../../../gpu/device.ts";
 
 /** Share of the host's free memory that a software adapter may take: the program and its decoders need the rest. */
 const SOFTWARE_SHARE = 0.9;

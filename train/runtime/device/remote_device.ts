@@ -1,7 +1,7 @@
 /** A device in its own Worker (`gpu_worker.ts`): its calls as promises, answered in order. */
 
-import type { FramePrepOptions } from "../../gpu/frames.ts";
-import type { Command, DeviceInfo, DeviceSetup } from "../../gpu/runtime.ts";
+import type { FramePrepOptions } from "../../../gpu/frames.ts";
+import type { Command, DeviceInfo, DeviceSetup } from "../../../gpu/runtime.ts";
 import type { Device } from "./device.ts";
 import type { TunedChoices } from "./tuned.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";

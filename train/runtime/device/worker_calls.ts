@@ -1,7 +1,7 @@
 /** What the Worker that owns the GPU can be asked: the one list of its calls, and the form of their messages. */
 
-import type { Runtime } from "../../gpu/runtime.ts";
-import type { DeviceInfo } from "../../gpu/runtime.ts";
+import type { Runtime } from "../../../gpu/runtime.ts";
+import type { DeviceInfo } from "../../../gpu/runtime.ts";
 import type { TunedChoices } from "./tuned.ts";
 
 /** The calls. `open` comes first, `close` last; those between are the runtime's own. */

@@ -1,7 +1,7 @@
 /** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tune.ts`). */
 
-import { writeFileWhole } from "../../data/files.ts";
-import { DataError } from "../../lib/errors.ts";
+import { writeFileWhole } from "../../../data/files.ts";
+import { DataError } from "../../../lib/errors.ts";
 
 /** Choices by key. */
 export type TunedChoices = ReadonlyMap<string, string>;

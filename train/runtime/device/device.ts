@@ -1,8 +1,8 @@
 /** A GPU as the trainer sees it: on this thread, or in a Worker of its own. Both do the same commands. */
 
-import type { FramePrepOptions } from "../../gpu/frames.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../gpu/runtime.ts";
+import type { FramePrepOptions } from "../../../gpu/frames.ts";
+import type { Gpu } from "../../../gpu/device.ts";
+import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../../gpu/runtime.ts";
 
 /** An open device with room for one set of programs. */
 export interface Device extends AsyncDisposable {

@@ -1,7 +1,7 @@
 /** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. It knows no model, only programs. */
 
-import { type Gpu, openGpu } from "../../gpu/device.ts";
-import { Runtime } from "../../gpu/runtime.ts";
+import { type Gpu, openGpu } from "../../../gpu/device.ts";
+import { Runtime } from "../../../gpu/runtime.ts";
 import { deviceInfo } from "./device.ts";
 import { freeMemory } from "./free_memory.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";

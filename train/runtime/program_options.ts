@@ -1,0 +1,43 @@
+/** How a model is trained, as far as its programs depend on it. */
+
+import type { PlanLimits } from "../../gpu/plan.ts";
+import type { Weight } from "../../models/params.ts";
+import type { Cut } from "./micro_batches.ts";
+import type { BatchInputs, Objective } from "./objective.ts";
+import type { Optimizer } from "./update_rules.ts";
+
+/** What programs are recorded for. */
+export interface ProgramOptions {
+  /** What batches bring besides frames. */
+  inputs: BatchInputs;
+  objective: Objective;
+  optimizer: Optimizer;
+  /** Outputs of the model that an evaluation gives. */
+  collects: readonly string[];
+  /** Clips of a training batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
+  trainClips: readonly number[];
+  /** Clips that run at once, at most; the whole batch by default. A larger batch goes through the GPU in parts, with one update. */
+  microClips?: number;
+  /** Training batches may be mixed with themselves in reversed order. */
+  mixes?: boolean;
+  /** Clips of an evaluation batch. */
+  evalClips: number;
+  /** Recompute side blocks in the backward pass. */
+  recompute: boolean;
+  /** Batches an update sums over. */
+  accumulation: number;
+  /** Limit of the global gradient norm; null: none. */
+  clipGradNorm: number | null;
+  /** Updates that may be skipped in a row because a gradient or the loss is not finite; none is skipped by default. */
+  skipNonFinite?: number | null;
+  limits: PlanLimits;
+  /** Keep every named activation readable, for parity checks. */
+  keepActivations?: boolean;
+  /** Trained weights that no loss reaches: kept as they are. */
+  leftAlone?: (weight: Weight) => boolean;
+}
+
+/** How a session's batches are cut. */
+export function cutOf({ microClips, mixes }: Pick<ProgramOptions, "microClips" | "mixes">): Cut {
+  return { microClips, pairs: mixes };
+}
