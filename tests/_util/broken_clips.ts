@@ -158,7 +158,7 @@ export const FOLDER_DAMAGES: readonly Damage[] = [
       const header = bytes.findIndex((byte, i) => byte === 0xff && bytes[i + 1] === 0xc0);
       return bytes.fill(0xff, header + 5, header + 9);
     }),
-    problem: /^frame 1: its JPEG data is broken or cut short; frame 2 is used instead$/,
+    problem: /^frame 1: its size 65535x65535 is more than 67,108,864 pixels; frame 2 is used instead$/,
   },
   { name: "grey frames", make: eachFrame((image) => image.greyscale()), problem: null },
   { name: "CMYK frames", make: eachFrame((image) => image.toColourspace("cmyk")), problem: null },
