@@ -72,16 +72,20 @@ export async function damageOf(run: string): Promise<Damage | null> {
 
 /** Goes on with a run, or begins it where nothing was begun, to its end. */
 export async function finishRun(folder: TinyFolder, name: string): Promise<Damage | null> {
-  const run = folder.file("runs", name);
-  const isThere = await Deno.stat(`${run}/${RUN_FILES.config}`).then(() => true, () => false);
-  if (!isThere) await Deno.remove(run, { recursive: true }).catch(() => {}); // killed before it began
-  const outcome = await folder.sidenet(
-    isThere ? ["train", "--resume", `runs/${name}`] : trainArguments(name),
-  );
+  const run = folder.file("runs", name), outcome = await folder.sidenet(await goOnArguments(folder, name));
   if (outcome.code !== 0) return lost(`exit ${outcome.code}: ${lastLine(outcome)}`);
   const left = (await Array.fromAsync(Deno.readDir(run), (entry) => entry.name))
     .filter((file) => file === "lock" || file.endsWith(".partial"));
   return left.length > 0 ? wrong(`left behind: ${left.join(" ")}`) : await damageOf(run);
+}
+
+/** What goes on with a run: resuming it, or beginning it where it was killed before it began. */
+export async function goOnArguments(folder: TinyFolder, name: string): Promise<string[]> {
+  const run = folder.file("runs", name);
+  const isThere = await Deno.stat(`${run}/${RUN_FILES.config}`).then(() => true, () => false);
+  if (isThere) return ["train", "--resume", `runs/${name}`];
+  await Deno.remove(run, { recursive: true }).catch(() => {});
+  return trainArguments(name);
 }
 
 /** Starts a command and does something to it after a time. Returns how it ended. */

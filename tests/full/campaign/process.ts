@@ -10,6 +10,7 @@ import {
   disturbed,
   drawsOf,
   finishRun,
+  goOnArguments,
   lost,
   RUN_MS,
   sleep,
@@ -30,17 +31,10 @@ function interruptionDamage(outcome: Outcome): Damage | null {
 async function killedChain(path: string, number: number): Promise<Damage | null> {
   const folder = await TinyFolder.in(path), draws = drawsOf("kill", number);
   for (let kill = 0; kill < 3; kill++) {
-    const run = folder.file("runs", "a");
-    const hasState = await Deno.stat(join(run, "state.safetensors")).then(() => true, () => false);
-    if (!hasState) await Deno.remove(run, { recursive: true }).catch(() => {});
-    await disturbed(
-      folder,
-      hasState ? ["train", "--resume", "runs/a"] : trainArguments("a"),
-      async (child) => {
-        await sleep(draws.uniform() * RUN_MS);
-        child.kill("SIGKILL");
-      },
-    );
+    await disturbed(folder, await goOnArguments(folder, "a"), async (child) => {
+      await sleep(draws.uniform() * RUN_MS);
+      child.kill("SIGKILL");
+    });
   }
   return await finishRun(folder, "a");
 }
