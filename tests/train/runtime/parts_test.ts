@@ -122,6 +122,30 @@ engineTest("batch norms see a part at a time, as they see accumulated batches", 
   assertSameBits(await over({ trainClips: [6], microClips: 2 }, [[0, 6]]), accumulated, "statistics");
 });
 
+engineTest("an update is skipped whole, whichever part of its batch is not finite", async (gpu) => {
+  const run = (batches: readonly (number | null)[]) =>
+    withContrast(
+      gpu,
+      alone({ encoder: { norm: true }, trainClips: [6], microClips: 2, skipNonFinite: 3 }),
+      async (session, model) => {
+        for (const [i, badClip] of batches.entries()) {
+          const batch = batchOf(model, 6, { first: i === batches.length - 1 ? 10 : 0 });
+          if (badClip !== null) batch.inputs.targets[badClip * CLASSES] = NaN;
+          await session.step(batch, sameRates(1e-2));
+        }
+        const { skipped } = await session.look();
+        const names = [...trainedNames(model), ...statisticNames(model)];
+        return { skipped: skipped.total, values: await session.read(names) };
+      },
+    );
+  const plain = await run([null, null]);
+  for (const badClip of [0, 3, 5]) {
+    const skipping = await run([null, badClip, null]);
+    assert.equal(skipping.skipped, 1);
+    assertSameBits(skipping.values, plain.values, `clip ${badClip}`);
+  }
+});
+
 Deno.test("activations take the memory of a part, not of the batch", () => {
   const model = tinyEncoder();
   const bytes = (clips: number, microClips?: number) => {
