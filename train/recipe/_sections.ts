@@ -213,7 +213,7 @@ export const SOLVER_KEYS = {
   max_steps: count(MOST_STEPS).nullable().default(null).describe(
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
-  lr: rate().default(1e-3).describe("learning rate at the end of the warm-up"),
+  lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
   lr_decay_step: z.union([count(1_000_000), z.array(rate()).min(1), z.null()], {
     error: "must be a list of epochs, a period in epochs or null",

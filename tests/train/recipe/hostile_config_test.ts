@@ -88,7 +88,7 @@ Deno.test("a recipe inside a checkpoint is held to the same bounds", () => {
 Deno.test("no key takes a number that nobody needs", () => {
   // Any seed is as good as another, a factor may be of any size, and epochs that never come may be left out.
   const unbounded = ["seed", "data.synth.seed", "data.synth.speed", "data.synth.radius", "network.sme_scale"];
-  unbounded.push("logging.skip_epoch", "solver.clip_grad_norm");
+  unbounded.push("logging.skip_epoch", "solver.clip_grad_norm", "solver.lr");
   const taken = recipeSchema().keys.map(({ name }) => name).filter((name) =>
     ["10000000000", "[10000000000, 10000000000]"].some((value) => {
       const message = refusal(BASE, [`${name}=${value}`]);

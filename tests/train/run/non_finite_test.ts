@@ -11,6 +11,7 @@ import { evaluateModel, predictClips } from "../../../train/evaluation/evaluate_
 import { savedState } from "../../../train/files/checkpoint.ts";
 import { readMetrics, RUN_FILES } from "../../../train/files/run_folder.ts";
 import { modelSpec } from "../../../train/recipe/model.ts";
+import type { TrainEvents } from "../../../train/run/trainer.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { changeTensors, copyOfRun, ReportRuns, tensorsOf } from "../../_util/report_runs.ts";
 import { runVerb } from "../../_util/run_verb.ts";
@@ -28,6 +29,12 @@ async function failed(name: string, ...keys: string[]) {
   assert.deepEqual([error.name, error.exitCode], ["NonFiniteError", 1], error.stack);
   assert.doesNotMatch(error.message, /\n/);
   return { path, files, message: error.message.replaceAll(path, "RUN") as string };
+}
+
+/** A stop by the user that comes once the session is open. */
+function stoppedOnceOpen(): { signal: AbortSignal; events: TrainEvents } {
+  const controller = new AbortController();
+  return { signal: controller.signal, events: { opened: () => controller.abort() } };
 }
 
 function assertFinite(tensors: ReadonlyMap<string, Float32Array>): void {
@@ -50,22 +57,20 @@ engineTest(
 engineTest(
   "without a state, the message says that there is none; a stop by the user makes none of NaN",
   async () => {
-    const controller = new AbortController();
-    controller.abort();
     const keys = [...TOO_FAST, "logging.checkpoint_minutes=0", "solver.grad_accumulation_steps=4"];
     const { files, message } = await failed("none", ...keys);
     assert.equal(
       message,
       "Cannot go on: the loss must be finite, current value is NaN at step 2; no state has been saved yet: begin again with a lower solver.lr or with solver.clip_grad_norm",
     );
-    assert.deepEqual(files, [RUN_FILES.config, RUN_FILES.metrics]);
+    assert.deepEqual(files, [RUN_FILES.config]);
     // Stopped at the first step, whose update has made weights that are finite but of no use: that is what is saved.
     const config = await runs.config("name=stopped", ...TOO_FAST, "logging.checkpoint_minutes=0");
-    await assert.rejects(runs.train(config, { signal: controller.signal }), { name: "InterruptedError" });
+    await assert.rejects(runs.train(config, stoppedOnceOpen()), { name: "InterruptedError" });
     const path = join(config.run_root, "stopped");
     assertFinite(await tensorsOf(path, "state"));
     // Going on, the next loss is NaN: the stop that comes with it does not write it.
-    await assert.rejects(runs.resume(config, path, { signal: controller.signal }), {
+    await assert.rejects(runs.resume(config, path, stoppedOnceOpen()), {
       name: "NonFiniteError",
       message: /at step 2; the state of step 1 is kept: /,
     });
