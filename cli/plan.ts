@@ -11,8 +11,8 @@ export const command = defineCommand({
   usage: "CONFIG [key=value …]",
   positionals: { min: 1 },
   details:
-    `The plan is exact: a run allocates what it says. No GPU is needed; where there is none, the limits and kernels of a
-common one are assumed.`,
+    `The plan is exact: a run on such a GPU allocates what it says. No GPU is needed: the limits and kernels of a common one
+are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many.`,
   examples: [
     [`sidenet plan ${PUBLISHED_RECIPE}`, "the memory of a published recipe"],
     [

@@ -87,7 +87,9 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   if (chosen === null) {
     throw new ConfigError(
       `Cannot plan: no tensor may be larger than a GPU can address (${ASSUMED_LIMITS.maxBindingBytes} bytes), not even one clip at a time; ` +
-        (config.precision === "f32" ? "use precision=f16 or a smaller backbone" : "use a smaller backbone"),
+        `use ${
+          config.precision === "f32" ? "precision=f16, " : ""
+        }fewer frames (data.num_segments) or a smaller backbone`,
     );
   }
   const { memory } = chosen.plan;

@@ -33,7 +33,7 @@ Deno.test("a recipe that no GPU can address is refused with what to do", async (
     assert.ok(error instanceof ConfigError);
     assert.match(
       error.message,
-      /^Cannot plan: .* not even one clip at a time; use precision=f16 or a smaller backbone$/,
+      /^Cannot plan: .* not even one clip at a time; use precision=f16, fewer frames \(data\.num_segments\) or a smaller backbone$/,
     );
     return true;
   });

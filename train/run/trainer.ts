@@ -124,12 +124,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (against !== null) {
     note?.(describeParts(session.model, { against, clips, parts: session.partsOf(clips) }));
   }
-  if (lastBatch === 1 && clips > 1) {
-    note?.(
-      `the last batch of an epoch has one clip: its batch norms make the video's feature a constant, so that step only trains the classifier; ` +
-        `leave out a clip or change data.batch_size`,
-    );
-  }
+  for (const text of singleClipNotes(session, { clips, lastBatch })) note?.(text);
   const own = against === null ? config : inParts(config, session.partsOf(clips));
   const storedFeatures = features !== null;
   const state = await prepareRun(session, { config: own, folder, resume, set, storedFeatures, note });
@@ -157,6 +152,32 @@ interface RunData {
 /** The recipe with the parts that were found, so that a resumed run has the same. */
 function inParts(config: Config, parts: readonly number[]): Config {
   return { ...config, data: { ...config.data, micro_batch_size: Math.max(...parts) } };
+}
+
+/** What to say where batch norms see one clip alone, though batches have several. */
+function singleClipNotes(
+  session: Pick<Session, "partsOf" | "model">,
+  { clips, lastBatch }: { clips: number; lastBatch: number },
+): string[] {
+  if (clips === 1 || session.model.weights.of("statistic").length === 0) return [];
+  const constant = "its batch norms make the video's feature a constant, so that";
+  const notes: string[] = [];
+  if (lastBatch === 1) {
+    notes.push(
+      `the last batch of an epoch has one clip: ${constant} step only trains the classifier; ` +
+        `leave out a clip or change data.batch_size`,
+    );
+  }
+  const cut = [clips, lastBatch].filter((count) => count > 1 && session.partsOf(count).includes(1));
+  if (cut.length > 0) {
+    notes.push(
+      `of a batch of ${
+        cut.join(" or ")
+      } clips a part has one clip (data.micro_batch_size): ${constant} part only trains the classifier; ` +
+        `a larger data.micro_batch_size, or precision=f16 and memory=recompute where it does not fit, has none`,
+    );
+  }
+  return notes;
 }
 
 /** What has gone by since the last line of metrics. */

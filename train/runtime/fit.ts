@@ -116,7 +116,7 @@ function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): st
     else [least, fitting] = [videos, plan];
   }
   if (fitting) return `data.batch_size=${least} would fit (${formatBytes(fitting.memory.total)})`;
-  return `no batch would fit: use precision=f16, memory=recompute or a smaller backbone`;
+  return `no batch would fit: use precision=f16, memory=recompute, fewer frames (data.num_segments) or a smaller backbone`;
 }
 
 function purpose(options: SessionOptions): string {

@@ -80,6 +80,26 @@ engineTest("a run in parts is resumed to the same bits, and counts batches, not 
   assert.deepEqual(weights[1].slice(-4096), weights[0].slice(-4096));
 });
 
+engineTest("a part of one clip, whose batch norms see a constant, is told", async () => {
+  const config = await configOf(
+    "single",
+    `  synth: { train_clips: 5, val_clips: 2, classes: [left, right], width: 16, height: 16, frames_per_clip: 8 }
+  num_segments: 2
+  batch_size: 3
+  micro_batch_size: 2
+  resize: none`,
+    8,
+  );
+  const notes: string[] = [];
+  using folder = await createRunFolder(config.run_root, config.name);
+  await train({ config, folder, events: { note: (text) => notes.push(text) } });
+  assert.equal(notes.length, 1);
+  assert.match(
+    notes[0],
+    /^of a batch of 3 clips a part has one clip \(data\.micro_batch_size\): its batch norms make /,
+  );
+});
+
 engineTest("a batch that the adapter cannot hold goes in parts, which the run keeps", async (gpu) => {
   // 36 clips of 8 pictures of 224 x 224 are 166 MiB: more than a binding of adapters with 128 MiB.
   const config = await configOf(
