@@ -226,7 +226,7 @@ const WRITERS = [
   ["extract", "tiny.yaml", "--out", "disk/features", ...FIXED],
   ["prepare", "clips", "--out", "disk/lists"],
   ["eval", "disk/a"],
-  ["convert", "disk/a/last.safetensors", "--to", "pth", "--out", "disk/x.pth"],
+  ["convert", "disk/a/last.safetensors", "disk/x.pth"],
 ];
 
 async function readOnly(path: string, number: number): Promise<Damage | null> {
