@@ -12,7 +12,7 @@ import type { ClipRecord } from "../data/datasets/list.ts";
 import { readClipList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { describeRepaired } from "../train/feed/lists.ts";
-import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
+import { formatCount, formatDuration, progressBar, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { mostWorkers } from "../data/frames/decode_pool.ts";
 import { countVideos } from "./shared/clips.ts";
@@ -21,6 +21,8 @@ import type { Io } from "./shared/output.ts";
 /** Problems named of each kind; `--verbose` and `--json` name all. */
 const NAMED_AT_MOST = 10;
 const SIZES_SHOWN = 5;
+/** Characters of a path that are printed. */
+const MOST_SHOWN = 400;
 /** Between two states of the progress bar. */
 const SHOWN_EVERY_MS = 100;
 /** Reading waits for the disk more than for the decoder: a few clips at once even on one core. */
@@ -144,7 +146,9 @@ async function requireRoot(root: string | undefined, clips: readonly ClipRecord[
   const relative = clips.find(({ path }) => !isAbsolute(path));
   if (relative === undefined) return ".";
   throw new ConfigError(
-    `Cannot check: --root must name the folder that the list's paths are relative to, such as "${relative.path}"`,
+    `Cannot check: --root must name the folder that the list's paths are relative to, such as "${
+      shorten(relative.path, MOST_SHOWN)
+    }"`,
   );
 }
 
@@ -189,7 +193,7 @@ function printKind(kind: ProblemKind, problems: readonly ClipProblem[], limit: n
   if (problems.length === 0) return;
   io.print(`  ${PROBLEM_KINDS[kind]}: ${formatCount(problems.length)}`);
   for (const { line, path, problem } of problems.slice(0, limit)) {
-    io.print(`    line ${line} ${path}: ${problem}`);
+    io.print(`    line ${line} ${shorten(path, MOST_SHOWN)}: ${shorten(problem, 2 * MOST_SHOWN)}`);
   }
   if (problems.length > limit) io.print(`    … and ${formatCount(problems.length - limit)} more (--verbose)`);
 }

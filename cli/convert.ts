@@ -5,14 +5,21 @@ import { type FloatDtype, narrow } from "../data/checkpoint/dtype.ts";
 import { describeNonFinite, type NonFinite } from "../data/checkpoint/finite.ts";
 import { type OpenWeights, openWeights } from "../data/checkpoint/open.ts";
 import { streamSafetensors, type TensorToStream } from "../data/checkpoint/safetensors.ts";
-import { encodeTorch, stateDict, TensorLeaf, type TorchTree } from "../data/checkpoint/torch_write.ts";
+import {
+  encodeTorch,
+  stateDict,
+  TensorLeaf,
+  TORCH_DTYPES,
+  type TorchTree,
+} from "../data/checkpoint/torch_write.ts";
 import { writeFileWhole } from "../data/files.ts";
 import { ConfigError, NonFiniteError } from "../lib/errors.ts";
 import { backbonePlaces, isBackboneName } from "../models/identify.ts";
 import { underOurNames } from "../models/layouts.ts";
 import { recipeOf, stateOf } from "../train/files/run_state.ts";
-import { formatBytes, formatCount } from "../lib/text.ts";
+import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
+import { foreignText } from "./shared/foreign.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_TITLE } from "./shared/published.ts";
 
@@ -97,12 +104,24 @@ export async function run(args: string[], io: Io): Promise<number> {
     const rename = (name: string) => places.get(name) ?? null;
     tensors.push(...convertTensors(source, { dtype: dtype ?? "F32", rename, onOverflow, onNonFinite }));
   }
+  const unheld = format === "torch" ? tensors.find((tensor) => !TORCH_DTYPES.has(tensor.dtype)) : undefined;
+  if (unheld !== undefined) {
+    throw new ConfigError(
+      `Cannot convert "${from}" to "${to}": tensor "${
+        shorten(unheld.name)
+      }" must be of a type that PyTorch files hold ` +
+        `(${
+          [...TORCH_DTYPES].join(", ")
+        }), current value is ${unheld.dtype}; name an OUT that ends in .safetensors`,
+    );
+  }
   await writeFileWhole(to, encode(weights, tensors, { values, format }));
   const { size } = await Deno.stat(to);
-  const unread = values.all ? weights.file.foreign.size : 0;
-  if (unread > 0) {
-    const what = unread === 1 ? "an object" : `${formatCount(unread)} objects`;
-    io.note(`warning: in place of ${what} of "${from}", which are not read, "${to}" has None`);
+  const unread = [...values.all ? weights.file.foreign : weights.foreign]
+    .filter(([name]) => values.all || renamer(values)(name) !== null);
+  if (unread.length > 0) {
+    const instead = values.all && format === "torch" ? "has None in place of" : "does not have";
+    io.note(`warning: "${to}" ${instead} what is not read of "${from}": ${foreignText(unread)}`);
   }
   if (overflow.values > 0) {
     io.note(

@@ -8,6 +8,7 @@ import { activationOf, type Told } from "../train/files/backbone.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
+import { foreignText } from "./shared/foreign.ts";
 import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
@@ -59,7 +60,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   for (const [name, value] of plain) io.print(`${name} = ${text(value)}`);
   if (values.all) {
-    for (const [name, type] of foreign) io.print(`${shorten(name)} = object of ${type}, not read`);
+    for (const [name, type] of foreign) io.print(`${shorten(name)} = object of ${shorten(type)}, not read`);
   }
   io.print(`${path}: ${weights.format}, ${formatBytes(size)}`);
   const prefixes = weights.prefixes.map((prefix) => `"${prefix}"`).join(", ");
@@ -114,21 +115,6 @@ function typesOf(tensors: readonly { dtype: string }[]): string {
 
 function activationText({ activation, by }: Told): string {
   return by === null ? "the file does not say it; a run assumes quick_gelu" : `${activation}, as ${by} says`;
-}
-
-const MOST_TOLD = 8;
-
-/** Objects that are not read, by the names of their globals: "argparse.Namespace (args), numpy.ndarray (rng, and 3 more)". */
-function foreignText(foreign: readonly (readonly [name: string, type: string])[]): string {
-  const byType = new Map<string, string[]>();
-  for (const [name, type] of foreign) byType.set(type, [...byType.get(type) ?? [], name]);
-  const types = [...byType].map(([type, [first, ...others]]) =>
-    `${shorten(type)} (${shorten(first)}${
-      others.length === 0 ? "" : `, and ${formatCount(others.length)} more`
-    })`
-  );
-  const left = types.length - MOST_TOLD;
-  return types.slice(0, MOST_TOLD).join(", ") + (left > 0 ? ` and ${formatCount(left)} other classes` : "");
 }
 
 const MAX_TEXT = 100;

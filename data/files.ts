@@ -3,7 +3,7 @@
  * never leaves half a file under the real name and never costs the previous one.
  */
 import { rmSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { constants } from "node:os";
 import process from "node:process";
@@ -24,6 +24,7 @@ export async function fileRange(path: string): Promise<FileRange> {
   let handle: FileHandle | undefined;
   let sizeBytes: number;
   try {
+    await requireEnd(path);
     handle = await open(path, "r");
     const info = await handle.stat();
     if (!info.isFile()) throw new Error("it must be a file");
@@ -52,6 +53,56 @@ export async function fileRange(path: string): Promise<FileRange> {
       return bytes;
     },
   };
+}
+
+/**
+ * Refuses what reading would not come to an end of: a pipe that nobody writes to is waited for as soon as it is opened, a device
+ * gives bytes for ever. Every file that a user names is asked for here first. Pipes in /dev are those of a shell, which writes.
+ *
+ * @throws {Error} of the system, or that it must be a file; for `readError`
+ */
+export async function requireEnd(path: string): Promise<void> {
+  const info = await stat(path);
+  const kind = info.isFIFO()
+    ? path.startsWith("/dev/") ? null : "a pipe"
+    : info.isSocket()
+    ? "a socket"
+    : info.isCharacterDevice() || info.isBlockDevice()
+    ? "a device"
+    : null;
+  if (kind === null) return;
+  throw Object.assign(new Error(`it must be a file, current value is ${kind}`), { code: "NO_FILE" });
+}
+
+/** No list or record is larger; a runtime's text has no more than 2^29 characters. */
+const MOST_TEXT_BYTES = 500_000_000;
+const READ_BYTES = 2 ** 16;
+
+/**
+ * The bytes of a whole file.
+ *
+ * @param most Bytes that it may have.
+ * @throws {Error} of the system, or of what it must be; for `readError`
+ */
+export async function bytesOfFile(path: string, most = MOST_TEXT_BYTES): Promise<Uint8Array<ArrayBuffer>> {
+  await requireEnd(path);
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  let bytes = new Uint8Array(size > most ? 0 : size + 1), filled = 0;
+  for (;;) {
+    if (size > most || filled > most) {
+      const current = size > most ? `current size is ${size}` : "it has more";
+      throw Object.assign(new Error(`it must have at most ${most} bytes, ${current}`), { code: "TOO_LARGE" });
+    }
+    if (filled === bytes.length) { // a shell's pipe, or a file that grows
+      const larger = new Uint8Array(2 * bytes.length + READ_BYTES);
+      larger.set(bytes);
+      bytes = larger;
+    }
+    const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, null);
+    if (bytesRead === 0) return bytes.subarray(0, filled);
+    filled += bytesRead;
+  }
 }
 
 /**
@@ -136,9 +187,24 @@ export async function reading<T>(path: string, work: () => T | Promise<T>): Prom
   }
 }
 
-/** The text of a file. @throws {DataError} where it cannot be read, with the cause and what to do */
-export async function textOfFile(path: string): Promise<string> {
-  return await reading(path, () => readFile(path, "utf8"));
+/**
+ * The text of a file.
+ *
+ * @param most Bytes that it may have.
+ * @throws {DataError} where it cannot be read, with the cause and what to do
+ */
+export async function textOfFile(path: string, most?: number): Promise<string> {
+  return await reading(path, async () => new TextDecoder().decode(await bytesOfFile(path, most)));
+}
+
+/** The text of a file; null where there is none. @throws {DataError} as `textOfFile` */
+export async function textOfFileIfAny(path: string): Promise<string | null> {
+  try {
+    return await textOfFile(path);
+  } catch (error) {
+    if (systemCode((error as Error).cause) === "ENOENT") return null;
+    throw error;
+  }
 }
 
 /** The names in a folder. @throws {DataError} where it cannot be read, with the cause and what to do */
@@ -149,7 +215,8 @@ export async function namesIn(path: string): Promise<string[]> {
 /** An error of the system that nothing has told in one line yet, told with the path that it names. Others stay as they are. */
 export function toldError(error: unknown): unknown {
   if (!(error instanceof Error) || "exitCode" in error || systemCode(error) === null) return error;
-  const named = /access to "(.*)", run again |[,:] \w+ '(.*)'$/.exec(error.message), path = named?.[1] ?? named?.[2];
+  const named = /access to "(.*)", run again |[,:] \w+ '(.*)'$/.exec(error.message),
+    path = named?.[1] ?? named?.[2];
   if (path === undefined) return error;
   return new DataError(`Cannot use "${path}": ${withRemedy(error, READ_REMEDIES)}`, { cause: error });
 }
@@ -178,7 +245,9 @@ export async function requireWritableFolder(path: string): Promise<void> {
       if (systemCode(error) === "ENOENT" && at !== dirname(at)) return null;
       throw refuse(error);
     });
-    if (info?.isDirectory() === false) throw refuse(new Error("it must be a folder, current value is a file"));
+    if (info?.isDirectory() === false) {
+      throw refuse(new Error("it must be a folder, current value is a file"));
+    }
     if (info) break;
     at = dirname(at);
   }

@@ -3,10 +3,10 @@
  * ends with its holder however that dies; the file says who holds it. Network file systems: NFS and SMB pass the lock on to the
  * server, so that it holds between machines; a file system without locks gives none, which is told.
  */
-import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DataError, InterruptedError } from "../lib/errors.ts";
-import { reasonOf, writeError } from "./files.ts";
+import { reasonOf, textOfFile, writeError } from "./files.ts";
 
 /** Name of the lock's file in its folder; not there where nobody holds it. */
 export const LOCK_FILE = "lock";
@@ -171,7 +171,7 @@ async function describeHolder(path: string): Promise<string> {
   for (let look = 0; holder === null && look < 3; look++) {
     if (look > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS)); // it may have had no time yet to say so
     try {
-      holder = JSON.parse(await readFile(path, "utf8"));
+      holder = JSON.parse(await textOfFile(path));
     } catch {
       holder = null;
     }

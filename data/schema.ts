@@ -37,8 +37,14 @@ export function parseValue<S extends z.ZodType>(
   throw fail(`${name} ${requirementOf(issue)}, current value is ${current}`);
 }
 
+/** A value for a message, as JSON, which has no numbers that are not finite: those by their names. */
+export function textOfValue(value: unknown): string {
+  const isOdd = (one: unknown) => typeof one === "number" && !Number.isFinite(one);
+  return isOdd(value) ? String(value) : JSON.stringify(value, (_, one) => isOdd(one) ? String(one) : one);
+}
+
 function shown(value: unknown): string {
-  const text = JSON.stringify(value);
+  const text = textOfValue(value);
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }
 

@@ -7,7 +7,7 @@
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { isRefusedGlobal } from "./_refused_globals.ts";
-import { type Dtype, DTYPE_BYTES } from "./dtype.ts";
+import { type Dtype, DTYPE_BYTES, MAX_AXES } from "./dtype.ts";
 import type { PickleRules } from "./pickle.ts";
 import {
   PyDict,
@@ -112,8 +112,6 @@ const DTYPES = new Map(Object.entries(TORCH_DTYPES).map(([name, dtype]) => [`tor
 
 /** Characters of a global's name with its attributes. */
 const MAX_GLOBAL = 1024;
-/** No tensor of a network has more axes. */
-const MAX_AXES = 16;
 /** An expanded tensor (stride 0) may be larger than its storage, but not beyond the file by more than this. */
 const EXPANSION_BYTES = 2 ** 20;
 

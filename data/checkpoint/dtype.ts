@@ -27,6 +27,9 @@ export function widens(dtype: Dtype): boolean {
   return !/^(C|F8|F6|F4)/.test(dtype);
 }
 
+/** Axes of a shape; no tensor of a network has more. */
+export const MAX_AXES = 16;
+
 /** Number of elements of a shape. */
 export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);

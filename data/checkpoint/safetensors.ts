@@ -8,7 +8,7 @@
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { beyondBounds, findDuplicateKey } from "./_json_scan.ts";
-import { type Dtype, DTYPE_BYTES, elementsOf, isFloat, narrow, widen } from "./dtype.ts";
+import { type Dtype, DTYPE_BYTES, elementsOf, isFloat, MAX_AXES, narrow, widen } from "./dtype.ts";
 
 export type { Dtype } from "./dtype.ts";
 
@@ -185,6 +185,13 @@ function parseEntry(name: string, value: unknown, fail: (what: string) => never)
   if (!Array.isArray(shape) || !shape.every(isCount)) {
     return fail(
       `shape of tensor "${shorten(name)}" must be a list of sizes, current value is ${told(shape)}`,
+    );
+  }
+  if (shape.length > MAX_AXES) {
+    return fail(
+      `shape of tensor "${
+        shorten(name)
+      }" must have at most ${MAX_AXES} axes, current count is ${shape.length}`,
     );
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[1] < offsets[0]) {

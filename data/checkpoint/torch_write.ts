@@ -31,6 +31,9 @@ const FOLDER = "archive";
 const VERSION = "3\n";
 const STORAGE_OF = new Map(Object.entries(STORAGE_CLASSES).map(([name, dtype]) => [dtype, name]));
 
+/** Element types that PyTorch files are written with. */
+export const TORCH_DTYPES: ReadonlySet<Dtype> = new Set(STORAGE_OF.keys());
+
 /** A state dict: an `OrderedDict` of tensors in the given order. */
 export function stateDict(tensors: Iterable<TensorToStream>): ReadonlyMap<string, TorchTree> {
   return new Map([...tensors].map((tensor) => [tensor.name, new TensorLeaf(tensor)]));

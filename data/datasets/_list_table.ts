@@ -2,7 +2,7 @@
 import { DataError } from "../../lib/errors.ts";
 import type { LineRecord } from "./_list_line.ts";
 import { parseCsv } from "./csv.ts";
-import { quoted } from "./text.ts";
+import { MOST_LINE, quoted } from "./text.ts";
 
 /** Names of columns, in lower case, the likeliest first. */
 const COLUMNS = {
@@ -26,6 +26,7 @@ const COLUMNS = {
 /** The clips of a table with their lines; null where the first line is no header. @throws {DataError} where it is Kinetics' own */
 export function parseTable(text: string, file: string): (LineRecord & { line: number })[] | null {
   const first = /[^\r\n]*/.exec(text.trimStart())![0];
+  if (first.length > MOST_LINE) return null;
   const delimiter = [",", ";", "\t"].find((one) => first.includes(one));
   if (delimiter === undefined) return null;
   const names = first.split(delimiter).map((name) => name.trim().replace(/^"(.*)"$/, "$1").toLowerCase());

@@ -7,7 +7,7 @@
  */
 import { DataError } from "../../lib/errors.ts";
 import { type AnnotationFile, type Dataset, type Entry, type Split, splitOfFile } from "./entries.ts";
-import { quoted, splitLines } from "./text.ts";
+import { boundedLines, quoted, splitLines } from "./text.ts";
 import { sortNames } from "./walk.ts";
 
 interface Line {
@@ -17,7 +17,7 @@ interface Line {
 }
 
 function linesOf({ file, text }: AnnotationFile): Line[] {
-  return splitLines(text).flatMap((row, index) => {
+  return boundedLines(text, file).flatMap((row, index) => {
     const whole = row.trim(), line = index + 1;
     const fail = (what: string): never => {
       throw new DataError(`Cannot read "${file}" line ${line}: ${what}, current value is ${quoted(whole)}`);

@@ -1,6 +1,7 @@
 /** CSV with the lines that its rows start on. */
 import { CsvError, parse } from "csv-parse/sync";
 import { DataError } from "../../lib/errors.ts";
+import { requireLine } from "./text.ts";
 
 /** A row. */
 export interface CsvRow {
@@ -14,6 +15,7 @@ export function parseCsv(text: string, file: string, options: { delimiter?: stri
   let line = 1;
   return readRecords(text, file, options.delimiter ?? ",").map((fields) => {
     const row = { fields, line };
+    for (const { length } of fields) requireLine(length, file, line);
     line += fields.join("").split("\n").length; // counted here: the parser takes a quoted "\r\n" for two
     return row;
   }).filter(({ fields }) => fields.length > 1 || fields[0] !== "");

@@ -4,6 +4,7 @@
  * which `parseClipList` reads as lists of videos.
  */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import type { ClipRecord } from "./list.ts";
 import { isClipId, parseSsv2Labels } from "./ssv2_json.ts";
 
@@ -29,7 +30,7 @@ export function parseIndexedClips(text: string, options: { file: string; classes
     if (!isClipId(id)) {
       throw new DataError(
         `Cannot read "${file}": clip ${index + 1} must have an id, current value is ${
-          JSON.stringify(id ?? null)
+          shorten(JSON.stringify(id ?? null))
         }`,
       );
     }
@@ -37,7 +38,7 @@ export function parseIndexedClips(text: string, options: { file: string; classes
       const range = classes === undefined ? "from 0" : `in 0 … ${classes - 1}`;
       throw new DataError(
         `Cannot read "${file}": label_idx of clip "${id}" must be an integer ${range}, current value is ${
-          JSON.stringify(label ?? null)
+          shorten(JSON.stringify(label ?? null))
         }`,
       );
     }

@@ -4,7 +4,7 @@
  */
 import { DataError } from "../../lib/errors.ts";
 import { parseIndexedLabels } from "./indexed_json.ts";
-import { quoted, splitLines } from "./text.ts";
+import { boundedLines, MOST_LINE, quoted } from "./text.ts";
 
 /** What a first line is that heads a column: such a file is none of names alone. */
 const HEADS = /^"?(id|index|names?|labels?|class(es)?)"?$/i;
@@ -21,12 +21,13 @@ interface Row {
  */
 export function parseLabels(text: string, options: { file: string; classes?: number }): string[] {
   const { file, classes } = options;
-  const rows = splitLines(text.replace(/^\uFEFF/, "")).map((row, index) => ({
+  const isJson = text.trimStart().startsWith("{"); // all of it may be one line
+  const rows = (isJson ? [] : boundedLines(text.replace(/^\uFEFF/, ""), file)).map((row, index) => ({
     text: row.trim(),
     line: index + 1,
   }));
   const filled = rows.filter((row) => row.text !== "");
-  const names = text.trimStart().startsWith("{")
+  const names = isJson
     ? parseIndexedLabels(text, file)
     : numberedNames(filled) ?? namesAlone(filled) ?? namesOfTable(rows, file);
   if (names.length === 0 || (classes !== undefined && names.length !== classes)) {
@@ -34,6 +35,13 @@ export function parseLabels(text: string, options: { file: string; classes?: num
       `Cannot read "${file}": it must name ${
         classes ?? "at least 1"
       } classes, current count is ${names.length}`,
+    );
+  }
+  const tooLong = names.findIndex(({ length }) => length > MOST_LINE);
+  if (tooLong >= 0) {
+    throw new DataError(
+      `Cannot read "${file}": the name of class ${tooLong} must have at most ${MOST_LINE} characters, ` +
+        `current count is ${names[tooLong].length}`,
     );
   }
   return names;

@@ -8,7 +8,7 @@
 import { DataError } from "../../lib/errors.ts";
 import { LineError, type LineRecord, parseLine } from "./_list_line.ts";
 import { parseTable } from "./_list_table.ts";
-import { quoted, splitLines } from "./text.ts";
+import { boundedLines, MOST_PATH, quoted } from "./text.ts";
 
 /** What a list names. "either": each path is what is found there. */
 export type ClipModality = "frames" | "video" | "either";
@@ -70,6 +70,9 @@ export function parseClipList(text: string, options: ClipListOptions): ClipList 
         throw new DataError(`Cannot read "${file}" line ${line}: ${what}`);
       };
       if (path === "") fail("the path must not be empty");
+      if (path.length > MOST_PATH) {
+        fail(`the path must have at most ${MOST_PATH} characters, current count is ${path.length}`);
+      }
       const stated = frames === null ? null : parseCount(frames);
       if (Number.isNaN(stated)) {
         fail(`the number of frames must be an integer from 0, current value is ${quoted(frames!)}`);
@@ -107,7 +110,7 @@ function* recordsOf(
     return;
   }
   let fieldsPerLine: 0 | 2 | 3 = 0;
-  for (const [index, row] of splitLines(content).entries()) {
+  for (const [index, row] of boundedLines(content, file).entries()) {
     const whole = row.trim(), line = index + 1;
     if (whole === "") continue;
     let records: LineRecord[];

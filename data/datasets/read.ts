@@ -1,7 +1,6 @@
 /** Reading of annotation lists and label files from disk. */
-import { readFile } from "node:fs/promises";
 import { DataError } from "../../lib/errors.ts";
-import { reasonOf } from "../files.ts";
+import { bytesOfFile, reasonOf } from "../files.ts";
 import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
 import { parseLabels } from "./labels.ts";
 import { type ClipList, type ClipListOptions, parseClipList } from "./list.ts";
@@ -26,7 +25,7 @@ export async function readLabels(path: string, options: { classes?: number } = {
 export async function readText(path: string): Promise<string> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    bytes = await bytesOfFile(path);
   } catch (error) {
     throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
   }

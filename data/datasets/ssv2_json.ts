@@ -3,7 +3,9 @@
  * `id` and `template`; the template is the label text with its placeholders in brackets. The test split has ids only.
  */
 import { DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
 import type { Entry, Split } from "./entries.ts";
+import { MOST_PATH } from "./text.ts";
 
 /** The label file: class names by id. */
 export function parseSsv2Labels(text: string, file: string): string[] {
@@ -18,7 +20,7 @@ export function parseSsv2Labels(text: string, file: string): string[] {
     if (!/^\d{1,6}$/.test(String(id)) || names[Number(id)] !== undefined) {
       throw new DataError(
         `Cannot read "${file}": the id of "${name}" must be a whole number that no other label has, current value is ${
-          JSON.stringify(id)
+          shorten(JSON.stringify(id))
         }`,
       );
     }
@@ -53,7 +55,7 @@ export function parseSsv2Split(
     if (!isClipId(id)) {
       throw new DataError(
         `Cannot read "${file}": clip ${index + 1} must have an id, current value is ${
-          JSON.stringify(id ?? null)
+          shorten(JSON.stringify(id ?? null))
         }`,
       );
     }
@@ -63,7 +65,7 @@ export function parseSsv2Split(
     if (label === undefined) {
       throw new DataError(
         `Cannot read "${file}": the template of clip "${id}" must be one of the ${classes.length} labels, current value is ${
-          JSON.stringify(template ?? null)
+          shorten(JSON.stringify(template ?? null))
         }`,
       );
     }
@@ -78,8 +80,9 @@ export function isSsv2Labels(text: string): boolean {
 
 /** Whether a value names a clip, as a number or as a path below the root or an absolute one. */
 export function isClipId(id: unknown): id is string | number {
+  if (typeof id !== "string") return Number.isInteger(id);
   // deno-lint-ignore no-control-regex
-  return typeof id === "string" ? /^[^\x00-\x1f\x7f]+$/.test(id) : Number.isInteger(id);
+  return id.length <= MOST_PATH && /^[^\x00-\x1f\x7f]+$/.test(id);
 }
 
 function parseJson(text: string, file: string): unknown {

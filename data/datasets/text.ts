@@ -68,6 +68,26 @@ export function splitLines(text: string): string[] {
   return text.split(/\r\n|\n|\r/);
 }
 
+/** Characters of a line, or of a field of a table; those of lists have a hundred. */
+export const MOST_LINE = 2 ** 16;
+/** Characters of a path; systems open no longer ones. */
+export const MOST_PATH = 4096;
+
+/** The lines of a list. @throws {DataError} where one is longer than a list's can be */
+export function boundedLines(text: string, file: string): string[] {
+  const lines = splitLines(text);
+  for (const [index, { length }] of lines.entries()) requireLine(length, file, index + 1);
+  return lines;
+}
+
+/** Refuses a line, or a field on it, by its number: it may be of any length. */
+export function requireLine(length: number, file: string, line: number): void {
+  if (length <= MOST_LINE) return;
+  throw new DataError(
+    `Cannot read "${file}" line ${line}: a line must have at most ${MOST_LINE} characters, current count is ${length}`,
+  );
+}
+
 /** Text of a file for a message: in quotes, control characters escaped, not too long. */
 export function quoted(text: string): string {
   const shown = text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text;

@@ -7,12 +7,12 @@
  * at any time: what no line names is cut off when the cache is opened again. One process writes, as long as it
  * holds the lock; others read what was there when they opened it.
  */
-import { type FileHandle, mkdir, open, readdir, readFile, truncate } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, truncate } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ClipModality } from "../datasets/list.ts";
-import { isTemporary, reasonOf, writeError, writeFileWhole } from "../files.ts";
+import { bytesOfFile, isTemporary, reasonOf, textOfFileIfAny, writeError, writeFileWhole } from "../files.ts";
 import { LOCK_FILE, type LockAttempt, removeTemporary, tryLockFolder } from "../folder_lock.ts";
 import { parseJson } from "../schema.ts";
 import {
@@ -307,11 +307,8 @@ async function checkSettings(options: FrameCacheOptions, writable: boolean): Pro
     "data.first_frame": modality === "video" ? null : firstFrame,
   };
   const file = join(folder, FILES.settings);
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== "ENOENT") throw error;
+  const text = await textOfFileIfAny(file);
+  if (text === null) {
     if (writable) await writeFileWhole(file, JSON.stringify(settings, null, 2) + "\n");
     return;
   }
@@ -340,7 +337,7 @@ async function readIndex(folder: string) {
   const index = new FrameIndex(), ends = new Map<number, number>();
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(join(folder, FILES.index));
+    bytes = await bytesOfFile(join(folder, FILES.index), Infinity);
   } catch (error) {
     if ((error as { code?: unknown }).code !== "ENOENT") throw error;
     return { index, ends, end: 0, size: 0, lost: 0, damaged: 0 };

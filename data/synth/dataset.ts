@@ -7,11 +7,11 @@
  * clips come from different random streams.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { readdir, readFile, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
-import { isTemporary, temporaryName, writeFileWhole, writing } from "../files.ts";
+import { isTemporary, temporaryName, textOfFile, writeFileWhole, writing } from "../files.ts";
 import { LOCK_FILE, removeTemporary, waitForFolder } from "../folder_lock.ts";
 import { parseFrameTemplate } from "../frames/frame_folder.ts";
 import { encodeJpeg } from "../frames/jpeg.ts";
@@ -263,7 +263,7 @@ async function writeSet(
 /** Whether the folder holds the complete data set that these options give. */
 export async function isSynthesized(folder: string, options: SynthOptions): Promise<boolean> {
   try {
-    return await readFile(join(folder, RECORD), "utf8") === describeSynth(options);
+    return await textOfFile(join(folder, RECORD)) === describeSynth(options);
   } catch {
     return false; // absent or unreadable: it has to be written
   }

@@ -17,8 +17,8 @@ import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
 import { sha256OfFile } from "../../data/sha256.ts";
-import { reasonOf } from "../../data/files.ts";
-import { parseJson, parseValue } from "../../data/schema.ts";
+import { reasonOf, textOfFileIfAny } from "../../data/files.ts";
+import { parseJson, parseValue, textOfValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
 import { listDigest } from "../feed/lists.ts";
@@ -166,7 +166,7 @@ export function checkStorable(config: Config, model: VideoModel): void {
   if (obstacle === null) return;
   const { key, must, value } = obstacle;
   throw new ConfigError(
-    `Cannot use stored features: ${key} must ${must}, current value is ${JSON.stringify(value)}`,
+    `Cannot use stored features: ${key} must ${must}, current value is ${textOfValue(value)}`,
   );
 }
 
@@ -328,13 +328,8 @@ async function weightsFile({ network }: Config, known: WeightsFile | null): Prom
 /** Reads the manifest of a folder. @returns null where there is none. */
 export async function readManifest(folder: string): Promise<FeatureManifest | null> {
   const path = join(folder, FEATURES_FILE);
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw new DataError(`Cannot read "${path}": ${reasonOf(error)}`);
-  }
+  const text = await textOfFileIfAny(path);
+  if (text === null) return null;
   const refuse = (what: string) => new DataError(`Cannot read "${path}": ${what}; extract into a new folder`);
   const written = parseJson(text, z.record(z.string(), z.unknown()), refuse);
   if (written.format !== FORMAT) throw refuse("it must be a manifest of features written by sidenet extract");

@@ -110,6 +110,7 @@ async function sizeOf(path: string): Promise<{ width: number; height: number } |
 async function isBrokenPicture(path: string): Promise<boolean> {
   const info = await Deno.stat(path).catch(() => null);
   if (info === null) return false; // none: the size is a video's
+  if (!info.isFile) return true;
   try {
     requireFrameFileSize(info.size);
     await decodePicture(await Deno.readFile(path));

@@ -4,12 +4,13 @@
  */
 
 import { basename, dirname, join } from "node:path";
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { z } from "zod";
 import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { fitTower } from "../../models/backbone_file.ts";
 import { backboneIn } from "../../models/identify.ts";
+import { textOfFile } from "../../data/files.ts";
 import { knownByHash } from "../../models/known_files.ts";
 import { createModel } from "../../models/create.ts";
 import { checkAccount } from "../../models/params.ts";
@@ -120,8 +121,7 @@ const MOST_CONFIG_BYTES = 2 ** 20;
 /** A configuration; null where there is none, or something else under its name. */
 async function readJson(path: string): Promise<Json | null> {
   try {
-    if ((await stat(path)).size > MOST_CONFIG_BYTES) return null;
-    const json: unknown = JSON.parse(await readFile(path, "utf8"));
+    const json: unknown = JSON.parse(await textOfFile(path, MOST_CONFIG_BYTES));
     return isObject(json) ? json : null;
   } catch {
     return null;

@@ -1,6 +1,7 @@
 /** A recorded reference case: a JSON description beside a safetensors file (docs/architecture.md, "Reference cases"). */
 
 import { type OpenCheckpoint, openCheckpoint } from "../files/checkpoint.ts";
+import { textOfFile } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 
 /** The description, as far as replaying needs it. */
@@ -30,7 +31,7 @@ export interface ReferenceCase extends AsyncDisposable {
 export async function openCase(path: string): Promise<ReferenceCase> {
   let description: CaseDescription;
   try {
-    description = JSON.parse(await Deno.readTextFile(path));
+    description = JSON.parse(await textOfFile(path));
   } catch (error) {
     throw new DataError(`Cannot read case "${path}": ${(error as Error).message}`);
   }

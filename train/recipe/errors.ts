@@ -1,6 +1,6 @@
 /** Words for what is wrong with a recipe: one clause an issue, with the full dotted key and the current value. */
 import type { z } from "zod";
-import { requirementOf, valueAt } from "../../data/schema.ts";
+import { requirementOf, textOfValue, valueAt } from "../../data/schema.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
 import type { Requirement } from "../../models/system.ts";
@@ -47,9 +47,7 @@ export function requireAll(requirements: readonly Requirement[], source: string)
   for (const [holds, key, must, value] of requirements) {
     if (holds) continue;
     throw new ConfigError(
-      `Cannot use config "${source}": ${key} must ${must}, current value is ${
-        shortened(JSON.stringify(value))
-      }`,
+      `Cannot use config "${source}": ${key} must ${must}, current value is ${shortened(textOfValue(value))}`,
     );
   }
 }
@@ -79,6 +77,6 @@ function describeIssue(issue: z.core.$ZodIssue, { tree, known }: Blamed): string
     return describeUnknownKey([...issue.path, issue.keys[0]].join("."), known);
   }
   const value = valueAt(tree, issue.path);
-  const current = value === undefined ? "missing" : shortened(JSON.stringify(value));
+  const current = value === undefined ? "missing" : shortened(textOfValue(value));
   return `${key === "" ? "the config" : key} ${requirementOf(issue)}, current value is ${current}`;
 }

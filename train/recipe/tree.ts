@@ -1,7 +1,7 @@
 /** A recipe's YAML as plain objects, before anything is known of its keys. */
 
 import * as YAML from "yaml";
-import { reasonOf as systemReason } from "../../data/files.ts";
+import { reasonOf as systemReason, requireEnd } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
 /** A mapping of keys. */
@@ -66,13 +66,13 @@ export function parseYaml(text: string, what: string): unknown {
     throw refuse(`have at most ${MOST_BYTES} characters, current number is ${text.length}`);
   }
   const lines = new YAML.LineCounter();
-  // The parser would compare every key with every other; they are compared below.
-  const document = YAML.parseDocument(text, { prettyErrors: true, uniqueKeys: false, lineCounter: lines });
+  // The parser would compare every key with every other; they are compared below. Of thousands of errors it would show each.
+  const document = YAML.parseDocument(text, { prettyErrors: false, uniqueKeys: false, lineCounter: lines });
   if (document.errors.length > 0) {
-    const [firstLine] = document.errors[0].message.split("\n");
+    const [{ message, pos: [at] }] = document.errors, { line, col } = lines.linePos(at);
     // The parser tells of its own stack as of an error of the text.
-    if (firstLine.includes("call stack")) throw refuse(`be nested at most ${MOST_DEPTH} deep`);
-    throw new SyntaxError(firstLine.replace(/:$/, ""));
+    if (message.includes("call stack")) throw refuse(`be nested at most ${MOST_DEPTH} deep`);
+    throw new SyntaxError(`${message.split("\n")[0]} at line ${line}, column ${col}`);
   }
   YAML.visit(document, (_, node, path) => {
     if (path.length > 3 * MOST_DEPTH) throw refuse(`be nested at most ${MOST_DEPTH} deep`);
@@ -127,8 +127,7 @@ export async function readTree(path: string): Promise<Tree> {
 
 /** The text of a file, of which no more is read than a recipe has: it may be of any size, or have no end. */
 async function readBounded(path: string): Promise<string> {
-  // A pipe in place of a file would be waited for without end; those that a shell makes lie in /dev.
-  if ((await Deno.stat(path)).isFifo && !path.startsWith("/dev/")) throw new Error("it is a pipe");
+  await requireEnd(path);
   using file = await Deno.open(path);
   const bytes = new Uint8Array(MOST_BYTES + 1);
   let size = 0;
@@ -144,7 +143,7 @@ async function readBounded(path: string): Promise<string> {
 }
 
 function reasonOf(error: Error): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if ((error as { code?: unknown }).code === "ENOENT") return "there is no such file";
   if (error instanceof Deno.errors.IsADirectory) {
     return "it must be a YAML file, this is a folder; the recipe of a run is its config.yaml";
   }

@@ -1,7 +1,7 @@
 /** Runs side by side: their figures from what the run folders hold, and the rows of the comparison. */
 
 import { join } from "node:path";
-import { readError } from "../../data/files.ts";
+import { readError, textOfFileIfAny } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
@@ -49,10 +49,7 @@ export async function readRun(path: string): Promise<ComparedRun> {
       `Cannot compare "${path}": it must be a run folder, there is no ${RUN_FILES.config} in it`,
     );
   }
-  const text = await Deno.readTextFile(join(path, RUN_FILES.summary)).catch((error) => {
-    if (error instanceof Deno.errors.NotFound) return "{}";
-    throw readError(join(path, RUN_FILES.summary), error);
-  });
+  const text = await textOfFileIfAny(join(path, RUN_FILES.summary)) ?? "{}";
   const { config } = await loadRunConfig(path);
   const { steps, evals } = await readMetrics(path);
   const summary = parseSummary(text, join(path, RUN_FILES.summary)),

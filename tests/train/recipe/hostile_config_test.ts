@@ -187,7 +187,10 @@ Deno.test("no more of a file is read than a recipe has, and a pipe is not waited
     const pipe = `${folder}/pipe.yaml`;
     if (Deno.build.os !== "windows") {
       assert.ok((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
-      await assert.rejects(loadConfig(pipe), { name: "ConfigError", message: /it is a pipe$/ });
+      await assert.rejects(loadConfig(pipe), {
+        name: "ConfigError",
+        message: /it must be a file, current value is a pipe$/,
+      });
     }
     await assert.rejects(loadConfig("/dev/zero"), { name: "ConfigError", message: /at most 32768 bytes/ });
   } finally {

@@ -1,6 +1,6 @@
 /** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tune.ts`). */
 
-import { writeFileWhole } from "../../../data/files.ts";
+import { textOfFileIfAny, writeFileWhole } from "../../../data/files.ts";
 import { DataError } from "../../../lib/errors.ts";
 
 /** Choices by key. */
@@ -8,13 +8,8 @@ export type TunedChoices = ReadonlyMap<string, string>;
 
 /** Reads the file; none gives no choices. */
 export async function readChoices(path: string): Promise<TunedChoices> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return new Map();
-    throw new DataError(`Cannot read "${path}": ${(error as Error).message}`);
-  }
+  const text = await textOfFileIfAny(path);
+  if (text === null) return new Map();
   try {
     const entries = Object.entries(JSON.parse(text) as Record<string, unknown>);
     return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
