@@ -3,7 +3,15 @@
  * report lie. Every file but the metrics is written whole; the metrics grow by whole lines.
  */
 import { dirname, join } from "node:path";
-import { isTemporary, namesIn, reading, textOfFile, writeError, writeFileWhole, writing } from "../../data/files.ts";
+import {
+  isTemporary,
+  namesIn,
+  reading,
+  textOfFile,
+  writeError,
+  writeFileWhole,
+  writing,
+} from "../../data/files.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import { DataError } from "../../lib/errors.ts";
 import {
