@@ -236,9 +236,8 @@ export async function writing<T>(path: string, work: () => T | Promise<T>): Prom
  * @throws {DataError} where a file is in its place, or nothing can be written there
  */
 export async function requireWritableFolder(path: string): Promise<void> {
-  const refuse = (error: unknown) => {
-    return new DataError(`Cannot write to "${path}": ${withRemedy(error, REMEDIES)}`, { cause: error });
-  };
+  const refuse = (error: unknown) =>
+    new DataError(`Cannot write to "${path}": ${withRemedy(error, REMEDIES)}`, { cause: error });
   let at = resolve(path);
   for (;;) {
     const info = await stat(at).catch((error) => {
@@ -316,11 +315,12 @@ const REASONS: Record<string, string> = {
   EIO: "the disk reports an error",
   EMFILE: "the process has too many files open (ulimit -n)",
   ENAMETOOLONG: "the name is too long",
-  [KEPT_OUT]: "this tool has no access to the system's own files",
+  [KEPT_OUT]: "this tool has no access to the system's own files; choose another folder",
 };
 
 /** What to do where something cannot be written. */
 const REMEDIES: Record<string, string> = {
+  ENOENT: "choose another folder", // missing folders are made: this is none that anybody can make
   ENOSPC: "make room (bytes, and places for files) and try again",
   EDQUOT: "make room and try again",
   EACCES: "change the permissions or choose another folder",
@@ -334,7 +334,6 @@ const REMEDIES: Record<string, string> = {
   EIO: "choose a folder on another disk",
   EMFILE: "raise the limit and try again",
   ENAMETOOLONG: "choose a shorter name",
-  [KEPT_OUT]: "choose another folder",
 };
 
 /** What to do where something cannot be read. */
@@ -342,7 +341,6 @@ const READ_REMEDIES: Record<string, string> = {
   EACCES: "change the permissions",
   EISDIR: "put the file in its place",
   EMFILE: "raise the limit and try again",
-  [KEPT_OUT]: "choose another folder",
 };
 
 /** What went wrong and what to do. */
