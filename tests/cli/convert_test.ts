@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import * as convert from "../../cli/convert.ts";
 import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
+import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
+import { writeFileWhole } from "../../data/files.ts";
 import { runVerb } from "../_util/run_verb.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
@@ -67,6 +69,27 @@ Deno.test("convert --all keeps the tree of a training checkpoint, and its values
       await assertEqualWeights(flat, expected);
       assert.deepEqual(JSON.parse(flat.metadata.values), Object.fromEntries(expected.file.values));
     }
+  }));
+
+Deno.test("convert names what it leaves out, and refuses a type that PyTorch files do not hold", () =>
+  temporary(async (path) => {
+    const sparse = `${FIXTURES}reports/checkpoints/sparse.pt`, object = "torch._utils._rebuild_sparse_tensor";
+    const { stderr } = await runVerb(convert, [sparse, path("x.pt")]);
+    assert.match(stderr, /warning: ".*x\.pt" does not have what is not read of ".*sparse\.pt": /);
+    assert.ok(stderr.includes(`${object} (visual.proj)`), stderr);
+    const all = await runVerb(convert, [sparse, path("x.pt"), "--all"]);
+    assert.match(all.stderr, /x\.pt" has None in place of what is not read of ".*": .*proj\)$/m);
+    const trained = await runVerb(convert, [sparse, path("x.pt"), "--only", "backbone"]);
+    assert.ok(trained.stderr.includes("visual.proj"));
+
+    const eight = { name: "w", dtype: "F8_E4M3", shape: [2], data: new Uint8Array(2) } as const;
+    await writeFileWhole(path("f8.safetensors"), encodeSafetensors([eight]));
+    await assert.rejects(runVerb(convert, [path("f8.safetensors"), path("f8.pt")]), {
+      name: "ConfigError",
+      message:
+        /f8\.safetensors" to ".*f8\.pt": tensor "w" must be of a type that PyTorch files hold \(F64, .*\), current value is F8_E4M3; /,
+    });
+    await runVerb(convert, [path("f8.safetensors"), path("copy.safetensors")]);
   }));
 
 Deno.test("convert --dtype changes floats alone and tells of values beyond f16", () =>

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { readClipList, readLabels } from "../../data/datasets/read.ts";
 import {
+  bytesOfFile,
   fileRange,
   namesIn,
   reading,
   requireWritableFolder,
   textOfFile,
+  textOfFileIfAny,
   toldError,
   writeFileWhole,
   writing,
@@ -111,6 +114,42 @@ Deno.test("fileRange() reads ranges in any order and at the same time, and says 
     await assert.rejects(fileRange(join(folder, "none")), /none": it does not exist/);
     await assert.rejects(fileRange(folder), /it must be a file/);
   }));
+
+Deno.test("the bytes and the text of a file are read whole, of one that is too large nothing", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "x.txt"), large = join(folder, "large.txt");
+    await writeFileWhole(path, "é".repeat(100_000));
+    assert.equal(await textOfFile(path), "é".repeat(100_000));
+    await writeFileWhole(path, new Uint8Array());
+    assert.equal((await bytesOfFile(path)).length, 0);
+    assert.equal(await textOfFileIfAny(join(folder, "none")), null);
+    await Deno.writeTextFile(large, "a");
+    await Deno.truncate(large, 2 ** 33); // takes no place on the disk
+    const refused = /large\.txt": it must have at most 500000000 bytes, current size is 8589934592$/;
+    await assert.rejects(textOfFile(large), refused);
+    await assert.rejects(readClipList(large), refused);
+    await assert.rejects(textOfFileIfAny(folder), DataError);
+  }));
+
+Deno.test({
+  name: "a pipe and a device are refused before they are opened, whatever is read of them",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (folder) => {
+      const pipe = join(folder, "pipe");
+      assert.ok((await new Deno.Command("mkfifo", { args: [pipe] }).output()).success);
+      for (const read of [fileRange, textOfFile, textOfFileIfAny, readClipList, readLabels]) {
+        await assert.rejects(
+          read(pipe),
+          /^DataError: Cannot \w+ ".*pipe": it must be a file, current value is a pipe$/,
+        );
+        await assert.rejects(
+          read("/dev/zero"),
+          /^DataError: .*it must be a file, current value is a device$/,
+        );
+      }
+    }),
+});
 
 Deno.test("requireWritableFolder() makes nothing, and refuses a file in the folder's place", () =>
   inFolder(async (folder) => {

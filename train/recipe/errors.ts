@@ -8,9 +8,13 @@ import type { Requirement } from "../../models/system.ts";
 /** Characters of a value that a message shows. */
 const MOST_SHOWN = 120;
 
-/** A value for a message, of which a file may hold any amount. */
+/** A value for a message, of which a file may hold any amount, on one line. */
 export function shortened(text: string): string {
-  return text.length <= MOST_SHOWN ? text : `${text.slice(0, MOST_SHOWN)}…`;
+  const shown = text.length <= MOST_SHOWN ? text : `${text.slice(0, MOST_SHOWN)}…`;
+  return shown.replaceAll(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** The recipe that something is wrong with. */

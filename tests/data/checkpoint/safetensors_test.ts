@@ -106,6 +106,11 @@ const broken: [string, Uint8Array, RegExp][] = [
   ["a header that does not start an object", file("[1]"), /must start with "\{"/],
   ["a header that is not JSON", file('{"a":'), /must be JSON/],
   [
+    "a shape of 17 axes",
+    file(`{"a":${entry("U8", `[${Array(17).fill(1)}]`, "[0,1]")}}`, 1),
+    /shape of tensor "a" must have at most 16 axes, current count is 17$/,
+  ],
+  [
     "a name given twice",
     file(`{"a":${entry("U8", "[1]", "[0,1]")},"\\u0061":${entry("U8", "[1]", "[1,2]")}}`, 2),
     /"a" twice/,

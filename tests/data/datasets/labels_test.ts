@@ -8,6 +8,9 @@ Deno.test("labels are read in order of their ids, with commas and quotes", () =>
   assert.deepEqual(parseLabels(text, { file }), ["moves left", "pushing [x], slowly", "a, b"]);
   assert.throws(() => parseLabels("name\nx", { file }), /line 1: the header must be "id,name"/);
   assert.throws(() => parseLabels("id,name\n1,x", { file }), /line 2: the id must be 0, current value is 1/);
+  const long = "x".repeat(100_000);
+  assert.throws(() => parseLabels(`id,name\n0,${long}`, { file }), /line 2: a line must have at most 65536/);
+  assert.throws(() => parseLabels(`{"${long}": 0}`, { file }), /the name of class 0 must have at most 65536/);
   assert.throws(() => parseLabels("id,name\nx", { file }), /line 2: a line must be "id,name"/);
   assert.throws(
     () => parseLabels("id,name\n0,x", { file, classes: 4 }),

@@ -120,6 +120,21 @@ const bad: [string, string, RegExp][] = [
     "a 3.5 1\n",
     /line 1: the number of frames must be .* current value is "3.5"$/,
   ],
+  [
+    "a line of 100 kB",
+    `a 30 0\n${"b".repeat(100_000)} 30 1\n`,
+    /line 2: a line must have at most 65536 characters, current count is 100005$/,
+  ],
+  [
+    "a path of 5 kB",
+    `a 30 0\n${"b".repeat(5000)} 30 1\n`,
+    /line 2: the path must have at most 4096 characters, current count is 5000$/,
+  ],
+  [
+    "a field of 100 kB in a table",
+    `path,label\na,0\n${"b".repeat(100_000)},1\n`,
+    /line 3: a line must have at most 65536 characters, current count is 100000$/,
+  ],
   ["an empty list", "\n\n", /must have at least one clip, current count is 0$/],
   [
     "a list of dropped clips only",

@@ -85,6 +85,17 @@ Deno.test("a recipe inside a checkpoint is held to the same bounds", () => {
   );
 });
 
+Deno.test("a number that is not finite is shown as one, and an argument on one line", () => {
+  for (const [text, name] of [[".nan", "NaN"], ["1e999", "Infinity"], ["-.inf", "-Infinity"]]) {
+    assert.match(
+      refusal(BASE, [`solver.lr=${text}`]),
+      new RegExp(`solver\\.lr must be a number, current value is ${name}$`),
+    );
+  }
+  assert.match(refusal("data: {num_classes: [.nan]}\n"), /current value is \["NaN"\]$/);
+  assert.match(refusal(BASE, ["system=\n\0"]), /^Cannot use argument "system=\\u000a\\u0000": /);
+});
+
 Deno.test("no key takes a number that nobody needs", () => {
   // Any seed is as good as another, a factor may be of any size, and epochs that never come may be left out.
   const unbounded = ["seed", "data.synth.seed", "data.synth.speed", "data.synth.radius", "network.sme_scale"];
@@ -192,7 +203,10 @@ Deno.test("no more of a file is read than a recipe has, and a pipe is not waited
         message: /it must be a file, current value is a pipe$/,
       });
     }
-    await assert.rejects(loadConfig("/dev/zero"), { name: "ConfigError", message: /at most 32768 bytes/ });
+    await assert.rejects(loadConfig("/dev/zero"), {
+      name: "ConfigError",
+      message: /current value is a device$/,
+    });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
