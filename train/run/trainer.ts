@@ -42,7 +42,7 @@ import {
   taskOfRecipe,
 } from "../tasks/session_options.ts";
 import { type Evaluation, isBest, type Task } from "../tasks/task.ts";
-import { rateOf } from "./schedule.ts";
+import { idleRateRemarks, rateOf } from "./schedule.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 
 /** What is known once the session is open. */
@@ -92,6 +92,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const lists = { train: set.clips, epochClips: set.epochClips, val: valClips };
   for (const text of remarksOnLists(config, lists)) note?.(text);
   const { batches, lastBatch } = epochBatches(config, set);
+  const epochs = config.solver.epochs - config.solver.start_epoch;
+  for (const text of idleRateRemarks(config, { batchesPerEpoch: batches, epochs })) note?.(text);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
   const remarks = saved === null ? [] : resumeRemarks(config, set, saved);
   const { lastBatch: resumedBatch } = epochBatches(config, set, saved?.state.clipsInEpoch);
