@@ -23,7 +23,8 @@ export const command = defineCommand({
 tapped features, the prepared pictures and the labels to DIR. Training then takes data.features=DIR and skips the backbone.
 Where views are drawn at random (data.random_shift, data.crop, data.flip, data.grey, data.rand_aug, data.colour_jitter),
 --epochs says how many epochs of them are stored; training goes round them. A recipe whose views are always the same needs one.
-Ctrl-C stops after the batch under way; the same command goes on with the shards that are missing.`,
+Ctrl-C stops after the batch under way and keeps what is done; the same command goes on from there. Every ten minutes what is done
+is kept too.`,
   examples: [
     [
       "sidenet extract recipe.yaml --out features data.random_shift=false data.crop=centre data.flip=none data.grey=0",
@@ -80,8 +81,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-function describePlan({ entries, shards, bytes, kept, freeBytes, epochs }: ExtractPlan): string {
-  const there = kept > 0 ? `${formatCount(kept)} shards are there already; ` : "";
+function describePlan({ entries, shards, bytes, kept, keptClips, freeBytes, epochs }: ExtractPlan): string {
+  const begun = keptClips > 0 ? `${formatCount(keptClips)} clips of a shard that is not whole` : null;
+  const parts = [kept > 0 ? `${formatCount(kept)} shards` : null, begun].filter((part) => part !== null);
+  const there = parts.length > 0 ? `${parts.join(" and ")} are there already; ` : "";
   if (shards === 0) return `${there}nothing is missing`;
   const views = epochs > 1 ? ` (${formatCount(epochs)} epochs of training views)` : "";
   return `${there}${formatCount(entries)} clips to extract${views}: ${formatCount(shards)} shards, ${

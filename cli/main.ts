@@ -6,7 +6,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
 import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
-import { discardUnfinished } from "../data/files.ts";
+import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
 import { createIo, INTERRUPTED_EXIT_CODE, processStreams, type Streams } from "./shared/output.ts";
@@ -54,7 +54,8 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
     const code = await (savesOnInterrupt ? verbEnds : Promise.race([verbEnds, abandoned(signal)]));
     // One that came too late to stop anything still ends the script that called the verb.
     return code === 0 && signal.aborted ? INTERRUPTED_EXIT_CODE : code;
-  } catch (error) {
+  } catch (thrown) {
+    const error = toldError(thrown);
     io.status("");
     io.note(errorLine(error));
     if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }

@@ -1,4 +1,5 @@
 /** `sidenet train`: trains a side network from a recipe, end to end, with pictures at the end. */
+import { readError } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare } from "../lib/text.ts";
@@ -110,7 +111,12 @@ async function sourcesOf(
   paths: readonly string[],
 ): Promise<{ config: string | null; folder: string | null }> {
   const isFolder = await Promise.all(
-    paths.map((path) => Deno.stat(path).then((info) => info.isDirectory, () => false)),
+    paths.map((path) =>
+      Deno.stat(path).then((info) => info.isDirectory, (error) => {
+        if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+        throw readError(path, error);
+      })
+    ),
   );
   const folders = paths.filter((_, i) => isFolder[i]), configs = paths.filter((_, i) => !isFolder[i]);
   for (const path of configs) {

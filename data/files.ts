@@ -3,7 +3,7 @@
  * never leaves half a file under the real name and never costs the previous one.
  */
 import { rmSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { constants } from "node:os";
 import process from "node:process";
@@ -121,6 +121,40 @@ export function writeError(path: string, error: unknown, kept?: string): unknown
   return new DataError(`Cannot write "${path}": ${parts.join("; ")}`, { cause: error });
 }
 
+/** The error of a read that failed: path, cause, what to do. What is no error of the system is returned as it is. */
+export function readError(path: string, error: unknown): unknown {
+  if (systemCode(error) === null) return error;
+  return new DataError(`Cannot read "${path}": ${withRemedy(error, READ_REMEDIES)}`, { cause: error });
+}
+
+/** Does what reads a path, with the error of a read that failed. */
+export async function reading<T>(path: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw readError(path, error);
+  }
+}
+
+/** The text of a file. @throws {DataError} where it cannot be read, with the cause and what to do */
+export async function textOfFile(path: string): Promise<string> {
+  return await reading(path, () => readFile(path, "utf8"));
+}
+
+/** The names in a folder. @throws {DataError} where it cannot be read, with the cause and what to do */
+export async function namesIn(path: string): Promise<string[]> {
+  return await reading(path, () => readdir(path));
+}
+
+/** An error of the system that nothing has told in one line yet, told with the path that it names. Others stay as they are. */
+export function toldError(error: unknown): unknown {
+  if (!(error instanceof Error) || "exitCode" in error || systemCode(error) === null) return error;
+  const named = /access to "(.*)", run again |[,:] \w+ '(.*)'$/.exec(error.message),
+    path = named?.[1] ?? named?.[2];
+  if (path === undefined) return error;
+  return new DataError(`Cannot use "${path}": ${withRemedy(error, READ_REMEDIES)}`, { cause: error });
+}
+
 /** Does what writes to a path, with the error of a write that failed. */
 export async function writing<T>(path: string, work: () => T | Promise<T>): Promise<T> {
   try {
@@ -136,14 +170,17 @@ export async function writing<T>(path: string, work: () => T | Promise<T>): Prom
  * @throws {DataError} where a file is in its place, or nothing can be written there
  */
 export async function requireWritableFolder(path: string): Promise<void> {
-  const refuse = (reason: string) => new DataError(`Cannot write to "${path}": ${reason}`);
+  const refuse = (error: unknown) =>
+    new DataError(`Cannot write to "${path}": ${withRemedy(error, REMEDIES)}`, { cause: error });
   let at = resolve(path);
   for (;;) {
     const info = await stat(at).catch((error) => {
       if (systemCode(error) === "ENOENT" && at !== dirname(at)) return null;
-      throw refuse(reasonOf(error));
+      throw refuse(error);
     });
-    if (info?.isDirectory() === false) throw refuse("it must be a folder, current value is a file");
+    if (info?.isDirectory() === false) {
+      throw refuse(new Error("it must be a folder, current value is a file"));
+    }
     if (info) break;
     at = dirname(at);
   }
@@ -151,7 +188,7 @@ export async function requireWritableFolder(path: string): Promise<void> {
   try {
     await (await open(probe, "wx")).close();
   } catch (error) {
-    throw refuse(reasonOf(error));
+    throw refuse(error);
   }
   await rm(probe, { force: true });
 }
@@ -182,8 +219,16 @@ function systemCode(error: unknown): string | null {
   if (!(error instanceof Error)) return null;
   const { code } = error as { code?: unknown };
   if (typeof code === "string") return code;
+  if (isKeptOut(error)) return KEPT_OUT;
   const number = /\(os error (\d+)\)/.exec(error.message)?.[1]; // not all of them come with a code
   return number === undefined ? null : CODES.get(Number(number)) ?? "UNKNOWN";
+}
+
+/** In place of a system's code: Deno lets no program at /proc, /dev and /sys that may not do everything, whatever it may read. */
+const KEPT_OUT = "KEPT_OUT";
+
+function isKeptOut({ name, message }: Error): boolean {
+  return name === "NotCapable" && /^Requires (all|read|write) access to /.test(message);
 }
 
 const CODES = new Map(Object.entries(constants.errno).map(([code, number]) => [number, code]));
@@ -204,10 +249,12 @@ const REASONS: Record<string, string> = {
   EIO: "the disk reports an error",
   EMFILE: "the process has too many files open (ulimit -n)",
   ENAMETOOLONG: "the name is too long",
+  [KEPT_OUT]: "this tool has no access to the system's own files; choose another folder",
 };
 
 /** What to do where something cannot be written. */
 const REMEDIES: Record<string, string> = {
+  ENOENT: "choose another folder", // missing folders are made: this is none that anybody can make
   ENOSPC: "make room (bytes, and places for files) and try again",
   EDQUOT: "make room and try again",
   EACCES: "change the permissions or choose another folder",
@@ -222,6 +269,19 @@ const REMEDIES: Record<string, string> = {
   EMFILE: "raise the limit and try again",
   ENAMETOOLONG: "choose a shorter name",
 };
+
+/** What to do where something cannot be read. */
+const READ_REMEDIES: Record<string, string> = {
+  EACCES: "change the permissions",
+  EISDIR: "put the file in its place",
+  EMFILE: "raise the limit and try again",
+};
+
+/** What went wrong and what to do. */
+function withRemedy(error: unknown, remedies: Readonly<Record<string, string>>): string {
+  const remedy = remedies[systemCode(error) ?? ""];
+  return remedy === undefined ? reasonOf(error) : `${reasonOf(error)}; ${remedy}`;
+}
 
 /** What went wrong, in words, for one line of an error message. */
 export function reasonOf(error: unknown): string {

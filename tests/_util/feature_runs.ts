@@ -71,6 +71,7 @@ export class FeatureRuns implements AsyncDisposable {
       overrides?: string[];
       epochs?: number;
       shardBytes?: number;
+      keepMinutes?: number;
       signal?: AbortSignal;
       events?: ExtractEvents;
     } = {},

@@ -212,3 +212,22 @@ gpuTest("a backbone of another size is refused before training", async () => {
       /^sidenet: Cannot load "large\.safetensors": tensor "visual\.conv1\.weight" must be \[32,3,8,8\], current shape is \[1024,3,14,14\]; the file looks like ViT-L\/14$/,
   });
 });
+
+Deno.test({
+  name: "places that the task's permissions close are told with the path and advice that can be followed",
+  ignore: Deno.build.os !== "linux", // /proc is Linux's
+  fn: async () => {
+    await using folder = await TinyFolder.create();
+    const closed = "this tool has no access to the system's own files; choose another folder";
+    for (
+      const [args, line] of [
+        [["synth", "/proc/q"], `Cannot write "/proc/q/lock": ${closed}`],
+        [["train", "/proc"], `Cannot read "/proc": ${closed}`],
+        [["compare", "/proc", "tiny"], `Cannot read "/proc": ${closed}`],
+      ] as const
+    ) {
+      const outcome = await folder.sidenet(args);
+      assert.deepEqual([outcome.code, lastLine(outcome)], [4, `sidenet: ${line}`]);
+    }
+  },
+});

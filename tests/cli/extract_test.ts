@@ -78,7 +78,10 @@ gpuTest("Ctrl-C stops an extraction after the batch under way, and the same comm
     },
   });
   assert.equal(stopped.code, 130, stopped.stderr);
-  assert.match(lastLine(stopped), /^sidenet: Stopped after \d+ of 24 clips; complete shards are kept/);
+  assert.match(
+    lastLine(stopped),
+    /^sidenet: Stopped after \d+ of 24 clips, all of them kept: the same command goes on$/,
+  );
   const finished = await folder.sidenet(command);
   assert.equal(finished.code, 0, finished.stderr);
   assert.match(

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileRange, requireWritableFolder, writeFileWhole, writing } from "../../data/files.ts";
+import {
+  fileRange,
+  namesIn,
+  reading,
+  requireWritableFolder,
+  textOfFile,
+  toldError,
+  writeFileWhole,
+  writing,
+} from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -62,7 +71,7 @@ Deno.test({
     await assert.rejects(writing("x", () => Promise.reject(new RangeError("own"))), new RangeError("own"));
     await assert.rejects(
       writing("/proc/none/x", () => Deno.mkdir("/proc/none/x", { recursive: true })),
-      /^DataError: Cannot write "\/proc\/none\/x": it does not exist$/,
+      /^DataError: Cannot write "\/proc\/none\/x": it does not exist; choose another folder$/,
     );
   },
 });
@@ -124,6 +133,42 @@ Deno.test({
   fn: () =>
     assert.rejects(
       requireWritableFolder("/proc/self/results"),
-      /^DataError: Cannot write to "\/proc\/self\/results": /,
+      /^DataError: Cannot write to "\/proc\/self\/results": .*; choose another/,
     ),
+});
+
+Deno.test("a read that fails is one line with path, cause and what to do", () =>
+  inFolder(async (folder) => {
+    const refused = (message: string) => new DataError(message);
+    const isFolder = `"${folder}": it is a folder; put the file in its place`;
+    await assert.rejects(textOfFile(folder), refused(`Cannot read ${isFolder}`));
+    await assert.rejects(
+      reading(folder, () => Deno.readTextFile(folder)),
+      refused(`Cannot read ${isFolder}`),
+    );
+    const none = join(folder, "none");
+    await assert.rejects(namesIn(none), refused(`Cannot read "${none}": it does not exist`));
+    // What nothing has told yet.
+    for (const read of [() => Deno.readTextFile(folder), () => Deno.stat(none), () => namesIn(none)]) {
+      const message = toldError(await read().then(() => null, (error) => error));
+      assert(message instanceof DataError);
+      assert.match(
+        message.message,
+        /^Cannot (use|read) "[^"]+": it (is a folder; put the file|does not exist)/,
+      );
+    }
+    const own = new RangeError("step 'x'");
+    assert.equal(toldError(own), own);
+  }));
+
+Deno.test("what Deno keeps programs out of is told as such, with advice that can be followed", async () => {
+  const kept = (path: string) =>
+    new Deno.errors.NotCapable(`Requires all access to "${path}", run again with the --allow-all flag`);
+  const reason = "this tool has no access to the system's own files; choose another folder";
+  const fail = () => Promise.reject(kept("/proc/x"));
+  await assert.rejects(writing("/proc/x", fail), new DataError(`Cannot write "/proc/x": ${reason}`));
+  await assert.rejects(reading("/proc/x", fail), new DataError(`Cannot read "/proc/x": ${reason}`));
+  const told = toldError(kept("/proc/x"));
+  assert(told instanceof DataError);
+  assert.equal(told.message, `Cannot use "/proc/x": ${reason}`);
 });

@@ -130,6 +130,11 @@ export function shardPath(folder: string, split: FeatureSplit, shard: number): s
   return join(folder, `${split}-${String(shard).padStart(5, "0")}.safetensors`);
 }
 
+/** Path of the first entries of a shard that is not whole yet. Once it is, this file is removed. */
+export function unfinishedPath(folder: string, split: FeatureSplit, shard: number): string {
+  return shardPath(folder, split, shard).replace(/safetensors$/, "unfinished.safetensors");
+}
+
 /** Entries of a shard, as a range of positions. */
 export function shardRange(layout: SplitLayout, shard: number): { first: number; count: number } {
   const first = shard * layout.entries_per_shard;

@@ -4,7 +4,7 @@ import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import type { ClipFeed, FedBatch, FedClip } from "../feed/clip_feed.ts";
-import type { Config } from "../recipe/config.ts";
+import { type Config, transformRecipe } from "../recipe/config.ts";
 import { openShard, readEntry, requireFiniteTaps, type Shard } from "./shard.ts";
 import {
   checkStorable,
@@ -16,6 +16,8 @@ import {
   type FeatureSplit,
   randomKeys,
   readManifest,
+  shardRange,
+  type SplitLayout,
 } from "./features.ts";
 import { modelSpec } from "../recipe/model.ts";
 
@@ -117,15 +119,49 @@ export async function openFeatures(config: Config, clips: FeatureClips): Promise
   }
   const shards: Record<FeatureSplit, Shard[]> = { train: [], val: [] };
   for (const split of FEATURE_SPLITS) {
-    for (let shard = 0; shard < manifest.splits[split].shards; shard++) {
-      shards[split].push(
-        await openShard(folder, manifest, { split, shard }).catch((error) => {
-          throw incomplete(error, folder);
-        }),
+    const { clips: stored } = manifest.splits[split], listed = clips[split].length;
+    if (stored !== listed) {
+      throw new DataError(
+        `Cannot train from features "${folder}": splits.${split}.clips of ${FEATURES_FILE} must be ${listed} as in the list, ` +
+          `current value is ${stored}; extract into a new folder`,
       );
+    }
+    for (let shard = 0; shard < manifest.splits[split].shards; shard++) {
+      const opened = await openShard(folder, manifest, { split, shard }).catch((error) => {
+        throw incomplete(error, folder);
+      });
+      requireListedLabels(opened, { config, clips, layout: manifest.splits[split], place: { split, shard } });
+      shards[split].push(opened);
     }
   }
   return new Features(folder, { manifest, clips, shards, notes: notesOn(config, manifest) });
+}
+
+/**
+ * Fails where a shard's labels are not those of the list. A clip in place of a broken one is of its class.
+ *
+ * @throws {DataError} naming the shard, the entry and the label
+ */
+function requireListedLabels(
+  shard: Shard,
+  { config, clips, layout, place: { split, shard: number } }: {
+    config: Config;
+    clips: FeatureClips;
+    layout: SplitLayout;
+    place: { split: FeatureSplit; shard: number };
+  },
+): void {
+  const { first } = shardRange(layout, number), { mirrorPairs } = transformRecipe(config);
+  for (const [entry, label] of shard.labels.entries()) {
+    const clip = clips[split][Math.floor((first + entry) / layout.copies) % layout.clips];
+    const pair = split === "train" ? mirrorPairs.find((one) => one.includes(clip.label)) : undefined;
+    if (label === clip.label || pair?.includes(label)) continue;
+    const must = pair === undefined ? `${clip.label}` : `${pair[0]} or ${pair[1]}`;
+    throw new DataError(
+      `Cannot use entry ${entry} of "${shard.path}": its label must be ${must} as data.${split}_list has it ` +
+        `(${config.data.num_classes} classes, from 0), current value is ${label}; extract into a new folder`,
+    );
+  }
 }
 
 /** How views from a folder differ from those that the ordinary run would draw. */

@@ -16,6 +16,7 @@ import {
   type ShardInfo,
   shardPath,
   shardRange,
+  unfinishedPath,
 } from "./features.ts";
 
 /** Where one kind of data lies in a shard. */
@@ -27,7 +28,7 @@ interface Section {
 }
 
 /** A checked shard, without its pictures and taps. */
-export interface Shard extends Pick<ShardInfo, "problems" | "bad"> {
+export interface Shard extends Pick<ShardInfo, "paths" | "problems" | "bad"> {
   readonly path: string;
   readonly labels: Int32Array;
   readonly pixels: Section;
@@ -41,7 +42,6 @@ export interface Shard extends Pick<ShardInfo, "problems" | "bad"> {
 /** Collects the entries of a shard in memory that is taken once. */
 export class ShardBuilder {
   readonly #manifest: FeatureManifest;
-  readonly #count: number;
   readonly #pixels: Uint8Array<ArrayBuffer>;
   readonly #taps: Uint8Array<ArrayBuffer>[];
   readonly #labels: Int32Array<ArrayBuffer>;
@@ -52,14 +52,16 @@ export class ShardBuilder {
     const sizes = sizesOf(manifest);
     this.#manifest = manifest;
     this.#info = { features: manifestId(manifest), paths: [], problems: [], bad: [] };
-    this.#count = count;
     this.#pixels = new Uint8Array(count * sizes.pixels);
     this.#taps = manifest.taps.map(() => new Uint8Array(count * sizes.tap));
     this.#labels = new Int32Array(count);
   }
 
   /** Adds the next entry. @throws {NonFiniteError} naming the clip whose taps are not finite. */
-  add({ path, label, problems, bad }: FedClip, { pixels, taps }: ClipFeatures): void {
+  add(
+    { path, label, problems, bad }: Pick<FedClip, "path" | "label" | "problems" | "bad">,
+    { pixels, taps }: ClipFeatures,
+  ): void {
     const entry = this.#info.paths.length, found = describeTaps(taps, this.#manifest.taps);
     if (found !== null) {
       throw new NonFiniteError(
@@ -74,17 +76,33 @@ export class ShardBuilder {
     taps.forEach((tap, k) => this.#taps[k].set(tap, entry * tap.length));
   }
 
-  /** The file, as chunks. */
+  /** Adds the entries of a file that an earlier extraction began. */
+  async addUnfinished(shard: Shard): Promise<void> {
+    for (const [entry, path] of shard.paths.entries()) {
+      const problems = shard.problems.filter((one) => one.entry === entry)
+        .map(({ path, problem }) => ({ path, problem }));
+      const clip = { path, label: shard.labels[entry], problems, bad: shard.bad.includes(entry) };
+      this.add(clip, await readEntry(shard, entry));
+    }
+  }
+
+  /** The file of the entries so far, as chunks. */
   encode(): Iterable<Uint8Array> {
-    const { shapes, taps } = this.#manifest, n = this.#count;
+    const { shapes, taps } = this.#manifest, n = this.#info.paths.length;
+    const { pixels, tap } = sizesOf(this.#manifest);
     const tensors: TensorToWrite[] = [
-      { name: "pixels", dtype: "U8", shape: [n, ...shapes.pixels], data: this.#pixels },
-      { name: "label", dtype: "I32", shape: [n], data: this.#labels },
+      {
+        name: "pixels",
+        dtype: "U8",
+        shape: [n, ...shapes.pixels],
+        data: this.#pixels.subarray(0, n * pixels),
+      },
+      { name: "label", dtype: "I32", shape: [n], data: this.#labels.subarray(0, n) },
       ...this.#taps.map((data, k) => ({
         name: `tap.${taps[k]}`,
         dtype: "F16" as const,
         shape: [n, ...shapes.tap],
-        data,
+        data: data.subarray(0, n * tap),
       })),
     ];
     return encodeSafetensors(tensors, { format: "pt", [SHARD_KEY]: JSON.stringify(this.#info) });
@@ -101,10 +119,42 @@ export async function openShard(
   manifest: FeatureManifest,
   place: { split: FeatureSplit; shard: number },
 ): Promise<Shard> {
-  const path = shardPath(folder, place.split, place.shard);
   const { count } = shardRange(manifest.splits[place.split], place.shard);
+  return await openEntries(shardPath(folder, place.split, place.shard), manifest, () => count);
+}
+
+/** The same for what there is of a shard that an extraction has begun; null: nothing of use. */
+export async function openUnfinished(
+  folder: string,
+  manifest: FeatureManifest,
+  place: { split: FeatureSplit; shard: number },
+): Promise<Shard | null> {
+  const { count: most } = shardRange(manifest.splits[place.split], place.shard);
+  const { copies } = manifest.splits[place.split];
+  const isPart = (count: number) => count > 0 && count < most && count % copies === 0;
+  try {
+    const shard = await openEntries(
+      unfinishedPath(folder, place.split, place.shard),
+      manifest,
+      (found) => isPart(found) ? found : most,
+    );
+    for (const entry of shard.paths.keys()) requireFiniteTaps(shard, entry, await readEntry(shard, entry));
+    return shard;
+  } catch (error) {
+    if (error instanceof DataError) return null; // it is computed again
+    throw error;
+  }
+}
+
+/** Opens a file of entries. @param countOf the entries that it must have, where it has so many labels */
+async function openEntries(
+  path: string,
+  manifest: FeatureManifest,
+  countOf: (found: number) => number,
+): Promise<Shard> {
   await using range = await fileRange(path);
   const file = await openSafetensors(range, { label: path });
+  const count = countOf(file.describe("label").shape[0] ?? 0);
   const expected: [name: string, dtype: string, shape: number[]][] = [
     ["pixels", "U8", [count, ...manifest.shapes.pixels]],
     ["label", "I32", [count]],
@@ -142,6 +192,7 @@ export async function openShard(
   const labels = await file.readRaw("label");
   return {
     path,
+    paths,
     problems,
     bad,
     blocks: manifest.taps,

@@ -1,6 +1,6 @@
 /** Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. */
 
-import { readdir, statfs } from "node:fs/promises";
+import { readdir, rm, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { isTemporary, requireWritableFolder, writeFileWhole } from "../../data/files.ts";
 import { lockFolder, removeTemporary } from "../../data/folder_lock.ts";
@@ -12,7 +12,7 @@ import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { viewFeed } from "../evaluation/evaluate.ts";
 import { openTower, type Tower } from "./tower.ts";
-import { openShard, ShardBuilder } from "./shard.ts";
+import { openShard, openUnfinished, type Shard, ShardBuilder } from "./shard.ts";
 import {
   checkStorable,
   differenceFrom,
@@ -27,6 +27,7 @@ import {
   shardPath,
   shardRange,
   storedEpochs,
+  unfinishedPath,
 } from "./features.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
@@ -50,13 +51,15 @@ export interface ExtractOptions {
   out: string;
   /** Epochs of training views; must be given where views are random. */
   epochs?: number;
-  /** Stops after the batch under way; complete shards stay. */
+  /** Stops after the batch under way; what is done stays. */
   signal?: AbortSignal;
   events?: ExtractEvents;
   /** Measured kernel choices of this machine. */
   choices?: TunedChoices;
   /** Size of a shard, about. */
   shardBytes?: number;
+  /** Between two times that what is done of a shard is kept: what a process that is killed loses at most; 10 by default. */
+  keepMinutes?: number;
 }
 
 /** What an extraction tells while it goes on. */
@@ -78,6 +81,8 @@ export interface ExtractPlan {
   bytes: number;
   /** Shards that are there already. */
   kept: number;
+  /** Clips that are there already, of shards that are not whole. */
+  keptClips: number;
   /** Free bytes of the disk. */
   freeBytes: number;
   epochs: number;
@@ -102,12 +107,19 @@ export interface ExtractResult {
   bad: number;
 }
 
+/** Between two times that what is done of a shard is kept. */
+const KEEP_MINUTES = 10;
+
 /** A shard to write. */
 interface Job {
   split: FeatureSplit;
   shard: number;
   first: number;
   count: number;
+  /** What is there already of it. */
+  begun: Shard | null;
+  /** Entries of that. */
+  have: number;
 }
 
 /** Writes the features of a recipe, as far as they are not there yet. */
@@ -138,14 +150,18 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
   const manifest = existing ??
     await makeManifest(config, model, { clips, epochs, shardBytes: options.shardBytes });
   const { jobs, kept } = await missingShards(out, manifest);
-  const entries = jobs.reduce((sum, { count }) => sum + count, 0);
-  const bytes = jobs.reduce((sum, job) => sum + shardBytesOf(job, clips, entryBytes(model)), 0);
+  const entries = jobs.reduce((sum, { count, have }) => sum + count - have, 0);
+  const keptClips = jobs.reduce((sum, { have }) => sum + have, 0);
+  const sizes = jobs.map((job) => shardBytesOf(job, clips, entryBytes(model)));
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
   const freeBytes = await freeDiskBytes(out);
-  events?.planned?.({ entries, shards: jobs.length, bytes, kept, freeBytes, epochs });
-  if (bytes > freeBytes) {
+  events?.planned?.({ entries, shards: jobs.length, bytes, kept, keptClips, freeBytes, epochs });
+  // What is kept of a shard is there until the whole one is.
+  const needed = bytes + Math.max(0, ...sizes);
+  if (needed > freeBytes) {
     throw new DataError(
       `Cannot extract features into "${out}": the disk must have ${
-        formatBytes(bytes)
+        formatBytes(needed)
       } free, current value is ${formatBytes(freeBytes)}`,
     );
   }
@@ -215,19 +231,23 @@ class Extraction {
   }
 
   async #writeShard(tower: Tower, feed: ClipFeed, job: Job, entries: number): Promise<void> {
-    const { split, shard, first, count } = job, { out, signal, events } = this.#options;
+    const { split, shard, first, count, begun, have } = job, { out, signal, events } = this.#options;
     const { clips, copies } = this.#manifest.splits[split], atOnce = tower.clips;
-    const order = Array.from({ length: count / copies }, (_, i): OrderEntry => {
-      const video = first / copies + i;
+    const order = Array.from({ length: (count - have) / copies }, (_, i): OrderEntry => {
+      const video = (first + have) / copies + i;
       return { clip: video % clips, epoch: Math.floor(video / clips), repeat: copies };
     });
     const builder = new ShardBuilder(this.#manifest, count), before = this.#done;
+    const unfinished = unfinishedPath(out, split, shard);
     const stopIfAsked = () => {
       if (!signal?.aborted) return;
       throw new InterruptedError(
-        `Stopped after ${this.#done} of ${entries} clips; complete shards are kept: the same command goes on`,
+        `Stopped after ${this.#done} of ${entries} clips, all of them kept: the same command goes on`,
       );
     };
+    if (begun !== null) await builder.addUnfinished(begun);
+    const { keepMinutes = KEEP_MINUTES } = this.#options;
+    let keptAt = performance.now();
     for await (const { clips: fed } of feed.epoch(order, Math.max(1, Math.floor(atOnce / copies)))) {
       for (let start = 0; start < fed.length; start += atOnce) {
         const part = fed.slice(start, start + atOnce);
@@ -238,10 +258,16 @@ class Extraction {
       this.#done += fed.length;
       const seconds = (performance.now() - this.#started) / 1000;
       events?.progress?.({ entries: this.#done, of: entries, clipsPerSecond: this.#done / seconds });
-      if (this.#done < before + count) stopIfAsked(); // a complete shard is written first
+      if (this.#done === before + count - have) continue; // the whole shard is written
+      if (signal?.aborted || performance.now() - keptAt >= 60_000 * keepMinutes) {
+        await writeFileWhole(unfinished, builder.encode());
+        keptAt = performance.now();
+        stopIfAsked();
+      }
     }
     const path = shardPath(out, split, shard);
     await writeFileWhole(path, builder.encode());
+    await rm(unfinished, { force: true });
     events?.wrote?.(path, (await Deno.stat(path)).size, { entries: this.#done, of: entries });
     if (this.#done < entries) stopIfAsked();
   }
@@ -278,8 +304,13 @@ async function missingShards(
         if (error instanceof DataError) return false;
         throw error;
       });
-      if (whole) kept++;
-      else jobs.push({ split, shard, ...shardRange(layout, shard) });
+      if (whole) {
+        await rm(unfinishedPath(out, split, shard), { force: true }); // where the process ended before it could
+        kept++;
+        continue;
+      }
+      const begun = await openUnfinished(out, manifest, { split, shard });
+      jobs.push({ split, shard, ...shardRange(layout, shard), begun, have: begun?.paths.length ?? 0 });
     }
   }
   return { jobs, kept };

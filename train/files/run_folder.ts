@@ -3,7 +3,15 @@
  * report lie. Every file but the metrics is written whole; the metrics grow by whole lines.
  */
 import { dirname, join } from "node:path";
-import { isTemporary, writeError, writeFileWhole, writing } from "../../data/files.ts";
+import {
+  isTemporary,
+  namesIn,
+  reading,
+  textOfFile,
+  writeError,
+  writeFileWhole,
+  writing,
+} from "../../data/files.ts";
 import { type FolderLock, LOCK_FILE, lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import { DataError } from "../../lib/errors.ts";
 import {
@@ -103,7 +111,7 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   const folder = path.replace(/(?<=.)[\\/]+$/, "");
   await requireRunFolder(folder);
   const lock = await lockFolder(folder, LOCKED_FOR);
-  const names = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  const names = await namesIn(folder);
   await removeTemporary(folder, names.filter(isTemporary));
   return openFolder(folder, lock);
 }
@@ -112,9 +120,11 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
 export async function discardUnstarted(path: string): Promise<void> {
   const { metrics, shots, trainList, valList, labels } = RUN_FILES;
   const before: readonly string[] = [metrics, shots, trainList, valList, labels, LOCK_FILE];
-  for await (const { name } of Deno.readDir(path)) {
+  for (const name of await namesIn(path)) {
     if (!before.includes(name) && !isTemporary(name)) return;
-    if (name === metrics && (await Deno.stat(join(path, name))).size > 0) return;
+    if (name !== metrics) continue;
+    const file = join(path, name);
+    if ((await reading(file, () => Deno.stat(file))).size > 0) return;
   }
   await Deno.remove(path, { recursive: true });
 }
@@ -139,7 +149,7 @@ export async function weightsOfRun(path: string): Promise<string> {
 export async function truncateMetrics(path: string, step: number, evaluated: boolean): Promise<number> {
   const file = join(path, RUN_FILES.metrics);
   if (!await exists(file)) return 0;
-  const text = await Deno.readTextFile(file);
+  const text = await textOfFile(file);
   const lines = text.split("\n");
   const torn = lines.pop() ?? "";
   const kept = lines.filter((line, i) => {
@@ -160,7 +170,7 @@ export async function truncateMetrics(path: string, step: number, evaluated: boo
 export async function readMetrics(path: string): Promise<{ steps: StepRecord[]; evals: EvalRecord[] }> {
   const file = join(path, RUN_FILES.metrics);
   const records = await exists(file)
-    ? (await Deno.readTextFile(file)).split("\n").slice(0, -1).map((line, i) =>
+    ? (await textOfFile(file)).split("\n").slice(0, -1).map((line, i) =>
       parseMetricsLine(line, { file, number: i + 1 })
     )
     : [];

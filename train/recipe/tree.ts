@@ -1,6 +1,7 @@
 /** A recipe's YAML as plain objects, before anything is known of its keys. */
 
 import * as YAML from "yaml";
+import { reasonOf as systemReason } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
 /** A mapping of keys. */
@@ -147,7 +148,7 @@ function reasonOf(error: Error): string {
   if (error instanceof Deno.errors.IsADirectory) {
     return "it must be a YAML file, this is a folder; the recipe of a run is its config.yaml";
   }
-  return error.message;
+  return systemReason(error);
 }
 
 /** Sets a dotted key, making the mappings around it. */

@@ -1,6 +1,7 @@
 /** Runs side by side: their figures from what the run folders hold, and the rows of the comparison. */
 
 import { join } from "node:path";
+import { readError } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
@@ -40,19 +41,18 @@ export interface ComparedRun {
 
 /** Reads what a run folder tells. A run that has not ended is told from its metrics. */
 export async function readRun(path: string): Promise<ComparedRun> {
-  let text: string;
   try {
     await Deno.stat(join(path, RUN_FILES.config));
-    text = await Deno.readTextFile(join(path, RUN_FILES.summary)).catch((error) => {
-      if (error instanceof Deno.errors.NotFound) return "{}";
-      throw error;
-    });
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!(error instanceof Deno.errors.NotFound)) throw readError(path, error);
     throw new DataError(
       `Cannot compare "${path}": it must be a run folder, there is no ${RUN_FILES.config} in it`,
     );
   }
+  const text = await Deno.readTextFile(join(path, RUN_FILES.summary)).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return "{}";
+    throw readError(join(path, RUN_FILES.summary), error);
+  });
   const { config } = await loadRunConfig(path);
   const { steps, evals } = await readMetrics(path);
   const summary = parseSummary(text, join(path, RUN_FILES.summary)),

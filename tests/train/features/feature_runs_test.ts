@@ -8,6 +8,7 @@ import {
   RUN_FILES,
   truncateMetrics,
 } from "../../../train/files/run_folder.ts";
+import type { ExtractPlan } from "../../../train/features/writer.ts";
 import { train } from "../../../train/run/trainer.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { FeatureRuns, tensorsOf } from "../../_util/feature_runs.ts";
@@ -112,7 +113,7 @@ engineTest("an interrupted extraction goes on, and streamed weights give the sam
     }),
     {
       name: "InterruptedError",
-      message: /^Stopped after \d of 13 clips; complete shards are kept: the same/,
+      message: /^Stopped after \d of 13 clips, all of them kept: the same/,
     },
   );
   assert.equal(written.length, 1);
@@ -129,6 +130,46 @@ engineTest("an interrupted extraction goes on, and streamed weights give the sam
   await runs.extract("streamed", { overrides: ["frozen=stream"] });
   assertSameBits(await runs.bytesOf("streamed"), await runs.bytesOf("features"), "features");
 });
+
+engineTest(
+  "an extraction that is stopped within a shard keeps it, and ends with the same bytes",
+  async () => {
+    const { runs } = await base();
+    const controller = new AbortController(), done: number[] = [];
+    const stopAtOnce = {
+      progress: ({ entries }: { entries: number }) => (done.push(entries), controller.abort()),
+    };
+    const name = "within", shardBytes = 2 ** 29;
+    await runs.extract("one-shard", { shardBytes });
+    const expected = await runs.bytesOf("one-shard");
+    await assert.rejects(
+      runs.extract(name, { signal: controller.signal, shardBytes, events: stopAtOnce }),
+      (error: Error) => {
+        assert.equal(
+          error.message,
+          `Stopped after ${done[0]} of 13 clips, all of them kept: the same command goes on`,
+        );
+        return true;
+      },
+    );
+    assert.ok(done.length === 1 && done[0] < 10, "within the training clips");
+    const unfinished = "train-00000.unfinished.safetensors";
+    assert.deepEqual([...(await runs.bytesOf(name)).keys()].sort(), ["features.json", unfinished]);
+    // One that is cut off is of no use, and no obstacle.
+    await cp(runs.file(name), runs.file("cut"), { recursive: true });
+    await Deno.truncate(runs.file("cut", unfinished), 5000);
+    const planned: [entries: number, kept: number][] = [];
+    const events = {
+      planned: ({ entries, keptClips }: ExtractPlan) => void planned.push([entries, keptClips]),
+    };
+    // A killed process leaves what was kept by time: here, after every batch.
+    await runs.extract(name, { shardBytes, keepMinutes: 0, events });
+    assertSameBits(await runs.bytesOf(name), expected, "features");
+    await runs.extract("cut", { shardBytes, events });
+    assertSameBits(await runs.bytesOf("cut"), expected, "features");
+    assert.deepEqual(planned, [[13 - done[0], done[0]], [13, 0]]);
+  },
+);
 
 engineTest("what does not go together is told in one line, before a GPU is opened", async () => {
   const { runs } = await base(), folder = runs.file("copy"), features = `data.features=${folder}`;

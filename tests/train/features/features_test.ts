@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { normaliseFrame } from "../../../data/transforms/apply.ts";
-import type { ClipRecord } from "../../../data/datasets/list.ts";
 import type { OrderEntry } from "../../../data/sampling/epoch_order.ts";
 import { createModel } from "../../../models/mod.ts";
 import { parseConfig, transformRecipe } from "../../../train/recipe/config.ts";
@@ -13,7 +12,6 @@ import {
   checkStorable,
   differenceFrom,
   entryBytes,
-  type FeatureManifest,
   FEATURES_FILE,
   type FeatureSplit,
   makeManifest,
@@ -25,23 +23,7 @@ import {
   storedEpochs,
 } from "../../../train/features/features.ts";
 import { modelSpec } from "../../../train/recipe/model.ts";
-
-const FIXED = ["data.random_shift=false", "data.crop=centre", "data.flip=none", "data.grey=0"];
-
-function configOf(...overrides: string[]) {
-  return parseConfig("data: { num_classes: 4 }", { source: "x.yaml", overrides: [...FIXED, ...overrides] })
-    .config;
-}
-
-const modelOf = (config: ReturnType<typeof configOf>) => createModel(modelSpec(config));
-
-/** A list of so many clips. */
-function listOf(count: number, name = "clip"): ClipRecord[] {
-  return Array.from(
-    { length: count },
-    (_, i) => ({ path: `${name}${i}`, label: i % 4, frames: 8, line: i + 1 }),
-  );
-}
+import { configOf, entryOf, listOf, modelOf, TINY, writeShard } from "./_small.ts";
 
 Deno.test("pixelsOf() gives back every level of every channel", () => {
   const data = Uint8Array.from({ length: 3 * 256 }, (_, i) => i % 3 === 1 ? 255 - Math.floor(i / 3) : i / 3);
@@ -148,46 +130,6 @@ Deno.test("shards hold whole batches where they hold one, and cover every entry 
   assert.deepEqual(views.splits.val, { clips: 5, copies: 1, entries: 5, entries_per_shard: 4, shards: 2 });
 });
 
-/** A model whose entries have a few hundred bytes. */
-const TINY = [
-  "network.arch=custom",
-  "network.backbone={ image_size: 4, patch_size: 2, width: 6, layers: 2, heads: 2 }",
-  "data.num_segments=1",
-];
-const PIXELS = 4 * 4 * 3, TAP = 5 * 6 * 2;
-
-/** An entry whose bytes tell its number. */
-function entryOf(number: number) {
-  const bytes = (length: number, from: number) => Uint8Array.from({ length }, (_, k) => from + k);
-  return {
-    clip: { index: 0, path: `clip${number}`, label: number % 4, views: [], problems: [], bad: number === 1 },
-    features: {
-      pixels: bytes(PIXELS, 30 * number),
-      // Finite halves: not all bits of their exponents are ones.
-      taps: [0, 1].map((tap) =>
-        bytes(TAP, 30 * number + 7 * (tap + 1)).map((byte, k) => k % 2 === 1 ? byte & 0x3f : byte)
-      ),
-    },
-  };
-}
-
-/** Writes the entries of these numbers as a shard. */
-async function writeShard(
-  folder: string,
-  manifest: FeatureManifest,
-  place: { split: FeatureSplit; shard: number; numbers: number[] },
-): Promise<void> {
-  const builder = new ShardBuilder(manifest, place.numbers.length);
-  for (const number of place.numbers) {
-    const { clip, features } = entryOf(number);
-    builder.add(clip, features);
-  }
-  await Deno.writeFile(
-    shardPath(folder, place.split, place.shard),
-    ReadableStream.from(builder.encode()),
-  );
-}
-
 Deno.test("a shard gives back each of its entries, and belongs to no other features", async () => {
   const clips = { train: listOf(5), val: listOf(2) }, model = modelOf(configOf(...TINY));
   const make = (...more: string[]) =>
@@ -215,7 +157,7 @@ Deno.test("features that are not finite are not stored, and those of a file that
     const clips = { train: listOf(2), val: listOf(1) };
     const manifest = await makeManifest(config, model, { clips, epochs: 1 });
     await Deno.writeTextFile(join(folder, FEATURES_FILE), JSON.stringify(manifest));
-    await writeShard(folder, manifest, { split: "train", shard: 0, numbers: [2, 3] });
+    await writeShard(folder, manifest, { split: "train", shard: 0, numbers: [2, 3], labelOf: (n) => n - 2 });
     await writeShard(folder, manifest, { split: "val", shard: 0, numbers: [4] });
 
     const { clip, features: { pixels, taps } } = entryOf(5), infinite = taps[1].slice();
@@ -309,9 +251,10 @@ Deno.test("an epoch reads the views stored for it, and those of the next one whe
     const manifest = await makeManifest(config, model, { clips, epochs: 2, shardBytes });
     await Deno.writeTextFile(join(folder, FEATURES_FILE), JSON.stringify(manifest));
     for (const shard of [0, 1, 2]) {
-      await writeShard(folder, manifest, { split: "train", shard, numbers: [2 * shard, 2 * shard + 1] });
+      const numbers = [2 * shard, 2 * shard + 1];
+      await writeShard(folder, manifest, { split: "train", shard, numbers, labelOf: (number) => number % 3 });
     }
-    await writeShard(folder, manifest, { split: "val", shard: 0, numbers: [7] });
+    await writeShard(folder, manifest, { split: "val", shard: 0, numbers: [7], labelOf: () => 0 });
     const features = (await openFeatures(config, clips))!;
     const numbersOf = async (split: FeatureSplit, order: OrderEntry[]) => {
       await using feed = features.feed(split);

@@ -182,3 +182,11 @@ Deno.test("a run is written by one process; what a dead one left half-written go
     const names = await Array.fromAsync(Deno.readDir(run.path), ({ name }) => name);
     assert.deepEqual(names.sort(), ["config.yaml", "lock", "notes.partial"]);
   }));
+
+Deno.test("a folder in place of the metrics is told in one line wherever they are read", () =>
+  inTemporaryFolder(async (root) => {
+    const told = /^DataError: Cannot read ".*metrics\.jsonl": it is a folder; put the file in its place$/;
+    await Deno.mkdir(join(root, "metrics.jsonl"));
+    await assert.rejects(readMetrics(root), told);
+    await assert.rejects(truncateMetrics(root, 1, true), told);
+  }));
