@@ -27,6 +27,7 @@ Deno.test({
       process.child.kill(second);
       const { code } = await process.ended;
       assert.equal(code, 130, `${first}, then ${second}`);
+      assert.match(process.said, /\nsidenet: stopped at once; what was saved before is kept\n$/);
     }
   },
 });
