@@ -10,8 +10,8 @@ import { copyOfRun, ReportRuns, tensorsOf } from "../../_util/report_runs.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
 
 const runs = new ReportRuns();
-/** Evaluations at steps 4 and 6, of which the later is the better one. */
-const KEYS = ["solver.epochs=2", "solver.lr=1e-3", "solver.lr_warmup_step=0"];
+/** Evaluations at steps 4 and 8, of which the later is the better one. */
+const KEYS = ["solver.epochs=2", "solver.lr=1e-2", "solver.lr_warmup_step=0"];
 const config = (...keys: string[]) => runs.config(...KEYS, ...keys);
 
 /** The best file is of the evaluation that the state names, and gives what the summary says. */
@@ -28,8 +28,8 @@ engineTest(
     const begun = await runs.train(await config("name=st", "solver.max_steps=4"));
     const first = begun.summary.best!, state = join(begun.path, RUN_FILES.state);
     const old = await Deno.readFile(state), oldBest = await tensorsOf(begun.path, "best");
-    const longer = await runs.resume(await config("solver.max_steps=6"), begun.path);
-    assert.equal(longer.summary.best!.step, 6, "the later evaluation must be the better one");
+    const longer = await runs.resume(await config("solver.max_steps=8"), begun.path);
+    assert.equal(longer.summary.best!.step, 8, "the later evaluation must be the better one");
     const whole = await savedState(state);
 
     // The state is older than the best weights, as a kill between the two leaves them.
@@ -40,13 +40,13 @@ engineTest(
     const still = await runs.resume(await config("solver.max_steps=4"), begun.path);
     assert.deepEqual(still.summary.best, first);
     assert.deepEqual(runs.notes, [
-      "best.safetensors is of step 6, and the best evaluation that the state knows is that of step 4: it is written from the state",
+      "best.safetensors is of step 8, and the best evaluation that the state knows is that of step 4: it is written from the state",
     ]);
     assertSameBits(await tensorsOf(begun.path, "best"), oldBest, "best");
     await assertBestAgrees(begun.path, first);
 
     runs.notes.length = 0;
-    const again = await runs.resume(await config("solver.max_steps=6"), missing);
+    const again = await runs.resume(await config("solver.max_steps=8"), missing);
     assert.match(
       runs.notes.join("\n"),
       /^there is no best\.safetensors that can be read, .* written from the state$/,
@@ -57,12 +57,12 @@ engineTest(
     assert.deepEqual(actual, expected, "it ends as if nothing had happened");
 
     // A state that is not at its best evaluation: the best begins anew, also where nothing is left to train.
-    const stopped = await runs.stopAt(await config("name=later", "logging.print_freq=1", "solver.lr=0"), 9);
+    const stopped = await runs.stopAt(await config("name=later", "logging.print_freq=1"), 9);
     const later = await savedState(join(stopped, RUN_FILES.state));
     assert.equal(later.best!.step, 8);
     await Deno.remove(join(stopped, RUN_FILES.best));
     runs.notes.length = 0;
-    const ended = await runs.resume(await config("solver.lr=0", `solver.max_steps=${later.step}`), stopped);
+    const ended = await runs.resume(await config(`solver.max_steps=${later.step}`), stopped);
     assert.match(runs.notes.join("\n"), /of step 8: the best starts anew with the evaluations to come$/);
     assert.equal(ended.summary.best!.step, later.step);
     await assertBestAgrees(stopped, ended.summary.best!);
