@@ -56,7 +56,9 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
   if (found === undefined) return config;
   const modality = examples[own] !== undefined ? "either" : data.modality === "RGB" ? "video" : "RGB";
   options.note?.(
-    `data.modality is ${data.modality}, ${words[0]}, and "${found.list}" names ${words[1]}, such as "${found.path}": ` +
+    `data.modality is ${data.modality}, ${words[0]}, and "${found.list}" names ${
+      words[1]
+    }, such as "${found.path}": ` +
       `they are read as ${words[2]}; data.modality=${modality} says so`,
   );
   return { ...config, data: { ...data, modality } };

@@ -129,7 +129,9 @@ Deno.test("a list in place of that of a synthetic set may name videos", async ()
     await mkdir(join(root, "folder"));
     await writeFile(join(root, "videos.txt"), "a.mp4 0\n");
     for (const modality of ["RGB", "video"]) {
-      const text = `{system: side4video, data: {synth: {}, modality: ${modality}, root: ${JSON.stringify(root)}}}`;
+      const text = `{system: side4video, data: {synth: {}, modality: ${modality}, root: ${
+        JSON.stringify(root)
+      }}}`;
       const { config } = parseConfig(text), valList = join(root, "videos.txt");
       assert.equal((await withFoundModality(config, { splits: ["val"] })).data.modality, "RGB");
       assert.equal((await withFoundModality(config, { splits: ["val"], valList })).data.modality, "video");
