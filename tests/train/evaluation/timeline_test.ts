@@ -57,6 +57,16 @@ Deno.test("a stride below a frame is refused", () => {
     () => windowsOf(even(100, 4), { window: 4, stride: 0.1 }),
     /--stride must be at least the 0\.25 s of a frame, current value is 0\.1/,
   );
+  assert.throws(
+    () => windowsOf(even(100, 4), { window: 0.3, stride: 0.15 }),
+    /--window must be at least 0\.5 s, twice that of a frame, unless --stride is given, current value is 0\.3/,
+  );
+});
+
+Deno.test("the stride may be as short as the nearest frames are apart, however far the others are", () => {
+  const times = { frames: Float64Array.of(0, 0.1, 0.2, 0.3, 4), seconds: 5 };
+  assert.equal(places(times, 0.4, 0.1).length, 47);
+  assert.throws(() => places(times, 0.4, 0.05), /at least the 0\.1 s of a frame, current value is 0\.05/);
 });
 
 Deno.test("windows of any length cover a clip, with frames that are there", () => {
