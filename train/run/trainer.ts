@@ -15,7 +15,7 @@ import { evaluateClips } from "../evaluation/evaluate.ts";
 import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
-import { requireHostMemory } from "../feed/frame_room.ts";
+import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
@@ -108,6 +108,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     ? { width: side, height: side }
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
       viaCache: frameCache !== null,
+      refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
   if (!features) requireHostMemory(config, frame);
   const opened = await openSession(
