@@ -6,6 +6,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readClipList } from "../../data/datasets/read.ts";
 import { identifyFile } from "../../data/video/identify.ts";
 import { hasVideoName } from "../../data/video/kind.ts";
+import { DataError } from "../../lib/errors.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 
 /** Clips of a list that are looked at, spread over it. */
@@ -42,7 +43,7 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
   });
   const examples: Partial<Record<"folder" | "video", { list: string; path: string }>> = {};
   for (const { list, root } of lists) {
-    const { clips } = await readClipList(list, { classes: data.num_classes, modality: "either" });
+    const clips = await clipsOf(list, data.num_classes);
     const stride = Math.ceil(clips.length / CLIPS_LOOKED_AT);
     for (let i = 0; i < clips.length; i += stride) {
       const kind = await kindOf(clips[i], root);
@@ -62,6 +63,16 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
       `they are read as ${words[2]}; data.modality=${modality} says so`,
   );
   return { ...config, data: { ...data, modality } };
+}
+
+/** The clips of a list; none where it cannot be read, which the reading of it by the settled modality tells better. */
+async function clipsOf(list: string, classes: number): Promise<ClipRecord[]> {
+  try {
+    return (await readClipList(list, { classes, modality: "either" })).clips;
+  } catch (error) {
+    if (error instanceof DataError) return [];
+    throw error;
+  }
 }
 
 /** What a path names; what is not there is told by its name. */
