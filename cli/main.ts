@@ -51,9 +51,8 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
       return 0;
     }
     const { savesOnInterrupt = false } = module.command, verbEnds = module.run(rest, io);
-    const code = await (savesOnInterrupt ? verbEnds : Promise.race([verbEnds, abandoned(signal)]));
-    // One that came too late to stop anything still ends the script that called the verb.
-    return code === 0 && signal.aborted ? INTERRUPTED_EXIT_CODE : code;
+    // A signal that came too late to stop anything changes nothing: what is done and written is done.
+    return await (savesOnInterrupt ? verbEnds : Promise.race([verbEnds, abandoned(signal)]));
   } catch (thrown) {
     const error = toldError(thrown);
     io.status("");

@@ -12,6 +12,7 @@ import {
   type ClipOutcome,
   clipTimes,
   clockDigits,
+  defaultStride,
   formatClock,
   outcomeJson,
   outcomesOf,
@@ -195,7 +196,7 @@ function printDescription(path: string, { json, lines }: Description, io: Io): v
 }
 
 function windowLength({ window, stride }: { window?: number; stride?: number }): WindowLength | null {
-  if (window !== undefined) return { window, stride: stride ?? window / 2 };
+  if (window !== undefined) return { window, stride: stride ?? defaultStride(window) };
   if (stride === undefined) return null;
   throw new ConfigError(`Cannot predict with --stride: --window must be given too, current value is missing`);
 }

@@ -3,7 +3,7 @@
  * lists, for clips that are folders of frames, video files, or both.
  */
 import { stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import {
   countUnusable,
   type Dataset,
@@ -104,11 +104,14 @@ export async function run(args: string[], io: Io): Promise<number> {
       `Cannot prepare: --root must be left out with class folders, which are their own root, current value is "${values.root}"`,
     );
   }
-  const root = isFolder ? sources[0] : values.root;
+  const dataset = isFolder ? null : await readFiles(sources, values.labels);
+  // Absolute paths need no root.
+  const isRooted = isFolder || dataset!.entries.every(({ paths }) => paths.every((path) => isAbsolute(path)));
+  const root = isFolder ? sources[0] : values.root ?? (isRooted ? "" : undefined);
   if (root === undefined) {
     throw new ConfigError("Cannot prepare: --root must name the folder that the clips are in");
   }
-  if (!isFolder && !await isDirectory(root)) {
+  if (!isFolder && root !== "" && !await isDirectory(root)) {
     throw new ConfigError(`Cannot prepare: --root must be a folder, current value is "${root}", a file`);
   }
   await requireWritableFolder(out);
@@ -128,19 +131,19 @@ export async function run(args: string[], io: Io): Promise<number> {
   const folders = isFolder
     ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
     : null;
-  const prepared: Prepared = folders ?? await findListed(await readFiles(sources, values.labels), options);
+  const prepared: Prepared = folders ?? await findListed(dataset!, options);
   io.status("");
   tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
   if (prepared.clips.length === 0) {
     throw new DataError(
-      `Cannot prepare "${
-        sources[0]
-      }": at least one clip must be usable under "${root}", a video or a folder of frames named "${prepared.template}", current count is 0`,
+      `Cannot prepare "${sources[0]}": at least one clip must be usable${
+        root === "" ? "" : ` under "${root}"`
+      }, a video or a folder of frames named "${prepared.template}", current count is 0`,
     );
   }
   const remark = folders && remarkOnSplits(folders);
   if (remark !== null) io.note(`warning: ${remark}`);
-  await writeLists(out, { ...prepared, root }, io);
+  await writeLists(out, { ...prepared, root: root === "" ? null : root }, io);
   return 0;
 }
 
@@ -169,7 +172,7 @@ async function readFiles(files: readonly string[], labelFile: string | undefined
 
 async function writeLists(
   out: string,
-  { classes, clips, unusable, root, template }: Prepared & { root: string },
+  { classes, clips, unusable, root, template }: Prepared & { root: string | null },
   io: Io,
 ): Promise<void> {
   const counts: Partial<Record<Split, number>> = {};
@@ -203,7 +206,8 @@ async function writeLists(
         `leave out of training (data.min_frames): ${formatCount(short)}`,
     );
   }
-  const keys: [key: string, value: string | number][] = [["root", root], ["num_classes", classes.length]];
+  const keys: [key: string, value: string | number][] = root === null ? [] : [["root", root]];
+  keys.push(["num_classes", classes.length]);
   if (modality !== "RGB") keys.push(["modality", modality]);
   if (modality !== "video") keys.push(["image_tmpl", template]);
   for (const split of ["train", "val"] as const) {

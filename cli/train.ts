@@ -28,6 +28,7 @@ import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
 import { makeData, settleWeights } from "./shared/before_run.ts";
+import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -91,6 +92,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   using folder = await openFolder(recipe, from, io);
   try {
     const state = from === null ? null : await findState(folder);
+    keepsState(folder, state?.step ?? null);
     if (from !== null && state === null) {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
@@ -195,6 +197,15 @@ async function findState(run: RunFolder): Promise<{ path: string; step: number }
   return { path, step: (await savedState(path)).step };
 }
 
+/** Says what of a run is kept when the process is stopped at once. @param step Of its state; null: it has none. */
+function keepsState({ path }: RunFolder, step: number | null): void {
+  tellKept(() =>
+    step === null
+      ? "no state has been saved"
+      : `the state of step ${step} is kept: go on with --resume ${path}`
+  );
+}
+
 async function trainInto(
   config: Config,
   folder: RunFolder,
@@ -229,6 +240,7 @@ async function trainInto(
         else io.note(formatProgressLine(progress));
         io.printJson(record);
       },
+      saved: (step) => keepsState(folder, step),
       evaluating: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
       evaluated: (record, { best }) => {
         io.note(

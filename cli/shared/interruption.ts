@@ -11,6 +11,14 @@ import { INTERRUPTED_EXIT_CODE, type Streams } from "./output.ts";
 /** Time in which repeated signals are one. */
 const REPEAT_MS = 500;
 
+/** What the process leaves when it is stopped at once. */
+let kept = () => "what was saved before is kept";
+
+/** Sets what is said of a process that is stopped at once: what of its work is kept. */
+export function tellKept(words: () => string): void {
+  kept = words;
+}
+
 /** Aborted by the first signal. Called once in a process. */
 export function interruptionSignal(streams: Streams): AbortSignal {
   const outlivesTerminal = hangUpIsIgnored(); // the first listener of any signal takes that back
@@ -18,7 +26,7 @@ export function interruptionSignal(streams: Streams): AbortSignal {
   let toldAt = 0;
   const onSignal = () => {
     if (controller.signal.aborted) {
-      if (performance.now() - toldAt >= REPEAT_MS) endNow();
+      if (performance.now() - toldAt >= REPEAT_MS) endNow(streams);
       return;
     }
     streams.stderr("\nsidenet: stopping; once more to stop at once\n");
@@ -34,8 +42,9 @@ export function interruptionSignal(streams: Streams): AbortSignal {
 }
 
 /** Ends the process in the middle of whatever it does. */
-export function endNow(): never {
+function endNow(streams: Streams): never {
   discardUnfinished();
+  streams.stderr(`\nsidenet: stopped at once; ${kept()}\n`);
   Deno.exit(INTERRUPTED_EXIT_CODE);
 }
 

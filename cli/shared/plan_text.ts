@@ -10,9 +10,10 @@ import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options
 import { describeParts, type FittingSession, planFittingSession } from "../../train/runtime/fit.ts";
 import { microBatches } from "../../train/runtime/micro_batches.ts";
 import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
+import { idleRateRemarks } from "../../train/run/schedule.ts";
 import { remarksOnLists } from "../../train/feed/list_remarks.ts";
 import { readSplit } from "../../train/feed/lists.ts";
-import { readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
+import { epochBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readingBytes } from "../../train/feed/frame_room.ts";
 import { withFoundModality } from "../../train/feed/modality.ts";
@@ -216,6 +217,10 @@ async function listedClips(recipe: Config, io: Io): Promise<number | null> {
     return null; // the plan of a recipe needs no data
   }
   const { config, set, val } = lists, { clips, epochClips, notes } = set;
-  for (const text of [...notes, ...remarksOnLists(config, { train: clips, epochClips, val })]) note(text);
+  const epochs = config.solver.epochs - config.solver.start_epoch;
+  const rates = idleRateRemarks(config, { batchesPerEpoch: epochBatches(config, set).batches, epochs });
+  for (const text of [...notes, ...remarksOnLists(config, { train: clips, epochClips, val }), ...rates]) {
+    note(text);
+  }
   return clips.length * storedCopies(config) + val.length;
 }

@@ -1,9 +1,10 @@
 /** What `predict` is to look at: the clips that its paths name, and their windows. */
+import { readdir } from "node:fs/promises";
 import { detectTemplate } from "../../data/datasets/entries.ts";
 import { mapConcurrently } from "../../data/datasets/walk.ts";
 import { reasonOf } from "../../data/files.ts";
 import { findClips, type FoundClips } from "../../data/find_clips.ts";
-import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { parseFrameTemplate, unreadPictures } from "../../data/frames/frame_folder.ts";
 import { identifyFile } from "../../data/video/identify.ts";
 import { type FileContent, WORDS } from "../../data/video/kind.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
@@ -55,6 +56,8 @@ export async function clipsOfPaths(
               `its frames must be named "${template}", current names are of the form "${named}"; give data.image_tmpl=${named}`,
             );
           }
+          const unread = found.pictureFolder && unreadPictures(await readdir(found.pictureFolder));
+          if (unread) throw new Error(`its frames cannot be read: ${unread}`);
           throw new Error(
             `its frames must be named "${template}" (data.image_tmpl), or it must hold clips, current count is 0` +
               (found.others > 0 ? ` beside ${others}` : ""),

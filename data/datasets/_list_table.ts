@@ -23,7 +23,7 @@ const COLUMNS = {
   label: ["label", "label_id", "label_idx", "class_id", "class_idx", "class_index", "target", "class"],
 };
 
-/** The clips of a table with their lines; null where the first line is no header. @throws {DataError} where it is Kinetics' own */
+/** The clips of a table with their lines; null where the first line is no header. @throws {DataError} where it is Kinetics' own, or lacks a column */
 export function parseTable(text: string, file: string): (LineRecord & { line: number })[] | null {
   const first = /[^\r\n]*/.exec(text.trimStart())![0];
   if (first.length > MOST_LINE) return null;
@@ -38,7 +38,15 @@ export function parseTable(text: string, file: string): (LineRecord & { line: nu
   }
   const find = (known: readonly string[]) => known.map((name) => names.indexOf(name)).find((at) => at >= 0);
   const path = find(COLUMNS.path), label = find(COLUMNS.label), frames = find(COLUMNS.frames);
-  if (path === undefined || label === undefined) return null;
+  if (path === undefined && label === undefined) return null;
+  if (path === undefined || label === undefined) {
+    if (/^\d+$/.test(names.at(-1)!)) return null; // a clip that is named like a column
+    throw new DataError(
+      `Cannot read "${file}" line 1: a header must name a column of paths (${
+        COLUMNS.path.join(", ")
+      }) and one of labels (${COLUMNS.label.join(", ")}), current columns are ${names.join(", ")}`,
+    );
+  }
   const [, ...rows] = parseCsv(text, file, { delimiter });
   return rows.map(({ fields, line }) => {
     if (fields[path] === undefined || fields[label] === undefined) {

@@ -56,6 +56,8 @@ const SPLIT_FOLDERS: Readonly<Record<string, Split>> = {
   testing: "test",
 };
 
+/** Why a video outside of the class folders is in no list. */
+const BESIDE_CLASSES = "it lies beside the folders of the classes, and its class is not known";
 /** Pictures of a class are named up to this number, else one for all: where clips are due they are many. */
 const PICTURES_NAMED = 3;
 /** Files opened at once to see what they are. */
@@ -70,13 +72,19 @@ export async function readClassFolders(root: string, options: ClassFolderOptions
     found.push(...await readClasses(root, { folder, split, unusable, signal: options.signal }));
   }
   const names = sortNames(new Set(found.map(({ name }) => name)));
-  if (names.length === 0) throw noClasses(root, unusable);
+  const beside = () => besideClasses(root, unusable, options.signal);
+  if (names.length === 0) throw noClasses(root, await beside());
   const entries: Entry[] = found.flatMap(({ split, name, clips }) => {
     const label = names.indexOf(name);
     return clips.map((path) => ({ split, label, paths: [path] }));
   });
   const template = options.template ?? await templateOf(root, entries, options.likelyTemplate);
   const usable = await findClips({ classes: names, entries, unusable }, { ...options, root, template });
+  const misplaced = usable.clips.length === 0 ? await beside() : null;
+  // Pictures may be anything where there are clips to be looked at.
+  if (misplaced !== null && (misplaced.what === "video" || entries.length === 0)) {
+    throw noClasses(root, misplaced);
+  }
   const { clips, doubles } = withoutDoubles(usable.clips);
   const used = new Set(clips.map(({ label }) => label));
   const classes = names.filter((_, label) => used.has(label));
@@ -128,18 +136,37 @@ export function remarkOnSplits(
   } are taken for classes: for splits, make a folder for each class in each of them`;
 }
 
+/** What lies in place of class folders, and what would be a clip of one; null: nothing. */
+interface Beside {
+  count: number;
+  what: "video" | "picture";
+  /** The first, by its path below the root. */
+  path: string;
+}
+
+/** Videos that are known to lie beside the class folders, or else pictures that do. */
+async function besideClasses(
+  root: string,
+  unusable: readonly UnusableClip[],
+  signal: AbortSignal | undefined,
+): Promise<Beside | null> {
+  const videos = unusable.filter(({ reason }) => reason === BESIDE_CLASSES);
+  if (videos.length > 0) return { count: videos.length, what: "video", path: videos[0].path };
+  const { others } = await sortFiles(root, (await listFolder(root)).files, { signal });
+  const pictures = others.filter(({ isPicture }) => isPicture);
+  return pictures.length === 0 ? null : { count: pictures.length, what: "picture", path: pictures[0].name };
+}
+
 /** The error of a folder without folders of classes. */
-function noClasses(root: string, outside: readonly UnusableClip[]): DataError {
-  const [first] = outside, count = outside.length;
+function noClasses(root: string, beside: Beside | null): DataError {
+  const none = `Cannot read "${root}": it must hold a folder for each class, current count is 0`;
+  if (beside === null) return new DataError(none);
+  const { count, what, path } = beside, isVideo = what === "video";
+  const example = join(root, dirname(path), "CLASS", ...isVideo ? [] : ["CLIP"], basename(path));
   return new DataError(
-    `Cannot read "${root}": it must hold a folder for each class, current count is 0` +
-      (first === undefined
-        ? ""
-        : ` beside ${count} ${
-          count === 1 ? "video" : "videos"
-        }: make a folder for each class and move its videos there, such as "${
-          join(root, dirname(first.path), "CLASS", basename(first.path))
-        }"`),
+    `${none} beside ${count} ${what}${count === 1 ? "" : "s"}: make a folder for each class and ${
+      isVideo ? "move its videos there" : "in it one for the frames of each clip"
+    }, such as "${example}"`,
   );
 }
 
@@ -160,8 +187,7 @@ async function readClasses(
   const found: ClassListing[] = [];
   const top = await listFolder(join(root, folder));
   for (const { name } of (await sortFiles(join(root, folder), top.files, { signal })).videos) {
-    const reason = "it lies beside the folders of the classes, and its class is not known";
-    unusable.push({ split: known, path: `${prefix}${name}`, reason });
+    unusable.push({ split: known, path: `${prefix}${name}`, reason: BESIDE_CLASSES });
   }
   for (const name of top.folders) {
     const path = `${prefix}${name}`;

@@ -1,10 +1,12 @@
 /**
- * Annotation files of DiST. Something-Something V2: a JSON list of objects with `id` and `label_idx`, the videos are `<id>.mp4`.
+ * Annotation files of DiST. Something-Something V2: a JSON list of objects with `id` and `label_idx`, the videos are `<id>.mp4`,
+ * or the `id` where that has a video's ending already.
  * Class names: a JSON object from name to index, as number or as text. Its Kinetics-400 lists have one `path label` a line,
  * which `parseClipList` reads as lists of videos.
  */
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
+import { hasVideoName } from "../video/kind.ts";
 import type { ClipRecord } from "./list.ts";
 import { isClipId, parseSsv2Labels } from "./ssv2_json.ts";
 
@@ -42,7 +44,8 @@ export function parseIndexedClips(text: string, options: { file: string; classes
         }`,
       );
     }
-    return { path: `${id}.mp4`, label: label as number, frames: null, line: index + 1 };
+    const path = hasVideoName(String(id)) ? String(id) : `${id}.mp4`;
+    return { path, label: label as number, frames: null, line: index + 1 };
   });
 }
 

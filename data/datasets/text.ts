@@ -5,6 +5,8 @@ import { DataError } from "../../lib/errors.ts";
 const PROBED_BYTES = 4096;
 /** Share of zero bytes in every second place from which text is taken for UTF-16: in lists, digits, spaces and line ends. */
 const ZERO_SHARE = 0.1;
+/** Zero bytes in two places of text in UTF-32, of which three of four are such. */
+const UTF_32_ZEROS = 1.4;
 /** Characters of a file that a message shows. */
 const MOST_SHOWN = 200;
 
@@ -15,6 +17,11 @@ const MOST_SHOWN = 200;
  */
 export function decodeText(bytes: Uint8Array, file: string): string {
   const encoding = encodingOf(bytes);
+  if (encoding === "utf-32") {
+    throw new DataError(
+      `Cannot read "${file}": it must be text in UTF-8, it looks like UTF-32; save it as UTF-8`,
+    );
+  }
   let text: string;
   try {
     text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
@@ -32,12 +39,16 @@ export function decodeText(bytes: Uint8Array, file: string): string {
   );
 }
 
-function encodingOf(bytes: Uint8Array): "utf-8" | "utf-16le" | "utf-16be" {
+/** How text is written, by its byte order mark or where its zero bytes are; UTF-8 where neither tells. */
+export function encodingOf(bytes: Uint8Array): "utf-8" | "utf-16le" | "utf-16be" | "utf-32" {
+  const head = bytes.subarray(0, 4).join(" ");
+  if (head === "255 254 0 0" || head === "0 0 254 255") return "utf-32";
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return "utf-16le";
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return "utf-16be";
   const probed = Math.min(bytes.length, PROBED_BYTES) & ~1, zeros = [0, 0];
   for (let i = 0; i < probed; i++) if (bytes[i] === 0) zeros[i % 2]++;
   const [even, odd] = zeros.map((count) => count / Math.max(1, probed / 2));
+  if (even + odd >= UTF_32_ZEROS && bytes.length % 4 === 0) return "utf-32";
   if (odd >= ZERO_SHARE && even === 0) return "utf-16le";
   if (even >= ZERO_SHARE && odd === 0) return "utf-16be";
   return "utf-8";

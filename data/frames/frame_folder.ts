@@ -4,9 +4,10 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { clipPath } from "../clip_path.ts";
 import { requireFrameFileSize } from "./limits.ts";
-import { type FrameTemplate, guessTemplate, parseFrameTemplate } from "./frame_template.ts";
+import { hasVideoName } from "../video/kind.ts";
+import { type FrameTemplate, guessTemplate, parseFrameTemplate, unreadPictures } from "./frame_template.ts";
 
-export { type FrameTemplate, guessTemplate, parseFrameTemplate } from "./frame_template.ts";
+export { type FrameTemplate, guessTemplate, parseFrameTemplate, unreadPictures } from "./frame_template.ts";
 
 /** How the frames of a data set are named and numbered. */
 export interface FrameNames {
@@ -87,18 +88,28 @@ export class FrameFolders {
   }
 }
 
-/** Why none of the files of a folder is a frame, with the template that would fit. */
+/** Why none of the files of a folder is a frame, with what would make them frames. */
 export function whyNoFrames(
   fileNames: readonly string[],
   { template, firstFrame = null }: FrameNames,
 ): string {
   if (fileNames.length === 0) return "its folder is empty";
-  const from = firstFrame === null ? "" : ` from number ${firstFrame}`;
-  const none = `none of its ${fileNames.length} files is named like "${template}"${from}`;
+  const { number } = parseFrameTemplate(template),
+    numbers = fileNames.map(number).filter((one) => one !== null);
+  if (firstFrame !== null && numbers.length > 0) {
+    const last = numbers.reduce((most, one) => Math.max(most, one));
+    return `none of its ${numbers.length} frames has the number ${firstFrame} or a higher one, the last has ${last} (data.first_frame)`;
+  }
+  const none = `none of its ${fileNames.length} files is named like "${template}"`;
   const fitting = guessTemplate(fileNames);
-  return fitting === null || fitting === template
+  if (fitting !== null) {
+    return `${none}; its pictures are named like "${fitting}" (data.image_tmpl, or --template)`;
+  }
+  const unread = unreadPictures(fileNames), video = fileNames.find(hasVideoName);
+  if (unread !== null) return `${none}; ${unread}`;
+  return video === undefined
     ? none
-    : `${none}; its pictures are named like "${fitting}" (data.image_tmpl, or --template)`;
+    : `${none}, "${video}" is a video: a clip is the video itself, not its folder`;
 }
 
 /**

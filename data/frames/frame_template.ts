@@ -95,8 +95,28 @@ function splitAt(
   };
 }
 
-/** Endings of the files that are taken for frames when nobody says how the frames are named. */
-const PICTURE_ENDINGS = new Set([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"]);
+/** Endings of the files that are taken for frames when nobody says how the frames are named: those that can be decoded. */
+const PICTURE_ENDINGS = new Set([".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif"]);
+/** Endings of pictures that cannot, and what they are. */
+const UNREAD_ENDINGS: Readonly<Record<string, string>> = {
+  ".bmp": "BMP",
+  ".heic": "HEIC",
+  ".heif": "HEIC",
+  ".jp2": "JPEG 2000",
+  ".ppm": "PPM",
+  ".pgm": "PGM",
+};
+
+/** That a folder's pictures are of a kind that is not read, as a clause; null where there are none of such. */
+export function unreadPictures(fileNames: Iterable<string>): string | null {
+  for (const fileName of fileNames) {
+    const kind = UNREAD_ENDINGS[extname(fileName).toLowerCase()];
+    if (kind !== undefined) {
+      return `"${fileName}" is ${kind}, which is not read: save the frames as JPEG or PNG`;
+    }
+  }
+  return null;
+}
 
 /**
  * The template of the most files of a folder that are pictures with a number before their ending; null where there are none.

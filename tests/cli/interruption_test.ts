@@ -6,6 +6,7 @@ import { hasTerminal, inTerminal, sleep, Started } from "./_started.ts";
 import { TinyFolder } from "./_tiny.ts";
 
 const CHILD = fileURLToPath(new URL("./_interrupted.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 const DENOW = fileURLToPath(new URL("../../denow", import.meta.url));
 
 const hasSignals = Deno.build.os !== "windows";
@@ -27,6 +28,8 @@ Deno.test({
       process.child.kill(second);
       const { code } = await process.ended;
       assert.equal(code, 130, `${first}, then ${second}`);
+      await process[Symbol.asyncDispose](); // all that it said has been read
+      assert.match(process.said, /\nsidenet: stopped at once; what was saved before is kept\n$/);
     }
   },
 });
@@ -47,6 +50,33 @@ Deno.test({
     }
   },
 });
+
+const keptName = "a run that is stopped at once says which state is kept";
+if (hasSignals) {
+  gpuTest(keptName, async () => {
+    await using folder = await TinyFolder.create();
+    // The only step is the end of the run, so a first signal cannot stop it; a state is written at the end of every epoch.
+    const keys = ["solver.epochs=5000", "solver.grad_accumulation_steps=20000", "logging.eval_freq=5000"];
+    const args = ["run", "-A", "--no-check", MAIN, "train", "tiny.yaml", ...keys];
+    await using process = new Started(Deno.execPath(), args, { cwd: folder.path });
+    await process.says("GPU memory: ");
+    const state = folder.file("runs/tiny/state.safetensors");
+    while (!await Deno.stat(state).then(() => true, () => false)) await sleep(20);
+    await sleep(100); // it is told a moment after it lies there
+    process.child.kill("SIGINT");
+    await process.says("once more to stop at once");
+    await sleep(600);
+    process.child.kill("SIGINT");
+    assert.equal((await process.ended).code, 130);
+    await process[Symbol.asyncDispose]();
+    assert.match(
+      process.said,
+      /\nsidenet: stopped at once; the state of step 0 is kept: go on with --resume runs\/tiny\n$/,
+    );
+  });
+} else {
+  Deno.test({ name: `${keptName} (no signals)`, ignore: true, fn: () => {} });
+}
 
 if (hasTerminal) {
   gpuTest(

@@ -205,6 +205,21 @@ Deno.test("prepare makes lists from Something-Something V2's JSON and names the 
   });
 });
 
+Deno.test("prepare needs no root for lists of absolute paths, and the printed keys name none", async () => {
+  await inTempFolder(async (root) => {
+    const labels = join(root, "labels.csv"), out = join(root, "lists"), clip = join(root, "a b", "1");
+    await writeFrames(clip, { frames: 3, shade: 1 });
+    await writeFile(labels, "id,name\n0,x\n");
+    for (const split of ["train", "val"]) await writeFile(join(root, `${split}.txt`), `${clip} 0\n`);
+    const lists = ["train", "val"].map((split) => join(root, `${split}.txt`));
+    const { code, stdout } = await runVerb(verb, [...lists, "--labels", labels, "--out", out]);
+    assert.equal(code, 0);
+    assert.match(stdout, /keys for a recipe: data\.num_classes=1 /);
+    assert.equal(await textOf(out, "train.txt"), `${JSON.stringify(clip)} 3 0\n`);
+    assert.equal(JSON.parse(await textOf(out, "report.json")).root, null);
+  });
+});
+
 Deno.test("prepare makes lists from Kinetics' CSV files; a list of an earlier run is pointed out", async () => {
   await inTempFolder(async (root) => {
     await writeFrames(join(root, "frames", "air_drumming", "a_000001_000011"), { frames: 3, shade: 1 });
@@ -256,7 +271,12 @@ const REFUSED: [
     ConfigError,
     /--root must be left out/,
   ],
-  ["files without a root", ["l.json", "--out", "lists"], ConfigError, /--root must name/],
+  [
+    "files without a root",
+    ["train.txt", "--labels", "l.json", "--out", "lists"],
+    ConfigError,
+    /--root must name/,
+  ],
   [
     "labels without clips",
     ["l.json", "--root", "set", "--out", "lists"],
@@ -295,8 +315,9 @@ for (const [what, args, Kind, message] of REFUSED) {
       await mkdir(join(root, "set", "class", "clip"), { recursive: true });
       await writeFile(join(root, "l.json"), '{"a": "0"}');
       await writeFile(join(root, "x.txt"), "");
+      await writeFile(join(root, "train.txt"), `a 0\n${root}/b 0\n`);
       const inRoot = args.map((arg) =>
-        ["set", "lists", "l.json", "x.txt"].includes(arg) ? join(root, arg) : arg
+        ["set", "lists", "l.json", "x.txt", "train.txt"].includes(arg) ? join(root, arg) : arg
       );
       await assert.rejects(
         runVerb(verb, inRoot),

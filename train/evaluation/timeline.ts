@@ -128,14 +128,10 @@ function firstFrom(frames: Float64Array, seconds: number): number {
  * @throws {Error} when the stride is shorter than a frame
  */
 export function windowsOf(times: ClipTimes, { window, stride }: WindowLength): ClipWindow[] {
-  const { frames, seconds } = times, frameSeconds = seconds / frames.length;
-  if (seconds > window && stride < frameSeconds - SAME_SECONDS) {
-    throw new Error(
-      `--stride must be at least the ${roundTime(frameSeconds)} s of a frame, current value is ${stride}`,
-    );
-  }
+  const { frames, seconds } = times, least = leastSpacing(times);
+  if (seconds > window && stride < least - SAME_SECONDS) throw tooShort(least, { window, stride });
   // A last window that would start within half a frame of the one before is the one before.
-  const before = Math.max(0, Math.ceil((seconds - window - frameSeconds / 2) / stride));
+  const before = Math.max(0, Math.ceil((seconds - window - least / 2) / stride));
   const places = Array.from({ length: before }, (_, i) => [i * stride, i * stride + window]);
   places.push([before === 0 ? 0 : seconds - window, seconds]);
   return places.map(([from, to], i) => {
@@ -145,6 +141,34 @@ export function windowsOf(times: ClipTimes, { window, stride }: WindowLength): C
       ? { from, to, range: { first: first + 1, count: end - first } }
       : { from, to, range: { first: frameAt(times, from) + 1, count: 1 } };
   });
+}
+
+/** The shortest time that a frame is shown before the next; the mean over all, where two frames come at once. */
+function leastSpacing({ frames, seconds }: ClipTimes): number {
+  const mean = seconds / frames.length;
+  let least = mean;
+  for (let i = 1; i < frames.length; i++) {
+    const spacing = frames[i] - frames[i - 1];
+    if (spacing > SAME_SECONDS) least = Math.min(least, spacing);
+  }
+  return least;
+}
+
+/** The error of windows that start less than a frame apart: of the flag that was given. */
+function tooShort(least: number, { window, stride }: WindowLength): Error {
+  return new Error(
+    stride === defaultStride(window)
+      ? `--window must be at least ${
+        roundTime(2 * least)
+      } s, twice that of a frame, unless --stride is given, ` +
+        `current value is ${window}`
+      : `--stride must be at least the ${roundTime(least)} s of a frame, current value is ${stride}`,
+  );
+}
+
+/** The stride of a window of which none is given: half of it. */
+export function defaultStride(window: number): number {
+  return window / 2;
 }
 
 /** The clips to score for these inputs: one each, or one a window, in order. */

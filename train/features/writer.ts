@@ -30,6 +30,7 @@ import {
   unfinishedPath,
 } from "./features.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
+import { cropRefusal } from "../feed/frame_room.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { formatBytes } from "../../lib/text.ts";
@@ -203,7 +204,10 @@ class Extraction {
     const { config, choices, events } = this.#options, roots = dataRoots(config);
     const lists = [[roots.train, this.#clips.train], [roots.val, this.#clips.val]] as const;
     await using frameCache = await openFrameCache(config, events?.note);
-    const frame = await largestFrame(config, lists, { viaCache: frameCache !== null });
+    const frame = await largestFrame(config, lists, {
+      viaCache: frameCache !== null,
+      refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
+    });
     const { augmentation, streamFrozen } = sessionOptions(config, { lastBatch: 0, largestFrame: frame });
     // The same for a run that goes on, whatever is missing.
     const { train, val } = this.#manifest.splits;

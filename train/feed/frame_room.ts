@@ -2,6 +2,7 @@
 
 import { READ_AHEAD_BYTES } from "../../data/loader.ts";
 import { bytesOfFrames } from "../../data/frames/limits.ts";
+import { resizeFor } from "../../data/transforms/sample.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
@@ -12,14 +13,38 @@ import { picturesOfView } from "./sampling.ts";
 /** Share of a machine's memory that decoded batches may take. */
 const BATCH_SHARE = 0.5;
 
+/** Why the crop of a split cannot be taken from frames of a size; null where it can. */
+export function cropRefusal(
+  config: Pick<Config, "data">,
+  split: "train" | "val",
+): (size: FrameSize) => string | null {
+  const { resize, crop: ofTraining, size } = transformRecipe(config);
+  const crop = split === "train" ? ofTraining : "centre";
+  return (frame) => {
+    const { width, height } = resizeFor(frame, resize) ?? frame;
+    const fits = crop === "none" ? width === size && height === size : width >= size && height >= size;
+    if (fits || crop === "randomResized") return null;
+    const resized = width === frame.width && height === frame.height
+      ? ""
+      : `, resized to ${width}x${height},`;
+    const must = crop === "none"
+      ? `be ${size}x${size} for data.crop=none`
+      : `hold the crop of ${size}x${size}`;
+    return `its frames of ${frame.width}x${frame.height}${resized} must ${must}: change data.resize` +
+      (split === "train" ? " or data.crop" : "");
+  };
+}
+
 /** Why frames of a size cannot be prepared for the network; null where they can. @param room null: nobody knows of a limit */
 export function frameRefusal(
   config: Pick<Config, "data">,
+  split: "train" | "val",
   room: FrameSize | null,
-): ((size: FrameSize) => string | null) | undefined {
-  if (room === null) return undefined;
-  const { resize } = transformRecipe(config);
+): (size: FrameSize) => string | null {
+  const { resize } = transformRecipe(config), misfit = cropRefusal(config, split);
   return ({ width, height }) => {
+    const reason = misfit({ width, height });
+    if (reason !== null || room === null) return reason;
     const needed = sizeInBuffers({ width, height }, resize);
     if (needed.width <= room.width && needed.height <= room.height) return null;
     const resized = needed.width === width && needed.height === height

@@ -10,6 +10,9 @@ import { type Config, dataRoots } from "../recipe/config.ts";
 /** Classes that a remark lists by number. */
 const CLASSES_NAMED = 10;
 
+/** Share of a run's batches that may be left over without a word. */
+const LEFT_OVER_SHARE = 0.01;
+
 /** What a run reads. */
 export interface RunLists {
   train: readonly ClipRecord[];
@@ -28,8 +31,11 @@ export function remarksOnLists(config: Config, lists: RunLists): string[] {
   requireClips("train", train, config);
   requireClips("val", val, config);
   requireSteps(config, lists.epochClips);
-  const labels = train.map(({ label }) => label);
-  return [...classRemarks(labels, config.data.num_classes), ...overlapRemarks(config, lists)];
+  return [
+    ...classRemarks(config.data.num_classes, lists),
+    ...leftOverRemarks(config, lists.epochClips),
+    ...overlapRemarks(config, lists),
+  ];
 }
 
 function requireClips(split: "train" | "val", clips: readonly ClipRecord[], { data }: Config): void {
@@ -40,30 +46,52 @@ function requireClips(split: "train" | "val", clips: readonly ClipRecord[], { da
   );
 }
 
+/** Batches of a whole run. */
+function batchesOf({ data, solver }: Config, epochClips: number): number {
+  const perEpoch = batchesPerEpoch({ clips: epochClips, batchSize: data.batch_size });
+  return (solver.epochs - solver.start_epoch) * perEpoch;
+}
+
 /** An update needs the gradients of so many batches; what is left at the end of a run is thrown away. */
-function requireSteps({ data, solver }: Config, epochClips: number): void {
-  const epochs = solver.epochs - solver.start_epoch;
-  const batches = epochs * batchesPerEpoch({ clips: epochClips, batchSize: data.batch_size });
+function requireSteps(config: Config, epochClips: number): void {
+  const { data, solver } = config, batches = batchesOf(config, epochClips);
   if (solver.evaluate || batches >= solver.grad_accumulation_steps) return;
   throw new ConfigError(
     `Cannot train: solver.grad_accumulation_steps must be at most ${
       formatCount(batches)
     }, the batches of the whole run ` +
-      `(${formatCount(epochClips)} clips in batches of ${data.batch_size}, ${epochs} epochs), ` +
+      `(${formatCount(epochClips)} clips in batches of ${data.batch_size}, ${
+        solver.epochs - solver.start_epoch
+      } epochs), ` +
       `current value is ${solver.grad_accumulation_steps}: no step would ever be made`,
   );
 }
 
-/** Classes that cannot be learned, or all that can. */
-function classRemarks(labels: readonly number[], classes: number): string[] {
-  const used = new Set(labels);
-  if (used.size === 1) {
-    return [`every training clip is of class ${labels[0]}: the network only learns to say that`];
-  }
+/** Batches at the end of a run that are too few for an update, where they are a part of it worth a word. */
+function leftOverRemarks(config: Config, epochClips: number): string[] {
+  const { solver } = config, group = solver.grad_accumulation_steps, batches = batchesOf(config, epochClips);
+  const left = batches % group;
+  if (solver.evaluate || solver.max_steps !== null || left / batches < LEFT_OVER_SHARE) return [];
+  return [
+    `the last ${formatCount(left)} of the run's ${formatCount(batches)} batches make no update: ` +
+    `solver.grad_accumulation_steps (${group}) does not divide them`,
+  ];
+}
+
+/** Classes that cannot be learned, or all that can; and those of which nothing is measured. */
+function classRemarks(classes: number, { train, val }: RunLists): string[] {
+  const trained = new Set(train.map(({ label }) => label)), remarks: string[] = [];
+  if (trained.size === 1) {
+    remarks.push(`every training clip is of class ${train[0].label}: the network only learns to say that`);
+  } else remarks.push(...withoutClip("training", classes, trained));
+  return [...remarks, ...withoutClip("validation", classes, new Set(val.map(({ label }) => label)))];
+}
+
+function withoutClip(what: string, classes: number, used: ReadonlySet<number>): string[] {
   const empty = Array.from({ length: classes }, (_, label) => label).filter((label) => !used.has(label));
   return empty.length === 0
     ? []
-    : [`no training clip in ${empty.length} of ${classes} classes: ${namedClasses(empty, String)}`];
+    : [`no ${what} clip in ${empty.length} of ${classes} classes: ${namedClasses(empty, String)}`];
 }
 
 /** The first of some classes in words, and how many more there are. */

@@ -1,4 +1,4 @@
-/** Whether the lists of a recipe for folders of frames name videos instead, found by looking at what they name. */
+/** Whether the lists of a recipe name folders of frames or videos, found by looking at what they name. */
 
 import { stat } from "node:fs/promises";
 import { clipPath } from "../../data/clip_path.ts";
@@ -6,6 +6,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readClipList } from "../../data/datasets/read.ts";
 import { identifyFile } from "../../data/video/identify.ts";
 import { hasVideoName } from "../../data/video/kind.ts";
+import { DataError } from "../../lib/errors.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 
 /** Clips of a list that are looked at, spread over it. */
@@ -19,7 +20,8 @@ interface RootedList {
 
 /**
  * A recipe whose `data.modality` fits what its lists name. One that names frames, as the default does, takes videos where there
- * are some: they would all be broken clips otherwise. Any other is left as it is.
+ * are some, and one that names videos takes folders of frames: they would all be broken clips otherwise. Any other is left as it
+ * is.
  *
  * @param options.splits the lists that are going to be read
  * @param options.valList a list in place of the validation list
@@ -34,28 +36,43 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
   },
 ): Promise<C> {
   const { data } = config, roots = dataRoots(config);
-  if (data.modality !== "RGB" || data.synth !== null) return config;
+  if (data.modality === "either") return config;
   const lists = options.splits.flatMap((split): RootedList[] => {
     const list = (split === "val" ? options.valList : undefined) ?? data[`${split}_list`];
     return list === null ? [] : [{ list, root: roots[split] }];
   });
-  let folders = 0, example: { list: string; path: string } | null = null;
+  const examples: Partial<Record<"folder" | "video", { list: string; path: string }>> = {};
   for (const { list, root } of lists) {
-    const { clips } = await readClipList(list, { classes: data.num_classes, modality: "either" });
+    const clips = await clipsOf(list, data.num_classes);
     const stride = Math.ceil(clips.length / CLIPS_LOOKED_AT);
     for (let i = 0; i < clips.length; i += stride) {
       const kind = await kindOf(clips[i], root);
-      if (kind === "folder") folders++;
-      else if (kind === "video") example ??= { list, path: clips[i].path };
+      if (kind !== null) examples[kind] ??= { list, path: clips[i].path };
     }
   }
-  if (example === null) return config;
-  const modality = folders === 0 ? "video" : "either";
+  const [own, other, words] = data.modality === "RGB"
+    ? ["folder", "video", ["folders of frames", "videos", "videos"]] as const
+    : ["video", "folder", ["video files", "folders of frames", "frames"]] as const;
+  const found = examples[other];
+  if (found === undefined) return config;
+  const modality = examples[own] !== undefined ? "either" : data.modality === "RGB" ? "video" : "RGB";
   options.note?.(
-    `data.modality is RGB, folders of frames, and "${example.list}" names videos, such as "${example.path}": ` +
-      `they are read as videos; data.modality=${modality} says so`,
+    `data.modality is ${data.modality}, ${words[0]}, and "${found.list}" names ${
+      words[1]
+    }, such as "${found.path}": ` +
+      `they are read as ${words[2]}; data.modality=${modality} says so`,
   );
   return { ...config, data: { ...data, modality } };
+}
+
+/** The clips of a list; none where it cannot be read, which the reading of it by the settled modality tells better. */
+async function clipsOf(list: string, classes: number): Promise<ClipRecord[]> {
+  try {
+    return (await readClipList(list, { classes, modality: "either" })).clips;
+  } catch (error) {
+    if (error instanceof DataError) return [];
+    throw error;
+  }
 }
 
 /** What a path names; what is not there is told by its name. */

@@ -27,11 +27,13 @@ const WHOLE_BYTES = 64 * 2 ** 20;
  * Frames of this size or less are expected: the largest found, or the target of the first resize.
  *
  * @param options.viaCache the frames come out of the recipe's frame cache, which shrinks them
+ * @param options.refusals for each of the splits, why frames of a size cannot be used; null where they can
+ * @throws {ConfigError} where those of all clips of a split cannot, as far as they are looked at
  */
 export async function largestFrame(
   config: Pick<Config, "data">,
   splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
-  options: { viaCache?: boolean } = {},
+  options: { viaCache?: boolean; refusals?: readonly ((size: FrameSize) => string | null)[] } = {},
 ): Promise<ExpectedFrame> {
   const { resize, size } = transformRecipe(config);
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
@@ -39,7 +41,9 @@ export async function largestFrame(
   const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);
   const seen: FrameSize[] = [];
   const ofVideos = config.data.modality !== "RGB";
-  for (const [root, clips] of splits) {
+  for (const [split, [root, clips]] of splits.entries()) {
+    let sized = 0;
+    const refused: string[] = [];
     const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
     for (let i = 0; i < clips.length; i += stride) {
       const path = clipPath(root, clips[i].path);
@@ -51,12 +55,26 @@ export async function largestFrame(
       const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
       if (!ofFile) continue;
       const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
+      const reason = options.refusals?.[split]?.(found) ?? null;
+      if (reason !== null && frame !== null && await isBrokenPicture(frame)) continue;
+      sized++;
+      if (reason !== null) {
+        refused.push(`${clips[i].path}: ${reason}`);
+        continue;
+      }
       const own = sizeInBuffers(found, resize), larger = united(largest, own);
       if (Math.max(own.width, own.height) > MOST_FRAME_SIDE) continue; // refused when it comes
       const grows = larger.width > largest.width || larger.height > largest.height;
       if (grows && frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
       seen.push(own);
       Object.assign(largest, larger);
+    }
+    if (sized > 0 && refused.length === sized) {
+      throw new ConfigError(
+        `Cannot use the clips under "${root}": one or more of ${sized} looked at must fit the recipe, current count is 0; ${
+          refused[0]
+        }`,
+      );
     }
   }
   const usual = usualFrame(seen).reduce(united, { width: least.width, height: least.height });

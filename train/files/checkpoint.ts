@@ -69,6 +69,12 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
 const refuseData = (message: string) => new DataError(message);
 const refuseTrained = (message: string) =>
   new NonFiniteError(`${message}; the training went wrong before this was written`);
+const refuseState = (message: string) =>
+  new NonFiniteError(
+    `${
+      refuseTrained(message).message
+    }: nothing can go on from it; begin again, or from weights that are finite with pretrain=FILE, such as the run's best.safetensors`,
+  );
 
 /** Loads the frozen backbone from a CLIP checkpoint. */
 export async function loadBackbone(
@@ -227,7 +233,7 @@ export async function restoreState(session: Session, path: string): Promise<RunS
   const ignore = session.model.weights.of("statistic").map(({ name }) => `before.${name}`);
   checkAccount(wanted.map(({ weight, stored }) => ({ ...weight, name: stored })), source, { ignore });
   for (const { part, weight, stored } of wanted) {
-    const values = await readUsable(source, stored, { dtype: "f32", refuse: refuseTrained });
+    const values = await readUsable(source, stored, { dtype: "f32", refuse: refuseState });
     await session.write(weight.name, values, part);
   }
   await session.restore({ steps: state.step, accumulated: state.accumulated, skipped: state.skipped });

@@ -102,7 +102,16 @@ export function parseMetricsLine(
   );
 }
 
-/** Reads a summary, or what there is of one. @throws {DataError} naming the file. */
+/** What every summary has, those of earlier versions too. */
+const ALWAYS = ["system", "backbone", "steps", "clips", "seconds"] as const;
+
+/** Reads a summary; one of an earlier version may lack figures. @throws {DataError} naming the file. */
 export function parseSummary(text: string, file: string): Partial<Summary> {
-  return parseJson(text, SUMMARY.partial(), (what) => new DataError(`Cannot read "${file}": ${what}`));
+  const fail = (what: string) => new DataError(`Cannot read "${file}": ${what}`);
+  const summary = parseJson(text, SUMMARY.partial(), fail);
+  const missing = ALWAYS.find((key) => summary[key] === undefined);
+  if (missing === undefined) return summary;
+  throw fail(
+    `${missing} is missing, the file has been damaged; the end of train --resume writes it anew`,
+  );
 }

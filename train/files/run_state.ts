@@ -25,6 +25,11 @@ const RUN_STATE = z.object({
   clipsInEpoch: count,
   /** The training clips and what decides their order (`TrainingSet.id`); null in states that do not say. */
   set: z.string().nullable().default(null),
+  /**
+   * Whether the run has had these clips, in batches, copies and sums of this size, since it began: what it counts then follows from
+   * where it stands. Absent in states that do not say.
+   */
+  steady: z.boolean().optional(),
   /** Optimiser steps done, those that were skipped among them. */
   step: count,
   /** Micro-batches done, which is what batch norms count. */
@@ -54,6 +59,12 @@ const RUN_STATE = z.object({
   ({ accumulated, microBatches, skipped, step }) =>
     accumulated <= microBatches && skipped.total <= step && skipped.inARow <= skipped.total,
   { error: "must count no more of a kind than there are of all" },
+).refine(
+  ({ clips, clipsInEpoch }) => clipsInEpoch <= clips,
+  { error: "must have no more clips in its epoch than in all" },
+).refine(
+  ({ best, epoch, step }) => best === null || best.epoch <= epoch && (best.step ?? 0) <= step,
+  { error: "must have its best evaluation before where it stands" },
 );
 
 /** Where a run stands; everything else of its future follows from the config. */
@@ -83,7 +94,10 @@ const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "
 /** What the recipe beside a state tells of the run that wrote it; the whole recipe is checked where it is used. */
 const RECIPE = z.looseObject({
   data: z.looseObject({ batch_size: z.int().positive(), num_sample: z.int().positive().default(1) }),
-  solver: z.looseObject({ grad_accumulation_steps: z.int().positive().default(1) }),
+  solver: z.looseObject({
+    grad_accumulation_steps: z.int().positive().default(1),
+    start_epoch: count.default(0),
+  }),
 });
 
 /** The recipe that a state was written with, as far as resuming looks at it. */
@@ -137,9 +151,15 @@ export function stateOf(source: Described): SavedState {
   // States of earlier versions count batches.
   const { batch } = written;
   const counted = written.clipsInEpoch === undefined && batch !== undefined
-    ? { ...written, clipsInEpoch: typeof batch === "number" ? batch * recipe.data.batch_size : batch }
+    ? { ...written, clipsInEpoch: clipsOf(batch, { most: written.clips, each: recipe.data.batch_size }) }
     : written;
   return { state: parseValue(counted, RUN_STATE, fail(STATE_KEY)), recipe };
+}
+
+/** Clips of an epoch's batches, of which the last may be short. */
+function clipsOf(batches: unknown, { most, each }: { most: unknown; each: number }): unknown {
+  if (typeof batches !== "number") return batches;
+  return typeof most === "number" ? Math.min(batches * each, most) : batches * each;
 }
 
 /**

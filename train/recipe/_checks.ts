@@ -106,12 +106,6 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
     ],
     ...decayRequirements(solver),
     [
-      data.synth === null || data.modality === "RGB",
-      "data.modality",
-      "be RGB with data.synth, which makes folders of frames",
-      data.modality,
-    ],
-    [
       !solver.mixup || data.batch_size * data.num_sample % 2 === 0,
       "data.batch_size",
       "make an even number of clips (times num_sample) when solver.mixup is true",

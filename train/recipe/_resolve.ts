@@ -11,8 +11,11 @@ import type { ParsedConfig } from "./schema.ts";
 
 const DEFAULT_ARCH = "ViT-B/16";
 const KINETICS_GREY_PROBABILITY = 0.2;
-/** Names of the data sets whose published loaders leave out clips of which the list states fewer frames. */
-const PUBLISHED_SETS = /something|^k(inetics)?[-_]?[467]00$/i;
+/**
+ * Names of the data sets whose published loaders leave out clips of which the list states fewer frames, as `isPublished` compares
+ * them: Something-Something in full or short (ssv2, sthv1, sthsthv2), and Kinetics (k400, kinetics600).
+ */
+const PUBLISHED_SETS = /something|^(ss|sth|sthsth|smth|smthsmth)v[12]$|^k(inetics)?[467]00$|^kinetics$/;
 export const PUBLISHED_MIN_FRAMES = 8;
 /** Classes of Something-Something, of either version. */
 const SOMETHING_CLASSES = 174;
@@ -55,7 +58,7 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
       val_list: data.val_list ?? made("val.txt"),
       min_frames: data.min_frames !== "auto"
         ? data.min_frames
-        : PUBLISHED_SETS.test(data.dataset)
+        : isPublished(data.dataset)
         ? PUBLISHED_MIN_FRAMES
         : 0,
       family,
@@ -67,6 +70,11 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
     },
     network: { ...network, arch, n_emb: network.n_emb ?? network.side_dim },
   };
+}
+
+/** Whether a data set is a published one by its name, whatever its case, and what stands between its letters and digits. */
+function isPublished(dataset: string): boolean {
+  return PUBLISHED_SETS.test(dataset.toLowerCase().replaceAll(/[^\p{L}\d]/gu, ""));
 }
 
 /** The keys of the recipe's own system. */

@@ -1,6 +1,7 @@
 /** A recipe's YAML as plain objects, before anything is known of its keys. */
 
 import * as YAML from "yaml";
+import { encodingOf } from "../../data/datasets/text.ts";
 import { reasonOf as systemReason, requireEnd } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
@@ -91,7 +92,9 @@ export function parseYaml(text: string, what: string): unknown {
   try {
     value = document.toJS();
   } catch (error) {
-    throw refuse(`have few aliases: ${(error as Error).message}`);
+    const { message } = error as Error;
+    if (message.startsWith("Unresolved alias")) throw new SyntaxError(message); // "*.png" is meant as text
+    throw refuse(`have few aliases: ${message}`);
   }
   requireBounded(value, what);
   return value;
@@ -139,7 +142,11 @@ async function readBounded(path: string): Promise<string> {
   if (size > MOST_BYTES) {
     throw new Error(`it must be a recipe of at most ${MOST_BYTES} bytes, the file has more`);
   }
-  return new TextDecoder().decode(bytes.subarray(0, size));
+  const encoding = encodingOf(bytes.subarray(0, size));
+  if (encoding === "utf-32") {
+    throw new Error("it must be text in UTF-8, it looks like UTF-32; save it as UTF-8");
+  }
+  return new TextDecoder(encoding).decode(bytes.subarray(0, size));
 }
 
 function reasonOf(error: Error): string {

@@ -8,7 +8,7 @@ import { formatBytes, formatCount, formatDuration, formatShare, formatValue } fr
 import { loadRunConfig } from "../files/run_config.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
-import { parseSummary } from "../files/records.ts";
+import { parseSummary, type Summary } from "../files/records.ts";
 import { type EvalRecord, metricOf, readMetrics, RUN_FILES, type StepRecord } from "../files/run_folder.ts";
 
 /** Figures of a run, in the names of `summary.json`; null where the run has not got that far. */
@@ -49,12 +49,11 @@ export async function readRun(path: string): Promise<ComparedRun> {
       `Cannot compare "${path}": it must be a run folder, there is no ${RUN_FILES.config} in it`,
     );
   }
-  const text = await textOfFileIfAny(join(path, RUN_FILES.summary)) ?? "{}";
+  const text = await textOfFileIfAny(join(path, RUN_FILES.summary));
   const { config } = await loadRunConfig(path);
   const { steps, evals } = await readMetrics(path);
-  const summary = parseSummary(text, join(path, RUN_FILES.summary)),
-    last = steps.at(-1),
-    evaluated = evals.at(-1);
+  const summary: Partial<Summary> = text === null ? {} : parseSummary(text, join(path, RUN_FILES.summary));
+  const last = steps.at(-1), evaluated = evals.at(-1);
   const given = (value: number | undefined) => value ?? null;
   const task = taskOfRecipe(config), best = bestColumn(task);
   const metric = (key: string) => {
@@ -75,7 +74,7 @@ export async function readRun(path: string): Promise<ComparedRun> {
     trainable_parameters: given(summary.trainable_parameters),
     frozen_parameters: given(summary.frozen_parameters),
     adapter: summary.adapter ?? null,
-    finished: summary.steps !== undefined,
+    finished: text !== null,
   };
   return { figures, config, task, steps, evals };
 }

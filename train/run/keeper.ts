@@ -3,11 +3,12 @@
  * finite. It looks at the GPU, which is where losses and counts of skipped updates come from.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { formatCount } from "../../lib/text.ts";
-import { NonFiniteError } from "../../lib/errors.ts";
-import { encodeState, encodeWeights, firstNonFinite } from "../files/checkpoint.ts";
+import { DataError, NonFiniteError } from "../../lib/errors.ts";
+import { encodeState, encodeWeights, firstNonFinite, savedState } from "../files/checkpoint.ts";
 import type { CheckpointInfo, RunState } from "../files/run_state.ts";
-import type { RunFolder } from "../files/run_folder.ts";
+import { type Best, RUN_FILES, type RunFolder } from "../files/run_folder.ts";
 import type { Config } from "../recipe/config.ts";
 import type { Session } from "../runtime/session.ts";
 import { LOSS_LOG_SIZE } from "../runtime/loss_log.ts";
@@ -27,8 +28,20 @@ export interface Kept {
   info: () => CheckpointInfo;
   /** Takes a warning. */
   note?: (text: string) => void;
+  /** Takes the step of a state that has been written. */
+  saved?: (step: number) => void;
   /** Step of the state that is in the folder already; null: none is. */
   savedStep: number | null;
+}
+
+/** The evaluation that weights kept as the best are of; null where there are none that can be read. */
+async function bestOf(file: string): Promise<Best | null> {
+  try {
+    return (await savedState(file)).best;
+  } catch (error) {
+    if (error instanceof DataError) return null;
+    throw error;
+  }
 }
 
 /** Keeps a run. */
@@ -67,6 +80,7 @@ export class Keeper {
     await folder.write("state", await encodeState(session, info()));
     this.#savedStep = state.step;
     this.#savedAt = performance.now();
+    this.#run.saved?.(state.step);
     if (!state.evaluated) await folder.write("last", await encodeWeights(session, info()));
   }
 
@@ -77,6 +91,30 @@ export class Keeper {
     const weights = await encodeWeights(session, info());
     await folder.write("last", weights);
     if (best) await folder.write("best", weights);
+  }
+
+  /**
+   * Sees to it that the best weights are those of the evaluation that a resumed state calls the best. They are written before the state,
+   * so a kill or a full disk in between leaves others; and people move files.
+   */
+  async settleBest(): Promise<void> {
+    const { folder, session, state, note, info } = this.#run, file = folder.file("best"), { best } = state;
+    const found = await bestOf(file);
+    if (found === null && best === null || isDeepStrictEqual(found, best)) return;
+    const what = found === null
+      ? `there is no ${RUN_FILES.best} that can be read`
+      : `${RUN_FILES.best} is of step ${found.step ?? "unknown"}`;
+    const than = best === null
+      ? "the state knows of no evaluation yet"
+      : `the best evaluation that the state knows is that of step ${best.step ?? "unknown"}`;
+    const isHere = state.evaluated && best?.step === state.step;
+    note?.(
+      `${what}, and ${than}: ${
+        isHere ? "it is written from the state" : "the best starts anew with the evaluations to come"
+      }`,
+    );
+    if (isHere) await folder.write("best", await encodeWeights(session, info()));
+    else state.best = null;
   }
 
   /**
@@ -111,7 +149,7 @@ export class Keeper {
       ? "no update had been made before: the weights or the data are at fault"
       : this.#savedStep === null
       ? `no state has been saved yet: begin again with ${instead}`
-      : `the state of step ${this.#savedStep} is kept: go on from it with ${instead} (--resume ${folder.path}), or begin again`;
+      : `the state of step ${this.#savedStep} is kept: go on from it with ${instead} (--resume ${folder.path}), or begin again where the loss is not finite there either`;
     return new NonFiniteError(`${message}; ${advice}`);
   }
 

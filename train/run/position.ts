@@ -4,9 +4,9 @@
  */
 
 import { formatCount } from "../../lib/text.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
 import { epochBatches, type TrainingSet } from "../feed/training_set.ts";
-import type { RunState, StateRecipe } from "../files/run_state.ts";
+import type { RunState, SavedState, StateRecipe } from "../files/run_state.ts";
 import type { Config } from "../recipe/config.ts";
 
 type Place = Pick<RunState, "epoch" | "clipsInEpoch" | "step" | "accumulated">;
@@ -28,6 +28,44 @@ export function batchesDone(
   { clipsInEpoch }: Pick<Place, "clipsInEpoch">,
 ): number {
   return clipsInEpoch / data.batch_size;
+}
+
+/** Whether a run that goes on from a state does so with the clips, batches, copies and sums that it has had since it began. */
+export function isSteady(
+  { data, solver }: Config,
+  set: Pick<TrainingSet, "id">,
+  { state, recipe: written }: SavedState,
+): boolean {
+  return state.steady === true && state.set === set.id && data.batch_size === written.data.batch_size &&
+    data.num_sample === written.data.num_sample && solver.start_epoch === written.solver.start_epoch &&
+    solver.grad_accumulation_steps === written.solver.grad_accumulation_steps;
+}
+
+/**
+ * Checks that what a state counts follows from where it says that the run stands. Only of a steady run with these clips can that be said.
+ *
+ * @param file For messages: the state's.
+ * @throws {DataError} where it cannot be.
+ */
+export function requirePlace(
+  { epochClips, id }: Epochs & Pick<TrainingSet, "id">,
+  { state, recipe: { data, solver } }: SavedState,
+  file: string,
+): void {
+  if (!state.steady || state.set !== id) return;
+  const { batch_size: size, num_sample: copies } = data, { epoch, clipsInEpoch } = state;
+  const epochs = epoch - solver.start_epoch;
+  const clips = (epochs * epochClips + clipsInEpoch) * copies;
+  const batches = epochs * Math.ceil(epochClips / size) + Math.ceil(clipsInEpoch / size);
+  const counted = state.step * solver.grad_accumulation_steps + state.accumulated;
+  if (clipsInEpoch <= epochClips && clips === state.clips && batches === counted) return;
+  throw new DataError(
+    `Cannot resume from "${file}": sidenet.state: after ${formatCount(clipsInEpoch)} of ${
+      formatCount(epochClips)
+    } clips of epoch ${
+      epoch + 1
+    } there must have been ${clips} clips in ${batches} batches, the current counts are ${state.clips} and ${counted}; the file has been damaged`,
+  );
 }
 
 /**

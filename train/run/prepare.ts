@@ -15,6 +15,7 @@ import type { Session } from "../runtime/session.ts";
  * from stays as it is.
  *
  * @param options.resume State file to go on from.
+ * @param options.steady Whether the run keeps its batches and clips (`RunState.steady`).
  * @param options.storedFeatures The backbone does not run.
  */
 export async function prepareRun(
@@ -24,16 +25,18 @@ export async function prepareRun(
     folder: RunFolder;
     resume?: string;
     set: TrainingSet;
+    steady: boolean;
     storedFeatures: boolean;
     note?: (text: string) => void;
   },
 ): Promise<RunState> {
-  const { config, folder, resume, set } = options;
+  const { config, folder, resume, set, steady } = options;
   await prepareWeights(session, options);
   const state = resume === undefined
     ? initialState(config.solver.start_epoch)
     : await restoreState(session, resume);
   state.set = set.id;
+  state.steady = steady;
   await folder.cutMetrics(state.step, state.evaluated);
   await folder.write("config", formatConfig(config));
   if (set.shotList !== null) await folder.write("shots", set.shotList);

@@ -80,6 +80,27 @@ export function rateOf(
   });
 }
 
+/** What to say of a run whose every update has rate 0, as in a warm-up longer than it; nothing of others. */
+export function idleRateRemarks(
+  { solver }: Pick<Config, "solver">,
+  options: { batchesPerEpoch: number; epochs: number },
+): string[] {
+  const rate = rateOf({ solver }, options), group = solver.grad_accumulation_steps;
+  const batches = options.epochs * options.batchesPerEpoch;
+  const updates = Math.min(Math.floor(batches / group), solver.max_steps ?? Infinity);
+  if (solver.evaluate || solver.lr === 0 || updates === 0) return [];
+  for (let update = 1; update <= updates; update++) {
+    const batch = update * group - 1, epoch = Math.floor(batch / options.batchesPerEpoch);
+    if (rate(solver.start_epoch + epoch, batch % options.batchesPerEpoch) > 0) return [];
+  }
+  return [
+    `${
+      updates === 1 ? "the only update" : `each of the ${updates} updates`
+    } of the run has learning rate 0, with which the warm-up ` +
+    `begins: nothing is trained; use more steps, or solver.lr_warmup_step=0 with solver.lr_refresh=every_step`,
+  ];
+}
+
 /** Shape of a schedule of BertAdam, under its published name. */
 export type BertSchedule = "warmup_cosine" | "warmup_constant" | "warmup_linear";
 

@@ -15,13 +15,13 @@ import { evaluateClips } from "../evaluation/evaluate.ts";
 import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
-import { requireHostMemory } from "../feed/frame_room.ts";
+import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import { Keeper } from "./keeper.ts";
-import { batchesDone, resumeRemarks, totalSteps } from "./position.ts";
+import { batchesDone, isSteady, requirePlace, resumeRemarks, totalSteps } from "./position.ts";
 import { parameterCounts, prepareRun } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
 import { remarksOnLists } from "../feed/list_remarks.ts";
@@ -42,7 +42,7 @@ import {
   taskOfRecipe,
 } from "../tasks/session_options.ts";
 import { type Evaluation, isBest, type Task } from "../tasks/task.ts";
-import { rateOf } from "./schedule.ts";
+import { idleRateRemarks, rateOf } from "./schedule.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 
 /** What is known once the session is open. */
@@ -54,6 +54,8 @@ export interface TrainEvents {
   step?: (record: StepRecord, totals: { steps: number; epochs: number; secondsPerStep: number }) => void;
   evaluating?: (done: number, total: number) => void;
   evaluated?: (record: EvalRecord, options: { best: boolean }) => void;
+  /** The state of a step has been written. */
+  saved?: (step: number) => void;
   /** A warning, on its own line: a broken frame, a class without a clip. */
   note?: (text: string) => void;
   /** Something that is as it should be, on its own line. */
@@ -92,7 +94,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const lists = { train: set.clips, epochClips: set.epochClips, val: valClips };
   for (const text of remarksOnLists(config, lists)) note?.(text);
   const { batches, lastBatch } = epochBatches(config, set);
+  const epochs = config.solver.epochs - config.solver.start_epoch;
+  for (const text of idleRateRemarks(config, { batchesPerEpoch: batches, epochs })) note?.(text);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
+  if (saved !== null) requirePlace(set, saved, resume!);
   const remarks = saved === null ? [] : resumeRemarks(config, set, saved);
   const { lastBatch: resumedBatch } = epochBatches(config, set, saved?.state.clipsInEpoch);
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
@@ -103,6 +108,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     ? { width: side, height: side }
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
       viaCache: frameCache !== null,
+      refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
   if (!features) requireHostMemory(config, frame);
   const opened = await openSession(
@@ -127,7 +133,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   for (const text of singleClipNotes(session, { clips, lastBatch })) note?.(text);
   const own = against === null ? config : inParts(config, session.partsOf(clips));
   const storedFeatures = features !== null;
-  const state = await prepareRun(session, { config: own, folder, resume, set, storedFeatures, note });
+  const steady = saved === null || isSteady(config, set, saved);
+  const state = await prepareRun(session, { config: own, folder, resume, set, steady, storedFeatures, note });
   const data = { set, batches, valClips, features, frameCache, labels, state };
   try {
     return await new TrainingRun({ ...options, config: own }, session, data).run();
@@ -207,7 +214,7 @@ class TrainingRun {
   #evaluation: Evaluation | null = null;
 
   constructor(options: TrainOptions, session: Session, data: RunData) {
-    const { config, folder } = options, { state } = data, note = options.events?.note;
+    const { config, folder } = options, { state } = data, { note, saved } = options.events ?? {};
     this.#config = config;
     this.#folder = folder;
     this.#options = options;
@@ -222,12 +229,14 @@ class TrainingRun {
     if (state.problems) this.#problems.restore(state.problems);
     this.#state = state;
     const savedStep = options.resume === undefined ? null : state.step;
-    this.#keeper = new Keeper({ config, folder, session, state, note, savedStep, info: () => this.#info() });
+    const info = () => this.#info();
+    this.#keeper = new Keeper({ config, folder, session, state, note, saved, savedStep, info });
   }
 
   async run(): Promise<TrainResult> {
     const { events } = this.#options, counts = parameterCounts(this.#config), state = this.#state;
     events?.opened?.(this.#session, { steps: this.#totalSteps, ...counts });
+    if (this.#options.resume !== undefined) await this.#keeper.settleBest();
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
     await using feed = features?.feed("train") ??
       trainingFeed(this.#config, set.clips, { frameCache, room: this.#session.frameRoom });
@@ -355,14 +364,17 @@ class TrainingRun {
     }
     this.#evaluation = evaluation;
     for (const problem of evaluation.problems) this.#problems.add(problem);
-    if (state.evaluated) return; // a finished run that was resumed: only its summary and report need it again
+    // A finished run that was resumed: only its summary and report need it again, and the best weights where they were lost.
+    const isAgain = state.evaluated;
+    if (isAgain && state.best !== null) return;
     const { metrics } = evaluation;
     const record: EvalRecord = { kind: "eval", epoch, step: state.step, ...metrics };
     const best = isBest(this.#task, metrics, state.best);
     if (best) state.best = { epoch, step: state.step, ...metrics };
     state.evaluated = true;
-    this.#folder.appendMetrics(record);
+    if (!isAgain) this.#folder.appendMetrics(record);
     await this.#keeper.saveWeights({ best });
+    if (isAgain) await this.#keeper.saveState();
     events?.evaluated?.(record, { best });
     if (signal?.aborted) await this.#interrupt();
   }

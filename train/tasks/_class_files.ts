@@ -1,6 +1,7 @@
 /** An evaluation's predictions of classes as files: CSV and JSON lines. */
 
 import { stringify } from "csv-stringify/sync";
+import { neutralText } from "../../lib/neutral.ts";
 import { rankOf, topClasses } from "./class_metrics.ts";
 import { type ClassShare, topShares } from "./class_shares.ts";
 import type { ClipResult } from "./task.ts";
@@ -56,8 +57,8 @@ export function* predictionLines(
 
 /**
  * One line a clip: its class, the probability it was given and its rank, then the best classes with theirs. The table is for
- * spreadsheets, which take text that begins like a formula for one: such text has a "'" before it, as OWASP advises. The
- * JSON lines have every text as it is.
+ * spreadsheets, which take text that begins like a formula for one: such text has a "'" before it, as OWASP advises, and what a
+ * terminal would act on stands as an escape. The JSON lines have every text as it is.
  */
 export function predictionsCsv(predictions: readonly ClassPrediction[], labels: readonly string[]): string {
   const top = Math.min(TOP, labels.length);
@@ -67,5 +68,5 @@ export function predictionsCsv(predictions: readonly ClassPrediction[], labels: 
     const best = topClasses(probabilities, top).flatMap((k) => [k, labels[k], probabilities[k]]);
     return [path, label, labels[label], probabilities[label], rankOf(probabilities, label), ...best];
   });
-  return stringify([header, ...lines], { quoted_match: /\r/, escape_formulas: true });
+  return stringify([header, ...lines], { escape_formulas: true, cast: { string: neutralText } });
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { copyFile, cp, mkdir, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { countUnusable, findClips } from "../../../data/datasets/entries.ts";
 import { readClassFolders, remarkOnSplits, stratifiedSplit } from "../../../data/datasets/folders.ts";
@@ -188,6 +188,42 @@ Deno.test("a flat folder of videos is answered with how to make classes", async 
       );
       return true;
     });
+  });
+});
+
+Deno.test("a flat folder with folders of other things, and one of frames, are answered alike", async () => {
+  await inTempFolder(async (root) => {
+    for (
+      const file of ["flat/a.webm", "flat/b.mp4", "flat/thumbs/a.JPG", "frames/00001.jpg", "frames/00002.jpg"]
+    ) {
+      await mkdir(dirname(join(root, file)), { recursive: true });
+      await writeFile(join(root, file), "x");
+    }
+    const answers: [folder: string, answer: string][] = [
+      ["flat", "2 videos: make a folder for each class and move its videos there, such as CLASS/a.webm"],
+      [
+        "frames",
+        "2 pictures: make a folder for each class and in it one for the frames of each clip, such as CLASS/CLIP/00001.jpg",
+      ],
+    ];
+    for (const [folder, answer] of answers) {
+      const [what, example] = answer.split("such as "), whole = join(root, folder);
+      await assert.rejects(readClassFolders(whole, OPTIONS), {
+        message: `Cannot read "${whole}": it must hold a folder for each class, current count is 0 beside ` +
+          `${what}such as "${join(whole, example)}"`,
+      });
+    }
+  });
+});
+
+Deno.test("a video one folder too deep is told as a video", async () => {
+  await inTempFolder(async (root) => {
+    await mkdir(join(root, "class", "group"), { recursive: true });
+    await writeFile(join(root, "class", "group", "v.mp4"), "x");
+    const { clips, unusable } = await readClassFolders(root, OPTIONS);
+    assert.deepEqual([clips, unusable.map(({ reason }) => reason)], [[], [
+      'none of its 1 files is named like "{:05d}.jpg", "v.mp4" is a video: a clip is the video itself, not its folder',
+    ]]);
   });
 });
 

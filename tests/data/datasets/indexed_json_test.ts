@@ -13,10 +13,16 @@ Deno.test("clips with label indices are videos named by their ids", () => {
   const text = JSON.stringify([
     { id: "74225", label: "spinning cube", label_idx: 143, template: "Spinning [something]" },
     { id: "116154", label_idx: 0 },
+    { id: "a/1.mp4", label_idx: 0 },
+    { id: "a/2.WebM", label_idx: 1 },
+    { id: "dr. who", label_idx: 2 },
   ]);
   assert.deepEqual(parseIndexedClips(text, { file, classes: 174 }), [
     { path: "74225.mp4", label: 143, frames: null, line: 1 },
     { path: "116154.mp4", label: 0, frames: null, line: 2 },
+    { path: "a/1.mp4", label: 0, frames: null, line: 3 },
+    { path: "a/2.WebM", label: 1, frames: null, line: 4 },
+    { path: "dr. who.mp4", label: 2, frames: null, line: 5 },
   ]);
 });
 

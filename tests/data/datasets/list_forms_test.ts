@@ -141,6 +141,26 @@ const unreadable: [what: string, bytes: Uint8Array, message: RegExp][] = [
     /line 2: it must be text in UTF-8, it holds a zero byte$/,
   ],
   [
+    "UTF-32 with a byte order mark",
+    Uint8Array.from([...`\ufeffa 8 0\n`].flatMap((c) => [c.charCodeAt(0) & 255, c.charCodeAt(0) >> 8, 0, 0])),
+    /it must be text in UTF-8, it looks like UTF-32; save it as UTF-8$/,
+  ],
+  [
+    "UTF-32, big-endian, without one",
+    Uint8Array.from([..."a 8 0\n"].flatMap((c) => [0, 0, 0, c.charCodeAt(0)])),
+    /it looks like UTF-32/,
+  ],
+  [
+    "a header without a column of paths",
+    utf8("video_id,start,end,label\nx,0,1,2\n"),
+    /^Cannot read ".*" line 1: a header must name a column of paths \(path, video_path, .*\) and one of labels \(label, .*\), current columns are video_id, start, end, label$/,
+  ],
+  [
+    "a header without a column of labels",
+    utf8("path;start;end\nx;0;1\n"),
+    /and one of labels \(label, .*\), current columns are path, start, end$/,
+  ],
+  [
     "UTF-16 cut in a character",
     utf16(TEXT, false).subarray(0, 13),
     /it looks like UTF-16 and is broken or cut/,

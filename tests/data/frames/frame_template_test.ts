@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { whyNoFrames } from "../../../data/frames/frame_folder.ts";
 import { guessTemplate, parseFrameTemplate } from "../../../data/frames/frame_template.ts";
 
 const named: [template: string, number: number, fileName: string][] = [
@@ -90,6 +91,7 @@ Deno.test("a template is read off the names of a folder's pictures", () => {
     [["000098.jpg", "000099.jpg", "000100.jpg"], "{:06d}.jpg"],
     [["flow_x_001.jpg", "img_001.jpg", "img_002.jpg"], "img_{:03d}.jpg"],
     [["{x}1.png"], "{{x}}{:d}.png"],
+    [["00001.bmp", "00002.bmp"], null],
     [["00001.mp4", "cover.jpg", "a1.gif"], null],
     [[], null],
   ];
@@ -97,5 +99,31 @@ Deno.test("a template is read off the names of a folder's pictures", () => {
     assert.equal(guessTemplate(fileNames), expected);
     if (expected === null) continue;
     assert(parseFrameTemplate(expected).matches(fileNames.at(-1)!) || fileNames.includes("notes.txt"));
+  }
+});
+
+Deno.test("why a folder has no frames names what would help: the template, the first number, another kind of picture", () => {
+  const cases: [fileNames: string[], template: string, firstFrame: number | null, why: string][] = [
+    [
+      ["img_00001.jpg", "img_00002.jpg"],
+      "img_{:05}.jpg",
+      50,
+      "none of its 2 frames has the number 50 or a higher one, the last has 2 (data.first_frame)",
+    ],
+    [
+      ["img_00001.jpg", "a.txt"],
+      "{:05d}.jpg",
+      50,
+      'none of its 2 files is named like "{:05d}.jpg"; its pictures are named like "img_{:05d}.jpg" (data.image_tmpl, or --template)',
+    ],
+    [
+      ["00001.bmp"],
+      "{:05d}.jpg",
+      null,
+      'none of its 1 files is named like "{:05d}.jpg"; "00001.bmp" is BMP, which is not read: save the frames as JPEG or PNG',
+    ],
+  ];
+  for (const [fileNames, template, firstFrame, why] of cases) {
+    assert.equal(whyNoFrames(fileNames, { template, firstFrame }), why);
   }
 });

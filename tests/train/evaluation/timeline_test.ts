@@ -57,6 +57,16 @@ Deno.test("a stride below a frame is refused", () => {
     () => windowsOf(even(100, 4), { window: 4, stride: 0.1 }),
     /--stride must be at least the 0\.25 s of a frame, current value is 0\.1/,
   );
+  assert.throws(
+    () => windowsOf(even(100, 4), { window: 0.3, stride: 0.15 }),
+    /--window must be at least 0\.5 s, twice that of a frame, unless --stride is given, current value is 0\.3/,
+  );
+});
+
+Deno.test("the stride may be as short as the nearest frames are apart, however far the others are", () => {
+  const times = { frames: Float64Array.of(0, 0.1, 0.2, 0.3, 4), seconds: 5 };
+  assert.equal(places(times, 0.4, 0.1).length, 47);
+  assert.throws(() => places(times, 0.4, 0.05), /at least the 0\.1 s of a frame, current value is 0\.05/);
 });
 
 Deno.test("windows of any length cover a clip, with frames that are there", () => {
@@ -68,18 +78,19 @@ Deno.test("windows of any length cover a clip, with frames that are there", () =
     (gaps, windowMs, tenths) => {
       let end = 0;
       const frames = Float64Array.from(gaps, (gap) => ((end += gap) - gap) / 1000);
-      const seconds = end / 1000, frameSeconds = seconds / gaps.length, window = windowMs / 1000;
-      const stride = Math.max(window * tenths / 10, frameSeconds);
+      const seconds = end / 1000, window = windowMs / 1000;
+      const least = Math.min(seconds / gaps.length, ...gaps.slice(0, -1).map((gap) => gap / 1000));
+      const stride = Math.max(window * tenths / 10, least);
       const windows = windowsOf({ frames, seconds }, { window, stride });
       assert.deepEqual([windows[0].from, windows.at(-1)!.to], [0, seconds]);
       for (const [i, { from, to, range: { first, count } }] of windows.entries()) {
         assert.ok(count >= 1 && first >= 1 && first + count - 1 <= gaps.length);
         const length = to - from;
-        if (windows.length === 1) assert.ok(length <= window + frameSeconds / 2 + 1e-9);
+        if (windows.length === 1) assert.ok(length <= window + least / 2 + 1e-9);
         else assert.ok(Math.abs(length - window) < 1e-9);
         if (i > 0) {
           const step = from - windows[i - 1].from;
-          assert.ok(step > frameSeconds / 2 - 1e-9 && step < stride + frameSeconds / 2 + 1e-9);
+          assert.ok(step > least / 2 - 1e-9 && step < stride + least / 2 + 1e-9);
         }
         const own = Array.from({ length: count }, (_, k) => frames[first - 1 + k]);
         const starts = [...frames].filter((at) => at >= from - 1e-6 && at < to - 1e-6);
@@ -90,7 +101,7 @@ Deno.test("windows of any length cover a clip, with frames that are there", () =
       assert.deepEqual([spans[0][0], spans.at(-1)![1]], [0, seconds]);
       for (const [i, [from, to]] of spans.entries()) {
         assert.ok(from <= to);
-        if (i > 0 && stride <= window) assert.ok(Math.abs(from - spans[i - 1][1]) < frameSeconds / 2 + 1e-9);
+        if (i > 0 && stride <= window) assert.ok(Math.abs(from - spans[i - 1][1]) < least / 2 + 1e-9);
       }
     },
   ));

@@ -8,7 +8,7 @@ const RECIPE =
 const config = (...overrides: string[]) => parseConfig(RECIPE, { overrides }).config;
 const clips = (prefix: string, labels: number[]) =>
   labels.map((label, i) => ({ path: `${prefix}${i}`, label, frames: null, line: i + 1 }));
-const train = clips("a", [0, 1, 2, 3, 0, 1]), val = clips("b", [0, 1, 2]);
+const train = clips("a", [0, 1, 2, 3, 0, 1]), val = clips("b", [0, 1, 2, 3]);
 const of = (lists: Partial<Parameters<typeof remarksOnLists>[1]>, ...overrides: string[]) =>
   remarksOnLists(config(...overrides), { train, epochClips: (lists.train ?? train).length, val, ...lists });
 
@@ -22,7 +22,9 @@ Deno.test("classes without a training clip, and one class for all clips, are tol
   assert.deepEqual(of({ train: clips("a", [0, 2, 2]) }), ["no training clip in 2 of 4 classes: 1, 3"]);
   assert.deepEqual(of({}, "data.num_classes=16"), [
     "no training clip in 12 of 16 classes: 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 2 more",
+    "no validation clip in 12 of 16 classes: 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 2 more",
   ]);
+  assert.deepEqual(of({ val: clips("b", [0, 1, 2]) }), ["no validation clip in 1 of 4 classes: 3"]);
   assert.deepEqual(of({ train: clips("a", [2, 2, 2]) }), [
     "every training clip is of class 2: the network only learns to say that",
   ]);
@@ -31,7 +33,7 @@ Deno.test("classes without a training clip, and one class for all clips, are tol
 Deno.test("validation clips that are trained on are told", () => {
   const same = "what is measured on them does not tell how others are recognised";
   assert.deepEqual(of({ val: train }), [`all validation clips are training clips: ${same}`]);
-  assert.deepEqual(of({ val: [...val, train[3]] }), [`1 of 4 validation clips are training clips: ${same}`]);
+  assert.deepEqual(of({ val: [...val, train[3]] }), [`1 of 5 validation clips are training clips: ${same}`]);
 });
 
 Deno.test("a run without one step is refused with the number that it may accumulate", () => {
@@ -42,6 +44,13 @@ Deno.test("a run without one step is refused with the number that it may accumul
       "(6 clips in batches of 4, 2 epochs), current value is 5: no step would ever be made",
   });
   assert.deepEqual(of({}, "solver.grad_accumulation_steps=5", "solver.evaluate=true"), []);
+});
+
+Deno.test("batches that are left over at the end are told", () => {
+  assert.deepEqual(of({}, "solver.grad_accumulation_steps=3"), [
+    "the last 1 of the run's 4 batches make no update: solver.grad_accumulation_steps (3) does not divide them",
+  ]);
+  assert.deepEqual(of({}, "solver.grad_accumulation_steps=3", "solver.max_steps=1"), []);
 });
 
 Deno.test("a list of which nothing is left is refused", () => {

@@ -23,6 +23,15 @@ const cases: [data: string, minFrames: number][] = [
   [", dataset: ucf101", 0],
   [", dataset: somethingv2", 8],
   [", dataset: k400", 8],
+  [", dataset: ssv2", 8],
+  [", dataset: SSv1", 8],
+  [", dataset: sth-v2", 8],
+  [", dataset: sth_sth_v1", 8],
+  [", dataset: Kinetics 700", 8],
+  [", dataset: Something-Something V2", 8],
+  [", dataset: k4000", 0],
+  [", dataset: mykinetics", 0],
+  [", dataset: gossv2", 0],
   [", dataset: kinetics-600", 8],
   [", dataset: somethingv2, min_frames: 0", 0],
   [", min_frames: 5", 5],
@@ -94,8 +103,47 @@ Deno.test("lists of videos are read as such where a recipe is for folders, in on
         ],
       );
     }
+    const mirrored: [lines: string, modality: string][] = [
+      ["a.mp4 0\n", "video"],
+      ["gone 0\n", "video"],
+      ["folder 9 0\n", "RGB"],
+      ["folder 0\nfolder.mp4 0\n", "RGB"],
+      ["a.mp4 0\nfolder 9 0\n", "either"],
+    ];
+    for (const [lines, modality] of mirrored) {
+      await writeFile(list, lines);
+      const notes: string[] = [];
+      const { data } = await withFoundModality(recipeIn(root, ", modality: video"), {
+        splits: ["train", "val"],
+        note: (text) => notes.push(text),
+      });
+      assert.equal(data.modality, modality, lines);
+      assert.deepEqual(
+        notes,
+        modality === "video" ? [] : [
+          `data.modality is video, video files, and "${list}" names folders of frames, such as "folder": ` +
+          `they are read as frames; data.modality=${modality} says so`,
+        ],
+      );
+    }
     await writeFile(list, "a.mp4 0\n");
     const own = recipeIn(root, ", modality: either");
     assert.equal(await withFoundModality(own, { splits: ["train"] }), own);
+  });
+});
+
+Deno.test("a list in place of that of a synthetic set may name videos", async () => {
+  await inTempFolder(async (root) => {
+    await writeFile(join(root, "val.txt"), "folder 9 0\n");
+    await mkdir(join(root, "folder"));
+    await writeFile(join(root, "videos.txt"), "a.mp4 0\n");
+    for (const modality of ["RGB", "video"]) {
+      const text = `{system: side4video, data: {synth: {}, modality: ${modality}, root: ${
+        JSON.stringify(root)
+      }}}`;
+      const { config } = parseConfig(text), valList = join(root, "videos.txt");
+      assert.equal((await withFoundModality(config, { splits: ["val"] })).data.modality, "RGB");
+      assert.equal((await withFoundModality(config, { splits: ["val"], valList })).data.modality, "video");
+    }
   });
 });

@@ -6,6 +6,7 @@ import sharp from "sharp";
 import { encodeJpeg } from "../../../data/frames/jpeg.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
 import { createPrng } from "../../../lib/random.ts";
+import { cropRefusal } from "../../../train/feed/frame_room.ts";
 import { largestFrame } from "../../../train/feed/probe.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 
@@ -31,6 +32,46 @@ Deno.test("frames are expected as large as the largest first one that can be dec
     });
     const clips = ["c0", "broken", "c1"].map((path) => ({ path, label: 0, frames: null, line: 1 }));
     assert.deepEqual(await largestFrame(config, [[root, clips]]), { width: 300, height: 420 });
+  }));
+
+Deno.test("a recipe whose crop fits the frames of no clip is refused with its keys; where it fits some, the others are told", () =>
+  inTempFolder(async (root) => {
+    for (
+      const [name, width, height] of [["large", 64, 48], ["fitting", 32, 32], ["small", 40, 24]] as const
+    ) {
+      const rgb = new Uint8Array(width * height * 3);
+      await mkdir(join(root, name));
+      await writeFile(
+        join(root, name, "00001.jpg"),
+        await encodeJpeg({ width, height, rgb }, { quality: 90 }),
+      );
+    }
+    const { config } = parseConfig("data: { num_classes: 2, resize: none, crop: none, input_size: 32 }", {
+      source: "x.yaml",
+      overrides: [
+        "network.arch=custom",
+        "network.backbone={width: 32, layers: 1, heads: 1, patch_size: 16, image_size: 32}",
+      ],
+    });
+    const probe = (...paths: string[]) =>
+      largestFrame(config, [[root, paths.map((path) => ({ path, label: 0, frames: null, line: 1 }))]], {
+        refusals: [cropRefusal(config, "train")],
+      });
+    await assert.rejects(probe("large", "small"), {
+      name: "ConfigError",
+      message:
+        `Cannot use the clips under "${root}": one or more of 2 looked at must fit the recipe, current count is 0; ` +
+        "large: its frames of 64x48 must be 32x32 for data.crop=none: change data.resize or data.crop",
+    });
+    assert.deepEqual(await probe("large", "fitting"), { width: 32, height: 32 });
+    const ofVal = cropRefusal(config, "val");
+    assert.equal(ofVal({ width: 64, height: 48 }), null);
+    assert.equal(
+      ofVal({ width: 40, height: 24 }),
+      "its frames of 40x24 must hold the crop of 32x32: change data.resize",
+    );
+    const random = cropRefusal({ data: { ...config.data, crop: "random_resized" } }, "train");
+    assert.equal(random({ width: 4, height: 3 }), null);
   }));
 
 Deno.test("the size of frames that are no JPEG is found, at the end of a large file too, and from any first number", () =>

@@ -44,6 +44,7 @@ Deno.test("a state reads back as it was, one of an earlier version with its batc
     set: null,
     skipped: { total: 0, inARow: 0, underWay: false },
   });
+  assert.equal(read({ ...rest, batch: 7 }).clipsInEpoch, 24, "a last batch that was short");
 });
 
 Deno.test("a state that cannot be is refused by the value that is wrong", () => {
@@ -58,6 +59,9 @@ Deno.test("a state that cannot be is refused by the value that is wrong", () => 
       [{ epoch: "1" }, 'epoch must be a number, current value is "1"'],
       [{ pendingLosses: [null] }, "pendingLosses.0 must be a number, current value is null"],
       [{ best: { epoch: 0, top1: null } }, "best.top1 must be a number, current value is null"],
+      [{ clipsInEpoch: 100_000 }, "it must have no more clips in its epoch than in all, current value is {"],
+      [{ step: 3 }, "it must have its best evaluation before where it stands, current value is {"],
+      [{ epoch: 0, best: { epoch: 1 } }, "it must have its best evaluation before where it stands, current"],
       [{ clipsInEpoch: undefined }, "clipsInEpoch must be a number, current value is missing"],
       [{ problems: { count: 1, list: {} } }, "problems.list must be a list, current value is {}"],
     ] as const

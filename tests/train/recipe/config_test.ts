@@ -1,6 +1,7 @@
 /** The recipe: keys, defaults, overrides, refusals. Over 400 lines, because the rules of the one schema stand together. */
 
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import {
   dataRoots,
   formatConfig,
@@ -15,6 +16,7 @@ import { recipeSchema } from "../../../train/recipe/schema.ts";
 import { createModel, Side4Video, Side4VideoEva } from "../../../models/mod.ts";
 import { DEFAULT_SYNTH_OPTIONS } from "../../../data/synth/dataset.ts";
 import { publishedRecipe } from "../../../data/transforms/recipe.ts";
+import { inTempFolder } from "../../_util/frame_folders.ts";
 
 /** A file with the layout, the keys and the spellings of the published ones. */
 const PUBLISHED = `
@@ -463,4 +465,33 @@ Deno.test("a value inside a section that an argument gives is blamed on the argu
     () => parseConfig("data: { num_classes: 2 }", { overrides: ["network.backbone={image_size:32}"] }),
     /^ConfigError: Cannot use argument "network\.backbone=\{image_size:32\}": /,
   );
+});
+
+Deno.test("an argument that begins like an alias is taken as text", () => {
+  const { config } = parseConfig("{system: side4video, data: {num_classes: 9}}", {
+    overrides: ["data.image_tmpl=*.png", "name=*"],
+  });
+  assert.deepEqual([config.data.image_tmpl, config.name], ["*.png", "*"]);
+  assert.throws(() => parseConfig("name: *x", { source: "x.yaml" }), {
+    name: "ConfigError",
+    message: /^Cannot read config "x\.yaml": Unresolved alias/,
+  });
+});
+
+Deno.test("a recipe in UTF-16 is read, one in UTF-32 is named as such", async () => {
+  await inTempFolder(async (root) => {
+    const file = join(root, "x.yaml"), text = "\ufeffsystem: side4video\r\ndata: {num_classes: 9}\r\n";
+    const inUnits = (bytes: number) =>
+      Uint8Array.from(
+        [...text].flatMap((c) => [c.charCodeAt(0) & 255, c.charCodeAt(0) >> 8, 0, 0].slice(0, bytes)),
+      );
+    await Deno.writeFile(file, inUnits(2));
+    assert.equal((await loadConfig(file)).config.data.num_classes, 9);
+    await Deno.writeFile(file, inUnits(4));
+    await assert.rejects(loadConfig(file), {
+      name: "ConfigError",
+      message:
+        `Cannot read config "${file}": it must be text in UTF-8, it looks like UTF-32; save it as UTF-8`,
+    });
+  });
 });

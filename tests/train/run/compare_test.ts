@@ -127,6 +127,11 @@ Deno.test("a summary that cannot be one is refused, and not told as a run under 
         ['{"steps": "many"}', 'steps must be a number, current value is "many"'],
         ['{"clips": -3}', "clips must be at least 0, current value is -3"],
         ["{", "it must be JSON"],
+        ["{}", "system is missing, the file has been damaged; the end of train --resume writes it anew"],
+        [
+          '{"system":"side4video","backbone":"ViT-B/16","best":{"epoch":-1}}',
+          "steps is missing, the file has been damaged; the end of train --resume writes it anew",
+        ],
       ]
     ) {
       await Deno.writeTextFile(join(run, "summary.json"), text);

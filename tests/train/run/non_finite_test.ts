@@ -47,7 +47,7 @@ engineTest(
     const { path, message } = await failed("state", ...TOO_FAST, "logging.checkpoint_every=1");
     assert.equal(
       message,
-      "Cannot go on: the loss must be finite, current value is NaN at step 2; the state of step 1 is kept: go on from it with a lower solver.lr or with solver.clip_grad_norm (--resume RUN), or begin again",
+      "Cannot go on: the loss must be finite, current value is NaN at step 2; the state of step 1 is kept: go on from it with a lower solver.lr or with solver.clip_grad_norm (--resume RUN), or begin again where the loss is not finite there either",
     );
     assert.equal((await savedState(join(path, RUN_FILES.state))).step, 1);
     for (const file of ["state", "last"] as const) assertFinite(await tensorsOf(path, file));
@@ -96,7 +96,7 @@ engineTest(
     const { path, message } = await failed("skipping", ...TOO_FAST, ...keys);
     assert.equal(
       message,
-      "Cannot go on: fewer than 3 updates in a row must be skipped (solver.skip_nonfinite), current count is 3 at step 4; the state of step 2 is kept: go on from it with a lower solver.lr or with solver.clip_grad_norm (--resume RUN), or begin again",
+      "Cannot go on: fewer than 3 updates in a row must be skipped (solver.skip_nonfinite), current count is 3 at step 4; the state of step 2 is kept: go on from it with a lower solver.lr or with solver.clip_grad_norm (--resume RUN), or begin again where the loss is not finite there either",
     );
     assert.deepEqual(
       runs.notes,
@@ -147,6 +147,7 @@ engineTest(
           what === "convert" ? "convert" : "use"
         } "${file}": tensor "${tensor}" must be finite, current value is NaN at element 3 `;
         assert.ok(error.message.startsWith(begin), `${what}: ${error.message}`);
+        if (what === "resume") assert.match(error.message, /; begin again, or .* with pretrain=FILE/);
         return true;
       });
     }

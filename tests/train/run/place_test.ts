@@ -5,7 +5,13 @@ import { join } from "node:path";
 import { initialState, type RunState } from "../../../train/files/run_state.ts";
 import { savedState } from "../../../train/files/checkpoint.ts";
 import { RUN_FILES } from "../../../train/files/run_folder.ts";
-import { batchesDone, resumeRemarks, totalSteps } from "../../../train/run/position.ts";
+import {
+  batchesDone,
+  isSteady,
+  requirePlace,
+  resumeRemarks,
+  totalSteps,
+} from "../../../train/run/position.ts";
 import { rateOf } from "../../../train/run/schedule.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { copyOfRun, countsOf, ReportRuns, tensorsOf } from "../../_util/report_runs.ts";
@@ -59,7 +65,10 @@ engineTest(
 function stateAt(
   place: Partial<RunState>,
 ): { state: RunState; recipe: Parameters<typeof resumeRemarks>[2]["recipe"] } {
-  const recipe = { data: { batch_size: 8, num_sample: 1 }, solver: { grad_accumulation_steps: 1 } };
+  const recipe = {
+    data: { batch_size: 8, num_sample: 1 },
+    solver: { grad_accumulation_steps: 1, start_epoch: 0 },
+  };
   return { state: { ...initialState(0), set: "a", ...place }, recipe };
 }
 
@@ -107,6 +116,51 @@ Deno.test("a gradient sum under way is not divided by another accumulation", asy
   });
   at.state.accumulated = 0;
   assert.match(resumeRemarks(config, set, at).join(), /^solver\.grad_accumulation_steps is 2, it was 4: /);
+});
+
+Deno.test("a steady run's state counts what follows from its place; after any change it need not", async () => {
+  const set = { epochClips: 60, id: "a" };
+  const refusal = (place: Partial<RunState>, id = "a") => {
+    try {
+      requirePlace({ ...set, id }, stateAt({ steady: true, ...place }), "s");
+      return "";
+    } catch (error) {
+      assert.equal((error as { exitCode?: number }).exitCode, 4);
+      return (error as Error).message;
+    }
+  };
+  for (
+    const place of [
+      { step: 0, clips: 0 },
+      { clipsInEpoch: 32, step: 4, clips: 32 },
+      { clipsInEpoch: 60, step: 8, clips: 60 }, // the last batch has 4 clips
+      { epoch: 2, step: 16, clips: 120 },
+    ]
+  ) assert.equal(refusal(place), "");
+  for (
+    const place of [
+      { epoch: 99, step: 16, clips: 120 },
+      { clipsInEpoch: 100_000, step: 4, clips: 32 },
+      { clipsInEpoch: 7, step: 4, clips: 32 },
+      { clipsInEpoch: 32, step: 1, clips: 32 },
+      { clipsInEpoch: 64, step: 8, clips: 64 },
+    ]
+  ) {
+    assert.match(
+      refusal(place),
+      /^Cannot resume from "s": sidenet\.state: after [^\n]*; the file has been damaged$/,
+    );
+    assert.equal(refusal({ ...place, steady: false }), "");
+    assert.equal(refusal(place, "b"), "", "an epoch of other clips may have had another length");
+  }
+  const steady = async (place: Partial<RunState>, ...keys: string[]) =>
+    isSteady(await runs.config(...keys), set, stateAt({ steady: true, ...place }));
+  assert.equal(await steady({}), true);
+  assert.equal(await steady({ set: "b" }), false);
+  assert.equal(await steady({ steady: undefined }), false);
+  for (const key of ["data.batch_size=4", "data.num_sample=2", "solver.grad_accumulation_steps=2"]) {
+    assert.equal(await steady({}, key), false, key);
+  }
 });
 
 Deno.test("other training clips, or another order of them, are told with what becomes of the epoch", async () => {

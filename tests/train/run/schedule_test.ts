@@ -4,10 +4,12 @@ import {
   type BertSchedule,
   createSchedule,
   foldedEpoch,
+  idleRateRemarks,
   learningRateAt,
   type ScheduleOptions,
   warmupOntoCosineAt,
 } from "../../../train/run/schedule.ts";
+import { parseConfig } from "../../../train/recipe/config.ts";
 import recorded from "../../fixtures/schedules.json" with { type: "json" };
 
 interface Curve {
@@ -138,4 +140,27 @@ Deno.test("multistep without a milestone after the warm-up is refused", () => {
       /^ConfigError: Cannot create the schedule: the first entry of solver\.lr_decay_step/,
     );
   }
+});
+
+Deno.test("a run whose every update falls on the first rate of the warm-up is told that it trains nothing", () => {
+  const remarks = (overrides: string[], batchesPerEpoch: number) => {
+    const { config } = parseConfig("data: { num_classes: 2 }\nsolver: { epochs: 1, lr_warmup_step: 0.5 }", {
+      overrides,
+    });
+    return idleRateRemarks(config, { batchesPerEpoch, epochs: config.solver.epochs });
+  };
+  assert.match(
+    remarks([], 1).join(),
+    /^the only update of the run has learning rate 0, .*: nothing is trained; /,
+  );
+  assert.match(remarks(["solver.max_steps=1"], 8).join(), /^the only update /);
+  assert.match(remarks(["solver.lr_refresh=published"], 5).join(), /^each of the 5 updates of the run has /);
+  for (
+    const overrides of [["solver.lr_warmup_step=0"], ["solver.epochs=2"], ["solver.lr=0"], [
+      "solver.evaluate=true",
+    ]]
+  ) {
+    assert.deepEqual(remarks(overrides, 1), [], overrides[0]);
+  }
+  assert.deepEqual(remarks(["solver.lr_refresh=published"], 12), []);
 });

@@ -54,8 +54,11 @@ Deno.test("text of the table that a spreadsheet would take for a formula has a q
   assert.deepEqual(row.slice(0, 8), ["clip 0", "0", `'${nasty[0]}`, "0.4", "1", "0", `'${nasty[0]}`, "0.4"]);
   const named = predictionsCsv([prediction(0, [0, 0, 0, 0, 0, 0, 1])], nasty);
   assert.equal(parse(named)[1][6], "a=b");
-  for (let label = 1; label < 6; label++) {
+  const shown = (label: number) => {
     const shares = nasty.map((_, i) => i === label ? 1 : 0);
-    assert.equal(parse(predictionsCsv([prediction(label, shares)], nasty))[1][2], `'${nasty[label]}`);
-  }
+    return parse(predictionsCsv([prediction(label, shares)], nasty))[1][2];
+  };
+  for (let label = 1; label < 4; label++) assert.equal(shown(label), `'${nasty[label]}`);
+  // What a terminal would act on is shown, and begins no formula.
+  assert.deepEqual([shown(4), shown(5)], ["\\tx", "\\r=x"]);
 });
