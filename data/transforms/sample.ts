@@ -135,6 +135,22 @@ export function sampleTransform(
   return { ...pixelOps.length > 0 && { pixelOps }, resize, ...part, flip, grey, ...erase && { erase } };
 }
 
+/** Why frames of a size cannot be cropped as a recipe asks; null where they can. @param of the training's crop, or those of evaluation */
+export function cropRefusal(
+  frame: PictureSize,
+  recipe: TransformRecipe,
+  of: "training" | "evaluation",
+): string | null {
+  const { size } = recipe, crop = of === "evaluation" ? "centre" : recipe.crop;
+  if (crop === "randomResized") return null;
+  const { width, height } = resizeFor(frame, recipe.resize) ?? frame;
+  const fits = crop === "none" ? width === size && height === size : width >= size && height >= size;
+  if (fits) return null;
+  const resized = width === frame.width && height === frame.height ? "" : `, resized to ${width}x${height},`;
+  const needed = `${crop === "none" ? "" : "at least "}${size}x${size}`;
+  return `its frames of ${frame.width}x${frame.height}${resized} must be ${needed} for crop "${crop}"`;
+}
+
 /** Draws the crop that a recipe asks for. */
 function sampleCrop(
   picture: PictureSize,

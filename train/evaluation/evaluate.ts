@@ -97,7 +97,7 @@ export function viewFeed(
     seed: config.seed,
     workers: config.data.workers,
     frameCache: options.frameCache ?? undefined,
-    refuses: frameRefusal(config, options.room ?? null),
+    refuses: frameRefusal(config, { crop: "evaluation", room: options.room ?? null }),
     mostBatchBytes: mostBatchBytes(),
     blankSize: { width: size, height: size },
   });

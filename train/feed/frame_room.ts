@@ -2,6 +2,7 @@
 
 import { READ_AHEAD_BYTES } from "../../data/loader.ts";
 import { bytesOfFrames } from "../../data/frames/limits.ts";
+import { cropRefusal } from "../../data/transforms/sample.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
@@ -12,14 +13,21 @@ import { picturesOfView } from "./sampling.ts";
 /** Share of a machine's memory that decoded batches may take. */
 const BATCH_SHARE = 0.5;
 
-/** Why frames of a size cannot be prepared for the network; null where they can. @param room null: nobody knows of a limit */
+/**
+ * Why frames of a size cannot be prepared for the network; null where they can.
+ *
+ * @param options.crop whose crop they go through
+ * @param options.room what the adapter can take; null: nobody knows of a limit
+ */
 export function frameRefusal(
   config: Pick<Config, "data">,
-  room: FrameSize | null,
-): ((size: FrameSize) => string | null) | undefined {
-  if (room === null) return undefined;
-  const { resize } = transformRecipe(config);
+  { crop, room }: { crop: "training" | "evaluation"; room: FrameSize | null },
+): (size: FrameSize) => string | null {
+  const recipe = transformRecipe(config), { resize } = recipe;
   return ({ width, height }) => {
+    const uncropped = cropRefusal({ width, height }, recipe, crop);
+    if (uncropped !== null) return `${uncropped}; change data.resize or data.crop`;
+    if (room === null) return null;
     const needed = sizeInBuffers({ width, height }, resize);
     if (needed.width <= room.width && needed.height <= room.height) return null;
     const resized = needed.width === width && needed.height === height

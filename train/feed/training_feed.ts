@@ -32,7 +32,7 @@ export function trainingFeed(
     cacheBytes: data.cache_mb * 2 ** 20,
     frameCache: options.frameCache ?? undefined,
     replaceBad: true,
-    refuses: frameRefusal(config, options.room ?? null),
+    refuses: frameRefusal(config, { crop: "training", room: options.room ?? null }),
     mostBatchBytes: mostBatchBytes(),
     blankSize: { width: data.input_size, height: data.input_size },
   });
