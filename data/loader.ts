@@ -17,6 +17,7 @@ import { ReadAhead, type ReadAheadPlace } from "./read_ahead.ts";
 import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import { reasonOf } from "./files.ts";
 import { badClip, type DecodedClip, type Substitution } from "./frames/decoded_clip.ts";
+import { releasedFrames } from "./frames/shared_garbage.ts";
 import { parseFrameTemplate } from "./frames/frame_folder.ts";
 import type { OrderEntry } from "./sampling/epoch_order.ts";
 
@@ -168,19 +169,26 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
       return pickFrames(cached, indices);
     }
     const whole = cacheOpen && !clips[clip].range && count <= WHOLE_CLIP_FACTOR * new Set(indices).size;
-    const wanted = whole ? Array.from({ length: count }, (_, i) => i + 1) : indices;
     const { path } = clips[clip];
+    /** Decodes what there is room for; what is refused, or larger than `most`, is not decoded. */
+    const within = async (wanted: number[], most: number): Promise<DecodedClip> => {
+      const decoded = await source.decode(path, count, wanted, signal, Math.min(place.bytes, most));
+      const { needsBytes, width } = decoded;
+      if (needsBytes === undefined) return decoded;
+      const refused = width > 0 ? options.refuses?.(decoded) ?? null : null;
+      if (refused !== null) return badClip(path, refused);
+      if (needsBytes > most) return decoded;
+      await place.grow(needsBytes);
+      return await source.decode(path, count, wanted, signal, most < Infinity ? most : undefined);
+    };
     if (whole) {
-      const room = cacheBytes - stats.cachedBytes;
-      const decoded = await source.decode(path, count, wanted, signal, room);
+      const all = Array.from({ length: count }, (_, i) => i + 1);
+      const decoded = await within(all, cacheBytes - stats.cachedBytes);
       if (decoded.bad) return decoded;
       if (decoded.needsBytes === undefined) return keep(clip, decoded, indices);
       cacheOpen = false;
     }
-    const decoded = await source.decode(path, count, indices, signal, place.bytes);
-    if (decoded.needsBytes === undefined) return decoded;
-    await place.grow(decoded.needsBytes);
-    return await source.decode(path, count, indices, signal);
+    return await within(indices, Infinity);
   }
 
   /** Takes a whole clip into the cache, where there is still room. */
@@ -301,6 +309,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
           fill();
           const copies = await inFlight[0].copies;
           inFlight.shift()!.place.release();
+          releasedFrames(copies[0].frames.length); // by the time that as many others have come
           batchBytes += copies[0].frames.length;
           if (batchBytes > mostBatchBytes) throw batchTooLarge(copies[0], batch.length, mostBatchBytes);
           batch.push(...copies);

@@ -67,7 +67,7 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
         const info = await probeVideo(file, { signal: either }).catch(() => null);
         const bytes = info === null ? 0 : bytesOfFrames(indices.length, info);
         if (bytes > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, info!));
-        if (bytes > mostBytes) return tooManyBytes(bytes);
+        if (bytes > mostBytes) return tooManyBytes(bytes, info);
         return await decodeVideoClip({ file, path, indices }, { signal: either });
       }),
     async [Symbol.asyncDispose]() {

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { createClipSource } from "../data/open_clip_source.ts";
 import { writeFileWhole } from "../data/files.ts";
+import { releasedFrames } from "../data/frames/shared_garbage.ts";
 import { encodeJpeg } from "../data/frames/jpeg.ts";
 import { type Config, dataRoots } from "../train/recipe/config.ts";
 import { viewSampler } from "../train/evaluation/evaluate.ts";
@@ -74,7 +75,10 @@ export async function evaluationHtml(
   return renderReport({ config, task, summary, ...metrics, evaluation, labels, examples, problems });
 }
 
-/** Examples with the frames that the network sees; those that cannot be read are left out. */
+/** Decoded bytes of an example, at most: 64 frames of 1920x1080 have fewer. */
+const MOST_EXAMPLE_BYTES = 2 ** 29;
+
+/** Examples with the frames that the network sees; those that cannot be read, or are too large for a page, are left out. */
 async function withFrames(config: Config, chosen: readonly Example[]): Promise<ExampleClip[]> {
   await using source = createClipSource({
     modality: clipModality(config),
@@ -93,8 +97,8 @@ async function withFrames(config: Config, chosen: readonly Example[]): Promise<E
       continue; // named among the problems already
     }
     const indices = sampler(frameCount).flat();
-    const clip = await source.decode(example.path, frameCount, indices);
-    if (clip.bad) continue;
+    const clip = await source.decode(example.path, frameCount, indices, undefined, MOST_EXAMPLE_BYTES);
+    if (clip.bad || clip.needsBytes !== undefined) continue;
     const { width, height } = clip, bytes = width * height * 3;
     const frames: Uint8Array[] = [];
     for (let i = 0; i < indices.length; i++) {
@@ -105,6 +109,7 @@ async function withFrames(config: Config, chosen: readonly Example[]): Promise<E
       );
     }
     examples.push({ ...example, frames });
+    releasedFrames(clip.frames.length);
   }
   return examples;
 }

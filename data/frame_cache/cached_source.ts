@@ -290,7 +290,7 @@ class CachedSource implements ClipSource {
     const size = storedSize(info, this.#cache.side), frameBytes = size.width * size.height * 3;
     const total = indices.length * frameBytes;
     if (total > MOST_CLIP_BYTES) throw new ClipError(tooLongClip(indices.length, size), true);
-    if (total > mostBytes) return tooManyBytes(total);
+    if (total > mostBytes) return tooManyBytes(total, size);
     const wanted = new Set(indices), taken = new Map<number, Uint8Array>();
     let latest: Uint8Array | null = null;
     const { count, complaint } = await this.#ofClip(signal, () =>

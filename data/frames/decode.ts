@@ -52,7 +52,11 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   }
   const { mostBytes = MOST_CLIP_BYTES } = request, stated = bytesOfFrames(indices.length, size);
   if (mostBytes < MOST_CLIP_BYTES && stated > mostBytes) {
-    return tooManyBytes(Math.min(stated, MOST_CLIP_BYTES)); // what it has in truth is for the caller to find, with room for it
+    // What it has in truth is for the caller to find, with room for it.
+    return tooManyBytes(
+      Math.min(stated, MOST_CLIP_BYTES),
+      await reader.allState(size, indices) ? size : null,
+    );
   }
   const first = (await reader.goodFrame(indices[0]))?.picture;
   if (!first) {
@@ -64,7 +68,7 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   const { width, height } = size, frameBytes = bytesOfFrames(1, size);
   const total = indices.length * frameBytes;
   if (total > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, size));
-  if (total > mostBytes) return tooManyBytes(total);
+  if (total > mostBytes) return tooManyBytes(total, size);
   const frames = sharedBytes(total);
   const substitutions: Substitution[] = [];
   const placed = new Map<number, number>(); // frame number → where its pixels already are
@@ -129,6 +133,22 @@ class FrameReader {
       }
     }
     return null;
+  }
+
+  /** Whether the headers of these frames state this size; one that cannot be read says nothing. */
+  async allState(
+    { width, height }: { width: number; height: number },
+    frames: readonly number[],
+  ): Promise<boolean> {
+    for (const frame of new Set(frames)) {
+      try {
+        const stated = await pictureSize(await this.#read(frame));
+        if (stated.width !== width || stated.height !== height) return false;
+      } catch {
+        continue;
+      }
+    }
+    return true;
   }
 
   /** The size of the first frame that can be decoded. */

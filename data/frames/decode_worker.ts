@@ -2,6 +2,7 @@
 import { transferOf } from "../../lib/shared_bytes.ts";
 import { type ClipRequest, decodeClip } from "./decode.ts";
 import type { DecodedClip } from "./decoded_clip.ts";
+import { releasedFrames } from "./shared_garbage.ts";
 import {
   type AsStoredRequest,
   copyFrames,
@@ -52,14 +53,20 @@ scope.onmessage = ({ data: job }) => {
 
 async function answer(job: DecodeJob): Promise<void> {
   try {
-    const result = await resultOf(job);
-    scope.postMessage(
-      { id: job.id, result },
-      transferOf(["frames" in result ? result.frames : result.bytes]),
-    );
+    const bytes = await send(job);
+    // The clip, which the receiver holds from now on, and the pictures that it was put together from.
+    releasedFrames(2 * bytes);
   } catch (error) {
     scope.postMessage({ id: job.id, error: error instanceof Error ? error.message : String(error) }, []);
   }
+}
+
+/** Does a job and answers it. @returns bytes of the answer */
+async function send(job: DecodeJob): Promise<number> {
+  const result = await resultOf(job), bytes = "frames" in result ? result.frames : result.bytes;
+  const { length } = bytes; // nothing is left of what is given away
+  scope.postMessage({ id: job.id, result }, transferOf([bytes]));
+  return length;
 }
 
 async function resultOf(job: DecodeJob): Promise<DecodeResult<DecodeRequest>> {

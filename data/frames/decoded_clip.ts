@@ -25,13 +25,17 @@ export interface DecodedClip {
   readonly substitutions: Substitution[];
   /** No frame of the clip could be read. */
   readonly bad: boolean;
-  /** Nothing was decoded: the clip has so many bytes, more than the caller would take. */
+  /**
+   * Nothing was decoded: the clip has so many bytes, more than the caller would take. Its size is what the files state, and 0 where
+   * they do not agree.
+   */
   readonly needsBytes?: number;
 }
 
 /** A clip that was not decoded because it has more bytes than the caller would take. */
-export function tooManyBytes(bytes: number): DecodedClip {
-  return { width: 0, height: 0, frames: new Uint8Array(0), substitutions: [], bad: false, needsBytes: bytes };
+export function tooManyBytes(bytes: number, size: { width: number; height: number } | null): DecodedClip {
+  const { width, height } = size ?? { width: 0, height: 0 };
+  return { width, height, frames: new Uint8Array(0), substitutions: [], bad: false, needsBytes: bytes };
 }
 
 /** A clip of which nothing can be read. */

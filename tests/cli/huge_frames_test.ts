@@ -39,6 +39,14 @@ gpuTest(
       /its frames of 16000x4, resized to 64000x16, are larger than the adapter can take.*of its class/,
     );
     assert.match(reasons.get("val/00002")!, /60000x60000.*black/);
+    // The first path decides nothing either, nor does the only one.
+    const huge = "data/train/00005", small = "data/val/00001";
+    for (const paths of [[huge], [huge, small]]) {
+      const { code, stdout, stderr } = await folder.sidenet(["predict", "runs/huge", ...paths]);
+      assert.equal(code, 4, stderr);
+      assert.match(stderr, /Cannot predict "data\/train\/00005": .*are larger than the adapter can take/);
+      assert.equal(stdout.includes(small), paths.includes(small));
+    }
     const { code, stderr } = await folder.sidenet(["eval", "runs/huge"]);
     assert.equal(code, 0, stderr);
     const figures = await folder.json<EvaluationFigures>("runs", "huge", "eval", "eval.json");

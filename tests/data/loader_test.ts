@@ -5,6 +5,7 @@ import { encodeJpeg } from "../../data/frames/jpeg.ts";
 import { type ClipBatch, type ClipLoaderOptions, createClipLoader } from "../../data/loader.ts";
 import { epochOrder } from "../../data/sampling/epoch_order.ts";
 import { trainIndices } from "../../data/sampling/frame_indices.ts";
+import { statedJpeg } from "../_util/huge_pictures.ts";
 
 const FRAMES = 6;
 
@@ -272,4 +273,26 @@ Deno.test("a clip whose frames are refused is one of which nothing can be read",
     assert.deepEqual(clips.find(({ path }) => path === "c1")!.substitutions, [
       { path: "c1", frame: 0, reason: "its frames are too small", used: "black" },
     ]);
+  }));
+
+Deno.test("a refused clip of more bytes than its place is never decoded, with or without a cache", () =>
+  withClips(async (options) => {
+    // Cut short: decoding would find another reason.
+    const huge = (await statedJpeg(7000, 7000)).subarray(0, -20);
+    for (let f = 1; f <= FRAMES; f++) await Deno.writeFile(join(options.root, "c1", `0000${f}.jpg`), huge);
+    const refuses = ({ width }: { width: number }) => width === 7000 ? "its frames are too large" : null;
+    for (const cacheBytes of [0, 2 ** 32]) {
+      const { batches } = await collect({ ...options, refuses, cacheBytes }, [0]);
+      const clip = contents(batches).flat().find(({ path }) => path === "c1")!;
+      assert.deepEqual(clip.substitutions, [
+        { path: "c1", frame: 0, reason: "its frames are too large", used: "black" },
+      ]);
+    }
+    // Where the frames' headers do not agree, what can be decoded decides.
+    for (let f = 2; f <= FRAMES; f++) {
+      await Deno.copyFile(join(options.root, "c2", `0000${f}.jpg`), join(options.root, "c1", `0000${f}.jpg`));
+    }
+    const { batches } = await collect({ ...options, refuses }, [0]);
+    const clip = contents(batches).flat().find(({ path }) => path === "c1")!;
+    assert.deepEqual([clip.bad, clip.width], [false, 8]);
   }));

@@ -101,7 +101,7 @@ export async function openTrainedModel(
   options: { clips: readonly ClipRecord[]; root: string; batch: number; choices?: TunedChoices },
 ): Promise<Session> {
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
-  const frame = await largestFrame(config, [[options.root, options.clips]]);
+  const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
   await using source = await openCheckpoint(weights);
   checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
   const { session } = await openSession(

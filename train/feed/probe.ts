@@ -12,7 +12,7 @@ import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
-import type { ExpectedFrame, FrameSize } from "../runtime/frame_buffers.ts";
+import { type ExpectedFrame, type FrameSize, united } from "../runtime/frame_buffers.ts";
 
 /** Clips whose first frame is looked at; a larger frame met later makes the buffers grow, which the log tells. */
 const CLIPS_PROBED = 200;
@@ -28,12 +28,17 @@ const WHOLE_BYTES = 64 * 2 ** 20;
  *
  * @param options.viaCache the frames come out of the recipe's frame cache, which shrinks them
  * @param options.refusals for each of the splits, why frames of a size cannot be used; null where they can
+ * @param options.anySize a session is to open whatever sizes there are
  * @throws {ConfigError} where those of all clips of a split cannot, as far as they are looked at
  */
 export async function largestFrame(
   config: Pick<Config, "data">,
   splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
-  options: { viaCache?: boolean; refusals?: readonly ((size: FrameSize) => string | null)[] } = {},
+  options: {
+    viaCache?: boolean;
+    refusals?: readonly ((size: FrameSize) => string | null)[];
+    anySize?: boolean;
+  } = {},
 ): Promise<ExpectedFrame> {
   const { resize, size } = transformRecipe(config);
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
@@ -79,9 +84,11 @@ export async function largestFrame(
   }
   const usual = usualFrame(seen).reduce(united, { width: least.width, height: least.height });
   const isUsual = usual.width === largest.width && usual.height === largest.height;
-  return isUsual || seen.length === 0
-    ? largest
-    : { ...largest, usual: united(usual, { width: size, height: size }) };
+  return {
+    ...largest,
+    ...!isUsual && seen.length > 0 && { usual: united(usual, { width: size, height: size }) },
+    ...options.anySize && { found: seen },
+  };
 }
 
 /** Frames of more than so many times the pixels of the middle one are far larger than most. */
@@ -92,10 +99,6 @@ function usualFrame(sizes: readonly FrameSize[]): FrameSize[] {
   const pixels = sizes.map(({ width, height }) => width * height).sort((a, b) => a - b);
   const most = FAR_LARGER * pixels[(pixels.length - 1) >> 1];
   return sizes.filter(({ width, height }) => width * height <= most);
-}
-
-function united(a: FrameSize, b: FrameSize): FrameSize {
-  return { width: Math.max(a.width, b.width), height: Math.max(a.height, b.height) };
 }
 
 /** The room that a frame needs: its own size, or that after the first resize. */

@@ -16,6 +16,13 @@ export interface FrameSize {
 export interface ExpectedFrame extends FrameSize {
   /** The same without those that are far larger than most; absent: there are none such. */
   readonly usual?: FrameSize;
+  /** The sizes found, where a session is to open whatever they are: it is made for those that the adapter can take. */
+  readonly found?: readonly FrameSize[];
+}
+
+/** Holds frames of either size. */
+export function united(a: FrameSize, b: FrameSize): FrameSize {
+  return { width: Math.max(a.width, b.width), height: Math.max(a.height, b.height) };
 }
 
 /** What the frames of a session are. */
@@ -68,14 +75,19 @@ export function checkedPrepBytes(options: FramePrepOptions, limits: PlanLimits):
  * The preparation for the frames that are expected. Where the largest are too large for the adapter, and far larger than most, it is
  * made for most: a few files decide nothing, and their clips are refused when they come.
  *
- * @throws {TooLargeError} where most frames are too large.
+ * @throws {TooLargeError} where most frames are too large, unless the sizes found are given.
  */
 export function expectedPrep(model: VideoModel, options: FrameOptions, limits: PlanLimits): FramePrepOptions {
-  const { largestFrame: { usual, ...largest } } = options;
-  const prep = prepOptions(model, { ...options, largestFrame: largest });
-  return usual === undefined || fits(prep, limits)
-    ? prep
-    : prepOptions(model, { ...options, largestFrame: usual });
+  const { largestFrame: { usual, found, ...largest } } = options;
+  const prepOf = (size: FrameSize) => prepOptions(model, { ...options, largestFrame: size });
+  const prep = prepOf(largest);
+  if (fits(prep, limits)) return prep;
+  if (found === undefined) return usual === undefined ? prep : prepOf(usual);
+  const { imageSize } = model.config.backbone;
+  return prepOf(found.reduce<FrameSize>((room, size) => {
+    const larger = united(room, size);
+    return fits(prepOf(larger), limits) ? larger : room;
+  }, { width: imageSize, height: imageSize }));
 }
 
 /**

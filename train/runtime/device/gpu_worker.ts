@@ -1,7 +1,8 @@
 /** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. It knows no model, only programs. */
 
+import { releasedFrames } from "../../../data/frames/shared_garbage.ts";
 import { type Gpu, openGpu } from "../../../gpu/device.ts";
-import { Runtime } from "../../../gpu/runtime.ts";
+import { type Command, Runtime } from "../../../gpu/runtime.ts";
 import { deviceInfo } from "./device.ts";
 import { freeMemory } from "./free_memory.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
@@ -41,6 +42,7 @@ scope.onmessage = async ({ data: { id, method, args } }) => {
   try {
     const call = calls[method] as (...args: unknown[]) => unknown;
     const value = await call(...args);
+    if (method === "submit") releasedFrames(bytesOfClips(args[0] as readonly Command[]));
     // What was read moves to the caller: a copy would cost as much as reading it back.
     scope.postMessage(
       { id, value },
@@ -51,3 +53,9 @@ scope.onmessage = async ({ data: { id, method, args } }) => {
     scope.postMessage({ id, error: { name, message, stack, exitCode } });
   }
 };
+
+/** Bytes of the decoded frames in these commands. */
+function bytesOfClips(commands: readonly Command[]): number {
+  const clips = commands.flatMap((command) => command.do === "frames" ? command.clips : []);
+  return clips.reduce((sum, { frames }) => sum + frames.length, 0);
+}
