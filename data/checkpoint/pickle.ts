@@ -4,7 +4,7 @@
  * what is made of such a one is a record of its name. Nothing that a pickle names is ever imported or called.
  *
  * Its memory is bounded by the limits below, whatever the bytes say: a length is compared with the bytes that are there
- * before anything is made of it.
+ * before anything is made of it. One file, because the closed list of opcodes is one table over one stack.
  */
 import { DataError } from "../../lib/errors.ts";
 import { OPCODE_NAMES } from "./_pickle_opcodes.ts";

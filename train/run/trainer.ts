@@ -30,7 +30,7 @@ import { withFoundModality } from "../feed/modality.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import { epochBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
-import { describeParts } from "../runtime/fit.ts";
+import { describeParts, singleClipNotes } from "../runtime/fit.ts";
 import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
@@ -159,32 +159,6 @@ interface RunData {
 /** The recipe with the parts that were found, so that a resumed run has the same. */
 function inParts(config: Config, parts: readonly number[]): Config {
   return { ...config, data: { ...config.data, micro_batch_size: Math.max(...parts) } };
-}
-
-/** What to say where batch norms see one clip alone, though batches have several. */
-function singleClipNotes(
-  session: Pick<Session, "partsOf" | "model">,
-  { clips, lastBatch }: { clips: number; lastBatch: number },
-): string[] {
-  if (clips === 1 || session.model.weights.of("statistic").length === 0) return [];
-  const constant = "its batch norms make the video's feature a constant, so that";
-  const notes: string[] = [];
-  if (lastBatch === 1) {
-    notes.push(
-      `the last batch of an epoch has one clip: ${constant} step only trains the classifier; ` +
-        `leave out a clip or change data.batch_size`,
-    );
-  }
-  const cut = [clips, lastBatch].filter((count) => count > 1 && session.partsOf(count).includes(1));
-  if (cut.length > 0) {
-    notes.push(
-      `of a batch of ${
-        cut.join(" or ")
-      } clips a part has one clip (data.micro_batch_size): ${constant} part only trains the classifier; ` +
-        `a larger data.micro_batch_size, or precision=f16 and memory=recompute where it does not fit, has none`,
-    );
-  }
-  return notes;
 }
 
 /** What has gone by since the last line of metrics. */

@@ -60,6 +60,32 @@ export function describeParts(
     (weights.of("statistic").length > 0 ? "; batch norms see a part at a time" : "");
 }
 
+/** What to say where batch norms see one clip alone, though batches have several. */
+export function singleClipNotes(
+  session: { partsOf(clips: number): readonly number[]; readonly model: Pick<VideoModel, "weights"> },
+  { clips, lastBatch }: { clips: number; lastBatch: number },
+): string[] {
+  if (clips === 1 || session.model.weights.of("statistic").length === 0) return [];
+  const constant = "its batch norms make the video's feature a constant, so that";
+  const notes: string[] = [];
+  if (lastBatch === 1) {
+    notes.push(
+      `the last batch of an epoch has one clip: ${constant} step only trains the classifier; ` +
+        `leave out a clip or change data.batch_size`,
+    );
+  }
+  const cut = [clips, lastBatch].filter((count) => count > 1 && session.partsOf(count).includes(1));
+  if (cut.length > 0) {
+    notes.push(
+      `of a batch of ${
+        cut.join(" or ")
+      } clips a part has one clip (data.micro_batch_size): ${constant} part only trains the classifier; ` +
+        `a larger data.micro_batch_size, or precision=f16 and memory=recompute where it does not fit, has none`,
+    );
+  }
+  return notes;
+}
+
 /** What stands against a plan: a limit of the adapter, or its free memory. null where it can be held. */
 export function obstacleTo(plan: { total: number }, freeBytes: number | null): string | null {
   return freeBytes !== null && plan.total > freeBytes

@@ -1,6 +1,7 @@
 /**
  * A model on a device, ready to train and to evaluate: turns batches into commands, and results into values. The device may be on
- * this thread or in a Worker; either way a step is queued, not waited for.
+ * this thread or in a Worker; either way a step is queued, not waited for. One class, because all ways of stepping share the counts of
+ * steps, losses and skipped updates.
  */
 
 import { bytesOf, type Tensor } from "../../gpu/graph.ts";
