@@ -1,15 +1,18 @@
 /** Which pictures of a clip are read: what the lists name, the rule of frame indices, and the window of a system. */
 
+import {
+  chosenEvalIndices,
+  type ChosenSampling,
+  chosenTrainIndices,
+} from "../../data/sampling/chosen_indices.ts";
 import type { ClipModality } from "../../data/datasets/list.ts";
 import {
   type IntegerSource,
   type SamplingOptions,
   testIndices,
-  trainIndices,
   validationIndices,
   windowIndices,
 } from "../../data/sampling/frame_indices.ts";
-import { retrievalIndices, type RetrievalSampling } from "../../data/sampling/retrieval_indices.ts";
 import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { systemOf } from "../../models/registry.ts";
 import type { Config } from "../recipe/config.ts";
@@ -29,36 +32,31 @@ export function clipModality({ data }: { data: Pick<Config["data"], "modality"> 
   return data.modality === "RGB" ? "frames" : data.modality;
 }
 
-/** The rule of a recipe's system for the frames of one split; null: the rules of the data-set family. */
-function retrievalRule({ system, data }: SamplingRecipe, split: "train" | "val"): RetrievalSampling | null {
-  const rule = systemOf(system).recipe.frameRule?.({ data }, split);
-  if (rule === undefined || rule.sampling === "segments") return null;
-  return { strategy: rule.sampling, slice: rule.slice, maxFrames: data.num_segments };
+/** How the frames of one split are chosen: by the rule of the recipe's system. */
+function chosenSampling(recipe: SamplingRecipe, split: "train" | "val"): ChosenSampling {
+  const { sampling: by, slice } = systemOf(recipe.system).recipe.frameRule?.(recipe, split) ??
+    { sampling: "segments", slice: 2 };
+  return { ...samplingOptions(recipe), by, slice };
 }
 
 /** Frames that are read of a clip in training; a clip that is too short for some rules gives fewer than T. */
-export function trainSampler(config: SamplingRecipe): (frames: number, draws: IntegerSource) => number[] {
-  const sampling = samplingOptions(config), rule = retrievalRule(config, "train");
-  if (rule !== null) return (frames, draws) => retrievalIndices(frames, rule, draws);
-  return config.data.random_shift
-    ? (frames, draws) => trainIndices(frames, sampling, draws)
-    : (frames, draws) => validationIndices(frames, sampling, draws);
+export function trainSampler(recipe: SamplingRecipe): (frames: number, draws: IntegerSource) => number[] {
+  const sampling = chosenSampling(recipe, "train");
+  return sampling.by === "segments" && !recipe.data.random_shift
+    ? (frames, draws) => validationIndices(frames, sampling, draws)
+    : (frames, draws) => chosenTrainIndices(frames, sampling, draws);
 }
 
 /** Frames that are read of a clip in an evaluation. @param clips Clips in time of the published test protocol; null: validation inside training. */
 export function evaluationSampler(
-  config: SamplingRecipe,
+  recipe: SamplingRecipe,
   clips: number | null,
 ): (frames: number) => number[] | number[][] {
-  const sampling = samplingOptions(config), rule = retrievalRule(config, "val");
-  if (rule !== null) return (frames) => retrievalIndices(frames, rule, FIRST);
-  return clips === null
-    ? (frames) => validationIndices(frames, { ...sampling, dense: false })
-    : (frames) => testIndices(frames, { ...sampling, clips });
+  const sampling = chosenSampling(recipe, "val");
+  return sampling.by === "segments" && clips !== null
+    ? (frames) => testIndices(frames, { ...sampling, clips })
+    : (frames) => chosenEvalIndices(frames, sampling);
 }
-
-/** Draws of an evaluation, which is always the same. */
-const FIRST: IntegerSource = { integer: () => 0 };
 
 /** Pictures of a view with the last repeated where there are fewer than the network takes. @param frameBytes Of a picture. */
 export function padded(

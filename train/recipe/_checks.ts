@@ -14,7 +14,9 @@ export function basicRequirements(parsed: ParsedConfig, config: Config): Require
   const { name, data, network: { arch, backbone } } = config, { captions = false } = systemOf(config.system);
   return [
     [!/[\\/]|^\.+$/.test(name), "name", "be a folder name without slashes", name],
-    ...captions ? captionRequirements(parsed) : [],
+    ...captions ? captionRequirements(parsed) : [
+      [data.captions === "all", "data.captions", "be left out where clips have classes", data.captions] as Requirement,
+    ],
     [captions || data.num_classes > 0, "data.num_classes", "be the number of classes", parsed.data.num_classes],
     [
       captions || data.synth === null || data.num_classes === data.synth.classes.length,

@@ -63,6 +63,7 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
         ? PUBLISHED_MIN_FRAMES
         : 0,
       family,
+      drop_last: data.drop_last === "auto" ? captions : data.drop_last,
       resize: data.resize !== "auto" ? data.resize : captions ? "short" : family,
       crop: data.crop !== "auto" ? data.crop : captions ? "centre" : "random_resized",
       // A caption may speak of sides and colours.

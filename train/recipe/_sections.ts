@@ -90,6 +90,10 @@ export const DATA_KEYS = {
       "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
         "and Kinetics, as published, 0 in other sets",
     ),
+  captions: z.enum(["all", "random"]).default("all").describe(
+    "of clips with captions; all: each caption with its clip counts as one clip; random: one of a clip's captions, drawn anew in " +
+      "every epoch",
+  ),
   label_list: path().describe("CSV with the header id,name, or class names, one a line"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
@@ -115,6 +119,8 @@ export const MORE_DATA_KEYS = {
   num_sample: count(1024).default(1).describe(
     "augmentations of each video; a batch holds batch_size x num_sample clips",
   ),
+  drop_last: z.union([z.literal("auto"), z.boolean()], { error: 'must be "auto", true or false' }).default("auto")
+    .describe("leave out what is left of an epoch behind its full batches; auto: with captions, whose loss compares the batch"),
   micro_batch_size: count(2 ** 26).nullable().default(null).describe(
     "clips that go through the GPU at once; a batch then goes through it in parts, with one update; null: the whole batch, " +
       "or as many as the adapter can hold",

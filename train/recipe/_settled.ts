@@ -14,10 +14,11 @@ export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network
   name: string;
   data: Settled<
     ParsedConfig["data"],
-    "min_frames" | "family" | "resize" | "crop" | "flip" | "grey" | "input_size" | "num_classes",
+    "min_frames" | "family" | "drop_last" | "resize" | "crop" | "flip" | "grey" | "input_size" | "num_classes",
     {
       min_frames: number;
       family: "sth" | "kinetics";
+      drop_last: boolean;
       resize: "sth" | "kinetics" | "short" | "none" | [height: number, width: number];
       crop: "random_resized" | "random" | "centre" | "none";
       flip: "none" | "plain" | "sth";
