@@ -284,7 +284,8 @@ function copyAll(x: Tensor, out: Tensor): Dispatch {
   });
 }
 
-function fillAll(out: Tensor, value: number): Dispatch {
+/** The launch that sets every element. */
+export function fillAll(out: Tensor, value: number): Dispatch {
   return flatDispatch("fill", fillSource, {
     tensors: { out },
     params: { value },
