@@ -5,7 +5,7 @@ import { differentiate } from "../../gpu/autodiff.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { matmul, reshape } from "../../gpu/ops/mod.ts";
 import { createPrng } from "../../lib/random.ts";
-import { endPositions, FrozenText } from "../../models/clip/text.ts";
+import { endPositions, TextTower } from "../../models/clip/text.ts";
 import { ClipImageHead, FrozenVit } from "../../models/clip/vit.ts";
 import { type Init, Weights } from "../../models/params.ts";
 import { elementsOf, type Memory, runReference } from "../_util/reference_engine.ts";
@@ -65,8 +65,8 @@ for (const activation of ["quick_gelu", "gelu"] as const) {
     const tensors = [resident("input", "ids", [2, context], "u32"), resident("input", "ends", [2], "u32")];
     checkTower(
       (g, weights) => {
-        const tower = new FrozenText(weights, { ...SIZES, context, vocabulary: 10, activation });
-        return tower.apply(g, tensors[0], tensors[1]).embedding; // [2 3]
+        const tower = new TextTower(weights, { ...SIZES, context, vocabulary: 10, activation });
+        return tower.sentences(g, tower.run(g, tensors[0]), tensors[1]); // [2 3]
       },
       new Map<Tensor, ArrayLike<number>>([[tensors[0], ids], [tensors[1], endPositions(ids, context)]]),
     );
