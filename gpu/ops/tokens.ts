@@ -197,7 +197,9 @@ export function sideTokens(
   const { position, s } = tokens, patches = s.shape[2];
   if (position.shape[0] !== patches && position.shape[0] !== patches + 1) {
     throw new RangeError(
-      `Cannot record sideTokens: axis Q of position must be ${patches} or ${patches + 1}, current shape is [${position.shape}]`,
+      `Cannot record sideTokens: axis Q of position must be ${patches} or ${
+        patches + 1
+      }, current shape is [${position.shape}]`,
     );
   }
   return recordOne(g, sideTokensOp, { ...tokens }, { ...options });
