@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { differentiate } from "../../gpu/autodiff.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { matmul, reshape } from "../../gpu/ops/mod.ts";
+import { matmul, reshape, splitTokens } from "../../gpu/ops/mod.ts";
 import { createPrng } from "../../lib/random.ts";
 import { endPositions, TextTower } from "../../models/clip/text.ts";
 import { ClipImageHead, FrozenVit } from "../../models/clip/vit.ts";
@@ -80,7 +80,7 @@ Deno.test("every weight of an image tower gets its gradient, the patch convoluti
     (g, weights) => {
       const tower = new FrozenVit(weights, config, { dtype: "f32" });
       const head = new ClipImageHead(weights, config);
-      return head.apply(g, [...tower.outputs(g, frames)].at(-1)!).embedding; // [2 3]
+      return head.apply(g, splitTokens(g, [...tower.outputs(g, frames)].at(-1)!).token).embedding; // [2 3]
     },
     new Map([[frames, Array.from({ length: sizeOf(frames.shape) }, () => prng.normal())]]),
   );
