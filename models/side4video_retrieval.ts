@@ -18,8 +18,8 @@ import { TextTower } from "./clip/text.ts";
 import { evaOfCase } from "./eva/case.ts";
 import { isEva } from "./eva/tower.ts";
 import { constant, type IgnoreList, normal, Weights } from "./params.ts";
-import { sideLayer, sideHeads } from "./parts/blocks.ts";
-import { caseTower } from "./parts/cases.ts";
+import { sideHeads, sideLayer } from "./parts/blocks.ts";
+import { caseTower, channelsFirst, tokenFirst } from "./parts/cases.ts";
 import { type BatchNormWeights, declareBatchNorm } from "./parts/declare.ts";
 import { sideDimIn, towerBeside } from "./parts/files.ts";
 import { evaRequirements, sideHeadsRequirement } from "./parts/recipe_parts.ts";
@@ -43,7 +43,6 @@ import {
   MOST_LOGIT_SCALE,
   TowerTextSide,
 } from "./parts/text_side.ts";
-import { retrievalToRecorded } from "./parts/cases.ts";
 import type { CaseForm, System } from "./system.ts";
 import type { FrozenTower, ImageHead, TextConfig, TowerSizes } from "./tower.ts";
 import { declareTower, towerOf, towerSizes } from "./towers.ts";
@@ -178,3 +177,53 @@ export class Side4VideoRetrieval implements VideoModel {
     clampMaxInPlace(g, this.#logitScale, MOST_LOGIT_SCALE);
   }
 }
+
+const COMPARED = "side4video_retrieval";
+
+/** Side4Video for retrieval. The tower decides which side network goes with it. */
+export const side4videoRetrieval: System<RetrievalSizes> = {
+  id: COMPARED,
+  title: "Side4Video retrieval",
+  task: "retrieval",
+  captions: true,
+  optimizer: "bert_adam",
+  recipe: {
+    keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...TEXT_KEYS } },
+    requirements: (recipe) => [
+      ...evaRequirements(recipe),
+      sideHeadsRequirement(recipe),
+      ...textRequirements(recipe),
+    ],
+    sizes: (recipe) => ({
+      ...retrievalKeys(recipe),
+      backbone: towerSizes(recipe.network),
+      frames: recipe.data.num_segments,
+      sideDim: recipe.network.side_dim,
+    }),
+    groups: ({ solver }) =>
+      retrievalGroups({ coefficient: solver.coef_lr as number, weightDecay: solver.weight_decay }),
+    frameRule: retrievalFrames,
+  },
+  build: (sizes, options) => new Side4VideoRetrieval(sizes, options),
+  head: [],
+  files: {
+    prefix: "clip.",
+    unprefixed: ["text_weight_fc.", "video_weight_fc."],
+    trains: (name) => /^(transformer|token_embedding|ln_final|text)\.|^(positional_embedding|text_projection|logit_scale)$|^visual\.(ln_post|norm|head)\.|^visual\.proj$/.test(name),
+    recognise(source) {
+      const sideDim = sideDimIn(source);
+      return sideDim === null || !source.shapeOf("visual.side_proj")
+        ? null
+        : { title: "Side4Video retrieval", backbone: towerBeside(source), sideDim };
+    },
+    explain(source) {
+      if (source.shapeOf("fc.weight")) {
+        return "the file holds a classifier: it is a network for recognition, whose side network has other names and positions";
+      }
+      return sideDimIn(source) === null
+        ? "the file holds no side network, so it is probably a backbone (network.weights) or another network"
+        : `the file looks like a network of side_dim ${sideDimIn(source)} on ${towerBeside(source) ?? "another tower"}`;
+    },
+  },
+  cases: [],
+};

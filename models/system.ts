@@ -129,6 +129,10 @@ export interface Recognised {
 export interface FilePart {
   /** What the originals put in front of every name; nothing when absent. */
   readonly prefix?: string;
+  /** Starts of names that they put nothing in front of; none when absent. */
+  readonly unprefixed?: readonly string[];
+  /** Whether the system trains this tensor of a backbone's file; none when absent. */
+  trains?(name: string): boolean;
   /** Says what a checkpoint of this system is; null for one of another. Names come without the prefix. */
   recognise(source: ShapeSource): Recognised | null;
   /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file; all of them when absent. */
@@ -147,6 +151,9 @@ export interface CaseForm<Sizes> {
   /** The optimiser groups of the recorded steps. */
   // deno-lint-ignore no-explicit-any -- as above
   groups(config: any): OptimizerGroup[];
+  /** Sections of a recipe for the model, where its task reads more of one than the number of classes. */
+  // deno-lint-ignore no-explicit-any -- as above
+  recipe?(config: any, label: string): Pick<SystemRecipe, "data" | "network">;
   /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
   toRecorded(name: string, values: Float32Array, recorded: readonly number[]): Float32Array;
 }

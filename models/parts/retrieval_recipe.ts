@@ -47,6 +47,9 @@ export const INTERACTION_KEYS = {
   interaction: z.enum(["wti", "mean"]).default("wti").describe(
     "retrieval: how sentences are compared with clips; wti: words with frames, weighted; mean: the whole sentence with the mean of the frames",
   ),
+  dual_softmax: z.number().positive().nullable().default(null).describe(
+    "retrieval: temperature of a softmax over all sentences of an evaluation that scores are multiplied by; null: none, as published",
+  ),
   text_tower: z.enum(["train", "freeze"]).default("train").describe(
     "retrieval: what becomes of the text tower; freeze: all but its last norm and projection stays",
   ),
@@ -64,7 +67,7 @@ export interface RetrievalKeys {
 /** The network's keys as what a model is built from. Only for a recipe that meets the requirements. */
 export function retrievalKeys({ data, network }: SystemRecipe): RetrievalKeys {
   return {
-    text: textOf(network as TextKeys)!,
+    text: textOf(network as SystemRecipe["network"] & TextKeys)!,
     words: data.max_words as number,
     tokens: network.tokens as number[] | null,
     interaction: network.interaction as Interaction,
@@ -77,7 +80,7 @@ export function textRequirements({ data, network }: SystemRecipe): Requirement[]
   const words = data.max_words as number, tokens = network.tokens as number[] | null;
   const given = network.text as { vocabulary: number | null; width: number; heads: number } | null;
   const ascending = tokens?.every((id, i) => i === 0 || id > tokens[i - 1]) ?? true;
-  const text = textOf(network as TextKeys);
+  const text = textOf(network as SystemRecipe["network"] & TextKeys);
   return [
     [words >= 3, "data.max_words", "be at least 3: a start, a word and an end", words],
     [

@@ -80,8 +80,7 @@ Deno.test("every weight of an image tower gets its gradient, the patch convoluti
     (g, weights) => {
       const tower = new FrozenVit(weights, config, { dtype: "f32" });
       const head = new ClipImageHead(weights, config);
-      const { token } = splitTokens(g, [...tower.outputs(g, frames)].at(-1)!);
-      return head.apply(g, token).embedding; // [2 3]
+      return head.apply(g, splitTokens(g, [...tower.outputs(g, frames)].at(-1)!).token).embedding; // [2 3]
     },
     new Map([[frames, Array.from({ length: sizeOf(frames.shape) }, () => prng.normal())]]),
   );
