@@ -178,11 +178,13 @@ export class Side4VideoRetrieval implements VideoModel {
   }
 }
 
-const COMPARED = "side4video_retrieval";
+/** What is trained of CLIP's file and of EVA-CLIP's: the text tower, what turns class tokens into embeddings, and the scale. */
+const TRAINED_OF_CLIP =
+  /^((text|transformer|token_embedding|ln_final|visual\.(ln_post|norm|head))\.|(positional_embedding|text_projection|logit_scale|visual\.proj)$)/;
 
 /** Side4Video for retrieval. The tower decides which side network goes with it. */
 export const side4videoRetrieval: System<RetrievalSizes> = {
-  id: COMPARED,
+  id: "side4video_retrieval",
   title: "Side4Video retrieval",
   task: "retrieval",
   captions: true,
@@ -209,7 +211,7 @@ export const side4videoRetrieval: System<RetrievalSizes> = {
   files: {
     prefix: "clip.",
     unprefixed: ["text_weight_fc.", "video_weight_fc."],
-    trains: (name) => /^(transformer|token_embedding|ln_final|text)\.|^(positional_embedding|text_projection|logit_scale)$|^visual\.(ln_post|norm|head)\.|^visual\.proj$/.test(name),
+    trains: (name) => TRAINED_OF_CLIP.test(name),
     recognise(source) {
       const sideDim = sideDimIn(source);
       return sideDim === null || !source.shapeOf("visual.side_proj")

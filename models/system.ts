@@ -6,6 +6,7 @@
 import type { z } from "zod";
 import type { Dtype } from "../gpu/graph.ts";
 import type { Weight, WeightSource } from "./params.ts";
+import type { FileNames } from "./parts/file_names.ts";
 import type { BackboneKeys, ShapeSource } from "./tower.ts";
 import type { ModelOptions, VideoModel } from "./video_model.ts";
 
@@ -126,14 +127,10 @@ export interface Recognised {
 }
 
 /** What a system has to do with checkpoints. */
-export interface FilePart {
-  /** What the originals put in front of every name; nothing when absent. */
-  readonly prefix?: string;
-  /** Starts of names that they put nothing in front of; none when absent. */
-  readonly unprefixed?: readonly string[];
+export interface FilePart extends FileNames {
   /** Whether the system trains this tensor of a backbone's file; none when absent. */
   trains?(name: string): boolean;
-  /** Says what a checkpoint of this system is; null for one of another. Names come without the prefix. */
+  /** Says what a checkpoint of this system is; null for one of another. Names are those used here. */
   recognise(source: ShapeSource): Recognised | null;
   /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file; all of them when absent. */
   holdsOfBackbone?(name: string): boolean;
