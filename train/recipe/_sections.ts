@@ -270,6 +270,9 @@ export const SOLVER_KEYS = {
 /** `logging`. */
 export const LOGGING_KEYS = {
   print_freq: count(MOST_STEPS).default(10).describe("steps between two reports of progress"),
+  baseline: z.boolean().default(false).describe(
+    "evaluate before the first step too: what the untrained network gives stands beside the result",
+  ),
   eval_freq: count(MOST_STEPS).default(1).describe("epochs between two evaluations"),
   skip_epoch: z.array(index()).nullable().default([]).transform((epochs) => epochs ?? [])
     .describe("epochs, from 0, after which no evaluation is made"),

@@ -155,6 +155,7 @@ function columnsOf(direction: "t2v" | "v2t", words: string): MetricColumn[] {
     title: `${words} R@${k}`,
     format: "share",
     better: "more",
+    detail: direction === "v2t" && k > 1,
   }));
   const rank = ["median", "mean"].map((kind): MetricColumn => ({
     key: `${direction}_${kind}_rank`,
@@ -162,6 +163,7 @@ function columnsOf(direction: "t2v" | "v2t", words: string): MetricColumn[] {
     title: `${words}, ${kind} rank`,
     format: "value",
     better: "less",
+    detail: direction === "v2t" || kind === "mean",
   }));
   return [...recall, ...rank];
 }
