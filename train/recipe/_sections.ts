@@ -255,6 +255,9 @@ export const SOLVER_KEYS = {
     "factor on the rate of the side network (not classifier, not batch norms)",
   ),
   coef_lr: rate().default(1e-3).describe("retrieval: factor on the rate of weights that begin with CLIP's values"),
+  coef_lr: rate().default(1e-3).describe(
+    "retrieval: factor on the rate of trained weights that begin with the backbone file's values",
+  ),
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
   ),
