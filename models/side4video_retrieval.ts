@@ -26,12 +26,13 @@ import {
   INTERACTION_KEYS,
   PRETRAINED_GROUP,
   RETRIEVAL_DATA_KEYS,
+  RETRIEVAL_NETWORK_KEYS,
   retrievalFrames,
   retrievalGroup,
   retrievalGroups,
-  retrievalKeys,
-  TEXT_KEYS,
   textRequirements,
+  towersForRetrieval,
+  type TowerSizesForRetrieval,
 } from "./parts/retrieval_recipe.ts";
 import { declareSideNetwork, type SideNetwork } from "./parts/retrieval_side.ts";
 import { declareStem, stemConv, type StemWeights } from "./parts/stem.ts";
@@ -43,8 +44,8 @@ import {
   TowerTextSide,
 } from "./parts/text_side.ts";
 import type { RecipePart, System, SystemRecipe } from "./system.ts";
-import type { FrozenTower, ImageHead, TextConfig, TowerSizes } from "./tower.ts";
-import { declareTower, towerOf, towerSizes } from "./towers.ts";
+import type { FrozenTower, ImageHead } from "./tower.ts";
+import { declareTower, towerOf } from "./towers.ts";
 import {
   collectActivations,
   type Mode,
@@ -56,19 +57,12 @@ import {
 } from "./video_model.ts";
 
 /** Sizes of the network: plain data. */
-export interface RetrievalSizes {
-  backbone: TowerSizes;
-  text: TextConfig;
-  /** T. */
-  frames: number;
-  /** L, tokens of a sentence. */
-  words: number;
+export interface RetrievalSizes extends TowerSizesForRetrieval {
   /** D of the side network. */
   sideDim: number;
   interaction: Interaction;
   /** Whether the whole text tower is trained, or its last norm and projection alone. */
   trainsText: boolean;
-  tokens: readonly number[] | null;
 }
 
 /** The network: its weights, and how to record its forward pass. */
@@ -191,17 +185,17 @@ const TRAINED_OF_CLIP =
 
 /** What a recipe asks for. */
 function sizes(recipe: Pick<SystemRecipe, "data" | "network">): RetrievalSizes {
-  const { data, network } = recipe;
+  const { network } = recipe;
   return {
-    ...retrievalKeys(recipe),
-    backbone: towerSizes(network),
-    frames: data.num_segments,
+    ...towersForRetrieval(recipe),
     sideDim: network.side_dim,
+    interaction: network.interaction as Interaction,
+    trainsText: network.text_tower === "train",
   };
 }
 
 const recipe: RecipePart<RetrievalSizes> = {
-  keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...TEXT_KEYS } },
+  keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...RETRIEVAL_NETWORK_KEYS } },
   requirements: (recipe) => [
     ...evaRequirements(recipe),
     sideHeadsRequirement(recipe),
