@@ -144,7 +144,10 @@ export class Side4VideoRetrieval implements VideoModel {
       s = sideLayer(g, k, () => this.#side.layer(g, k, { tap, s, mode, keep })); // [B T P D]
       keep(`side.${k}`, s);
     }
-    const embedded = keep("frame_embeddings", this.#embed(g, { token: splitTokens(g, last!).token, s, mode, keep })); // [B T E]
+    const embedded = keep(
+      "frame_embeddings",
+      this.#embed(g, { token: splitTokens(g, last!).token, s, mode, keep }),
+    ); // [B T E]
     return {
       outputs: {
         frames: embedded,
@@ -157,7 +160,12 @@ export class Side4VideoRetrieval implements VideoModel {
   /** Class tokens of the last block [B*T C], corrected by the side state [B T P D], in the joint space: [B T E]. */
   #embed(
     g: Graph,
-    { token, s, mode, keep }: { token: Tensor; s: Tensor; mode: Mode; keep: (name: string, x: Tensor) => Tensor },
+    { token, s, mode, keep }: {
+      token: Tensor;
+      s: Tensor;
+      mode: Mode;
+      keep: (name: string, x: Tensor) => Tensor;
+    },
   ): Tensor {
     const [B, T, P, D] = s.shape;
     return g.scope("head", () => {
@@ -231,7 +239,9 @@ export const side4videoRetrieval: System<RetrievalSizes> = {
       }
       return sideDimIn(source) === null
         ? "the file holds no side network, so it is probably a backbone (network.weights) or another network"
-        : `the file looks like a network of side_dim ${sideDimIn(source)} on ${towerBeside(source) ?? "another tower"}`;
+        : `the file looks like a network of side_dim ${sideDimIn(source)} on ${
+          towerBeside(source) ?? "another tower"
+        }`;
     },
   },
   cases: [{

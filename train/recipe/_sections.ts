@@ -254,7 +254,6 @@ export const SOLVER_KEYS = {
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
   ),
-  coef_lr: rate().default(1e-3).describe("retrieval: factor on the rate of weights that begin with CLIP's values"),
   coef_lr: rate().default(1e-3).describe(
     "retrieval: factor on the rate of trained weights that begin with the backbone file's values",
   ),
