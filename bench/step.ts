@@ -44,8 +44,18 @@ export async function* benchStep(
   const pixels = new Float32Array(clips * picturesOf(model) * 3 * backbone.imageSize ** 2).map((_, i) =>
     Math.sin(0.013 * i)
   );
-  const encode = task.encoder(config, { classWeights: null });
-  const place = Array.from({ length: clips }, (_, i) => ({ index: i, label: i % config.data.num_classes }));
+  const place = Array.from(
+    { length: clips },
+    (_, i) => ({ index: i, label: i % Math.max(1, config.data.num_classes), frameCount: frames }),
+  );
+  const records = place.map(({ label }, i) => ({
+    path: `clip ${i}`,
+    label,
+    captions: [`a clip of the kind ${i}`],
+    frames: null,
+    line: 0,
+  }));
+  const encode = await task.encoder(config, { clips: records, classWeights: null });
   const { inputs } = encode({ clips: place, epoch: 0, batch: 0 });
   const rates = ratesOf(optimizer, 1e-3);
   let best = Infinity;

@@ -56,6 +56,8 @@ export interface Weight {
   readonly tensor: Tensor;
   /** The optimiser group of a trained weight: one of those that the system's record lists. */
   readonly group: string;
+  /** Whether it begins with the value that the backbone's file has for it: every frozen weight, and trained ones of a tower. */
+  readonly pretrained: boolean;
   /** The backbone block a frozen weight belongs to; null for what all blocks share. Blocks can be streamed. */
   readonly block: number | null;
   /** Its place among all that were declared, those left out included: its stream of initial values. */
@@ -69,7 +71,9 @@ export class Weights {
   readonly counters: string[] = [];
   readonly #byName = new Map<string, Weight>();
   readonly #frozenDtype: Dtype;
+  readonly #groupRule: (group: string, name: string) => string;
   #group: string;
+  #unfrozen = false;
   #block: number | null = null;
   #place = 0;
   #leavesOut = false;
@@ -77,10 +81,15 @@ export class Weights {
   /**
    * @param options.frozenDtype Storage type of frozen matrices; vectors stay f32.
    * @param options.group Optimiser group of what is declared outside `inGroup`: "trained" by default.
+   * @param options.groupRule What becomes of the group that a weight is declared in, where the name of the weight matters too.
    */
-  constructor(options: { frozenDtype?: Dtype; group?: string } = {}) {
+  constructor(
+    options: { frozenDtype?: Dtype; group?: string; groupRule?: (group: string, name: string) => string } =
+      {},
+  ) {
     this.#frozenDtype = options.frozenDtype ?? "f32";
     this.#group = options.group ?? "trained";
+    this.#groupRule = options.groupRule ?? ((group) => group);
   }
 
   trained(name: string, shape: readonly number[], init: Init): Tensor {
@@ -99,9 +108,13 @@ export class Weights {
     return this.#declare(name, shape, "constant", constant(0), resident("state", name, shape));
   }
 
+  /** A weight of a tower, which the backbone's file has: frozen, but within `unfrozen`. */
   frozen(name: string, shape: readonly number[], init: Init, options: { dtype?: Dtype } = {}): Tensor {
+    if (this.#unfrozen) {
+      return this.#declare(name, shape, "trained", init, resident("parameter", name, shape), true);
+    }
     const dtype = options.dtype ?? (shape.length >= 2 ? this.#frozenDtype : "f32");
-    return this.#declare(name, shape, "frozen", init, resident("frozen", name, shape, dtype));
+    return this.#declare(name, shape, "frozen", init, resident("frozen", name, shape, dtype), true);
   }
 
   /** Declares what `body` declares in an optimiser group. */
@@ -112,6 +125,20 @@ export class Weights {
       return body();
     } finally {
       this.#group = outer;
+    }
+  }
+
+  /**
+   * Declares the weights that `body` declares as frozen in an optimiser group instead: trained, in f32, and beginning with the
+   * values of the backbone's file.
+   */
+  unfrozen<R>(group: string, body: () => R): R {
+    const outer = this.#unfrozen;
+    this.#unfrozen = true;
+    try {
+      return this.inGroup(group, body);
+    } finally {
+      this.#unfrozen = outer;
     }
   }
 
@@ -165,11 +192,28 @@ export class Weights {
     return this.of(kind).reduce((sum, weight) => sum + sizeOf(weight.shape), 0);
   }
 
-  #declare(name: string, shape: readonly number[], kind: WeightKind, init: Init, tensor: Tensor): Tensor {
+  #declare(
+    name: string,
+    shape: readonly number[],
+    kind: WeightKind,
+    init: Init,
+    tensor: Tensor,
+    pretrained = false,
+  ): Tensor {
     if (this.#byName.has(name)) throw new Error(`Cannot declare weight "${name}": the name must be new`);
     const place = this.#place++;
     if (this.#leavesOut) return tensor;
-    const weight: Weight = { name, shape, kind, init, tensor, group: this.#group, block: this.#block, place };
+    const weight: Weight = {
+      name,
+      shape,
+      kind,
+      init,
+      tensor,
+      group: this.#groupRule(this.#group, name),
+      pretrained,
+      block: this.#block,
+      place,
+    };
     this.list.push(weight);
     this.#byName.set(name, weight);
     return tensor;

@@ -20,6 +20,10 @@ export interface System<Sizes = any> {
   readonly title: string;
   /** The task it is trained for, by the name in the registry of tasks: "classification". */
   readonly task: string;
+  /** Its lists are of clips and what is said of them in words, not of clips and their classes; not when absent. */
+  readonly captions?: boolean;
+  /** The published optimiser: what `solver.optimizer: auto` stands for. "adamw" when absent. */
+  readonly optimizer?: OptimizerName;
   /** A published recipe of it under `configs/`, for examples in help texts. */
   readonly example?: string;
   readonly recipe: RecipePart<Sizes>;
@@ -32,6 +36,19 @@ export interface System<Sizes = any> {
   readonly files: FilePart;
   /** The forms in which reference cases of it are recorded. */
   readonly cases: readonly CaseForm<Sizes>[];
+}
+
+/** Optimisers that a recipe may name. */
+export type OptimizerName = "adamw" | "bert_adam";
+
+/**
+ * Which frames of a clip are read. "segments": T of them, one from each of as many equal parts, by the rules of classification. A number: one of the
+ * published strategies of retrieval, by `data/sampling/retrieval_indices.ts`; a short clip may give fewer than T.
+ */
+export interface FrameRule {
+  readonly sampling: "segments" | 1 | 2 | 3 | 4;
+  /** Which of too many frames stay. 0: the first; 1: the last; 2: spread evenly. */
+  readonly slice: 0 | 1 | 2;
 }
 
 /** Something that a value of a recipe must satisfy. */
@@ -92,6 +109,8 @@ export interface RecipePart<Sizes> {
   sizes(recipe: SystemRecipe): Sizes;
   /** Optimiser groups in memory order. */
   groups(recipe: SystemRecipe): OptimizerGroup[];
+  /** Which frames of a clip are read, in training and in evaluation; "segments" when absent. */
+  frameRule?(recipe: Pick<SystemRecipe, "data">, split: "train" | "val"): FrameRule;
   /** Pictures read for every frame, its neighbours and itself, and what stands in beyond the ends; null: the frame alone. */
   pictureWindow?(recipe: Pick<SystemRecipe, "data">): { size: number; edge: "clamp" | "wrap" } | null;
 }

@@ -1,10 +1,11 @@
 /**
- * What the rest of the project asks about a frozen image tower: a record that every kind exports (`clip/tower.ts`,
+ * What the rest of the project asks about a frozen image tower and what belongs to its model: a record that every kind exports (`clip/tower.ts`,
  * `eva/tower.ts`) and that `towers.ts` lists. Side networks and recipes know no tower by name.
  */
 
 import type { z } from "zod";
 import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
+import type { Activation } from "./clip/transformer.ts";
 import type { IgnoreList, Weights, WeightSource } from "./params.ts";
 
 /** Sizes that every tower has: plain data, together with what else its kind has. */
@@ -43,6 +44,33 @@ export interface FrozenTower {
    * block ("backbone.0", …).
    */
   outputs(g: Graph, pictures: Tensor, keep?: Keep): Iterable<Tensor>;
+}
+
+/** What turns the class token behind a tower's last block into the joint embedding of pictures and sentences. */
+export interface ImageHead {
+  /** Class tokens [F C] to their norm [F C] and the embedding [F E], not normalised. */
+  apply(g: Graph, token: Tensor): { normed: Tensor; embedding: Tensor };
+}
+
+/** Sizes of the text tower beside an image tower: plain data. */
+export interface TextSizes {
+  /** Number of token ids. */
+  vocabulary: number;
+  /** Tokens of a sentence, at most. */
+  context: number;
+  width: number;
+  heads: number;
+  layers: number;
+  /** E, the joint embedding. */
+  embedDim: number;
+}
+
+/** A text tower: its sizes, what its MLPs compute, and what stands before its names. */
+export interface TextConfig extends TextSizes {
+  /** QuickGELU when absent. */
+  activation?: Activation;
+  /** "text." in EVA-CLIP's files; nothing when absent. */
+  prefix?: string;
 }
 
 /** Of a tower's outputs, those of some blocks. What lies between them, and behind the last, is recorded too. */
@@ -102,8 +130,16 @@ export interface Tower<Sizes extends TowerSizes = any> {
   has(sizes: TowerSizes): sizes is Sizes;
   /** Declares the weights. @param options.dtype Storage type of frozen activations; sums are always f32. */
   declare(weights: Weights, sizes: Sizes, options: { dtype: Dtype }): FrozenTower;
-  /** Tensors of its files that a tower used for its taps does without. */
-  unused(sizes: Sizes): IgnoreList;
+  /** Declares what turns its class token into the joint embedding. */
+  declareHead(weights: Weights, sizes: Sizes & { embedDim: number }): ImageHead;
+  /** Published text towers by the names of the presets. */
+  readonly texts: Readonly<Record<string, TextSizes>>;
+  /** A text tower of its models. */
+  text(sizes: Sizes, text: TextSizes): TextConfig;
+  /** The sizes of the text tower in a checkpoint; null when there is none. Its heads have 64 channels, as all published ones'. */
+  textIn(source: ShapeSource): TextSizes | null;
+  /** Tensors of its files that a tower does without: used for its taps, or with its head and the text tower. */
+  unused(sizes: Sizes, used?: "taps" | "embedding"): IgnoreList;
   /** Names of its files' tensors, the parts included that side networks do without. */
   readonly names: readonly RegExp[];
   /** Its table of positions, one for the class token and those of the grid, and whether it is smoothed when it is resized. */
@@ -125,6 +161,26 @@ export function countLayers(source: ShapeSource, stem: string): number {
     if (name.startsWith(stem)) indices.add(name.slice(stem.length).split(".")[0]);
   }
   return [...indices].filter((index) => /^\d+$/.test(index)).length;
+}
+
+/** Channels of a head of the published text towers. */
+const TEXT_HEAD_WIDTH = 64;
+
+/** The sizes of a text tower whose names have `prefix`; null when there is none. */
+export function textSizesIn(source: ShapeSource, prefix = ""): TextSizes | null {
+  const table = source.shapeOf(`${prefix}token_embedding.weight`);
+  const positions = source.shapeOf(`${prefix}positional_embedding`);
+  const projection = source.shapeOf(`${prefix}text_projection`);
+  if (table?.length !== 2 || positions?.length !== 2 || projection?.length !== 2) return null;
+  const [vocabulary, width] = table;
+  return {
+    vocabulary,
+    context: positions[0],
+    width,
+    heads: Math.max(1, Math.floor(width / TEXT_HEAD_WIDTH)),
+    layers: countLayers(source, `${prefix}transformer.resblocks.`),
+    embedDim: projection[1],
+  };
 }
 
 /** Side of the square picture that so many patches cover; of one row too many for a class token as well. */

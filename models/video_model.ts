@@ -39,6 +39,36 @@ export interface ModelOutput {
   readonly activations: ReadonlyMap<string, Tensor>;
 }
 
+/** What a comparison of sentences with clips reads: outputs of the model, and what their batches brought, by name. */
+export interface ComparisonInputs {
+  /** The model's `sentenceOutputs` of A sentences, and its `clipOutputs` of B clips. */
+  readonly outputs: Readonly<Record<string, Tensor>>;
+  /** `word_mask` [A L], `frame_mask` [B T]. */
+  readonly inputs: Readonly<Record<string, Tensor>>;
+}
+
+/** The part of a network for retrieval that reads sentences. */
+export interface TextSide {
+  /** L, tokens of a sentence, padding included. */
+  readonly words: number;
+  /** Rows of the token table. */
+  readonly vocabulary: number;
+  /** Those tokens of CLIP's vocabulary that the table holds, ascending; null: all of them. */
+  readonly tokens: readonly number[] | null;
+  /** Shapes of what `encode` gives of one sentence, by name, in the order in which they are kept. */
+  readonly sentenceOutputs: Readonly<Record<string, readonly number[]>>;
+  /** The same of what `forward` gives of one clip. */
+  readonly clipOutputs: Readonly<Record<string, readonly number[]>>;
+  /** Records the encoding of sentences: `ids` [A L] u32, `ends` [A] u32, `word_mask` [A L]. */
+  encode(
+    g: Graph,
+    batch: Readonly<Record<string, Tensor>>,
+    options: { mode: Mode },
+  ): Readonly<Record<string, Tensor>>;
+  /** Records the score of every sentence with every clip, [A B]. */
+  compare(g: Graph, from: ComparisonInputs, options: { mode: Mode }): Tensor;
+}
+
 /** A network for clips beside a frozen backbone. */
 export interface VideoModel {
   readonly weights: Weights;
@@ -65,6 +95,8 @@ export interface VideoModel {
    * step, and then read by every forward pass. Absent in a model without any.
    */
   prologue?(g: Graph): void;
+  /** How it compares clips with sentences, in a network for retrieval. */
+  readonly text?: TextSide;
   /** Records what is done to weights after every update, such as keeping a scale below its limit. Nothing by default. */
   afterUpdate?(g: Graph): void;
 }

@@ -4,21 +4,24 @@ import type { LineRecord } from "./_list_line.ts";
 import { parseCsv } from "./csv.ts";
 import { MOST_LINE, quoted } from "./text.ts";
 
+/** Names of a column of paths, in lower case, the likeliest first. */
+export const PATH_COLUMNS: readonly string[] = [
+  "path",
+  "video_path",
+  "clip_path",
+  "file_path",
+  "filepath",
+  "video",
+  "file",
+  "filename",
+  "file_name",
+  "clip",
+  "name",
+];
+
 /** Names of columns, in lower case, the likeliest first. */
 const COLUMNS = {
-  path: [
-    "path",
-    "video_path",
-    "clip_path",
-    "file_path",
-    "filepath",
-    "video",
-    "file",
-    "filename",
-    "file_name",
-    "clip",
-    "name",
-  ],
+  path: PATH_COLUMNS,
   frames: ["frames", "num_frames", "n_frames", "total_frames", "frame_count"],
   label: ["label", "label_id", "label_idx", "class_id", "class_idx", "class_index", "target", "class"],
 };

@@ -24,6 +24,8 @@ export interface ClipRecord {
   readonly line: number;
   /** Only these frames, from 1, as if they were the whole clip. */
   readonly range?: FrameRange;
+  /** Sentences that describe it, of a list of pairs. */
+  readonly captions?: readonly string[];
 }
 
 /** Neighbouring frames of a clip. */

@@ -4,6 +4,7 @@ import { bytesOfFile, reasonOf } from "../files.ts";
 import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
 import { parseLabels } from "./labels.ts";
 import { type ClipList, type ClipListOptions, parseClipList } from "./list.ts";
+import { type Pair, parsePairs } from "./pairs.ts";
 import { decodeText } from "./text.ts";
 
 /** Reads and parses an annotation list: of text, or a JSON list of clips with label indices. */
@@ -14,6 +15,11 @@ export async function readClipList(
   const text = await readText(path);
   if (!isJsonList(text)) return parseClipList(text, { ...options, file: path });
   return { clips: parseIndexedClips(text, { ...options, file: path }), dropped: 0, repairedLines: [] };
+}
+
+/** Reads and parses a list of pairs. */
+export async function readPairs(path: string): Promise<Pair[]> {
+  return parsePairs(await readText(path), { file: path }).pairs;
 }
 
 /** Reads and parses a label file. */

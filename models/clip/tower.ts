@@ -1,4 +1,4 @@
-/** CLIP's image tower as a record: published sizes, and what its files look like (spec side4video §1.1, §1.2). */
+/** CLIP's towers as a record: published sizes, and what their files look like (spec side4video §1.1, §1.2; retrieval §1.1). */
 
 import { z } from "zod";
 import type { IgnoreList } from "../params.ts";
@@ -8,9 +8,11 @@ import {
   pictureSide,
   type SizesInFile,
   sizesInWords,
+  type TextSizes,
+  textSizesIn,
   type Tower,
 } from "../tower.ts";
-import { type ClipSizes, FrozenVit } from "./vit.ts";
+import { ClipImageHead, type ClipSizes, FrozenVit } from "./vit.ts";
 
 /** Published towers by name. Heads are always width / 64. */
 export const VIT_PRESETS: Readonly<Record<string, ClipSizes>> = {
@@ -19,6 +21,19 @@ export const VIT_PRESETS: Readonly<Record<string, ClipSizes>> = {
   "ViT-L/14": { imageSize: 224, patchSize: 14, width: 1024, layers: 24, heads: 16 },
   "ViT-L/14-336px": { imageSize: 336, patchSize: 14, width: 1024, layers: 24, heads: 16 },
 };
+
+const BASE_TEXT: TextSizes = {
+  vocabulary: 49408,
+  context: 77,
+  width: 512,
+  heads: 8,
+  layers: 12,
+  embedDim: 512,
+};
+const LARGE_TEXT: TextSizes = { ...BASE_TEXT, width: 768, heads: 12, embedDim: 768 };
+
+/** Numbers beside the weights of OpenAI's files and open_clip's. */
+const NUMBERS: IgnoreList = ["logit_bias", "input_resolution", "context_length", "vocab_size"];
 
 /** Tensors of OpenAI's files that a tower used for its taps does without: the text tower and the embedding's head. */
 const UNUSED: IgnoreList = [
@@ -32,10 +47,7 @@ const UNUSED: IgnoreList = [
   "ln_final.bias",
   "text_projection",
   "logit_scale",
-  "logit_bias",
-  "input_resolution",
-  "context_length",
-  "vocab_size",
+  ...NUMBERS,
 ];
 
 const KEYS = {
@@ -57,7 +69,7 @@ function presetName(sizes: SizesInFile): string | undefined {
   )?.[0];
 }
 
-/** CLIP's image tower. */
+/** CLIP's towers. */
 export const clipTower: Tower<ClipSizes> = {
   title: "CLIP",
   presets: VIT_PRESETS,
@@ -70,7 +82,16 @@ export const clipTower: Tower<ClipSizes> = {
   withOptions: (sizes, backbone) => ({ ...sizes, ...activationOf(backbone) }),
   has: (_sizes): _sizes is ClipSizes => true,
   declare: (weights, sizes, options) => new FrozenVit(weights, sizes, options),
-  unused: () => UNUSED,
+  declareHead: (weights, sizes) => new ClipImageHead(weights, sizes),
+  texts: {
+    "ViT-B/32": BASE_TEXT,
+    "ViT-B/16": BASE_TEXT,
+    "ViT-L/14": LARGE_TEXT,
+    "ViT-L/14-336px": LARGE_TEXT,
+  },
+  text: ({ activation }, text) => ({ ...text, activation }),
+  textIn: (source) => textSizesIn(source),
+  unused: (_, used = "taps") => used === "taps" ? UNUSED : NUMBERS,
   names: [
     /^visual\.(class_embedding$|positional_embedding$|proj$|conv1\.|ln_pre\.|ln_post\.|transformer\.resblocks\.)/,
     /^(transformer|token_embedding|ln_final)\./,

@@ -1,6 +1,6 @@
 /**
- * The residual block of CLIP's towers (Radford et al. 2021, arXiv 2103.00020; spec side4video §1.1), frozen: the image tower
- * and the text tower are made of it.
+ * The residual block of CLIP's towers (Radford et al. 2021, arXiv 2103.00020; spec side4video §1.1): the image tower and the
+ * text tower are made of it.
  */
 
 import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
@@ -30,7 +30,7 @@ export interface NormWeights {
   bias: Tensor;
 }
 
-/** Declares a frozen layer norm. */
+/** Declares a layer norm of a tower. */
 export function frozenNorm(weights: Weights, prefix: string, width: number): NormWeights {
   return {
     weight: weights.frozen(`${prefix}.weight`, [width], constant(1)),
@@ -38,7 +38,7 @@ export function frozenNorm(weights: Weights, prefix: string, width: number): Nor
   };
 }
 
-/** Declares one frozen block under CLIP's names, with CLIP's own initial values for a run without a checkpoint. */
+/** Declares one block under CLIP's names, with CLIP's own initial values for a run without a checkpoint. */
 export function declareBlock(
   weights: Weights,
   prefix: string,
@@ -58,6 +58,11 @@ export function declareBlock(
     projWeight: weights.frozen(`${prefix}.mlp.c_proj.weight`, [width, 4 * width], normal(residualDeviation)),
     projBias: weights.frozen(`${prefix}.mlp.c_proj.bias`, [width], constant(0)),
   };
+}
+
+/** Records block `name` of a tower. Where it is trained, its values may be recomputed in the backward pass instead of kept. */
+export function towerBlock<R>(g: Graph, name: string, trained: boolean, body: () => R): R {
+  return g.scope(name, () => trained ? g.region(name, body) : body());
 }
 
 /** z ← z + MHA(LN z); z ← z + MLP(LN z). z: [F N C]. */

@@ -1,9 +1,9 @@
-/** The frozen CLIP image tower (spec side4video §1.1): one method a block, so that a side network can run between them. */
+/** CLIP's image tower (spec side4video §1.1): one method a block, so that a side network can run between them. */
 
 import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
-import { layerNorm, linear, matmul, prependToken, reshape, splitTokens, unfold } from "../../gpu/ops/mod.ts";
+import { layerNorm, linear, matmul, prependToken, reshape, unfold } from "../../gpu/ops/mod.ts";
 import { normal, type Weights } from "../params.ts";
-import { type FrozenTower, type Keep, patchesOf, type TowerSizes } from "../tower.ts";
+import { type FrozenTower, type ImageHead, type Keep, patchesOf, type TowerSizes } from "../tower.ts";
 import {
   type Activation,
   block,
@@ -11,6 +11,7 @@ import {
   declareBlock,
   frozenNorm,
   type NormWeights,
+  towerBlock,
 } from "./transformer.ts";
 
 /** Sizes of a CLIP image tower, and what its blocks' MLPs compute. */
@@ -19,7 +20,7 @@ export interface ClipSizes extends TowerSizes {
   activation?: Activation;
 }
 
-/** A frozen image tower. */
+/** An image tower: frozen, unless its weights are declared within `Weights.unfrozen`. */
 export class FrozenVit implements FrozenTower {
   readonly config: ClipSizes;
   readonly #dtype: Dtype;
@@ -93,15 +94,17 @@ export class FrozenVit implements FrozenTower {
   /** Block `i`: [F N C] to [F N C]. The result is the tap a side network reads. */
   block(g: Graph, i: number, z: Tensor): Tensor {
     const { heads, activation } = this.config;
-    return g.scope(
+    return towerBlock(
+      g,
       `backbone/block.${i}`,
+      this.#conv.needsGradient,
       () => block(g, z, this.#blocks[i], { heads, activation, dtype: this.#dtype }),
     );
   }
 }
 
-/** What turns the last tap into CLIP's image embedding; side networks do without. */
-export class ClipImageHead {
+/** What turns the class token behind the last block into CLIP's image embedding; classifiers do without. */
+export class ClipImageHead implements ImageHead {
   readonly #lnPost: NormWeights;
   readonly #proj: Tensor;
 
@@ -110,9 +113,7 @@ export class ClipImageHead {
     this.#proj = weights.frozen("visual.proj", [config.width, config.embedDim], normal(config.width ** -0.5));
   }
 
-  /** Last tap [F N C] to the normed class token [F C] and the embedding [F E], not normalised. */
-  apply(g: Graph, z: Tensor): { normed: Tensor; embedding: Tensor } {
-    const { token } = splitTokens(g, z); // [F C]
+  apply(g: Graph, token: Tensor): { normed: Tensor; embedding: Tensor } {
     const normed = layerNorm(g, token, this.#lnPost); // [F C]
     return { normed, embedding: matmul(g, normed, this.#proj) };
   }

@@ -38,7 +38,7 @@ export interface EvaConfig extends TowerSizes {
 }
 
 /** Added to the variance of every layer norm of the tower. */
-const EPS = 1e-6;
+export const EPS = 1e-6;
 
 /** A frozen linear layer. */
 interface FrozenLinear {

@@ -1,4 +1,4 @@
-/** EVA-CLIP's image towers as a record: published sizes, and what their files look like (spec side4video §1.3, §1.4). */
+/** EVA-CLIP's towers as a record: published sizes, and what their files look like (spec side4video §1.3, §1.4; retrieval §1.2). */
 
 import { z } from "zod";
 import {
@@ -6,11 +6,13 @@ import {
   pictureSide,
   type SizesInFile,
   sizesInWords,
+  type TextSizes,
+  textSizesIn,
   type Tower,
   type TowerSizes,
 } from "../tower.ts";
 import type { EvaConfig } from "./block.ts";
-import { FrozenEva } from "./vit.ts";
+import { EvaImageHead, FrozenEva } from "./vit.ts";
 
 const BIG_E: EvaConfig = {
   imageSize: 224,
@@ -45,6 +47,18 @@ export const EVA_PRESETS: Readonly<Record<string, EvaConfig>> = {
   "EVA02-CLIP-L-14": LARGE,
   "EVA02-CLIP-L-14-336": { ...LARGE, imageSize: 336 },
 };
+
+/** Before the names of the text tower. */
+const TEXT_PREFIX = "text.";
+const BIG_E_TEXT: TextSizes = {
+  vocabulary: 49408,
+  context: 77,
+  width: 1024,
+  heads: 16,
+  layers: 24,
+  embedDim: 1024,
+};
+const LARGE_TEXT: TextSizes = { ...BIG_E_TEXT, width: 768, heads: 12, layers: 12, embedDim: 768 };
 
 /** What an EVA tower has beyond a CLIP one, as recipes spell it. */
 const OPTIONS = z.strictObject({
@@ -87,12 +101,18 @@ export const evaTower: Tower<EvaConfig> = {
   withOptions: (sizes) => sizes,
   has: isEva,
   declare: (weights, sizes, options) => new FrozenEva(weights, sizes, options),
+  declareHead: (weights, sizes) => new EvaImageHead(weights, sizes),
+  texts: {
+    "EVA02-CLIP-bigE-14": BIG_E_TEXT,
+    "EVA02-CLIP-bigE-14-plus": { ...BIG_E_TEXT, width: 1280, heads: 20, layers: 32 },
+    "EVA02-CLIP-L-14": LARGE_TEXT,
+    "EVA02-CLIP-L-14-336": LARGE_TEXT,
+  },
+  text: (_, text) => ({ ...text, activation: "gelu", prefix: TEXT_PREFIX }),
+  textIn: (source) => textSizesIn(source, TEXT_PREFIX),
   // The text tower, the norm and the head behind the last block, and tables of rotary positions, which follow from the sizes.
-  unused: ({ ropeSpan, layers }) => [
-    "visual.norm.",
-    "visual.head.",
-    "text.",
-    "logit_scale",
+  unused: ({ ropeSpan, layers }, used = "taps") => [
+    ...(used === "taps" ? ["visual.norm.", "visual.head.", TEXT_PREFIX, "logit_scale"] : []),
     ...(ropeSpan === null ? [] : ["visual.rope."]),
     ...Array.from({ length: ropeSpan === null ? 0 : layers }, (_, i) => `visual.blocks.${i}.attn.rope.`),
   ],

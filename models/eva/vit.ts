@@ -4,11 +4,13 @@
  */
 
 import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
-import { linear, prependToken, reshape, unfold } from "../../gpu/ops/mod.ts";
+import { layerNorm, linear, prependToken, reshape, unfold } from "../../gpu/ops/mod.ts";
 import { constant, normal, type Weights } from "../params.ts";
-import { type FrozenTower, type Keep, patchesOf } from "../tower.ts";
+import { frozenNorm, type NormWeights } from "../clip/transformer.ts";
+import { type FrozenTower, type ImageHead, type Keep, patchesOf } from "../tower.ts";
 import {
   declareEvaBlock,
+  EPS,
   evaBlock,
   type EvaBlockWeights,
   type EvaConfig,
@@ -91,5 +93,23 @@ export class FrozenEva implements FrozenTower {
       `backbone/block.${i}`,
       () => evaBlock(g, z, this.#blocks[i], { config: this.config, dtype: this.#dtype }),
     );
+  }
+}
+
+/** What turns the class token behind the last block into EVA-CLIP's image embedding; classifiers do without. */
+export class EvaImageHead implements ImageHead {
+  readonly #norm: NormWeights;
+  readonly #weight: Tensor;
+  readonly #bias: Tensor;
+
+  constructor(weights: Weights, { width, embedDim }: EvaConfig & { embedDim: number }) {
+    this.#norm = frozenNorm(weights, "visual.norm", width);
+    this.#weight = weights.frozen("visual.head.weight", [embedDim, width], normal(0.02));
+    this.#bias = weights.frozen("visual.head.bias", [embedDim], constant(0));
+  }
+
+  apply(g: Graph, token: Tensor): { normed: Tensor; embedding: Tensor } {
+    const normed = layerNorm(g, token, { ...this.#norm, eps: EPS }); // [F C]
+    return { normed, embedding: linear(g, normed, this.#weight, { bias: this.#bias }) };
   }
 }

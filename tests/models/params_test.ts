@@ -156,6 +156,32 @@ Deno.test("a trained weight is in the group of its place", () => {
   ]);
 });
 
+Deno.test("an unfrozen weight is trained in its group, in f32, and begins with the backbone's value", () => {
+  const weights = new Weights({ frozenDtype: "f16", group: "side" });
+  const tensor = weights.unfrozen("tower", () => {
+    weights.trained("tower.gate", [3], constant(0));
+    return weights.inBlock(2, () => weights.frozen("tower.weight", [4, 3], constant(0)));
+  });
+  weights.frozen("stem.weight", [4, 3], constant(0));
+  assert.deepEqual([tensor.role, tensor.dtype, tensor.needsGradient], ["parameter", "f32", true]);
+  assert.deepEqual(weights.list.map(({ name, kind, group, pretrained }) => [name, kind, group, pretrained]), [
+    ["tower.gate", "trained", "tower", false],
+    ["tower.weight", "trained", "tower", true],
+    ["stem.weight", "frozen", "side", true],
+  ]);
+  assert.deepEqual(weights.blocks(), []);
+});
+
+Deno.test("a rule on names may refine the groups of weights", () => {
+  const weights = new Weights({
+    group: "side",
+    groupRule: (group, name) => name.endsWith("bias") ? `${group}_bias` : group,
+  });
+  weights.trained("side.bias", [3], constant(0));
+  weights.inGroup("head", () => weights.trained("fc.weight", [3], constant(0)));
+  assert.deepEqual(weights.list.map(({ group }) => group), ["side_bias", "head"]);
+});
+
 Deno.test("a constant is zeros in state, until a prologue writes it", () => {
   const weights = new Weights();
   weights.constant("text.features", [5, 2]);

@@ -296,8 +296,9 @@ engineTest("a reference case of it is replayed, and a wrong one fails", async (g
   const config = await toyConfig(), model = createModel(modelSpec(config)), prng = createPrng(5);
   const optimizer = { lr: 1e-3, betas: [0.9, 0.999] as [number, number], weight_decay: 0.1, smoothing: 0 };
   const frames = Float32Array.from({ length: 3 * 2 * 3 * 16 * 16 }, () => prng.normal());
-  const { inputs } = GRADING.encoder(config, { classWeights: null })({
-    clips: [0, 2, 1].map((label, index) => ({ index, label })),
+  const encode = await GRADING.encoder(config, { clips: [], classWeights: null });
+  const { inputs } = encode({
+    clips: [0, 2, 1].map((label, index) => ({ index, label, frameCount: 2 })),
     epoch: 0,
     batch: 0,
   });

@@ -4,12 +4,11 @@ import type { ClipModality } from "../../data/datasets/list.ts";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
-import { testIndices, validationIndices } from "../../data/sampling/frame_indices.ts";
 import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import { NonFiniteError } from "../../lib/errors.ts";
-import { clipModality, picturesOfView, readRule, samplingOptions } from "../feed/sampling.ts";
+import { clipModality, evaluationSampler, padded, picturesOfView, readRule } from "../feed/sampling.ts";
 import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
@@ -40,7 +39,7 @@ export interface ScoreOptions {
 
 /** What runs the network on views. */
 export type ScoringSession =
-  & Pick<Session, "evaluate" | "evaluationClips">
+  & Pick<Session, "evaluate" | "evaluationClips" | "ask">
   & Partial<Pick<Session, "frameRoom">>;
 
 /** How to evaluate. */
@@ -61,8 +60,9 @@ export function viewCount(views: Views | null): number {
 /** The views of a decoded clip, in the published order: crop-major, then clip, then frame. */
 export function viewsOf(clip: LoadedClip, config: Config, views: Views | null): FrameClip[] {
   const { width, height } = clip, recipe = transformRecipe(config);
-  const bytes = picturesOfView(config) * width * height * 3;
-  const part = (k: number) => clip.frames.subarray(k * bytes, (k + 1) * bytes);
+  const frameBytes = width * height * 3, bytes = picturesOfView(config) * frameBytes;
+  const part = (k: number) =>
+    padded(config, { frames: clip.frames.subarray(k * bytes, (k + 1) * bytes), frameBytes });
   if (!views) return [{ frames: part(0), width, height, transform: centreTransform(clip, recipe) }];
   return testTransforms(clip, recipe, views.crops).flatMap((transform) =>
     Array.from({ length: views.clips }, (_, k) => ({ frames: part(k), width, height, transform }))
@@ -71,12 +71,7 @@ export function viewsOf(clip: LoadedClip, config: Config, views: Views | null): 
 
 /** The frame-index rule of a kind of views. */
 export function viewSampler(config: Config, views: Views | null) {
-  const sampling = samplingOptions(config);
-  return (
-    frames: number,
-  ) => (views
-    ? testIndices(frames, { ...sampling, clips: views.clips })
-    : validationIndices(frames, { ...sampling, dense: false }));
+  return evaluationSampler(config, views?.clips ?? null);
 }
 
 /** Clips of a list from files, with the views of an evaluation. @param options.room the largest frame that the adapter can take */
@@ -102,8 +97,10 @@ export function viewFeed(
     blankSize: { width: size, height: size },
   });
   return feedFrom(loader, (clip) => {
-    const { index, path, label, bad } = clip;
-    return { index, path, label, views: viewsOf(clip, config, views), problems: problemsOf(clip), bad };
+    const { index, path, label, bad, frameIndices } = clip;
+    const frameCount = Math.min(frameIndices.length, picturesOfView(config));
+    const all = viewsOf(clip, config, views);
+    return { index, path, label, frameCount, views: all, problems: problemsOf(clip), bad };
   });
 }
 
@@ -126,9 +123,10 @@ export async function* scoreClips(
       const part = all.slice(start, start + batch);
       outputs.push(...splitOutputs(await session.evaluate(part), part.length));
     }
-    for (const [i, { index, path, label, problems, bad }] of fed.entries()) {
-      requireFinite(path, outputs.slice(i * perClip, (i + 1) * perClip));
-      yield { views: outputs.slice(i * perClip, (i + 1) * perClip), index, path, label, problems, bad };
+    for (const [i, { index, path, label, frameCount, problems, bad }] of fed.entries()) {
+      const views = outputs.slice(i * perClip, (i + 1) * perClip);
+      requireFinite(path, views);
+      yield { views, index, path, label, frameCount, problems, bad };
     }
   }
 }
@@ -170,14 +168,16 @@ export async function evaluateClips<Result extends ClipResult, Details>(
   config: Config,
   options: EvaluateOptions & { task: Task<unknown, Result, Details> },
 ): Promise<Evaluation<Result, Details>> {
-  const evaluator = options.task.evaluator(config);
+  const { clips, signal } = options;
+  const ask: Session["ask"] = (...question) => session.ask(...question);
+  const evaluator = options.task.evaluator(config, { clips, ask, signal });
   const predictions: Result[] = [], problems: DataProblem[] = [];
   for await (const clip of scoreClips(session, config, options)) {
     predictions.push(evaluator.add(clip));
     problems.push(...clip.problems);
     options.onProgress?.(predictions.length, options.clips.length);
   }
-  const { metrics, details } = evaluator.finish();
+  const { metrics, details } = await evaluator.finish();
   const spoilt = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
   if (spoilt) {
     throw new NonFiniteError(

@@ -76,13 +76,14 @@ export class Features {
     });
     requireFiniteTaps(shard, entry, read);
     const { pixels, taps } = read;
-    const size = this.#manifest.shapes.pixels[1];
+    const [frames, size] = this.#manifest.shapes.pixels;
     const crop = { x: 0, y: 0, width: size, height: size };
     const transform = { resize: null, crop, resizeCrop: null, flip: false };
     return {
       index: clip,
       path: this.#clips[split][clip].path,
       label: shard.labels[entry],
+      frameCount: frames,
       views: [{ frames: pixels, width: size, height: size, transform, taps }],
       // Told with the first copy only, so that each is counted once.
       problems: shard.problems.filter((one) => one.entry === entry && copy === 0)

@@ -12,6 +12,8 @@ export interface FedClip {
   path: string;
   /** After the transform: a mirrored "left" is a "right". */
   label: number;
+  /** Frames that were chosen of it; fewer than the network's where it is too short for them. */
+  frameCount: number;
   /** What the session takes: one view in training, one or more in evaluation. */
   views: SessionClip[];
   problems: DataProblem[];

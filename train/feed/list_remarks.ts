@@ -6,6 +6,7 @@ import { batchesPerEpoch } from "../../data/sampling/epoch_order.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
+import { hasCaptions } from "./lists.ts";
 
 /** Classes that a remark lists by number. */
 const CLASSES_NAMED = 10;
@@ -32,7 +33,7 @@ export function remarksOnLists(config: Config, lists: RunLists): string[] {
   requireClips("val", val, config);
   requireSteps(config, lists.epochClips);
   return [
-    ...classRemarks(config.data.num_classes, lists),
+    ...hasCaptions(config) ? [] : classRemarks(config.data.num_classes, lists),
     ...leftOverRemarks(config, lists.epochClips),
     ...overlapRemarks(config, lists),
   ];
@@ -110,5 +111,7 @@ function overlapRemarks(config: Config, { train, val }: RunLists): string[] {
   const which = known === val.length
     ? val.length === 1 ? "the validation clip is a training clip" : "all validation clips are training clips"
     : `${formatCount(known)} of ${formatCount(val.length)} validation clips are training clips`;
-  return [`${which}: what is measured on them does not tell how others are recognised`];
+  return [`${which}: what is measured on them does not tell how others are ${
+    hasCaptions(config) ? "found" : "recognised"
+  }`];
 }

@@ -1,19 +1,27 @@
 /** The lists and the class names of a recipe. */
 
 import { createHash } from "node:crypto";
-import { readClipList, readLabels } from "../../data/datasets/read.ts";
+import { groupedPairs, trainingPairs } from "../../data/datasets/pairs.ts";
+import { readClipList, readLabels, readPairs } from "../../data/datasets/read.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { selectShots } from "../../data/sampling/few_shot.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
+import { systemOf } from "../../models/registry.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipModality } from "./sampling.ts";
 
-/** Class names of a recipe: its label list, those of its synthetic set, or the class numbers. */
+/** Whether a recipe's lists are of clips with captions. */
+export function hasCaptions({ system }: Pick<Config, "system">): boolean {
+  return systemOf(system).captions ?? false;
+}
+
+/** Class names of a recipe: its label list, those of its synthetic set, or the class numbers; none where clips have captions. */
 export async function classNames(
-  config: { data: Pick<Config["data"], "label_list" | "num_classes" | "synth"> },
+  config: Pick<Config, "system"> & { data: Pick<Config["data"], "label_list" | "num_classes" | "synth"> },
 ): Promise<string[]> {
   const { label_list: path, num_classes: classes, synth } = config.data;
+  if (hasCaptions(config)) return [];
   if (path === null) return synth?.classes ?? Array.from({ length: classes }, (_, i) => String(i));
   const labels = await readLabels(path, { classes });
   if (labels.length !== classes) {
@@ -25,6 +33,15 @@ export async function classNames(
 }
 
 /**
+ * A list of pairs as clips. To train on: one a pair, or with `data.captions: random` one a path with all its captions, of which an
+ * epoch draws one; to search among: one a path.
+ */
+async function readCaptioned({ data }: Pick<Config, "data">, split: "train" | "val", path: string) {
+  const pairs = await readPairs(path);
+  return split === "train" && data.captions === "all" ? trainingPairs(pairs) : groupedPairs(pairs);
+}
+
+/**
  * One of a recipe's two lists; of the training list, the clips of a few-shot selection where there is one.
  *
  * @param options.path Another list instead.
@@ -33,13 +50,14 @@ export async function classNames(
  * @param options.note Takes a line about what is left out of the list or was repaired in it.
  */
 export async function readSplit(
-  config: Pick<Config, "data" | "seed">,
+  config: Pick<Config, "system" | "data" | "seed">,
   split: "train" | "val",
   options: { path?: string; keepShort?: boolean; everyShot?: boolean; note?: (text: string) => void } = {},
 ): Promise<ClipRecord[]> {
   const { data } = config;
   const path = options.path ?? (split === "train" ? data.train_list : data.val_list);
   if (path === null) throw new ConfigError(`Cannot read the clips: data.${split}_list must be given`);
+  if (hasCaptions(config)) return await readCaptioned(config, split, path);
   const dropShorterThan = options.keepShort ? undefined : data.min_frames;
   const modality = clipModality(config);
   const { clips, dropped, repairedLines } = await readClipList(path, {
@@ -81,8 +99,9 @@ export function chooseShots(
 /** The content of a list: paths, labels and parts of clips in order. */
 export function listDigest(clips: readonly ClipRecord[]): string {
   const hash = createHash("sha256");
-  for (const { path, label, range } of clips) {
+  for (const { path, label, range, captions = [] } of clips) {
     hash.update(`${path}\n${label}${range ? ` ${range.first} ${range.count}` : ""}\n`);
+    for (const caption of captions) hash.update(`${caption}\n`);
   }
   return `${clips.length} clips, sha256 ${hash.digest("hex").slice(0, 16)}`;
 }

@@ -3,11 +3,12 @@
 import { stat } from "node:fs/promises";
 import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
-import { readClipList } from "../../data/datasets/read.ts";
+import { readClipList, readPairs } from "../../data/datasets/read.ts";
 import { identifyFile } from "../../data/video/identify.ts";
 import { hasVideoName } from "../../data/video/kind.ts";
 import { DataError } from "../../lib/errors.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
+import { hasCaptions } from "./lists.ts";
 
 /** Clips of a list that are looked at, spread over it. */
 const CLIPS_LOOKED_AT = 32;
@@ -27,7 +28,7 @@ interface RootedList {
  * @param options.valList a list in place of the validation list
  * @param options.note takes the one line that tells of it
  */
-export async function withFoundModality<C extends Pick<Config, "data">>(
+export async function withFoundModality<C extends Pick<Config, "system" | "data">>(
   config: C,
   options: {
     splits: readonly ("train" | "val")[];
@@ -43,7 +44,7 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
   });
   const examples: Partial<Record<"folder" | "video", { list: string; path: string }>> = {};
   for (const { list, root } of lists) {
-    const clips = await clipsOf(list, data.num_classes);
+    const clips = await clipsOf(list, config);
     const stride = Math.ceil(clips.length / CLIPS_LOOKED_AT);
     for (let i = 0; i < clips.length; i += stride) {
       const kind = await kindOf(clips[i], root);
@@ -66,9 +67,13 @@ export async function withFoundModality<C extends Pick<Config, "data">>(
 }
 
 /** The clips of a list; none where it cannot be read, which the reading of it by the settled modality tells better. */
-async function clipsOf(list: string, classes: number): Promise<ClipRecord[]> {
+async function clipsOf(
+  list: string,
+  config: Pick<Config, "system" | "data">,
+): Promise<Pick<ClipRecord, "path">[]> {
   try {
-    return (await readClipList(list, { classes, modality: "either" })).clips;
+    if (hasCaptions(config)) return await readPairs(list);
+    return (await readClipList(list, { classes: config.data.num_classes, modality: "either" })).clips;
   } catch (error) {
     if (error instanceof DataError) return [];
     throw error;
@@ -76,7 +81,7 @@ async function clipsOf(list: string, classes: number): Promise<ClipRecord[]> {
 }
 
 /** What a path names; what is not there is told by its name. */
-async function kindOf({ path }: ClipRecord, root: string): Promise<"folder" | "video" | null> {
+async function kindOf({ path }: Pick<ClipRecord, "path">, root: string): Promise<"folder" | "video" | null> {
   const whole = clipPath(root, path), info = await stat(whole).catch(() => null);
   if (info?.isDirectory()) return "folder";
   if (!info?.isFile()) return hasVideoName(path) ? "video" : null;

@@ -3,7 +3,6 @@
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { createClipLoader } from "../../data/loader.ts";
-import { trainIndices, validationIndices } from "../../data/sampling/frame_indices.ts";
 import { sampleTransform, transformedLabel } from "../../data/transforms/sample.ts";
 import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
@@ -11,7 +10,7 @@ import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import { frameRefusal, mostBatchBytes } from "./frame_room.ts";
 import { problemsOf } from "./problems.ts";
-import { clipModality, readRule, samplingOptions } from "./sampling.ts";
+import { clipModality, padded, readRule, trainSampler } from "./sampling.ts";
 
 /** Opens the feed of a recipe's training clips. @param options.room the largest frame that the adapter can take */
 export function trainingFeed(
@@ -37,22 +36,18 @@ export function trainingFeed(
     blankSize: { width: data.input_size, height: data.input_size },
   });
   return feedFrom(loader, (clip) => {
-    const { index, path, frames, width, height, bad } = clip;
+    const { index, path, width, height, bad, frameIndices } = clip;
+    const frames = padded(config, { frames: clip.frames, frameBytes: width * height * 3 });
     const transform = sampleTransform(clip, recipe, createPrng(...clip.seeds));
     const label = transformedLabel(clip.label, transform, recipe);
     return {
       index,
       path,
       label,
+      frameCount: frameIndices.length,
       views: [{ frames, width, height, transform }],
       problems: problemsOf(clip),
       bad,
     };
   });
-}
-
-function trainSampler(config: Config) {
-  const sampling = samplingOptions(config), random = config.data.random_shift;
-  return (frames: number, prng: { integer(n: number): number }) =>
-    random ? trainIndices(frames, sampling, prng) : validationIndices(frames, sampling, prng);
 }

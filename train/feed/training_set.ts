@@ -28,11 +28,12 @@ export interface TrainingSet {
 export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   const { data, seed } = config;
   const notes: string[] = [];
-  const all = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
-  const clips = chooseShots(config, all);
-  const rounds = data.shots_repeat ? Math.floor(all.length / clips.length) : 1;
+  const listed = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
+  const clips = chooseShots(config, listed);
+  const rounds = data.shots_repeat ? Math.floor(listed.length / clips.length) : 1;
   const labels = clips.map(({ label }) => label);
-  const epochClips = clips.length * rounds;
+  const all = clips.length * rounds, left = all % data.batch_size;
+  const epochClips = data.drop_last && all >= data.batch_size ? all - left : all;
   const { mirrorPairs, flipProbability: mirrored } = transformRecipe(config);
   const weights = data.balance === "loss"
     ? classWeights(labels, { classes: data.num_classes, mirrorPairs, mirrored })
@@ -42,7 +43,7 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
     epochClips,
     classWeights: weights,
     shotList: data.shots === null ? null : formatClipList(clips),
-    notes: [...notes, ...notesOn(config, labels, { all: all.length, epochClips })],
+    notes: [...notes, ...notesOn(config, labels, { all: listed.length, epochClips })],
     id: `${listDigest(clips)}, rounds ${rounds}, seed ${seed}${data.balance === "sampler" ? ", even" : ""}`,
     order: (epoch, start) =>
       epochOrder({
@@ -55,6 +56,7 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
         repeat: data.num_sample,
         rounds,
         evenClasses: data.balance === "sampler" ? labels : undefined,
+        dropLast: epochClips < all,
       }),
   };
 }

@@ -76,16 +76,16 @@ const refuseState = (message: string) =>
     }: nothing can go on from it; begin again, or from weights that are finite with pretrain=FILE, such as the run's best.safetensors`,
   );
 
-/** Loads the frozen backbone from a CLIP checkpoint. */
+/** Loads the frozen backbone from a CLIP checkpoint, and what else begins with its values. */
 export async function loadBackbone(
   session: Pick<Session, "write" | "model">,
   path: string,
 ): Promise<void> {
-  const { model } = session, frozen = model.weights.of("frozen");
+  const { model } = session, wanted = model.weights.list.filter(({ pretrained }) => pretrained);
   await using file = await openCheckpoint(path);
   const { source } = fitTower(file, model.config.backbone);
-  checkAccount(frozen, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
-  await writeAll(session, frozen, { source, refuse: refuseData });
+  checkAccount(wanted, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
+  await writeAll(session, wanted, { source, refuse: refuseData });
 }
 
 /**

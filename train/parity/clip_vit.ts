@@ -2,12 +2,12 @@
 
 import { Graph, resident, type Tensor } from "../../gpu/graph.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { l2Normalize, matmul, scale } from "../../gpu/ops/mod.ts";
+import { l2Normalize, matmul, scale, splitTokens } from "../../gpu/ops/mod.ts";
 import { runGraph } from "../../gpu/run.ts";
 import { DataError } from "../../lib/errors.ts";
 import { permute } from "../../lib/permute.ts";
 import { ClipImageHead, FrozenVit } from "../../models/clip/vit.ts";
-import { endPositions, FrozenText } from "../../models/clip/text.ts";
+import { endPositions, TextTower } from "../../models/clip/text.ts";
 import { constant, Weights } from "../../models/params.ts";
 import type { ReferenceCase } from "./case.ts";
 import { compareGroup, type GroupResult } from "./compare.ts";
@@ -27,7 +27,7 @@ export async function replayClipCase(gpu: Gpu, reference: ReferenceCase): Promis
   };
   const vit = new FrozenVit(weights, sizes, { dtype: "f32" });
   const head = new ClipImageHead(weights, { ...sizes, embedDim: model.embed_dim });
-  const tower = new FrozenText(weights, {
+  const tower = new TextTower(weights, {
     vocabulary: text.vocab,
     context: text.context,
     width: text.width,
@@ -44,15 +44,13 @@ export async function replayClipCase(gpu: Gpu, reference: ReferenceCase): Promis
     ends = resident("input", "ends", [sentences], "u32");
   let z = g.output("act.visual.ln_pre", vit.embed(g, images));
   for (let i = 0; i < model.layers; i++) z = g.output(`act.visual.layer.${i}`, vit.block(g, i, z));
-  const image = head.apply(g, z);
+  const image = head.apply(g, splitTokens(g, z).token);
   g.output("act.visual.ln_post", image.normed);
   g.output("image_embedding", image.embedding);
-  const sentence = tower.apply(g, ids, ends);
-  sentence.layers.forEach((layer, i) => g.output(`act.text.layer.${i}`, layer));
-  g.output("act.text.ln_final", sentence.normed);
-  g.output("text_embedding", sentence.embedding);
+  const normed = tower.run(g, ids, (name, value) => g.output(`act.${name.replace(/\.(?=\d)/, ".layer.")}`, value));
+  const sentence = g.output("text_embedding", tower.sentences(g, normed, ends));
   const temperature = Math.exp((await reference.read("state.logit_scale"))[0]);
-  const cosine = matmul(g, l2Normalize(g, image.embedding), l2Normalize(g, sentence.embedding), {
+  const cosine = matmul(g, l2Normalize(g, image.embedding), l2Normalize(g, sentence), {
     transposeB: true,
   });
   g.output("logits_per_image", scale(g, cosine, temperature));

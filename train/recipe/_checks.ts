@@ -11,12 +11,15 @@ import type { ParsedConfig } from "./schema.ts";
 
 /** The run's name, its classes and its tower. */
 export function basicRequirements(parsed: ParsedConfig, config: Config): Requirement[] {
-  const { name, data, network: { arch, backbone } } = config;
+  const { name, data, network: { arch, backbone } } = config, { captions = false } = systemOf(config.system);
   return [
     [!/[\\/]|^\.+$/.test(name), "name", "be a folder name without slashes", name],
-    [data.num_classes > 0, "data.num_classes", "be the number of classes", parsed.data.num_classes],
+    ...captions ? captionRequirements(parsed) : [
+      [data.captions === "all", "data.captions", "be left out where clips have classes", data.captions] as Requirement,
+    ],
+    [captions || data.num_classes > 0, "data.num_classes", "be the number of classes", parsed.data.num_classes],
     [
-      data.synth === null || data.num_classes === data.synth.classes.length,
+      captions || data.synth === null || data.num_classes === data.synth.classes.length,
       "data.num_classes",
       "equal the number of classes that data.synth makes",
       data.num_classes,
@@ -31,6 +34,21 @@ export function basicRequirements(parsed: ParsedConfig, config: Config): Require
     ...(backbone === null || !givesSizes(backbone) && arch === "custom"
       ? []
       : optionRequirements(arch, backbone)),
+  ];
+}
+
+/** A network that learns from captions knows no classes, and so nothing that goes by them. */
+function captionRequirements({ data, solver }: ParsedConfig): Requirement[] {
+  const must = "be left out where clips have captions and no classes";
+  return [
+    [data.num_classes === null || data.num_classes === 0, "data.num_classes", must, data.num_classes],
+    [data.label_list === null, "data.label_list", must, data.label_list],
+    [data.shots === null, "data.shots", must, data.shots],
+    [data.balance === "none", "data.balance", must, data.balance],
+    [data.flip !== "sth", "data.flip", must, data.flip],
+    [!solver.mixup, "solver.mixup", must, solver.mixup],
+    [data.features === null, "data.features", "be left out: features of clips with captions are not stored", data.features],
+    [data.num_sample === 1, "data.num_sample", "be 1 where clips have captions: copies of a clip would count as others", data.num_sample],
   ];
 }
 
@@ -155,7 +173,7 @@ export function remarksOn(config: Config): string[] {
     );
   }
   remarks.push(...systemOf(config.system).recipe.remarks?.(config) ?? []);
-  if (solver.lr_refresh === "published" && solver.lr_warmup_step > 0) {
+  if (!isByShare(solver.type) && solver.lr_refresh === "published" && solver.lr_warmup_step > 0) {
     remarks.push(
       "solver.lr_refresh is published: the first 9 updates have learning rate 0, as in the published code",
     );
@@ -163,8 +181,13 @@ export function remarksOn(config: Config): string[] {
   return remarks;
 }
 
+/** Whether a schedule goes by the share of the run's steps, and not by epochs. */
+function isByShare(type: Config["solver"]["type"]): boolean {
+  return type.startsWith("warmup_");
+}
+
 /** Values under which a run goes through and learns nothing, or less than it seems. */
-function idleRemarks({ data, solver }: Config): string[] {
+function idleRemarks({ data, solver, system }: Config): string[] {
   if (solver.evaluate) return [];
   const remarks: string[] = [];
   if (solver.lr === 0) remarks.push("solver.lr is 0: no weight is trained");
@@ -172,8 +195,8 @@ function idleRemarks({ data, solver }: Config): string[] {
     remarks.push("solver.clip_ratio is 0: the side network is not trained, only classifier and batch norms");
   }
   if (solver.smoothing === 1) remarks.push("solver.smoothing is 1: every class is as right as any other");
-  if (data.num_classes === 1) remarks.push("data.num_classes is 1: there is nothing to tell apart");
-  if (solver.lr_warmup_step > solver.epochs) {
+  if (data.num_classes === 1 && !systemOf(system).captions) remarks.push("data.num_classes is 1: there is nothing to tell apart");
+  if (!isByShare(solver.type) && solver.lr_warmup_step > solver.epochs) {
     remarks.push(
       `solver.lr_warmup_step (${solver.lr_warmup_step}) is longer than the run (${solver.epochs} epochs): ` +
         "the rate never reaches solver.lr",

@@ -38,14 +38,15 @@ export function settleConfig(parsed: ParsedConfig, origin: { source: string; run
 
 /** Keys that every recipe has. */
 function settleCommon(parsed: ParsedConfig, runName: string): Config {
-  const { data, network } = parsed;
+  const { data, network } = parsed, { captions = false } = systemOf(parsed.system!);
   const family = data.family !== "auto"
     ? data.family
     : data.dataset.includes("something")
     ? "sth"
     : "kinetics";
   // A synthetic set has its lists beside it.
-  const made = (file: string) => data.synth === null || data.root === null ? null : `${data.root}/${file}`;
+  const made = (split: string) =>
+    data.synth === null || data.root === null ? null : `${data.root}/${split}.${captions ? "jsonl" : "txt"}`;
   const arch = network.arch ?? (givesSizes(network.backbone) ? "custom" : DEFAULT_ARCH);
   const hasTower = arch !== "custom" || givesSizes(network.backbone);
   return {
@@ -54,21 +55,42 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
     name: parsed.name ?? runName,
     data: {
       ...data,
-      train_list: data.train_list ?? made("train.txt"),
-      val_list: data.val_list ?? made("val.txt"),
+      train_list: data.train_list ?? made("train"),
+      val_list: data.val_list ?? made("val"),
       min_frames: data.min_frames !== "auto"
         ? data.min_frames
         : isPublished(data.dataset)
         ? PUBLISHED_MIN_FRAMES
         : 0,
       family,
-      resize: data.resize === "auto" ? family : data.resize,
-      flip: data.flip !== "auto" ? data.flip : flipOf(family, data.num_classes),
-      grey: data.grey !== "auto" ? data.grey : family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
+      drop_last: data.drop_last === "auto" ? captions : data.drop_last,
+      resize: data.resize !== "auto" ? data.resize : captions ? "short" : family,
+      crop: data.crop !== "auto" ? data.crop : captions ? "centre" : "random_resized",
+      // A caption may speak of sides and colours.
+      flip: data.flip !== "auto" ? data.flip : captions ? "none" : flipOf(family, data.num_classes),
+      grey: data.grey !== "auto"
+        ? data.grey
+        : captions || family === "sth"
+        ? 0
+        : KINETICS_GREY_PROBABILITY,
       input_size: data.input_size ?? (hasTower ? towerSizes({ ...network, arch }).imageSize : 0),
-      num_classes: data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
+      num_classes: captions ? 0 : data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
     },
     network: { ...network, arch, n_emb: network.n_emb ?? network.side_dim },
+    solver: settleSolver(parsed),
+  };
+}
+
+/** The optimiser and what goes with it. */
+function settleSolver({ solver, system }: ParsedConfig): Config["solver"] {
+  const optimizer = solver.optimizer === "auto"
+    ? systemOf(system!).optimizer ?? "adamw"
+    : solver.optimizer;
+  return {
+    ...solver,
+    optimizer,
+    type: solver.type !== "auto" ? solver.type : optimizer === "bert_adam" ? "warmup_cosine" : "cosine",
+    betas: solver.betas ?? (optimizer === "bert_adam" ? [0.9, 0.98] : [0.9, 0.999]),
   };
 }
 

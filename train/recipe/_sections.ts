@@ -90,6 +90,10 @@ export const DATA_KEYS = {
       "training and the validation inside it leave out clips whose list states fewer frames; auto: 8 in Something-Something " +
         "and Kinetics, as published, 0 in other sets",
     ),
+  captions: z.enum(["all", "random"]).default("all").describe(
+    "of clips with captions; all: each caption with its clip counts as one clip; random: one of a clip's captions, drawn anew in " +
+      "every epoch",
+  ),
   label_list: path().describe("CSV with the header id,name, or class names, one a line"),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
@@ -115,6 +119,8 @@ export const MORE_DATA_KEYS = {
   num_sample: count(1024).default(1).describe(
     "augmentations of each video; a batch holds batch_size x num_sample clips",
   ),
+  drop_last: z.union([z.literal("auto"), z.boolean()], { error: 'must be "auto", true or false' }).default("auto")
+    .describe("leave out what is left of an epoch behind its full batches; auto: with captions, whose loss compares the batch"),
   micro_batch_size: count(2 ** 26).nullable().default(null).describe(
     "clips that go through the GPU at once; a batch then goes through it in parts, with one update; null: the whole batch, " +
       "or as many as the adapter can hold",
@@ -135,18 +141,21 @@ export const MORE_DATA_KEYS = {
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
   ),
   resize: z.union([
-    z.enum(["auto", "sth", "kinetics", "none"]),
+    z.enum(["auto", "sth", "kinetics", "short", "none"]),
     z.tuple([count(MOST_SIDE), count(MOST_SIDE)]),
   ], {
-    error: 'must be "auto", "sth", "kinetics", "none" or [height, width]',
-  }).default("auto").describe("sth: 256 x 320; kinetics: short side 256"),
-  crop: z.enum(["random_resized", "random", "centre", "none"]).default("random_resized").describe(
-    "crop in training; centre: as in validation; none: the resized frames have the input's size already",
+    error: 'must be "auto", "sth", "kinetics", "short", "none" or [height, width]',
+  }).default("auto").describe(
+    "sth: 256 x 320; kinetics: short side 256; short: short side input_size; auto: short for captions, else by family",
+  ),
+  crop: z.enum(["auto", "random_resized", "random", "centre", "none"]).default("auto").describe(
+    "crop in training; centre: as in validation; none: the resized frames have the input's size already; auto: centre for " +
+      "captions, else random_resized",
   ),
   flip: z.enum(["auto", "none", "plain", "sth"]).default("auto")
     .describe(
       "mirror half of the training clips; sth swaps Something-Something's left and right classes with it; " +
-        "auto: sth with its 174 classes, none with others of the family sth, else plain",
+        "auto: sth with its 174 classes, none with others of the family sth and with captions, else plain",
     ),
   grey: z.union([z.literal("auto"), share()], { error: 'must be "auto" or a number from 0 to 1' }).default(
     "auto",
@@ -207,7 +216,14 @@ export const MORE_NETWORK_KEYS = {
 
 /** `solver`. */
 export const SOLVER_KEYS = {
-  type: z.enum(["cosine", "multistep"]).default("cosine").describe("schedule after the warm-up"),
+  optimizer: z.enum(["auto", "adamw", "bert_adam"]).default("auto").describe(
+    "bert_adam: without bias correction, as in BERT; auto: the published one of the system",
+  ),
+  type: z.enum(["auto", "cosine", "multistep", "warmup_cosine", "warmup_constant", "warmup_linear"]).default("auto")
+    .describe(
+      "schedule after the warm-up; those named warmup go by the share of the run's steps, as BERT's; auto: warmup_cosine with " +
+        "bert_adam, else cosine",
+    ),
   epochs: count(1_000_000).default(30).describe("passes over the training clips; the schedule spans them"),
   start_epoch: index().max(1_000_000).default(0).describe("first epoch of a run that does not resume"),
   max_steps: count(MOST_STEPS).nullable().default(null).describe(
@@ -215,13 +231,16 @@ export const SOLVER_KEYS = {
   ),
   lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
+  warmup_proportion: share().default(0.1).describe("share of the run's steps that the schedules named warmup warm up"),
   lr_decay_step: z.union([count(1_000_000), z.array(rate()).min(1), z.null()], {
     error: "must be a list of epochs, a period in epochs or null",
   }).default(null).describe("multistep: where the rate falls to a tenth"),
   lr_refresh: z.enum(["every_step", "published"]).default("every_step")
     .describe("published: the rate moves at batches 0, 9, 19, … of an epoch"),
-  betas: z.tuple([share(), share()]).default([0.9, 0.999]).describe("decay of AdamW's two moments"),
-  weight_decay: rate().default(0.15).describe("AdamW's weight decay, of every trained weight"),
+  betas: z.tuple([share(), share()]).nullable().default(null).describe(
+    "decay of the optimiser's two moments; null: 0.9 and 0.999, with bert_adam 0.9 and 0.98",
+  ),
+  weight_decay: rate().default(0.15).describe("decoupled weight decay, of every trained weight that the system does not except"),
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
   ),

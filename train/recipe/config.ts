@@ -127,6 +127,8 @@ export function transformRecipe(config: Pick<Config, "data">): TransformRecipe {
     ? { kind: "exact", height: 256, width: 320 }
     : data.resize === "kinetics"
     ? { kind: "shortSide", side: size === 224 ? 256 : size }
+    : data.resize === "short"
+    ? { kind: "shortSide", side: size }
     : { kind: "none" };
   return {
     randAugment: data.rand_aug ? PUBLISHED_RAND_AUGMENT : null,

@@ -69,8 +69,10 @@ export function rateOf(
   { solver }: Pick<Config, "solver">,
   options: { batchesPerEpoch: number },
 ): (epoch: number, batch: number) => number {
+  const { type } = solver;
+  if (type !== "cosine" && type !== "multistep") return rateByShare({ ...solver, type }, options);
   return createSchedule({
-    type: solver.type,
+    type,
     baseLr: solver.lr,
     epochs: solver.epochs,
     warmupEpochs: solver.lr_warmup_step,
@@ -78,6 +80,20 @@ export function rateOf(
     refresh: solver.lr_refresh,
     decayEpochs: solver.lr_decay_step,
   });
+}
+
+/** The rate of a schedule that goes by the share of the run's steps: whole updates, those of a started epoch included. */
+function rateByShare(
+  { type: schedule, lr, warmup_proportion: warmup, grad_accumulation_steps: group, epochs }:
+    & Pick<Config["solver"], "lr" | "warmup_proportion" | "grad_accumulation_steps" | "epochs">
+    & { type: BertSchedule },
+  { batchesPerEpoch }: { batchesPerEpoch: number },
+): (epoch: number, batch: number) => number {
+  const totalSteps = Math.max(1, Math.floor(epochs * batchesPerEpoch / group));
+  return (epoch, batch) => {
+    const step = Math.min(totalSteps, Math.floor((epoch * batchesPerEpoch + batch) / group));
+    return lr * bertFactor(step, { schedule, totalSteps, warmup });
+  };
 }
 
 /** What to say of a run whose every update has rate 0, as in a warm-up longer than it; nothing of others. */
@@ -97,7 +113,11 @@ export function idleRateRemarks(
     `${
       updates === 1 ? "the only update" : `each of the ${updates} updates`
     } of the run has learning rate 0, with which the warm-up ` +
-    `begins: nothing is trained; use more steps, or solver.lr_warmup_step=0 with solver.lr_refresh=every_step`,
+    `begins: nothing is trained; use more steps, or ${
+      solver.type.startsWith("warmup_")
+        ? "solver.warmup_proportion=0"
+        : "solver.lr_warmup_step=0 with solver.lr_refresh=every_step"
+    }`,
   ];
 }
 

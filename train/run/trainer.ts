@@ -41,7 +41,7 @@ import {
   sessionOptions,
   taskOfRecipe,
 } from "../tasks/session_options.ts";
-import { type Evaluation, isBest, type Task } from "../tasks/task.ts";
+import { type Encoder, type Evaluation, isBest, type Task } from "../tasks/task.ts";
 import { idleRateRemarks, rateOf } from "./schedule.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 
@@ -135,7 +135,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const storedFeatures = features !== null;
   const steady = saved === null || isSteady(config, set, saved);
   const state = await prepareRun(session, { config: own, folder, resume, set, steady, storedFeatures, note });
-  const data = { set, batches, valClips, features, frameCache, labels, state };
+  const encode = await taskOfRecipe(own).encoder(own, set);
+  const data = { set, batches, valClips, features, frameCache, labels, encode, state };
   try {
     return await new TrainingRun({ ...options, config: own }, session, data).run();
   } finally {
@@ -152,6 +153,8 @@ interface RunData {
   features: Features | null;
   frameCache: FrameCache | null;
   labels: string[];
+  /** Makes what batches bring. */
+  encode: Encoder;
   /** Where the run stands: at its beginning, or where it goes on. */
   state: RunState;
 }
@@ -176,7 +179,7 @@ class TrainingRun {
   readonly #session: Session;
   readonly #task: Task;
   readonly #optimizer: Optimizer;
-  readonly #encode: ReturnType<Task["encoder"]>;
+  readonly #encode: Encoder;
   readonly #data: RunData;
   /** The schedule's rate. */
   readonly #rate: (epoch: number, batch: number) => number;
@@ -195,7 +198,7 @@ class TrainingRun {
     this.#session = session;
     this.#task = taskOfRecipe(config);
     this.#optimizer = optimizerOf(config);
-    this.#encode = this.#task.encoder(config, data.set);
+    this.#encode = data.encode;
     this.#data = data;
     this.#rate = rateOf(config, { batchesPerEpoch: data.batches });
     this.#totalSteps = totalSteps(config, data.set, state);

@@ -9,10 +9,12 @@ import type { ProgramOptions } from "./program_options.ts";
 
 /** Whether several programs give the gradients of one update: then each adds its own to what is there. */
 export function addsGradients(
-  options: Pick<ProgramOptions, "objective" | "accumulation" | "trainClips" | "microClips">,
+  { accumulation, trainClips, microClips = Infinity }: Pick<
+    ProgramOptions,
+    "accumulation" | "trainClips" | "microClips"
+  >,
 ): boolean {
-  const { objective, accumulation, trainClips, microClips = Infinity } = options;
-  return objective.over === "batch" || accumulation > 1 || trainClips.some((clips) => clips > microClips);
+  return accumulation > 1 || trainClips.some((clips) => clips > microClips);
 }
 
 /** Sends the gradients of a sweep to their places beside the weights. */

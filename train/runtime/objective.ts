@@ -1,6 +1,7 @@
 /** What is minimised, as a record: what batches bring to it, and how the loss is recorded. A task declares one. */
 
 import type { Dtype, Graph, Tensor } from "../../gpu/graph.ts";
+import type { VideoModel } from "../../models/video_model.ts";
 
 /** Something that a batch brings besides frames: the part of one clip. */
 export interface BatchInput {
@@ -25,6 +26,8 @@ export interface RecordedLoss {
 
 /** What a loss is recorded from: what the model gives and what the batch brings, by name. */
 export interface LossInputs {
+  /** The model itself, some of whose trained weights belong to the comparison of clips and not to any one of them. */
+  readonly model: VideoModel;
   readonly outputs: Readonly<Record<string, Tensor>>;
   readonly inputs: Readonly<Record<string, Tensor>>;
 }
@@ -33,9 +36,9 @@ export interface LossInputs {
 export interface Objective {
   /**
    * "clips": the loss of a micro-batch is that of its clips alone, so one program does forward, loss and backward.
-   * "batch": the loss compares the clips of the whole batch with each other. A step then encodes every micro-batch, records one
-   * loss over all, and goes backward through every micro-batch from the gradient of its outputs: exact, and the memory does not
-   * grow with the batch but for what the loss reads.
+   * "batch": the loss compares the clips of the whole batch with each other. Where the batch goes through the GPU whole, that is the
+   * same program; in parts, a step encodes every micro-batch, records one loss over all, and goes backward through every
+   * micro-batch from the gradient of its outputs: exact, and the memory does not grow with the batch but for what the loss reads.
    */
   readonly over: "clips" | "batch";
   /** Outputs of the model that the loss reads. */

@@ -4,6 +4,7 @@ import type { PlanLimits } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { Cut } from "./micro_batches.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
+import type { Query } from "./query.ts";
 import type { Optimizer } from "./update_rules.ts";
 
 /** What programs are recorded for. */
@@ -14,6 +15,8 @@ export interface ProgramOptions {
   optimizer: Optimizer;
   /** Outputs of the model that an evaluation gives. */
   collects: readonly string[];
+  /** What else the trained model is asked; nothing when absent. */
+  queries?: readonly Query[];
   /** Clips of a training batch; the largest is the size of the input. Empty: evaluation alone, without gradients and moments. */
   trainClips: readonly number[];
   /** Clips that run at once, at most; the whole batch by default. A larger batch goes through the GPU in parts, with one update. */
@@ -35,6 +38,16 @@ export interface ProgramOptions {
   keepActivations?: boolean;
   /** Trained weights that no loss reaches: kept as they are. */
   leftAlone?: (weight: Weight) => boolean;
+}
+
+/** Whether a step is one over the whole batch that goes through the GPU in parts: encode all, compare, then go backward. */
+export function isTwoPass(
+  { objective, trainClips, microClips = Infinity }: Pick<
+    ProgramOptions,
+    "objective" | "trainClips" | "microClips"
+  >,
+): boolean {
+  return objective.over === "batch" && trainClips.some((clips) => clips > microClips);
 }
 
 /** How a session's batches are cut. */

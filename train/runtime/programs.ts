@@ -18,7 +18,8 @@ import {
 import { addsGradients, GradientWriter, requireReached } from "./gradients.ts";
 import type { BatchInputs } from "./objective.ts";
 import { microSizes } from "./micro_batches.ts";
-import { cutOf, type ProgramOptions } from "./program_options.ts";
+import { cutOf, isTwoPass, type ProgramOptions } from "./program_options.ts";
+import type { Query } from "./query.ts";
 import type { Optimizer } from "./update_rules.ts";
 import { hyperSets } from "./standing.ts";
 
@@ -73,12 +74,14 @@ export interface RecordedPrograms {
   /** What accompanies each of `trained`, where there is training. */
   gradients: readonly Tensor[];
   moments: Readonly<Record<string, readonly Tensor[]>>;
-  /** By size of a batch, or of its parts; empty where the loss is over the batch. */
+  /** By size of a batch, or of its parts; empty where the loss is over a batch that goes through in parts. */
   train: ReadonlyMap<number, TrainProgram>;
   batch: BatchPrograms | null;
   evaluation: Recorded & { output: ModelOutput };
   /** Computes the model's constants once; null where it has none. */
   prologue: Recorded | null;
+  /** By name; the inputs are each query's own. */
+  queries: ReadonlyMap<string, Recorded & { inputs: Readonly<Record<string, Tensor>> }>;
 }
 
 type Shared = Pick<RecordedPrograms, "frames" | "inputs" | "taps" | "seed" | "trained" | "gradients">;
@@ -111,8 +114,8 @@ export function flatOrder(
 
 /** Records and plans all programs. */
 export function recordPrograms(model: VideoModel, options: ProgramOptions): RecordedPrograms {
-  const { optimizer: { rule, groups }, trainClips, objective } = options;
-  const trains = trainClips.length > 0, whole = trains && objective.over === "batch";
+  const { optimizer: { rule, groups }, trainClips } = options;
+  const trains = trainClips.length > 0, whole = isTwoPass(options);
   const sizes = microSizes(trainClips, cutOf(options));
   const most = Math.max(options.evalClips, ...sizes);
   const size = model.config.backbone.imageSize;
@@ -151,6 +154,7 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
     batch,
     evaluation: recordEvaluation(model, shared, options),
     prologue: recordPrologue(model, options),
+    queries: new Map(options.queries?.map((query) => [query.name, recordQuery(model, query, options)])),
   };
 }
 
@@ -163,7 +167,7 @@ function recordTraining(
   const g = graphFor(options);
   const output = recordForward(g, model, shared, { clips, mode: "train" });
   const inputs = rowsOf(g, shared.inputs, clips);
-  const recorded = options.objective.record(g, { outputs: output.outputs, inputs });
+  const recorded = options.objective.record(g, { outputs: output.outputs, inputs, model });
   for (const [name, tensor] of Object.entries({ ...output.outputs, ...recorded })) {
     if (options.objective.reads.includes(name) || name in recorded) g.output(name, tensor);
   }
@@ -213,7 +217,7 @@ function recordBatch(
       const outputs = Object.fromEntries(
         [...gathered].map(([name, all]) => [name, firstShare(g, all, share)]),
       );
-      const recorded = objective.record(g, { outputs, inputs: rowsOf(g, inputs, clips) });
+      const recorded = objective.record(g, { outputs, inputs: rowsOf(g, inputs, clips), model });
       for (const [name, tensor] of Object.entries(recorded)) g.output(name, tensor);
       const sweep = new GradientWriter(g, shared, options, { adds: true });
       // A short batch reads the leading rows alone: its gradients are those of the windows.
@@ -269,6 +273,18 @@ function recordPrologue(model: VideoModel, options: ProgramOptions): Recorded | 
   const g = graphFor(options);
   model.prologue(g);
   return { g, plan: planGraph(g, { limits: options.limits }) };
+}
+
+function recordQuery(model: VideoModel, { name, inputs: shapes, record }: Query, options: ProgramOptions) {
+  const g = graphFor(options);
+  const inputs = Object.fromEntries(
+    Object.entries(shapes).map(([input, { shape, dtype }]) =>
+      [input, resident("input", `${name}.${input}`, shape, dtype)] as const
+    ),
+  );
+  requireAddressable(Object.values(inputs), options.limits);
+  for (const [output, tensor] of Object.entries(record(g, model, inputs))) g.output(output, tensor);
+  return { g, inputs, plan: planGraph(g, { limits: options.limits }) };
 }
 
 function graphFor({ limits }: Pick<ProgramOptions, "limits">): Graph {

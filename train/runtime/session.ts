@@ -406,6 +406,30 @@ export class Session implements AsyncDisposable {
     return Object.fromEntries(collects.map((name, i) => [name, new Float32Array(bytes[i].buffer)]));
   }
 
+  /**
+   * Asks one of the session's queries. Waits for the GPU.
+   *
+   * @param values Inputs by name; all but those left out, which keep what they were given before.
+   * @returns Outputs by name, row-major.
+   */
+  async ask(
+    name: string,
+    values: Readonly<Record<string, InputValues>>,
+  ): Promise<Record<string, Float32Array>> {
+    const query = this.#planned.programs.queries.get(name);
+    if (!query) throw new RangeError(`Cannot ask "${name}": the session has no such query`);
+    const commands: Command[] = Object.entries(values).map(([input, given]) =>
+      this.#loaded.writeCommand(query.inputs[input], given)
+    );
+    const program = PROGRAMS.query(name), outputs = [...query.g.outputs];
+    commands.push({ do: "run", program });
+    for (const [, tensor] of outputs) {
+      commands.push({ do: "read", from: this.#loaded.addressOf(tensor, program), bytes: bytesOf(tensor) });
+    }
+    const bytes = await this.#loaded.device.submit(commands);
+    return Object.fromEntries(outputs.map(([output], i) => [output, new Float32Array(bytes[i].buffer)]));
+  }
+
   /** Values of a training program's outputs by name (loss, logits, act.*), for parity checks. */
   async readOutputs(clips: number, names: readonly string[]): Promise<Map<string, Float32Array>> {
     this.#requireProgram(clips);

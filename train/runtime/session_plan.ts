@@ -17,7 +17,7 @@ import { LOSS_LOG_SIZE } from "./loss_log.ts";
 import type { InputValues } from "./objective.ts";
 import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
 import { type RecordedPrograms, recordPrograms } from "./programs.ts";
-import { cutOf, type ProgramOptions } from "./program_options.ts";
+import { cutOf, isTwoPass, type ProgramOptions } from "./program_options.ts";
 import { recordUpdate } from "./update_program.ts";
 import { type FiniteCheck, recordWatch } from "./watch.ts";
 
@@ -102,6 +102,7 @@ export const PROGRAMS = {
   guard: "guard",
   finiteCheck: "finite_check",
   prologue: "prologue",
+  query: (name: string) => `query.${name}`,
 } as const;
 
 /**
@@ -127,7 +128,7 @@ export function planSession(
   const programs = recordPrograms(model, options), { trained, kept, batch } = programs;
   const layout = new Layout(options.limits);
   const cut = cutOf(options), parts = options.trainClips.map((clips) => microBatches(clips, cut).length);
-  const losses = options.objective.over === "batch" ? 1 : Math.max(1, ...parts);
+  const losses = isTwoPass(options) ? 1 : Math.max(1, ...parts);
   const lossLog = resident("state", "loss_log", [LOSS_LOG_SIZE * losses]);
   const weights = (kind: "frozen" | "statistic" | "constant") =>
     model.weights.of(kind).map(({ tensor }) => tensor);
@@ -173,11 +174,17 @@ export function planSession(
     ...watch?.guard ? [[PROGRAMS.guard, watch.guard.plan] as const] : [],
     ...watch ? [[PROGRAMS.finiteCheck, watch.finiteCheck.plan] as const] : [],
     ...programs.prologue ? [[PROGRAMS.prologue, programs.prologue.plan] as const] : [],
+    ...[...programs.queries].map(([name, { plan }]) => [PROGRAMS.query(name), plan] as const),
   ]);
   layout.allocateArena(Object.values(plans));
   const looked = watch ? [lossLog, programs.guard, watch.finiteCheck.counts] : [];
-  const readbackBytes = looked.reduce((sum, tensor) => sum + align(bytesOf(tensor)), 0) +
-    options.collects.reduce((sum, name) => sum + align(bytesOf(programs.evaluation.g.outputs.get(name)!)), 0);
+  const readBytes = (tensors: Iterable<Tensor>) =>
+    [...tensors].reduce((sum, tensor) => sum + align(bytesOf(tensor)), 0);
+  const readbackBytes = Math.max(
+    readBytes(looked) +
+      readBytes(options.collects.map((name) => programs.evaluation.g.outputs.get(name)!)),
+    ...[...programs.queries.values()].map(({ g }) => readBytes(g.outputs.values())),
+  );
   const byUse: BytesByUse = {
     frozen_weights: layout.bytesOf("frozen_weights"),
     parameters: layout.bytesOf("parameters"),
@@ -231,9 +238,10 @@ function largestBatch(
 
 /** Everything that is written before a step, but for what a loss over the batch reads of the model. */
 function inputTensors(
-  { frames, inputs, taps, seed, hyper, clip, batch }: RecordedPrograms,
+  { frames, inputs, taps, seed, hyper, clip, batch, queries }: RecordedPrograms,
   lossLog: Tensor,
 ): Tensor[] {
   const whole = batch === null ? [] : [...batch.arriving.values(), ...Object.values(batch.inputs)];
-  return [frames, ...Object.values(inputs), ...taps, ...whole, seed, hyper, clip, lossLog];
+  const asked = [...queries.values()].flatMap(({ inputs }) => Object.values(inputs));
+  return [frames, ...Object.values(inputs), ...taps, ...whole, ...asked, seed, hyper, clip, lossLog];
 }

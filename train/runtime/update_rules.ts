@@ -7,7 +7,7 @@ import {
   type HyperPlace,
   packAdamwHyper,
 } from "../../gpu/ops/mod.ts";
-import type { OptimizerGroup } from "../../models/system.ts";
+import type { OptimizerGroup, OptimizerName } from "../../models/system.ts";
 
 /** Constants of a rule that are the same in every step. */
 export interface RuleOptions {
@@ -51,6 +51,12 @@ export const ADAMW: UpdateRule = {
     packAdamwHyper({ lr: rate, beta1, beta2, eps, weightDecay, step }),
   record: (g, { param, grad, moments: { exp_avg: m, exp_avg_sq: v }, hyper, clip, guard }, place) =>
     recordAdamw(g, { param, grad, m, v, hyper, clip, guard }, place),
+};
+
+/** The rules by the names that recipes use, with what each adds to the root of the second moment. */
+export const RULES: Readonly<Record<OptimizerName, { rule: UpdateRule; eps: number }>> = {
+  adamw: { rule: ADAMW, eps: 1e-8 },
+  bert_adam: { rule: ADAMW, eps: 1e-6 }, // until its op is there
 };
 
 /** How a model is trained. */

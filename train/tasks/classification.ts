@@ -38,7 +38,7 @@ function hasSoftTargets({ solver, data }: TaskRecipe): boolean {
 }
 
 /** The task. */
-export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationMetrics> = {
+export const CLASSIFICATION = {
   id: "classification",
   metrics: [
     { key: "top1", name: "top-1", title: "top-1", format: "share", better: "more" },
@@ -137,7 +137,7 @@ export const CLASSIFICATION: Task<Float64Array, ClassPrediction, ClassificationM
   },
 
   shares: (probabilities) => probabilities,
-};
+} satisfies Task<Float64Array, ClassPrediction, ClassificationMetrics>;
 
 /** Labels, and where they are more than that the targets `[B K]` and how the clips are mixed. */
 function encodeBatch(

@@ -6,7 +6,7 @@ import { type Config, transformRecipe } from "../recipe/config.ts";
 import type { ExpectedFrame } from "../runtime/frame_buffers.ts";
 import type { HalvesNeed } from "../runtime/open_session.ts";
 import type { SessionOptions } from "../runtime/session_plan.ts";
-import { ADAMW, type Optimizer } from "../runtime/update_rules.ts";
+import { type Optimizer, RULES } from "../runtime/update_rules.ts";
 import { taskOf } from "./registry.ts";
 import type { Task } from "./task.ts";
 
@@ -34,8 +34,8 @@ export function halvesNeed(
 
 /** How a recipe's weights are updated. */
 export function optimizerOf(config: Config): Optimizer {
-  const { solver: { betas }, system } = config;
-  return { rule: ADAMW, options: { betas, eps: 1e-8 }, groups: systemOf(system).recipe.groups(config) };
+  const { solver: { betas, optimizer }, system } = config, { rule, eps } = RULES[optimizer];
+  return { rule, options: { betas, eps }, groups: systemOf(system).recipe.groups(config) };
 }
 
 /**
@@ -54,6 +54,7 @@ export function sessionOptions(
     ...task.training(config),
     optimizer: optimizerOf(config),
     collects: task.collects,
+    queries: task.queries?.(config),
     leftAlone: systemOf(config.system).leftAlone,
     trainClips: [...new Set([clips, ...short.filter((count) => count > 0)])],
     evalClips: Math.min(clips, data.micro_batch_size ?? Infinity),

@@ -7,6 +7,9 @@
 import type { Config } from "../recipe/config.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import type { BatchInputs, Objective } from "../runtime/objective.ts";
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import type { Query } from "../runtime/query.ts";
+import type { Session } from "../runtime/session.ts";
 import type { TrainBatch } from "../runtime/session_plan.ts";
 
 /** A metric and how it is shown. */
@@ -26,18 +29,36 @@ export interface MetricColumn {
 export type Metrics = Readonly<Record<string, number>>;
 
 /** The parts of a recipe that a task reads. */
-export type TaskRecipe = Pick<Config, "data" | "solver" | "seed">;
+export type TaskRecipe = Pick<Config, "system" | "precision" | "data" | "network" | "solver" | "seed">;
 
 /** What is known of the clips that a run trains on. */
 export interface TrainingFacts {
+  readonly clips: readonly ClipRecord[];
   /** Weight of each class's loss; null: all alike. */
   readonly classWeights: ArrayLike<number> | null;
 }
 
+/** What an evaluation may use besides what the network says of each clip. */
+export interface EvaluationTools {
+  readonly clips: readonly ClipRecord[];
+  /** Asks the trained model one of the task's queries (`Session.ask`). */
+  readonly ask: Session["ask"];
+  readonly signal?: AbortSignal;
+}
+
+/** A clip of a batch. */
+export interface PlacedClip {
+  /** Place in the list of clips. */
+  readonly index: number;
+  readonly label: number;
+  /** Frames that were chosen; what a short clip lacks, its last frame fills up. */
+  readonly frameCount: number;
+}
+
 /** The clips of a batch, as far as a task looks at them, and where the batch stands. */
 export interface BatchPlace {
-  /** In the order of the batch; `index` is the place in the list of clips. */
-  readonly clips: readonly { readonly index: number; readonly label: number }[];
+  /** In the order of the batch. */
+  readonly clips: readonly PlacedClip[];
   readonly epoch: number;
   /** In its epoch. */
   readonly batch: number;
@@ -52,6 +73,7 @@ export interface ScoredClip {
   readonly index: number;
   readonly path: string;
   readonly label: number;
+  readonly frameCount: number;
   /** The collected outputs of each of its views. */
   readonly views: readonly Readonly<Record<string, Float32Array>>[];
   readonly problems: readonly DataProblem[];
@@ -66,11 +88,20 @@ export interface ClipResult {
   readonly label: number;
 }
 
+/** Makes what the clips of a batch bring. */
+export type Encoder = (place: BatchPlace) => Encoded;
+
 /** Puts the results of an evaluation together. */
 export interface Evaluator<Result extends ClipResult, Details> {
   add(clip: ScoredClip): Result;
   /** The metrics in the task's order, and what further figures and pages need. */
-  finish(): { metrics: Metrics; details: Details };
+  finish(): Finished<Details> | Promise<Finished<Details>>;
+}
+
+/** What an evaluation comes to. */
+export interface Finished<Details> {
+  metrics: Metrics;
+  details: Details;
 }
 
 /** Result over a list. */
@@ -120,11 +151,13 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
     /** Whether batches may be mixed; not, when absent. */
     mixes?: boolean;
   };
+  /** What else the trained model is asked in an evaluation; nothing when absent. */
+  queries?(recipe: TaskRecipe): readonly Query[];
   /** Makes what a training batch brings. */
-  encoder(recipe: TaskRecipe, facts: TrainingFacts): (place: BatchPlace) => Encoded;
+  encoder(recipe: TaskRecipe, facts: TrainingFacts): Encoder | Promise<Encoder>;
   /** What the network says of a clip, from the outputs of its views. */
   read(views: ScoredClip["views"]): Said;
-  evaluator(recipe: TaskRecipe): Evaluator<Result, Details>;
+  evaluator(recipe: TaskRecipe, tools: EvaluationTools): Evaluator<Result, Details>;
   /** What an evaluation writes besides its metrics; nothing when absent. */
   results?(
     evaluation: Evaluation<Result, Details>,

@@ -54,6 +54,7 @@ function fakeNetwork(evaluationClips: number) {
     logits,
     batches,
     evaluationClips,
+    ask: () => Promise.reject(new Error("a classifier is asked nothing")),
     evaluate(clips: readonly FrameClip[]): Promise<Record<string, Float32Array>> {
       batches.push(clips.length);
       const rows = clips.map((clip) => {

@@ -13,7 +13,7 @@ Deno.test("eval.json of 5,000 classes is small, a line a figure, with the confus
   const predictions = Array.from({ length: 16 }, (_, index) => {
     const label = 300 * index, best = index % 4 === 0 ? label : 17;
     const logits = new Float32Array(CLASSES).map((_, k) => k === best ? 9 : 0);
-    const clip = { index, path: `clip ${index}`, label, problems: [], bad: false };
+    const clip = { index, path: `clip ${index}`, label, frameCount: 8, problems: [], bad: false };
     return evaluator.add({ ...clip, views: [{ logits }] });
   });
   const folder = await Deno.makeTempDir();

@@ -8,7 +8,7 @@ import { Graph, resident, type Tensor } from "../../../gpu/graph.ts";
 import { runGraph } from "../../../gpu/run.ts";
 import { openWeights } from "../../../data/checkpoint/open.ts";
 import { DataError } from "../../../lib/errors.ts";
-import { endPositions, FrozenText } from "../../../models/clip/text.ts";
+import { endPositions, TextTower } from "../../../models/clip/text.ts";
 import { describeIdentity, identify } from "../../../models/identify.ts";
 import { resizePositions } from "../../../models/parts/position_grid.ts";
 import { Weights } from "../../../models/params.ts";
@@ -201,7 +201,7 @@ engineTest("the text tower's embeddings are PyTorch's for QuickGELU and for GELU
   for (const activation of ["quick_gelu", "gelu"] as const) {
     const weights = new Weights(),
       sizes = { vocabulary: 5, context: 4, width: 8, heads: 2, layers: 1, embedDim: 4 };
-    const tower = new FrozenText(weights, { ...sizes, activation });
+    const tower = new TextTower(weights, { ...sizes, activation });
     const residents = new Map<Tensor, Float32Array | Uint32Array>();
     weights.of("frozen").forEach(({ tensor, shape, name }, k) => {
       const one = /ln_\w+\.weight$/.test(name) ? 1 : 0, count = shape.reduce((a, b) => a * b, 1);
@@ -214,7 +214,7 @@ engineTest("the text tower's embeddings are PyTorch's for QuickGELU and for GELU
     const sentences = Uint32Array.of(0, 3, 4, 1, 2, 1, 0, 4);
     residents.set(ids, sentences).set(ends, endPositions(sentences, 4));
     const g = new Graph();
-    g.output("embedding", tower.apply(g, ids, ends).embedding);
+    g.output("embedding", tower.sentences(g, tower.run(g, ids), ends));
     const found = (await runGraph(gpu, g, residents)).get("embedding")!, expected = EXPECTED.text[activation];
     assert.equal(found.length, expected.length);
     expected.forEach((value, i) => {

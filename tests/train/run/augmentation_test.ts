@@ -142,8 +142,8 @@ Deno.test("a batch is mixed by seed, epoch and batch alone, and not at all witho
   const { config } = parseConfig(RECIPE, { source: "tiny.yaml", overrides: ["solver.mixup=true"] });
   const { config: plain } = parseConfig(RECIPE, { source: "tiny.yaml" });
   const encode = (of: Config, epoch: number, batch: number) => {
-    const clips = [0, 1, 1, 0].map((label, index) => ({ label, index }));
-    return CLASSIFICATION.encoder(of, { classWeights: null })({ clips, epoch, batch });
+    const clips = [0, 1, 1, 0].map((label, index) => ({ label, index, frameCount: 8 }));
+    return CLASSIFICATION.encoder(of, { clips: [], classWeights: null })({ clips, epoch, batch });
   };
   assert.deepEqual(encode(plain, 0, 0), { inputs: { labels: Uint32Array.of(0, 1, 1, 0) } });
   const at = (epoch: number, batch: number) => encode(config, epoch, batch);

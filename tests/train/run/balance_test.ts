@@ -89,7 +89,7 @@ Deno.test("the targets of a batch weigh its classes, mixed or not, and are drawn
   const labels = [0, 0, 1, 0];
   const encode = (config: Config, set: TrainingFacts, batch: number) =>
     CLASSIFICATION.encoder(config, set)({
-      clips: labels.map((label, index) => ({ label, index })),
+      clips: labels.map((label, index) => ({ label, index, frameCount: 8 })),
       epoch: 1,
       batch,
     });
@@ -175,8 +175,8 @@ engineTest(
         assert.equal(model.config.classes, 4);
         const clips = [1, 2].map((seed) => rgbClip(model, seed)), labels = clips.map(({ label }) => label);
         const own = weighs ? { ...config, data: { ...config.data, balance: "loss" as const } } : config;
-        const encode = CLASSIFICATION.encoder(own, { classWeights: weighs ? weights : null });
-        const place = labels.map((label, index) => ({ label, index }));
+        const encode = CLASSIFICATION.encoder(own, { clips: [], classWeights: weighs ? weights : null });
+        const place = labels.map((label, index) => ({ label, index, frameCount: 8 }));
         const { inputs: { targets }, mix } = encode({ clips: place, epoch: 0, batch: 0 });
         await session.step(clips, sameRates(0), { targets: targets as Float32Array | undefined, mix });
         const { byUse } = session.memory;

@@ -123,10 +123,11 @@ Deno.test("as many clips run at once as the largest batch allows, whatever the s
     const { batch } =
       planSession(model, contrastOptions(model, { trainClips: [6, 3], microClips }), NO_ADAPTER)
         .programs;
-    return [batch!.micro, [...batch!.encode.keys()], [...batch!.backward.keys()], [...batch!.loss.keys()]];
+    return batch &&
+      [batch.micro, [...batch.encode.keys()], [...batch.backward.keys()], [...batch.loss.keys()]];
   };
   assert.deepEqual(sizesOf(4), [3, [3], [3], [6, 3]]);
-  assert.deepEqual(sizesOf(), [6, [6, 3], [6, 3], [6, 3]]);
+  assert.equal(sizesOf(), null, "a batch that goes through whole needs no second pass");
   assert.deepEqual(sizesOf(1), [1, [1], [1], [6, 3]]);
 });
 
