@@ -6,19 +6,27 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { elementsOf } from "../checkpoint/dtype.ts";
 import { bytesOfFile, writeError, writeFileWhole } from "../files.ts";
-import { CLIP_SPAN, CLIP_STAMP, INDEX_FILES } from "./manifest.ts";
+import { CLIP_SPAN, CLIP_STAMP, FEATURE_FORM, type FeatureForm, INDEX_FILES } from "./manifest.ts";
 
 const FORMAT = "sidenet-index-journal";
 
-const HEAD = z.object({ format: z.literal(FORMAT), version: z.literal(1), settings: z.string() });
+const HEAD = z.object({
+  format: z.literal(FORMAT),
+  version: z.literal(1),
+  /** What the rows were computed with. */
+  settings: z.string(),
+  form: FEATURE_FORM,
+});
 
 const ROW = CLIP_STAMP.extend({
   /** Absolute. */
   file: z.string().min(1),
   sha256: z.string(),
-  /** Which of the clip's rows this is. */
+  /** Which of the clip's rows this is, and how many there are. */
   part: z.int().nonnegative(),
+  parts: z.int().positive(),
   span: CLIP_SPAN,
   problems: z.array(z.string()),
   /** f32, little-endian, as base64; null: nothing could be read. */
@@ -30,19 +38,28 @@ export interface JournalRow extends Omit<z.infer<typeof ROW>, "features"> {
   features: Float32Array | null;
 }
 
-/** What a folder's journal holds; null without one. `settings` tells what its rows were computed with. */
-export async function readJournal(folder: string): Promise<{ settings: string; rows: JournalRow[] } | null> {
+/** What a journal holds. */
+export interface Journal {
+  /** Tells what its rows were computed with. */
+  readonly settings: string;
+  readonly form: FeatureForm;
+  readonly rows: readonly JournalRow[];
+}
+
+/** What a folder's journal holds; null without one. */
+export async function readJournal(folder: string): Promise<Journal | null> {
   const lines = await linesOf(join(folder, INDEX_FILES.journal));
   const head = HEAD.safeParse(parsed(lines[0])).data;
   if (head === undefined) return null;
+  const { settings, form } = head, bytesOfRow = 4 * elementsOf(form.shape);
   const rows = lines.slice(1).flatMap((line): JournalRow[] => {
     const { data } = ROW.safeParse(parsed(line));
     if (data === undefined) return [];
     const bytes = data.features === null ? null : Uint8Array.fromBase64(data.features);
-    if (bytes !== null && bytes.length % 4 !== 0) return [];
+    if (bytes !== null && bytes.length !== bytesOfRow) return [];
     return [{ ...data, features: bytes && new Float32Array(bytes.buffer) }];
   });
-  return { settings: head.settings, rows };
+  return { settings, form, rows };
 }
 
 /** Whole lines. A long file is no one text, so each is a text of its own. */
@@ -89,15 +106,15 @@ export class JournalWriter implements AsyncDisposable {
   /** Begins a journal with the rows that are known, and is ready for more. */
   static async create(
     folder: string,
-    options: { settings: string; rows: readonly JournalRow[] },
+    { settings, form, rows }: Journal,
   ): Promise<JournalWriter> {
     const path = join(folder, INDEX_FILES.journal), encoder = new TextEncoder();
-    const head: z.infer<typeof HEAD> = { format: FORMAT, version: 1, settings: options.settings };
+    const head: z.infer<typeof HEAD> = { format: FORMAT, version: 1, settings, form };
     await writeFileWhole(
       path,
       function* () {
         yield encoder.encode(JSON.stringify(head) + "\n");
-        for (const row of options.rows) yield encoder.encode(lineOf(row));
+        for (const row of rows) yield encoder.encode(lineOf(row));
       }(),
     );
     try {

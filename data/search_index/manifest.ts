@@ -6,7 +6,6 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { elementsOf } from "../checkpoint/dtype.ts";
 import { isTemporary, namesIn, textOfFileIfAny, writeFileWhole } from "../files.ts";
 import { LOCK_FILE } from "../folder_lock.ts";
 import { parseValue } from "../schema.ts";
@@ -31,9 +30,9 @@ export const CLIP_STAMP = z.object({
 export type ClipStamp = Readonly<z.infer<typeof CLIP_STAMP>>;
 
 /** From and to, in seconds; null where a file does not tell how long it lasts. */
-export const CLIP_SPAN = z.tuple([z.number().nonnegative(), z.number().nonnegative().nullable()]);
+export const CLIP_SPAN = z.tuple([z.number().nonnegative(), z.number().nonnegative().nullable()]).readonly();
 /** The time that a row stands for. */
-export type ClipSpan = Readonly<z.infer<typeof CLIP_SPAN>>;
+export type ClipSpan = z.infer<typeof CLIP_SPAN>;
 
 const INDEXED_CLIP = CLIP_STAMP.extend({
   /** As the user wrote it, relative to `started_in`. */
@@ -77,19 +76,24 @@ const INDEX_WINDOWS = z.object({
 });
 export type IndexWindows = z.infer<typeof INDEX_WINDOWS>;
 
+/** What the features of a row are. */
+export const FEATURE_FORM = z.object({
+  /** vector: one of length 1 for a row. words: as many as a row has frames, for a comparison with every word of a sentence. */
+  kind: z.enum(["vector", "words"]),
+  /** Of a row: `[D]`, or `[T D]`. */
+  shape: z.array(size).min(1).max(2),
+});
+export type FeatureForm = z.infer<typeof FEATURE_FORM>;
+
 const MANIFEST = z.object({
   format: z.literal(FORMAT),
   version: z.literal(VERSION),
   model: INDEX_MODEL,
   windows: INDEX_WINDOWS,
-  features: z.object({
+  features: FEATURE_FORM.extend({
     file: z.string().regex(FEATURES_NAME, { error: "must name a file of features beside it" }),
     sha256,
-    /** vector: one of length 1 for a row. words: as many as a row has frames, for a comparison with every word of a sentence. */
-    kind: z.enum(["vector", "words"]),
     rows: count,
-    /** Of a row: `[D]`, or `[T D]`. */
-    shape: z.array(size).min(1).max(2),
   }),
   /** Absolute: where the paths are relative to. */
   started_in: z.string().min(1),
@@ -160,11 +164,6 @@ export async function writeIndexManifest(folder: string, manifest: IndexManifest
     join(folder, INDEX_FILES.manifest),
     `${start},\n"clips": ${lines(clips)},\n"unreadable": ${lines(unreadable)}\n}\n`,
   );
-}
-
-/** Values of a row of an index. */
-export function valuesOfRow({ features: { shape } }: Pick<IndexManifest, "features">): number {
-  return elementsOf(shape);
 }
 
 /** Where a clip of an index lies. */
