@@ -14,7 +14,7 @@ import {
 } from "../data/checkpoint/torch_write.ts";
 import { writeFileWhole } from "../data/files.ts";
 import { ConfigError, NonFiniteError } from "../lib/errors.ts";
-import { backbonePlaces, isBackboneName } from "../models/identify.ts";
+import { backbonePlaces, frozenNames } from "../models/identify.ts";
 import { underOurNames } from "../models/layouts.ts";
 import { recipeOf, stateOf } from "../train/files/run_state.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
@@ -92,7 +92,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (isOwn) throw new NonFiniteError(`Cannot convert "${from}": ${what}; --all copies it all the same`);
     io.note(`warning: ${what}`);
   };
-  const tensors = convertTensors(weights, { dtype, rename: renamer(values), onOverflow, onNonFinite });
+  const tensors = convertTensors(weights, { dtype, rename: renamer(values, weights), onOverflow, onNonFinite });
   if (tensors.length === 0) {
     throw new ConfigError(
       `Cannot convert "${from}": --only ${values.only} must leave a tensor, it leaves none`,
@@ -117,8 +117,9 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   await writeFileWhole(to, encode(weights, tensors, { values, format }));
   const { size } = await Deno.stat(to);
+  const rename = renamer(values, weights);
   const unread = [...values.all ? weights.file.foreign : weights.foreign]
-    .filter(([name]) => values.all || renamer(values)(name) !== null);
+    .filter(([name]) => values.all || rename(name) !== null);
   if (unread.length > 0) {
     const instead = values.all && format === "torch" ? "has None in place of" : "does not have";
     io.note(`warning: "${to}" ${instead} what is not read of "${from}": ${foreignText(unread)}`);
@@ -167,9 +168,9 @@ function checkFlags(
   if (other !== undefined) throw refuse(`--all takes everything as it is, so --${other} must be left out`);
 }
 
-function renamer({ only, prefix = "" }: Values): (name: string) => string | null {
-  return (name) =>
-    only !== undefined && isBackboneName(name) !== (only === "backbone") ? null : prefix + name;
+function renamer({ only, prefix = "" }: Values, weights: OpenWeights): (name: string) => string | null {
+  const isFrozen = only === undefined ? null : frozenNames(weights);
+  return (name) => isFrozen !== null && isFrozen(name) !== (only === "backbone") ? null : prefix + name;
 }
 
 function encode(

@@ -169,6 +169,11 @@ export interface Op<A extends OpAttrs = OpAttrs> {
    * "stop": the op is a constant to differentiation by definition (labels, statistics updates).
    */
   readonly gradient: GradientRule<A> | "none" | "stop";
+  /**
+   * Records that what a use gives is added to resident `dst`, for ops that need not make it for that: a gradient that is mostly
+   * zeros. Without it, what is made is added.
+   */
+  addInto?(g: Graph, node: Node, dst: Tensor): void;
   /** Plain loops: the definition of the op, against which kernels are judged. Updated inputs are returned by name too. */
   reference(arrays: Arrays, context: OpContext<A> & { outputs: Record<string, OutputSpec> }): Arrays;
   /** Cost of one run. */

@@ -36,7 +36,7 @@ export type {
 /** The fields one writes; the rest has defaults. */
 export type OpDefinition<A extends OpAttrs> =
   & Pick<Op<A>, "name" | "inputs" | "outputs" | "dispatches" | "gradient" | "reference">
-  & Partial<Pick<Op<A>, "attrs" | "updates" | "view">>
+  & Partial<Pick<Op<A>, "attrs" | "updates" | "view" | "addInto">>
   & { flops?(context: OpContext<A> & Outputs): number }
   & (NoAttrs extends A ? unknown : { attrs: A }); // attributes that must be there need a default
 

@@ -7,6 +7,7 @@ import { type FilesAlone, RECOGNISED } from "./recognised.ts";
 import { SYSTEMS } from "./registry.ts";
 import type { Recognised } from "./system.ts";
 import { underOurNames } from "./layouts.ts";
+import { ownName, shapesUnderOwnNames } from "./parts/file_names.ts";
 import type { ShapeSource, SizesInFile } from "./tower.ts";
 import { TOWERS } from "./towers.ts";
 
@@ -33,24 +34,15 @@ function fileParts(): FilesAlone[] {
   return [...RECOGNISED, ...SYSTEMS.map(({ files }) => files)];
 }
 
-/** What the originals put in front of a backbone's own names. */
+/** What the originals of all systems put in front of a backbone's own names. */
 function prefixes(): string[] {
   return [...new Set(fileParts().map(({ prefix = "" }) => prefix))].filter((prefix) => prefix !== "");
-}
-
-/** The tensors of a checkpoint whose names start with `prefix`, without it. */
-function behind(source: ShapeSource, prefix: string): ShapeSource {
-  if (prefix === "") return source;
-  const names = [...source.names()].filter((name) => name.startsWith(prefix)).map((name) =>
-    name.slice(prefix.length)
-  );
-  return { names: () => names, shapeOf: (name) => source.shapeOf(prefix + name) };
 }
 
 /** The system whose files look like this one, with what it says; undefined when there is none. */
 function recognise(source: ShapeSource): { files: FilesAlone; found: Recognised } | undefined {
   for (const files of fileParts()) {
-    const found = files.recognise(behind(source, files.prefix ?? ""));
+    const found = files.recognise(shapesUnderOwnNames(source, files));
     if (found) return { files, found };
   }
 }
@@ -83,10 +75,19 @@ export function backboneIn(
   return null;
 }
 
-/** Whether a tensor belongs to a frozen backbone, rather than to what is trained beside it. */
+/** Whether a tensor belongs to a backbone's own file, rather than to what stands beside it. */
 export function isBackboneName(name: string): boolean {
   const prefix = prefixes().find((one) => name.startsWith(one)) ?? "";
   return TOWERS.some(({ names }) => names.some((pattern) => pattern.test(name.slice(prefix.length))));
+}
+
+/** Tells a checkpoint's trained tensors from its frozen ones: of some systems a part of the backbone is trained as well. */
+export function frozenNames(source: ShapeSource): (name: string) => boolean {
+  const files = recognise(source)?.files;
+  return (name) => {
+    const own = files && ownName(files, name);
+    return isBackboneName(name) && !(own && files.trains?.(own));
+  };
 }
 
 /** Numbers that OpenAI's archives hold among the tensors; no checkpoint of a training has them. */
@@ -99,11 +100,11 @@ const ARCHIVE_NUMBERS = /^(input_resolution|context_length|vocab_size)$/;
 export function backbonePlaces(trained: ShapeSource, backbone: ShapeSource): Map<string, string> {
   const names = [...trained.names()];
   const prefix = prefixes().find((one) => names.some((name) => name.startsWith(one))) ?? "";
-  const files = recognise(trained)?.files;
+  const files = recognise(trained)?.files, held = new Set(names);
   const places = new Map<string, string>();
   for (const name of backbone.names()) {
     if (!isBackboneName(name) || ARCHIVE_NUMBERS.test(name)) continue;
-    if (files?.holdsOfBackbone?.(name) === false) continue;
+    if (files?.holdsOfBackbone?.(name) === false || held.has(prefix + name)) continue;
     places.set(name, prefix + name);
   }
   return places;

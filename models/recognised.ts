@@ -1,6 +1,5 @@
 /** Files of published systems that have no model here: what `inspect` says of them, and what `convert` adds to them. */
 
-import { sideDimIn, towerBeside } from "./parts/files.ts";
 import { clipTower } from "./clip/tower.ts";
 import type { FilePart } from "./system.ts";
 import { countLayers } from "./tower.ts";
@@ -29,16 +28,5 @@ const dist: FilesAlone = {
   },
 };
 
-/** Side4Video for retrieval, whose names are those of recognition behind a prefix (spec retrieval §3.3). */
-const side4videoRetrieval: FilesAlone = {
-  prefix: "clip.",
-  recognise(source) {
-    const sideDim = sideDimIn(source);
-    return sideDim === null
-      ? null
-      : { title: "Side4Video retrieval", backbone: towerBeside(source), sideDim };
-  },
-};
-
 /** All of them. A DiST file is known as well when its prefix was taken off. */
-export const RECOGNISED: readonly FilesAlone[] = [dist, { ...dist, prefix: "" }, side4videoRetrieval];
+export const RECOGNISED: readonly FilesAlone[] = [dist, { ...dist, prefix: "" }];

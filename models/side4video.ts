@@ -150,9 +150,11 @@ export const side4video: System<ClipClassifierSizes> = {
   files: {
     recognise(source) {
       const sideDim = sideDimIn(source);
-      // TDS-CLIP has all these names, and a gate behind every temporal convolution.
-      const gated = [...source.names()].some((name) => name.endsWith(".mse.conv1.weight"));
-      return sideDim === null || gated
+      // TDS-CLIP has all these names, and a gate behind every temporal convolution; networks for retrieval a projection back.
+      const isOther = [...source.names()].some((name) =>
+        name.endsWith(".mse.conv1.weight") || name === "visual.side_proj"
+      );
+      return sideDim === null || isOther
         ? null
         : { title: "Side4Video", backbone: towerBeside(source), sideDim };
     },

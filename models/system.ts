@@ -6,6 +6,7 @@
 import type { z } from "zod";
 import type { Dtype } from "../gpu/graph.ts";
 import type { Weight, WeightSource } from "./params.ts";
+import type { FileNames } from "./parts/file_names.ts";
 import type { BackboneKeys, ShapeSource } from "./tower.ts";
 import type { ModelOptions, VideoModel } from "./video_model.ts";
 
@@ -126,10 +127,10 @@ export interface Recognised {
 }
 
 /** What a system has to do with checkpoints. */
-export interface FilePart {
-  /** What the originals put in front of every name; nothing when absent. */
-  readonly prefix?: string;
-  /** Says what a checkpoint of this system is; null for one of another. Names come without the prefix. */
+export interface FilePart extends FileNames {
+  /** Whether the system trains this tensor of a backbone's file; none when absent. */
+  trains?(name: string): boolean;
+  /** Says what a checkpoint of this system is; null for one of another. Names are those used here. */
   recognise(source: ShapeSource): Recognised | null;
   /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file; all of them when absent. */
   holdsOfBackbone?(name: string): boolean;
@@ -147,6 +148,9 @@ export interface CaseForm<Sizes> {
   /** The optimiser groups of the recorded steps. */
   // deno-lint-ignore no-explicit-any -- as above
   groups(config: any): OptimizerGroup[];
+  /** Sections of a recipe for the model, where its task reads more of one than the number of classes. */
+  // deno-lint-ignore no-explicit-any -- as above
+  recipe?(config: any, label: string): Pick<SystemRecipe, "data" | "network">;
   /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
   toRecorded(name: string, values: Float32Array, recorded: readonly number[]): Float32Array;
 }

@@ -1,11 +1,19 @@
-/** The frozen towers: by the names and keys of recipes, by sizes, and by what a checkpoint holds. */
+/** The towers: by the names and keys of recipes, by sizes, and by what a checkpoint holds. */
 
 import type { z } from "zod";
 import type { Dtype } from "../gpu/graph.ts";
 import { clipTower } from "./clip/tower.ts";
 import { evaTower } from "./eva/tower.ts";
 import type { Weights, WeightSource } from "./params.ts";
-import { type BackboneKeys, type FrozenTower, givesSizes, type Tower, type TowerSizes } from "./tower.ts";
+import {
+  type BackboneKeys,
+  type FrozenTower,
+  givesSizes,
+  type TextConfig,
+  type TextSizes,
+  type Tower,
+  type TowerSizes,
+} from "./tower.ts";
 
 /**
  * Every kind of tower, the plainest first: CLIP's has nothing of its own, so sizes are those of the last kind that knows them.
@@ -44,6 +52,29 @@ export function towerSizes(network: { arch: string; backbone: BackboneKeys | nul
     `Cannot find a tower: network.arch must be one of ${Object.keys(TOWER_PRESETS).join(", ")}, ` +
       `current value is "${arch}"`,
   );
+}
+
+/** Token ids of CLIP's vocabulary. */
+const VOCABULARY = 49408;
+
+/** The keys of `network` that say which text tower there is. */
+export interface TextKeys {
+  readonly arch: string;
+  readonly backbone: BackboneKeys | null;
+  readonly text: Omit<TextSizes, "embedDim" | "vocabulary"> & { vocabulary: number | null } | null;
+  readonly embed_dim: number | null;
+  readonly tokens: readonly number[] | null;
+}
+
+/** The text tower of a recipe: that of a preset, or the one that it spells out; null where it says too little. */
+export function textOf(network: TextKeys): TextConfig | null {
+  const { arch, backbone, text, embed_dim, tokens } = network, sizes = towerSizes(network);
+  const tower = towerOf(sizes), preset = givesSizes(backbone) ? undefined : tower.texts[arch];
+  const embedDim = embed_dim ?? preset?.embedDim, shape = text ?? preset;
+  if (embedDim === undefined || shape === undefined) return null;
+  const { width, heads, layers, context } = shape;
+  const vocabulary = text?.vocabulary ?? tokens?.length ?? preset?.vocabulary ?? VOCABULARY;
+  return tower.text(sizes, { vocabulary, context, width, heads, layers, embedDim });
 }
 
 /**

@@ -27,7 +27,9 @@ export function headlineTiles(
     own: Readonly<Record<string, number>>;
   },
 ): string {
-  const columns = [...task.metrics, ...task.figures ?? []].filter(({ key }) => !hidden.includes(key));
+  const columns = [...task.metrics, ...task.figures ?? []].filter(({ key, detail }) =>
+    !detail && !hidden.includes(key)
+  );
   const isShare = ({ format }: MetricColumn) => format === "share";
   const ordered = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))];
   const tiles: [name: string, value: string | undefined, note: string][] = [

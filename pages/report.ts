@@ -10,6 +10,7 @@ import { type DataProblem, describeProblems } from "../train/feed/problems.ts";
 import type { Evaluation, Task } from "../train/tasks/task.ts";
 import { type ExampleClip, exampleSection } from "./_examples.ts";
 import { figuresTable, headlineTiles } from "./_figures.ts";
+import { type Gallery, gallerySection } from "./_gallery.ts";
 import { chartStyle, renderCharts } from "./_training_charts.ts";
 import { escapeHtml, section } from "./html.ts";
 import type { PageSection } from "./parts/parts.ts";
@@ -30,6 +31,8 @@ export interface ReportData {
   /** Names of the classes, or of what else the task numbers. */
   labels: readonly string[];
   examples: readonly ExampleClip[];
+  /** Absent in tasks without sentences. */
+  gallery?: Gallery;
   problems: readonly DataProblem[];
 }
 
@@ -59,6 +62,7 @@ export function renderReport(data: ReportData): string {
   const sections: readonly PageSection[] = [
     { title: "Training", about: "", content: charts },
     ...(evaluation === null ? [] : parts.sections?.(evaluation, labels) ?? []),
+    ...data.gallery ? [gallerySection(data.gallery)] : [],
     exampleSection(data.examples),
     { title: "Figures", about: "", content: figuresTable(summary, task) },
     { title: "Data problems", about: problemsIntro(data.problems), content: problems(data.problems) },

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createClipSource } from "../data/open_clip_source.ts";
 import { writeFileWhole } from "../data/files.ts";
 import { releasedFrames } from "../data/frames/shared_garbage.ts";
-import { encodeJpeg } from "../data/frames/jpeg.ts";
+import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
 import { type Config, dataRoots } from "../train/recipe/config.ts";
 import { viewSampler } from "../train/evaluation/evaluate.ts";
 import {
@@ -15,9 +15,8 @@ import {
 import { clipModality } from "../train/feed/sampling.ts";
 import type { Evaluation, Task } from "../train/tasks/task.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
-import type { Example } from "./parts/parts.ts";
 import { pagePartsOf } from "./parts/registry.ts";
-import { type ExampleClip, renderReport } from "./report.ts";
+import { renderReport } from "./report.ts";
 import {
   type EvalRecord,
   readMetrics,
@@ -69,17 +68,33 @@ export async function evaluationHtml(
 ): Promise<string> {
   const { config, task, summary, evaluation, labels, problems } = run;
   const count = config.logging.example_clips;
-  const { examples: choose } = pagePartsOf(task.id);
+  const { examples: choose, gallery: ask } = pagePartsOf(task.id);
   const chosen = evaluation === null ? [] : choose?.(evaluation.predictions, { labels, count }) ?? [];
   const examples = await withFrames(config, chosen);
-  return renderReport({ config, task, summary, ...metrics, evaluation, labels, examples, problems });
+  const queries = evaluation === null ? [] : ask?.(evaluation, { count }) ?? [];
+  const found = new Set(queries.flatMap(({ hits }) => hits.map(({ path }) => path)));
+  const pictures = await withFrames(config, [...found].map((path) => ({ path })), SMALL);
+  const gallery = { queries, pictures: new Map(pictures.map(({ path, frames }) => [path, frames])) };
+  return renderReport({ config, task, summary, ...metrics, evaluation, labels, examples, gallery, problems });
 }
+
+/** Pictures of a gallery: few and small, because each query shows several clips. */
+const SMALL = { frames: 4, width: 112 };
 
 /** Decoded bytes of an example, at most: 64 frames of 1920x1080 have fewer. */
 const MOST_EXAMPLE_BYTES = 2 ** 29;
 
-/** Examples with the frames that the network sees; those that cannot be read, or are too large for a page, are left out. */
-async function withFrames(config: Config, chosen: readonly Example[]): Promise<ExampleClip[]> {
+/**
+ * Clips with the frames that the network sees; those that cannot be read, or are too large for a page, are left out.
+ *
+ * @param limits.frames Some of the frames, spread over the clip; all by default.
+ * @param limits.width Wider frames are made smaller.
+ */
+async function withFrames<C extends { readonly path: string }>(
+  config: Config,
+  chosen: readonly C[],
+  limits: { frames: number; width: number } = { frames: Infinity, width: Infinity },
+): Promise<(C & { frames: Uint8Array[] })[]> {
   await using source = createClipSource({
     modality: clipModality(config),
     root: dataRoots(config).val,
@@ -88,7 +103,7 @@ async function withFrames(config: Config, chosen: readonly Example[]): Promise<E
     workers: 1,
   });
   const sampler = viewSampler(config, null);
-  const examples: ExampleClip[] = [];
+  const examples: (C & { frames: Uint8Array[] })[] = [];
   for (const example of chosen) {
     let frameCount: number;
     try {
@@ -96,17 +111,21 @@ async function withFrames(config: Config, chosen: readonly Example[]): Promise<E
     } catch {
       continue; // named among the problems already
     }
-    const indices = sampler(frameCount).flat();
+    const all = [...new Set(sampler(frameCount).flat())], shown = Math.min(all.length, limits.frames);
+    const indices = Array.from({ length: shown }, (_, i) => all[Math.floor((i + 0.5) * all.length / shown)]);
     const clip = await source.decode(example.path, frameCount, indices, undefined, MOST_EXAMPLE_BYTES);
     if (clip.bad || clip.needsBytes !== undefined) continue;
     const { width, height } = clip, bytes = width * height * 3;
     const frames: Uint8Array[] = [];
     for (let i = 0; i < indices.length; i++) {
-      frames.push(
-        await encodeJpeg({ width, height, rgb: clip.frames.subarray(i * bytes, (i + 1) * bytes) }, {
-          quality: JPEG_QUALITY,
-        }),
-      );
+      const picture = { width, height, rgb: clip.frames.subarray(i * bytes, (i + 1) * bytes) };
+      const small = width > limits.width
+        ? await resizePicture(picture, {
+          width: limits.width,
+          height: Math.max(1, Math.round(height * limits.width / width)),
+        })
+        : picture;
+      frames.push(await encodeJpeg(small, { quality: JPEG_QUALITY }));
     }
     examples.push({ ...example, frames });
     releasedFrames(clip.frames.length);

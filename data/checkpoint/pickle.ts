@@ -7,7 +7,7 @@
  * before anything is made of it. One file, because the closed list of opcodes is one table over one stack.
  */
 import { DataError } from "../../lib/errors.ts";
-import { OPCODE_NAMES } from "./_pickle_opcodes.ts";
+import { OPCODE_NAMES, unescapeString, unescapeUnicode } from "./_pickle_opcodes.ts";
 import { shorten } from "../../lib/text.ts";
 import {
   PyDict,
@@ -142,6 +142,12 @@ class PickleMachine {
         return this.#push(this.#text(this.#byte()));
       case 0x54:
         return this.#push(this.#text(this.#uint32()));
+      case 0x53: // STRING and UNICODE: the text of protocol 0
+        return this.#push(
+          unescapeString(this.#line()) ?? this.#fail("a STRING of the pickle must be in quotes"),
+        );
+      case 0x56:
+        return this.#push(unescapeUnicode(this.#lineBytes()));
       case 0x43:
         return this.#push(this.#blob(this.#byte()));
       case 0x42:
@@ -169,6 +175,11 @@ class PickleMachine {
         return this.#push(this.#counted(this.#popMark()));
       case 0x7d:
         return this.#push(this.#counted(new PyDict(false)));
+      case 0x64: { // DICT
+        const items = this.#popMark();
+        this.#push(this.#counted(new PyDict(false)));
+        return this.#setItems(items);
+      }
       case 0x61:
         return this.#append(this.#popSome(1), opcode);
       case 0x65:
@@ -182,12 +193,16 @@ class PickleMachine {
         return this.#remember(this.#byte());
       case 0x72:
         return this.#remember(this.#uint32());
+      case 0x70:
+        return this.#remember(this.#decimal());
       case 0x94:
         return this.#remember(this.#memo.size);
       case 0x68:
         return this.#recall(this.#byte());
       case 0x6a:
         return this.#recall(this.#uint32());
+      case 0x67:
+        return this.#recall(this.#decimal());
       case 0x63: {
         const module = this.#line();
         return this.#global(module, this.#line());
@@ -367,11 +382,21 @@ class PickleMachine {
 
   /** A line of a text opcode. */
   #line(): string {
+    return decoder.decode(this.#lineBytes());
+  }
+
+  #lineBytes(): Uint8Array {
     const end = this.#bytes.indexOf(0x0a, this.position);
     if (end < 0) this.#take(this.#bytes.length - this.position + 1);
     const at = this.position;
     this.position = end + 1;
-    return decoder.decode(this.#bytes.subarray(at, end));
+    return this.#bytes.subarray(at, end);
+  }
+
+  /** The number of a memo, as text. */
+  #decimal(): number {
+    const digits = this.#line();
+    return /^\d{1,9}$/.test(digits) ? Number(digits) : this.#fail("a memo of the pickle must have a number");
   }
 
   /** Little-endian two's complement. */

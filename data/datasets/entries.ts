@@ -36,12 +36,21 @@ export interface Entry {
    * exists is taken.
    */
   readonly paths: readonly string[];
+  /** What describes it, in a data set of captions. */
+  readonly captions?: readonly Caption[];
+}
+
+/** A sentence that describes a clip. */
+export interface Caption {
+  readonly text: string;
+  /** Where it stands among the captions of the data set, which may not be clip by clip. */
+  readonly place: number;
 }
 
 /** What a data set names. */
 export interface Dataset {
-  /** Class names by label. */
-  readonly classes: readonly string[];
+  /** Class names by label; null: clips have captions, and the label 0. */
+  readonly classes: readonly string[] | null;
   readonly entries: readonly Entry[];
   /** What was left out on reading already. */
   readonly unusable: readonly UnusableClip[];
@@ -62,7 +71,7 @@ export function countUnusable(unusable: readonly UnusableClip[]): number {
 }
 
 /** A clip that is there. */
-export interface FoundClip extends Pick<ClipRecord, "path" | "label" | "frames"> {
+export interface FoundClip extends Pick<ClipRecord, "path" | "label" | "frames">, Pick<Entry, "captions"> {
   readonly split: Split;
   readonly kind: "frames" | "video";
 }
@@ -140,20 +149,20 @@ class ClipFinder {
     this.#template = parseFrameTemplate(options.template);
   }
 
-  async find({ split, label, paths }: Entry): Promise<FoundClip | UnusableClip> {
+  async find({ paths, ...known }: Entry): Promise<FoundClip | UnusableClip> {
     for (const path of paths) {
       let found: string | null = path;
       try {
         found = await this.#locate(path);
         if (found === null) continue;
-        return { split, label, path: found, ...await this.#look(found) };
+        return { ...known, path: found, ...await this.#look(found) };
       } catch (error) {
         this.#options.signal?.throwIfAborted();
         if (error instanceof ConfigError) throw error; // ffprobe is missing
-        return { split, path: found ?? path, reason: whyNot(path, error) };
+        return { split: known.split, path: found ?? path, reason: whyNot(path, error) };
       }
     }
-    return { split, path: paths[0], reason: "it does not exist" };
+    return { split: known.split, path: paths[0], reason: "it does not exist" };
   }
 
   /** The path as it stands on the disk, with the extension of a video where the entry has none; null if nothing does. */

@@ -30,4 +30,6 @@ export const cases: CaseTable = {
   geluDx: backward,
   quickGelu: forward,
   quickGeluDx: backward,
+  relu: forward,
+  reluDx: backward,
 };

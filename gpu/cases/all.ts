@@ -10,6 +10,7 @@ import { cases as gather } from "./gather_cases.ts";
 import { cases as layerNorm } from "./layer_norm_cases.ts";
 import { cases as linear } from "./linear_cases.ts";
 import { cases as memory } from "./memory_cases.ts";
+import { cases as multiplyByExp } from "./multiply_by_exp_cases.ts";
 import { cases as normalize } from "./normalize_cases.ts";
 import { cases as optimizer } from "./optimizer_cases.ts";
 import { cases as reduce } from "./reduce_cases.ts";
@@ -21,6 +22,7 @@ import { cases as temporalConv } from "./temporal_conv_cases.ts";
 import { cases as temporalDeficit } from "./temporal_deficit_cases.ts";
 import { cases as tokenShift } from "./token_shift_cases.ts";
 import { cases as tokens } from "./tokens_cases.ts";
+import { cases as transpose } from "./transpose_cases.ts";
 import { cases as unfold } from "./unfold_cases.ts";
 import { cases as updateGuard } from "./update_guard_cases.ts";
 import type { CaseTable, OpCase } from "./op_case.ts";
@@ -36,6 +38,7 @@ const TABLES: readonly CaseTable[] = [
   layerNorm,
   linear,
   memory,
+  multiplyByExp,
   normalize,
   optimizer,
   reduce,
@@ -47,6 +50,7 @@ const TABLES: readonly CaseTable[] = [
   temporalDeficit,
   tokenShift,
   tokens,
+  transpose,
   unfold,
   updateGuard,
 ];

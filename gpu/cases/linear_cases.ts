@@ -38,6 +38,12 @@ export const cases: CaseTable = {
       constant: ["a", "b", "bias"],
     },
     {
+      name: "fused relu",
+      inputs: { a: [9, 12], b: [10, 12], bias: [10] },
+      attrs: { ...nt, activation: "relu" },
+      constant: ["a", "b", "bias"],
+    },
+    {
       name: "fused gelu and residual",
       inputs: { a: [9, 12], b: [10, 12], bias: [10], residual: [9, 10] },
       attrs: { ...nt, activation: "gelu" },

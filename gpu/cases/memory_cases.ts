@@ -23,6 +23,10 @@ export const cases: CaseTable = {
     { name: "one past a workgroup", inputs: { dst: [257] }, attrs: { value: 2.5 } },
     { name: "two clips of 8 frames beside ViT-B/16", bench: true, inputs: { dst: [2, 8, 196, 320] } },
   ],
+  clampMax: [
+    { name: "one number", inputs: { dst: [] }, values: { dst: () => 4.7 }, attrs: { limit: Math.log(100) } },
+    { name: "one past a workgroup", inputs: { dst: [257] }, attrs: { limit: 0.25 } },
+  ],
   zeros: [
     { name: "several axes", inputs: {}, attrs: { shape: [3, 5, 7] } },
     {

@@ -41,6 +41,7 @@ export const cases: CaseTable = {
     { name: "everything one", inputs: { c: [1, 1, 1], s: [1, 1, 1, 1], position: [1, 1] } },
     { name: "49 patches, odd channels", inputs: { c: [2, 3, 13], s: [2, 3, 49, 13], position: [49, 13] } },
     { name: "8 frames", inputs: { c: [3, 8, 6], s: [3, 8, 4, 6], position: [4, 6] } },
+    { name: "the class token has a position", inputs: { c: [2, 3, 7], s: [2, 3, 4, 7], position: [5, 7] } },
     {
       name: "f16 out",
       inputs: { c: [1, 4, 6], s: [1, 4, 5, 6], position: [5, 6] },

@@ -1,14 +1,17 @@
 /** WGSL of the activations that a matrix product can end with. */
 
 import geluSource from "./gelu.wgsl" with { type: "text" };
+import reluSource from "./relu.wgsl" with { type: "text" };
+import type { ACTIVATIONS } from "./activation_functions.ts";
 
 /**
- * Declares `fn gelu` or `fn quick_gelu`. The elementwise QuickGELU (`quick_gelu.wgsl`) also serves values whose
+ * Declares `fn gelu`, `fn quick_gelu` or `fn relu`. The elementwise QuickGELU (`quick_gelu.wgsl`) also serves values whose
  * exponential overflows; this one leaves out what it takes, because a tile repeats the text for every element.
  */
-export const ACTIVATION_WGSL: Readonly<Record<"gelu" | "quickGelu", string>> = {
+export const ACTIVATION_WGSL: Readonly<Record<keyof typeof ACTIVATIONS, string>> = {
   gelu: functionText(geluSource, "erf") + functionText(geluSource, "gelu"),
   quickGelu: "fn quick_gelu(x: f32) -> f32 { return x / (1.0 + exp(-1.702 * x)); }\n",
+  relu: functionText(reluSource, "relu"),
 };
 
 /** The text of one function of a shader. */

@@ -22,7 +22,7 @@ export interface MatmulSpec {
   bias: boolean;
   /** Adds a tensor shaped and typed like C, after the activation. */
   residual: boolean;
-  activation: "none" | "quickGelu" | "gelu";
+  activation: "none" | keyof typeof ACTIVATION_WGSL;
   /** Distance between batch entries in elements; 0 shares one matrix over the batch. */
   strideA: number;
   strideB: number;
@@ -204,6 +204,7 @@ export function epilogue(
   let text = spec.bias ? `(${value} + ${operands.bias})` : value;
   if (spec.activation === "quickGelu") text = `quick_gelu(${text})`;
   if (spec.activation === "gelu") text = `gelu(${text})`;
+  if (spec.activation === "relu") text = `relu(${text})`;
   return spec.residual ? `${text} + ${operands.residual}` : text;
 }
 

@@ -1,8 +1,9 @@
-/** GELU and QuickGELU, elementwise. Gradients overwrite and read the saved input. */
+/** GELU, QuickGELU and ReLU, elementwise. Gradients overwrite and read the saved input. */
 
 import geluSource from "./gelu.wgsl" with { type: "text" };
 import quickGeluSource from "./quick_gelu.wgsl" with { type: "text" };
 import quickGeluDxSource from "./quick_gelu_dx.wgsl" with { type: "text" };
+import reluSource from "./relu.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { defineOp, type NoAttrs, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
@@ -18,6 +19,11 @@ const quickGeluOp = defineActivation("quickGelu", {
   backward: { source: quickGeluDxSource },
 });
 
+const reluOp = defineActivation("relu", {
+  forward: { source: reluSource, entryPoint: "forward" },
+  backward: { source: reluSource, entryPoint: "backward" },
+});
+
 /** Exact GELU, `x/2 (1 + erf(x/√2))`. */
 export function gelu(g: Graph, x: Tensor): Tensor {
   return recordOne(g, geluOp, { x });
@@ -27,6 +33,14 @@ export function gelu(g: Graph, x: Tensor): Tensor {
 export function quickGelu(g: Graph, x: Tensor): Tensor {
   return recordOne(g, quickGeluOp, { x });
 }
+
+/** `max(x, 0)`. */
+export function relu(g: Graph, x: Tensor): Tensor {
+  return recordOne(g, reluOp, { x });
+}
+
+/** Each activation as an op of its own. */
+export const ACTIVATION_OPS = { gelu, quickGelu, relu } as const;
 
 interface Kernel {
   source: string;

@@ -18,6 +18,8 @@ export function sigmoid(z: number): number {
 
 /** Value and derivative of each activation. */
 export const ACTIVATIONS = {
+  /** `max(x, 0)`, with derivative 0 at 0 as in torch */
+  relu: { value: (x: number) => Math.max(x, 0), slope: (x: number) => x > 0 ? 1 : 0 },
   /** `x/2 (1 + erf(x/√2))` */
   gelu: {
     value: (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2)),

@@ -17,7 +17,7 @@ import {
   recordOne,
 } from "../op.ts";
 import { floatType } from "./_dispatch.ts";
-import { gelu, quickGelu } from "./activation.ts";
+import { ACTIVATION_OPS } from "./activation.ts";
 import { ACTIVATIONS } from "./activation_functions.ts";
 import { splitLength } from "./_matmul_common.ts";
 import type { MatmulSpec } from "./matmul_kernel.ts";
@@ -26,7 +26,7 @@ import { columnSum, sumLeading } from "./reduce.ts";
 import { reshape } from "./views.ts";
 
 /** Fused activations. */
-export type Activation = "none" | "quickGelu" | "gelu";
+export type Activation = "none" | keyof typeof ACTIVATIONS;
 
 /** How one product is laid out: C = activation(op(A) · op(B) + bias) + residual. */
 type MatmulAttrs = {
@@ -81,7 +81,7 @@ const matmulOp: Op<MatmulAttrs> = defineOp({
     const [left, right] = transposeB ? [d, inputs.a] : [inputs.a, d];
     return {
       a: needs("a") ? matmul(g, d, inputs.b, { transposeB: !transposeB }) : undefined,
-      b: needs("b") ? weightGradient(g, left, right) : undefined,
+      b: needs("b") ? productOverRows(g, left, right) : undefined,
       bias: needs("bias") ? columnSum(g, d) : undefined,
       residual: needs("residual") ? d : undefined,
     };
@@ -93,8 +93,10 @@ const matmulOp: Op<MatmulAttrs> = defineOp({
   },
 });
 
-/** leftᵀ · right, the long sum over rows split so that small outputs still fill the GPU. */
-function weightGradient(g: Graph, left: Tensor, right: Tensor): Tensor {
+/**
+ * leftᵀ · right, the long sum over rows split so that small outputs still fill the GPU: the gradient of a weight. It has none itself.
+ */
+export function productOverRows(g: Graph, left: Tensor, right: Tensor): Tensor {
   const rows = left.shape.at(-2)!, outputs = left.shape.at(-1)! * right.shape.at(-1)!;
   const splitK = left.shape.length === 2 ? chooseSplitK(rows, outputs) : 1;
   const product = recordOne(g, matmulOp, { a: left, b: right }, { ...DEFAULTS, transposeA: true, splitK });
@@ -232,7 +234,7 @@ export function linear(
         "Cannot record linear: a trained layer with an activation must add its residual itself",
       );
     }
-    return reshape(g, activation === "gelu" ? gelu(g, hidden) : quickGelu(g, hidden), shape);
+    return reshape(g, ACTIVATION_OPS[activation](g, hidden), shape);
   }
   const flatResidual = residual && reshape(g, residual, [-1, outputs]);
   return reshape(

@@ -1,9 +1,10 @@
 /**
- * Moving elements: copies and sums into resident memory, constants, conversion of storage types, and slices, padding
+ * Moving elements: copies and sums into resident memory, bounds on it, constants, conversion of storage types, and slices, padding
  * and concatenation along any axis. Gradients overwrite: a slice's is padding, a concatenation's are slices.
  */
 
 import accumulateSource from "./accumulate.wgsl" with { type: "text" };
+import clampMaxSource from "./clamp_max.wgsl" with { type: "text" };
 import copyAxisSource from "./copy_axis.wgsl" with { type: "text" };
 import fillSource from "./fill.wgsl" with { type: "text" };
 import padSource from "./pad_axis.wgsl" with { type: "text" };
@@ -55,6 +56,23 @@ const fillOp = defineOp({
   dispatches: ({ inputs, attrs }) => [fillAll(inputs.dst, attrs.value)],
   gradient: "stop",
   reference: ({ dst }, { attrs }) => ({ dst: dst.map(() => attrs.value) }),
+});
+
+const clampMaxOp = defineOp({
+  name: "clampMax",
+  inputs: { dst: "*R" },
+  attrs: { limit: 0 },
+  updates: ["dst"],
+  outputs: () => ({}),
+  dispatches: ({ inputs, axes, attrs }) => [
+    flatDispatch("clampMax", clampMaxSource, {
+      tensors: { dst: inputs.dst },
+      params: { limit: attrs.limit },
+      count: axes.R,
+    }),
+  ],
+  gradient: "stop",
+  reference: ({ dst }, { attrs }) => ({ dst: dst.map((value) => value > attrs.limit ? attrs.limit : value) }),
 });
 
 const zerosOp = defineOp<{ shape: readonly number[]; dtype: Dtype }>({
@@ -210,6 +228,11 @@ export function fill(g: Graph, dst: Tensor, value: number): void {
   g.record(fillOp, { dst }, { value });
 }
 
+/** Brings every element of resident `dst` that is above `limit` down to it. */
+export function clampMaxInPlace(g: Graph, dst: Tensor, limit: number): void {
+  g.record(clampMaxOp, { dst }, { limit });
+}
+
 /** A value of zeros. */
 export function zeros(g: Graph, shape: readonly number[], dtype: Dtype = "f32"): Tensor {
   return recordOne(g, zerosOp, {}, { shape, dtype });
@@ -284,7 +307,8 @@ function copyAll(x: Tensor, out: Tensor): Dispatch {
   });
 }
 
-function fillAll(out: Tensor, value: number): Dispatch {
+/** The launch that sets every element. */
+export function fillAll(out: Tensor, value: number): Dispatch {
   return flatDispatch("fill", fillSource, {
     tensors: { out },
     params: { value },

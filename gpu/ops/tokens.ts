@@ -101,35 +101,37 @@ const addPositionOp = defineOp({
 
 const sideTokensOp = defineOp<{ dtype?: Dtype }>({
   name: "sideTokens",
-  inputs: { c: "B T D", s: "B T P D", position: "P D" },
+  inputs: { c: "B T D", s: "B T P D", position: "Q D" },
   outputs: ({ inputs, axes: { B, T, P, D }, attrs }) => ({
     out: { shape: [B * T, P + 1, D], dtype: attrs.dtype ?? inputs.s.dtype },
   }),
-  dispatches: ({ inputs, outputs, axes: { B, T, P, D } }) => [
+  dispatches: ({ inputs, outputs, axes: { B, T, P, Q, D } }) => [
     flatDispatch("sideTokens", sideTokensSource, {
       tensors: { c: inputs.c, s: inputs.s, position: inputs.position, out: outputs.out },
-      params: { frames: T, frame: (P + 1) * D, channels: D, split: Math.floor(D / 2) },
+      params: { frames: T, frame: (P + 1) * D, channels: D, split: Math.floor(D / 2), lead: (Q - P) * D },
       count: B * (P + 1) * D,
       wgSize: 64,
     }),
   ],
-  gradient: ({ g, inputs, grads, axes: { P }, needs }) => {
+  gradient: ({ g, inputs, grads, axes: { P, Q }, needs }) => {
     const token = () => reshape(g, slice(g, grads.out, { axis: 1, start: 0, length: 1 }), inputs.c.shape);
-    const patches = needs("s") || needs("position")
+    const patches = needs("s") || (needs("position") && Q === P)
       ? slice(g, grads.out, { axis: 1, start: 1, length: P }) // [B·T P D]
       : undefined;
     return {
       c: needs("c") ? tokenShift(g, token(), { reverse: true }) : undefined,
       s: patches && reshape(g, patches, inputs.s.shape),
-      position: needs("position") ? sumLeading(g, patches!) : undefined,
+      position: needs("position") ? sumLeading(g, Q === P ? patches! : grads.out) : undefined,
     };
   },
-  reference: ({ c, s, position }, { axes: { B, T, P, D } }) => {
-    const shifted = shiftTokens(c, { B, T, D });
+  reference: ({ c, s, position }, { axes: { B, T, P, Q, D } }) => {
+    const shifted = shiftTokens(c, { B, T, D }), lead = (Q - P) * D;
     const out = new Float64Array(B * T * (P + 1) * D);
     for (let f = 0; f < B * T; f++) {
-      for (let d = 0; d < D; d++) out[f * (P + 1) * D + d] = shifted[f * D + d];
-      for (let i = 0; i < P * D; i++) out[(f * (P + 1) + 1) * D + i] = s[f * P * D + i] + position[i];
+      for (let d = 0; d < D; d++) {
+        out[f * (P + 1) * D + d] = shifted[f * D + d] + (lead > 0 ? position[d] : 0);
+      }
+      for (let i = 0; i < P * D; i++) out[(f * (P + 1) + 1) * D + i] = s[f * P * D + i] + position[lead + i];
     }
     return { out };
   },
@@ -180,11 +182,11 @@ export function addPosition(g: Graph, x: Tensor, position: Tensor): Tensor {
 
 /**
  * The tokens a Side4Video block attends to, in one pass: the class tokens shifted over time (`tokenShift`) before the
- * patches with their positions added.
+ * patches, with the positions added.
  *
  * @param tokens.c class tokens `[B T D]`
  * @param tokens.s side state `[B T P D]`
- * @param tokens.position `[P D]`
+ * @param tokens.position of the patches `[P D]`, or of the class token and the patches `[P+1 D]`
  * @returns `[B·T P+1 D]`
  */
 export function sideTokens(
@@ -192,5 +194,13 @@ export function sideTokens(
   tokens: { c: Tensor; s: Tensor; position: Tensor },
   options: { dtype?: Dtype } = {},
 ): Tensor {
+  const { position, s } = tokens, patches = s.shape[2];
+  if (position.shape[0] !== patches && position.shape[0] !== patches + 1) {
+    throw new RangeError(
+      `Cannot record sideTokens: axis Q of position must be ${patches} or ${
+        patches + 1
+      }, current shape is [${position.shape}]`,
+    );
+  }
   return recordOne(g, sideTokensOp, { ...tokens }, { ...options });
 }

@@ -21,10 +21,11 @@ import {
   declareBatchNorm,
   declareLayerNorm,
   declareLinear,
+  type LinearInit,
   type LinearWeights,
 } from "./declare.ts";
 import type { NormWeights } from "../clip/transformer.ts";
-import { constant, normal, type Weights } from "../params.ts";
+import { constant, type Init, normal, type Weights } from "../params.ts";
 import type { Mode } from "../video_model.ts";
 
 /** The tap's way into the side network: a layer norm and a linear layer to D, in the network's own order. */
@@ -43,15 +44,17 @@ export interface BridgedTap {
   patches: Tensor;
 }
 
-/** Declares the bridge of side layer `k` under the original names. */
+/** Declares the bridge of side layer `k` under the original names. @param init Of its linear layer. */
 export function declareBridge(
   weights: Weights,
   k: number,
   sizes: { width: number; sideDim: number },
+  init?: LinearInit,
 ): BridgeWeights {
+  const { width, sideDim } = sizes;
   return {
-    norm: declareLayerNorm(weights, `visual.transformer.side_lns.${k}`, sizes.width),
-    linear: declareLinear(weights, `visual.transformer.side_linears.${k}`, [sizes.sideDim, sizes.width]),
+    norm: declareLayerNorm(weights, `visual.transformer.side_lns.${k}`, width),
+    linear: declareLinear(weights, `visual.transformer.side_linears.${k}`, [sideDim, width], init),
   };
 }
 
@@ -69,12 +72,23 @@ export interface TemporalConvWeights {
   conv2: LinearWeights;
 }
 
-/** Declares a convolution over time as PyTorch's sequence of three 3-D convolutions. */
-export function declareTemporalConv(weights: Weights, prefix: string, D: number): TemporalConvWeights {
+/** Names of the three 3-D convolutions of a convolution over time, where they are one of PyTorch's sequences. */
+export const CONV_SEQUENCE = ["conv.0", "conv.1", "conv.2"] as const;
+
+/** Declares a convolution over time as three of PyTorch's 3-D convolutions. */
+export function declareTemporalConv(
+  weights: Weights,
+  prefix: string,
+  D: number,
+  form: { names: readonly [string, string, string]; pointwise?: Init; depthwise?: Init } = {
+    names: CONV_SEQUENCE,
+  },
+): TemporalConvWeights {
+  const { names: [first, second, third], pointwise, depthwise } = form;
   return {
-    conv0: declareLinear(weights, `${prefix}.0`, [D, D, 1, 1, 1]),
-    conv1: declareLinear(weights, `${prefix}.1`, [D, 1, 3, 1, 1]),
-    conv2: declareLinear(weights, `${prefix}.2`, [D, D, 1, 1, 1]),
+    conv0: declareLinear(weights, `${prefix}.${first}`, [D, D, 1, 1, 1], { init: pointwise }),
+    conv1: declareLinear(weights, `${prefix}.${second}`, [D, 1, 3, 1, 1], { init: depthwise }),
+    conv2: declareLinear(weights, `${prefix}.${third}`, [D, D, 1, 1, 1], { init: pointwise }),
   };
 }
 
@@ -90,20 +104,45 @@ export interface SideBlockWeights extends TemporalConvWeights {
   ln1: NormWeights;
 }
 
-/** Declares a side block under the original names and initial values (spec side4video §2.6, §2.8). */
-export function declareSideBlock(weights: Weights, prefix: string, D: number): SideBlockWeights {
-  // The constant 24 is 2 · 12 whatever the depth of the tower, as in the original.
-  const residualDeviation = (24 * D) ** -0.5;
+/** What the published pre-norm side blocks differ in: names of their parts, and initial values. */
+export interface SideBlockForm {
+  readonly names: {
+    readonly bn1: string;
+    readonly conv: readonly [string, string, string];
+    readonly bn2: string;
+  };
+  /** Initial values for D channels; PyTorch's where absent. */
+  init(D: number): { pointwise?: Init; depthwise?: Init; fc1: LinearInit; fc2: LinearInit; out: Init };
+}
+
+/** The form of the networks for recognition (spec side4video §2.6, §2.8). */
+const RECOGNITION_FORM: SideBlockForm = {
+  names: { bn1: "bn_1", conv: CONV_SEQUENCE, bn2: "bn_2" },
+  init(D) {
+    // The constant 24 is 2 · 12 whatever the depth of the tower, as in the original.
+    const residual = normal((24 * D) ** -0.5);
+    return { fc1: { init: normal((2 * D) ** -0.5) }, fc2: { init: residual }, out: residual };
+  },
+};
+
+/** Declares a side block under the original names and initial values. */
+export function declareSideBlock(
+  weights: Weights,
+  prefix: string,
+  D: number,
+  form: SideBlockForm = RECOGNITION_FORM,
+): SideBlockWeights {
+  const { names, init } = form, { pointwise, depthwise, fc1, fc2, out } = init(D);
   return {
-    bn1: declareBatchNorm(weights, `${prefix}.bn_1`, D),
-    ...declareTemporalConv(weights, `${prefix}.conv`, D),
-    bn2: declareBatchNorm(weights, `${prefix}.bn_2`, D),
-    fc1: declareLinear(weights, `${prefix}.mlp.fc1`, [4 * D, D], { init: normal((2 * D) ** -0.5) }),
-    fc2: declareLinear(weights, `${prefix}.mlp.fc2`, [D, 4 * D], { init: normal(residualDeviation) }),
+    bn1: declareBatchNorm(weights, `${prefix}.${names.bn1}`, D),
+    ...declareTemporalConv(weights, prefix, D, { names: names.conv, pointwise, depthwise }),
+    bn2: declareBatchNorm(weights, `${prefix}.${names.bn2}`, D),
+    fc1: declareLinear(weights, `${prefix}.mlp.fc1`, [4 * D, D], fc1),
+    fc2: declareLinear(weights, `${prefix}.mlp.fc2`, [D, 4 * D], fc2),
     inWeight: weights.trained(`${prefix}.attn.in_proj_weight`, [3 * D, D], normal(D ** -0.5)),
     inBias: weights.trained(`${prefix}.attn.in_proj_bias`, [3 * D], constant(0)),
     out: {
-      weight: weights.trained(`${prefix}.attn.out_proj.weight`, [D, D], normal(residualDeviation)),
+      weight: weights.trained(`${prefix}.attn.out_proj.weight`, [D, D], out),
       bias: weights.trained(`${prefix}.attn.out_proj.bias`, [D], constant(0)),
     },
     ln1: declareLayerNorm(weights, `${prefix}.ln_1`, D),
@@ -127,7 +166,7 @@ export function temporalConvolution(
 export interface AttentionContext {
   /** Class tokens [B*T D] of the same frames, not yet shifted in time. */
   token: Tensor;
-  /** Spatial positions [P D], which only the attention's input receives. */
+  /** Spatial positions [P D], or [P+1 D] with the class token's first, which only the attention's input receives. */
   position: Tensor;
 }
 

@@ -2,7 +2,7 @@
 
 import type { Tensor } from "../../gpu/graph.ts";
 import type { NormWeights } from "../clip/transformer.ts";
-import { constant, uniform, type Weights } from "../params.ts";
+import { constant, type Init, uniform, type Weights } from "../params.ts";
 
 /** Affine and running statistics of a batch norm over all axes but the last. */
 export interface BatchNormWeights extends NormWeights {
@@ -35,16 +35,22 @@ export interface LinearWeights {
   bias: Tensor;
 }
 
+/** Initial values of a linear layer or a convolution that are not PyTorch's. */
+export interface LinearInit {
+  init?: Init;
+  bias?: Init;
+}
+
 /** Declares a trained linear layer with PyTorch's default initial values, U(±1/√fan-in), unless told otherwise. */
 export function declareLinear(
   weights: Weights,
   prefix: string,
   shape: readonly number[],
-  options: { init?: Parameters<Weights["trained"]>[2] } = {},
+  options: LinearInit = {},
 ): LinearWeights {
   const bound = shape.slice(1).reduce((a, b) => a * b, 1) ** -0.5;
   return {
     weight: weights.trained(`${prefix}.weight`, shape, options.init ?? uniform(bound)),
-    bias: weights.trained(`${prefix}.bias`, [shape[0]], uniform(bound)),
+    bias: weights.trained(`${prefix}.bias`, [shape[0]], options.bias ?? uniform(bound)),
   };
 }

@@ -72,7 +72,7 @@ export function declarePostNormBlock(weights: Weights, prefix: string, D: number
   const square = (name: string) => declareLinear(weights, `${prefix}.attn.${name}`, [D, D]);
   return {
     bn1: declareBatchNorm(weights, `${prefix}.bn_1`, D),
-    ...declareTemporalConv(weights, `${prefix}.conv`, D),
+    ...declareTemporalConv(weights, prefix, D),
     bn2: declareBatchNorm(weights, `${prefix}.bn_2`, D),
     fc1: declareLinear(weights, `${prefix}.mlp.0`, [4 * D, D]),
     fc2: declareLinear(weights, `${prefix}.mlp.2`, [D, 4 * D]),

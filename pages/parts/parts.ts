@@ -23,6 +23,15 @@ export interface Example {
   top: readonly { label: string; p: number }[];
 }
 
+/** A sentence and the clips that were found for it. */
+export interface GalleryQuery {
+  text: string;
+  /** Rank of the clip that it describes, from 1. */
+  rank: number;
+  /** Best first. */
+  hits: readonly { path: string; score: number; isRight: boolean }[];
+}
+
 /** Changes to the tile of a metric. */
 export interface TileText {
   /** The column's title by default. */
@@ -52,6 +61,8 @@ export interface PageParts<Result extends ClipResult = any, Details = any> {
   figures?(details: Details): Readonly<Record<string, number>>;
   /** Sections between the curves and the example clips. */
   sections?(evaluation: Evaluation<Result, Details>, labels: readonly string[]): readonly PageSection[];
+  /** Chooses up to `count` sentences that are shown with the clips that were found for them. */
+  gallery?(evaluation: Evaluation<Result, Details>, options: { count: number }): readonly GalleryQuery[];
   /** Chooses up to `count` clips that are shown with their frames. */
   examples?(
     predictions: readonly Result[],

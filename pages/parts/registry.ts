@@ -2,9 +2,14 @@
 
 import { CLASSIFICATION } from "../../train/tasks/classification.ts";
 import { CLASSIFICATION_PARTS } from "./classification.ts";
+import { RETRIEVAL } from "../../train/tasks/retrieval.ts";
 import type { PageParts } from "./parts.ts";
+import { RETRIEVAL_PARTS } from "./retrieval.ts";
 
-const PARTS = new Map<string, PageParts>([[CLASSIFICATION.id, CLASSIFICATION_PARTS]]);
+const PARTS = new Map<string, PageParts>([
+  [CLASSIFICATION.id, CLASSIFICATION_PARTS],
+  [RETRIEVAL.id, RETRIEVAL_PARTS],
+]);
 
 /** Adds the page parts of a task, or replaces those that it has. */
 export function registerPageParts(taskId: string, parts: PageParts): void {

@@ -111,7 +111,7 @@ export async function openTrainedModel(
   );
   try {
     const { weights: backbone, init } = config.network;
-    if (!await loadOwnBackbone(session, source)) {
+    if (!await loadOwnBackbone(session, source, { system })) {
       if (backbone !== null && init) await loadBackbone(session, backbone);
       else await session.initialise(config.seed); // the backbone that the run was trained beside
     }

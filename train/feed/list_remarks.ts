@@ -111,7 +111,9 @@ function overlapRemarks(config: Config, { train, val }: RunLists): string[] {
   const which = known === val.length
     ? val.length === 1 ? "the validation clip is a training clip" : "all validation clips are training clips"
     : `${formatCount(known)} of ${formatCount(val.length)} validation clips are training clips`;
-  return [`${which}: what is measured on them does not tell how others are ${
-    hasCaptions(config) ? "found" : "recognised"
-  }`];
+  return [
+    `${which}: what is measured on them does not tell how others are ${
+      hasCaptions(config) ? "found" : "recognised"
+    }`,
+  ];
 }

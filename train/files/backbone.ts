@@ -57,7 +57,10 @@ export async function settleBackbone(
   await using file = await openWeights(weights);
   const { source, layout, remarks } = fitTower(file, sizes);
   const { weights: declared, unusedInBackbone: ignore } = createModel(modelSpec(config));
-  checkAccount(declared.list.filter(({ pretrained }) => pretrained), source, { ignore, explain: explainBackbone });
+  checkAccount(declared.list.filter(({ pretrained }) => pretrained), source, {
+    ignore,
+    explain: explainBackbone,
+  });
   settled.notes.push(...remarks);
   if (layout !== null && layout !== "OpenAI") settled.notes.push(`"${weights}" is laid out as ${layout}`);
   if (!towerOf(sizes).options.includes("activation")) return settled;

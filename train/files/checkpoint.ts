@@ -9,6 +9,7 @@ import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/saf
 import { DataError, NonFiniteError } from "../../lib/errors.ts";
 import { checkAccount, explainBackbone, type Weight, type WeightSource } from "../../models/mod.ts";
 import { fitTower } from "../../models/backbone_file.ts";
+import { type FileNames, originalName, underOwnNames } from "../../models/parts/file_names.ts";
 import type { System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { Dtype } from "../../gpu/graph.ts";
@@ -95,8 +96,10 @@ export async function loadBackbone(
  */
 export async function loadOwnBackbone(
   session: Pick<Session, "write" | "model">,
-  source: WeightSource,
+  file: WeightSource,
+  { system }: { system: Pick<System, "files"> },
 ): Promise<boolean> {
+  const source = underOwnNames(file, system.files);
   const { model } = session, frozen = model.weights.of("frozen");
   if (frozen.every(({ name }) => source.shapeOf(name) === undefined)) return false;
   const ignore = [
@@ -124,9 +127,10 @@ export interface LoadOptions {
  */
 export function checkTrained(
   model: VideoModel,
-  source: WeightSource,
+  file: WeightSource,
   { system, head }: LoadOptions,
 ): { wanted: Weight[]; left: string[] } {
+  const source = underOwnNames(file, system.files);
   // Constants follow from other weights: a file of the originals does without.
   const kept = keptWeights(model).filter(({ kind, name }) => kind !== "constant" || source.shapeOf(name));
   const heads = system.head;
@@ -152,26 +156,32 @@ export function checkTrained(
  */
 export async function loadTrained(
   session: Pick<Session, "write" | "model" | "computeConstants">,
-  source: WeightSource,
+  file: WeightSource,
   options: LoadOptions,
 ): Promise<string[]> {
-  const { wanted, left } = checkTrained(session.model, source, options);
+  const { wanted, left } = checkTrained(session.model, file, options);
+  const source = underOwnNames(file, options.system.files);
   await writeAll(session, wanted, { source, refuse: refuseTrained });
   const { weights } = session.model;
   if (weights.of("constant").some((weight) => !wanted.includes(weight))) await session.computeConstants();
   return left;
 }
 
-/** The trained weights and running statistics as a file, under the originals' names. */
-export async function encodeWeights(session: Session, info: CheckpointInfo): Promise<Uint8Array[]> {
+/** The trained weights and running statistics as a file, under the originals' names. @param files How these name them. */
+export async function encodeWeights(
+  session: Session,
+  info: CheckpointInfo,
+  files: FileNames = {},
+): Promise<Uint8Array[]> {
   const kept = keptWeights(session.model), values = await session.read(kept.map(({ name }) => name));
   const tensors: TensorToWrite[] = kept.map(({ name, shape }) => ({
-    name,
+    name: originalName(files, name),
     dtype: "F32",
     shape,
     data: values.get(name)!,
   }));
-  for (const name of session.model.weights.counters) {
+  for (const counter of session.model.weights.counters) {
+    const name = originalName(files, counter);
     tensors.push({ name, dtype: "I64", shape: [], data: BigInt64Array.of(BigInt(info.state.microBatches)) });
   }
   const state = { ...info.state, problems: undefined };

@@ -42,6 +42,8 @@ const RUN_STATE = z.object({
   seconds: z.number().nonnegative(),
   /** The best evaluation so far; null before the first. */
   best: BEST.nullable(),
+  /** Metrics of the evaluation before the first step, where one was made. */
+  baseline: z.record(z.string(), z.number()).optional(),
   /** Whether the evaluation due at this step has been made. */
   evaluated: z.boolean(),
   /** Losses of micro-batches since the last line of metrics. */

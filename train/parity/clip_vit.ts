@@ -47,7 +47,11 @@ export async function replayClipCase(gpu: Gpu, reference: ReferenceCase): Promis
   const image = head.apply(g, splitTokens(g, z).token);
   g.output("act.visual.ln_post", image.normed);
   g.output("image_embedding", image.embedding);
-  const normed = tower.run(g, ids, (name, value) => g.output(`act.${name.replace(/\.(?=\d)/, ".layer.")}`, value));
+  const normed = tower.run(
+    g,
+    ids,
+    (name, value) => g.output(`act.${name.replace(/\.(?=\d)/, ".layer.")}`, value),
+  );
   const sentence = g.output("text_embedding", tower.sentences(g, normed, ends));
   const temperature = Math.exp((await reference.read("state.logit_scale"))[0]);
   const cosine = matmul(g, l2Normalize(g, image.embedding), l2Normalize(g, sentence), {

@@ -15,9 +15,19 @@ export function basicRequirements(parsed: ParsedConfig, config: Config): Require
   return [
     [!/[\\/]|^\.+$/.test(name), "name", "be a folder name without slashes", name],
     ...captions ? captionRequirements(parsed) : [
-      [data.captions === "all", "data.captions", "be left out where clips have classes", data.captions] as Requirement,
+      [
+        data.captions === "all",
+        "data.captions",
+        "be left out where clips have classes",
+        data.captions,
+      ] as Requirement,
     ],
-    [captions || data.num_classes > 0, "data.num_classes", "be the number of classes", parsed.data.num_classes],
+    [
+      captions || data.num_classes > 0,
+      "data.num_classes",
+      "be the number of classes",
+      parsed.data.num_classes,
+    ],
     [
       captions || data.synth === null || data.num_classes === data.synth.classes.length,
       "data.num_classes",
@@ -47,8 +57,18 @@ function captionRequirements({ data, solver }: ParsedConfig): Requirement[] {
     [data.balance === "none", "data.balance", must, data.balance],
     [data.flip !== "sth", "data.flip", must, data.flip],
     [!solver.mixup, "solver.mixup", must, solver.mixup],
-    [data.features === null, "data.features", "be left out: features of clips with captions are not stored", data.features],
-    [data.num_sample === 1, "data.num_sample", "be 1 where clips have captions: copies of a clip would count as others", data.num_sample],
+    [
+      data.features === null,
+      "data.features",
+      "be left out: features of clips with captions are not stored",
+      data.features,
+    ],
+    [
+      data.num_sample === 1,
+      "data.num_sample",
+      "be 1 where clips have captions: copies of a clip would count as others",
+      data.num_sample,
+    ],
   ];
 }
 
@@ -195,7 +215,9 @@ function idleRemarks({ data, solver, system }: Config): string[] {
     remarks.push("solver.clip_ratio is 0: the side network is not trained, only classifier and batch norms");
   }
   if (solver.smoothing === 1) remarks.push("solver.smoothing is 1: every class is as right as any other");
-  if (data.num_classes === 1 && !systemOf(system).captions) remarks.push("data.num_classes is 1: there is nothing to tell apart");
+  if (data.num_classes === 1 && !systemOf(system).captions) {
+    remarks.push("data.num_classes is 1: there is nothing to tell apart");
+  }
   if (!isByShare(solver.type) && solver.lr_warmup_step > solver.epochs) {
     remarks.push(
       `solver.lr_warmup_step (${solver.lr_warmup_step}) is longer than the run (${solver.epochs} epochs): ` +

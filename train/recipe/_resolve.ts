@@ -68,11 +68,7 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
       crop: data.crop !== "auto" ? data.crop : captions ? "centre" : "random_resized",
       // A caption may speak of sides and colours.
       flip: data.flip !== "auto" ? data.flip : captions ? "none" : flipOf(family, data.num_classes),
-      grey: data.grey !== "auto"
-        ? data.grey
-        : captions || family === "sth"
-        ? 0
-        : KINETICS_GREY_PROBABILITY,
+      grey: data.grey !== "auto" ? data.grey : captions || family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
       input_size: data.input_size ?? (hasTower ? towerSizes({ ...network, arch }).imageSize : 0),
       num_classes: captions ? 0 : data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
     },
@@ -83,9 +79,7 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
 
 /** The optimiser and what goes with it. */
 function settleSolver({ solver, system }: ParsedConfig): Config["solver"] {
-  const optimizer = solver.optimizer === "auto"
-    ? systemOf(system!).optimizer ?? "adamw"
-    : solver.optimizer;
+  const optimizer = solver.optimizer === "auto" ? systemOf(system!).optimizer ?? "adamw" : solver.optimizer;
   return {
     ...solver,
     optimizer,

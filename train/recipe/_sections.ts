@@ -119,8 +119,12 @@ export const MORE_DATA_KEYS = {
   num_sample: count(1024).default(1).describe(
     "augmentations of each video; a batch holds batch_size x num_sample clips",
   ),
-  drop_last: z.union([z.literal("auto"), z.boolean()], { error: 'must be "auto", true or false' }).default("auto")
-    .describe("leave out what is left of an epoch behind its full batches; auto: with captions, whose loss compares the batch"),
+  drop_last: z.union([z.literal("auto"), z.boolean()], { error: 'must be "auto", true or false' }).default(
+    "auto",
+  )
+    .describe(
+      "leave out what is left of an epoch behind its full batches; auto: with captions, whose loss compares the batch",
+    ),
   micro_batch_size: count(2 ** 26).nullable().default(null).describe(
     "clips that go through the GPU at once; a batch then goes through it in parts, with one update; null: the whole batch, " +
       "or as many as the adapter can hold",
@@ -219,7 +223,9 @@ export const SOLVER_KEYS = {
   optimizer: z.enum(["auto", "adamw", "bert_adam"]).default("auto").describe(
     "bert_adam: without bias correction, as in BERT; auto: the published one of the system",
   ),
-  type: z.enum(["auto", "cosine", "multistep", "warmup_cosine", "warmup_constant", "warmup_linear"]).default("auto")
+  type: z.enum(["auto", "cosine", "multistep", "warmup_cosine", "warmup_constant", "warmup_linear"]).default(
+    "auto",
+  )
     .describe(
       "schedule after the warm-up; those named warmup go by the share of the run's steps, as BERT's; auto: warmup_cosine with " +
         "bert_adam, else cosine",
@@ -231,7 +237,9 @@ export const SOLVER_KEYS = {
   ),
   lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
-  warmup_proportion: share().default(0.1).describe("share of the run's steps that the schedules named warmup warm up"),
+  warmup_proportion: share().default(0.1).describe(
+    "share of the run's steps that the schedules named warmup warm up",
+  ),
   lr_decay_step: z.union([count(1_000_000), z.array(rate()).min(1), z.null()], {
     error: "must be a list of epochs, a period in epochs or null",
   }).default(null).describe("multistep: where the rate falls to a tenth"),
@@ -240,9 +248,15 @@ export const SOLVER_KEYS = {
   betas: z.tuple([share(), share()]).nullable().default(null).describe(
     "decay of the optimiser's two moments; null: 0.9 and 0.999, with bert_adam 0.9 and 0.98",
   ),
-  weight_decay: rate().default(0.15).describe("decoupled weight decay, of every trained weight that the system does not except"),
+  weight_decay: rate().default(0.15).describe(
+    "decoupled weight decay, of every trained weight that the system does not except",
+  ),
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
+  ),
+  coef_lr: rate().default(1e-3).describe("retrieval: factor on the rate of weights that begin with CLIP's values"),
+  coef_lr: rate().default(1e-3).describe(
+    "retrieval: factor on the rate of trained weights that begin with the backbone file's values",
   ),
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
@@ -259,6 +273,9 @@ export const SOLVER_KEYS = {
 /** `logging`. */
 export const LOGGING_KEYS = {
   print_freq: count(MOST_STEPS).default(10).describe("steps between two reports of progress"),
+  baseline: z.boolean().default(false).describe(
+    "evaluate before the first step too: what the untrained network gives stands beside the result",
+  ),
   eval_freq: count(MOST_STEPS).default(1).describe("epochs between two evaluations"),
   skip_epoch: z.array(index()).nullable().default([]).transform((epochs) => epochs ?? [])
     .describe("epochs, from 0, after which no evaluation is made"),

@@ -14,7 +14,15 @@ export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network
   name: string;
   data: Settled<
     ParsedConfig["data"],
-    "min_frames" | "family" | "drop_last" | "resize" | "crop" | "flip" | "grey" | "input_size" | "num_classes",
+    | "min_frames"
+    | "family"
+    | "drop_last"
+    | "resize"
+    | "crop"
+    | "flip"
+    | "grey"
+    | "input_size"
+    | "num_classes",
     {
       min_frames: number;
       family: "sth" | "kinetics";

@@ -9,6 +9,7 @@ import { DataError, NonFiniteError } from "../../lib/errors.ts";
 import { encodeState, encodeWeights, firstNonFinite, savedState } from "../files/checkpoint.ts";
 import type { CheckpointInfo, RunState } from "../files/run_state.ts";
 import { type Best, RUN_FILES, type RunFolder } from "../files/run_folder.ts";
+import { systemOf } from "../../models/registry.ts";
 import type { Config } from "../recipe/config.ts";
 import type { Session } from "../runtime/session.ts";
 import { LOSS_LOG_SIZE } from "../runtime/loss_log.ts";
@@ -81,14 +82,20 @@ export class Keeper {
     this.#savedStep = state.step;
     this.#savedAt = performance.now();
     this.#run.saved?.(state.step);
-    if (!state.evaluated) await folder.write("last", await encodeWeights(session, info()));
+    if (!state.evaluated) await folder.write("last", await this.#weights());
+  }
+
+  /** The file of weights now. */
+  #weights(): Promise<Uint8Array[]> {
+    const { session, info, config } = this.#run;
+    return encodeWeights(session, info(), systemOf(config.system).files);
   }
 
   /** Writes the weights. @param options.best Also as the best ones. */
   async saveWeights({ best }: { best: boolean }): Promise<void> {
-    const { folder, session, info } = this.#run;
+    const { folder } = this.#run;
     await this.look({ check: true });
-    const weights = await encodeWeights(session, info());
+    const weights = await this.#weights();
     await folder.write("last", weights);
     if (best) await folder.write("best", weights);
   }
@@ -98,7 +105,7 @@ export class Keeper {
    * so a kill or a full disk in between leaves others; and people move files.
    */
   async settleBest(): Promise<void> {
-    const { folder, session, state, note, info } = this.#run, file = folder.file("best"), { best } = state;
+    const { folder, state, note } = this.#run, file = folder.file("best"), { best } = state;
     const found = await bestOf(file);
     if (found === null && best === null || isDeepStrictEqual(found, best)) return;
     const what = found === null
@@ -113,7 +120,7 @@ export class Keeper {
         isHere ? "it is written from the state" : "the best starts anew with the evaluations to come"
       }`,
     );
-    if (isHere) await folder.write("best", await encodeWeights(session, info()));
+    if (isHere) await folder.write("best", await this.#weights());
     else state.best = null;
   }
 

@@ -75,9 +75,8 @@ export function formatEvaluation(
   record: EvalRecord,
   options: { epochs: number; best: boolean; columns: readonly MetricColumn[] },
 ): string {
-  return `evaluation after epoch ${record.epoch + 1}/${options.epochs}: ${formatMetrics(record, options)}${
-    options.best ? " · best so far" : ""
-  }`;
+  const place = record.step === 0 ? "before training" : `after epoch ${record.epoch + 1}/${options.epochs}`;
+  return `evaluation ${place}: ${formatMetrics(record, options)}${options.best ? " · best so far" : ""}`;
 }
 
 /** Where the best evaluation of a run was and what it gave, beside the last one; "" where none was made. */
@@ -95,7 +94,7 @@ function formatMetrics(
   record: Readonly<Record<string, unknown>>,
   { columns }: { columns: readonly MetricColumn[] },
 ): string {
-  return columns.map(({ key, name, format }) =>
+  return columns.filter(({ detail }) => !detail).map(({ key, name, format }) =>
     `${name} ${format === "share" ? formatShare(metricOf(record, key)) : formatValue(metricOf(record, key))}`
   ).join(" · ");
 }

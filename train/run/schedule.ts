@@ -70,7 +70,7 @@ export function rateOf(
   options: { batchesPerEpoch: number },
 ): (epoch: number, batch: number) => number {
   const { type } = solver;
-  if (type !== "cosine" && type !== "multistep") return rateByShare({ ...solver, type }, options);
+  if (type !== "cosine" && type !== "multistep") return rateByShare(solver, { schedule: type, ...options });
   return createSchedule({
     type,
     baseLr: solver.lr,
@@ -84,11 +84,10 @@ export function rateOf(
 
 /** The rate of a schedule that goes by the share of the run's steps: whole updates, those of a started epoch included. */
 function rateByShare(
-  { type: schedule, lr, warmup_proportion: warmup, grad_accumulation_steps: group, epochs }:
-    & Pick<Config["solver"], "lr" | "warmup_proportion" | "grad_accumulation_steps" | "epochs">
-    & { type: BertSchedule },
-  { batchesPerEpoch }: { batchesPerEpoch: number },
+  solver: Config["solver"],
+  { schedule, batchesPerEpoch }: { schedule: BertSchedule; batchesPerEpoch: number },
 ): (epoch: number, batch: number) => number {
+  const { lr, warmup_proportion: warmup, grad_accumulation_steps: group, epochs } = solver;
   const totalSteps = Math.max(1, Math.floor(epochs * batchesPerEpoch / group));
   return (epoch, batch) => {
     const step = Math.min(totalSteps, Math.floor((epoch * batchesPerEpoch + batch) / group));

@@ -42,6 +42,7 @@ export function summarise(run: {
     frozen_parameters: frozen,
     adapter: session.adapter,
     best: state.best,
+    ...state.baseline && { baseline: state.baseline },
     final_train_loss: state.lastLoss,
     ...config.solver.skip_nonfinite !== null && { skipped_updates: state.skipped.total },
     data_problems: problems.count,

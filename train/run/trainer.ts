@@ -188,7 +188,7 @@ class TrainingRun {
   readonly #problems: ProblemLog;
   readonly #state: RunState;
   readonly #keeper: Keeper;
-  #evaluation: Evaluation | null = null;
+  #last: Evaluation | null = null;
 
   constructor(options: TrainOptions, session: Session, data: RunData) {
     const { config, folder } = options, { state } = data, { note, saved } = options.events ?? {};
@@ -217,12 +217,15 @@ class TrainingRun {
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
     await using feed = features?.feed("train") ??
       trainingFeed(this.#config, set.clips, { frameCache, room: this.#session.frameRoom });
+    if (this.#config.logging.baseline && !solver.evaluate && state.step === 0 && !state.baseline) {
+      await this.#evaluateUntrained();
+    }
     if (!solver.evaluate) {
       let ended = false;
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
       while (state.epoch < solver.epochs && !ended) ended = await this.#trainEpoch(feed);
     }
-    if (this.#evaluation === null) {
+    if (this.#last === null) {
       await this.#evaluate(state.clipsInEpoch > 0 ? state.epoch : state.epoch - 1);
     }
     return await this.#finish(counts);
@@ -319,19 +322,34 @@ class TrainingRun {
     );
   }
 
+  /** One view of every clip of the validation list. */
+  async #evaluation(): Promise<Evaluation> {
+    const { events, signal } = this.#options;
+    return await evaluateClips(this.#session, this.#config, {
+      task: this.#task,
+      clips: this.#data.valClips,
+      views: null,
+      feed: this.#data.features?.feed("val"),
+      frameCache: this.#data.frameCache,
+      signal,
+      onProgress: events?.evaluating,
+    });
+  }
+
+  /** What the network gives before the first step. It is not among those of which the best is kept. */
+  async #evaluateUntrained(): Promise<void> {
+    const { metrics } = await this.#evaluation(), state = this.#state;
+    state.baseline = metrics;
+    const record: EvalRecord = { kind: "eval", epoch: state.epoch - 1, step: 0, ...metrics };
+    this.#folder.appendMetrics(record);
+    this.#options.events?.evaluated?.(record, { best: false });
+  }
+
   async #evaluate(epoch: number): Promise<void> {
     const { events, signal } = this.#options, state = this.#state;
     let evaluation: Evaluation;
     try {
-      evaluation = await evaluateClips(this.#session, this.#config, {
-        task: this.#task,
-        clips: this.#data.valClips,
-        views: null,
-        feed: this.#data.features?.feed("val"),
-        frameCache: this.#data.frameCache,
-        signal,
-        onProgress: events?.evaluating,
-      });
+      evaluation = await this.#evaluation();
     } catch (error) {
       if (error instanceof NonFiniteError) {
         throw this.#keeper.failure(error.message, { before: state.step === 0 });
@@ -339,7 +357,7 @@ class TrainingRun {
       if (!signal?.aborted) throw error;
       return await this.#interrupt(); // it is made from the start when the run goes on
     }
-    this.#evaluation = evaluation;
+    this.#last = evaluation;
     for (const problem of evaluation.problems) this.#problems.add(problem);
     // A finished run that was resumed: only its summary and report need it again, and the best weights where they were lost.
     const isAgain = state.evaluated;
@@ -362,7 +380,7 @@ class TrainingRun {
   }
 
   async #finish(counts: { trainable: number; frozen: number }): Promise<TrainResult> {
-    const evaluation = this.#evaluation, problems = this.#problems;
+    const evaluation = this.#last, problems = this.#problems;
     const summary = summarise({
       config: this.#config,
       task: this.#task,

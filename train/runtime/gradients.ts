@@ -66,9 +66,16 @@ export class GradientWriter {
     const owner = gradient.base ?? gradient;
     const whole = owner.role === "value" && sizeOf(owner.shape) === sizeOf(home.shape) &&
       !this.#pinned.has(owner);
-    if (this.#adds) accumulateInto(this.#g, gradient, { dst: home });
+    if (this.#adds) this.#add(gradient, home);
     else if (whole) this.#pinned.set(owner, home); // written where it belongs, without a copy
     else copyInto(this.#g, gradient, home);
+  }
+
+  #add(gradient: Tensor, home: Tensor): void {
+    const { producer } = gradient;
+    if (producer?.op.addInto && producer.outputs.out === gradient) {
+      producer.op.addInto(this.#g, producer, home);
+    } else accumulateInto(this.#g, gradient, { dst: home });
   }
 
   /** @throws {Error} naming a trained weight that the loss does not depend on. */

@@ -1,9 +1,10 @@
 /** The tasks that networks can be trained for, by name. */
 
 import { CLASSIFICATION } from "./classification.ts";
+import { RETRIEVAL } from "./retrieval.ts";
 import type { Task } from "./task.ts";
 
-const TASKS = new Map<string, Task>([[CLASSIFICATION.id, CLASSIFICATION]]);
+const TASKS = new Map<string, Task>([CLASSIFICATION, RETRIEVAL].map((task) => [task.id, task]));
 
 /** Adds a task, or replaces the one of its name. */
 export function registerTask(task: Task): void {

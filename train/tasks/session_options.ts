@@ -34,7 +34,7 @@ export function halvesNeed(
 
 /** How a recipe's weights are updated. */
 export function optimizerOf(config: Config): Optimizer {
-  const { solver: { betas, optimizer }, system } = config, { rule, eps } = RULES[optimizer];
+  const { solver, system } = config, { betas, optimizer } = solver, { rule, eps } = RULES[optimizer];
   return { rule, options: { betas, eps }, groups: systemOf(system).recipe.groups(config) };
 }
 

@@ -23,6 +23,8 @@ export interface MetricColumn {
   /** A share of 1 is shown as a percentage. */
   readonly format: "share" | "value";
   readonly better: "more" | "less";
+  /** Left out of the lines that tell of an evaluation while a run goes on. */
+  readonly detail?: boolean;
 }
 
 /** Metrics by key, in the order of the task's columns. */

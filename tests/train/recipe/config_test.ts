@@ -289,7 +289,7 @@ const WRONG: [situation: string, text: string, override: string | null, message:
     "a resize of no kind",
     "data: {resize: big}",
     null,
-    'Cannot read config "x.yaml": data.resize must be "auto", "sth", "kinetics", "none" or [height, width], current value is "big"',
+    'Cannot read config "x.yaml": data.resize must be "auto", "sth", "kinetics", "short", "none" or [height, width], current value is "big"',
   ],
   [
     "no number of classes",
