@@ -110,7 +110,7 @@ async function measure(
     const ms = await bestMs(gpu, program), { flops, bytesMoved } = program.plan;
     const shapes = Object.values(each.inputs);
     return {
-      variant: program.labels().join("+"),
+      variant: [...new Set(program.labels())].join("+"), // an op that works in parts repeats its launches
       shape: (shapes.length > 0 ? shapes : [...g.outputs.values()].map(({ shape }) => shape))
         .map((shape) => shape.join("x")).join(" "),
       ms: Number(ms.toPrecision(4)),

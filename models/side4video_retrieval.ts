@@ -15,14 +15,13 @@ import {
   splitTokens,
 } from "../gpu/ops/mod.ts";
 import { TextTower } from "./clip/text.ts";
-import { evaOfCase } from "./eva/case.ts";
 import { isEva } from "./eva/tower.ts";
 import { constant, type IgnoreList, normal, Weights } from "./params.ts";
 import { sideHeads, sideLayer } from "./parts/blocks.ts";
-import { caseTower, channelsFirst, tokenFirst } from "./parts/cases.ts";
 import { type BatchNormWeights, declareBatchNorm } from "./parts/declare.ts";
 import { sideDimIn, towerBeside } from "./parts/files.ts";
 import { evaRequirements, sideHeadsRequirement } from "./parts/recipe_parts.ts";
+import { retrievalCaseRecipe, retrievalToRecorded } from "./parts/retrieval_cases.ts";
 import {
   INTERACTION_KEYS,
   PRETRAINED_GROUP,
@@ -43,7 +42,7 @@ import {
   MOST_LOGIT_SCALE,
   TowerTextSide,
 } from "./parts/text_side.ts";
-import type { CaseForm, System } from "./system.ts";
+import type { RecipePart, System, SystemRecipe } from "./system.ts";
 import type { FrozenTower, ImageHead, TextConfig, TowerSizes } from "./tower.ts";
 import { declareTower, towerOf, towerSizes } from "./towers.ts";
 import {
@@ -182,6 +181,30 @@ export class Side4VideoRetrieval implements VideoModel {
 const TRAINED_OF_CLIP =
   /^((text|transformer|token_embedding|ln_final|visual\.(ln_post|norm|head))\.|(positional_embedding|text_projection|logit_scale|visual\.proj)$)/;
 
+/** What a recipe asks for. */
+function sizes(recipe: Pick<SystemRecipe, "data" | "network">): RetrievalSizes {
+  const { data, network } = recipe;
+  return {
+    ...retrievalKeys(recipe),
+    backbone: towerSizes(network),
+    frames: data.num_segments,
+    sideDim: network.side_dim,
+  };
+}
+
+const recipe: RecipePart<RetrievalSizes> = {
+  keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...TEXT_KEYS } },
+  requirements: (recipe) => [
+    ...evaRequirements(recipe),
+    sideHeadsRequirement(recipe),
+    ...textRequirements(recipe),
+  ],
+  sizes,
+  groups: ({ solver }) =>
+    retrievalGroups({ coefficient: solver.coef_lr as number, weightDecay: solver.weight_decay }),
+  frameRule: retrievalFrames,
+};
+
 /** Side4Video for retrieval. The tower decides which side network goes with it. */
 export const side4videoRetrieval: System<RetrievalSizes> = {
   id: "side4video_retrieval",
@@ -189,23 +212,7 @@ export const side4videoRetrieval: System<RetrievalSizes> = {
   task: "retrieval",
   captions: true,
   optimizer: "bert_adam",
-  recipe: {
-    keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...TEXT_KEYS } },
-    requirements: (recipe) => [
-      ...evaRequirements(recipe),
-      sideHeadsRequirement(recipe),
-      ...textRequirements(recipe),
-    ],
-    sizes: (recipe) => ({
-      ...retrievalKeys(recipe),
-      backbone: towerSizes(recipe.network),
-      frames: recipe.data.num_segments,
-      sideDim: recipe.network.side_dim,
-    }),
-    groups: ({ solver }) =>
-      retrievalGroups({ coefficient: solver.coef_lr as number, weightDecay: solver.weight_decay }),
-    frameRule: retrievalFrames,
-  },
+  recipe,
   build: (sizes, options) => new Side4VideoRetrieval(sizes, options),
   head: [],
   files: {
@@ -227,5 +234,12 @@ export const side4videoRetrieval: System<RetrievalSizes> = {
         : `the file looks like a network of side_dim ${sideDimIn(source)} on ${towerBeside(source) ?? "another tower"}`;
     },
   },
-  cases: [],
+  cases: [{
+    system: "side4video-retrieval",
+    sizes: (config, label) => sizes(retrievalCaseRecipe(config, label)),
+    groups: ({ optimizer: { coef_lr, weight_decay } }) =>
+      retrievalGroups({ coefficient: coef_lr, weightDecay: weight_decay }),
+    recipe: retrievalCaseRecipe,
+    toRecorded: retrievalToRecorded,
+  }],
 };

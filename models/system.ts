@@ -138,6 +138,13 @@ export interface FilePart extends FileNames {
   explain(source: WeightSource): string;
 }
 
+/** An activation as a case records it. */
+export interface RecordedActivation {
+  readonly shape: readonly number[];
+  // deno-lint-ignore no-explicit-any -- JSON from outside
+  readonly config: any;
+}
+
 /** A form of recorded reference cases. */
 export interface CaseForm<Sizes> {
   /** "system" in the case's JSON. */
@@ -152,5 +159,5 @@ export interface CaseForm<Sizes> {
   // deno-lint-ignore no-explicit-any -- as above
   recipe?(config: any, label: string): Pick<SystemRecipe, "data" | "network">;
   /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
-  toRecorded(name: string, values: Float32Array, recorded: readonly number[]): Float32Array;
+  toRecorded(name: string, values: Float32Array, recorded: RecordedActivation): Float32Array;
 }

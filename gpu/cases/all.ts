@@ -20,6 +20,7 @@ import { cases as siluMultiply } from "./silu_multiply_cases.ts";
 import { cases as softmax } from "./softmax_cases.ts";
 import { cases as temporalConv } from "./temporal_conv_cases.ts";
 import { cases as temporalDeficit } from "./temporal_deficit_cases.ts";
+import { cases as tokenInteraction } from "./token_interaction_cases.ts";
 import { cases as tokenShift } from "./token_shift_cases.ts";
 import { cases as tokens } from "./tokens_cases.ts";
 import { cases as transpose } from "./transpose_cases.ts";
@@ -48,6 +49,7 @@ const TABLES: readonly CaseTable[] = [
   softmax,
   temporalConv,
   temporalDeficit,
+  tokenInteraction,
   tokenShift,
   tokens,
   transpose,

@@ -162,6 +162,15 @@ function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
   };
 }
 
+/** The launch of one product of matrices, for ops that are made of several. */
+export function productDispatch(
+  { a, b, out }: { a: Tensor; b: Tensor; out: Tensor },
+  { transposeB = false, environment }: { transposeB?: boolean; environment: KernelEnvironment },
+): Dispatch {
+  const attrs = { ...DEFAULTS, transposeB, dtype: out.dtype };
+  return launch({ inputs: { a, b }, outputs: { out }, attrs, environment });
+}
+
 function referenceMatmul(
   arrays: Arrays,
   inputs: Readonly<Record<string, Tensor>>,

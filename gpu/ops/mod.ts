@@ -20,6 +20,7 @@ export * from "./silu_multiply.ts";
 export * from "./softmax.ts";
 export * from "./temporal_conv.ts";
 export * from "./temporal_deficit.ts";
+export * from "./token_interaction.ts";
 export * from "./token_shift.ts";
 export * from "./tokens.ts";
 export * from "./transpose.ts";

@@ -3,7 +3,7 @@
 import { permute } from "../../lib/permute.ts";
 import type { ClipClassifierSizes } from "./clip_classifier.ts";
 import { sideGroups } from "./recipe_parts.ts";
-import type { OptimizerGroup } from "../system.ts";
+import type { OptimizerGroup, RecordedActivation } from "../system.ts";
 import type { TowerSizes } from "../tower.ts";
 
 /** Sizes of a model that a case describes beside its tower. */
@@ -32,19 +32,24 @@ export function caseGroups({ optimizer: { clip_ratio = 1, weight_decay } }: any)
 export function channelsFirst(
   _name: string,
   values: Float32Array,
-  recorded: readonly number[],
+  { shape }: Pick<RecordedActivation, "shape">,
 ): Float32Array {
-  if (recorded.length !== 5) return values;
-  const [B, D, T, h, w] = recorded;
+  if (shape.length !== 5) return values;
+  const [B, D, T, h, w] = shape;
   return permute(values, [B, T, h * w, D], [0, 3, 1, 2]);
 }
 
 /** Activations that the original CLIP tower and its side network hold token-first. */
-const TOKEN_FIRST = /^act\.(backbone|bridge|side)\.\d+$/;
+const TOKEN_FIRST = /^act\.(backbone|bridge|side|text)\.\d+$/;
 
 /** The same where outputs of blocks are `[N B*T C]`; ours are `[B*T N C]`. */
-export function tokenFirst(name: string, values: Float32Array, recorded: readonly number[]): Float32Array {
-  if (recorded.length === 5 || !TOKEN_FIRST.test(name)) return channelsFirst(name, values, recorded);
-  const [N, F, C] = recorded;
+export function tokenFirst(
+  name: string,
+  values: Float32Array,
+  recorded: Pick<RecordedActivation, "shape">,
+): Float32Array {
+  const { shape } = recorded;
+  if (shape.length === 5 || !TOKEN_FIRST.test(name)) return channelsFirst(name, values, recorded);
+  const [N, F, C] = shape;
   return permute(values, [F, N, C], [1, 0, 2]);
 }

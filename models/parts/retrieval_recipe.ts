@@ -65,7 +65,7 @@ export interface RetrievalKeys {
 }
 
 /** The network's keys as what a model is built from. Only for a recipe that meets the requirements. */
-export function retrievalKeys({ data, network }: SystemRecipe): RetrievalKeys {
+export function retrievalKeys({ data, network }: Pick<SystemRecipe, "data" | "network">): RetrievalKeys {
   return {
     text: textOf(network as SystemRecipe["network"] & TextKeys)!,
     words: data.max_words as number,

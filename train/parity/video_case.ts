@@ -3,19 +3,26 @@
 import type { Gpu } from "../../gpu/device.ts";
 import { createModel } from "../../models/mod.ts";
 import { isIgnored } from "../../models/params.ts";
+import { originalName, ownName } from "../../models/parts/file_names.ts";
 import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
 import { Session } from "../runtime/session.ts";
-import type { InputValues } from "../runtime/objective.ts";
-import { ADAMW, ratesOf } from "../runtime/update_rules.ts";
+import type { BatchInputs } from "../runtime/objective.ts";
+import { type GroupRates, RULES, ratesOf } from "../runtime/update_rules.ts";
 import { taskOf } from "../tasks/registry.ts";
-import type { Task, TaskRecipe } from "../tasks/task.ts";
+import type { TaskRecipe } from "../tasks/task.ts";
 import type { ReferenceCase } from "./case.ts";
+import { type CaseBatch, type CaseTask, PLAIN_CASES } from "./case_task.ts";
 import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
+import { RETRIEVAL_CASES } from "./retrieval_case.ts";
 
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
+/** Norms of the gradients before they are clipped, one a step. */
+const GRADIENT_NORMS = "train.grad_norms";
+/** Rounding of three updates of a weight in f32, as a share of it. */
+const ROUNDING = 2 ** -21;
 /** Recorded optimiser steps. */
 const STEPS = 3;
 /** Weights move by about lr a step whatever the gradient; this share of it is the room for rounding in Adam's quotient. */
@@ -35,12 +42,19 @@ const LATER_NOISE_SHARE = 3e-4;
  */
 const AFTER_FACTOR = 10;
 
+/** How the cases of a task are recorded, where they are not plain. */
+const CASE_TASKS: Readonly<Record<string, CaseTask>> = { retrieval: RETRIEVAL_CASES };
+
 /** A case and whose it is. */
 interface CaseParts {
   reference: ReferenceCase;
   system: System;
   form: CaseForm<object>;
-  task: Task;
+  task: CaseTask;
+  /** What batches of the system's task bring. */
+  inputs: BatchInputs;
+  /** Rate of every group in the recorded steps. */
+  rates: GroupRates;
 }
 
 /** Replays the case and compares every group it holds. */
@@ -49,41 +63,52 @@ export async function replayVideoCase(
   reference: ReferenceCase,
   options: { system: System; form: CaseForm<object>; recompute: boolean },
 ): Promise<GroupResult[]> {
-  const { system, form } = options, task = taskOf(system.task);
+  const { system, form } = options, task = CASE_TASKS[system.task] ?? PLAIN_CASES;
+  const { training, collects } = taskOf(system.task);
   const { config, case: label } = reference.description, { batch, optimizer } = config;
   const model = createModel({ system: system.id, sizes: form.sizes(config, label), backboneDtype: "f32" });
   const device = new LocalDevice(gpu), { limits } = device.info;
-  const rates = { rule: ADAMW, options: { betas: optimizer.betas, eps: 1e-8 }, groups: form.groups(config) };
-  const { mixes: _, ...training } = task.training(recipeOfCase(config));
+  const { rule, eps } = RULES[system.optimizer ?? "adamw"];
+  const { betas = [optimizer.b1, optimizer.b2], e = eps, max_grad_norm: clipGradNorm = null } = optimizer;
+  const rates = { rule, options: { betas, eps: e }, groups: form.groups(config) };
+  const { inputs, objective } = training(recipeOfCase(reference, { system, form }));
   try {
     const session = await Session.open(device, model, {
-      ...training,
+      inputs,
+      objective,
       optimizer: rates,
-      collects: task.collects,
+      collects,
+      queries: task.queries?.(model, batch),
       leftAlone: system.leftAlone,
       trainClips: [batch],
       evalClips: batch,
       recompute: options.recompute,
       accumulation: 1,
-      clipGradNorm: null,
+      clipGradNorm,
       limits,
       largestFrame: null,
       keepActivations: reference.names("act.").length > 0,
     });
-    return await new Replay(session, { reference, system, form, task }, ratesOf(rates, optimizer.lr)).run();
+    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, optimizer.lr) };
+    return await new Replay(session, parts).run();
   } finally {
     await device[Symbol.asyncDispose]();
   }
 }
 
 /** What a task reads of a recipe, from a case. */
-// deno-lint-ignore no-explicit-any -- JSON from outside
-function recipeOfCase(config: any): TaskRecipe {
+function recipeOfCase(
+  { description: { config, case: label } }: ReferenceCase,
+  { system, form }: Pick<CaseParts, "system" | "form">,
+): TaskRecipe {
   const { num_classes, optimizer: { smoothing } } = config;
   return {
+    system: system.id,
+    precision: "f32",
     data: { num_classes, balance: "none" },
     solver: { smoothing, mixup: false },
     seed: 0,
+    ...form.recipe?.(config, label),
   } as TaskRecipe;
 }
 
@@ -91,34 +116,25 @@ class Replay {
   readonly #session: Session;
   readonly #model: VideoModel;
   readonly #case: ReferenceCase;
-  readonly #form: CaseForm<object>;
-  readonly #task: Task;
-  readonly #rates: Readonly<Record<string, number>>;
+  readonly #parts: CaseParts;
   readonly #batch: number;
   readonly #results: GroupResult[] = [];
 
-  constructor(
-    session: Session,
-    { reference, form, task }: CaseParts,
-    rates: Readonly<Record<string, number>>,
-  ) {
+  constructor(session: Session, parts: CaseParts) {
     this.#session = session;
     this.#model = session.model;
-    this.#case = reference;
-    this.#form = form;
-    this.#task = task;
-    this.#rates = rates;
-    this.#batch = reference.description.config.batch;
+    this.#case = parts.reference;
+    this.#parts = parts;
+    this.#batch = parts.reference.description.config.batch;
   }
 
   async run(): Promise<GroupResult[]> {
     this.#memory();
     await this.#loadState();
-    const frames = await this.#case.read("input.frames"),
-      batch = { clips: this.#batch, inputs: await this.#inputs() };
-    const { lr } = this.#case.description.config.optimizer;
-    await this.#evaluation("eval", frames);
-    await this.#session.stepOnFrames(frames, batch, this.#rates);
+    const { task, inputs } = this.#parts;
+    const batch = await task.read(this.#case, { inputs });
+    await this.#evaluation("eval", batch);
+    const norms = [await this.#step(batch)];
     const losses = await this.#session.readLosses();
     await this.#trainOutputs(losses[0]);
     await this.#activations();
@@ -129,32 +145,35 @@ class Replay {
       { tolerance: OUTPUT_TOLERANCE, by: "relative" },
     );
     if (this.#case.has("step.losses") || this.#case.names("step3.").length > 0) {
-      for (let i = 1; i < STEPS; i++) await this.#session.stepOnFrames(frames, batch, this.#rates);
+      for (let i = 1; i < STEPS; i++) norms.push(await this.#step(batch));
       losses.push(...await this.#session.readLosses());
-      await this.#afterSteps(losses, lr);
+      await this.#gradientNorms(norms);
+      await this.#afterSteps(losses);
       const known = this.#case.description.float32_against_float64?.eval_after_logits_max_abs ?? 0;
-      await this.#evaluation("eval_after", frames, Math.max(OUTPUT_TOLERANCE, AFTER_FACTOR * known));
+      await this.#evaluation("eval_after", batch, Math.max(OUTPUT_TOLERANCE, AFTER_FACTOR * known));
     }
     return this.#results;
   }
 
-  /** What batches bring besides frames, as recorded. */
-  async #inputs(): Promise<Record<string, InputValues>> {
-    const { inputs } = this.#task.training(recipeOfCase(this.#case.description.config));
-    const values: Record<string, InputValues> = {};
-    for (const [name, { dtype }] of Object.entries(inputs)) {
-      const recorded = await this.#case.read(`input.${name}`);
-      values[name] = dtype === "u32" ? Uint32Array.from(recorded) : recorded;
+  /** One step. Returns the norm of its gradient, where the case records it. */
+  async #step({ frames, ...batch }: CaseBatch): Promise<number> {
+    await this.#session.stepOnFrames(frames, batch, this.#parts.rates);
+    if (!this.#case.has(GRADIENT_NORMS)) return NaN;
+    const names = this.#model.weights.of("trained").map(({ name }) => name);
+    let squares = 0;
+    for (const values of (await this.#session.read(names, "gradient")).values()) {
+      for (const value of values) squares += value * value;
     }
-    return values;
+    return Math.sqrt(squares);
   }
 
-  /** Compares what an evaluation collects with what is recorded under `prefix`. */
-  async #evaluation(prefix: string, frames: Float32Array, tolerance = OUTPUT_TOLERANCE): Promise<void> {
-    const recorded = this.#task.collects.filter((name) => this.#case.has(`${prefix}.${name}`));
-    if (recorded.length === 0) return;
-    const outputs = await this.#session.evaluateFrames(frames, this.#batch);
-    for (const name of recorded) await this.#output(`${prefix}.${name}`, outputs[name], tolerance);
+  /** Compares what an evaluation gives with what is recorded under `prefix`. */
+  async #evaluation(prefix: string, batch: CaseBatch, tolerance = OUTPUT_TOLERANCE): Promise<void> {
+    if (this.#case.names(`${prefix}.`).length === 0) return;
+    const outputs = await this.#parts.task.evaluate(this.#session, batch);
+    for (const [name, values] of Object.entries(outputs)) {
+      await this.#output(`${prefix}.${name}`, values, tolerance);
+    }
   }
 
   /** The session holds exactly the bytes its plan said. */
@@ -173,7 +192,7 @@ class Replay {
   async #loadState(): Promise<void> {
     const known = new Set(this.#model.weights.list.map((weight) => weight.name));
     for (const { name, shape } of this.#model.weights.list) {
-      const stored = `state.${name}`;
+      const stored = `state.${this.#recorded(name)}`;
       if (!this.#case.has(stored) || this.#case.shapeOf(stored).join() !== shape.join()) {
         const found = this.#case.has(stored) ? `[${this.#case.shapeOf(stored)}]` : "none";
         throw new DataError(
@@ -185,7 +204,7 @@ class Replay {
     const counters = new Set(this.#model.weights.counters);
     const unused = this.#model.unusedInBackbone;
     for (const name of this.#case.names("state.")) {
-      const bare = name.slice("state.".length);
+      const bare = this.#own(name.slice("state.".length));
       if (!known.has(bare) && !counters.has(bare) && !isIgnored(bare, unused)) {
         throw new DataError(
           `Cannot replay case "${this.#case.description.case}": "${name}" is not known to this model`,
@@ -197,6 +216,16 @@ class Replay {
   /** Weights whose true gradient is zero: what is recorded for them is rounding noise. */
   #nullGradients(): Set<string> {
     return new Set(this.#case.description.null_gradient_parameters ?? []);
+  }
+
+  /** A weight's name in the case. */
+  #recorded(name: string): string {
+    return originalName(this.#parts.system.files, name);
+  }
+
+  /** The name here of a weight of the case. */
+  #own(recorded: string): string {
+    return ownName(this.#parts.system.files, recorded) ?? recorded;
   }
 
   #compare(
@@ -219,9 +248,8 @@ class Replay {
   }
 
   async #trainOutputs(loss: number): Promise<void> {
-    const names = this.#case.names("train.").map((name) => name.slice("train.".length)).filter((name) =>
-      name !== "loss"
-    );
+    const names = this.#case.names("train.").filter((name) => name !== GRADIENT_NORMS)
+      .map((name) => name.slice("train.".length)).filter((name) => name !== "loss");
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const [name, values] of outputs) await this.#output(`train.${name}`, values);
     await this.#output("train.loss", [loss]);
@@ -233,7 +261,10 @@ class Replay {
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const name of names) {
       const expected = await this.#case.read(name);
-      const actual = this.#form.toRecorded(name, outputs.get(name)!, this.#case.shapeOf(name));
+      const actual = this.#parts.form.toRecorded(name, outputs.get(name)!, {
+        shape: this.#case.shapeOf(name),
+        config: this.#case.description.config,
+      });
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }
   }
@@ -243,13 +274,13 @@ class Replay {
     const names = this.#case.names("grad.").map((name) => name.slice("grad.".length)).filter((name) =>
       !skipped.has(name)
     );
-    const values = await this.#session.read(names, "gradient");
+    const values = await this.#session.read(names.map((name) => this.#own(name)), "gradient");
     const pairs: Pair[] = [];
     for (const name of names) {
       const noise = this.#case.description.noisy_gradients?.[name] ?? 0;
       pairs.push({
         name,
-        actual: values.get(name)!,
+        actual: values.get(this.#own(name))!,
         expected: await this.#case.read(`grad.${name}`),
         tolerance: Math.max(GRADIENT_TOLERANCE, NOISE_FACTOR * noise),
       });
@@ -257,21 +288,23 @@ class Replay {
     this.#compare("grad", pairs, { tolerance: GRADIENT_TOLERANCE, by: "relative" });
   }
 
-  /** Compares weights and statistics now with the recorded ones under `prefix`. */
+  /** Compares weights and statistics now with the recorded ones under `prefix`. @param toleranceOf Of single tensors. */
   async #weights(
     prefix: string,
     recorded: readonly string[],
     judgement: { tolerance: number; by: "absolute" | "relative" },
+    toleranceOf: (name: string, expected: Float32Array) => number = () => judgement.tolerance,
   ): Promise<void> {
-    const names = recorded.filter((name) => this.#model.weights.get(name));
-    const values = await this.#session.read(names);
+    const names = recorded.filter((name) => this.#model.weights.get(this.#own(name)));
+    const values = await this.#session.read(names.map((name) => this.#own(name)));
     const pairs: Pair[] = [];
     for (const name of names) {
       const expected = await this.#case.read(`${prefix}${name}`);
       pairs.push({
         name,
-        actual: values.get(name)!,
+        actual: values.get(this.#own(name))!,
         expected,
+        tolerance: toleranceOf(name, expected),
         mask: await this.#mask(prefix, name, expected.length),
       });
     }
@@ -293,20 +326,36 @@ class Replay {
     const gradient = await this.#case.read(`grad.${name}`);
     const known = this.#case.description.noisy_gradients?.[name] ?? 0;
     const share = Math.max(NOISE_SHARE, NOISE_FACTOR * known);
-    const largest = gradient.reduce((max, g) => Math.max(max, Math.abs(g)), 0);
+    const largest = largestOf(gradient);
     return mask.map((keep, i) => {
       const size = Math.abs(gradient[i]) / largest;
       return keep === 0 || !(size >= share) ? 0 : STEP_SHARE / (STEP_SHARE + LATER_NOISE_SHARE / size);
     });
   }
 
-  async #afterSteps(losses: readonly number[], lr: number): Promise<void> {
+  async #gradientNorms(norms: readonly number[]): Promise<void> {
+    if (!this.#case.has(GRADIENT_NORMS)) return;
+    const expected = await this.#case.read(GRADIENT_NORMS);
+    this.#compare(GRADIENT_NORMS, [{ name: GRADIENT_NORMS, actual: norms.slice(0, expected.length), expected }], {
+      tolerance: GRADIENT_TOLERANCE,
+      by: "relative",
+    });
+  }
+
+  async #afterSteps(losses: readonly number[]): Promise<void> {
     await this.#output("step.losses", losses);
     const names = this.#case.names("step3.").map((name) => name.slice("step3.".length));
     const skipped = this.#nullGradients();
-    const trained = names.filter((name) =>
-      this.#model.weights.get(name)?.kind === "trained" && !skipped.has(name)
-    );
-    await this.#weights("step3.", trained, { tolerance: STEP_SHARE * STEPS * lr, by: "absolute" });
+    const { weights } = this.#model;
+    const trained = names.filter((name) => weights.get(this.#own(name))?.kind === "trained" && !skipped.has(name));
+    const moves = STEP_SHARE * STEPS, { lr } = this.#case.description.config.optimizer;
+    await this.#weights("step3.", trained, { tolerance: moves * lr, by: "absolute" }, (name, expected) => {
+      const rate = this.#parts.rates[weights.get(this.#own(name))!.group];
+      return Math.max(moves * rate, ROUNDING * largestOf(expected));
+    });
   }
+}
+
+function largestOf(values: Float32Array): number {
+  return values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
 }
