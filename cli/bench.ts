@@ -4,6 +4,7 @@ import { benchCheckpoint } from "../bench/checkpoint.ts";
 import { benchHandover } from "../bench/handover.ts";
 import { benchLoader, type LoaderMeasurement, MARK_CLIPS } from "../bench/loader.ts";
 import { benchOps } from "../bench/ops.ts";
+import { benchSearch } from "../bench/search.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
@@ -17,9 +18,22 @@ import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { tunedChoices, tunedFile } from "./shared/tuned.ts";
 
-const NAMES = ["matmul", "ops", "vit", "step", "checkpoint", "loader", "handover", "peers", "tune"] as const;
+const NAMES = [
+  "matmul",
+  "ops",
+  "vit",
+  "step",
+  "checkpoint",
+  "loader",
+  "handover",
+  "search",
+  "peers",
+  "tune",
+] as const;
 /** Clips that are handed over. */
 const HANDOVER_CLIPS = 128;
+/** What is searched in: the embeddings of CLIP's ViT-B. */
+const SEARCHED = { embeddings: 100_000, dims: 512 };
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
 
@@ -36,6 +50,8 @@ loader: clips of 340x256 from disk: frames a second beside npm:sharp and ffmpeg 
 clips, and the share of training steps spent waiting for data. ratio is our rate divided by theirs.
 handover: a batch of decoded frames on its way to the thread of the GPU: the time it takes the trainer in shared memory, as
 training does it, and copied. ratio is the time of the copy divided by that.
+search: the ten best of 100,000 stored embeddings for a query, on the CPU, and a plain loop over them, which must find the same.
+ratio is the time of the plain loop divided by that.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
 into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
@@ -85,6 +101,10 @@ export async function run(args: string[], io: Io): Promise<number> {
     }
     if (name === "handover") {
       for await (const row of benchHandover({ clips: HANDOVER_CLIPS })) show(row, io);
+      continue;
+    }
+    if (name === "search") {
+      for (const row of benchSearch(SEARCHED)) show(row, io);
       continue;
     }
     using gpu = await openGpu({ choices: await tunedChoices() });
@@ -179,6 +199,8 @@ function show(
       ? ""
       : row.name === "handover"
       ? `${formatCount(row.ratio)} times the shared`
+      : row.name === "search"
+      ? `${row.ratio.toFixed(1)} times the search`
       : `${(100 * row.ratio).toFixed(0)} % of the library alone`,
     row.growth_mb === undefined
       ? ""

@@ -28,7 +28,7 @@ import type { Description, Task } from "../train/tasks/task.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
-import { cannotPredict, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
+import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./shared/trained.ts";
 
@@ -121,7 +121,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (!hasShares(task)) {
     const own = { views, top, signal: io.signal, choices: await tunedChoices() };
     for await (const clip of predictClips(model, inputs.map(({ path }) => path), own)) {
-      if (clip.bad) fail(cannotPredict(clip.path, reasonOfBad(clip.problems)));
+      if (clip.bad) fail(cannotUse(clip.path, reasonOfBad(clip.problems)));
       else printDescription(clip.path, clip, io);
     }
     return exitCode;
@@ -145,7 +145,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for await (const outcome of outcomesOf(scores, inputs, task)) {
     const { path, times: known } = inputs[next++];
     if (outcome.bad) {
-      fail(cannotPredict(path, reasonOfBad(outcome.problems)));
+      fail(cannotUse(path, reasonOfBad(outcome.problems)));
       continue;
     }
     // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.

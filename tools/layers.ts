@@ -36,6 +36,7 @@ export const TRAIN_ROOMS: readonly string[] = [
   "tasks",
   "files",
   "evaluation",
+  "search",
   "features",
   "run",
   "parity",

@@ -1,4 +1,4 @@
-/** What `predict` is to look at: the clips that its paths name, and their windows. */
+/** What `predict` and `index` are to look at: the clips that its paths name, and their windows. */
 import { readdir } from "node:fs/promises";
 import { detectTemplate } from "../../data/datasets/entries.ts";
 import { mapConcurrently } from "../../data/datasets/walk.ts";
@@ -23,20 +23,21 @@ type Fail = (error: DataError) => void;
 /** Videos looked at at once before the first is predicted. */
 const PROBED_AT_ONCE = 4;
 
-/** The error of a path that cannot be predicted. */
-export function cannotPredict(path: string, reason: string): DataError {
-  return new DataError(`Cannot predict "${path}": ${reason}`);
+/** The error of a path that cannot be used. @param what What was to be done with it. */
+export function cannotUse(path: string, reason: string, what = "predict"): DataError {
+  return new DataError(`Cannot ${what} "${path}": ${reason}`);
 }
 
 /**
  * The clips that paths name: video files, folders of frames, and all of both below other folders.
  *
  * @param template Names of frames, `data.image_tmpl`.
+ * @param options.what What is to be done with them, "predict" by default.
  */
 export async function clipsOfPaths(
   paths: readonly string[],
   template: string,
-  options: { fail: Fail; note: (line: string) => void },
+  options: { fail: Fail; note: (line: string) => void; what?: string },
 ): Promise<string[]> {
   const clips: string[] = [], frames = parseFrameTemplate(template);
   for (const path of paths) {
@@ -44,7 +45,7 @@ export async function clipsOfPaths(
       const info = await Deno.stat(path);
       if (info.isDirectory) {
         const found = await findClips(path, frames);
-        for (const { path, reason } of found.unusable) options.fail(cannotPredict(path, reason));
+        for (const { path, reason } of found.unusable) options.fail(cannotUse(path, reason, options.what));
         const others = otherFiles(found, template);
         if (found.clips.length > 0) {
           clips.push(...found.clips);
@@ -75,7 +76,7 @@ export async function clipsOfPaths(
     } catch (error) {
       if (error instanceof ConfigError) throw error; // ffprobe is missing
       const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : reasonOf(error);
-      options.fail(cannotPredict(path, reason));
+      options.fail(cannotUse(path, reason, options.what));
     }
   }
   return clips;
@@ -125,7 +126,7 @@ export async function windowed(
       return { path, windows: windowsOf(times, length), times };
     } catch (error) {
       if (error instanceof ConfigError || signal.aborted) throw error;
-      return { path, error: cannotPredict(path, reasonOf(error)) };
+      return { path, error: cannotUse(path, reasonOf(error)) };
     }
   }, { atOnce: PROBED_AT_ONCE, signal, onProgress });
   return inputs.flatMap((input) => {

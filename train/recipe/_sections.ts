@@ -100,7 +100,7 @@ export const DATA_KEYS = {
   ),
   synth: SYNTH_SCHEMA.nullable().default(null)
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
-  num_classes: count(100_000).nullable().default(null).describe(
+  num_classes: index().max(100_000).nullable().default(null).describe(
     "classes; taken from data.synth when that is given",
   ),
   num_segments: count(2 ** 13).default(8).describe("frames of a clip, T"),

@@ -1,0 +1,114 @@
+/** `sidenet index`: embeds a collection of clips, so that it can be searched with sentences. */
+import { ConfigError, DataError } from "../lib/errors.ts";
+import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
+import { buildIndex, type BuildIndexResult, type IndexPlan } from "../train/search/build_index.ts";
+import { findEmbeddingModel, indexModel, openEmbedder } from "../train/search/model_embedder.ts";
+import { DEFAULT_WINDOWS } from "../train/search/parts.ts";
+import { defineCommand, parseArguments } from "./shared/args.ts";
+import { tellKept } from "./shared/interruption.ts";
+import type { Io } from "./shared/output.ts";
+import { clipsOfPaths } from "./shared/predict_inputs.ts";
+import { splitOverrides } from "./shared/trained.ts";
+import { tunedChoices } from "./shared/tuned.ts";
+
+export const command = defineCommand({
+  name: "index",
+  summary: "Embed a collection of clips, so that it can be searched with sentences",
+  savesOnInterrupt: true,
+  usage: "RUN|CHECKPOINT PATH… --out INDEX [key=value …]",
+  positionals: { min: 2 },
+  details: `RUN or CHECKPOINT is a network for retrieval, or any CLIP checkpoint with its text tower, which needs no training.
+PATH is a video file, a folder of frames, or a folder with such below it. The same command again takes up what is new or changed,
+keeps the rest, and drops what is gone; clips that are not below one of the PATHs stay as long as their files are there. Clips
+of which nothing can be read are named and kept out, and the exit code is then 4.
+
+Clips longer than ${DEFAULT_WINDOWS.longer_than} s become windows of ${DEFAULT_WINDOWS.window} s, each of which can be found; with --window whatever is longer than that.
+Ctrl-C stops with all that is done in the index, and an indexing that was killed goes on where it was.`,
+  examples: [
+    ["sidenet index runs/msrvtt_vitb16 videos --out index", "all videos below a folder"],
+    ["sidenet index ViT-B-16.pt videos --out index data.num_segments=12", "with CLIP as it is, 12 frames a clip"],
+    ['sidenet search index "a red car turns left"', "what was found"],
+  ],
+  options: {
+    out: { type: "string", placeholder: "INDEX", help: "folder of the index" },
+    config: { type: "string", placeholder: "CONFIG", help: "recipe, for a checkpoint that needs one" },
+    window: { type: "number", min: 0.001, placeholder: "SECONDS", help: "length of the windows of long clips" },
+    stride: {
+      type: "number",
+      min: 0.001,
+      placeholder: "SECONDS",
+      help: "from the start of a window to that of the next, a window by default",
+    },
+    fps: {
+      type: "number",
+      min: 0.001,
+      placeholder: "N",
+      help: "frames a second of folders of frames, 12 by default; videos tell their own",
+    },
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals } = parseArguments(command, args), { out } = values;
+  const [target, ...rest] = positionals, { overrides, others: named } = splitOverrides(rest);
+  if (out === undefined) throw new ConfigError(`Cannot index: --out must name the folder of the index`);
+  if (named.length === 0) throw new ConfigError(`Cannot index: a PATH must be given, current value is missing`);
+  const asked = { target, config: values.config ?? null, overrides };
+  const model = await findEmbeddingModel(asked);
+  const { image_tmpl: template, first_frame: firstFrame } = model.config.data;
+  let failed: DataError | null = null;
+  const fail = (error: DataError) => {
+    failed ??= error;
+    io.note(`sidenet: ${error.message}`);
+  };
+  const clips = await clipsOfPaths(named, template, { fail, note: io.note, what: "index" });
+  tellKept(() => "what was done is kept, and the same command goes on");
+  const choices = await tunedChoices();
+  const result = await buildIndex({
+    out,
+    model: await indexModel(model, asked),
+    named,
+    clips,
+    startedIn: Deno.cwd(),
+    windows: {
+      ...values.window !== undefined && { window: values.window },
+      ...values.stride !== undefined && { stride: values.stride },
+      ...values.fps !== undefined && { frames_per_second: values.fps },
+    },
+    frames: { template, firstFrame },
+    open: (records) => openEmbedder(model, { clips: records, choices }),
+    signal: io.signal,
+    events: {
+      looked: (done, of) => io.status(`looking at ${formatCount(done)}/${formatCount(of)} clips`),
+      planned: (plan) => io.note(describePlan(plan)),
+      opened: (adapter) => io.note(`adapter: ${adapter}`),
+      progress: ({ rows, of, rowsPerSecond }) =>
+        io.status(
+          `▕${progressBar(rows / of, 20)}▏ ${formatCount(rows)}/${formatCount(of)}  ${
+            rowsPerSecond.toFixed(1)
+          } a second  ${formatDuration((of - rows) / rowsPerSecond)} left`,
+        ),
+      unreadable: ({ path, reason }) => fail(new DataError(`Cannot index "${path}": ${reason}`)),
+      note: io.note,
+    },
+  });
+  finish(result, out, io);
+  return failed === null ? 0 : (failed as DataError).exitCode;
+}
+
+function describePlan({ clips, rows, kept, dropped }: IndexPlan): string {
+  const windows = rows === clips ? "" : ` in ${formatCount(rows)} parts`;
+  const gone = dropped > 0 ? `, ${formatCount(dropped)} gone` : "";
+  return `${formatCount(clips)} clips to embed${windows}, ${formatCount(kept)} there already${gone}`;
+}
+
+function finish(result: BuildIndexResult, out: string, io: Io): void {
+  const { clips, rows, embedded, seconds, rows_per_second: speed } = result;
+  const windows = rows === clips ? "" : ` in ${formatCount(rows)} parts`;
+  const time = embedded > 0
+    ? `  (${formatCount(embedded)} in ${formatDuration(seconds)}, ${speed.toFixed(1)} a second)`
+    : "";
+  io.print(`${formatCount(clips)} clips${windows}: ${out}${time}`);
+  if (clips > 0) io.print(`search them with: sidenet search ${out} "a sentence"`);
+  io.printJson(result);
+}
