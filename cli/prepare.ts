@@ -108,6 +108,11 @@ export async function run(args: string[], io: Io): Promise<number> {
       `Cannot prepare: --root must be left out with class folders, which are their own root, current value is "${values.root}"`,
     );
   }
+  if (values.captions && !isFolder) {
+    throw new ConfigError(
+      `Cannot prepare: with --captions DATASET must be a folder, current value is "${sources[0]}"`,
+    );
+  }
   const seed = values.seed ?? DEFAULT_SEED,
     isCaptioned = isFolder && (values.captions || await hasCaptionFiles(sources[0]));
   const dataset = isCaptioned
