@@ -21,7 +21,7 @@ import { reasonOf, textOfFileIfAny } from "../../data/files.ts";
 import { parseJson, parseValue, textOfValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
-import { listDigest } from "../feed/lists.ts";
+import { hasCaptions, listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
