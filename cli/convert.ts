@@ -92,7 +92,12 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (isOwn) throw new NonFiniteError(`Cannot convert "${from}": ${what}; --all copies it all the same`);
     io.note(`warning: ${what}`);
   };
-  const tensors = convertTensors(weights, { dtype, rename: renamer(values, weights), onOverflow, onNonFinite });
+  const tensors = convertTensors(weights, {
+    dtype,
+    rename: renamer(values, weights),
+    onOverflow,
+    onNonFinite,
+  });
   if (tensors.length === 0) {
     throw new ConfigError(
       `Cannot convert "${from}": --only ${values.only} must leave a tensor, it leaves none`,
