@@ -9,7 +9,7 @@ import {
 } from "../data/datasets/check.ts";
 import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
-import { readClipList, readLabels } from "../data/datasets/read.ts";
+import { readAnyList, readLabels } from "../data/datasets/read.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { describeRepaired } from "../train/feed/lists.ts";
 import { formatCount, formatDuration, progressBar, shorten } from "../lib/text.ts";
@@ -31,11 +31,12 @@ const BAD_DATA_EXIT_CODE = 4;
 
 export const command = defineCommand({
   name: "check",
-  summary: "Read every clip of an annotation list once and report what is wrong",
+  summary: "Read every clip of a list once and report what is wrong",
   usage: "LIST [--root DIR]",
   positionals: { min: 1, max: 1 },
   details:
-    `A clip is a folder of frames or a video, whichever stands there; videos need ffmpeg. Checks for every clip: whether it can
+    `LIST is an annotation list or a list of pairs (path, caption), of which each path is read once. A clip is a folder of
+frames or a video, whichever stands there; videos need ffmpeg. Checks for every clip: whether it can
 be read, the number of frames against the list where that states one, gaps in their numbers, whether the first and the last
 frame can be decoded (with --all, every frame), what the decoder complains about, one size, the label, and whether another
 clip has the same content in this list or, with --against, in another one (folders: first frame, last frame and count;
@@ -45,6 +46,7 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
     ["sidenet check lists/train.txt --root frames --labels lists/labels.csv", "a training list"],
     ["sidenet check lists/train.txt --root frames --against lists/val.txt", "and that no clip is in both"],
     ["sidenet check runs/mine/train.txt --root videos --all", "every frame of the videos of a run"],
+    ["sidenet check lists/test.jsonl --root videos", "a list of pairs"],
   ],
   options: {
     root: {
@@ -80,14 +82,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals: [list] } = parseArguments(command, args);
   const started = performance.now();
   if (values["against-root"] !== undefined) await requireFolder("--against-root", values["against-root"]);
-  const { clips, repairedLines } = await readClipList(list, { modality: "either" });
+  const { clips, repairedLines } = await readAnyList(list);
   const root = await requireRoot(values.root, clips);
   const classes = values.classes ??
     (values.labels === undefined ? null : (await readLabels(values.labels)).length);
   const template = values.template ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
     PUBLISHED_TEMPLATES[0];
   const against = values.against === undefined ? undefined : {
-    clips: (await readClipList(values.against, { modality: "either" })).clips,
+    clips: (await readAnyList(values.against)).clips,
     root: values["against-root"] ?? root,
   };
   let shown = started;
@@ -111,7 +113,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (repairedLines.length > 0) {
     io.note(`warning: ${describeRepaired(repairedLines)}`);
   }
-  const uncounted = clips.filter(({ frames }) => frames === null).length;
+  const uncounted = clips.filter(({ frames, captions }) => frames === null && captions === undefined).length;
   if (uncounted > 0 && uncounted < clips.length) {
     io.note(
       `warning: ${formatCount(uncounted)} of ${formatCount(clips.length)} clips state no number of frames: ` +

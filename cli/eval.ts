@@ -8,10 +8,11 @@ import {
 } from "../train/evaluation/evaluation_files.ts";
 import { writeEvaluationReport } from "../pages/report_data.ts";
 import { describeProblems } from "../train/feed/problems.ts";
-import { formatCount, formatShare, formatValue } from "../lib/text.ts";
+import { formatCount } from "../lib/text.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { evaluateModel } from "../train/evaluation/evaluate_model.ts";
 import { findTrainedModel } from "../train/evaluation/trained_model.ts";
+import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
@@ -96,7 +97,7 @@ function printFigures(figures: EvaluationFigures, task: Task, io: Io): void {
   const texts = [...columns.filter(isShare), ...columns.filter((column) => !isShare(column))].map(
     (column) => {
       const value = figures[column.key] as number;
-      return `${column.name} ${isShare(column) ? formatShare(value, 2) : formatValue(value)}`;
+      return `${column.name} ${formatMetric(column, value, { digits: 2 })}`;
     },
   );
   io.print(`${texts.join("  ")}  (${figures.clips_per_second.toFixed(1)} clips/s)`);

@@ -1,43 +1,36 @@
 /**
- * `sidenet prepare`: makes annotation lists from a folder per class, Something-Something V2's JSON, Kinetics' CSV or other
- * lists, for clips that are folders of frames, video files, or both.
+ * `sidenet prepare`: makes lists from folders and from the files of known data sets, annotation lists where clips have classes and lists
+ * of pairs where they have captions, for clips that are folders of frames, video files, or both.
  */
 import { stat } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
+import { parseAnnotations } from "../data/datasets/annotations.ts";
+import { hasCaptionFiles, readCaptionFolder } from "../data/datasets/captioned/caption_files.ts";
+import { alsoInFolders, type CaptionOptions } from "../data/datasets/captioned/dataset.ts";
 import {
-  countUnusable,
   type Dataset,
   detectTemplate,
   findClips,
   type FindOptions,
-  formatLabels,
-  type FoundClip,
-  modalityOf,
   PUBLISHED_TEMPLATES,
-  type Split,
-  type UnusableClip,
 } from "../data/datasets/entries.ts";
-import { parseAnnotations } from "../data/datasets/annotations.ts";
-import { formatClipList } from "../data/datasets/list.ts";
-import { readLabels, readText } from "../data/datasets/read.ts";
 import { readClassFolders, remarkOnSplits } from "../data/datasets/folders.ts";
-import { reasonOf, requireWritableFolder, writeFileWhole } from "../data/files.ts";
+import { readAnnotationFile, readLabels } from "../data/datasets/read.ts";
+import { reasonOf, requireWritableFolder } from "../data/files.ts";
 import { lockFolder } from "../data/folder_lock.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
-import { overrideOf } from "../train/recipe/overrides.ts";
-import { PUBLISHED_MIN_FRAMES } from "../train/recipe/config.ts";
 import { formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { countVideos, tellLeftOut } from "./shared/clips.ts";
+import { tellLeftOut } from "./shared/clips.ts";
 import type { Io } from "./shared/output.ts";
+import { type Prepared, writeLists } from "./shared/prepared_lists.ts";
 
 const DEFAULT_VAL_SHARE = 0.1;
 const DEFAULT_SEED = 1024;
-const SPLITS: readonly Split[] = ["train", "val", "test"];
 
 export const command = defineCommand({
   name: "prepare",
-  summary: "Make annotation lists from class folders or the files of known data sets",
+  summary: "Make lists of clips from folders or the files of known data sets",
   savesOnInterrupt: true,
   usage: "DATASET … --out DIR",
   details: `DATASET is one of
@@ -47,10 +40,15 @@ export const command = defineCommand({
   Kinetics' CSV files (label, youtube_id, time_start, time_end, split), with --root;
   the split files of UCF101 (with classInd.txt) or HMDB51, the CSV files of Jester or Something-Something V1, with --root;
   annotation lists (path, frames, label, or without frames; as text or CSV), with --root and --labels: repaired and counted
-  anew.
+  anew;
+or, with captions for retrieval,
+  a folder of clips with a file of captions beside each (a.mp4 and a.txt, a caption a line);
+  the files of MSR-VTT (MSRVTT_data.json and CSV files; --expand), MSVD (lists and raw-captions.pkl or JSON), VATEX (the
+  release's JSON, or lists and vatex_data.json), ActivityNet Captions, DiDeMo or LSMDC, with --root;
+  lists of pairs (CSV with the columns path and caption, or JSON lines), with --root.
 A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
 label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
-are left out and stop nothing. Frames are counted in the folders, those of videos with --count.`,
+are left out and stop nothing. Of clips with captions DIR receives lists of pairs, train.jsonl, val.jsonl and test.jsonl. Frames are counted in the folders, those of videos with --count.`,
   examples: [
     ["sidenet prepare clips --out lists --val-share 0.2", "a folder per class"],
     ["sidenet prepare videos --out lists --count", "the same with videos, their frames counted"],
@@ -59,8 +57,14 @@ are left out and stop nothing. Frames are counted in the folders, those of video
       "Something-Something V2",
     ],
     ["sidenet prepare kinetics_train.csv kinetics_val.csv --root frames --out lists", "Kinetics"],
+    [
+      "sidenet prepare MSRVTT_data.json MSRVTT_train.9k.csv MSRVTT_JSFUSION_test.csv --expand --root frames --out lists",
+      "MSR-VTT",
+    ],
   ],
   options: {
+    captions: { type: "boolean", help: "DATASET is a folder with captions beside its clips, at any depth" },
+    expand: { type: "boolean", help: "MSR-VTT: all captions of a training clip, not one chosen by the seed" },
     labels: { type: "string", placeholder: "CSV", help: "annotation lists: the label file (id,name)" },
     out: { type: "string", placeholder: "DIR", help: "where the lists are written" },
     folders: { type: "string", placeholder: "DIR", help: "the folder of class folders, instead of DATASET" },
@@ -77,9 +81,9 @@ are left out and stop nothing. Frames are counted in the folders, those of video
     "val-share": {
       type: "number",
       min: 0,
-      help: `class folders: share of each class for validation, ${DEFAULT_VAL_SHARE} by default`,
+      help: `folders: share of the clips (of each class) for validation, ${DEFAULT_VAL_SHARE} by default`,
     },
-    seed: { type: "integer", min: 0, help: `class folders: seed of the split, ${DEFAULT_SEED} by default` },
+    seed: { type: "integer", min: 0, help: `seed of what is chosen, ${DEFAULT_SEED} by default` },
   },
 });
 
@@ -104,7 +108,18 @@ export async function run(args: string[], io: Io): Promise<number> {
       `Cannot prepare: --root must be left out with class folders, which are their own root, current value is "${values.root}"`,
     );
   }
-  const dataset = isFolder ? null : await readFiles(sources, values.labels);
+  if (values.captions && !isFolder) {
+    throw new ConfigError(
+      `Cannot prepare: with --captions DATASET must be a folder, current value is "${sources[0]}"`,
+    );
+  }
+  const seed = values.seed ?? DEFAULT_SEED,
+    isCaptioned = isFolder && (values.captions || await hasCaptionFiles(sources[0]));
+  const dataset = isCaptioned
+    ? await readCaptionFolder(sources[0], { valShare, seed, signal: io.signal })
+    : isFolder
+    ? null
+    : await readFiles(sources, { labelFile: values.labels, expand: values.expand ?? false, seed });
   // Absolute paths need no root.
   const isRooted = isFolder || dataset!.entries.every(({ paths }) => paths.every((path) => isAbsolute(path)));
   const root = isFolder ? sources[0] : values.root ?? (isRooted ? "" : undefined);
@@ -128,9 +143,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       }
     },
   };
-  const folders = isFolder
-    ? await readClassFolders(root, { ...options, valShare, seed: values.seed ?? DEFAULT_SEED })
-    : null;
+  const folders = dataset === null ? await readClassFolders(root, { ...options, valShare, seed }) : null;
   const prepared: Prepared = folders ?? await findListed(dataset!, options);
   io.status("");
   tellLeftOut(prepared.unusable, io, { where: join(out, "report.json") });
@@ -147,81 +160,24 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-/** What the lists are made of. */
-interface Prepared {
-  classes: readonly string[];
-  clips: readonly FoundClip[];
-  unusable: readonly UnusableClip[];
-  template: string;
-}
-
 async function findListed(
-  dataset: Dataset,
+  listed: Dataset,
   options: Omit<FindOptions, "template"> & { template: string | null },
 ): Promise<Prepared> {
+  const dataset = listed.classes === null ? await alsoInFolders(listed, options.root) : listed;
   const template = options.template ??
     await detectTemplate(options.root, dataset.entries.values().flatMap(({ paths }) => paths)) ??
     PUBLISHED_TEMPLATES[0];
   return { classes: dataset.classes, template, ...await findClips(dataset, { ...options, template }) };
 }
 
-async function readFiles(files: readonly string[], labelFile: string | undefined): Promise<Dataset> {
-  const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })));
-  return parseAnnotations(texts, labelFile === undefined ? null : await readLabels(labelFile));
-}
-
-async function writeLists(
-  out: string,
-  { classes, clips, unusable, root, template }: Prepared & { root: string | null },
-  io: Io,
-): Promise<void> {
-  const counts: Partial<Record<Split, number>> = {};
-  for (const split of SPLITS) {
-    const own = clips.filter((clip) => clip.split === split);
-    if (own.length === 0) {
-      const earlier = await stat(join(out, `${split}.txt`)).then(() => true, () => false);
-      if (earlier) {
-        io.note(`warning: ${join(out, `${split}.txt`)} is of an earlier run: this one has no ${split} clips`);
-      }
-      continue;
-    }
-    counts[split] = own.length;
-    await writeFileWhole(join(out, `${split}.txt`), formatClipList(own));
-  }
-  await writeFileWhole(join(out, "labels.csv"), formatLabels(classes));
-  const modality = modalityOf(clips);
-  const result = { folder: out, root, template, modality, classes: classes.length, clips: counts, unusable };
-  await writeFileWhole(join(out, "report.json"), JSON.stringify(result, null, 2) + "\n");
-  const listed = Object.entries(counts).map(([split, count]) => `${formatCount(count)} ${split}`).join(", ");
-  const videos = clips.filter(({ kind }) => kind === "video").length;
-  io.print(
-    `wrote ${listed} clips${videos > 0 ? ` (${countVideos(videos)})` : ""} of ${
-      formatCount(classes.length)
-    } classes to ${out}; ${formatCount(countUnusable(unusable))} left out`,
-  );
-  const short = clips.filter(({ frames }) => frames !== null && frames < PUBLISHED_MIN_FRAMES).length;
-  if (short > 0) {
-    io.note(
-      `warning: clips of fewer than ${PUBLISHED_MIN_FRAMES} frames, which the recipes of Something-Something and Kinetics ` +
-        `leave out of training (data.min_frames): ${formatCount(short)}`,
-    );
-  }
-  const keys: [key: string, value: string | number][] = root === null ? [] : [["root", root]];
-  keys.push(["num_classes", classes.length]);
-  if (modality !== "RGB") keys.push(["modality", modality]);
-  if (modality !== "video") keys.push(["image_tmpl", template]);
-  for (const split of ["train", "val"] as const) {
-    if (counts[split]) keys.push([`${split}_list`, join(out, `${split}.txt`)]);
-  }
-  keys.push(["label_list", join(out, "labels.csv")]);
-  const words = keys.map(([key, value]) => shellWord(overrideOf(`data.${key}`, value)));
-  io.print(`keys for a recipe: ${words.join(" ")}`);
-  io.printJson(result);
-}
-
-/** A word as a POSIX shell reads it back. */
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+async function readFiles(
+  files: readonly string[],
+  { labelFile, ...options }: { labelFile: string | undefined } & CaptionOptions,
+): Promise<Dataset> {
+  const texts = await Promise.all(files.map(readAnnotationFile));
+  const labels = labelFile === undefined ? null : await readLabels(labelFile);
+  return parseAnnotations(texts, { labels, ...options });
 }
 
 async function isDirectory(path: string): Promise<boolean> {

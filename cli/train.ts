@@ -2,7 +2,7 @@
 import { readError } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
-import { formatBytes, formatCount, formatDuration, formatShare } from "../lib/text.ts";
+import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
 import {
   formatBest,
   formatEvaluation,
@@ -23,6 +23,7 @@ import { loadRunConfig } from "../train/files/run_config.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
@@ -263,10 +264,8 @@ function finish(
   { folder, columns }: { folder: RunFolder; columns: readonly MetricColumn[] },
   io: Io,
 ): void {
-  const figures = columns.map(({ key, name, format }) => {
-    const value = summary[key] as number;
-    return `${name} ${format === "share" ? formatShare(value) : value.toFixed(4)}  `;
-  });
+  const figures = columns.filter(({ detail }) => !detail)
+    .map((column) => `${column.name} ${formatMetric(column, summary[column.key] as number)}  `);
   const best = formatBest(summary, { columns });
   io.print(
     figures.join("") +

@@ -26,12 +26,13 @@ import {
   INTERACTION_KEYS,
   PRETRAINED_GROUP,
   RETRIEVAL_DATA_KEYS,
+  RETRIEVAL_NETWORK_KEYS,
   retrievalFrames,
   retrievalGroup,
   retrievalGroups,
-  retrievalKeys,
-  TEXT_KEYS,
   textRequirements,
+  towersForRetrieval,
+  type TowerSizesForRetrieval,
 } from "./parts/retrieval_recipe.ts";
 import { declareSideNetwork, type SideNetwork } from "./parts/retrieval_side.ts";
 import { declareStem, stemConv, type StemWeights } from "./parts/stem.ts";
@@ -43,8 +44,8 @@ import {
   TowerTextSide,
 } from "./parts/text_side.ts";
 import type { RecipePart, System, SystemRecipe } from "./system.ts";
-import type { FrozenTower, ImageHead, TextConfig, TowerSizes } from "./tower.ts";
-import { declareTower, towerOf, towerSizes } from "./towers.ts";
+import type { FrozenTower, ImageHead } from "./tower.ts";
+import { declareTower, towerOf } from "./towers.ts";
 import {
   collectActivations,
   type Mode,
@@ -56,19 +57,12 @@ import {
 } from "./video_model.ts";
 
 /** Sizes of the network: plain data. */
-export interface RetrievalSizes {
-  backbone: TowerSizes;
-  text: TextConfig;
-  /** T. */
-  frames: number;
-  /** L, tokens of a sentence. */
-  words: number;
+export interface RetrievalSizes extends TowerSizesForRetrieval {
   /** D of the side network. */
   sideDim: number;
   interaction: Interaction;
   /** Whether the whole text tower is trained, or its last norm and projection alone. */
   trainsText: boolean;
-  tokens: readonly number[] | null;
 }
 
 /** The network: its weights, and how to record its forward pass. */
@@ -144,7 +138,10 @@ export class Side4VideoRetrieval implements VideoModel {
       s = sideLayer(g, k, () => this.#side.layer(g, k, { tap, s, mode, keep })); // [B T P D]
       keep(`side.${k}`, s);
     }
-    const embedded = keep("frame_embeddings", this.#embed(g, { token: splitTokens(g, last!).token, s, mode, keep })); // [B T E]
+    const embedded = keep(
+      "frame_embeddings",
+      this.#embed(g, { token: splitTokens(g, last!).token, s, mode, keep }),
+    ); // [B T E]
     return {
       outputs: {
         frames: embedded,
@@ -157,7 +154,12 @@ export class Side4VideoRetrieval implements VideoModel {
   /** Class tokens of the last block [B*T C], corrected by the side state [B T P D], in the joint space: [B T E]. */
   #embed(
     g: Graph,
-    { token, s, mode, keep }: { token: Tensor; s: Tensor; mode: Mode; keep: (name: string, x: Tensor) => Tensor },
+    { token, s, mode, keep }: {
+      token: Tensor;
+      s: Tensor;
+      mode: Mode;
+      keep: (name: string, x: Tensor) => Tensor;
+    },
   ): Tensor {
     const [B, T, P, D] = s.shape;
     return g.scope("head", () => {
@@ -183,17 +185,17 @@ const TRAINED_OF_CLIP =
 
 /** What a recipe asks for. */
 function sizes(recipe: Pick<SystemRecipe, "data" | "network">): RetrievalSizes {
-  const { data, network } = recipe;
+  const { network } = recipe;
   return {
-    ...retrievalKeys(recipe),
-    backbone: towerSizes(network),
-    frames: data.num_segments,
+    ...towersForRetrieval(recipe),
     sideDim: network.side_dim,
+    interaction: network.interaction as Interaction,
+    trainsText: network.text_tower === "train",
   };
 }
 
 const recipe: RecipePart<RetrievalSizes> = {
-  keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...TEXT_KEYS } },
+  keys: { data: RETRIEVAL_DATA_KEYS, network: { ...INTERACTION_KEYS, ...RETRIEVAL_NETWORK_KEYS } },
   requirements: (recipe) => [
     ...evaRequirements(recipe),
     sideHeadsRequirement(recipe),
@@ -231,7 +233,9 @@ export const side4videoRetrieval: System<RetrievalSizes> = {
       }
       return sideDimIn(source) === null
         ? "the file holds no side network, so it is probably a backbone (network.weights) or another network"
-        : `the file looks like a network of side_dim ${sideDimIn(source)} on ${towerBeside(source) ?? "another tower"}`;
+        : `the file looks like a network of side_dim ${sideDimIn(source)} on ${
+          towerBeside(source) ?? "another tower"
+        }`;
     },
   },
   cases: [{

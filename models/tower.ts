@@ -148,6 +148,8 @@ export interface Tower<Sizes extends TowerSizes = any> {
   readonly mark: string;
   /** The sizes of the tower in a checkpoint; null when there is none. */
   sizesIn(source: ShapeSource): SizesInFile | null;
+  /** All sizes of the tower in a checkpoint; null when there is none, or one whose shapes do not tell them. */
+  wholeIn(source: ShapeSource): Sizes | null;
   /** The published name of a tower of these sizes, or the sizes in words. */
   describe(sizes: SizesInFile): string;
   /** What the sizes of a checkpoint's tower say, for error messages: "the file looks like ViT-L/14". */

@@ -1,8 +1,8 @@
 /** A run's figures: the tiles at the head of the page, and the table of everything that the summary holds. */
 
-import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../lib/text.ts";
+import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
 import { metricOf, type Summary } from "../train/files/run_folder.ts";
-import { formatMetric } from "../train/run/compare.ts";
+import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn, type Task } from "../train/tasks/task.ts";
 import { escapeHtml } from "./html.ts";
 import type { TileText } from "./parts/parts.ts";
@@ -69,7 +69,7 @@ export function headlineTiles(
 /** The tile of the best evaluation, beside those of the last. */
 function bestTile({ best, steps }: Partial<Summary>, task: Measures): [string, string | undefined, string] {
   const column = bestColumn(task), value = best?.[column.key];
-  const others = best && task.metrics.filter(({ key, format }) => key !== column.key && format === "value")
+  const others = best && task.metrics.filter(({ key, format }) => key !== column.key && format !== "share")
     .map((other) => `${other.title} ${formatMetric(other, metricOf(best, other.key))}`);
   const note = [
     best?.step === steps ? "the last evaluation" : `after epoch ${(best?.epoch ?? 0) + 1}`,
@@ -113,7 +113,7 @@ export function figuresTable(summary: Partial<Summary>, { metrics, figures }: Co
     column.key,
     [
       capitalised(column.title),
-      column.format === "share" ? (value) => formatShare(value, 2) : formatValue,
+      (value) => formatMetric(column, value, { digits: 2 }),
     ],
   ]);
   const known: Readonly<Record<string, Figure>> = { ...FIGURES, ...Object.fromEntries(columns) };

@@ -2,7 +2,7 @@
 
 import * as Plot from "@observablehq/plot";
 import { type EvalRecord, metricOf, type StepRecord } from "../train/files/run_folder.ts";
-import { formatMetric } from "../train/run/compare.ts";
+import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { type Chart, dots, draw, line, type Point } from "./_plot.ts";
 import type { ShareChart } from "./parts/parts.ts";
@@ -37,7 +37,7 @@ export function renderCharts(
   if (steps.length === 0) return "";
   const lastStep = Math.max(steps[steps.length - 1].step, evals.at(-1)?.step ?? 0);
   const shares = columns.filter(({ format }) => format === "share");
-  const values = columns.filter(({ format, key }) => format === "value" && key !== LOSS);
+  const values = columns.filter(({ format, key }) => format !== "share" && key !== LOSS);
   const wide = [
     lossChart(steps, columns.some(({ key }) => key === LOSS) ? pointsOf(evals, LOSS) : []),
     ...(shares.length > 0 ? [sharesChart(evals, { shares, best, ...shareChart })] : []),

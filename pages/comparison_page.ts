@@ -3,7 +3,8 @@
 import { metricOf } from "../train/files/run_folder.ts";
 import css from "./_style.css" with { type: "text" };
 import type { ComparedRun, RunFigures } from "../train/run/compare.ts";
-import { figureRows, formatMetric } from "../train/run/compare.ts";
+import { figureRows } from "../train/run/compare.ts";
+import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
 import { type Chart, dots, draw, line } from "./_plot.ts";
 import { escapeHtml, section, shareBar } from "./html.ts";

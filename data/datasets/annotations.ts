@@ -1,6 +1,8 @@
 /** The annotation files of a data set, whichever of the known forms they have: told apart by their names and what they hold. */
 import { ConfigError } from "../../lib/errors.ts";
 import { isHmdb51, isNamedIds, isUcf101, parseHmdb51, parseNamedIds, parseUcf101 } from "./action_splits.ts";
+import type { CaptionOptions } from "./captioned/dataset.ts";
+import { parseCaptioned } from "./captioned/parse.ts";
 import { type AnnotationFile, type Dataset, type Entry, splitOfFile } from "./entries.ts";
 import { isKineticsCsv, kineticsEntries, parseKineticsCsv } from "./kinetics_csv.ts";
 import { parseClipList } from "./list.ts";
@@ -9,13 +11,15 @@ import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "./ssv2_json.ts";
 /**
  * Reads what a data set names.
  *
- * @param labels Class names of annotation lists; null: not given. Other forms have their own.
+ * @param options.labels Class names of annotation lists; null: not given. Other forms have their own.
  * @throws {ConfigError} where the files do not go together
  */
 export function parseAnnotations(
   files: readonly AnnotationFile[],
-  labels: readonly string[] | null,
+  { labels, ...options }: { labels: readonly string[] | null } & CaptionOptions,
 ): Dataset {
+  const captioned = parseCaptioned(files, options);
+  if (captioned !== null) return captioned;
   const areAll = (ending: RegExp) => files.every(({ file }) => ending.test(file));
   if (areAll(/\.json$/i)) return parseSsv2(files);
   if (!areAll(/\.(csv|tsv|txt|list|lst)$/i)) {

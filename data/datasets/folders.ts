@@ -46,7 +46,7 @@ export interface ClassFolders {
 }
 
 /** Folders of the splits, by their names in published data sets. The test clips stand in where there are no others. */
-const SPLIT_FOLDERS: Readonly<Record<string, Split>> = {
+export const SPLIT_FOLDERS: Readonly<Record<string, Split>> = {
   train: "train",
   training: "train",
   val: "val",
@@ -285,7 +285,7 @@ interface Listing {
 }
 
 /** What a folder holds, in code-point order; hidden files are left out, links count as what they lead to. */
-async function listFolder(path: string): Promise<Listing> {
+export async function listFolder(path: string): Promise<Listing> {
   try {
     const items = (await readdir(path, { withFileTypes: true })).filter(({ name }) => !name.startsWith("."));
     const isFolder = await Promise.all(

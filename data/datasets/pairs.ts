@@ -72,11 +72,29 @@ export function groupedPairs(pairs: readonly Pair[]): ClipRecord[] {
   }));
 }
 
-/** The text of a list of pairs, as JSON lines: a line a record. */
+/** The text of a list of pairs, as JSON lines: a line a record, or several where one would be too long to be read. */
 export function formatPairs(records: readonly Pick<ClipRecord, "path" | "captions">[]): string {
-  return records.map(({ path, captions = [] }) =>
-    `${JSON.stringify({ path, caption: captions.length === 1 ? captions[0] : captions })}\n`
+  return records.flatMap(({ path, captions = [] }) =>
+    shortParts(captions).map((part) =>
+      `${JSON.stringify({ path, caption: part.length === 1 ? part[0] : part })}\n`
+    )
   ).join("");
+}
+
+/** Captions in parts whose JSON leaves room for a path on a line. */
+function shortParts(captions: readonly string[]): string[][] {
+  const parts: string[][] = [];
+  let length = Infinity;
+  for (const caption of captions) {
+    const own = JSON.stringify(caption).length + 1;
+    if (length + own > MOST_JSON_LINE / 2) {
+      parts.push([]);
+      length = 0;
+    }
+    parts.at(-1)!.push(caption);
+    length += own;
+  }
+  return parts;
 }
 
 function isJsonLines(content: string): boolean {
@@ -143,7 +161,9 @@ function pairsOfTable(content: string, file: string): Pair[] {
     throw new DataError(
       `Cannot read "${file}" line 1: a list of pairs must be JSON lines, or CSV whose header names a column of paths (${
         PATH_COLUMNS.join(", ")
-      }) and one of captions (${CAPTION_COLUMNS.join(", ")}), ${currentNames("columns", names, known)}`,
+      }) and one of captions (${CAPTION_COLUMNS.join(", ")}), ${currentNames("columns", names, known)}${
+        names.includes("video_id") ? "; sidenet prepare makes lists of the files of data sets" : ""
+      }`,
     );
   }
   const [, ...rows] = parseCsv(content, file, { delimiter });

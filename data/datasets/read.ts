@@ -1,10 +1,13 @@
 /** Reading of annotation lists and label files from disk. */
 import { DataError } from "../../lib/errors.ts";
-import { bytesOfFile, reasonOf } from "../files.ts";
+import { MAX_PICKLE_BYTES } from "../checkpoint/pickle.ts";
+import { bytesOfFile, reading, reasonOf } from "../files.ts";
+import { pickledCaptionsAsJson } from "./captioned/pickled_captions.ts";
+import type { AnnotationFile } from "./entries.ts";
 import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
 import { parseLabels } from "./labels.ts";
 import { type ClipList, type ClipListOptions, parseClipList } from "./list.ts";
-import { type Pair, parsePairs } from "./pairs.ts";
+import { groupedPairs, isPairsList, type Pair, parsePairs } from "./pairs.ts";
 import { decodeText } from "./text.ts";
 
 /** Reads and parses an annotation list: of text, or a JSON list of clips with label indices. */
@@ -12,7 +15,17 @@ export async function readClipList(
   path: string,
   options: Omit<ClipListOptions, "file"> = {},
 ): Promise<ClipList> {
+  return clipListOf(await readText(path), path, options);
+}
+
+/** The clips of a list of either kind, an annotation list or one of pairs, whose paths then come once each. */
+export async function readAnyList(path: string): Promise<Pick<ClipList, "clips" | "repairedLines">> {
   const text = await readText(path);
+  if (!isPairsList(text)) return clipListOf(text, path, { modality: "either" });
+  return { clips: groupedPairs(parsePairs(text, { file: path }).pairs), repairedLines: [] };
+}
+
+function clipListOf(text: string, path: string, options: Omit<ClipListOptions, "file">): ClipList {
   if (!isJsonList(text)) return parseClipList(text, { ...options, file: path });
   return { clips: parseIndexedClips(text, { ...options, file: path }), dropped: 0, repairedLines: [] };
 }
@@ -25,6 +38,17 @@ export async function readPairs(path: string): Promise<Pair[]> {
 /** Reads and parses a label file. */
 export async function readLabels(path: string, options: { classes?: number } = {}): Promise<string[]> {
   return parseLabels(await readText(path), { ...options, file: path });
+}
+
+/**
+ * Reads a file that a data set is given by. Of a pickle, such as MSVD's captions, the text is the same as JSON.
+ *
+ * @throws {DataError} where it cannot be read, or is neither
+ */
+export async function readAnnotationFile(path: string): Promise<AnnotationFile> {
+  if (!/\.(pkl|pickle)$/i.test(path)) return { file: path, text: await readText(path) };
+  const bytes = await reading(path, () => bytesOfFile(path, MAX_PICKLE_BYTES));
+  return { file: path, text: pickledCaptionsAsJson(bytes, path) };
 }
 
 /** Reads a text file. @throws {DataError} where it cannot be read, or is no text */

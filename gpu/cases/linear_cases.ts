@@ -79,6 +79,12 @@ export const cases: CaseTable = {
       constant: ["x0", "x1"],
     },
     {
+      name: "two windows among zeros",
+      inputs: { x0: [3, 5], x1: [1, 5] },
+      attrs: { shape: [7, 5], offsets: [5, 25] },
+      constant: ["x0", "x1"],
+    },
+    {
       name: "two clips of 8 frames beside ViT-B/16",
       bench: true,
       inputs: { x0: [1568, 320], x1: [1568, 320] },

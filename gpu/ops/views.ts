@@ -4,10 +4,11 @@
  */
 
 import copySource from "./copy_window.wgsl" with { type: "text" };
+import fillSource from "./fill.wgsl" with { type: "text" };
 import type { Graph, Tensor } from "../graph.ts";
 import { BINDING_ALIGNMENT, DTYPE_BYTES, sizeOf } from "../graph.ts";
 import { defineOp, type Dispatch, grid1d, recordOne } from "../op.ts";
-import { floatType } from "./_dispatch.ts";
+import { flatDispatch, floatType } from "./_dispatch.ts";
 
 const WG_SIZE = 256;
 const MAX_PARTS = 16;
@@ -111,14 +112,22 @@ const joinWindowsOp = defineOp<{ shape: readonly number[]; offsets: readonly num
   inputs: partInputs,
   attrs: { shape: [], offsets: [] },
   outputs: ({ attrs, inputs }) => ({ out: { shape: attrs.shape, dtype: inputs.x0.dtype } }),
-  dispatches: ({ inputs, outputs, attrs }) =>
-    attrs.offsets.map((to, i) =>
-      copyWindow(inputs[`x${i}`], outputs.out, {
-        first_in: 0,
-        first_out: to,
-        count: sizeOf(inputs[`x${i}`].shape),
-      })
-    ),
+  dispatches: ({ inputs, outputs, attrs }) => {
+    const parts = attrs.offsets.map((to, i) => ({ to, part: inputs[`x${i}`] }));
+    const size = sizeOf(attrs.shape), filled = parts.reduce((sum, { part }) => sum + sizeOf(part.shape), 0);
+    return [
+      ...filled < size
+        ? [flatDispatch("fill", fillSource, {
+          tensors: { out: outputs.out },
+          params: { value: 0 },
+          count: size,
+        })]
+        : [],
+      ...parts.map(({ to, part }) =>
+        copyWindow(part, outputs.out, { first_in: 0, first_out: to, count: sizeOf(part.shape) })
+      ),
+    ];
+  },
   gradient: "none",
   reference: (arrays, { attrs }) => {
     const out = new Float64Array(sizeOf(attrs.shape));
@@ -128,9 +137,9 @@ const joinWindowsOp = defineOp<{ shape: readonly number[]; offsets: readonly num
 });
 
 /**
- * A tensor of `shape` made of windows that tile it exactly.
+ * A tensor of `shape` made of windows, with zeros where none lies: the gradient of what only parts of a tensor are read of.
  *
- * @throws {RangeError} when the windows overlap or leave a gap.
+ * @throws {RangeError} when the windows overlap or are too many.
  */
 export function joinWindows(
   g: Graph,
@@ -140,16 +149,16 @@ export function joinWindows(
   const sorted = [...parts].sort((a, b) => a.offset - b.offset);
   let end = 0;
   for (const part of sorted) {
-    if (part.offset !== end) {
+    if (part.offset < end) {
       throw new RangeError(
-        `Cannot join windows into [${shape}]: the next one must start at element ${end}, current start is ${part.offset}`,
+        `Cannot join windows into [${shape}]: the next one must start at element ${end} or later, current start is ${part.offset}`,
       );
     }
-    end += sizeOf(part.tensor.shape);
+    end = part.offset + sizeOf(part.tensor.shape);
   }
-  if (end !== sizeOf(shape) || sorted.length > MAX_PARTS) {
+  if (end > sizeOf(shape) || sorted.length > MAX_PARTS) {
     throw new RangeError(
-      `Cannot join windows into [${shape}]: at most ${MAX_PARTS} must fill it, current end is element ${end}`,
+      `Cannot join windows into [${shape}]: at most ${MAX_PARTS} must lie within it, current end is element ${end} of ${sorted.length}`,
     );
   }
   const inputs = Object.fromEntries(sorted.map((part, i) => [`x${i}`, part.tensor]));

@@ -14,7 +14,10 @@ import {
 } from "../tower.ts";
 import { ClipImageHead, type ClipSizes, FrozenVit } from "./vit.ts";
 
-/** Published towers by name. Heads are always width / 64. */
+/** Channels of a head in all of CLIP's towers. */
+const HEAD_WIDTH = 64;
+
+/** Published towers by name. */
 export const VIT_PRESETS: Readonly<Record<string, ClipSizes>> = {
   "ViT-B/32": { imageSize: 224, patchSize: 32, width: 768, layers: 12, heads: 12 },
   "ViT-B/16": { imageSize: 224, patchSize: 16, width: 768, layers: 12, heads: 12 },
@@ -110,6 +113,13 @@ export const clipTower: Tower<ClipSizes> = {
       layers: countLayers(source, "visual.transformer.resblocks."),
       imageSize: pictureSide(positions[0] - 1, conv[3]),
     };
+  },
+  wholeIn(source) {
+    const { width, patchSize, layers, imageSize } = this.sizesIn(source) ?? {};
+    if (width === undefined || patchSize === undefined || layers === undefined || imageSize === undefined) {
+      return null;
+    }
+    return { width, patchSize, layers, imageSize, heads: Math.max(1, Math.floor(width / HEAD_WIDTH)) };
   },
   describe: (sizes) => presetName(sizes) ?? sizesInWords(sizes),
   explain(source) {

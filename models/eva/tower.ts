@@ -135,6 +135,10 @@ export const evaTower: Tower<EvaConfig> = {
       imageSize: pictureSide(table[1] - 1, patch[3]),
     };
   },
+  wholeIn(source) {
+    const sizes = this.sizesIn(source), name = sizes && presetName(sizes);
+    return name ? EVA_PRESETS[name] : null;
+  },
   describe: (sizes) => presetName(sizes) ?? `EVA ${sizesInWords(sizes)}`,
   explain(source) {
     const sizes = this.sizesIn(source);

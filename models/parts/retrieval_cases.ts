@@ -13,7 +13,10 @@ type CaseConfig = any;
  *
  * @throws {DataError} when the case uses an option that is not built.
  */
-export function retrievalCaseRecipe(config: CaseConfig, label: string): Pick<SystemRecipe, "data" | "network"> {
+export function retrievalCaseRecipe(
+  config: CaseConfig,
+  label: string,
+): Pick<SystemRecipe, "data" | "network"> {
   const { model, text, batch } = config;
   const requirements: [boolean, string, string, unknown][] = [
     [!config.cdcr, "cdcr", "false", config.cdcr],
@@ -67,7 +70,11 @@ function backboneOf({ model }: CaseConfig, label: string): SystemRecipe["network
 }
 
 /** The originals' layouts: CLIP's blocks are token-first, those of EVA-CLIP's image tower are not. */
-export function retrievalToRecorded(name: string, values: Float32Array, recorded: RecordedActivation): Float32Array {
+export function retrievalToRecorded(
+  name: string,
+  values: Float32Array,
+  recorded: RecordedActivation,
+): Float32Array {
   const isTokenFirst = recorded.config.model.vision_cfg === undefined || name.startsWith("act.text.");
   return (isTokenFirst ? tokenFirst : channelsFirst)(name, values, recorded);
 }

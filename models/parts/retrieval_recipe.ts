@@ -2,9 +2,8 @@
 
 import { z } from "zod";
 import type { FrameRule, OptimizerGroup, Requirement, SystemRecipe } from "../system.ts";
-import type { TextConfig } from "../tower.ts";
-import { type TextKeys, textOf } from "../towers.ts";
-import type { Interaction } from "./text_side.ts";
+import type { TextConfig, TowerSizes } from "../tower.ts";
+import { type TextKeys, textOf, towerSizes } from "../towers.ts";
 
 const sampling = () => z.literal(["segments", 1, 2, 3, 4]).default("segments");
 const size = (most: number) => z.number().int().positive().max(most);
@@ -24,7 +23,7 @@ export const RETRIEVAL_DATA_KEYS = {
 };
 
 /** Keys of `network` that say which text tower there is. */
-export const TEXT_KEYS = {
+const TEXT_KEYS = {
   text: z.strictObject({
     width: size(2 ** 14).describe("channels of the text tower"),
     heads: size(1024).describe("attention heads"),
@@ -37,8 +36,16 @@ export const TEXT_KEYS = {
   embed_dim: size(2 ** 14).nullable().default(null).describe(
     "retrieval: dimensions in which pictures and sentences meet; null: those of network.arch",
   ),
-  tokens: z.array(z.number().int().nonnegative()).nullable().default(null).describe(
+  tokens: z.array(z.number().int().nonnegative().max(2 ** 20)).nullable().default(null).describe(
     "retrieval: those tokens of CLIP's vocabulary that the token table holds, ascending; null: all of them",
+  ),
+};
+
+/** Keys of `network` of every network for retrieval. */
+export const RETRIEVAL_NETWORK_KEYS = {
+  ...TEXT_KEYS,
+  dual_softmax: z.number().positive().max(1e6).nullable().default(null).describe(
+    "retrieval: temperature of a softmax over all sentences of an evaluation that scores are multiplied by; null: none, as published",
   ),
 };
 
@@ -47,31 +54,33 @@ export const INTERACTION_KEYS = {
   interaction: z.enum(["wti", "mean"]).default("wti").describe(
     "retrieval: how sentences are compared with clips; wti: words with frames, weighted; mean: the whole sentence with the mean of the frames",
   ),
-  dual_softmax: z.number().positive().nullable().default(null).describe(
-    "retrieval: temperature of a softmax over all sentences of an evaluation that scores are multiplied by; null: none, as published",
-  ),
   text_tower: z.enum(["train", "freeze"]).default("train").describe(
     "retrieval: what becomes of the text tower; freeze: all but its last norm and projection stays",
   ),
 };
 
-/** How a network for retrieval reads its own keys. */
-export interface RetrievalKeys {
-  readonly text: TextConfig;
-  readonly words: number;
-  readonly tokens: readonly number[] | null;
-  readonly interaction: Interaction;
-  readonly trainsText: boolean;
+/** The towers of a network for retrieval and what they read: plain data. */
+export interface TowerSizesForRetrieval {
+  backbone: TowerSizes;
+  text: TextConfig;
+  /** T. */
+  frames: number;
+  /** L, tokens of a sentence. */
+  words: number;
+  /** Those of CLIP's vocabulary that the token table holds; null: all. */
+  tokens: readonly number[] | null;
 }
 
-/** The network's keys as what a model is built from. Only for a recipe that meets the requirements. */
-export function retrievalKeys({ data, network }: Pick<SystemRecipe, "data" | "network">): RetrievalKeys {
+/** The towers that a recipe asks for. Only for a recipe that meets the requirements. */
+export function towersForRetrieval(
+  { data, network }: Pick<SystemRecipe, "data" | "network">,
+): TowerSizesForRetrieval {
   return {
+    backbone: towerSizes(network),
     text: textOf(network as SystemRecipe["network"] & TextKeys)!,
+    frames: data.num_segments,
     words: data.max_words as number,
     tokens: network.tokens as number[] | null,
-    interaction: network.interaction as Interaction,
-    trainsText: network.text_tower === "train",
   };
 }
 

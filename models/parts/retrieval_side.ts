@@ -82,7 +82,11 @@ export function declareSideNetwork(
     };
   }
   const reads = Array.from({ length: Math.floor(layers / 2) }, (_, k) => 2 * k + 1);
-  const position = weights.trained("visual.side_spatial_position_embeddings", [patches, sideDim], normal(0.02));
+  const position = weights.trained(
+    "visual.side_spatial_position_embeddings",
+    [patches, sideDim],
+    normal(0.02),
+  );
   const bridges = reads.map((_, k) => declarePostNormBridge(weights, k, sizes));
   const blocks = reads.map((_, k) => declarePostNormBlock(weights, `visual.side_blocks.${k}`, sideDim));
   return {

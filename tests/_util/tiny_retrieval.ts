@@ -57,7 +57,11 @@ export function sentenceBatch(
   const ends = Uint32Array.from({ length: clips }, (_, i) => {
     const end = 2 + prng.integer(words - 2);
     for (let l = 0; l <= end; l++) {
-      ids[i * words + l] = l === 0 ? vocabulary - 2 : l === end ? vocabulary - 1 : prng.integer(vocabulary - 2);
+      ids[i * words + l] = l === 0
+        ? vocabulary - 2
+        : l === end
+        ? vocabulary - 1
+        : prng.integer(vocabulary - 2);
       mask[i * words + l] = 1;
     }
     return end;

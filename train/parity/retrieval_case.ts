@@ -31,12 +31,18 @@ export const RETRIEVAL_CASES: CaseTask = {
     if (!text) throw new RangeError("Cannot replay a case of retrieval: the model must read sentences");
     const all = (shapes: Readonly<Record<string, readonly number[]>>) =>
       Object.fromEntries(
-        Object.entries(shapes).map(([name, shape]): [string, BatchInput] => [name, { shape: [clips, ...shape] }]),
+        Object.entries(shapes).map((
+          [name, shape],
+        ): [string, BatchInput] => [name, { shape: [clips, ...shape] }]),
       );
     const words = { word_mask: { shape: [clips, text.words] } };
     return [{
       name: SENTENCES,
-      inputs: { ids: { shape: [clips, text.words], dtype: "u32" }, ends: { shape: [clips], dtype: "u32" }, ...words },
+      inputs: {
+        ids: { shape: [clips, text.words], dtype: "u32" },
+        ends: { shape: [clips], dtype: "u32" },
+        ...words,
+      },
       record: (g, model, inputs) => ({ ...model.text!.encode(g, inputs, { mode: "eval" }) }),
     }, {
       name: SCORES,

@@ -10,7 +10,7 @@ import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
 import { Session } from "../runtime/session.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
-import { type GroupRates, RULES, ratesOf } from "../runtime/update_rules.ts";
+import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
 import { taskOf } from "../tasks/registry.ts";
 import type { TaskRecipe } from "../tasks/task.ts";
 import type { ReferenceCase } from "./case.ts";
@@ -336,7 +336,11 @@ class Replay {
   async #gradientNorms(norms: readonly number[]): Promise<void> {
     if (!this.#case.has(GRADIENT_NORMS)) return;
     const expected = await this.#case.read(GRADIENT_NORMS);
-    this.#compare(GRADIENT_NORMS, [{ name: GRADIENT_NORMS, actual: norms.slice(0, expected.length), expected }], {
+    this.#compare(GRADIENT_NORMS, [{
+      name: GRADIENT_NORMS,
+      actual: norms.slice(0, expected.length),
+      expected,
+    }], {
       tolerance: GRADIENT_TOLERANCE,
       by: "relative",
     });
@@ -347,7 +351,9 @@ class Replay {
     const names = this.#case.names("step3.").map((name) => name.slice("step3.".length));
     const skipped = this.#nullGradients();
     const { weights } = this.#model;
-    const trained = names.filter((name) => weights.get(this.#own(name))?.kind === "trained" && !skipped.has(name));
+    const trained = names.filter((name) =>
+      weights.get(this.#own(name))?.kind === "trained" && !skipped.has(name)
+    );
     const moves = STEP_SHARE * STEPS, { lr } = this.#case.description.config.optimizer;
     await this.#weights("step3.", trained, { tolerance: moves * lr, by: "absolute" }, (name, expected) => {
       const rate = this.#parts.rates[weights.get(this.#own(name))!.group];

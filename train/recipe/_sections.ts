@@ -100,7 +100,7 @@ export const DATA_KEYS = {
   ),
   synth: SYNTH_SCHEMA.nullable().default(null)
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
-  num_classes: count(100_000).nullable().default(null).describe(
+  num_classes: index().max(100_000).nullable().default(null).describe(
     "classes; taken from data.synth when that is given",
   ),
   num_segments: count(2 ** 13).default(8).describe("frames of a clip, T"),
@@ -254,7 +254,6 @@ export const SOLVER_KEYS = {
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
   ),
-  coef_lr: rate().default(1e-3).describe("retrieval: factor on the rate of weights that begin with CLIP's values"),
   coef_lr: rate().default(1e-3).describe(
     "retrieval: factor on the rate of trained weights that begin with the backbone file's values",
   ),

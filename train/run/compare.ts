@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { readError, textOfFileIfAny } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
-import { formatBytes, formatCount, formatDuration, formatShare, formatValue } from "../../lib/text.ts";
+import { formatBytes, formatCount, formatDuration } from "../../lib/text.ts";
 import { loadRunConfig } from "../files/run_config.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
+import { formatMetric } from "../tasks/metric_text.ts";
 import { bestColumn, type MetricColumn, type Task } from "../tasks/task.ts";
 import { parseSummary, type Summary } from "../files/records.ts";
 import { type EvalRecord, metricOf, readMetrics, RUN_FILES, type StepRecord } from "../files/run_folder.ts";
@@ -88,11 +89,6 @@ export interface FigureRow {
 }
 
 type Row = [name: string, key: string, format: (value: number) => string, better: "more" | "less" | null];
-
-/** The text of a metric's value. */
-export function formatMetric({ format }: Pick<MetricColumn, "format">, value: number): string {
-  return format === "share" ? formatShare(value) : formatValue(value);
-}
 
 /** Rows of the tasks' metrics: shares first, then the best, then the others. */
 function metricRows(tasks: readonly Task[]): Row[] {

@@ -11,6 +11,7 @@ import {
   threeDigits,
 } from "../../lib/text.ts";
 import { type EvalRecord, metricOf, type StepRecord, type Summary } from "../files/run_folder.ts";
+import { formatMetric } from "../tasks/metric_text.ts";
 import type { MetricColumn } from "../tasks/task.ts";
 
 /** Where a run stands. */
@@ -90,11 +91,12 @@ export function formatBest(
     : `best after epoch ${best.epoch + 1}: ${formatMetrics(best, options)}`;
 }
 
+/** The metrics of an evaluation in one line, without details. */
 function formatMetrics(
   record: Readonly<Record<string, unknown>>,
   { columns }: { columns: readonly MetricColumn[] },
 ): string {
-  return columns.filter(({ detail }) => !detail).map(({ key, name, format }) =>
-    `${name} ${format === "share" ? formatShare(metricOf(record, key)) : formatValue(metricOf(record, key))}`
-  ).join(" · ");
+  return columns.filter(({ detail }) => !detail)
+    .map((column) => `${column.name} ${formatMetric(column, metricOf(record, column.key))}`)
+    .join(" · ");
 }

@@ -161,7 +161,7 @@ function columnsOf(direction: "t2v" | "v2t", words: string): MetricColumn[] {
     key: `${direction}_${kind}_rank`,
     name: `${direction} ${kind} rank`,
     title: `${words}, ${kind} rank`,
-    format: "value",
+    format: "rank",
     better: "less",
     detail: direction === "v2t" || kind === "mean",
   }));

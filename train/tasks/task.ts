@@ -20,8 +20,8 @@ export interface MetricColumn {
   readonly name: string;
   /** Its name in tables and charts: "top-1 accuracy". */
   readonly title: string;
-  /** A share of 1 is shown as a percentage. */
-  readonly format: "share" | "value";
+  /** A share of 1 is shown as a percentage; ranks count from 1. */
+  readonly format: "share" | "value" | "rank";
   readonly better: "more" | "less";
   /** Left out of the lines that tell of an evaluation while a run goes on. */
   readonly detail?: boolean;

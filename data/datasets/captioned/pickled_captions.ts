@@ -3,7 +3,7 @@
  * The pickle machine of checkpoints reads it, without any global: nothing in it is imported or called.
  */
 import { DataError } from "../../../lib/errors.ts";
-import { MAX_PICKLE_BYTES, type PickleRules, readPickle } from "../../checkpoint/pickle.ts";
+import { type PickleRules, readPickle } from "../../checkpoint/pickle.ts";
 import { PyDict, PyTuple, type PyValue } from "../../checkpoint/pickle_values.ts";
 import { shorten } from "../../../lib/text.ts";
 
@@ -21,9 +21,6 @@ export function pickledCaptionsAsJson(bytes: Uint8Array, file: string): string {
   const fail = (what: string): never => {
     throw new DataError(`Cannot read "${file}": ${what}`);
   };
-  if (bytes.length > MAX_PICKLE_BYTES) {
-    fail(`a pickle may have at most ${MAX_PICKLE_BYTES} bytes, current value is ${bytes.length}`);
-  }
   const rules = {
     ...NO_REFERENCES,
     persistent: () => fail("a pickle of captions must not refer to other data"),

@@ -164,6 +164,14 @@ Deno.test("a list that is written is read as the same clips", () => {
   ]]]);
 });
 
+Deno.test("captions that are too long for one line are written on several, and stay those of one clip", () => {
+  const captions = Array.from({ length: 40 }, (_, i) => `${i} ${"\u0001x".repeat(20_000)}`);
+  const text = formatPairs([{ path: "a", captions }, { path: "b", captions: ["x"] }]);
+  assert.ok(text.split("\n").length > 10);
+  const [a, b] = groupedPairs(parsePairs(text, { file: "list" }).pairs);
+  assert.deepEqual([a.captions, b.captions], [captions, ["x"]]);
+});
+
 Deno.test("lists of labelled clips are no lists of pairs", () => {
   for (const text of ["a.mp4 3\n", "path,label\na,3\n", "path,label,caption\na,3,x\n", "caption 3\n", ""]) {
     assert.equal(isPairsList(text), false, text);
