@@ -2,7 +2,8 @@
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { buildIndex, type BuildIndexResult, type IndexPlan } from "../train/search/build_index.ts";
-import { findEmbeddingModel, indexModel, openEmbedder } from "../train/search/model_embedder.ts";
+import { findEmbeddingModel, indexModel } from "../train/search/embedding_model.ts";
+import { openEmbedder } from "../train/search/model_embedder.ts";
 import { DEFAULT_WINDOWS } from "../train/search/parts.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellKept } from "./shared/interruption.ts";
