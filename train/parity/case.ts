@@ -11,6 +11,8 @@ export interface CaseDescription {
   file: string;
   // deno-lint-ignore no-explicit-any
   config: any;
+  /** Texts and their tokens, in cases of a tokenizer, which has no configuration. */
+  strings?: { text: string; ids: number[] }[];
   null_gradient_parameters?: string[];
   /** Error of a recorded f32 gradient against f64, relative to the tensor's largest value, where it is worth telling. */
   noisy_gradients?: Record<string, number>;
@@ -35,9 +37,10 @@ export async function openCase(path: string): Promise<ReferenceCase> {
   } catch (error) {
     throw new DataError(`Cannot read case "${path}": ${(error as Error).message}`);
   }
-  if (typeof description?.system !== "string" || typeof description.config !== "object") {
+  const isOfTexts = Array.isArray(description?.strings);
+  if (typeof description?.system !== "string" || (typeof description.config !== "object" && !isOfTexts)) {
     throw new DataError(
-      `Cannot read case "${path}": it must have "system" and "config", as in a recorded reference case`,
+      `Cannot read case "${path}": it must have "system" and "config", or "strings", as in a recorded reference case`,
     );
   }
   const file = description.file ?? `${path.replace(/^.*[\\/]/, "").replace(/\.json$/, "")}.safetensors`;
