@@ -38,6 +38,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./predict.ts"),
   },
   {
+    name: "index",
+    summary: "Embed a collection of clips, so that it can be searched with sentences",
+    load: () => import("./index.ts"),
+  },
+  {
+    name: "search",
+    summary: "Find clips of an index with a sentence",
+    load: () => import("./search.ts"),
+  },
+  {
     name: "compare",
     summary: "Put two or more runs side by side: accuracy, memory, speed, parameters",
     load: () => import("./compare.ts"),

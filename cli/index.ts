@@ -2,7 +2,8 @@
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { buildIndex, type BuildIndexResult, type IndexPlan } from "../train/search/build_index.ts";
-import { findEmbeddingModel, indexModel, openEmbedder } from "../train/search/model_embedder.ts";
+import { findEmbeddingModel, indexModel } from "../train/search/embedding_model.ts";
+import { openEmbedder } from "../train/search/model_embedder.ts";
 import { DEFAULT_WINDOWS } from "../train/search/parts.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellKept } from "./shared/interruption.ts";
@@ -17,7 +18,8 @@ export const command = defineCommand({
   savesOnInterrupt: true,
   usage: "RUN|CHECKPOINT PATH… --out INDEX [key=value …]",
   positionals: { min: 2 },
-  details: `RUN or CHECKPOINT is a network for retrieval, or any CLIP checkpoint with its text tower, which needs no training.
+  details:
+    `RUN or CHECKPOINT is a network for retrieval, or any CLIP checkpoint with its text tower, which needs no training.
 PATH is a video file, a folder of frames, or a folder with such below it. The same command again takes up what is new or changed,
 keeps the rest, and drops what is gone; clips that are not below one of the PATHs stay as long as their files are there. Clips
 of which nothing can be read are named and kept out, and the exit code is then 4.
@@ -26,13 +28,21 @@ Clips longer than ${DEFAULT_WINDOWS.longer_than} s become windows of ${DEFAULT_W
 Ctrl-C stops with all that is done in the index, and an indexing that was killed goes on where it was.`,
   examples: [
     ["sidenet index runs/msrvtt_vitb16 videos --out index", "all videos below a folder"],
-    ["sidenet index ViT-B-16.pt videos --out index data.num_segments=12", "with CLIP as it is, 12 frames a clip"],
+    [
+      "sidenet index ViT-B-16.pt videos --out index data.num_segments=12",
+      "with CLIP as it is, 12 frames a clip",
+    ],
     ['sidenet search index "a red car turns left"', "what was found"],
   ],
   options: {
     out: { type: "string", placeholder: "INDEX", help: "folder of the index" },
     config: { type: "string", placeholder: "CONFIG", help: "recipe, for a checkpoint that needs one" },
-    window: { type: "number", min: 0.001, placeholder: "SECONDS", help: "length of the windows of long clips" },
+    window: {
+      type: "number",
+      min: 0.001,
+      placeholder: "SECONDS",
+      help: "length of the windows of long clips",
+    },
     stride: {
       type: "number",
       min: 0.001,
@@ -52,7 +62,9 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args), { out } = values;
   const [target, ...rest] = positionals, { overrides, others: named } = splitOverrides(rest);
   if (out === undefined) throw new ConfigError(`Cannot index: --out must name the folder of the index`);
-  if (named.length === 0) throw new ConfigError(`Cannot index: a PATH must be given, current value is missing`);
+  if (named.length === 0) {
+    throw new ConfigError(`Cannot index: a PATH must be given, current value is missing`);
+  }
   const asked = { target, config: values.config ?? null, overrides };
   const model = await findEmbeddingModel(asked);
   const { image_tmpl: template, first_frame: firstFrame } = model.config.data;

@@ -1,8 +1,6 @@
 /** `sidenet predict`: the best classes of clips, at once or along their time. */
-import { dirname } from "node:path";
 import type { ClipRecord } from "../data/datasets/list.ts";
 import { createClipSource } from "../data/open_clip_source.ts";
-import { requireWritableFolder } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
 import { scoreClips } from "../train/evaluation/evaluate.ts";
@@ -28,6 +26,7 @@ import type { Description, Task } from "../train/tasks/task.ts";
 import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./shared/trained.ts";
@@ -92,7 +91,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { overrides, others: paths } = splitOverrides(rest);
   const views = viewsOfFlags(values), top = values.top ?? DEFAULT_TOP;
   const length = windowLength(values);
-  await checkPageFile(values.html);
+  await requirePageFile(values.html);
   const model = await findTrainedModel(target, { config: values.config, overrides });
   const { config, labels } = model, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
@@ -160,7 +159,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     printOutcome(outcome, { labels, top, length, seconds }, io);
     if (length === null && seconds !== null && seconds > LONG_SECONDS) long.push(path);
     if (!page) continue;
-    const thumbnails = times ? await thumbnailsOf(source, path, times, io.signal) : [];
+    const thumbnails = times ? await thumbnailsOf(source, path, times, { signal: io.signal }) : [];
     await page.add({ outcome, seconds, length, thumbnails });
     shown++;
   }
@@ -199,16 +198,6 @@ function windowLength({ window, stride }: { window?: number; stride?: number }):
   if (window !== undefined) return { window, stride: stride ?? defaultStride(window) };
   if (stride === undefined) return null;
   throw new ConfigError(`Cannot predict with --stride: --window must be given too, current value is missing`);
-}
-
-/** A page that cannot take its name is refused before the work, not after. */
-async function checkPageFile(file: string | undefined): Promise<void> {
-  if (file === undefined) return;
-  await requireWritableFolder(dirname(file));
-  if (!(await Deno.stat(file).catch(() => null))?.isDirectory) return;
-  throw new ConfigError(
-    `Cannot write "${file}": --html must be the name of a file, current value is a folder`,
-  );
 }
 
 async function* counted<T>(items: AsyncIterable<T>, onEach: (done: number) => void): AsyncGenerator<T> {

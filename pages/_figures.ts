@@ -69,8 +69,9 @@ export function headlineTiles(
 /** The tile of the best evaluation, beside those of the last. */
 function bestTile({ best, steps }: Partial<Summary>, task: Measures): [string, string | undefined, string] {
   const column = bestColumn(task), value = best?.[column.key];
-  const others = best && task.metrics.filter(({ key, format }) => key !== column.key && format !== "share")
-    .map((other) => `${other.title} ${formatMetric(other, metricOf(best, other.key))}`);
+  const others = best &&
+    task.metrics.filter(({ key, format, detail }) => key !== column.key && format !== "share" && !detail)
+      .map((other) => `${other.title} ${formatMetric(other, metricOf(best, other.key))}`);
   const note = [
     best?.step === steps ? "the last evaluation" : `after epoch ${(best?.epoch ?? 0) + 1}`,
     ...others ?? [],

@@ -203,15 +203,24 @@ function segmentTable({ outcome }: PageEntry, labels: readonly string[], digits:
     `</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 }
 
-/** Frames spread evenly over a clip's time; none where they cannot be read: what is wrong with it is told elsewhere. */
+/**
+ * Frames spread evenly over a clip's time; none where they cannot be read: what is wrong with it is told elsewhere.
+ *
+ * @param options.span The part of its time, in seconds; all of it by default.
+ * @param options.most How many.
+ */
 export async function thumbnailsOf(
   source: Pick<ClipSource, "decode">,
   path: string,
   times: ClipTimes,
-  signal?: AbortSignal,
+  options: { span?: readonly [from: number, to: number]; most?: number; signal?: AbortSignal } = {},
 ): Promise<Thumbnail[]> {
-  const count = Math.min(THUMBNAILS, times.frames.length);
-  const places = Array.from({ length: count }, (_, i) => frameAt(times, (i + 0.5) * times.seconds / count));
+  const { span: [from, to] = [0, times.seconds], most = THUMBNAILS, signal } = options;
+  const count = Math.min(most, Math.max(1, frameAt(times, to) - frameAt(times, from) + 1));
+  const places = Array.from(
+    { length: count },
+    (_, i) => frameAt(times, from + (i + 0.5) * (to - from) / count),
+  );
   const clip = await source.decode(
     path,
     times.frames.length,

@@ -12,7 +12,7 @@ import { microBatches } from "../../train/runtime/micro_batches.ts";
 import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts";
 import { idleRateRemarks } from "../../train/run/schedule.ts";
 import { remarksOnLists } from "../../train/feed/list_remarks.ts";
-import { readSplit } from "../../train/feed/lists.ts";
+import { hasCaptions, readSplit } from "../../train/feed/lists.ts";
 import { epochBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readingBytes } from "../../train/feed/frame_room.ts";
@@ -184,10 +184,11 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   return 0;
 }
 
-/** Prints what stored features of the recipe would take and spare. */
+/** Prints what stored features of the recipe would take and spare; nothing of a recipe whose features cannot be stored at all. */
 async function planCache(config: Config, model: VideoModel, plans: readonly Plan[], io: Io) {
   const clipBytes = entryBytes(model), obstacle = obstacleOf(config, model);
   const clips = await listedClips(config, io), bytes = clips === null ? null : clips * clipBytes;
+  if (hasCaptions(config)) return { feature_cache_bytes_per_clip: null, feature_cache_bytes: null };
   const total = bytes === null
     ? ""
     : `, ${formatBytes(bytes)} for ${formatCount(clips!)} clips with --epochs 1`;

@@ -161,7 +161,9 @@ function pairsOfTable(content: string, file: string): Pair[] {
     throw new DataError(
       `Cannot read "${file}" line 1: a list of pairs must be JSON lines, or CSV whose header names a column of paths (${
         PATH_COLUMNS.join(", ")
-      }) and one of captions (${CAPTION_COLUMNS.join(", ")}), ${currentNames("columns", names, known)}`,
+      }) and one of captions (${CAPTION_COLUMNS.join(", ")}), ${currentNames("columns", names, known)}${
+        names.includes("video_id") ? "; sidenet prepare makes lists of the files of data sets" : ""
+      }`,
     );
   }
   const [, ...rows] = parseCsv(content, file, { delimiter });

@@ -21,7 +21,7 @@ import { reasonOf, textOfFileIfAny } from "../../data/files.ts";
 import { parseJson, parseValue, textOfValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
-import { listDigest } from "../feed/lists.ts";
+import { hasCaptions, listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
@@ -143,9 +143,16 @@ export function shardRange(layout: SplitLayout, shard: number): { first: number;
 
 /** What keeps a recipe's clips from being stored as features: a key, what it must be and what it is. */
 export function obstacleOf(
-  { data, solver, network }: Config,
+  { data, solver, network, system }: Config,
   model: VideoModel,
 ): { key: string; must: string; value: unknown } | null {
+  if (hasCaptions({ system })) {
+    return {
+      key: "system",
+      must: "be one of classes: features of clips with captions are not stored",
+      value: system,
+    };
+  }
   if (solver.mixup) {
     return { key: "solver.mixup", must: "be false: mixed pictures have no stored features", value: true };
   }

@@ -158,6 +158,18 @@ export class Searcher {
     }
   }
 
+  /** What the network says of sentences, some at a time: the values of each output, sentence after sentence. */
+  async *features(sentences: readonly string[]): AsyncGenerator<Features> {
+    for (const texts of chunks(sentences, SENTENCES_AT_ONCE)) {
+      const features = await this.#ask("sentences", this.#framed(texts));
+      yield Object.fromEntries(
+        Object.entries(features).map(([name, values]) =>
+          [name, values.subarray(0, values.length / SENTENCES_AT_ONCE * texts.length)] as const
+        ),
+      );
+    }
+  }
+
   #framed(texts: readonly string[]) {
     const { words } = this.#text;
     const sentences = texts.map((text) => frameSentence(this.#tokenizer, text, { words }));

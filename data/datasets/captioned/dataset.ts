@@ -1,5 +1,4 @@
 /** What the readers of data sets with captions share: their files, captions in order, lists of ids, where clips may lie. */
-import { readdir } from "node:fs/promises";
 import { DataError } from "../../../lib/errors.ts";
 import { shorten } from "../../../lib/text.ts";
 import {
@@ -10,9 +9,9 @@ import {
   type Split,
   splitOfFile,
 } from "../entries.ts";
+import { listFolder } from "../folders.ts";
 import { isPairsList } from "../pairs.ts";
 import { boundedLines, MOST_LINE, MOST_PATH, quoted } from "../text.ts";
-import { sortNames } from "../walk.ts";
 
 /** The files that a data set is given by, by their forms. */
 export interface CaptionFiles {
@@ -27,14 +26,7 @@ export interface CaptionedReader {
   /** Whether files are those of the data set, by what they hold. */
   recognises(files: CaptionFiles): boolean;
   /** @throws {DataError} for what does not have its form, {@link ConfigError} where a file is missing */
-  read(files: CaptionFiles, options: CaptionOptions): Dataset;
-}
-
-export interface CaptionOptions {
-  /** Whether clips of which one caption is used, by the published code, get all of them. */
-  expand: boolean;
-  /** Chooses that one. */
-  seed: number;
+  read(files: CaptionFiles): Dataset;
 }
 
 /** A clip and its captions, before anybody has looked whether it is there. */
@@ -46,7 +38,7 @@ export interface CaptionedClip {
 }
 
 /** Folders of a root that are no clips and are looked into; a root of more holds clips of another list. */
-const MOST_FOLDERS = 50;
+const MOST_FOLDERS = 20;
 
 /** Sorts files by their forms. @throws {DataError} for a `.json` that is none */
 export function captionFiles(files: readonly AnnotationFile[]): CaptionFiles {
@@ -126,12 +118,11 @@ export function captionedDataset(clips: readonly CaptionedClip[]): Dataset {
   const entries = clips.flatMap(({ split, paths, captions }): Entry[] => {
     const note = (reason: string) => void unusable.push({ split, path: paths[0], reason });
     const usable = captions.filter(({ text }) => text.trim() !== "" && text.length <= MOST_LINE);
+    const refused = captions.length - usable.length;
     if (captions.length === 0) note("it has no caption");
-    else if (usable.length < captions.length) {
+    if (refused > 0) {
       note(
-        `captions without any text, or of more than ${MOST_LINE} characters: ${
-          captions.length - usable.length
-        }`,
+        `${refused} of its ${captions.length} captions, without text or of more than ${MOST_LINE} characters`,
       );
     }
     return usable.length === 0 ? [] : [{ split, label: 0, paths, captions: usable }];
@@ -142,11 +133,8 @@ export function captionedDataset(clips: readonly CaptionedClip[]): Dataset {
 /** A data set whose clips may also lie one folder deeper, in folders of the root that are no clips themselves. */
 export async function alsoInFolders(dataset: Dataset, root: string): Promise<Dataset> {
   const clips = new Set(dataset.entries.flatMap(({ paths }) => paths));
-  const items = await readdir(root, { withFileTypes: true }).catch(() => []); // findClips names what is missing
-  const folders = sortNames(
-    items.filter((item) => (item.isDirectory() || item.isSymbolicLink()) && !item.name.startsWith("."))
-      .map(({ name }) => name).filter((name) => !clips.has(name)),
-  );
+  const listing = await listFolder(root).catch(() => null); // findClips names what is missing
+  const folders = (listing?.folders ?? []).filter((name) => !clips.has(name));
   if (folders.length > MOST_FOLDERS) return dataset;
   const below = (paths: readonly string[]) =>
     new Set([...paths, ...folders.flatMap((folder) => paths.map((path) => `${folder}/${path}`))]);

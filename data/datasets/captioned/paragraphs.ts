@@ -2,7 +2,7 @@
  * Data sets whose clips have one caption, a paragraph of all their sentences.
  *
  * ActivityNet Captions: `train.json`, `val_1.json`, from id to `{duration, timestamps, sentences}`; `train_ids.json`, `val_ids.json`, lists
- * of ids, say which are taken and in which order. DiDeMo: `train_data.json` and others, lists of `{video, description, times}`; and
+ * of ids, say which are taken and in which order; a video is named like its id, `v_…`, or without that. DiDeMo: `train_data.json` and others, lists of `{video, description, times}`; and
  * `train_list.txt` and others, an id a line. An id of DiDeMo ends at its first dot. Both without lists: all clips of the file.
  */
 import { DataError } from "../../../lib/errors.ts";
@@ -46,7 +46,7 @@ export const activityNet: CaptionedReader = {
         Object.entries(value as Record<string, unknown>).map(([key, clip]) => {
           const id = idOf(key, file);
           return [id, {
-            paths: [id],
+            paths: [...new Set([id, id.replace(/^v_/, "")])],
             sentences: textsOf(isObject(clip) ? clip.sentences : clip, { file, id }),
           }];
         }),

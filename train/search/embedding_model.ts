@@ -1,0 +1,135 @@
+/**
+ * The network that an index is made with: a trained one for retrieval, or a CLIP checkpoint as it is, which compares pictures with
+ * sentences without any training. And what tells one such network from another.
+ */
+
+import { createHash } from "node:crypto";
+import { openWeights } from "../../data/checkpoint/open.ts";
+import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
+import type { IndexModel } from "../../data/search_index/manifest.ts";
+import { sha256OfFile } from "../../data/sha256.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { underOurNames } from "../../models/layouts.ts";
+import { systemOf } from "../../models/registry.ts";
+import type { ShapeSource } from "../../models/tower.ts";
+import { TOWERS } from "../../models/towers.ts";
+import { findTrainedModel } from "../evaluation/trained_model.ts";
+import { settleBackbone } from "../files/backbone.ts";
+import { recipeOf } from "../files/run_state.ts";
+import { type Config, configFrom } from "../recipe/config.ts";
+import { taskOfRecipe } from "../tasks/session_options.ts";
+
+/** A network that compares clips with sentences, before a GPU is opened. */
+export interface EmbeddingModel {
+  /** Its file of weights. */
+  readonly weights: string;
+  readonly config: Config;
+  /** A CLIP checkpoint as it is: there are no weights but those of `network.weights`. */
+  readonly isPlain: boolean;
+}
+
+/** What the user said of a model. */
+export interface AskedModel {
+  /** Run folder or checkpoint. */
+  target: string;
+  /** Recipe instead of the model's own. */
+  config: string | null;
+  overrides: readonly string[];
+}
+
+/** The system of CLIP's own two towers, and the task of networks that compare clips with sentences. */
+const PLAIN_SYSTEM = "clip", TASK = "retrieval";
+/** CLIP's token ids: a table with fewer rows holds some of them, and does not say which. */
+const VOCABULARY = 49408;
+
+/**
+ * Finds a network for retrieval.
+ *
+ * @throws {ConfigError} where the target is a network of another kind
+ */
+export async function findEmbeddingModel({ target, config, overrides }: AskedModel): Promise<EmbeddingModel> {
+  const plain = config === null ? await plainRecipe(target, overrides) : null;
+  if (plain !== null) return { weights: target, config: plain, isPlain: true };
+  const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
+  if (taskOfRecipe(found.config).id !== TASK) {
+    throw new ConfigError(
+      `Cannot compare clips with sentences: "${target}" must be a network for retrieval, or a CLIP checkpoint with its text tower, ` +
+        `it is a ${systemOf(found.config.system).title} network for ${taskOfRecipe(found.config).id}`,
+    );
+  }
+  return { weights: found.weights, config: found.config, isPlain: false };
+}
+
+/** The recipe of a checkpoint that holds CLIP's two towers and nothing that was trained beside them; null: it is none. */
+async function plainRecipe(path: string, overrides: readonly string[]): Promise<Config | null> {
+  if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
+  await using file = await openWeights(path);
+  if (recipeOf(file) !== null) return null;
+  const source = underOurNames(file)?.source ?? file, network = networkOf(source);
+  if (network === null) return null;
+  const { config } = configFrom(
+    { system: PLAIN_SYSTEM, network: { ...network, train: "none", weights: path } },
+    { source: path, overrides },
+  );
+  return (await settleBackbone(config)).config;
+}
+
+/** The keys of `network` that describe the towers in a file; null where there are not both. */
+function networkOf(source: ShapeSource): Record<string, unknown> | null {
+  for (const tower of TOWERS) {
+    const sizes = tower.sizesIn(source), text = tower.textIn(source);
+    if (sizes === null || text === null) continue;
+    if (text.vocabulary !== VOCABULARY) {
+      throw new ConfigError(
+        `Cannot use the text tower: its table must have CLIP's ${VOCABULARY} tokens, current count is ${text.vocabulary}; ` +
+          `give --config with a recipe that names them (network.tokens)`,
+      );
+    }
+    const arch = Object.entries(tower.presets).find(([, preset]) =>
+      (["imageSize", "patchSize", "width", "layers"] as const).every((key) => preset[key] === sizes[key])
+    )?.[0];
+    const { embedDim, ...ofText } = text;
+    if (arch !== undefined) return { arch };
+    const { imageSize, patchSize, width, layers } = sizes;
+    return {
+      arch: "custom",
+      // Heads have 64 channels, as in all published towers.
+      backbone: {
+        image_size: imageSize,
+        patch_size: patchSize,
+        width,
+        layers,
+        heads: Math.max(1, Math.floor(width! / 64)),
+      },
+      text: { ...ofText, vocabulary: null },
+      embed_dim: embedDim,
+    };
+  }
+  return null;
+}
+
+/** What an index keeps of its model. Reads the files of weights. */
+export async function indexModel(model: EmbeddingModel, asked: AskedModel): Promise<IndexModel> {
+  const { target, config, overrides } = asked;
+  return { target, config, overrides: [...overrides], identity: await identityOf(model) };
+}
+
+/** Keys of a recipe's data that determine what the network sees of a clip. */
+const SEEN = ["num_segments", "family", "dense", "resize", "crop", "input_size", "first_frame"] as const;
+
+/** A digest of all that determines the features of a clip and of a sentence: weights by content, and settings. */
+export async function identityOf({ weights, config, isPlain }: EmbeddingModel): Promise<string> {
+  const { system, precision, network, data, seed } = config,
+    { weights: backbone, init, ...ofNetwork } = network;
+  const named = isPlain ? [] : [weights];
+  if (backbone !== null && init) named.push(backbone);
+  const digests: string[] = [];
+  for (const path of named) {
+    for (const file of await filesOfWeights(path)) digests.push(await sha256OfFile(file));
+  }
+  const own = Object.keys(systemOf(system).recipe.keys.data ?? {});
+  const seen = [...SEEN, ...own].map((key) => [key, (data as Record<string, unknown>)[key]]);
+  const isRandom = backbone === null || !init;
+  const settings = [system, precision, ofNetwork, seen, digests, isRandom ? seed : null];
+  return createHash("sha256").update(JSON.stringify(settings)).digest("hex");
+}

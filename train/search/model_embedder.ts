@@ -1,0 +1,177 @@
+/** A network for retrieval on a GPU, as what turns clips and sentences into features. */
+
+import type { ClipRecord } from "../../data/datasets/list.ts";
+import type { SubsetTokenizer } from "../../data/text/tokenizer.ts";
+import { shorten } from "../../lib/text.ts";
+import { scoreClips } from "../evaluation/evaluate.ts";
+import { openTrainedModel } from "../evaluation/trained_model.ts";
+import { largestFrame } from "../feed/probe.ts";
+import { loadBackbone } from "../files/checkpoint.ts";
+import { createModel } from "../../models/mod.ts";
+import { modelSpec } from "../recipe/model.ts";
+import { openSession } from "../runtime/open_session.ts";
+import type { Session } from "../runtime/session.ts";
+import type { TunedChoices } from "../runtime/device/tuned.ts";
+import {
+  meanFeatures,
+  type RetrievalModel,
+  retrievalModel,
+  Searcher,
+  tokenizerOf,
+} from "../tasks/comparison.ts";
+import { clipsPerBatch, evaluationOptions, halvesNeed } from "../tasks/session_options.ts";
+import type { ScoredClip } from "../tasks/task.ts";
+import type { EmbeddedClip, Embedder } from "./embedder.ts";
+import type { EmbeddingModel } from "./embedding_model.ts";
+import { meanVector } from "./search_index.ts";
+
+/**
+ * Opens a network on the GPU.
+ *
+ * @param options.clips Those that will be embedded, for the sizes of their frames.
+ * @example `await using embedder = await openEmbedder(await findEmbeddingModel(asked), { clips: [] })`
+ */
+export async function openEmbedder(
+  model: EmbeddingModel,
+  options: { clips: readonly ClipRecord[]; choices?: TunedChoices },
+): Promise<ModelEmbedder> {
+  return new ModelEmbedder(model, await openEmbeddingSession(model, options));
+}
+
+async function openEmbeddingSession(
+  model: EmbeddingModel,
+  { clips, choices }: { clips: readonly ClipRecord[]; choices?: TunedChoices },
+): Promise<Session> {
+  const { config, isPlain } = model, { micro_batch_size: most } = config.data;
+  // The same for every run on an index, however much is left to do: other sizes may take other kernels.
+  const batch = Math.min(clipsPerBatch(config), most ?? Infinity);
+  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, choices });
+  const frame = await largestFrame(config, [["", clips]], { anySize: true });
+  const { session } = await openSession(
+    createModel(modelSpec(config)),
+    evaluationOptions(config, { clips: batch, largestFrame: frame }),
+    { clipsPerVideo: 1, halves: halvesNeed(config), choices },
+  );
+  try {
+    await loadBackbone(session, config.network.weights!);
+    return session;
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A network for retrieval with its weights on a GPU. */
+export class ModelEmbedder implements Embedder {
+  readonly kind: Embedder["kind"];
+  readonly shape: readonly number[];
+  readonly adapter: string;
+  readonly #config: EmbeddingModel["config"];
+  readonly #model: RetrievalModel;
+  readonly #session: Session;
+  readonly #frames: number;
+  readonly #dims: number;
+
+  constructor({ config }: EmbeddingModel, session: Session) {
+    this.#config = config;
+    this.#session = session;
+    this.#model = retrievalModel(config);
+    const { sentenceOutputs, clipOutputs: { frames: [frames, dims] } } = this.#model.text;
+    this.#frames = frames;
+    this.#dims = dims;
+    this.kind = "sentence" in sentenceOutputs ? "vector" : "words";
+    this.shape = this.kind === "vector" ? [dims] : [frames, dims];
+    this.adapter = session.adapter;
+  }
+
+  async *embedClips(
+    clips: readonly ClipRecord[],
+    { signal }: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<EmbeddedClip> {
+    const scoring = { clips, root: "", modality: "either", views: null, signal } as const;
+    for await (const clip of scoreClips(this.#session, this.#config, scoring)) {
+      const problems = clip.problems.map(({ problem }) => problem);
+      yield clip.bad
+        ? { features: null, problems: problems.map(reasonOfBad) }
+        : { features: this.featuresOf(clip), problems };
+    }
+  }
+
+  /** What the network said of a clip as a row of an index. */
+  featuresOf({ views, frameCount }: Pick<ScoredClip, "views" | "frameCount">): Float32Array {
+    const frames = meanFeatures(views).frames.slice();
+    frames.fill(0, frameCount * this.#dims); // these only fill up
+    return this.kind === "words"
+      ? frames
+      : meanVector(frames, { kind: "words", shape: [this.#frames, this.#dims] });
+  }
+
+  async embedSentences(texts: readonly string[]): Promise<Float32Array[]> {
+    const searcher = await Searcher.over(this.#model, this.#ask, []);
+    const vectors: Float32Array[] = [];
+    for await (const { sentence } of searcher.features(texts)) {
+      for (let i = 0; i < sentence.length; i += this.#dims) {
+        vectors.push(
+          meanVector(sentence.subarray(i, i + this.#dims), { kind: "words", shape: [1, this.#dims] }),
+        );
+      }
+    }
+    return vectors;
+  }
+
+  async scoreSentences(texts: readonly string[], features: Float32Array): Promise<Float32Array[]> {
+    const size = this.#frames * this.#dims, rows = features.length / size;
+    const clips = Array.from(
+      { length: rows },
+      (_, row) => this.#clipOf(features.slice(row * size, (row + 1) * size)),
+    );
+    const searcher = await Searcher.over(this.#model, this.#ask, clips);
+    const all: Float32Array[] = [];
+    for await (const { scores } of searcher.rows(texts)) {
+      for (let i = 0; i < scores.length; i += rows) all.push(scores.subarray(i, i + rows));
+    }
+    return all;
+  }
+
+  /** What the network does not hear of a sentence: words that it has no tokens for, and what is too long. */
+  async remarksOn(text: string): Promise<string[]> {
+    const tokenizer = await tokenizerOf(this.#model.text), remarks: string[] = [];
+    const unknown = "unknownIn" in tokenizer ? (tokenizer as SubsetTokenizer).unknownIn(text) : [];
+    if (unknown.length > 0) {
+      remarks.push(`the model has no tokens for ${unknown.map((word) => `"${shorten(word)}"`).join(", ")}`);
+    }
+    const most = this.#model.text.words - 2, count = tokenizer.encode(text).length;
+    if (count > most) {
+      remarks.push(`the model reads ${most} tokens of a sentence, "${shorten(text)}" has ${count}`);
+    }
+    return remarks;
+  }
+
+  /** The factor on scores before they become shares: what the network was trained with. */
+  async scale(): Promise<number> {
+    const [scale] = (await this.#session.read(["logit_scale"])).get("logit_scale")!;
+    return Math.exp(scale);
+  }
+
+  /** A row of an index as what the network said of a clip: frames that only fill up are like the last one again. */
+  #clipOf(frames: Float32Array) {
+    const isFrame = (t: number) =>
+      frames.subarray(t * this.#dims, (t + 1) * this.#dims).some((value) => value !== 0);
+    let frameCount = this.#frames;
+    while (frameCount > 1 && !isFrame(frameCount - 1)) frameCount--;
+    const last = frames.subarray((frameCount - 1) * this.#dims, frameCount * this.#dims);
+    for (let t = frameCount; t < this.#frames; t++) frames.set(last, t * this.#dims);
+    return { features: { frames }, clip: { frameCount } };
+  }
+
+  readonly #ask: Session["ask"] = (name, values) => this.#session.ask(name, values);
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#session[Symbol.asyncDispose]();
+  }
+}
+
+/** Why nothing of a clip could be read, from what is said of it. */
+function reasonOfBad(problem: string): string {
+  return problem.replace(/^clip: |; black$/g, "");
+}
