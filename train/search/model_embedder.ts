@@ -3,7 +3,7 @@
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { SubsetTokenizer } from "../../data/text/tokenizer.ts";
 import { shorten } from "../../lib/text.ts";
-import { scoreClips } from "../evaluation/evaluate.ts";
+import { scoreClips, type Views } from "../evaluation/evaluate.ts";
 import { openTrainedModel } from "../evaluation/trained_model.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { loadBackbone } from "../files/checkpoint.ts";
@@ -88,13 +88,20 @@ export class ModelEmbedder implements Embedder {
     clips: readonly ClipRecord[],
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<EmbeddedClip> {
-    const scoring = { clips, root: "", modality: "either", views: null, signal } as const;
-    for await (const clip of scoreClips(this.#session, this.#config, scoring)) {
+    for await (const clip of this.scored(clips, { views: null, signal })) {
       const problems = clip.problems.map(({ problem }) => problem);
       yield clip.bad
         ? { features: null, problems: problems.map(reasonOfBad) }
         : { features: this.featuresOf(clip), problems };
     }
+  }
+
+  /** What the network says of clips, in their order. */
+  async *scored(
+    clips: readonly ClipRecord[],
+    { views, signal }: { views: Views | null; signal?: AbortSignal },
+  ): AsyncGenerator<ScoredClip> {
+    yield* scoreClips(this.#session, this.#config, { clips, root: "", modality: "either", views, signal });
   }
 
   /** What the network said of a clip as a row of an index. */
