@@ -40,9 +40,10 @@ export class BytePairs {
    * table. A queue finds it: the time grows with n log n, and a text without spaces is one word.
    */
   encode(word: string): number[] {
-    const bytes = this.#utf8.encode(word), last = bytes.length - 1;
-    const ids = Uint16Array.from(bytes, (byte, i) => ID_OF_BYTE[byte] + (i === last ? BYTES : 0));
-    const next = Uint32Array.from(ids, (_, i) => i + 1), previous = Int32Array.from(ids, (_, i) => i - 1);
+    const bytes = this.#utf8.encode(word), length = bytes.length, last = length - 1;
+    const ids = new Uint16Array(length), next = new Uint32Array(length), previous = new Int32Array(length);
+    for (let i = 0; i < length; i++) [ids[i], next[i], previous[i]] = [ID_OF_BYTE[bytes[i]], i + 1, i - 1];
+    ids[last] += BYTES;
     const queue = new FlatQueue<number>();
     const offer = (left: number) => {
       const merged = left < 0 || next[left] > last
@@ -63,7 +64,9 @@ export class BytePairs {
       offer(previous[left]);
       offer(left);
     }
-    return Array.from(ids).filter((id) => id !== GONE);
+    const left: number[] = [];
+    for (const id of ids) if (id !== GONE) left.push(id);
+    return left;
   }
 }
 
