@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { parseAnnotations } from "../data/datasets/annotations.ts";
 import { hasCaptionFiles, readCaptionFolder } from "../data/datasets/captioned/caption_files.ts";
-import { alsoInFolders, type CaptionOptions } from "../data/datasets/captioned/dataset.ts";
+import { alsoInFolders } from "../data/datasets/captioned/dataset.ts";
 import {
   type Dataset,
   detectTemplate,
@@ -43,7 +43,7 @@ export const command = defineCommand({
   anew;
 or, with captions for retrieval,
   a folder of clips with a file of captions beside each (a.mp4 and a.txt, a caption a line);
-  the files of MSR-VTT (MSRVTT_data.json and CSV files; --expand), MSVD (lists and raw-captions.pkl or JSON), VATEX (the
+  the files of MSR-VTT (MSRVTT_data.json and CSV files), MSVD (lists and raw-captions.pkl or JSON), VATEX (the
   release's JSON, or lists and vatex_data.json), ActivityNet Captions, DiDeMo or LSMDC, with --root;
   lists of pairs (CSV with the columns path and caption, or JSON lines), with --root.
 A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
@@ -58,13 +58,12 @@ are left out and stop nothing. Of clips with captions DIR receives lists of pair
     ],
     ["sidenet prepare kinetics_train.csv kinetics_val.csv --root frames --out lists", "Kinetics"],
     [
-      "sidenet prepare MSRVTT_data.json MSRVTT_train.9k.csv MSRVTT_JSFUSION_test.csv --expand --root frames --out lists",
+      "sidenet prepare MSRVTT_data.json MSRVTT_train.9k.csv MSRVTT_JSFUSION_test.csv --root frames --out lists",
       "MSR-VTT",
     ],
   ],
   options: {
     captions: { type: "boolean", help: "DATASET is a folder with captions beside its clips, at any depth" },
-    expand: { type: "boolean", help: "MSR-VTT: all captions of a training clip, not one chosen by the seed" },
     labels: { type: "string", placeholder: "CSV", help: "annotation lists: the label file (id,name)" },
     out: { type: "string", placeholder: "DIR", help: "where the lists are written" },
     folders: { type: "string", placeholder: "DIR", help: "the folder of class folders, instead of DATASET" },
@@ -119,7 +118,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     ? await readCaptionFolder(sources[0], { valShare, seed, signal: io.signal })
     : isFolder
     ? null
-    : await readFiles(sources, { labelFile: values.labels, expand: values.expand ?? false, seed });
+    : await readFiles(sources, values.labels);
   // Absolute paths need no root.
   const isRooted = isFolder || dataset!.entries.every(({ paths }) => paths.every((path) => isAbsolute(path)));
   const root = isFolder ? sources[0] : values.root ?? (isRooted ? "" : undefined);
@@ -171,13 +170,9 @@ async function findListed(
   return { classes: dataset.classes, template, ...await findClips(dataset, { ...options, template }) };
 }
 
-async function readFiles(
-  files: readonly string[],
-  { labelFile, ...options }: { labelFile: string | undefined } & CaptionOptions,
-): Promise<Dataset> {
+async function readFiles(files: readonly string[], labelFile: string | undefined): Promise<Dataset> {
   const texts = await Promise.all(files.map(readAnnotationFile));
-  const labels = labelFile === undefined ? null : await readLabels(labelFile);
-  return parseAnnotations(texts, { labels, ...options });
+  return parseAnnotations(texts, labelFile === undefined ? null : await readLabels(labelFile));
 }
 
 async function isDirectory(path: string): Promise<boolean> {

@@ -1,7 +1,6 @@
 /** The annotation files of a data set, whichever of the known forms they have: told apart by their names and what they hold. */
 import { ConfigError } from "../../lib/errors.ts";
 import { isHmdb51, isNamedIds, isUcf101, parseHmdb51, parseNamedIds, parseUcf101 } from "./action_splits.ts";
-import type { CaptionOptions } from "./captioned/dataset.ts";
 import { parseCaptioned } from "./captioned/parse.ts";
 import { type AnnotationFile, type Dataset, type Entry, splitOfFile } from "./entries.ts";
 import { isKineticsCsv, kineticsEntries, parseKineticsCsv } from "./kinetics_csv.ts";
@@ -11,14 +10,14 @@ import { isSsv2Labels, parseSsv2Labels, parseSsv2Split } from "./ssv2_json.ts";
 /**
  * Reads what a data set names.
  *
- * @param options.labels Class names of annotation lists; null: not given. Other forms have their own.
+ * @param labels Class names of annotation lists; null: not given. Other forms have their own.
  * @throws {ConfigError} where the files do not go together
  */
 export function parseAnnotations(
   files: readonly AnnotationFile[],
-  { labels, ...options }: { labels: readonly string[] | null } & CaptionOptions,
+  labels: readonly string[] | null,
 ): Dataset {
-  const captioned = parseCaptioned(files, options);
+  const captioned = parseCaptioned(files);
   if (captioned !== null) return captioned;
   const areAll = (ending: RegExp) => files.every(({ file }) => ending.test(file));
   if (areAll(/\.json$/i)) return parseSsv2(files);

@@ -1,7 +1,7 @@
 /** CLIP's text tower (Radford et al. 2021; spec retrieval §1), which EVA-CLIP's models share: frozen, or trained whole or at its end. */
 
 import type { Graph, Tensor } from "../../gpu/graph.ts";
-import { addPosition, embedding, gatherRows, layerNorm, matmul, reshape, slice } from "../../gpu/ops/mod.ts";
+import { addPosition, embedding, gatherRows, layerNorm, matmul, reshape, sliceRows } from "../../gpu/ops/mod.ts";
 import { normal, type Weights } from "../params.ts";
 import type { Keep, TextConfig } from "../tower.ts";
 import {
@@ -65,7 +65,7 @@ export class TextTower {
     const { heads, activation, context } = this.config, words = ids.shape[1];
     const positions = words === context
       ? this.#positions
-      : slice(g, this.#positions, { axis: 0, start: 0, length: words });
+      : sliceRows(g, this.#positions, { start: 0, rows: words });
     let x = g.scope("text/embed", () => addPosition(g, embedding(g, ids, this.#table), positions)); // [S L width]
     const trained = this.#table.needsGradient;
     this.#blocks.forEach((weights, i) => {

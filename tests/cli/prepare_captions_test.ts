@@ -39,7 +39,7 @@ Deno.test("prepare makes lists of pairs from MSR-VTT in the order of its sentenc
       write(join(root, "MSRVTT_train.csv"), "video_id\nvideo0\nvideo1\nvideo3\n"),
       write(join(root, "MSRVTT_test.csv"), "video_id,sentence\nvideo2,a man sings\n"),
     ]);
-    const args = [...files, "--root", videos, "--out", out, "--expand"];
+    const args = [...files, "--root", videos, "--out", out];
     const { code, stdout, stderr } = await runVerb(verb, args);
     assert.equal(code, 0);
     assert.match(stdout, /^wrote 2 train, 1 test clips \(1 video\) with 5 captions to .*lists; 1 left out\n/);

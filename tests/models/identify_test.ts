@@ -1,5 +1,6 @@
 /** What a checkpoint looks like, for every published size. */
 import assert from "node:assert/strict";
+import { clipTower } from "../../models/clip/tower.ts";
 import { backbonePlaces, describeIdentity, identify, isBackboneName } from "../../models/identify.ts";
 import { createModel, EVA_PRESETS, type ModelSpec, VIT_PRESETS } from "../../models/mod.ts";
 import type { ShapeSource } from "../../models/tower.ts";
@@ -99,10 +100,11 @@ Deno.test("identify() tells DiST under both of its naming schemes, and says when
 });
 
 Deno.test("identify() tells a retrieval network by its prefix, and DiST also without its own", () => {
+  const backbone = VIT_PRESETS["ViT-B/16"], text = clipTower.text(backbone, clipTower.texts["ViT-B/16"]);
   const trained = shapesOf(
     {
-      system: "side4video",
-      sizes: { ...sizes, backbone: VIT_PRESETS["ViT-B/16"] },
+      system: "side4video_retrieval",
+      sizes: { ...sizes, backbone, text, words: 32, interaction: "mean", trainsText: true, tokens: null },
       backboneDtype: "f32",
     },
     "trained",

@@ -26,14 +26,7 @@ export interface CaptionedReader {
   /** Whether files are those of the data set, by what they hold. */
   recognises(files: CaptionFiles): boolean;
   /** @throws {DataError} for what does not have its form, {@link ConfigError} where a file is missing */
-  read(files: CaptionFiles, options: CaptionOptions): Dataset;
-}
-
-export interface CaptionOptions {
-  /** Whether clips of which one caption is used, by the published code, get all of them. */
-  expand: boolean;
-  /** Chooses that one. */
-  seed: number;
+  read(files: CaptionFiles): Dataset;
 }
 
 /** A clip and its captions, before anybody has looked whether it is there. */

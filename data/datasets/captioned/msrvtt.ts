@@ -3,11 +3,9 @@
  * `train_val_videodatainfo.json`. Lists are CSV files: of training, with the column `video_id`; of the test, with `video_id` and
  * `sentence`, the one caption that is searched for. Without lists the splits are those of `videos`, with all captions.
  *
- * A training clip has one of its captions, chosen by the seed, or all of them in the order of the JSON (`expand`; the published
- * runs).
+ * Training clips have all their captions, in the order of the JSON.
  */
 import { ConfigError, DataError } from "../../../lib/errors.ts";
-import { createPrng } from "../../../lib/random.ts";
 import { shorten } from "../../../lib/text.ts";
 import { parseCsv } from "../csv.ts";
 import { type AnnotationFile, type Caption, type Split, splitOfFile } from "../entries.ts";
@@ -16,7 +14,6 @@ import {
   captionedDataset,
   type CaptionedReader,
   type CaptionFiles,
-  type CaptionOptions,
   idOf,
   isObject,
 } from "./dataset.ts";
@@ -30,12 +27,12 @@ export const msrvtt: CaptionedReader = {
   recognises: ({ json, texts }) =>
     json.some(({ value }) => isInfo(value)) || texts.length > 0 && texts.every((file) => isTable(file)),
 
-  read(files, options) {
+  read(files) {
     const sentences = sentencesOf(files);
     return captionedDataset(
       files.texts.length === 0
         ? clipsOfInfo(files, sentences)
-        : files.texts.flatMap((table) => clipsOfTable(table, sentences, options)),
+        : files.texts.flatMap((table) => clipsOfTable(table, sentences)),
     );
   },
 };
@@ -99,11 +96,7 @@ function clipsOfInfo({ json }: CaptionFiles, sentences: Sentences): CaptionedCli
   });
 }
 
-function clipsOfTable(
-  { file, text }: AnnotationFile,
-  sentences: Sentences,
-  { expand, seed }: CaptionOptions,
-): CaptionedClip[] {
+function clipsOfTable({ file, text }: AnnotationFile, sentences: Sentences): CaptionedClip[] {
   const [header, ...rows] = parseCsv(text, file), split = splitOfFile(file);
   const column = (name: string) => header.fields.map((field) => field.trim()).indexOf(name);
   const videoColumn = column("video_id"), captionColumn = column("sentence");
@@ -118,12 +111,9 @@ function clipsOfTable(
       `Cannot prepare: MSRVTT_data.json must be given beside "${file}", which names videos and no captions`,
     );
   }
-  return [...listed].map(([id, own], index) => {
-    if (captionColumn >= 0) return { split, paths: [id], captions: own };
-    const all = sentences.get(id) ?? [];
-    const captions = expand || all.length === 0
-      ? all
-      : [{ text: all[createPrng(seed, index).integer(all.length)].text, place: index }];
-    return { split, paths: [id], captions };
-  });
+  return [...listed].map(([id, own]) => ({
+    split,
+    paths: [id],
+    captions: captionColumn >= 0 ? own : sentences.get(id) ?? [],
+  }));
 }

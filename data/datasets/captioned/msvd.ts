@@ -2,7 +2,7 @@
  * MSVD: `train_list.txt`, `val_list.txt` and `test_list.txt` with an id a line, and `raw-captions.pkl` (or the same as JSON): from id to
  * a list of captions, each of them a list of words, or text. All captions are used, clip by clip in the order of the lists.
  */
-import { type AnnotationFile } from "../entries.ts";
+import type { AnnotationFile } from "../entries.ts";
 import {
   captionedDataset,
   type CaptionedReader,

@@ -1,7 +1,7 @@
 /** The files of a data set with captions, whichever of the known ones it is: told apart by what they hold. */
 import { type AnnotationFile, type Dataset, splitOfFile } from "../entries.ts";
 import { isPairsList, parsePairs } from "../pairs.ts";
-import { captionedDataset, type CaptionedReader, captionFiles, type CaptionOptions } from "./dataset.ts";
+import { captionedDataset, type CaptionedReader, captionFiles } from "./dataset.ts";
 import { lsmdc } from "./lsmdc.ts";
 import { msrvtt } from "./msrvtt.ts";
 import { msvd } from "./msvd.ts";
@@ -27,7 +27,7 @@ const pairsLists: CaptionedReader = {
 const READERS: readonly CaptionedReader[] = [msrvtt, vatex, activityNet, didemo, msvd, lsmdc, pairsLists];
 
 /** Reads what a data set with captions names; null where the files are of none. */
-export function parseCaptioned(files: readonly AnnotationFile[], options: CaptionOptions): Dataset | null {
+export function parseCaptioned(files: readonly AnnotationFile[]): Dataset | null {
   const sorted = captionFiles(files);
-  return READERS.find((reader) => reader.recognises(sorted))?.read(sorted, options) ?? null;
+  return READERS.find((reader) => reader.recognises(sorted))?.read(sorted) ?? null;
 }

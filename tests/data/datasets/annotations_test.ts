@@ -7,7 +7,7 @@ const filesOf = (texts: Record<string, string>) =>
 
 /** What a data set names, a line a clip. */
 function named(texts: Record<string, string>, labels: string[] | null = null) {
-  const { classes, entries } = parseAnnotations(filesOf(texts), { labels, expand: false, seed: 0 });
+  const { classes, entries } = parseAnnotations(filesOf(texts), labels);
   return {
     classes,
     clips: entries.map(({ split, label, paths }) => `${split} ${label} ${paths.join(" ")}`),
@@ -113,6 +113,6 @@ const refused: [what: string, texts: Record<string, string>, message: RegExp][] 
 
 for (const [what, texts, message] of refused) {
   Deno.test(`annotations with ${what} are refused by file`, () => {
-    assert.throws(() => parseAnnotations(filesOf(texts), { labels: null, expand: false, seed: 0 }), message);
+    assert.throws(() => parseAnnotations(filesOf(texts), null), message);
   });
 }

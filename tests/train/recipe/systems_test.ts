@@ -88,9 +88,9 @@ Deno.test("a system's keys stand behind those of the systems before it, with the
   const { keys } = recipeSchema();
   const names = keys.map(({ name }) => name);
   const around = (name: string) => names.slice(names.indexOf(name) - 1, names.indexOf(name) + 2);
-  assert.deepEqual(around("data.toy_gap"), ["data.window_edge", "data.toy_gap", "data.image_tmpl"]);
+  assert.deepEqual(around("data.toy_gap"), ["data.slice_framepos", "data.toy_gap", "data.image_tmpl"]);
   assert.deepEqual(around("network.toy_depth"), [
-    "network.sme_scale",
+    "network.train",
     "network.toy_depth",
     "network.sync_bn",
   ]);
