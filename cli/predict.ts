@@ -205,7 +205,10 @@ async function zeroShotOf(
       "Cannot predict with --templates: --classes must be given too, current value is missing",
     );
   }
-  const names = { labels: await readClassNames(classes), templates: templates === undefined ? ACTION_TEMPLATES : await readTemplates(templates) };
+  const names = {
+    labels: await readClassNames(classes),
+    templates: templates === undefined ? ACTION_TEMPLATES : await readTemplates(templates),
+  };
   return zeroShotClassifier(await findEmbeddingModel(asked), { ...names, note: io.note });
 }
 

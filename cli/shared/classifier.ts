@@ -66,9 +66,7 @@ export function zeroShotClassifier(
     async *scores({ clips, whole, views, choices, signal }) {
       await using embedder = await openEmbedder(model, { clips: whole, choices });
       const prompts = classPrompts(labels, templates);
-      for (const text of prompts.flat()) {
-        for (const remark of await embedder.remarksOn(text)) note(`note: ${remark}`);
-      }
+      for (const remark of await embedder.remarksOn(prompts.flat())) note(`note: ${remark}`);
       const zeroShot = await ZeroShot.create(embedder, prompts);
       for await (const clip of embedder.scored(clips, { views, signal })) {
         const shares = Float32Array.from(await zeroShot.sharesOf(embedder.featuresOf(clip)));

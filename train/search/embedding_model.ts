@@ -65,17 +65,18 @@ async function plainRecipe(path: string, overrides: readonly string[]): Promise<
   if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
   await using file = await openWeights(path);
   if (recipeOf(file) !== null) return null;
-  const network = networkOf(file);
-  if (network === null) return null;
+  const keys = keysOf(file);
+  if (keys === null) return null;
+  const { data, network } = keys;
   const { config } = configFrom(
-    { system: PLAIN_SYSTEM, network: { ...network, train: "none", weights: path } },
+    { system: PLAIN_SYSTEM, data, network: { ...network, train: "none", weights: path } },
     { source: path, overrides },
   );
   return (await settleBackbone(config)).config;
 }
 
-/** The keys of `network` that describe the towers in a file; null where there are not both. */
-function networkOf(file: ShapeSource): Record<string, unknown> | null {
+/** The keys of a recipe that describe the towers in a file; null where there are not both. */
+function keysOf(file: ShapeSource) {
   const sizes = clipSizesIn(file, { frames: 1, words: Infinity });
   if (sizes === null) return null;
   const { backbone, text: { width, heads, layers, context, vocabulary, embedDim } } = sizes;
@@ -89,21 +90,14 @@ function networkOf(file: ShapeSource): Record<string, unknown> | null {
     Object.entries(preset).every(([key, value]) => backbone[key as keyof TowerSizes] === value)
   )?.[0];
   const { imageSize, patchSize, ...shape } = backbone;
+  const custom = { image_size: imageSize, patch_size: patchSize, ...shape };
   return {
-    ...arch === undefined
-      ? {
-        arch: "custom",
-        backbone: {
-          image_size: imageSize,
-          patch_size: patchSize,
-          width: shape.width,
-          layers: shape.layers,
-          heads: shape.heads,
-        },
-      }
-      : { arch },
-    text: { width, heads, layers, context, vocabulary: null },
-    embed_dim: embedDim,
+    data: { max_words: context },
+    network: {
+      ...arch === undefined ? { arch: "custom", backbone: custom } : { arch },
+      text: { width, heads, layers, context, vocabulary: null },
+      embed_dim: embedDim,
+    },
   };
 }
 
