@@ -72,7 +72,14 @@ export const LAYOUTS: readonly Layout[] = [
       "$1",
     ]],
   },
-  { title: "EVA-CLIP", marks: ["visual.patch_embed.proj.weight"], renames: [] },
+  {
+    title: "EVA-CLIP",
+    marks: ["visual.patch_embed.proj.weight"],
+    renames: [
+      [/^(?=(transformer|token_embedding|ln_final)\.|(positional_embedding|text_projection)$)/, "text."],
+      [/^text\.logit_scale$/, "logit_scale"],
+    ],
+  },
   {
     title: "Hugging Face CLIP",
     marks: ["vision_model.embeddings.patch_embedding.weight"],

@@ -92,11 +92,18 @@ export function declareTower(
   return taps === "tower" ? declare() : weights.leaveOut(declare);
 }
 
-/** "the file looks like ViT-L/14", or what else a checkpoint's image tower looks like. For error messages. */
-export function explainBackbone(source: WeightSource): string {
+/**
+ * "the file looks like ViT-L/14", or what else a checkpoint's image tower looks like. For error messages.
+ *
+ * @param options.text Whether a text tower is wanted as well: then it is said where there is none.
+ */
+export function explainBackbone(source: WeightSource, options: { text?: boolean } = {}): string {
   const tower = TOWERS.find(({ mark }) => source.shapeOf(mark) !== undefined) ?? clipTower;
   const hint = /-\d{5}-of-\d{5}\.\w+$/.test(source.label)
     ? "; it is one part of several: give the index beside it (….index.json)"
     : "";
-  return tower.explain(source) + hint;
+  const lacks = options.text && tower.textIn(source) === null
+    ? ", without a text tower, which retrieval needs"
+    : "";
+  return tower.explain(source) + lacks + hint;
 }

@@ -82,7 +82,7 @@ def eva_tower(p, images, cfg):
 def eva_side_block(p, name, s, cls, train):
     """s: [B*T P D], cls: [B T D], already shifted. The norms are on what is added."""
     s = s + batch_norm(p, name + ".bn_1", temporal_conv(p, name + ".conv", s, cls.shape[1]), train)
-    patches, heads = s + p["visual.side_spatial_position_embeddings"], s.shape[-1] // 64
+    patches, heads = s + p["visual.side_spatial_position_embeddings"], max(1, s.shape[-1] // 64)
     tokens = torch.cat([cls.flatten(0, 1)[:, None], patches], 1)
     q, k, v = (heads_of(linear(p, f"{name}.attn.{part}_proj", x), heads)
                for part, x in (("q", patches), ("k", tokens), ("v", tokens)))

@@ -55,8 +55,7 @@ export class BytePairs {
     for (let i = 0; i < last; i++) offer(i);
     while (queue.length > 0) {
       const merged = Math.floor(queue.peekValue()! / 2 ** 32), left = queue.pop()!, right = next[left];
-      const isStale = right > last || this.#merged.get(key(ids[left], ids[right])) !== merged;
-      if (isStale || ids[left] === GONE) continue;
+      if (right > last || this.#merged.get(key(ids[left], ids[right])) !== merged) continue; // merged otherwise since
       ids[left] = merged;
       ids[right] = GONE;
       next[left] = next[right];
@@ -64,13 +63,13 @@ export class BytePairs {
       offer(previous[left]);
       offer(left);
     }
-    const left: number[] = [];
-    for (const id of ids) if (id !== GONE) left.push(id);
-    return left;
+    const remaining: number[] = [];
+    for (const id of ids) if (id !== GONE) remaining.push(id);
+    return remaining;
   }
 }
 
-/** Marks the place of a symbol that its left neighbour took in; no id is as large. */
+/** Marks the place of a symbol that its left neighbour took in; no id is as large, and no pair has it. */
 const GONE = 0xffff;
 
 function key(left: number, right: number): number {

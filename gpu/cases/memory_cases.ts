@@ -26,6 +26,7 @@ export const cases: CaseTable = {
   clampMax: [
     { name: "one number", inputs: { dst: [] }, values: { dst: () => 4.7 }, attrs: { limit: Math.log(100) } },
     { name: "one past a workgroup", inputs: { dst: [257] }, attrs: { limit: 0.25 } },
+    { name: "a million weights", bench: true, inputs: { dst: [1000000] }, attrs: { limit: 0.25 } },
   ],
   zeros: [
     { name: "several axes", inputs: {}, attrs: { shape: [3, 5, 7] } },

@@ -5,6 +5,7 @@ export * from "./add.ts";
 export * from "./attention.ts";
 export * from "./batch_norm.ts";
 export * from "./channel_difference.ts";
+export * from "./clip_tensors.ts";
 export * from "./cross_entropy.ts";
 export * from "./gather.ts";
 export * from "./layer_norm.ts";

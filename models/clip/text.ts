@@ -1,7 +1,15 @@
 /** CLIP's text tower (Radford et al. 2021; spec retrieval §1), which EVA-CLIP's models share: frozen, or trained whole or at its end. */
 
 import type { Graph, Tensor } from "../../gpu/graph.ts";
-import { addPosition, embedding, gatherRows, layerNorm, matmul, reshape, sliceRows } from "../../gpu/ops/mod.ts";
+import {
+  addPosition,
+  embedding,
+  gatherRows,
+  layerNorm,
+  matmul,
+  reshape,
+  sliceRows,
+} from "../../gpu/ops/mod.ts";
 import { normal, type Weights } from "../params.ts";
 import type { Keep, TextConfig } from "../tower.ts";
 import {

@@ -8,10 +8,19 @@ import { runGraph } from "../../gpu/run.ts";
 import type { KernelEnvironment } from "../../gpu/op.ts";
 import { erf } from "../../gpu/ops/activation_functions.ts";
 import { gelu } from "../../gpu/ops/activation.ts";
+import { clipTensors } from "../../gpu/ops/clip_tensors.ts";
 import { crossEntropy, softCrossEntropy } from "../../gpu/ops/cross_entropy.ts";
 import { accumulateInto, concat, fill, padRows, slice, zeros } from "../../gpu/ops/memory.ts";
 import { l2Normalize } from "../../gpu/ops/normalize.ts";
-import { adamw, ADAMW_HYPER_LENGTH, clipFactor, gradNorm, packAdamwHyper } from "../../gpu/ops/optimizer.ts";
+import {
+  adamw,
+  ADAMW_HYPER_LENGTH,
+  bertAdam,
+  clipFactor,
+  gradNorm,
+  packAdamwHyper,
+  packBertAdamHyper,
+} from "../../gpu/ops/optimizer.ts";
 import { columnSum, meanTokens, sumLeading } from "../../gpu/ops/reduce.ts";
 import { softmax } from "../../gpu/ops/softmax.ts";
 import { temporalConv } from "../../gpu/ops/temporal_conv.ts";
@@ -221,6 +230,39 @@ engineTest(
   },
 );
 
+engineTest(
+  "three steps of bertAdam() with a warm-up, clipped tensor by tensor, give recorded weights",
+  async (gpu) => {
+    // lr 0.01 times the factors of a warm-up over a tenth of 20 steps, then a cosine.
+    const rates = [0, 0.5, 0.975528].map((factor) => 0.01 * factor);
+    const gradients = [[3, 4], [0.3, -0.4], [0.1, 0.2]];
+    const expected = [[1, -2], [0.994537, -1.99927509], [0.98373461, -1.99911129]];
+    let standing: Record<"param" | "m" | "v", Float32Array> = {
+      param: Float32Array.of(1, -2),
+      m: new Float32Array(2),
+      v: new Float32Array(2),
+    };
+    for (const [step, lr] of rates.entries()) {
+      const g = new Graph(), values = new Map<Tensor, Float32Array>();
+      const put = (label: string, data: Float32Array) => {
+        const tensor = resident("state", label, [data.length]);
+        values.set(tensor, data);
+        return tensor;
+      };
+      const constants = { lr, beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay: 0.2 };
+      const hyper = put("hyper", packBertAdamHyper(constants));
+      const guard = put("guard", new Float32Array(GUARD_LENGTH)), clip = put("clip", Float32Array.of(1));
+      const grad = put("grad", Float32Array.from(gradients[step]));
+      const [param, m, v] = [put("param", standing.param), put("m", standing.m), put("v", standing.v)];
+      clipTensors(g, grad, { starts: [0], clip, maxNorm: 1, maxBytes: 256 });
+      bertAdam(g, { param, grad, m, v, hyper, clip, guard });
+      const results = await runGraph(gpu, g, values, new Map(Object.entries({ param, m, v })));
+      standing = { param: results.get("param")!, m: results.get("m")!, v: results.get("v")! };
+      assertClose(standing.param, expected[step], 2e-7);
+    }
+  },
+);
+
 engineTest("accumulateInto() and fill() write resident memory in the recorded order", async (gpu) => {
   const g = new Graph(), values = new Map<Tensor, Float32Array>();
   const x = normals(values, [3, 5]), sum = resident("state", "sum", [3, 5]);
@@ -232,6 +274,22 @@ engineTest("accumulateInto() and fill() write resident memory in the recorded or
   const data = [...values.get(x)!];
   assertClose(results.get("sum")!, data.map((each) => 1 + 1.5 * each), 1e-6);
   assertClose(results.get("padded")!, [0, 0, ...data, 0, 0, 0, 0, 0], 0);
+});
+
+Deno.test("clipTensors() is cut between tensors where one launch may bind no more", () => {
+  const g = new Graph(), clip = resident("state", "clip", [1]), grad = resident("state", "grad", [640]);
+  const cut = (maxBytes: number) => {
+    const before = g.nodes.length;
+    clipTensors(g, grad, { starts: [0, 64, 320, 384], clip, maxNorm: 1, maxBytes });
+    return g.nodes.slice(before).map(({ inputs, attrs }) => [
+      inputs.grad.offset,
+      inputs.grad.shape[0],
+      attrs.starts,
+    ]);
+  };
+  assert.deepEqual(cut(4 * 640), [[0, 640, [0, 64, 320, 384]]]);
+  assert.deepEqual(cut(4 * 320), [[0, 320, [0, 64]], [320, 320, [0, 64]]]);
+  assert.deepEqual(cut(4 * 256), [[0, 64, [0]], [64, 256, [0]], [320, 64, [0]], [384, 256, [0]]]);
 });
 
 Deno.test("ops with shapes that do not fit are refused by name when recorded", () => {

@@ -56,10 +56,10 @@ export async function settleBackbone(
   const sizes = towerSizes(network);
   await using file = await openWeights(weights);
   const { source, layout, remarks } = fitTower(file, sizes);
-  const { weights: declared, unusedInBackbone: ignore } = createModel(modelSpec(config));
+  const { weights: declared, unusedInBackbone: ignore, text } = createModel(modelSpec(config));
   checkAccount(declared.list.filter(({ pretrained }) => pretrained), source, {
     ignore,
-    explain: explainBackbone,
+    explain: (wrong) => explainBackbone(wrong, { text: text !== undefined }),
   });
   settled.notes.push(...remarks);
   if (layout !== null && layout !== "OpenAI") settled.notes.push(`"${weights}" is laid out as ${layout}`);

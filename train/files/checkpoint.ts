@@ -85,7 +85,8 @@ export async function loadBackbone(
   const { model } = session, wanted = model.weights.list.filter(({ pretrained }) => pretrained);
   await using file = await openCheckpoint(path);
   const { source } = fitTower(file, model.config.backbone);
-  checkAccount(wanted, source, { ignore: model.unusedInBackbone, explain: explainBackbone });
+  const explain = (file: WeightSource) => explainBackbone(file, { text: model.text !== undefined });
+  checkAccount(wanted, source, { ignore: model.unusedInBackbone, explain });
   await writeAll(session, wanted, { source, refuse: refuseData });
 }
 

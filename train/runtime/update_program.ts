@@ -4,7 +4,7 @@
  */
 
 import { Graph, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { clipFactor, concatRows, copyInto, gradNorm, guardSettle } from "../../gpu/ops/mod.ts";
+import { clipFactor, clipTensors, concatRows, copyInto, gradNorm, guardSettle } from "../../gpu/ops/mod.ts";
 import { planGraph } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
@@ -40,6 +40,17 @@ export function recordUpdate(
     const norm = norms.length === 1 ? norms[0] : gradNorm(g, concatRows(g, norms));
     g.output("norm", norm);
     copyInto(g, clipFactor(g, norm, options.clipGradNorm), programs.clip);
+  }
+  // No gradient is larger than all of them, so a limit of all makes a larger or equal one of each needless: what it would change is
+  // the 1e-6 that is added to norms.
+  const { tensorNorm = Infinity } = rule;
+  if (tensorNorm < (options.clipGradNorm ?? Infinity)) {
+    clipTensors(g, flat.gradients, {
+      starts: flat.starts.slice(0, programs.trained.length),
+      clip: programs.clip,
+      maxNorm: tensorNorm,
+      maxBytes: limits.maxBindingBytes,
+    });
   }
   const numbers = new Map(groups.map(({ name }, i) => [name, i]));
   const hyperStride = groups.length * rule.hyperLength, hyperRows = hyperSets(options);

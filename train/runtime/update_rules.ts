@@ -4,8 +4,11 @@ import type { Graph, Tensor } from "../../gpu/graph.ts";
 import {
   adamw as recordAdamw,
   ADAMW_HYPER_LENGTH,
+  BERT_ADAM_HYPER_LENGTH,
+  bertAdam as recordBertAdam,
   type HyperPlace,
   packAdamwHyper,
+  packBertAdamHyper,
 } from "../../gpu/ops/mod.ts";
 import type { OptimizerGroup, OptimizerName } from "../../models/system.ts";
 
@@ -34,6 +37,8 @@ export interface UpdateRule {
   readonly id: string;
   /** What it keeps beside every weight, by the names of the originals' optimiser states. */
   readonly moments: readonly string[];
+  /** Limit of the norm of every weight's own gradient, after that of all of them; none when absent. */
+  readonly tensorNorm?: number;
   /** Floats of a group's step constants. */
   readonly hyperLength: number;
   /** A group's step constants. @param at.step Number of the update, from 1. */
@@ -53,10 +58,22 @@ export const ADAMW: UpdateRule = {
     recordAdamw(g, { param, grad, m, v, hyper, clip, guard }, place),
 };
 
+/** BertAdam, as in BERT's own code: no bias correction, eps outside the root, a decay that is added to the update. */
+export const BERT_ADAM: UpdateRule = {
+  id: "bert_adam",
+  moments: ["next_m", "next_v"],
+  tensorNorm: 1,
+  hyperLength: BERT_ADAM_HYPER_LENGTH,
+  hyper: ({ weightDecay }, { rate, options: { betas: [beta1, beta2], eps } }) =>
+    packBertAdamHyper({ lr: rate, beta1, beta2, eps, weightDecay }),
+  record: (g, { param, grad, moments: { next_m: m, next_v: v }, hyper, clip, guard }, place) =>
+    recordBertAdam(g, { param, grad, m, v, hyper, clip, guard }, place),
+};
+
 /** The rules by the names that recipes use, with what each adds to the root of the second moment. */
 export const RULES: Readonly<Record<OptimizerName, { rule: UpdateRule; eps: number }>> = {
   adamw: { rule: ADAMW, eps: 1e-8 },
-  bert_adam: { rule: ADAMW, eps: 1e-6 }, // until its op is there
+  bert_adam: { rule: BERT_ADAM, eps: 1e-6 },
 };
 
 /** How a model is trained. */

@@ -5,7 +5,7 @@ import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
 import { sameRates, TINY_GROUPS, tinyBatch } from "../../_util/tiny_model.ts";
 import { assertAllClose, maxOf, trainedNames, withSession } from "../../_util/tiny_session.ts";
-import { ADAMW, type GroupRates } from "../../../train/runtime/update_rules.ts";
+import { ADAMW, BERT_ADAM, type GroupRates } from "../../../train/runtime/update_rules.ts";
 
 engineTest("accumulating one batch twice gives the gradients and weights of one step on it", async (gpu) => {
   const run = (accumulation: number) =>
@@ -85,6 +85,52 @@ engineTest(
       assertSameBits(clipped.gradients, gradients, "the gradients themselves");
       assertAllClose(clipped.first, (name, i) => 0.1 * factor * gradients.get(name)![i], 1e-5);
       assertAllClose(clipped.second, (name, i) => 0.001 * (factor * gradients.get(name)![i]) ** 2, 1e-4);
+    }
+  },
+);
+
+engineTest(
+  "BertAdam limits every weight's gradient where all of them are not limited as much",
+  async (gpu) => {
+    const rates = sameRates(1e-2),
+      optimizer = {
+        rule: BERT_ADAM,
+        options: { betas: [0.9, 0.98] as const, eps: 1e-6 },
+        groups: TINY_GROUPS,
+      };
+    const step = (clipGradNorm: number | null) =>
+      withSession(gpu, { optimizer, clipGradNorm }, async (session, model) => {
+        const { frames, labels } = tinyBatch(model, 2), names = trainedNames(model);
+        const start = await session.read(names);
+        await session.stepOnFrames(frames, labels, rates);
+        return {
+          start,
+          names,
+          end: await session.read(names),
+          first: await session.read(names, "next_m"),
+          gradients: await session.read(names, "gradient"),
+          decay: (name: string) =>
+            TINY_GROUPS.find((group) => group.name === model.weights.get(name)!.group)!.weightDecay,
+        };
+      });
+    const limited = await step(1); // leaves the gradients as they are
+    const norms = new Map(
+      [...limited.gradients].map(([name, each]) => [name, globalNorm(new Map([[name, each]]))]),
+    );
+    assert.ok(Math.max(...norms.values()) > 1, "some weight must have a gradient to limit");
+    assertAllClose(limited.first, (name, i) => {
+      return 0.1 * limited.gradients.get(name)![i] / globalNorm(limited.gradients);
+    }, 1e-5);
+    const { start, end, first, decay } = await step(1e6);
+    const clipped = (name: string, i: number) =>
+      limited.gradients.get(name)![i] * Math.min(1, 1 / (norms.get(name)! + 1e-6));
+    assertAllClose(first, (name, i) => 0.1 * clipped(name, i), 1e-5);
+    for (const [name, values] of end) {
+      values.forEach((value, i) => {
+        const before = start.get(name)![i], gradient = clipped(name, i);
+        const move = 0.1 * gradient / (Math.sqrt(0.02 * gradient ** 2) + 1e-6) + decay(name) * before;
+        assert.ok(Math.abs(value - (before - 1e-2 * move)) <= 1e-5, `${name}[${i}]`);
+      });
     }
   },
 );
