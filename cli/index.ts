@@ -120,7 +120,10 @@ function finish(result: BuildIndexResult, out: string, io: Io): void {
   const time = embedded > 0
     ? `  (${formatCount(embedded)} in ${formatDuration(seconds)}, ${speed.toFixed(1)} a second)`
     : "";
-  io.print(`${formatCount(clips)} clips${windows}: ${out}${time}`);
-  if (clips > 0) io.print(`search them with: sidenet search ${out} "a sentence"`);
+  if (clips === 0) io.print("there is nothing to search");
+  else {
+    io.print(`${formatCount(clips)} clips${windows}: ${out}${time}`);
+    io.print(`search them with: sidenet search ${out} "a sentence"`);
+  }
   io.printJson(result);
 }

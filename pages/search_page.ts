@@ -34,7 +34,7 @@ export function renderSearchPage(
 <body><main><header><h1>What was found</h1><p>${escapeHtml(index)} · ${formatCount(clips)} ${
     clips === 1 ? "clip" : "clips"
   }</p></header>
-<div class="gallery">${queries.map(renderQuery).join("")}</div>${more}
+<section><div class="gallery">${queries.map(renderQuery).join("")}</div>${more}</section>
 <footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main></body></html>
 `;
 }
