@@ -52,4 +52,11 @@ export { writeEvaluationReport, writeReport } from "./pages/report_data.ts";
 export { registerPageParts } from "./pages/parts/registry.ts";
 export { openWeights } from "./data/checkpoint/open.ts";
 export { openSafetensors } from "./data/checkpoint/safetensors.ts";
+export {
+  clipTokenizer,
+  frameSentence,
+  frameStrict,
+  type Sentence,
+  type Tokenizer,
+} from "./data/text/tokenizer.ts";
 export { synthesize } from "./data/synth/dataset.ts";

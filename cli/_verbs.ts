@@ -69,12 +69,12 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "prepare",
-    summary: "Make annotation lists from class folders or the files of known data sets",
+    summary: "Make lists of clips from folders or the files of known data sets",
     load: () => import("./prepare.ts"),
   },
   {
     name: "check",
-    summary: "Read every clip of an annotation list once and report what is wrong",
+    summary: "Read every clip of a list once and report what is wrong",
     load: () => import("./check.ts"),
   },
   {

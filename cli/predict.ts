@@ -3,7 +3,6 @@ import type { ClipRecord } from "../data/datasets/list.ts";
 import { createClipSource } from "../data/open_clip_source.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
-import { scoreClips } from "../train/evaluation/evaluate.ts";
 import { predictClips } from "../train/evaluation/evaluate_model.ts";
 import { formatCount, formatShare, progressBar } from "../lib/text.ts";
 import {
@@ -23,8 +22,11 @@ import { topShares } from "../train/tasks/class_shares.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Description, Task } from "../train/tasks/task.ts";
-import { findTrainedModel, openTrainedModel, viewBatch } from "../train/evaluation/trained_model.ts";
+import { findTrainedModel } from "../train/evaluation/trained_model.ts";
+import { ACTION_TEMPLATES, readClassNames, readTemplates } from "../data/text/prompts.ts";
+import { type AskedModel, findEmbeddingModel } from "../train/search/embedding_model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
+import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared/classifier.ts";
 import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
@@ -50,7 +52,9 @@ left out. A path that cannot be used is named, and the others are done all the s
 there is one line a clip on stdout.
 
 With --window a window of so many seconds slides over each clip, and its places are predicted one by one: every one is a
-clip of its own, of which the frames are taken as of any other. The prediction of the whole is the mean over the windows.`,
+clip of its own, of which the frames are taken as of any other. The prediction of the whole is the mean over the windows.
+
+With --classes a network for retrieval, or any CLIP checkpoint with its text tower, says which of these classes a clip is nearest to.`,
   examples: [
     ["sidenet predict runs/demo demo_data/val/00001", "one clip, seen once"],
     ["sidenet predict runs/demo clip.mp4", "a video file"],
@@ -63,6 +67,17 @@ clip of its own, of which the frames are taken as of any other. The prediction o
   options: {
     ...MODEL_OPTIONS,
     top: { type: "integer", min: 1, placeholder: "N", help: `number of classes, ${DEFAULT_TOP} by default` },
+    classes: {
+      type: "string",
+      placeholder: '"A,B,…"|FILE',
+      help:
+        "classes to choose from, without training: names, or a file of them; for networks for retrieval and CLIP checkpoints",
+    },
+    templates: {
+      type: "string",
+      placeholder: "FILE",
+      help: "sentences about a class, one a line, {} stands for its name",
+    },
     window: {
       type: "number",
       min: 0.001,
@@ -92,10 +107,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   const views = viewsOfFlags(values), top = values.top ?? DEFAULT_TOP;
   const length = windowLength(values);
   await requirePageFile(values.html);
-  const model = await findTrainedModel(target, { config: values.config, overrides });
-  const { config, labels } = model, { image_tmpl: template, first_frame: firstFrame } = config.data;
+  const asked = { target, config: values.config ?? null, overrides };
+  const zeroShot = await zeroShotOf(asked, values, io);
+  const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
+  const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
-  if (!hasShares(task) && (length !== null || values.html !== undefined)) {
+  const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);
+  if (classifier === null && (length !== null || values.html !== undefined)) {
     const flag = length !== null ? "window" : "html";
     throw new ConfigError(
       `Cannot predict with --${flag}: the model must name classes, its task is "${task.id}"`,
@@ -117,31 +135,29 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   if (inputs.length === 0) return exitCode;
 
-  if (!hasShares(task)) {
+  if (classifier === null) {
     const own = { views, top, signal: io.signal, choices: await tunedChoices() };
-    for await (const clip of predictClips(model, inputs.map(({ path }) => path), own)) {
+    for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
       if (clip.bad) fail(cannotUse(clip.path, reasonOfBad(clip.problems)));
       else printDescription(clip.path, clip, io);
     }
     return exitCode;
   }
   // The paths are the user's own, relative to the working folder.
-  const root = "", clips = recordsOf(inputs), batch = viewBatch(config, views, clips.length);
-  const choices = await tunedChoices();
+  const root = "", clips = recordsOf(inputs), { labels } = classifier;
   await using page = values.html === undefined
     ? null
-    : new PredictionPage(values.html, { model: model.weights, labels, top });
+    : new PredictionPage(values.html, { model: classifier.weights, labels, top });
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
-  await using session = await openTrainedModel(model, { clips: whole, root, batch, choices });
-  const scoring = { clips, root, modality: "either", views, signal: io.signal } as const;
+  const choices = await tunedChoices(), { signal } = io;
   const scores = counted(
-    scoreClips(session, config, scoring),
+    classifier.scores({ clips, whole, views, choices, signal }),
     (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
   );
   const long: string[] = [];
   let next = 0, shown = 0;
-  for await (const outcome of outcomesOf(scores, inputs, task)) {
+  for await (const outcome of outcomesOf(scores, inputs, classifier.task)) {
     const { path, times: known } = inputs[next++];
     if (outcome.bad) {
       fail(cannotUse(path, reasonOfBad(outcome.problems)));
@@ -175,6 +191,25 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   return exitCode;
+}
+
+/** A network that names the classes that the user names; null where it is to name its own. */
+async function zeroShotOf(
+  asked: AskedModel,
+  { classes, templates }: { classes?: string; templates?: string },
+  io: Io,
+): Promise<Classifier | null> {
+  if (classes === undefined) {
+    if (templates === undefined) return null;
+    throw new ConfigError(
+      "Cannot predict with --templates: --classes must be given too, current value is missing",
+    );
+  }
+  const names = {
+    labels: await readClassNames(classes),
+    templates: templates === undefined ? ACTION_TEMPLATES : await readTemplates(templates),
+  };
+  return zeroShotClassifier(await findEmbeddingModel(asked), { ...names, note: io.note });
 }
 
 /** Why nothing of a clip could be read. */

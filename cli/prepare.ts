@@ -47,8 +47,9 @@ or, with captions for retrieval,
   release's JSON, or lists and vatex_data.json), ActivityNet Captions, DiDeMo or LSMDC, with --root;
   lists of pairs (CSV with the columns path and caption, or JSON lines), with --root.
 A clip is a folder of frames or a video file, whichever is there. DIR receives train.txt and val.txt (path, frames,
-label; for videos path, label), labels.csv and report.json, which names every clip that cannot be used and why; such clips
-are left out and stop nothing. Of clips with captions DIR receives lists of pairs, train.jsonl, val.jsonl and test.jsonl. Frames are counted in the folders, those of videos with --count.`,
+label; for videos path, label) and labels.csv, or for clips with captions lists of pairs, train.jsonl, val.jsonl and
+test.jsonl; and report.json, which names every clip that cannot be used and why; such clips are left out and stop nothing.
+Frames are counted in the folders, those of videos with --count.`,
   examples: [
     ["sidenet prepare clips --out lists --val-share 0.2", "a folder per class"],
     ["sidenet prepare videos --out lists --count", "the same with videos, their frames counted"],

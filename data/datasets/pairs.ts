@@ -154,6 +154,11 @@ function fieldOf(
 }
 
 function pairsOfTable(content: string, file: string): Pair[] {
+  if (/^\s*\[/.test(content)) {
+    throw new DataError(
+      `Cannot read "${file}": a list of pairs must be JSON lines, an object a line, it is a JSON list`,
+    );
+  }
   const { first, delimiter, names } = headerOf(content);
   const path = columnAmong(names, PATH_COLUMNS), caption = columnAmong(names, CAPTION_COLUMNS);
   if (path < 0 || caption < 0) {

@@ -40,9 +40,10 @@ export class BytePairs {
    * table. A queue finds it: the time grows with n log n, and a text without spaces is one word.
    */
   encode(word: string): number[] {
-    const bytes = this.#utf8.encode(word), last = bytes.length - 1;
-    const ids = Uint16Array.from(bytes, (byte, i) => ID_OF_BYTE[byte] + (i === last ? BYTES : 0));
-    const next = Uint32Array.from(ids, (_, i) => i + 1), previous = Int32Array.from(ids, (_, i) => i - 1);
+    const bytes = this.#utf8.encode(word), length = bytes.length, last = length - 1;
+    const ids = new Uint16Array(length), next = new Uint32Array(length), previous = new Int32Array(length);
+    for (let i = 0; i < length; i++) [ids[i], next[i], previous[i]] = [ID_OF_BYTE[bytes[i]], i + 1, i - 1];
+    ids[last] += BYTES;
     const queue = new FlatQueue<number>();
     const offer = (left: number) => {
       const merged = left < 0 || next[left] > last
@@ -54,8 +55,7 @@ export class BytePairs {
     for (let i = 0; i < last; i++) offer(i);
     while (queue.length > 0) {
       const merged = Math.floor(queue.peekValue()! / 2 ** 32), left = queue.pop()!, right = next[left];
-      const isStale = right > last || this.#merged.get(key(ids[left], ids[right])) !== merged;
-      if (isStale || ids[left] === GONE) continue;
+      if (right > last || this.#merged.get(key(ids[left], ids[right])) !== merged) continue; // merged otherwise since
       ids[left] = merged;
       ids[right] = GONE;
       next[left] = next[right];
@@ -63,11 +63,13 @@ export class BytePairs {
       offer(previous[left]);
       offer(left);
     }
-    return Array.from(ids).filter((id) => id !== GONE);
+    const remaining: number[] = [];
+    for (const id of ids) if (id !== GONE) remaining.push(id);
+    return remaining;
   }
 }
 
-/** Marks the place of a symbol that its left neighbour took in; no id is as large. */
+/** Marks the place of a symbol that its left neighbour took in; no id is as large, and no pair has it. */
 const GONE = 0xffff;
 
 function key(left: number, right: number): number {

@@ -9,12 +9,20 @@ import { repairMojibake, replaceControls } from "./mojibake.ts";
 export const WHITE_SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const RUN_OF_SPACE = new RegExp(`[${WHITE_SPACE}]+`, "g");
 /** Python's `str.strip` takes four separators more. */
-const OUTER_SPACE = new RegExp(`^[${WHITE_SPACE}\\x1c-\\x1f]+|[${WHITE_SPACE}\\x1c-\\x1f]+$`, "g");
+const STRIPPED = new RegExp(`[${WHITE_SPACE}\\x1c-\\x1f]`);
 
 /** Text as the tokenizer splits it into words. */
 export function cleanText(text: string): string {
-  const plain = unescapeHtml(unescapeHtml(fixText(text))).replace(OUTER_SPACE, "");
-  return plain.replace(RUN_OF_SPACE, " ").replace(OUTER_SPACE, "").toLowerCase();
+  const plain = strip(unescapeHtml(unescapeHtml(fixText(text))));
+  return strip(plain.replace(RUN_OF_SPACE, " ")).toLowerCase();
+}
+
+/** Takes white space off both ends; a loop, because an expression that ends in `$` tries every run of spaces from each of them. */
+function strip(text: string): string {
+  let start = 0, end = text.length;
+  while (start < end && STRIPPED.test(text[start])) start++;
+  while (end > start && STRIPPED.test(text[end - 1])) end--;
+  return text.slice(start, end);
 }
 
 /** Typographic ligatures. ftfy also takes ten letters apart that are two, as the Dutch ĳ; CLIP's reference tokens keep them. */
@@ -45,9 +53,15 @@ export function fixText(text: string): string {
   return fixed;
 }
 
+/** Each pass may bring out what the next one mends, as `&amp;amp;amp;`; only text made for it takes more than a few. */
+const MOST_PASSES = 64;
+
+/** Marks upon one letter, of which no writing has as many: to put them in order takes time with the square of their number. */
+const MANY_MARKS = /\p{M}{256}/u;
+
 function fixLine(line: string, unescapes: boolean): string {
-  for (let before = "", now = line;;) {
-    if (now === before) return now;
+  let now = line;
+  for (let pass = 0, before = ""; now !== before && pass < MOST_PASSES; pass++) {
     before = now;
     now = replaceControls(repairMojibake(unescapes ? unescapeSureHtml(now) : now))
       .replace(ANY_LIGATURE, (letter) => LIGATURES[letter])
@@ -59,7 +73,8 @@ function fixLine(line: string, unescapes: boolean): string {
       // deno-lint-ignore no-control-regex -- what terminals take for colours
       .replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, "")
       // deno-lint-ignore no-control-regex
-      .replace(/[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, "")
-      .normalize("NFC");
+      .replace(/[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, "");
+    if (!MANY_MARKS.test(now)) now = now.normalize("NFC");
   }
+  return now;
 }

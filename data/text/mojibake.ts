@@ -162,7 +162,6 @@ export function repairMojibake(text: string): string {
 }
 
 function repairOnce(text: string): string {
-  // deno-lint-ignore no-control-regex
   if (/^[\0-\x7f]*$/.test(text) || !UNLIKELY.test(text)) return text;
   for (const encoding of ENCODINGS) {
     const repaired = readAsUtf8(text, encoding);

@@ -2,6 +2,7 @@
  * Texts as tokens: CLIP's byte-pair encoding, which EVA's towers use too (their tokenizer only calls the first and the last token
  * `<start_of_text>` and `<end_of_text>`), and the forms in which networks take a sentence.
  */
+import { LRUCache } from "lru-cache";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { cleanText } from "./clean.ts";
@@ -43,6 +44,9 @@ export interface Sentence {
   readonly end: number;
 }
 
+/** Words whose tokens are remembered (a megabyte or so), and characters of one at most. */
+const WORDS_KEPT = 4096, LONGEST_KEPT = 32;
+
 /**
  * CLIP's tokenizer of 49,408 tokens: 256 bytes, 256 bytes that end a word, 48,894 merges, start, end.
  *
@@ -51,8 +55,15 @@ export interface Sentence {
 export async function clipTokenizer(): Promise<Tokenizer> {
   const pairs = await clipVocabulary();
   const start = pairs.size, end = start + 1;
-  const idsOf = (word: string) =>
-    word === START_OF_TEXT ? [start] : word === END_OF_TEXT ? [end] : pairs.encode(word);
+  const special = new Map([[START_OF_TEXT, [start]], [END_OF_TEXT, [end]]]);
+  const lately = new LRUCache<string, readonly number[]>({ max: WORDS_KEPT }); // of captions, most words come again
+  const idsOf = (word: string) => {
+    const known = special.get(word) ?? lately.get(word);
+    if (known) return known;
+    const ids = pairs.encode(word);
+    if (word.length <= LONGEST_KEPT) lately.set(word, ids);
+    return ids;
+  };
   const words = (text: string) =>
     splitWords(cleanText(text)).map((word) => ({ text: word, ids: idsOf(word) }));
   return { vocabulary: end + 1, start, end, words, encode: (text) => words(text).flatMap(({ ids }) => ids) };

@@ -5,11 +5,11 @@ import { WHITE_SPACE } from "./clean.ts";
 export const START_OF_TEXT = "<|startoftext|>", END_OF_TEXT = "<|endoftext|>";
 
 /**
- * A special token, a contraction, letters, one number, or other characters. The case is ignored as in the original, which of
- * what is in lower case already leaves the long s; written out, because with the flag `i` some marks would be letters.
+ * A special token, a contraction, letters, one number, or other characters. The original ignores the case, of which the long s is
+ * left in text in lower case, and one mark (U+0345) that its Unicode calls a letter's other case and that so is in no word.
  */
 const WORD = new RegExp(
-  `<\\|[sſ]tartoftext\\|>|<\\|endoftext\\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${WHITE_SPACE}\\p{L}\\p{N}]+`,
+  `<\\|[sſ]tartoftext\\|>|<\\|endoftext\\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^${WHITE_SPACE}\\p{L}\\p{N}\\u0345]+`,
   "gu",
 );
 

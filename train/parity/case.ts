@@ -11,10 +11,33 @@ export interface CaseDescription {
   file: string;
   // deno-lint-ignore no-explicit-any
   config: any;
+  /** Texts and their tokens, in cases of a tokenizer, which has no configuration. */
+  strings?: { text: string; ids: number[] }[];
+  /** Matrices of scores and their metrics, in cases of metrics. */
+  cases?: RecordedMetrics[];
   null_gradient_parameters?: string[];
   /** Error of a recorded f32 gradient against f64, relative to the tensor's largest value, where it is worth telling. */
   noisy_gradients?: Record<string, number>;
   float32_against_float64?: Record<string, number>;
+}
+
+/** Metrics of a matrix of scores, which is the tensor of this name. */
+export interface RecordedMetrics {
+  name: string;
+  /** Sentences of every video, in order; absent: one each. */
+  sentences_per_video?: number[];
+  text_to_video: RecordedDirection;
+  video_to_text: RecordedDirection;
+}
+
+/** One direction: shares of 100, ranks from 1, and the ranks of the queries from 0. */
+export interface RecordedDirection {
+  R1: number;
+  R5: number;
+  R10: number;
+  MedianR: number;
+  MeanR: number;
+  cols?: number[];
 }
 
 /** An open case. */
@@ -35,9 +58,12 @@ export async function openCase(path: string): Promise<ReferenceCase> {
   } catch (error) {
     throw new DataError(`Cannot read case "${path}": ${(error as Error).message}`);
   }
-  if (typeof description?.system !== "string" || typeof description.config !== "object") {
+  const isWithoutNetwork = Array.isArray(description?.strings) || Array.isArray(description?.cases);
+  if (
+    typeof description?.system !== "string" || (typeof description.config !== "object" && !isWithoutNetwork)
+  ) {
     throw new DataError(
-      `Cannot read case "${path}": it must have "system" and "config", as in a recorded reference case`,
+      `Cannot read case "${path}": it must have "system" and "config", or "strings" or "cases", as in a recorded reference case`,
     );
   }
   const file = description.file ?? `${path.replace(/^.*[\\/]/, "").replace(/\.json$/, "")}.safetensors`;

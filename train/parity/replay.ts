@@ -6,16 +6,27 @@ import { SYSTEMS } from "../../models/registry.ts";
 import { openCase } from "./case.ts";
 import { replayClipCase } from "./clip_vit.ts";
 import type { GroupResult } from "./compare.ts";
+import { replayMetricsCase } from "./metrics.ts";
+import { replayTokenizerCase } from "./tokenizer.ts";
 import { replayVideoCase } from "./video_case.ts";
 
 export type { GroupResult } from "./compare.ts";
 
 /** Cases of a tower alone, which no system is. */
 const TOWER_CASES = "clip-vit";
+/** Cases of texts, which no GPU sees. */
+const TOKENIZER_CASES = "tokenizer";
+/** How the names of cases of metrics end, which no GPU sees either. */
+const METRICS_CASES = "metrics";
 
 /** Names by which cases say whose they are. */
 export function paritySystems(): string[] {
-  return [TOWER_CASES, ...SYSTEMS.flatMap(({ cases }) => cases.map((form) => form.system))];
+  return [
+    TOWER_CASES,
+    TOKENIZER_CASES,
+    METRICS_CASES,
+    ...SYSTEMS.flatMap(({ cases }) => cases.map((form) => form.system)),
+  ];
 }
 
 /**
@@ -32,6 +43,8 @@ export async function replayCase(
   await using reference = await openCase(path);
   const { system: name } = reference.description, { recompute = true } = options;
   if (name === TOWER_CASES) return await replayClipCase(gpu, reference);
+  if (name === TOKENIZER_CASES) return await replayTokenizerCase(reference);
+  if (name.endsWith(METRICS_CASES)) return await replayMetricsCase(reference);
   for (const system of SYSTEMS) {
     const form = system.cases.find((form) => form.system === name);
     if (form) return await replayVideoCase(gpu, reference, { system, form, recompute });

@@ -9,10 +9,10 @@ import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
 import type { IndexModel } from "../../data/search_index/manifest.ts";
 import { sha256OfFile } from "../../data/sha256.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { underOurNames } from "../../models/layouts.ts";
+import { clipSizesIn } from "../../models/clip_system.ts";
 import { systemOf } from "../../models/registry.ts";
-import type { ShapeSource } from "../../models/tower.ts";
-import { TOWERS } from "../../models/towers.ts";
+import type { ShapeSource, TowerSizes } from "../../models/tower.ts";
+import { TOWER_PRESETS } from "../../models/towers.ts";
 import { findTrainedModel } from "../evaluation/trained_model.ts";
 import { settleBackbone } from "../files/backbone.ts";
 import { recipeOf } from "../files/run_state.ts";
@@ -65,47 +65,40 @@ async function plainRecipe(path: string, overrides: readonly string[]): Promise<
   if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
   await using file = await openWeights(path);
   if (recipeOf(file) !== null) return null;
-  const source = underOurNames(file)?.source ?? file, network = networkOf(source);
-  if (network === null) return null;
+  const keys = keysOf(file);
+  if (keys === null) return null;
+  const { data, network } = keys;
   const { config } = configFrom(
-    { system: PLAIN_SYSTEM, network: { ...network, train: "none", weights: path } },
+    { system: PLAIN_SYSTEM, data, network: { ...network, train: "none", weights: path } },
     { source: path, overrides },
   );
   return (await settleBackbone(config)).config;
 }
 
-/** The keys of `network` that describe the towers in a file; null where there are not both. */
-function networkOf(source: ShapeSource): Record<string, unknown> | null {
-  for (const tower of TOWERS) {
-    const sizes = tower.sizesIn(source), text = tower.textIn(source);
-    if (sizes === null || text === null) continue;
-    if (text.vocabulary !== VOCABULARY) {
-      throw new ConfigError(
-        `Cannot use the text tower: its table must have CLIP's ${VOCABULARY} tokens, current count is ${text.vocabulary}; ` +
-          `give --config with a recipe that names them (network.tokens)`,
-      );
-    }
-    const arch = Object.entries(tower.presets).find(([, preset]) =>
-      (["imageSize", "patchSize", "width", "layers"] as const).every((key) => preset[key] === sizes[key])
-    )?.[0];
-    const { embedDim, ...ofText } = text;
-    if (arch !== undefined) return { arch };
-    const { imageSize, patchSize, width, layers } = sizes;
-    return {
-      arch: "custom",
-      // Heads have 64 channels, as in all published towers.
-      backbone: {
-        image_size: imageSize,
-        patch_size: patchSize,
-        width,
-        layers,
-        heads: Math.max(1, Math.floor(width! / 64)),
-      },
-      text: { ...ofText, vocabulary: null },
-      embed_dim: embedDim,
-    };
+/** The keys of a recipe that describe the towers in a file; null where there are not both. */
+function keysOf(file: ShapeSource) {
+  const sizes = clipSizesIn(file, { frames: 1, words: Infinity });
+  if (sizes === null) return null;
+  const { backbone, text: { width, heads, layers, context, vocabulary, embedDim } } = sizes;
+  if (vocabulary !== VOCABULARY) {
+    throw new ConfigError(
+      `Cannot use the text tower: its table must have CLIP's ${VOCABULARY} tokens, current count is ${vocabulary}; ` +
+        `give --config with a recipe that names them (network.tokens)`,
+    );
   }
-  return null;
+  const arch = Object.entries(TOWER_PRESETS).find(([, preset]) =>
+    Object.entries(preset).every(([key, value]) => backbone[key as keyof TowerSizes] === value)
+  )?.[0];
+  const { imageSize, patchSize, ...shape } = backbone;
+  const custom = { image_size: imageSize, patch_size: patchSize, ...shape };
+  return {
+    data: { max_words: context },
+    network: {
+      ...arch === undefined ? { arch: "custom", backbone: custom } : { arch },
+      text: { width, heads, layers, context, vocabulary: null },
+      embed_dim: embedDim,
+    },
+  };
 }
 
 /** What an index keeps of its model. Reads the files of weights. */

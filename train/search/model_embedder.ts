@@ -2,8 +2,8 @@
 
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { SubsetTokenizer } from "../../data/text/tokenizer.ts";
-import { shorten } from "../../lib/text.ts";
-import { scoreClips } from "../evaluation/evaluate.ts";
+import { formatCount, shorten } from "../../lib/text.ts";
+import { scoreClips, type Views } from "../evaluation/evaluate.ts";
 import { openTrainedModel } from "../evaluation/trained_model.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { loadBackbone } from "../files/checkpoint.ts";
@@ -88,13 +88,20 @@ export class ModelEmbedder implements Embedder {
     clips: readonly ClipRecord[],
     { signal }: { signal?: AbortSignal } = {},
   ): AsyncGenerator<EmbeddedClip> {
-    const scoring = { clips, root: "", modality: "either", views: null, signal } as const;
-    for await (const clip of scoreClips(this.#session, this.#config, scoring)) {
+    for await (const clip of this.scored(clips, { views: null, signal })) {
       const problems = clip.problems.map(({ problem }) => problem);
       yield clip.bad
         ? { features: null, problems: problems.map(reasonOfBad) }
         : { features: this.featuresOf(clip), problems };
     }
+  }
+
+  /** What the network says of clips, in their order. */
+  async *scored(
+    clips: readonly ClipRecord[],
+    { views, signal }: { views: Views | null; signal?: AbortSignal },
+  ): AsyncGenerator<ScoredClip> {
+    yield* scoreClips(this.#session, this.#config, { clips, root: "", modality: "either", views, signal });
   }
 
   /** What the network said of a clip as a row of an index. */
@@ -133,16 +140,19 @@ export class ModelEmbedder implements Embedder {
     return all;
   }
 
-  /** What the network does not hear of a sentence: words that it has no tokens for, and what is too long. */
-  async remarksOn(text: string): Promise<string[]> {
-    const tokenizer = await tokenizerOf(this.#model.text), remarks: string[] = [];
-    const unknown = "unknownIn" in tokenizer ? (tokenizer as SubsetTokenizer).unknownIn(text) : [];
-    if (unknown.length > 0) {
-      remarks.push(`the model has no tokens for ${unknown.map((word) => `"${shorten(word)}"`).join(", ")}`);
-    }
-    const most = this.#model.text.words - 2, count = tokenizer.encode(text).length;
-    if (count > most) {
-      remarks.push(`the model reads ${most} tokens of a sentence, "${shorten(text)}" has ${count}`);
+  /** What the network does not hear of sentences: words that it has no tokens for, and what is too long. One line each. */
+  async remarksOn(texts: readonly string[]): Promise<string[]> {
+    const tokenizer = await tokenizerOf(this.#model.text), most = this.#model.text.words - 2;
+    const unknown = new Set(
+      "unknownIn" in tokenizer ? texts.flatMap((text) => (tokenizer as SubsetTokenizer).unknownIn(text)) : [],
+    );
+    const remarks = unknown.size === 0
+      ? []
+      : [`the model has no tokens for ${[...unknown].map((word) => `"${shorten(word)}"`).join(", ")}`];
+    const long = texts.filter((text) => tokenizer.encode(text).length > most);
+    if (long.length > 0) {
+      const others = long.length === 1 ? "" : ` and ${formatCount(long.length - 1)} more`;
+      remarks.push(`the model reads ${most} tokens of a sentence: "${shorten(long[0])}"${others} is cut`);
     }
     return remarks;
   }

@@ -130,8 +130,12 @@ export class RetrievalRanking {
   }
 }
 
-/** Metrics of one direction. @param median which of two middle ranks */
-function metricsOf<D extends "t2v" | "v2t">(direction: D, ranks: Uint32Array, median: "lower" | "mean") {
+/** Metrics of one direction from ranks. @param median what an even number of ranks has in place of a middle one */
+export function metricsOf<D extends "t2v" | "v2t">(
+  direction: D,
+  ranks: Uint32Array,
+  median: "lower" | "mean",
+): Record<`${D}_${"r1" | "r5" | "r10" | "median_rank" | "mean_rank"}`, number> {
   const count = ranks.length, sorted = ranks.toSorted();
   const within = (k: number) => ranks.reduce((sum, rank) => sum + (rank <= k ? 1 : 0), 0) / count;
   const low = sorted[Math.ceil(count / 2) - 1], high = sorted[Math.floor(count / 2)];

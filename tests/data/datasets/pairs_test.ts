@@ -58,6 +58,11 @@ const refused: [what: string, text: string, message: RegExp][] = [
     "sentence,video_id\nx,7\n",
     /names a column of paths \(path, .*\) .* "sentence, video_id"/,
   ],
+  [
+    "a JSON list around it",
+    '[{"path": "a", "caption": "x"}]',
+    /must be JSON lines, an object a line, it is a JSON list$/,
+  ],
   ["no header", "a.mp4 a red car\n", /line 1: a list of pairs must be JSON lines, or CSV whose header names/],
   [
     "a comma in a caption",
