@@ -11,6 +11,9 @@ import { engineTest } from "../../_util/engine.ts";
 const FIXTURES = new URL("../../fixtures/", import.meta.url).pathname;
 const TINY = `${FIXTURES}side4video/tiny.json`, TWO_HEADS = `${FIXTURES}side4video/two-side-heads.json`;
 const EVA = `${FIXTURES}side4video-eva/tiny-L14-options.json`;
+const RETRIEVAL = ["tiny-eva", "small-wti", "small-eva-wti"].map((name) =>
+  `${FIXTURES}side4video-retrieval/${name}.json`
+);
 
 function assertAllOk(results: readonly GroupResult[]): void {
   for (const result of results) assert.ok(result.ok, JSON.stringify(result));
@@ -40,7 +43,7 @@ for (const name of ["clip-vit/tiny", "clip-vit/tiny-fp16-weights"]) {
   });
 }
 
-for (const path of [TINY, TWO_HEADS, EVA]) {
+for (const path of [TINY, TWO_HEADS, EVA, ...RETRIEVAL]) {
   const name = path.slice(FIXTURES.length, -".json".length);
   engineTest(`the recorded case ${name} holds in every group, recomputing and keeping alike`, async (gpu) => {
     const recomputed = await replayCase(gpu, path, { recompute: true });
@@ -107,6 +110,22 @@ engineTest(
     assert.equal(worst("step3"), "fc.weight");
   },
 );
+
+engineTest("a recorded number of a retrieval case that is off fails, however slow its group", async (gpu) => {
+  const path = RETRIEVAL[1];
+  await using changed = await changedCase(path, {
+    "train.similarity": (values) => values[1] += 2e-4,
+    "train.grad_norms": (values) => values[2] *= 1.01,
+    "step3.clip.ln_final.weight": (values) => values.forEach((value, i) => values[i] = value + 5e-6),
+  });
+  const results = await replayCase(gpu, changed.path);
+  assert.deepEqual(failedGroups(results), ["train.similarity", "train.grad_norms", "step3"]);
+  assert.equal(results.find(({ group }) => group === "step3")!.worst, "clip.ln_final.weight");
+  await using other = await changedCase(path, {}, ({ config }) => {
+    (config as { cdcr: boolean }).cdcr = true;
+  });
+  await assert.rejects(() => replayCase(gpu, other.path), /cdcr must be false, current value is true/);
+});
 
 engineTest("a case whose weight is off fails wherever the weight is felt", async (gpu) => {
   await using trained = await changedCase(TINY, {
