@@ -61,7 +61,11 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   const model = await modelOf(folder, index, values);
   const clip = asked.video === null ? [] : [{ path: resolve(asked.video), label: 0, frames: null, line: 0 }];
-  await using embedder = await openEmbedder(model, { clips: clip, choices: await tunedChoices() });
+  await using embedder = await openEmbedder(model, {
+    clips: clip,
+    atOnce: clip.length,
+    choices: await tunedChoices(),
+  });
   const queries: SearchQueries = asked.video === null
     ? { texts: asked.texts }
     : { clip: await featuresOf(asked.video, embedder, io) };
