@@ -9,6 +9,7 @@ import type { Command } from "../../gpu/runtime.ts";
 import type { Weight } from "../../models/params.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
 import type { Device } from "./device/device.ts";
+import { Answers } from "./answers.ts";
 import { BatchCommands, shifted, tapMemory } from "./batch_commands.ts";
 import { DeviceModel } from "./device_model.ts";
 import type { FrameSize } from "./frame_buffers.ts";
@@ -21,7 +22,6 @@ import {
   type MemoryPlan,
   planSession,
   PROGRAMS,
-  type SessionClip,
   type SessionOptions,
   type SessionPlan,
   stepPrograms,
@@ -44,6 +44,7 @@ export class Session implements AsyncDisposable {
   readonly #options: SessionOptions;
   readonly #planned: SessionPlan;
   readonly #commands: BatchCommands;
+  readonly #answers: Answers;
   readonly #losses: LossLog;
   #steps = 0;
   /** Batches whose gradients wait for the rest of their accumulation group. */
@@ -84,6 +85,7 @@ export class Session implements AsyncDisposable {
     this.#options = options;
     this.#planned = planned;
     this.#commands = new BatchCommands(loaded, planned.programs);
+    this.#answers = new Answers(loaded, { planned, options, commands: this.#commands });
     this.#losses = new LossLog(planned.lossLog.shape[0] / LOSS_LOG_SIZE);
   }
 
@@ -366,68 +368,19 @@ export class Session implements AsyncDisposable {
     };
   }
 
-  /**
-   * What the model gives for clips in evaluation mode: the collected outputs by name, `[clips …]` row-major. Waits for the GPU.
-   * Stored taps are given away.
-   *
-   * @param inputs What the clips bring besides frames, where the model reads it.
-   */
-  async evaluate(
-    clips: readonly SessionClip[],
-    inputs: Readonly<Record<string, InputValues>> = {},
-  ): Promise<Record<string, Float32Array>> {
-    await this.#loaded.fitUploads(clips);
-    const commands = [
-      ...Object.entries(inputs).map(([name, values]) =>
-        this.#commands.write(this.#commands.input(name), values)
-      ),
-      ...this.#commands.frames(clips),
-    ];
-    return await this.#evaluate(commands, clips.length, tapMemory(clips));
+  /** What the model gives for clips: `Answers.evaluate`. */
+  evaluate(...clips: Parameters<Answers["evaluate"]>): Promise<Record<string, Float32Array>> {
+    return this.#answers.evaluate(...clips);
   }
 
-  /** `evaluate` on frames that are floats already, `[clips*T 3 H W]`. */
-  evaluateFrames(frames: Float32Array, clips: number): Promise<Record<string, Float32Array>> {
-    return this.#evaluate([this.#commands.write(this.#planned.programs.frames, frames)], clips, []);
+  /** The same on frames that are floats already: `Answers.evaluateFrames`. */
+  evaluateFrames(...frames: Parameters<Answers["evaluateFrames"]>): Promise<Record<string, Float32Array>> {
+    return this.#answers.evaluateFrames(...frames);
   }
 
-  async #evaluate(
-    commands: Command[],
-    clips: number,
-    given: ArrayBuffer[],
-  ): Promise<Record<string, Float32Array>> {
-    const { evaluation: { g } } = this.#planned.programs, { collects, evalClips } = this.#options;
-    commands.push({ do: "run", program: PROGRAMS.evaluation });
-    for (const name of collects) {
-      const tensor = g.outputs.get(name)!, from = this.#loaded.addressOf(tensor, PROGRAMS.evaluation);
-      commands.push({ do: "read", from, bytes: bytesOfClips(tensor, clips, evalClips) });
-    }
-    const bytes = await this.#loaded.device.submit(commands, given);
-    return Object.fromEntries(collects.map((name, i) => [name, new Float32Array(bytes[i].buffer)]));
-  }
-
-  /**
-   * Asks one of the session's queries. Waits for the GPU.
-   *
-   * @param values Inputs by name; all but those left out, which keep what they were given before.
-   * @returns Outputs by name, row-major.
-   */
-  async ask(
-    name: string,
-    values: Readonly<Record<string, InputValues>>,
-  ): Promise<Record<string, Float32Array>> {
-    const query = this.#planned.programs.queries.get(name);
-    if (!query) throw new RangeError(`Cannot ask "${name}": the session has no such query`);
-    const commands: Command[] = Object.entries(values).map(([input, given]) =>
-      this.#loaded.writeCommand(query.inputs[input], given)
-    );
-    const program = PROGRAMS.query(name), outputs = [...query.g.outputs];
-    commands.push({ do: "run", program });
-    for (const [, tensor] of outputs) {
-      commands.push({ do: "read", from: this.#loaded.addressOf(tensor, program), bytes: bytesOf(tensor) });
-    }
-    const bytes = await this.#loaded.device.submit(commands);
-    return Object.fromEntries(outputs.map(([output], i) => [output, new Float32Array(bytes[i].buffer)]));
+  /** What one of the session's queries gives: `Answers.ask`. */
+  ask(...question: Parameters<Answers["ask"]>): Promise<Record<string, Float32Array>> {
+    return this.#answers.ask(...question);
   }
 
   /** Values of a training program's outputs by name (loss, logits, act.*), for parity checks. */
