@@ -142,7 +142,7 @@ gpuTest(
       );
       hits.forEach(({ from, to, score }, k) => {
         assert.ok(Math.abs(score - rows[i].hits[k].score) < 1e-5);
-        assert.deepEqual([from, to], [0, 8 / 12]);
+        assert.deepEqual([from, to], [0, 0.667]);
       });
     }
   },

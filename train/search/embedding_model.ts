@@ -8,8 +8,9 @@ import { openWeights } from "../../data/checkpoint/open.ts";
 import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
 import type { IndexModel } from "../../data/search_index/manifest.ts";
 import { sha256OfFile } from "../../data/sha256.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
 import { clipSizesIn } from "../../models/clip_system.ts";
+import { identify } from "../../models/identify.ts";
 import { systemOf } from "../../models/registry.ts";
 import type { ShapeSource, TowerSizes } from "../../models/tower.ts";
 import { TOWER_PRESETS } from "../../models/towers.ts";
@@ -65,8 +66,15 @@ async function plainRecipe(path: string, overrides: readonly string[]): Promise<
   if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
   await using file = await openWeights(path);
   if (recipeOf(file) !== null) return null;
+  const { holdsTrained, holdsBackbone, backbone } = identify(file);
+  if (holdsTrained || !holdsBackbone) return null; // a trained network, which comes with a recipe, or no network that is known
   const keys = keysOf(file);
-  if (keys === null) return null;
+  if (keys === null) {
+    throw new DataError(
+      `Cannot compare clips with sentences: "${path}" must hold both towers of a CLIP model, it holds the image tower ${backbone} ` +
+        `and no text tower of a known layout beside it`,
+    );
+  }
   const { data, network } = keys;
   const { config } = configFrom(
     { system: PLAIN_SYSTEM, data, network: { ...network, train: "none", weights: path } },

@@ -5,6 +5,7 @@ import { readFeatures } from "../../data/search_index/features_file.ts";
 import { type FeatureForm, type IndexManifest, readIndexManifest } from "../../data/search_index/manifest.ts";
 import { bestOf, type Hit, VectorTable } from "../../data/search_index/nearest.ts";
 import { DataError } from "../../lib/errors.ts";
+import { roundTime } from "../evaluation/timeline.ts";
 import type { Embedder } from "./embedder.ts";
 
 /** A clip that was found, or a window of it. */
@@ -91,7 +92,7 @@ export class SearchIndex {
     return found.map(({ row, score }) => {
       const place = this.#places[row], { path, spans } = this.manifest.clips[place.clip];
       const [from, to] = spans[place.span];
-      return { path, from, to, score };
+      return { path, from: roundTime(from), to: to === null ? null : roundTime(to), score };
     });
   }
 }
