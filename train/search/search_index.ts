@@ -24,14 +24,21 @@ export type SearchQueries = { readonly texts: readonly string[] } | { readonly c
 /** An index in memory. */
 export class SearchIndex {
   readonly manifest: IndexManifest;
-  readonly #values: Float32Array;
+  /** Of the kind "words": row after row. */
+  readonly #values: Float32Array | null;
   /** The clip of each row, and which of its spans. */
   readonly #places: readonly { clip: number; span: number }[];
-  #vectors: VectorTable | null = null;
+  /** A vector of length 1 for every row. */
+  readonly #vectors: VectorTable;
 
   private constructor(manifest: IndexManifest, values: Float32Array) {
+    const { features } = manifest, { kind, rows, shape } = features, size = values.length / rows;
     this.manifest = manifest;
-    this.#values = values;
+    this.#values = kind === "words" ? values : null;
+    this.#vectors = new VectorTable(rows, shape[shape.length - 1]);
+    for (let row = 0; row < rows; row++) {
+      this.#vectors.set(row, meanVector(values.subarray(row * size, (row + 1) * size), features));
+    }
     this.#places = manifest.clips.flatMap(({ spans }, clip) => spans.map((_, span) => ({ clip, span })));
   }
 
@@ -65,27 +72,17 @@ export class SearchIndex {
     queries: SearchQueries,
     options: { top: number; embedder: Pick<Embedder, "embedSentences" | "scoreSentences"> | null },
   ): Promise<SearchHit[][]> {
-    const { top, embedder } = options, { kind } = this.manifest.features;
+    const { top, embedder } = options;
     if ("clip" in queries) {
-      return [this.#hits(this.#table().nearest(meanVector(queries.clip, this.manifest.features), top))];
+      const vector = meanVector(queries.clip, this.manifest.features);
+      return [this.#hits(this.#vectors.nearest(vector, top))];
     }
-    if (kind === "vector") {
-      const vectors = await embedder!.embedSentences(queries.texts), table = this.#table();
-      return vectors.map((vector) => this.#hits(table.nearest(vector, top)));
+    if (this.#values === null) {
+      const vectors = await embedder!.embedSentences(queries.texts);
+      return vectors.map((vector) => this.#hits(this.#vectors.nearest(vector, top)));
     }
     const scores = await embedder!.scoreSentences(queries.texts, this.#values);
     return scores.map((own) => this.#hits(bestOf(own, top)));
-  }
-
-  /** A vector of length 1 for every row. */
-  #table(): VectorTable {
-    if (this.#vectors !== null) return this.#vectors;
-    const { features } = this.manifest, { rows, shape } = features, size = this.#values.length / rows;
-    const table = new VectorTable(rows, shape[shape.length - 1]);
-    for (let row = 0; row < rows; row++) {
-      table.set(row, meanVector(this.#values.subarray(row * size, (row + 1) * size), features));
-    }
-    return this.#vectors = table;
   }
 
   #hits(found: readonly Hit[]): SearchHit[] {
