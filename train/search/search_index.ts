@@ -2,7 +2,12 @@
 
 import { join } from "node:path";
 import { readFeatures } from "../../data/search_index/features_file.ts";
-import { type FeatureForm, type IndexManifest, readIndexManifest } from "../../data/search_index/manifest.ts";
+import {
+  type FeatureForm,
+  INDEX_FILES,
+  type IndexManifest,
+  readIndexManifest,
+} from "../../data/search_index/manifest.ts";
 import { bestOf, type Hit, VectorTable } from "../../data/search_index/nearest.ts";
 import { DataError } from "../../lib/errors.ts";
 import { roundTime } from "../evaluation/timeline.ts";
@@ -49,18 +54,15 @@ export class SearchIndex {
    * @example `const index = await SearchIndex.open("index")`
    */
   static async open(folder: string): Promise<SearchIndex> {
-    const manifest = await readIndexManifest(folder);
-    if (manifest === null) {
-      throw new DataError(
-        `Cannot search "${folder}": it must be a folder that sidenet index wrote, "${
-          join(folder, "index.json")
-        }" is missing; an indexing that was stopped before is finished by the same command`,
-      );
+    const manifest = await requireManifest(folder);
+    try {
+      return new SearchIndex(manifest, await readFeatures(folder, manifest));
+    } catch (error) {
+      // It may have been written anew in between.
+      const now = await requireManifest(folder);
+      if (now.features.file === manifest.features.file) throw error;
+      return new SearchIndex(now, await readFeatures(folder, now));
     }
-    if (manifest.features.rows === 0) {
-      throw new DataError(`Cannot search "${folder}": it must hold a clip or more, current count is 0`);
-    }
-    return new SearchIndex(manifest, await readFeatures(folder, manifest));
   }
 
   /**
@@ -92,6 +94,19 @@ export class SearchIndex {
       return { path, from: roundTime(from), to: to === null ? null : roundTime(to), score };
     });
   }
+}
+
+async function requireManifest(folder: string): Promise<IndexManifest> {
+  const manifest = await readIndexManifest(folder);
+  if (manifest === null) {
+    throw new DataError(
+      `Cannot search "${folder}": it must be a folder that sidenet index wrote, "${
+        join(folder, INDEX_FILES.manifest)
+      }" is missing; an indexing that was stopped before is finished by the same command`,
+    );
+  }
+  if (manifest.features.rows > 0) return manifest;
+  throw new DataError(`Cannot search "${folder}": it must hold a clip or more, current count is 0`);
 }
 
 /** What a clip shows as one vector of length 1: what it is, or the direction of the sum of its frames. */
