@@ -62,8 +62,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   const model = await modelOf(folder, index, values);
   const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
-  const choices = await tunedChoices();
-  await using embedder = await openEmbedder(model, { clips: clip === null ? [] : [clip], choices });
+  const clips = clip === null ? [] : [clip], choices = await tunedChoices();
+  await using embedder = await openEmbedder(model, { clips, atOnce: clips.length, choices });
   const queries: SearchQueries = clip === null
     ? { texts: asked.texts }
     : { clip: await featuresOf(clip, embedder, io) };

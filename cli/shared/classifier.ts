@@ -1,7 +1,7 @@
 /** What names the classes of clips in `predict`: a trained classifier, or a network for retrieval with sentences about the classes. */
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { classPrompts } from "../../data/text/prompts.ts";
-import { scoreClips, type Views } from "../../train/evaluation/evaluate.ts";
+import { scoreClips, viewCount, type Views } from "../../train/evaluation/evaluate.ts";
 import { openTrainedModel, type TrainedModel, viewBatch } from "../../train/evaluation/trained_model.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import type { TunedChoices } from "../../train/runtime/device/tuned.ts";
@@ -64,7 +64,11 @@ export function zeroShotClassifier(
     labels,
     task: { read: ([{ shares }]) => Float64Array.from(shares), shares: (shares) => shares },
     async *scores({ clips, whole, views, choices, signal }) {
-      await using embedder = await openEmbedder(model, { clips: whole, choices });
+      await using embedder = await openEmbedder(model, {
+        clips: whole,
+        atOnce: clips.length * viewCount(views),
+        choices,
+      });
       const prompts = classPrompts(labels, templates);
       for (const remark of await embedder.remarksOn(prompts.flat())) note(`note: ${remark}`);
       const zeroShot = await ZeroShot.create(embedder, prompts);

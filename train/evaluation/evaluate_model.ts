@@ -73,6 +73,7 @@ export async function evaluateModel(
     onProgress,
   });
   const seconds = (performance.now() - started) / 1000;
+  for (const text of task.remarks?.(evaluation.details) ?? []) note?.(text);
   return { config, task, labels, weights, list, views, evaluation, seconds, adapter };
 }
 

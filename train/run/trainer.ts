@@ -359,6 +359,7 @@ class TrainingRun {
     }
     this.#last = evaluation;
     for (const problem of evaluation.problems) this.#problems.add(problem);
+    for (const text of this.#task.remarks?.(evaluation.details) ?? []) events?.note?.(text);
     // A finished run that was resumed: only its summary and report need it again, and the best weights where they were lost.
     const isAgain = state.evaluated;
     if (isAgain && state.best !== null) return;

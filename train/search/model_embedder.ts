@@ -32,22 +32,27 @@ const ROWS_AT_ONCE = 4096;
  * Opens a network on the GPU.
  *
  * @param options.clips Those that will be embedded, for the sizes of their frames.
+ * @param options.atOnce Clips that are embedded at once, at most; by default as the model's recipe says, however few there are,
+ * because other sizes may take other kernels.
  * @example `await using embedder = await openEmbedder(await findEmbeddingModel(asked), { clips: [] })`
  */
 export async function openEmbedder(
   model: EmbeddingModel,
-  options: { clips: readonly ClipRecord[]; choices?: TunedChoices },
+  options: { clips: readonly ClipRecord[]; atOnce?: number; choices?: TunedChoices },
 ): Promise<ModelEmbedder> {
   return new ModelEmbedder(model, await openEmbeddingSession(model, options));
 }
 
 async function openEmbeddingSession(
   model: EmbeddingModel,
-  { clips, choices }: { clips: readonly ClipRecord[]; choices?: TunedChoices },
+  { clips, atOnce = Infinity, choices }: {
+    clips: readonly ClipRecord[];
+    atOnce?: number;
+    choices?: TunedChoices;
+  },
 ): Promise<Session> {
   const { config, isPlain } = model, { micro_batch_size: most } = config.data;
-  // The same for every run on an index, however much is left to do: other sizes may take other kernels.
-  const batch = Math.min(clipsPerBatch(config), most ?? Infinity);
+  const batch = Math.min(clipsPerBatch(config), most ?? Infinity, Math.max(1, atOnce));
   if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, choices });
   const frame = await largestFrame(config, [["", clips]], { anySize: true });
   const { session } = await openSession(

@@ -16,7 +16,13 @@ import type { Session } from "../runtime/session.ts";
 import type { PlacedClip, ScoredClip, TaskRecipe } from "./task.ts";
 
 /** Sentences and clips that are compared at once. */
-export const SENTENCES_AT_ONCE = 64, CLIPS_AT_ONCE = 64;
+const SENTENCES_AT_ONCE = 64, CLIPS_AT_ONCE = 64;
+/** Sentences that are encoded at once: the least of these that holds them. One sentence need not wait for 64. */
+const ENCODED_AT_ONCE = [4, SENTENCES_AT_ONCE];
+
+function sentenceQuery(count: number): string {
+  return `sentences.${count}`;
+}
 
 /** Features of one clip, or of one sentence, by the names of the model's outputs. */
 export type Features = Readonly<Record<string, Float32Array>>;
@@ -70,15 +76,16 @@ export function comparisonQueries(recipe: TaskRecipe): Query[] {
         [name, shape],
       ): [string, BatchInput] => [name, { shape: [count, ...shape] }]),
     );
-  return [{
-    name: "sentences",
+  const encoders = ENCODED_AT_ONCE.map((count): Query => ({
+    name: sentenceQuery(count),
     inputs: {
-      ids: { shape: [SENTENCES_AT_ONCE, text.words], dtype: "u32" },
-      ends: { shape: [SENTENCES_AT_ONCE], dtype: "u32" },
-      word_mask: { shape: [SENTENCES_AT_ONCE, text.words] },
+      ids: { shape: [count, text.words], dtype: "u32" },
+      ends: { shape: [count], dtype: "u32" },
+      word_mask: { shape: [count, text.words] },
     },
     record: (g, model, inputs) => ({ ...model.text!.encode(g, inputs, { mode: "eval" }) }),
-  }, {
+  }));
+  return [...encoders, {
     name: "scores",
     inputs: {
       ...of(SENTENCES_AT_ONCE, text.sentenceOutputs),
@@ -141,9 +148,7 @@ export class Searcher {
   ): AsyncGenerator<{ first: number; scores: Float32Array<ArrayBuffer> }> {
     for (const [i, texts] of chunks(sentences, SENTENCES_AT_ONCE).entries()) {
       const scores = new Float32Array(texts.length * this.#count);
-      const { word_mask, ...words } = this.#framed(texts);
-      const features = await this.#ask("sentences", { ...words, word_mask });
-      let given: Record<string, InputValues> = { ...features, word_mask };
+      let given: Record<string, InputValues> = await this.#encode(texts, { whole: true });
       for (const [k, block] of this.#blocks.entries()) {
         options.signal?.throwIfAborted();
         const { scores: part } = await this.#ask("scores", { ...given, ...block });
@@ -161,27 +166,39 @@ export class Searcher {
   /** What the network says of sentences, some at a time: the values of each output, sentence after sentence. */
   async *features(sentences: readonly string[]): AsyncGenerator<Features> {
     for (const texts of chunks(sentences, SENTENCES_AT_ONCE)) {
-      const features = await this.#ask("sentences", this.#framed(texts));
-      yield Object.fromEntries(
-        Object.entries(features).map(([name, values]) =>
-          [name, values.subarray(0, values.length / SENTENCES_AT_ONCE * texts.length)] as const
-        ),
-      );
+      const { word_mask: _, ...features } = await this.#encode(texts, { whole: false });
+      yield features;
     }
   }
 
-  #framed(texts: readonly string[]) {
-    const { words } = this.#text;
+  /** Features and masks of sentences, one after another. @param options.whole Filled up to as many as "scores" takes. */
+  async #encode(
+    texts: readonly string[],
+    { whole }: { whole: boolean },
+  ): Promise<Record<string, Float32Array>> {
+    const { words, sentenceOutputs } = this.#text, encoded = ENCODED_AT_ONCE.find((n) => n >= texts.length)!;
     const sentences = texts.map((text) => frameSentence(this.#tokenizer, text, { words }));
-    return sentenceInputs(sentences, words);
+    const inputs = sentenceInputs(sentences, { words, count: encoded });
+    const features = await this.#ask(sentenceQuery(encoded), inputs);
+    const count = whole ? SENTENCES_AT_ONCE : texts.length;
+    const cut = (values: Float32Array, each: number, filler: number) =>
+      padTo(values.subarray(0, Math.min(encoded, count) * each), count * each, filler);
+    return {
+      ...Object.fromEntries(
+        Object.entries(sentenceOutputs).map(([name, shape]) =>
+          [name, cut(features[name], shape.reduce((a, b) => a * b, 1), 0)] as const
+        ),
+      ),
+      word_mask: cut(inputs.word_mask, words, 1),
+    };
   }
 }
 
-/** The inputs of "sentences". What is left of them stays empty. */
-function sentenceInputs(sentences: readonly Sentence[], words: number) {
-  const ids = new Uint32Array(SENTENCES_AT_ONCE * words), ends = new Uint32Array(SENTENCES_AT_ONCE);
+/** What encodes so many sentences. Where there are fewer, the rest is empty ones. */
+function sentenceInputs(sentences: readonly Sentence[], { words, count }: { words: number; count: number }) {
+  const ids = new Uint32Array(count * words), ends = new Uint32Array(count);
   // A softmax over no word at all would be no number.
-  const wordMask = new Float32Array(SENTENCES_AT_ONCE * words).fill(1);
+  const wordMask = new Float32Array(count * words).fill(1);
   sentences.forEach(({ ids: own, mask, end }, i) => {
     ids.set(own, i * words);
     wordMask.set(mask, i * words);
@@ -198,6 +215,7 @@ function stacked(values: readonly Float32Array[], shape: readonly number[], coun
 }
 
 function padTo(values: Float32Array, length: number, filler: number): Float32Array {
+  if (values.length === length) return values;
   const all = new Float32Array(length).fill(filler);
   all.set(values);
   return all;

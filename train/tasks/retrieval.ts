@@ -7,6 +7,7 @@ import { frameSentence } from "../../data/text/tokenizer.ts";
 import { add, crossEntropy, transpose } from "../../gpu/ops/mod.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
+import { formatCount } from "../../lib/text.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
 import { retrievalLines } from "./_retrieval_files.ts";
@@ -65,6 +66,8 @@ export const RETRIEVAL_FILES = { lines: "retrieval.jsonl" } as const;
 
 /** Clips kept of each sentence's ranking. */
 const TOP = 5;
+/** Share of sentences whose clip ties with another one that is passed over in silence. */
+const TIED_SHARE = 0.05;
 /** Last seed of the draw of one among a clip's captions; those of frames and augmentation end otherwise. */
 const CAPTION_STREAM = 0x63617074;
 
@@ -135,6 +138,14 @@ export const RETRIEVAL = {
       finish: () => compareAll(retrievalModel(recipe), found, { ...tools, dual: dualSoftmaxOf(recipe) }),
     };
   },
+
+  remarks: ({ sentences: { length }, tied }) =>
+    tied <= TIED_SHARE * length ? [] : [
+      `${formatCount(tied)} of ${
+        formatCount(length)
+      } sentences give their clip the same score as another one: ` +
+      "what ties does not stand before it, so the metrics say more than the network does",
+    ],
 
   results: ({ predictions, details }) => ({
     figures: { sentences: details.sentences.length, tied_sentences: details.tied },

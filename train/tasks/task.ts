@@ -160,6 +160,8 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
   /** What the network says of a clip, from the outputs of its views. */
   read(views: ScoredClip["views"]): Said;
   evaluator(recipe: TaskRecipe, tools: EvaluationTools): Evaluator<Result, Details>;
+  /** What makes the metrics say less than they seem to, one line each; nothing when absent. */
+  remarks?(details: Details): string[];
   /** What an evaluation writes besides its metrics; nothing when absent. */
   results?(
     evaluation: Evaluation<Result, Details>,
