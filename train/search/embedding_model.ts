@@ -27,6 +27,8 @@ export interface EmbeddingModel {
   readonly config: Config;
   /** A CLIP checkpoint as it is: there are no weights but those of `network.weights`. */
   readonly isPlain: boolean;
+  /** What may be wrong with it, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** What the user said of a model. */
@@ -50,7 +52,7 @@ const VOCABULARY = 49408;
  */
 export async function findEmbeddingModel({ target, config, overrides }: AskedModel): Promise<EmbeddingModel> {
   const plain = config === null ? await plainRecipe(target, overrides) : null;
-  if (plain !== null) return { weights: target, config: plain, isPlain: true };
+  if (plain !== null) return { weights: target, isPlain: true, ...plain };
   const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
   if (taskOfRecipe(found.config).id !== TASK) {
     throw new ConfigError(
@@ -58,11 +60,14 @@ export async function findEmbeddingModel({ target, config, overrides }: AskedMod
         `it is a ${systemOf(found.config.system).title} network for ${taskOfRecipe(found.config).id}`,
     );
   }
-  return { weights: found.weights, config: found.config, isPlain: false };
+  return { weights: found.weights, config: found.config, isPlain: false, warnings: [] };
 }
 
 /** The recipe of a checkpoint that holds CLIP's two towers and nothing that was trained beside them; null: it is none. */
-async function plainRecipe(path: string, overrides: readonly string[]): Promise<Config | null> {
+async function plainRecipe(
+  path: string,
+  overrides: readonly string[],
+): Promise<Pick<EmbeddingModel, "config" | "warnings"> | null> {
   if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
   await using file = await openWeights(path);
   if (recipeOf(file) !== null) return null;
@@ -80,7 +85,7 @@ async function plainRecipe(path: string, overrides: readonly string[]): Promise<
     { system: PLAIN_SYSTEM, data, network: { ...network, train: "none", weights: path } },
     { source: path, overrides },
   );
-  return (await settleBackbone(config)).config;
+  return await settleBackbone(config);
 }
 
 /** The keys of a recipe that describe the towers in a file; null where there are not both. */

@@ -31,8 +31,10 @@ Deno.test("a CLIP checkpoint is a model of its own; what is none of that kind is
     await writeTinyClip(at("clip.safetensors"));
     const find = (name: string, ...overrides: string[]) =>
       findEmbeddingModel({ target: at(name), config: null, overrides });
-    const { config, isPlain } = await find("clip.safetensors", "data.num_segments=3");
+    const { config, isPlain, warnings } = await find("clip.safetensors", "data.num_segments=3");
     assert.ok(isPlain);
+    assert.match(warnings.join(), /does not say the activation of its tower: quick_gelu is assumed/);
+    assert.deepEqual((await find("clip.safetensors", "network.backbone.activation=gelu")).warnings, []);
     const { num_segments: frames, max_words: words } = config.data as Record<string, unknown>;
     assert.deepEqual([frames, words, config.network.arch], [3, 16, "custom"]);
     assert.equal(config.network.weights, at("clip.safetensors"));
