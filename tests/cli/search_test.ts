@@ -102,13 +102,13 @@ gpuTest(
     const collection = [folder.file("data/train"), folder.file("data/val")];
     const args = [folder.file("runs/parts"), ...collection, "--out", out];
     const killed = await folder.sidenet(["index", ...args, "data.batch_size=2", "data.workers=1"], {
-      onStderr: (text, child) => {
-        if (!text.includes("adapter:")) return;
+      onStart: (child) => {
         const look = setInterval(() => {
           if (linesIn(folder.file("index/unfinished.jsonl")) < 4) return;
           clearInterval(look);
           child.kill("SIGKILL");
         }, 1);
+        child.status.finally(() => clearInterval(look));
       },
     });
     assert.notEqual(killed.code, 0);
