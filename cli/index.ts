@@ -67,6 +67,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   const asked = { target, config: values.config ?? null, overrides };
   const model = await findEmbeddingModel(asked);
+  for (const warning of model.warnings) io.note(`warning: ${warning}`);
   const { image_tmpl: template, first_frame: firstFrame } = model.config.data;
   let failed: DataError | null = null;
   const fail = (error: DataError) => {

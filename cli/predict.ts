@@ -209,7 +209,9 @@ async function zeroShotOf(
     labels: await readClassNames(classes),
     templates: templates === undefined ? ACTION_TEMPLATES : await readTemplates(templates),
   };
-  return zeroShotClassifier(await findEmbeddingModel(asked), { ...names, note: io.note });
+  const model = await findEmbeddingModel(asked);
+  for (const warning of model.warnings) io.note(`warning: ${warning}`);
+  return zeroShotClassifier(model, { ...names, note: io.note });
 }
 
 /** Why nothing of a clip could be read. */

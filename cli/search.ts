@@ -1,5 +1,6 @@
 /** `sidenet search`: finds clips of an index with sentences, or with a clip. */
 import { resolve } from "node:path";
+import type { ClipRecord } from "../data/datasets/list.ts";
 import { createClipSource } from "../data/open_clip_source.ts";
 import { bytesOfFile, reading, writeFileWhole } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
@@ -14,7 +15,7 @@ import { type SearchHit, SearchIndex, type SearchQueries } from "../train/search
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
-import { cannotUse } from "./shared/predict_inputs.ts";
+import { cannotUse, clipsOfPaths } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 const DEFAULT_TOP = 10;
@@ -60,15 +61,12 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const model = await modelOf(folder, index, values);
-  const clip = asked.video === null ? [] : [{ path: resolve(asked.video), label: 0, frames: null, line: 0 }];
-  await using embedder = await openEmbedder(model, {
-    clips: clip,
-    atOnce: clip.length,
-    choices: await tunedChoices(),
-  });
-  const queries: SearchQueries = asked.video === null
+  const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
+  const clips = clip === null ? [] : [clip], choices = await tunedChoices();
+  await using embedder = await openEmbedder(model, { clips, atOnce: clips.length, choices });
+  const queries: SearchQueries = clip === null
     ? { texts: asked.texts }
-    : { clip: await featuresOf(asked.video, embedder, io) };
+    : { clip: await featuresOf(clip, embedder, io) };
   for (const remark of await embedder.remarksOn(asked.texts)) io.note(`note: ${remark}`);
   const found = await index.search(queries, { top, embedder });
   io.status("");
@@ -130,15 +128,27 @@ async function modelOf(
   );
 }
 
-/** What the network says of a clip to search with. */
-async function featuresOf(path: string, embedder: ModelEmbedder, io: Io): Promise<Float32Array> {
-  const clip = { path: resolve(path), label: 0, frames: null, line: 0 };
-  for await (const { features, problems } of embedder.embedClips([clip], { signal: io.signal })) {
-    if (features === null) throw cannotUse(path, problems[0], "search with");
-    for (const problem of problems) io.note(`warning: ${path}: ${problem}`);
-    return features;
-  }
-  throw cannotUse(path, "nothing of it could be read", "search with");
+/** The one clip to search with. */
+async function clipOf(path: string, { config }: EmbeddingModel, io: Io): Promise<ClipRecord> {
+  const fail = (error: DataError) => {
+    throw error;
+  };
+  const found = await clipsOfPaths([path], config.data.image_tmpl, {
+    fail,
+    note: io.note,
+    what: "search with",
+  });
+  if (found.length === 1) return { path: found[0], label: 0, frames: null, line: 0 };
+  throw cannotUse(path, `it must be one clip, current count is ${found.length}`, "search with");
+}
+
+/** What the network says of it. */
+async function featuresOf(clip: ClipRecord, embedder: ModelEmbedder, io: Io): Promise<Float32Array> {
+  const [said] = await Array.fromAsync(embedder.embedClips([clip], { signal: io.signal }));
+  const { features, problems } = said;
+  if (features === null) throw cannotUse(clip.path, problems[0], "search with");
+  for (const problem of problems) io.note(`warning: ${clip.path}: ${problem}`);
+  return features;
 }
 
 function printHits(query: string, hits: readonly SearchHit[], { isOne }: { isOne: boolean }, io: Io): void {

@@ -7,7 +7,7 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { elementsOf } from "../checkpoint/dtype.ts";
-import { bytesOfFile, writeError, writeFileWhole } from "../files.ts";
+import { bytesOfFile, readError, writeError, writeFileWhole } from "../files.ts";
 import { CLIP_SPAN, CLIP_STAMP, FEATURE_FORM, type FeatureForm, INDEX_FILES } from "./manifest.ts";
 
 const FORMAT = "sidenet-index-journal";
@@ -48,34 +48,32 @@ export interface Journal {
 
 /** What a folder's journal holds; null without one. */
 export async function readJournal(folder: string): Promise<Journal | null> {
-  const lines = await linesOf(join(folder, INDEX_FILES.journal));
-  const head = HEAD.safeParse(parsed(lines[0])).data;
+  let bytes: Uint8Array;
+  try {
+    bytes = await bytesOfFile(join(folder, INDEX_FILES.journal), Infinity);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ENOENT") return null;
+    throw readError(join(folder, INDEX_FILES.journal), error);
+  }
+  const lines = linesOf(bytes), head = HEAD.safeParse(parsed(lines.next().value)).data;
   if (head === undefined) return null;
-  const { settings, form } = head, bytesOfRow = 4 * elementsOf(form.shape);
-  const rows = lines.slice(1).flatMap((line): JournalRow[] => {
+  const { settings, form } = head, bytesOfRow = 4 * elementsOf(form.shape), rows: JournalRow[] = [];
+  for (const line of lines) {
     const { data } = ROW.safeParse(parsed(line));
-    if (data === undefined) return [];
-    const bytes = data.features === null ? null : Uint8Array.fromBase64(data.features);
-    if (bytes !== null && bytes.length !== bytesOfRow) return [];
-    return [{ ...data, features: bytes && new Float32Array(bytes.buffer) }];
-  });
+    if (data === undefined) continue;
+    const features = data.features === null ? null : Uint8Array.fromBase64(data.features);
+    if (features !== null && features.length !== bytesOfRow) continue;
+    rows.push({ ...data, features: features && new Float32Array(features.buffer) });
+  }
   return { settings, form, rows };
 }
 
-/** Whole lines. A long file is no one text, so each is a text of its own. */
-async function linesOf(path: string): Promise<string[]> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await bytesOfFile(path, Infinity);
-  } catch (error) {
-    if ((error as { code?: unknown }).code === "ENOENT") return [];
-    throw error;
-  }
-  const lines: string[] = [], decoder = new TextDecoder();
+/** Whole lines, one by one: a long file is no one text. */
+function* linesOf(bytes: Uint8Array): Generator<string, undefined> {
+  const decoder = new TextDecoder();
   for (let from = 0, end = bytes.indexOf(10); end >= 0; from = end + 1, end = bytes.indexOf(10, from)) {
-    lines.push(decoder.decode(bytes.subarray(from, end)));
+    yield decoder.decode(bytes.subarray(from, end));
   }
-  return lines;
 }
 
 function parsed(line: string | undefined): unknown {

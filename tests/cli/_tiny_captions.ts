@@ -42,6 +42,6 @@ network:
   embed_dim: 32
   tokens: [${tokens.join(", ")}]
   side_dim: 64
-solver: { epochs: 4, lr: 1.e-3, coef_lr: 1 }
+solver: { epochs: 2, lr: 1.e-3, coef_lr: 1 }
 logging: { print_freq: 1, example_clips: 0 }
 `;

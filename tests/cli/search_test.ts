@@ -102,13 +102,13 @@ gpuTest(
     const collection = [folder.file("data/train"), folder.file("data/val")];
     const args = [folder.file("runs/parts"), ...collection, "--out", out];
     const killed = await folder.sidenet(["index", ...args, "data.batch_size=2", "data.workers=1"], {
-      onStderr: (text, child) => {
-        if (!text.includes("adapter:")) return;
+      onStart: (child) => {
         const look = setInterval(() => {
           if (linesIn(folder.file("index/unfinished.jsonl")) < 4) return;
           clearInterval(look);
           child.kill("SIGKILL");
         }, 1);
+        child.status.finally(() => clearInterval(look));
       },
     });
     assert.notEqual(killed.code, 0);
@@ -142,8 +142,25 @@ gpuTest(
       );
       hits.forEach(({ from, to, score }, k) => {
         assert.ok(Math.abs(score - rows[i].hits[k].score) < 1e-5);
-        assert.deepEqual([from, to], [0, 8 / 12]);
+        assert.deepEqual([from, to], [0, 0.667]);
       });
+    }
+
+    // Shares of classes are a softmax of the same scores, times the scale that the network was trained with.
+    const flags = ["--classes", "left,right", "--templates", "something moves {}", "--json"];
+    const said = await runVerb(predict, [folder.file("runs/parts"), folder.file("data/val"), ...flags]);
+    const [scale] = new Float32Array(
+      (await bitsOf(folder.file("runs/parts/best.safetensors"))).get("clip.logit_scale")!.buffer,
+    );
+    for (const { path, top } of linesOf<{ path: string; top: { label: string; p: number }[] }>(said.stdout)) {
+      const scores = ["left", "right"].map((label) =>
+        answers.find(({ query }) => query === `something moves ${label}`)!.hits.find((hit) =>
+          hit.path === path
+        )!.score
+      );
+      const expected = 1 / (1 + Math.exp(Math.exp(scale) * (scores[1] - scores[0])));
+      const { p } = top.find(({ label }) => label === "left")!;
+      assert.ok(Math.abs(p - expected) < 1e-4, `${p} ${expected}`);
     }
   },
 );

@@ -272,7 +272,7 @@ export function outcomeJson(
 }
 
 /** To milliseconds. */
-function roundTime(seconds: number): number {
+export function roundTime(seconds: number): number {
   return Math.round(1000 * seconds) / 1000;
 }
 

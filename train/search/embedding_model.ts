@@ -8,8 +8,9 @@ import { openWeights } from "../../data/checkpoint/open.ts";
 import { filesOfWeights } from "../../data/checkpoint/sharded.ts";
 import type { IndexModel } from "../../data/search_index/manifest.ts";
 import { sha256OfFile } from "../../data/sha256.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
 import { clipSizesIn } from "../../models/clip_system.ts";
+import { identify } from "../../models/identify.ts";
 import { systemOf } from "../../models/registry.ts";
 import type { ShapeSource, TowerSizes } from "../../models/tower.ts";
 import { TOWER_PRESETS } from "../../models/towers.ts";
@@ -26,6 +27,8 @@ export interface EmbeddingModel {
   readonly config: Config;
   /** A CLIP checkpoint as it is: there are no weights but those of `network.weights`. */
   readonly isPlain: boolean;
+  /** What may be wrong with it, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** What the user said of a model. */
@@ -49,7 +52,7 @@ const VOCABULARY = 49408;
  */
 export async function findEmbeddingModel({ target, config, overrides }: AskedModel): Promise<EmbeddingModel> {
   const plain = config === null ? await plainRecipe(target, overrides) : null;
-  if (plain !== null) return { weights: target, config: plain, isPlain: true };
+  if (plain !== null) return { weights: target, isPlain: true, ...plain };
   const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
   if (taskOfRecipe(found.config).id !== TASK) {
     throw new ConfigError(
@@ -57,22 +60,32 @@ export async function findEmbeddingModel({ target, config, overrides }: AskedMod
         `it is a ${systemOf(found.config.system).title} network for ${taskOfRecipe(found.config).id}`,
     );
   }
-  return { weights: found.weights, config: found.config, isPlain: false };
+  return { weights: found.weights, config: found.config, isPlain: false, warnings: [] };
 }
 
 /** The recipe of a checkpoint that holds CLIP's two towers and nothing that was trained beside them; null: it is none. */
-async function plainRecipe(path: string, overrides: readonly string[]): Promise<Config | null> {
+async function plainRecipe(
+  path: string,
+  overrides: readonly string[],
+): Promise<Pick<EmbeddingModel, "config" | "warnings"> | null> {
   if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
   await using file = await openWeights(path);
   if (recipeOf(file) !== null) return null;
+  const { holdsTrained, holdsBackbone, backbone } = identify(file);
+  if (holdsTrained || !holdsBackbone) return null; // a trained network, which comes with a recipe, or no network that is known
   const keys = keysOf(file);
-  if (keys === null) return null;
+  if (keys === null) {
+    throw new DataError(
+      `Cannot compare clips with sentences: "${path}" must hold both towers of a CLIP model, it holds the image tower ${backbone} ` +
+        `and no text tower of a known layout beside it`,
+    );
+  }
   const { data, network } = keys;
   const { config } = configFrom(
     { system: PLAIN_SYSTEM, data, network: { ...network, train: "none", weights: path } },
     { source: path, overrides },
   );
-  return (await settleBackbone(config)).config;
+  return await settleBackbone(config);
 }
 
 /** The keys of a recipe that describe the towers in a file; null where there are not both. */

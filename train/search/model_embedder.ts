@@ -25,6 +25,9 @@ import type { EmbeddedClip, Embedder } from "./embedder.ts";
 import type { EmbeddingModel } from "./embedding_model.ts";
 import { meanVector } from "./search_index.ts";
 
+/** Rows of an index that are compared with sentences at once. */
+const ROWS_AT_ONCE = 4096;
+
 /**
  * Opens a network on the GPU.
  *
@@ -133,14 +136,20 @@ export class ModelEmbedder implements Embedder {
 
   async scoreSentences(texts: readonly string[], features: Float32Array): Promise<Float32Array[]> {
     const size = this.#frames * this.#dims, rows = features.length / size;
-    const clips = Array.from(
-      { length: rows },
-      (_, row) => this.#clipOf(features.slice(row * size, (row + 1) * size)),
-    );
-    const searcher = await Searcher.over(this.#model, this.#ask, clips);
-    const all: Float32Array[] = [];
-    for await (const { scores } of searcher.rows(texts)) {
-      for (let i = 0; i < scores.length; i += rows) all.push(scores.subarray(i, i + rows));
+    const all = texts.map(() => new Float32Array(rows));
+    // Some rows at a time: what is compared is copied on its way.
+    for (let start = 0; start < rows; start += ROWS_AT_ONCE) {
+      const count = Math.min(ROWS_AT_ONCE, rows - start);
+      const clips = Array.from({ length: count }, (_, i) => {
+        const at = (start + i) * size;
+        return this.#clipOf(features.slice(at, at + size));
+      });
+      const searcher = await Searcher.over(this.#model, this.#ask, clips);
+      for await (const { first, scores } of searcher.rows(texts)) {
+        for (let i = 0; i * count < scores.length; i++) {
+          all[first + i].set(scores.subarray(i * count, (i + 1) * count), start);
+        }
+      }
     }
     return all;
   }

@@ -2,9 +2,15 @@
 
 import { join } from "node:path";
 import { readFeatures } from "../../data/search_index/features_file.ts";
-import { type FeatureForm, type IndexManifest, readIndexManifest } from "../../data/search_index/manifest.ts";
+import {
+  type FeatureForm,
+  INDEX_FILES,
+  type IndexManifest,
+  readIndexManifest,
+} from "../../data/search_index/manifest.ts";
 import { bestOf, type Hit, VectorTable } from "../../data/search_index/nearest.ts";
 import { DataError } from "../../lib/errors.ts";
+import { roundTime } from "../evaluation/timeline.ts";
 import type { Embedder } from "./embedder.ts";
 
 /** A clip that was found, or a window of it. */
@@ -23,14 +29,21 @@ export type SearchQueries = { readonly texts: readonly string[] } | { readonly c
 /** An index in memory. */
 export class SearchIndex {
   readonly manifest: IndexManifest;
-  readonly #values: Float32Array;
+  /** Of the kind "words": row after row. */
+  readonly #values: Float32Array | null;
   /** The clip of each row, and which of its spans. */
   readonly #places: readonly { clip: number; span: number }[];
-  #vectors: VectorTable | null = null;
+  /** A vector of length 1 for every row. */
+  readonly #vectors: VectorTable;
 
   private constructor(manifest: IndexManifest, values: Float32Array) {
+    const { features } = manifest, { kind, rows, shape } = features, size = values.length / rows;
     this.manifest = manifest;
-    this.#values = values;
+    this.#values = kind === "words" ? values : null;
+    this.#vectors = new VectorTable(rows, shape[shape.length - 1]);
+    for (let row = 0; row < rows; row++) {
+      this.#vectors.set(row, meanVector(values.subarray(row * size, (row + 1) * size), features));
+    }
     this.#places = manifest.clips.flatMap(({ spans }, clip) => spans.map((_, span) => ({ clip, span })));
   }
 
@@ -41,18 +54,15 @@ export class SearchIndex {
    * @example `const index = await SearchIndex.open("index")`
    */
   static async open(folder: string): Promise<SearchIndex> {
-    const manifest = await readIndexManifest(folder);
-    if (manifest === null) {
-      throw new DataError(
-        `Cannot search "${folder}": it must be a folder that sidenet index wrote, "${
-          join(folder, "index.json")
-        }" is missing; an indexing that was stopped before is finished by the same command`,
-      );
+    const manifest = await requireManifest(folder);
+    try {
+      return new SearchIndex(manifest, await readFeatures(folder, manifest));
+    } catch (error) {
+      // It may have been written anew in between.
+      const now = await requireManifest(folder);
+      if (now.features.file === manifest.features.file) throw error;
+      return new SearchIndex(now, await readFeatures(folder, now));
     }
-    if (manifest.features.rows === 0) {
-      throw new DataError(`Cannot search "${folder}": it must hold a clip or more, current count is 0`);
-    }
-    return new SearchIndex(manifest, await readFeatures(folder, manifest));
   }
 
   /**
@@ -64,36 +74,39 @@ export class SearchIndex {
     queries: SearchQueries,
     options: { top: number; embedder: Pick<Embedder, "embedSentences" | "scoreSentences"> | null },
   ): Promise<SearchHit[][]> {
-    const { top, embedder } = options, { kind } = this.manifest.features;
+    const { top, embedder } = options;
     if ("clip" in queries) {
-      return [this.#hits(this.#table().nearest(meanVector(queries.clip, this.manifest.features), top))];
+      const vector = meanVector(queries.clip, this.manifest.features);
+      return [this.#hits(this.#vectors.nearest(vector, top))];
     }
-    if (kind === "vector") {
-      const vectors = await embedder!.embedSentences(queries.texts), table = this.#table();
-      return vectors.map((vector) => this.#hits(table.nearest(vector, top)));
+    if (this.#values === null) {
+      const vectors = await embedder!.embedSentences(queries.texts);
+      return vectors.map((vector) => this.#hits(this.#vectors.nearest(vector, top)));
     }
     const scores = await embedder!.scoreSentences(queries.texts, this.#values);
     return scores.map((own) => this.#hits(bestOf(own, top)));
-  }
-
-  /** A vector of length 1 for every row. */
-  #table(): VectorTable {
-    if (this.#vectors !== null) return this.#vectors;
-    const { features } = this.manifest, { rows, shape } = features, size = this.#values.length / rows;
-    const table = new VectorTable(rows, shape[shape.length - 1]);
-    for (let row = 0; row < rows; row++) {
-      table.set(row, meanVector(this.#values.subarray(row * size, (row + 1) * size), features));
-    }
-    return this.#vectors = table;
   }
 
   #hits(found: readonly Hit[]): SearchHit[] {
     return found.map(({ row, score }) => {
       const place = this.#places[row], { path, spans } = this.manifest.clips[place.clip];
       const [from, to] = spans[place.span];
-      return { path, from, to, score };
+      return { path, from: roundTime(from), to: to === null ? null : roundTime(to), score };
     });
   }
+}
+
+async function requireManifest(folder: string): Promise<IndexManifest> {
+  const manifest = await readIndexManifest(folder);
+  if (manifest === null) {
+    throw new DataError(
+      `Cannot search "${folder}": it must be a folder that sidenet index wrote, "${
+        join(folder, INDEX_FILES.manifest)
+      }" is missing; an indexing that was stopped before is finished by the same command`,
+    );
+  }
+  if (manifest.features.rows > 0) return manifest;
+  throw new DataError(`Cannot search "${folder}": it must hold a clip or more, current count is 0`);
 }
 
 /** What a clip shows as one vector of length 1: what it is, or the direction of the sum of its frames. */
