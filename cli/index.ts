@@ -109,18 +109,26 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 function describePlan({ clips, rows, kept, dropped }: IndexPlan): string {
-  const windows = rows === clips ? "" : ` in ${formatCount(rows)} parts`;
   const gone = dropped > 0 ? `, ${formatCount(dropped)} gone` : "";
-  return `${formatCount(clips)} clips to embed${windows}, ${formatCount(kept)} there already${gone}`;
+  return `${countClips(clips, rows)} to embed, ${formatCount(kept)} there already${gone}`;
+}
+
+/** A number of clips, and of the rows that they are. */
+function countClips(clips: number, rows: number): string {
+  return `${formatCount(clips)} ${clips === 1 ? "clip" : "clips"}${
+    rows === clips ? "" : ` in ${formatCount(rows)} parts`
+  }`;
 }
 
 function finish(result: BuildIndexResult, out: string, io: Io): void {
   const { clips, rows, embedded, seconds, rows_per_second: speed } = result;
-  const windows = rows === clips ? "" : ` in ${formatCount(rows)} parts`;
   const time = embedded > 0
     ? `  (${formatCount(embedded)} in ${formatDuration(seconds)}, ${speed.toFixed(1)} a second)`
     : "";
-  io.print(`${formatCount(clips)} clips${windows}: ${out}${time}`);
-  if (clips > 0) io.print(`search them with: sidenet search ${out} "a sentence"`);
+  if (clips === 0) io.print("there is nothing to search");
+  else {
+    io.print(`${countClips(clips, rows)}: ${out}${time}`);
+    io.print(`search them with: sidenet search ${out} "a sentence"`);
+  }
   io.printJson(result);
 }

@@ -5,7 +5,6 @@ import { bytesOfFile, reading, writeFileWhole } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { boundedLines, decodeText } from "../data/datasets/text.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
-import { formatCount } from "../lib/text.ts";
 import { renderSearchPage, SEARCH_PAGE, type ShownQuery, spanText } from "../pages/search_page.ts";
 import { type Thumbnail, thumbnailsOf } from "../pages/timeline_page.ts";
 import { clipTimes } from "../train/evaluation/timeline.ts";
@@ -60,7 +59,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       `note: "${folder}" does not hold all clips yet: its indexing was stopped, the same command finishes it`,
     );
   }
-  const model = await modelOf(folder, index, values), started = performance.now();
+  const model = await modelOf(folder, index, values);
   const clip = asked.video === null ? [] : [{ path: resolve(asked.video), label: 0, frames: null, line: 0 }];
   await using embedder = await openEmbedder(model, { clips: clip, choices: await tunedChoices() });
   const queries: SearchQueries = asked.video === null
@@ -78,11 +77,6 @@ export async function run(args: string[], io: Io): Promise<number> {
     await writeFileWhole(html, renderSearchPage(page, options));
     io.print(`page: ${html}`);
   }
-  io.note(
-    `${formatCount(index.manifest.features.rows)} searched in ${
-      ((performance.now() - started) / 1000).toFixed(1)
-    } s`,
-  );
   return 0;
 }
 

@@ -2,7 +2,7 @@
 
 import css from "./_style.css" with { type: "text" };
 import { formatCount } from "../lib/text.ts";
-import { clockDigits, formatClock } from "../train/evaluation/timeline.ts";
+import { formatClock } from "../train/evaluation/timeline.ts";
 import type { SearchHit } from "../train/search/search_index.ts";
 import { escapeHtml, pictureUri } from "./html.ts";
 import type { Thumbnail } from "./timeline_page.ts";
@@ -34,7 +34,7 @@ export function renderSearchPage(
 <body><main><header><h1>What was found</h1><p>${escapeHtml(index)} · ${formatCount(clips)} ${
     clips === 1 ? "clip" : "clips"
   }</p></header>
-<div class="gallery">${queries.map(renderQuery).join("")}</div>${more}
+<section><div class="gallery">${queries.map(renderQuery).join("")}</div>${more}</section>
 <footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main></body></html>
 `;
 }
@@ -56,8 +56,9 @@ function renderHit({ path, from, to, score, thumbnails }: ShownQuery["hits"][num
   }</p></li>`;
 }
 
-/** The time of a hit: `00:08–00:16`. */
+/** The time of a hit: `00:08–00:16`, with tenths of a second where it needs them. */
 export function spanText({ from, to }: Pick<SearchHit, "from" | "to">): string {
-  const digits = to === null ? 0 : Number.isInteger(from) && to - from >= 1 ? clockDigits(to, to - from) : 1;
+  const isWhole = (seconds: number) => Math.abs(seconds - Math.round(seconds)) < 0.05;
+  const digits = isWhole(from) && isWhole(to ?? 0) ? 0 : 1;
   return `${formatClock(from, digits)}–${to === null ? "end" : formatClock(to, digits)}`;
 }

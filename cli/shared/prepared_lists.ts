@@ -63,7 +63,7 @@ export async function writeLists(
   const listed = Object.entries(counts).map(([split, count]) => `${formatCount(count)} ${split}`).join(", ");
   const videos = clips.filter(({ kind }) => kind === "video").length;
   const what = classes === null
-    ? `with ${formatCount(captions)} captions`
+    ? `with ${formatCount(captions)} ${captions === 1 ? "caption" : "captions"}`
     : `of ${formatCount(classes.length)} classes`;
   io.print(
     `wrote ${listed} clips${videos > 0 ? ` (${countVideos(videos)})` : ""} ${what} to ${out}; ${

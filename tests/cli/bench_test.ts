@@ -1,6 +1,7 @@
 /** What `sidenet bench` refuses before it measures anything; and the measuring of ops. */
 import assert from "node:assert/strict";
 import { caseFor, recordings } from "../../bench/ops.ts";
+import { benchSearch } from "../../bench/search.ts";
 import * as bench from "../../cli/bench.ts";
 import { OP_CASES } from "../../gpu/cases/all.ts";
 import { OPS } from "../../gpu/op.ts";
@@ -25,6 +26,15 @@ Deno.test("bench refuses names and counts that it does not know", async () => {
       return true;
     });
   }
+});
+
+Deno.test("bench search measures the search and the plain loop, which find the same", () => {
+  const rows = [...benchSearch({ embeddings: 300, dims: 20 })];
+  assert.deepEqual(rows.map(({ name, variant, shape }) => [name, variant, shape]), [
+    ["search", "top 10", "300x20"],
+    ["search", "plain loop", "300x20"],
+  ]);
+  for (const { ms } of rows) assert.ok(ms > 0);
 });
 
 /** Ops on a few numbers, which there is nothing to measure of. */

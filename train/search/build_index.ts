@@ -109,6 +109,8 @@ interface Entry {
   stamp: ClipStamp;
   known: KnownClip | null;
   unreadable: string | null;
+  /** What is to be told once it could be read. */
+  remark?: string;
 }
 
 /** A row to compute, of so many of its clip. */
@@ -249,7 +251,7 @@ class Indexing {
         firstFrame,
         signal,
       });
-      if (problem !== null) events?.note?.(`note: ${entry.path}: ${problem}`);
+      entry.remark = problem ?? undefined;
       const begun = this.#known.begun(entry.file, entry.stamp)
         .filter(({ part, parts: count, span }) => count === parts.length && isSpan(span, parts[part].span));
       this.#begun.set(entry.file, [...begun]);
@@ -310,9 +312,11 @@ class Indexing {
   #finish(entry: Entry, rows: JournalRow[]): void {
     entry.known = clipOfRows(rows.sort((a, b) => a.part - b.part));
     this.#begun.delete(entry.file);
-    if (entry.known !== null) return;
-    entry.unreadable = rows[0].problems[0] ?? "nothing of it could be read";
-    this.#options.events?.unreadable?.({ path: entry.path, reason: entry.unreadable });
+    const { events } = this.#options, { path, remark } = entry;
+    if (entry.known === null) {
+      entry.unreadable = rows[0].problems[0] ?? "nothing of it could be read";
+      events?.unreadable?.({ path, reason: entry.unreadable });
+    } else if (remark !== undefined) events?.note?.(`note: ${path}: ${remark}`);
   }
 
   async #changed({ file, stamp }: Entry): Promise<boolean> {

@@ -53,6 +53,8 @@ export interface RetrievalDetails {
   readonly sentences: readonly SentenceResult[];
   /** Of every clip: the rank of its sentences among those of all clips, from 1. */
   readonly clipRanks: Uint32Array;
+  /** Sentences whose clip has the same score as another one, which then does not stand before it. */
+  readonly tied: number;
 }
 
 /** Result over a list. */
@@ -135,7 +137,7 @@ export const RETRIEVAL = {
   },
 
   results: ({ predictions, details }) => ({
-    figures: { sentences: details.sentences.length },
+    figures: { sentences: details.sentences.length, tied_sentences: details.tied },
     tables: {},
     files: { [RETRIEVAL_FILES.lines]: retrievalLines(details.sentences, predictions) },
   }),
@@ -210,6 +212,7 @@ async function compareAll(
       hits: hits[i],
     })),
     clipRanks: result.videoRanks,
+    tied: result.tiedSentences,
   };
   return { metrics: result.metrics, details };
 }

@@ -24,6 +24,11 @@ export interface RetrievalResult {
   readonly sentenceRanks: Uint32Array;
   /** Of every video: the rank of its captions; 0 for a video that has none, which is no query. */
   readonly videoRanks: Uint32Array;
+  /**
+   * Number of sentences whose video has the same score as another one. Many of them tell of a network that gives everything one score,
+   * whose ranks would all be 1.
+   */
+  readonly tiedSentences: number;
 }
 
 /** Whose sentences they are. */
@@ -51,6 +56,7 @@ export class RetrievalRanking {
   readonly #owners: ArrayLike<number>;
   readonly #videos: number;
   readonly #sentenceRanks: Uint32Array;
+  #tied = 0;
   /** `[owner video]`: the largest score of a video with the owner's sentences. */
   readonly #largest: Float64Array | Float32Array;
 
@@ -88,7 +94,7 @@ export class RetrievalRanking {
   #addRow(sentence: number, row: Scores): void {
     const owner = this.#owners[sentence], right = row[owner], largest = this.#largest;
     const start = owner * this.#videos;
-    let before = 0;
+    let before = 0, equal = 0;
     for (let video = 0; video < row.length; video++) {
       const score = row[video];
       if (!Number.isFinite(score)) {
@@ -97,9 +103,11 @@ export class RetrievalRanking {
         );
       }
       if (score > right) before++;
+      else if (score === right) equal++;
       if (score > largest[start + video]) largest[start + video] = score;
     }
     this.#sentenceRanks[sentence] = before + 1;
+    if (equal > 1) this.#tied++;
   }
 
   /** Metrics and ranks of all rows. @throws {RangeError} where rows are missing */
@@ -115,6 +123,7 @@ export class RetrievalRanking {
       },
       sentenceRanks: this.#sentenceRanks,
       videoRanks,
+      tiedSentences: this.#tied,
     };
   }
 
@@ -166,6 +175,7 @@ export function rankScores(
     metrics: { ...toVideo.metrics, ...Object.fromEntries(ofText) },
     sentenceRanks: toVideo.sentenceRanks,
     videoRanks: toText.videoRanks,
+    tiedSentences: toVideo.tiedSentences,
   };
 }
 

@@ -6,7 +6,7 @@ import { realpath } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { DataError } from "../../../lib/errors.ts";
 import { hasVideoName } from "../../video/kind.ts";
-import type { Dataset, Split, UnusableClip } from "../entries.ts";
+import { type Dataset, type Split, type UnusableClip, whyNot } from "../entries.ts";
 import { listFolder, SPLIT_FOLDERS, stratifiedSplit } from "../folders.ts";
 import { readText } from "../read.ts";
 import { boundedLines } from "../text.ts";
@@ -103,7 +103,12 @@ async function visit(root: string, folder: string, found: Found): Promise<void> 
     note(folder, `it has no captions: "${basename(folder)}${CAPTIONS}" is missing`);
   }
   for (const name of folders) {
-    if (!captions.has(name)) await visit(root, below(name), found); // one with captions holds frames
+    if (captions.has(name)) continue; // it holds frames
+    try {
+      await visit(root, below(name), found);
+    } catch (error) {
+      note(below(name), whyNot(name, error instanceof DataError ? error.cause : error));
+    }
   }
 }
 

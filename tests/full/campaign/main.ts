@@ -8,6 +8,7 @@
 import type { Attack, Damage } from "./attack.ts";
 import { HOSTILE_ATTACKS } from "./hostile.ts";
 import { PROCESS_ATTACKS } from "./process.ts";
+import { SEARCH_ATTACKS } from "./searching.ts";
 import { VIDEO_ATTACKS } from "./videos.ts";
 
 /** All attacks, in the order of the table. */
@@ -15,6 +16,7 @@ const ATTACKS: readonly Attack[] = [
   ...PROCESS_ATTACKS,
   ...HOSTILE_ATTACKS,
   ...VIDEO_ATTACKS,
+  ...SEARCH_ATTACKS,
 ];
 
 /** A row of the table. */

@@ -74,7 +74,7 @@ for (const one of cases.filter((one) => !isTied(one))) {
 for (const one of cases.filter(isTied)) {
   Deno.test(`with ties a query counts once, at the first of the places that the original counts: ${one.name}`, () => {
     const { scores, ...owners } = caseScores(one);
-    const { sentenceRanks, videoRanks } = rankScores(scores, owners);
+    const { sentenceRanks, videoRanks, tiedSentences } = rankScores(scores, owners);
     const matrix = Array.from(
       sentenceRanks,
       (_, row) => scores.subarray(row * owners.videos, (row + 1) * owners.videos),
@@ -93,6 +93,9 @@ for (const one of cases.filter(isTied)) {
       assert.deepEqual(places, recorded.cols);
       assert.ok(recorded.cols!.length > ranks.length);
     }
+    const tied = matrix.filter((row, i) => row.filter((score) => score === row[i]).length > 1).length;
+    assert.equal(tiedSentences, tied);
+    assert.ok(tied > 0);
   });
 }
 
