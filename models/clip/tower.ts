@@ -35,8 +35,15 @@ const BASE_TEXT: TextSizes = {
 };
 const LARGE_TEXT: TextSizes = { ...BASE_TEXT, width: 768, heads: 12, embedDim: 768 };
 
-/** Numbers beside the weights of OpenAI's files and open_clip's. */
-const NUMBERS: IgnoreList = ["logit_bias", "input_resolution", "context_length", "vocab_size"];
+/** What stands beside the weights in OpenAI's files and open_clip's: numbers, and the mask of the text tower. */
+const BESIDE: IgnoreList = [
+  "logit_bias",
+  "input_resolution",
+  "context_length",
+  "vocab_size",
+  "attn_mask",
+  "text.attn_mask",
+];
 
 /** Tensors of OpenAI's files that a tower used for its taps does without: the text tower and the embedding's head. */
 const UNUSED: IgnoreList = [
@@ -50,7 +57,7 @@ const UNUSED: IgnoreList = [
   "ln_final.bias",
   "text_projection",
   "logit_scale",
-  ...NUMBERS,
+  ...BESIDE,
 ];
 
 const KEYS = {
@@ -94,7 +101,7 @@ export const clipTower: Tower<ClipSizes> = {
   },
   text: ({ activation }, text) => ({ ...text, activation }),
   textIn: (source) => textSizesIn(source),
-  unused: (_, used = "taps") => used === "taps" ? UNUSED : NUMBERS,
+  unused: (_, used = "taps") => used === "taps" ? UNUSED : BESIDE,
   names: [
     /^visual\.(class_embedding$|positional_embedding$|proj$|conv1\.|ln_pre\.|ln_post\.|transformer\.resblocks\.)/,
     /^(transformer|token_embedding|ln_final)\./,

@@ -112,7 +112,9 @@ export const evaTower: Tower<EvaConfig> = {
   textIn: (source) => textSizesIn(source, TEXT_PREFIX),
   // The text tower, the norm and the head behind the last block, and tables of rotary positions, which follow from the sizes.
   unused: ({ ropeSpan, layers }, used = "taps") => [
-    ...(used === "taps" ? ["visual.norm.", "visual.head.", TEXT_PREFIX, "logit_scale"] : []),
+    ...(used === "taps"
+      ? ["visual.norm.", "visual.head.", TEXT_PREFIX, "logit_scale"]
+      : [`${TEXT_PREFIX}attn_mask`]),
     ...(ropeSpan === null ? [] : ["visual.rope."]),
     ...Array.from({ length: ropeSpan === null ? 0 : layers }, (_, i) => `visual.blocks.${i}.attn.rope.`),
   ],

@@ -18,6 +18,7 @@ import type { BackboneKeys } from "../../models/tower.ts";
 import { explainBackbone, TOWER_KEYS, towerOf, towerSizes } from "../../models/towers.ts";
 import type { Config } from "../recipe/config.ts";
 import { modelSpec } from "../recipe/model.ts";
+import { recipeOf } from "./run_state.ts";
 
 /** What a tower's MLPs compute, as recipes spell it. */
 type Activation = "quick_gelu" | "gelu";
@@ -102,6 +103,8 @@ export async function activationOf(file: OpenWeights, sha256: string | undefined
   const isOpenAi = file.format === "torchscript" || OPENAI_NUMBERS.every((name) => file.shapeOf(name)) ||
     (sha256 !== undefined && knownByHash(sha256) !== undefined);
   if (isOpenAi) return { activation: "quick_gelu", by: OPENAI };
+  const own = recipeOf(file)?.config;
+  if (isObject(own)) return { activation: activationInRecipe(own), by: file.label };
   const isTransformers = backboneIn(file)?.layout.startsWith("Hugging Face") ?? false;
   const names = ["config.json", "open_clip_config.json"];
   for (const name of isTransformers ? names : names.reverse()) {
@@ -113,6 +116,12 @@ export async function activationOf(file: OpenWeights, sha256: string | undefined
 }
 
 type Json = Record<string, unknown>;
+
+/** The activation of a tower that was trained here, by the run's recipe. */
+function activationInRecipe({ network }: Json): Activation {
+  const backbone = isObject(network) ? network.backbone : null;
+  return isObject(backbone) && backbone.activation === "gelu" ? "gelu" : "quick_gelu";
+}
 
 function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigError, DataError } from "../../../lib/errors.ts";
-import { settleBackbone } from "../../../train/files/backbone.ts";
+import type { OpenWeights } from "../../../data/checkpoint/open.ts";
+import { activationOf, settleBackbone } from "../../../train/files/backbone.ts";
+import { metadataOf } from "../../../train/files/run_state.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
 import { modelSpec } from "../../../train/recipe/model.ts";
 import { REPORTED } from "../../_util/reported_checkpoints.ts";
@@ -174,4 +176,24 @@ Deno.test("a preset takes an activation and no sizes; an EVA tower has its own",
     [["network.backbone.activation=relu"], /activation must be one of "auto", "quick_gelu", "gelu"/],
   ];
   for (const [overrides, message] of refused) assert.throws(() => read(...overrides), message);
+});
+
+Deno.test("a tower that was trained here has the activation of its run's recipe", async () => {
+  for (
+    const [backbone, activation] of [
+      [{ activation: "gelu" }, "gelu"],
+      [{ activation: "auto" }, "quick_gelu"],
+      [null, "quick_gelu"],
+    ]
+  ) {
+    const config = { system: "clip", network: { backbone } };
+    const file = {
+      label: "runs/clip/best.safetensors",
+      format: "safetensors",
+      metadata: metadataOf({ config, labels: [], state: {} as Parameters<typeof metadataOf>[0]["state"] }),
+      names: () => [],
+      shapeOf: () => undefined,
+    } as unknown as OpenWeights;
+    assert.deepEqual(await activationOf(file, undefined), { activation, by: "runs/clip/best.safetensors" });
+  }
 });
