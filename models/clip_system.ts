@@ -135,6 +135,8 @@ export const clip: System<ClipModelSizes> = {
         recipe.network.train,
       ],
     ],
+    remarks: ({ network, solver }) =>
+      network.train === "none" && !solver.evaluate ? ["network.train is none: no weight is trained"] : [],
     sizes: (recipe) => ({ ...towersForRetrieval(recipe), trains: recipe.network.train === "towers" }),
     groups: ({ solver: { weight_decay: weightDecay } }) => [
       { name: DECAYED, lrScale: 1, weightDecay },

@@ -102,7 +102,7 @@ export function explainBackbone(source: WeightSource, options: { text?: boolean 
   const hint = /-\d{5}-of-\d{5}\.\w+$/.test(source.label)
     ? "; it is one part of several: give the index beside it (….index.json)"
     : "";
-  const lacks = options.text && tower.textIn(source) === null
+  const lacks = options.text && tower.sizesIn(source) && tower.textIn(source) === null
     ? ", without a text tower, which retrieval needs"
     : "";
   return tower.explain(source) + lacks + hint;

@@ -44,7 +44,7 @@ export function retrievalCaseRecipe(
       text_tower: config.freeze_text ? "freeze" : "train",
       text: {
         width: text.width,
-        heads: text.heads,
+        heads: text.heads ?? headsOf(text.width),
         layers: text.layers,
         context: text.context,
         vocabulary: text.vocab,
@@ -56,9 +56,14 @@ export function retrievalCaseRecipe(
   };
 }
 
+/** The published rule of CLIP's towers. */
+function headsOf(width: number): number {
+  return Math.max(1, Math.floor(width / 64));
+}
+
 function backboneOf({ model }: CaseConfig, label: string): SystemRecipe["network"]["backbone"] {
   if (model.vision_cfg === undefined) {
-    const { image_size, patch_size, width, layers, heads } = model;
+    const { image_size, patch_size, width, layers, heads = headsOf(width) } = model;
     return { image_size, patch_size, width, layers, heads };
   }
   const { imageSize, patchSize, width, layers, heads, hidden, norm, subNorm, mlp, ropeSpan } = evaOfCase(

@@ -11,7 +11,6 @@ export const RETRIEVAL_CASES: CaseTask = {
   async read(reference) {
     const { batch: clips, interaction, model } = reference.description.config;
     const ids = Uint32Array.from(await reference.read("input.input_ids"));
-    const mask = await reference.read("input.video_mask");
     // Beside CLIP the original takes every frame for one, and so do means.
     const isMasked = interaction === "wti" && model.vision_cfg !== undefined;
     return {
@@ -21,7 +20,9 @@ export const RETRIEVAL_CASES: CaseTask = {
         ids,
         ends: endPositions(ids, ids.length / clips),
         word_mask: await reference.read("input.input_mask"),
-        frame_mask: isMasked ? mask : new Float32Array(mask.length).fill(1),
+        frame_mask: isMasked
+          ? await reference.read("input.video_mask")
+          : new Float32Array(clips * model.frames).fill(1),
         places: Uint32Array.from({ length: clips }, (_, i) => i),
       },
     };
