@@ -23,6 +23,7 @@ import { sideDimIn, towerBeside } from "./parts/files.ts";
 import { evaRequirements, sideHeadsRequirement } from "./parts/recipe_parts.ts";
 import { retrievalCaseRecipe, retrievalToRecorded } from "./parts/retrieval_cases.ts";
 import {
+  foreignRequirements,
   INTERACTION_KEYS,
   PRETRAINED_GROUP,
   RETRIEVAL_DATA_KEYS,
@@ -44,7 +45,7 @@ import {
   TowerTextSide,
 } from "./parts/text_side.ts";
 import type { RecipePart, System, SystemRecipe } from "./system.ts";
-import type { FrozenTower, ImageHead } from "./tower.ts";
+import type { FrozenTower, ImageHead, Keep } from "./tower.ts";
 import { declareTower, towerOf } from "./towers.ts";
 import {
   collectActivations,
@@ -154,12 +155,7 @@ export class Side4VideoRetrieval implements VideoModel {
   /** Class tokens of the last block [B*T C], corrected by the side state [B T P D], in the joint space: [B T E]. */
   #embed(
     g: Graph,
-    { token, s, mode, keep }: {
-      token: Tensor;
-      s: Tensor;
-      mode: Mode;
-      keep: (name: string, x: Tensor) => Tensor;
-    },
+    { token, s, mode, keep }: { token: Tensor; s: Tensor; mode: Mode; keep: Keep },
   ): Tensor {
     const [B, T, P, D] = s.shape;
     return g.scope("head", () => {
@@ -201,6 +197,8 @@ const recipe: RecipePart<RetrievalSizes> = {
     sideHeadsRequirement(recipe),
     ...textRequirements(recipe),
   ],
+  // A plain CLIP has the same keys.
+  foreignRequirements: (recipe, system) => system === "clip" ? [] : foreignRequirements(recipe, system),
   sizes,
   groups: ({ solver }) =>
     retrievalGroups({ coefficient: solver.coef_lr as number, weightDecay: solver.weight_decay }),

@@ -120,6 +120,16 @@ export function textRequirements({ data, network }: SystemRecipe): Requirement[]
   ];
 }
 
+/** What must hold in the recipe of a system that reads no sentences: its frames are chosen by other rules. */
+export function foreignRequirements({ data }: SystemRecipe, system: string): Requirement[] {
+  return ["sampling", "eval_sampling"].map((key) => [
+    data[key] === "segments",
+    `data.${key}`,
+    `be segments when system is ${system}: the other strategies are those of retrieval`,
+    data[key],
+  ]);
+}
+
 /** Which frames of a clip are read. */
 export function retrievalFrames({ data }: Pick<SystemRecipe, "data">, split: "train" | "val"): FrameRule {
   return {

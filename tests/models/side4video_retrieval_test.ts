@@ -15,6 +15,7 @@ import {
 import type { TextSizes, TowerSizes } from "../../models/tower.ts";
 import { towerOf } from "../../models/towers.ts";
 import type { VideoModel } from "../../models/video_model.ts";
+import { parseConfig } from "../../train/recipe/config.ts";
 import { elementsOf, type Memory, runReference } from "../_util/reference_engine.ts";
 
 const CASE = new URL("../fixtures/side4video-retrieval/tiny-eva.json", import.meta.url);
@@ -302,5 +303,53 @@ Deno.test("frames that only fill up a short clip do not count in its mean", () =
       const dot = text.reduce((sum, value, i) => sum + value * video[i], 0);
       assert.ok(Math.abs(found[a] - dot / Math.hypot(...text) / Math.hypot(...video)) < 1e-9);
     }
+  }
+});
+
+Deno.test("strategies of retrieval are refused where frames are chosen by other rules", () => {
+  const refused = (system: string) => () =>
+    parseConfig(`system: ${system}\ndata: {num_classes: 2, eval_sampling: 4}\nnetwork: {}`);
+  assert.throws(refused("side4video"), {
+    message: /data\.eval_sampling must be segments when system is side4video: .*, current value is 4$/,
+  });
+  for (const system of ["side4video_retrieval", "clip"]) {
+    const { config } = parseConfig(`system: ${system}\ndata: {eval_sampling: 4}\nnetwork: {}`);
+    assert.equal(config.data.eval_sampling, 4);
+  }
+});
+
+Deno.test("a text tower that does not go with the rest of a recipe is refused by its key", () => {
+  const tower = "backbone: {image_size: 8, patch_size: 4, width: 8, layers: 1, heads: 1}, side_dim: 64";
+  const text = "text: {width: 8, heads: 2, layers: 1, context: 6}, embed_dim: 4";
+  const refusals: [string, string, RegExp][] = [
+    [tower, "", /network\.text must be given with a tower that is no preset/],
+    [`${tower}, text: {width: 8, heads: 2, layers: 1, context: 40}`, "", /network\.embed_dim must be given/],
+    [
+      `${tower}, ${text}`,
+      "",
+      /data\.max_words must be at most 6, the tokens that the text tower has positions for/,
+    ],
+    [`${tower}, ${text}`, "max_words: 2", /data\.max_words must be at least 3/],
+    [
+      `${tower}, ${text.replace("heads: 2", "heads: 3")}`,
+      "max_words: 6",
+      /network\.text\.width must be a multiple/,
+    ],
+    [
+      `${tower}, ${text}, tokens: [4, 2]`,
+      "max_words: 6",
+      /network\.tokens must be numbers in ascending order/,
+    ],
+    [
+      `${tower}, ${text.replace("context: 6", "context: 6, vocabulary: 9")}, tokens: [2, 4]`,
+      "max_words: 6",
+      /network\.text\.vocabulary must be null or the number of network\.tokens \(2\), current value is 9/,
+    ],
+  ];
+  for (const [network, data, message] of refusals) {
+    assert.throws(
+      () => parseConfig(`system: side4video_retrieval\ndata: {${data}}\nnetwork: {${network}}`),
+      { name: "ConfigError", message },
+    );
   }
 });
