@@ -314,7 +314,7 @@ Deno.test("strategies of retrieval are refused where frames are chosen by other 
   });
   for (const system of ["side4video_retrieval", "clip"]) {
     const { config } = parseConfig(`system: ${system}\ndata: {eval_sampling: 4}\nnetwork: {}`);
-    assert.equal(config.data.eval_sampling, 4);
+    assert.equal((config.data as Record<string, unknown>).eval_sampling, 4);
   }
 });
 
