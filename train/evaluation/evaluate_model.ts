@@ -8,7 +8,7 @@ import { readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
-import type { Description, ScoredClip } from "../tasks/task.ts";
+import { describerOf, type Description, type ScoredClip } from "../tasks/task.ts";
 import { evaluateClips, scoreClips, type Views } from "./evaluate.ts";
 import type { EvaluationRun } from "./evaluation_files.ts";
 import { findTrainedModel, openTrainedModel, type TrainedModel, viewBatch } from "./trained_model.ts";
@@ -99,6 +99,7 @@ export async function* predictClips(
   options: ModelOptions & { top?: number } = {},
 ): AsyncGenerator<Predicted> {
   const model = await modelOf(target), { config, labels } = model, task = taskOfRecipe(config);
+  const describe = describerOf(task);
   const { views = null, signal, top = 5, choices } = options, root = "";
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
@@ -107,6 +108,6 @@ export async function* predictClips(
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);
     const { path, problems, bad } = clip;
-    yield { path, said, problems, bad, ...task.describe(said, { labels, top }) };
+    yield { path, said, problems, bad, ...describe(said, { labels, top }) };
   }
 }

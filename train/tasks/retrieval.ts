@@ -5,7 +5,6 @@
 
 import { frameSentence } from "../../data/text/tokenizer.ts";
 import { add, crossEntropy, transpose } from "../../gpu/ops/mod.ts";
-import { ConfigError } from "../../lib/errors.ts";
 import { createPrng } from "../../lib/random.ts";
 import { formatCount } from "../../lib/text.ts";
 import type { VideoModel } from "../../models/video_model.ts";
@@ -152,12 +151,6 @@ export const RETRIEVAL = {
     tables: {},
     files: { [RETRIEVAL_FILES.lines]: retrievalLines(details.sentences, predictions) },
   }),
-
-  describe: () => {
-    throw new ConfigError(
-      "Cannot name the classes of a clip: a network for retrieval has none; give --classes, or use index and search",
-    );
-  },
 } satisfies Task<ClipFeatures, ClipResult, RetrievalDetails>;
 
 /** The columns of one direction. */

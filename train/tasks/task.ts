@@ -4,6 +4,7 @@
  * in the registry.
  */
 
+import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import type { BatchInputs, Objective } from "../runtime/objective.ts";
@@ -172,9 +173,25 @@ export interface Task<Said = any, Result extends ClipResult = any, Details = any
     details: Details,
     labels: readonly string[],
   ): { json: readonly unknown[]; lines: readonly (readonly [string, string])[] };
-  describe(said: Said, options: { labels: readonly string[]; top: number }): Description;
+  /** What is said of a clip, for `predict`; absent where nothing can be, without classes or sentences to choose from. */
+  describe?(said: Said, options: { labels: readonly string[]; top: number }): Description;
   /** Shares of classes in what the network says, where a timeline of classes can be drawn from it. */
   shares?(said: Said): Float64Array;
+}
+
+/**
+ * What a task says of a clip.
+ *
+ * @throws {ConfigError} where it says nothing.
+ */
+export function describerOf<Said>(
+  task: Pick<Task<Said>, "id" | "describe">,
+): NonNullable<Task<Said>["describe"]> {
+  const { describe } = task;
+  if (describe) return (...said) => describe(...said);
+  throw new ConfigError(
+    `Cannot predict: the model's task, ${task.id}, knows no classes; give some with --classes, or use index and search`,
+  );
 }
 
 /** The column of a task's best metric. */
