@@ -231,9 +231,9 @@ export const side4videoRetrieval: System<RetrievalSizes> = {
       }
       return sideDimIn(source) === null
         ? "the file holds no side network, so it is probably a backbone (network.weights) or another network"
-        : `the file looks like a network of side_dim ${sideDimIn(source)} on ${
-          towerBeside(source) ?? "another tower"
-        }`;
+        : `the file looks like a network of side_dim ${sideDimIn(source)} and interaction ${
+          source.shapeOf("text_weight_fc.0.weight") ? "wti" : "mean"
+        } on ${towerBeside(source) ?? "another tower"}`;
     },
   },
   cases: [{

@@ -55,7 +55,7 @@ export function towerSizes(network: { arch: string; backbone: BackboneKeys | nul
 }
 
 /** Token ids of CLIP's vocabulary. */
-const VOCABULARY = 49408;
+export const CLIP_VOCABULARY = 49408;
 
 /** The keys of `network` that say which text tower there is. */
 export interface TextKeys {
@@ -73,7 +73,7 @@ export function textOf(network: TextKeys): TextConfig | null {
   const embedDim = embed_dim ?? preset?.embedDim, shape = text ?? preset;
   if (embedDim === undefined || shape === undefined) return null;
   const { width, heads, layers, context } = shape;
-  const vocabulary = text?.vocabulary ?? tokens?.length ?? preset?.vocabulary ?? VOCABULARY;
+  const vocabulary = text?.vocabulary ?? tokens?.length ?? preset?.vocabulary ?? CLIP_VOCABULARY;
   return tower.text(sizes, { vocabulary, context, width, heads, layers, embedDim });
 }
 

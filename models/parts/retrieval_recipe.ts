@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { FrameRule, OptimizerGroup, Requirement, SystemRecipe } from "../system.ts";
 import type { TextConfig, TowerSizes } from "../tower.ts";
-import { type TextKeys, textOf, towerSizes } from "../towers.ts";
+import { CLIP_VOCABULARY, type TextKeys, textOf, towerSizes } from "../towers.ts";
 
 const sampling = () => z.literal(["segments", 1, 2, 3, 4]).default("segments");
 const size = (most: number) => z.number().int().positive().max(most);
@@ -111,6 +111,12 @@ export function textRequirements({ data, network }: SystemRecipe): Requirement[]
       given?.width,
     ],
     [ascending && tokens?.length !== 0, "network.tokens", "be numbers in ascending order", tokens?.length],
+    [
+      tokens !== null || text === null || text.vocabulary >= CLIP_VOCABULARY,
+      "network.tokens",
+      `say which of CLIP's ${CLIP_VOCABULARY} tokens a table of ${text?.vocabulary} rows holds`,
+      null,
+    ],
     [
       tokens === null || given === null || given.vocabulary === null || given.vocabulary === tokens.length,
       "network.text.vocabulary",

@@ -22,7 +22,8 @@ data:
 network:
   arch: custom
   backbone: { image_size: 16, patch_size: 8, width: 32, layers: 2, heads: 2 }
-  text: { width: 32, heads: 2, layers: 2, context: 9, vocabulary: 30 }
+  text: { width: 32, heads: 2, layers: 2, context: 9 }
+  tokens: [${Array.from({ length: 30 }, (_, id) => id)}]
   embed_dim: 16
   side_dim: 64
 solver: { lr: 1.e-3, coef_lr: 1, weight_decay: 0.2, clip_grad_norm: 1 }

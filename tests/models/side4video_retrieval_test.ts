@@ -329,6 +329,11 @@ Deno.test("a text tower that does not go with the rest of a recipe is refused by
       "",
       /data\.max_words must be at most 6, the tokens that the text tower has positions for/,
     ],
+    [
+      `${tower}, ${text.replace("context: 6", "context: 6, vocabulary: 30")}`,
+      "max_words: 6",
+      /network\.tokens must say which of CLIP's 49408 tokens a table of 30 rows holds, current value is null/,
+    ],
     [`${tower}, ${text}`, "max_words: 2", /data\.max_words must be at least 3/],
     [
       `${tower}, ${text.replace("heads: 2", "heads: 3")}`,
