@@ -11,7 +11,7 @@ import { engineTest } from "../../_util/engine.ts";
 const FIXTURES = new URL("../../fixtures/", import.meta.url).pathname;
 const TINY = `${FIXTURES}side4video/tiny.json`, TWO_HEADS = `${FIXTURES}side4video/two-side-heads.json`;
 const EVA = `${FIXTURES}side4video-eva/tiny-L14-options.json`;
-const RETRIEVAL = ["tiny-eva", "small-wti", "small-eva-wti"].map((name) =>
+const RETRIEVAL = ["small-eva-mean", "small-wti", "small-eva-wti"].map((name) =>
   `${FIXTURES}side4video-retrieval/${name}.json`
 );
 
