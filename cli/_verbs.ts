@@ -79,7 +79,8 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "synth",
-    summary: "Write a synthetic data set in which only motion tells the class",
+    summary:
+      "Write a synthetic data set: clips whose motion is the class, or pictures and clips with captions",
     load: () => import("./synth.ts"),
   },
   {

@@ -61,6 +61,20 @@ export function drawShape(
   }
 }
 
+/** The frames of a shape that takes one pose after another before the same background. */
+export function drawFrames(
+  ground: Uint8Array,
+  size: { width: number; height: number },
+  look: { shape: Shape; colour: Colour; poses: readonly Pose[] },
+): Uint8Array[] {
+  const { shape, colour, poses } = look;
+  return poses.map((pose) => {
+    const rgb = ground.slice();
+    drawShape(rgb, size, { shape, colour, pose });
+    return rgb;
+  });
+}
+
 /** Kinds of background. All stand still within a clip. */
 export type Background = "plain" | "gradient" | "noise";
 

@@ -302,10 +302,17 @@ function featureRecipe(
     "data.colour_jitter": jitters(config) ? data.colour_jitter : null,
     "data.num_sample": storedCopies(config),
     "data.shots": data.shots,
-    "data.synth": data.synth,
+    "data.synth": motionsOf(data.synth),
     "data.train_list": listDigest(clips.train),
     "data.val_list": listDigest(clips.val),
   };
+}
+
+/** The synthetic set without the keys of clips with captions, of which no features are stored: older features lack them too. */
+function motionsOf(synth: Config["data"]["synth"]): object | null {
+  if (synth === null) return null;
+  const { kind: _kind, shapes: _shapes, colours: _colours, ...motions } = synth;
+  return motions;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What must hold in a settled recipe, and remarks on recipes that can be run: the common part, and the systems'. */
 import { mostWorkers } from "../../data/frames/decode_pool.ts";
+import { CAPTIONED_KINDS, isCaptioned } from "../../data/synth/options.ts";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
@@ -23,13 +24,21 @@ export function basicRequirements(parsed: ParsedConfig, config: Config): Require
       ] as Requirement,
     ],
     [
+      data.synth === null || isCaptioned(data.synth) === captions,
+      "data.synth.kind",
+      captions
+        ? `be one of ${CAPTIONED_KINDS.join(", ")} where the system ${config.system} learns from captions`
+        : `be motions where the system ${config.system} learns classes`,
+      data.synth?.kind,
+    ],
+    [
       captions || data.num_classes > 0,
       "data.num_classes",
       "be the number of classes",
       parsed.data.num_classes,
     ],
     [
-      captions || data.synth === null || data.num_classes === data.synth.classes.length,
+      captions || data.synth === null || data.num_classes === data.synth.classes?.length,
       "data.num_classes",
       "equal the number of classes that data.synth makes",
       data.num_classes,

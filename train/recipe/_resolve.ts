@@ -6,6 +6,7 @@ import { givesSizes } from "../../models/tower.ts";
 import { towerSizes } from "../../models/towers.ts";
 import { basicRequirements, runRequirements, systemRequirements } from "./_checks.ts";
 import type { Config } from "./_settled.ts";
+import { settleSynth } from "./_synth.ts";
 import { requireAll } from "./errors.ts";
 import type { ParsedConfig } from "./schema.ts";
 
@@ -44,9 +45,10 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
     : data.dataset.includes("something")
     ? "sth"
     : "kinetics";
+  const synth = data.synth === null ? null : settleSynth(data.synth);
   // A synthetic set has its lists beside it.
   const made = (split: string) =>
-    data.synth === null || data.root === null ? null : `${data.root}/${split}.${captions ? "jsonl" : "txt"}`;
+    synth === null || data.root === null ? null : `${data.root}/${split}.${captions ? "jsonl" : "txt"}`;
   const arch = network.arch ?? (givesSizes(network.backbone) ? "custom" : DEFAULT_ARCH);
   const hasTower = arch !== "custom" || givesSizes(network.backbone);
   return {
@@ -55,6 +57,7 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
     name: parsed.name ?? runName,
     data: {
       ...data,
+      synth,
       train_list: data.train_list ?? made("train"),
       val_list: data.val_list ?? made("val"),
       min_frames: data.min_frames !== "auto"
@@ -70,7 +73,7 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
       flip: data.flip !== "auto" ? data.flip : captions ? "none" : flipOf(family, data.num_classes),
       grey: data.grey !== "auto" ? data.grey : captions || family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
       input_size: data.input_size ?? (hasTower ? towerSizes({ ...network, arch }).imageSize : 0),
-      num_classes: captions ? 0 : data.num_classes ?? (data.synth === null ? 0 : data.synth.classes.length),
+      num_classes: captions ? 0 : data.num_classes ?? synth?.classes?.length ?? 0,
     },
     network: { ...network, arch, n_emb: network.n_emb ?? network.side_dim },
     solver: settleSolver(parsed),

@@ -5,7 +5,7 @@
  */
 import * as YAML from "yaml";
 import { ConfigError } from "../../lib/errors.ts";
-import type { SynthOptions } from "../../data/synth/dataset.ts";
+import type { SynthOptions } from "../../data/synth/options.ts";
 import { PUBLISHED_RAND_AUGMENT } from "../../data/transforms/rand_augment.ts";
 import {
   ERASE_PROBABILITY,

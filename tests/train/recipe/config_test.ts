@@ -14,7 +14,7 @@ import { KEYS_WITHOUT_EFFECT } from "../../../train/recipe/dialects/side4video.t
 import { modelSpec } from "../../../train/recipe/model.ts";
 import { recipeSchema } from "../../../train/recipe/schema.ts";
 import { createModel, Side4Video, Side4VideoEva } from "../../../models/mod.ts";
-import { DEFAULT_SYNTH_OPTIONS } from "../../../data/synth/dataset.ts";
+import { CAPTIONED_KINDS, DEFAULT_SYNTH_OPTIONS, synthDefaults } from "../../../data/synth/options.ts";
 import { publishedRecipe } from "../../../data/transforms/recipe.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 
@@ -191,6 +191,21 @@ Deno.test("data.synth has the defaults of the synthesizer and fixes the number o
   assert.equal(synthOptions(changed)?.framesPerClip, 5);
 });
 
+Deno.test("data.synth has defaults by kind, its lists are pairs, and it is read back as it was settled", () => {
+  const system = "system: side4video_retrieval\ndata: {root: set, synth: {kind: ";
+  for (const kind of CAPTIONED_KINDS) {
+    const { config } = parseConfig(`${system}${kind}}}`);
+    assert.deepEqual(synthOptions(config), synthDefaults(kind));
+    assert.deepEqual([config.data.train_list, config.data.val_list], ["set/train.jsonl", "set/val.jsonl"]);
+    assert.deepEqual(parseConfig(formatConfig(config)).config, config);
+  }
+  const { config } = parseConfig(
+    `${system}captioned_clips, shapes: [cross], classes: [up, down], val_clips: 8}}`,
+  );
+  const changed = { shapes: ["cross"], classes: ["up", "down"], valClips: 8 };
+  assert.deepEqual(synthOptions(config), { ...synthDefaults("captioned_clips"), ...changed });
+});
+
 Deno.test("overrides win over the file, the last one over the others, and make missing objects", () => {
   const overrides = [
     "solver.lr=1.e-4",
@@ -302,6 +317,12 @@ const WRONG: [situation: string, text: string, override: string | null, message:
     BASE + "\n",
     "data.synth={}",
     'Cannot use config "x.yaml": data.num_classes must equal the number of classes that data.synth makes, current value is 3',
+  ],
+  [
+    "captions for a system that learns classes",
+    BASE + "\n",
+    "data.synth={kind: captioned_clips}",
+    'Cannot use config "x.yaml": data.synth.kind must be motions where the system side4video learns classes, current value is "captioned_clips"',
   ],
   [
     "an override without a value",
