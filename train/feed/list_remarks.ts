@@ -32,8 +32,11 @@ export function remarksOnLists(config: Config, lists: RunLists): string[] {
   requireClips("train", train, config);
   requireClips("val", val, config);
   requireSteps(config, lists.epochClips);
+  if (hasCaptions(config) && !config.solver.evaluate) requireContrast(config, train);
   return [
-    ...hasCaptions(config) ? [] : classRemarks(config.data.num_classes, lists),
+    ...hasCaptions(config)
+      ? largeBatchRemarks(config, lists.epochClips)
+      : classRemarks(config.data.num_classes, lists),
     ...leftOverRemarks(config, lists.epochClips),
     ...overlapRemarks(config, lists),
   ];
@@ -45,6 +48,32 @@ function requireClips(split: "train" | "val", clips: readonly ClipRecord[], { da
     `Cannot train: one or more clips of "${data[`${split}_list`]}" must be used, current count is 0; ` +
       `data.min_frames (${data.min_frames}) leaves out those with fewer frames`,
   );
+}
+
+/** A loss that compares the sentences and clips of a batch is 0, and teaches nothing, where there is one of each. */
+function requireContrast({ data }: Config, train: readonly ClipRecord[]): void {
+  if (data.batch_size < 2) {
+    throw new ConfigError(
+      "Cannot train: data.batch_size must be at least 2 where clips have captions, which are compared with those of the " +
+        `other clips of a batch, current value is ${data.batch_size}`,
+    );
+  }
+  if (train.length < 2) {
+    throw new ConfigError(
+      `Cannot train on "${data.train_list}": it must give at least 2 clips with captions, which are compared with each other, ` +
+        `current count is ${train.length}`,
+    );
+  }
+}
+
+/** What a batch is compared with decides the loss, so a smaller batch than asked for is told. */
+function largeBatchRemarks({ data }: Config, epochClips: number): string[] {
+  if (epochClips >= data.batch_size) return [];
+  const clips = formatCount(epochClips);
+  return [
+    `data.batch_size is ${formatCount(data.batch_size)} and an epoch has ${clips} clips: ` +
+    `every batch has these ${clips}, and none is repeated`,
+  ];
 }
 
 /** Batches of a whole run. */

@@ -54,7 +54,9 @@ export interface RetrievalDetails {
   /** Of every clip: the rank of its sentences among those of all clips, from 1. */
   readonly clipRanks: Uint32Array;
   /** Sentences whose clip has the same score as another one, which then does not stand before it. */
-  readonly tied: number;
+  readonly tiedSentences: number;
+  /** Clips whose captions have the same score as another one's, which then do not stand before them. */
+  readonly tiedClips: number;
 }
 
 /** Result over a list. */
@@ -65,7 +67,7 @@ export const RETRIEVAL_FILES = { lines: "retrieval.jsonl" } as const;
 
 /** Clips kept of each sentence's ranking. */
 const TOP = 5;
-/** Share of sentences whose clip ties with another one that is passed over in silence. */
+/** Share of queries whose right answer ties with another one that is passed over in silence. */
 const TIED_SHARE = 0.05;
 /** Last seed of the draw of one among a clip's captions; those of frames and augmentation end otherwise. */
 const CAPTION_STREAM = 0x63617074;
@@ -138,20 +140,33 @@ export const RETRIEVAL = {
     };
   },
 
-  remarks: ({ sentences: { length }, tied }) =>
-    tied <= TIED_SHARE * length ? [] : [
-      `${formatCount(tied)} of ${
-        formatCount(length)
-      } sentences give their clip the same score as another one: ` +
-      "what ties does not stand before it, so the metrics say more than the network does",
-    ],
+  remarks: ({ sentences, clipRanks, tiedSentences, tiedClips }) => [
+    ...tieRemarks(tiedSentences, sentences.length, "sentences give their clip the same score as another one"),
+    ...tieRemarks(
+      tiedClips,
+      clipRanks.filter((rank) => rank > 0).length,
+      "clips give their captions the same score as another clip's, as equal captions have",
+    ),
+  ],
 
   results: ({ predictions, details }) => ({
-    figures: { sentences: details.sentences.length, tied_sentences: details.tied },
+    figures: {
+      sentences: details.sentences.length,
+      tied_sentences: details.tiedSentences,
+      tied_clips: details.tiedClips,
+    },
     tables: {},
     files: { [RETRIEVAL_FILES.lines]: retrievalLines(details.sentences, predictions) },
   }),
 } satisfies Task<ClipFeatures, ClipResult, RetrievalDetails>;
+
+/** A line about ties, where there are many. @param what what ties, in words */
+function tieRemarks(tied: number, queries: number, what: string): string[] {
+  return tied <= TIED_SHARE * queries ? [] : [
+    `${formatCount(tied)} of ${formatCount(queries)} ${what}: ` +
+    "what ties does not stand before it, so the metrics say more than the network does",
+  ];
+}
 
 /** The columns of one direction. */
 function columnsOf(direction: "t2v" | "v2t", words: string): MetricColumn[] {
@@ -216,7 +231,8 @@ async function compareAll(
       hits: hits[i],
     })),
     clipRanks: result.videoRanks,
-    tied: result.tiedSentences,
+    tiedSentences: result.tiedSentences,
+    tiedClips: result.tiedVideos,
   };
   return { metrics: result.metrics, details };
 }

@@ -29,6 +29,8 @@ export interface RetrievalResult {
    * whose ranks would all be 1.
    */
   readonly tiedSentences: number;
+  /** Number of videos with captions whose score with them is the same as another video's captions give: those of equal captions, say. */
+  readonly tiedVideos: number;
 }
 
 /** Whose sentences they are. */
@@ -114,7 +116,8 @@ export class RetrievalRanking {
   result(): RetrievalResult {
     const missing = this.#sentenceRanks.indexOf(0);
     if (missing >= 0) throw new RangeError(`Cannot rank: the scores of sentence ${missing} are missing`);
-    const videoRanks = this.#rankVideos(), queries = videoRanks.filter((rank) => rank > 0);
+    const { ranks: videoRanks, tied: tiedVideos } = this.#rankVideos(),
+      queries = videoRanks.filter((rank) => rank > 0);
     const isMultiSentence = this.#sentenceRanks.length > queries.length;
     return {
       metrics: {
@@ -124,18 +127,26 @@ export class RetrievalRanking {
       sentenceRanks: this.#sentenceRanks,
       videoRanks,
       tiedSentences: this.#tied,
+      tiedVideos,
     };
   }
 
-  #rankVideos(): Uint32Array {
+  #rankVideos(): { ranks: Uint32Array; tied: number } {
     const videos = this.#videos, largest = this.#largest, ranks = new Uint32Array(videos);
+    const equal = new Uint32Array(videos);
     for (let owner = 0; owner < videos; owner++) {
       for (let video = 0; video < videos; video++) {
-        if (largest[owner * videos + video] > largest[video * videos + video]) ranks[video]++;
+        const score = largest[owner * videos + video], right = largest[video * videos + video];
+        if (score > right) ranks[video]++;
+        else if (score === right) equal[video]++;
       }
     }
     // A video without captions is no query; those of the others may stand before it.
-    return ranks.map((before, video) => largest[video * videos + video] === -Infinity ? 0 : before + 1);
+    const isQuery = (video: number) => largest[video * videos + video] !== -Infinity;
+    return {
+      ranks: ranks.map((before, video) => isQuery(video) ? before + 1 : 0),
+      tied: equal.reduce((sum, count, video) => sum + (isQuery(video) && count > 1 ? 1 : 0), 0),
+    };
   }
 }
 
@@ -176,6 +187,7 @@ export function rankScores(
     sentenceRanks: toVideo.sentenceRanks,
     videoRanks: toText.videoRanks,
     tiedSentences: toVideo.tiedSentences,
+    tiedVideos: toText.tiedVideos,
   };
 }
 

@@ -75,3 +75,24 @@ Deno.test("values under which nothing is learned are remarked on", () => {
   assert.match(warnings("solver.lr_warmup_step=3"), /the rate never reaches solver\.lr/);
   assert.match(warnings("data.workers=1000"), /data\.workers is lowered from 1000 to \d+/);
 });
+
+Deno.test("captions without others to be compared with are refused, and a batch that holds all of them is told", () => {
+  const captioned = (batch: number, count: number) => {
+    const config = parseConfig(
+      `system: clip\ndata: {batch_size: ${batch}, root: r, train_list: t, val_list: v}\nnetwork: {}`,
+    ).config;
+    return remarksOnLists(config, { train: train.slice(0, count), epochClips: count, val });
+  };
+  assert.deepEqual(captioned(2, 2), []);
+  assert.throws(() => captioned(1, 6), {
+    name: "ConfigError",
+    message: /^Cannot train: data\.batch_size must be at least 2 .*, current value is 1$/,
+  });
+  assert.throws(() => captioned(2, 1), {
+    name: "ConfigError",
+    message: /^Cannot train on "t": it must give at least 2 clips with captions, .*, current count is 1$/,
+  });
+  assert.deepEqual(captioned(40, 6), [
+    "data.batch_size is 40 and an epoch has 6 clips: every batch has these 6, and none is repeated",
+  ]);
+});

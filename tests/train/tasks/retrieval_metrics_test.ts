@@ -8,6 +8,7 @@ import {
   RetrievalRanking,
   type RetrievalResult,
 } from "../../../train/tasks/retrieval_metrics.ts";
+import { RETRIEVAL } from "../../../train/tasks/retrieval.ts";
 import { FixtureTensors } from "../../_util/fixture_tensors.ts";
 
 /** Figures of one direction as the original gives them: shares of 100, ranks from 1, `cols` from 0. */
@@ -74,7 +75,7 @@ for (const one of cases.filter((one) => !isTied(one))) {
 for (const one of cases.filter(isTied)) {
   Deno.test(`with ties a query counts once, at the first of the places that the original counts: ${one.name}`, () => {
     const { scores, ...owners } = caseScores(one);
-    const { sentenceRanks, videoRanks, tiedSentences } = rankScores(scores, owners);
+    const { sentenceRanks, videoRanks, tiedSentences, tiedVideos } = rankScores(scores, owners);
     const matrix = Array.from(
       sentenceRanks,
       (_, row) => scores.subarray(row * owners.videos, (row + 1) * owners.videos),
@@ -93,11 +94,29 @@ for (const one of cases.filter(isTied)) {
       assert.deepEqual(places, recorded.cols);
       assert.ok(recorded.cols!.length > ranks.length);
     }
-    const tied = matrix.filter((row, i) => row.filter((score) => score === row[i]).length > 1).length;
-    assert.equal(tiedSentences, tied);
-    assert.ok(tied > 0);
+    const tiesOf = (rows: Float32Array[]) =>
+      rows.filter((row, i) => row.filter((score) => score === row[i]).length > 1).length;
+    assert.equal(tiedSentences, tiesOf(matrix));
+    assert.equal(tiedVideos, tiesOf(transposed));
+    assert.ok(tiedSentences > 0);
   });
 }
+
+Deno.test("videos with equal captions tie in the one direction, and a video without captions is no query", () => {
+  // Sentences 0 and 1 are equal, of videos 0 and 1, each of which they find; video 3 has none.
+  const scores = Float32Array.of(...[0.9, 0.8, 0.1, 0], ...[0.9, 0.8, 0.1, 0], ...[0.1, 0.2, 0.7, 0]);
+  const result = rankScores(scores, { owners: [0, 1, 2], videos: 4 });
+  assert.equal(result.tiedSentences, 0);
+  assert.equal(result.tiedVideos, 2);
+  assert.deepEqual([...result.videoRanks], [1, 1, 1, 0]);
+  assert.deepEqual(
+    RETRIEVAL.remarks({ sentences: [], clipRanks: result.videoRanks, tiedSentences: 0, tiedClips: 2 }),
+    [
+      "2 of 3 clips give their captions the same score as another clip's, as equal captions have: what ties does not " +
+      "stand before it, so the metrics say more than the network does",
+    ],
+  );
+});
 
 Deno.test("the recorded cases hold ties, several sentences a video, and an even number of sentences", () => {
   assert.equal(cases.filter(isTied).length, 2);
