@@ -4,9 +4,8 @@ import { classWeights } from "../../data/sampling/class_balance.ts";
 import { type ClipRecord, formatClipList } from "../../data/datasets/list.ts";
 import { batchesPerEpoch, epochOrder, type OrderEntry } from "../../data/sampling/epoch_order.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
-import { ConfigError } from "../../lib/errors.ts";
 import { namedClasses } from "./list_remarks.ts";
-import { chooseShots, hasCaptions, listDigest, readSplit } from "./lists.ts";
+import { chooseShots, listDigest, readSplit } from "./lists.ts";
 
 /** A run's training clips. */
 export interface TrainingSet {
@@ -31,7 +30,6 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   const notes: string[] = [];
   const listed = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
   const clips = chooseShots(config, listed);
-  if (hasCaptions(config)) requireContrast(config, clips);
   const rounds = data.shots_repeat ? Math.floor(listed.length / clips.length) : 1;
   const labels = clips.map(({ label }) => label);
   const all = clips.length * rounds, left = all % data.batch_size;
@@ -63,22 +61,6 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   };
 }
 
-/** A loss that compares the sentences and clips of a batch teaches nothing where there is one of each: it is 0. */
-function requireContrast({ data }: Config, clips: readonly ClipRecord[]): void {
-  if (data.batch_size < 2) {
-    throw new ConfigError(
-      `Cannot train: data.batch_size must be at least 2 where clips have captions, which are compared with those of the other ` +
-        `clips of a batch, current value is ${data.batch_size}`,
-    );
-  }
-  if (clips.length < 2) {
-    throw new ConfigError(
-      `Cannot train on "${data.train_list}": it must have at least 2 pairs, which are compared with each other, ` +
-        `current count is ${clips.length}`,
-    );
-  }
-}
-
 /**
  * Batches of an epoch, and clips of its last batch where that is short (0: none is).
  *
@@ -99,12 +81,6 @@ function notesOn(
   sizes: { all: number; epochClips: number },
 ): string[] {
   const notes: string[] = [];
-  if (sizes.epochClips < data.batch_size) {
-    notes.push(
-      `data.batch_size is ${data.batch_size}, of which an epoch has only ${sizes.epochClips}: ` +
-        `every batch is one of ${sizes.epochClips}, no clip is repeated`,
-    );
-  }
   const counts = new Array<number>(data.num_classes).fill(0);
   for (const label of labels) counts[label]++;
   const { shots } = data;
