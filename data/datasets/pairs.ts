@@ -5,7 +5,8 @@
  *   which may be quoted;
  * - JSON lines, `{"path": "a.mp4", "caption": "a red car"}`, with one caption or a list of them.
  *
- * A path may come more than once. Paths are relative to the data set's root, or absolute.
+ * A path may come more than once. Paths are relative to the data set's root, or absolute. Other columns and keys are ignored, but not
+ * those that seem to name a part of a video, which would be read whole.
  */
 import { DataError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
@@ -25,6 +26,9 @@ export interface Pair {
 
 /** Names of a column of captions, in lower case, the likeliest first. */
 const CAPTION_COLUMNS: readonly string[] = ["caption", "captions", "sentence", "text"];
+/** Columns that seem to say where in a video a clip begins and ends, in lower case. */
+const TIME_COLUMN =
+  /^(t_?)?(start|begin|end|stop|from|to)([_ -]?(time|sec|secs|seconds?|s|ms|frame))?$|^timestamps?$/;
 /** Characters of a line of JSON, which may hold all captions of a clip; those of MSVD have some eighty short ones. */
 const MOST_JSON_LINE = 2 ** 20;
 /** What ends a field of a table and tells a table from the rest. */
@@ -110,6 +114,7 @@ function pairsOfJsonLines(content: string, file: string): Pair[] {
     }
     if (row.trim() === "") return [];
     const value = parseObject(row, fail);
+    requireClear(Object.keys(value), "key", fail);
     const path = fieldOf(value, { what: "path", known: PATH_COLUMNS, fail });
     const captions = fieldOf(value, { what: "caption", known: CAPTION_COLUMNS, fail });
     if (typeof path !== "string") {
@@ -171,6 +176,7 @@ function pairsOfTable(content: string, file: string): Pair[] {
       }`,
     );
   }
+  requireClear(names, "column", failureOf(file, 1));
   const [, ...rows] = parseCsv(content, file, { delimiter });
   return rows.map(({ fields, line }) => {
     const fail = failureOf(file, line);
@@ -194,6 +200,31 @@ function headerOf(content: string): { first: string; delimiter: string; names: s
   const delimiter = DELIMITERS.find((one) => first.includes(one)) ?? ",";
   const names = first.split(delimiter).map((name) => name.trim().replace(/^"(.*)"$/, "$1").toLowerCase());
   return { first, delimiter, names };
+}
+
+/** Names must leave no doubt which captions are meant, and of what. */
+function requireClear(names: readonly string[], what: "key" | "column", fail: Failure): void {
+  const time = names.find((name) => TIME_COLUMN.test(name.toLowerCase()));
+  if (time !== undefined) {
+    fail(
+      `a clip must be a whole video, windows of time are not read, current ${what} is ${quoted(time)}; ` +
+        "cut the videos and leave it out",
+    );
+  }
+  const captions = names.filter((name) => CAPTION_COLUMNS.includes(name));
+  const paths = names.filter((name) => PATH_COLUMNS.includes(name));
+  const repeated = paths.filter((name, i) => paths.indexOf(name) < i);
+  for (
+    const [kind, found] of [["captions", captions], ["paths", repeated.length > 0 ? paths : []]] as const
+  ) {
+    if (found.length > 1) {
+      fail(
+        `one ${what} of ${kind} must be there, current ${what}s are ${
+          quoted(found.join(", "))
+        }; leave the others out`,
+      );
+    }
+  }
 }
 
 /** The place of the likeliest of the known names; −1 without any. */

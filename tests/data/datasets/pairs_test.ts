@@ -63,6 +63,27 @@ const refused: [what: string, text: string, message: RegExp][] = [
     '[{"path": "a", "caption": "x"}]',
     /must be JSON lines, an object a line, it is a JSON list$/,
   ],
+  [
+    "keys that seem to be times",
+    '{"path": "a", "caption": "x"}\n{"path": "a", "caption": "x", "start": 1, "end": 2}',
+    /line 2: a clip must be a whole video, windows of time are not read, current key is "start"; cut the videos/,
+  ],
+  [
+    "columns that seem to be times",
+    "path,caption,End Time\na,x,2\n",
+    /line 1: .* current column is "end time"/,
+  ],
+  [
+    "a column twice",
+    "path,caption,caption\na,x,y\n",
+    /line 1: one column of captions must be there, current columns are "caption, caption"/,
+  ],
+  ["paths twice", "path,path,caption\na,b,x\n", /line 1: one column of paths .* "path, path"/],
+  [
+    "two names for captions",
+    '{"path": "a", "caption": "x", "sentence": "y"}',
+    /line 1: one key of captions must be there, current keys are "caption, sentence"/,
+  ],
   ["no header", "a.mp4 a red car\n", /line 1: a list of pairs must be JSON lines, or CSV whose header names/],
   [
     "a comma in a caption",
