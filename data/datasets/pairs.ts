@@ -10,6 +10,7 @@
  */
 import { DataError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
+import { oneSpelling } from "../clip_path.ts";
 import { PATH_COLUMNS } from "./_list_table.ts";
 import { parseCsv } from "./csv.ts";
 import type { ClipRecord } from "./list.ts";
@@ -17,7 +18,7 @@ import { MOST_LINE, MOST_PATH, quoted, splitLines } from "./text.ts";
 
 /** A clip and one of its sentences. */
 export interface Pair {
-  /** Folder or file, relative to the data set's root, or absolute. */
+  /** Folder or file, relative to the data set's root, or absolute; spelt in one way, so that equal paths are one clip. */
   readonly path: string;
   readonly caption: string;
   /** Line in the list, from 1. */
@@ -258,7 +259,7 @@ function pairOf({ path, caption, line }: Pair, fail: Failure): Pair {
   if (text.length > MOST_LINE) {
     fail(`a caption must have at most ${MOST_LINE} characters, current count is ${text.length}`);
   }
-  return { path, caption: text, line };
+  return { path: oneSpelling(path), caption: text, line };
 }
 
 /** Throws what is wrong with a line. */

@@ -135,3 +135,35 @@ Deno.test("folders of splits hold captions as well, and --captions looks at any 
     );
   });
 });
+
+for (const splits of [[""], ["train", "val"]]) {
+  Deno.test(`prepare recognises folders of frames with captions beside them${splits.length > 1 ? " in folders of splits" : ""}`, async () => {
+    await inTempFolder(async (root) => {
+      const out = join(root, "lists"), data = join(root, "data");
+      for (const [i, split] of splits.entries()) {
+        for (const name of ["a", "b"]) {
+          await framesNamed(join(data, split, name), 40 * i + (name === "a" ? 10 : 30));
+          await write(join(data, split, `${name}.txt`), `${split} ${name}\n`);
+        }
+      }
+      const { code, stdout } = await runVerb(verb, [data, "--out", out, "--val-share", "0.5"]);
+      assert.equal(code, 0);
+      assert.match(
+        stdout,
+        splits.length > 1
+          ? /^wrote 2 train, 2 val clips .*4 captions/
+          : /^wrote 1 train, 1 val clips .*2 captions/,
+      );
+    });
+  });
+}
+
+Deno.test("prepare takes a folder of class folders with lists of their names beside them for no captions", async () => {
+  await inTempFolder(async (root) => {
+    const data = join(root, "data");
+    for (const name of ["jump/a", "jump/b", "run/c", "run/d"]) await framesNamed(join(data, name), 10);
+    await write(join(data, "jump.txt"), "jump/a\n");
+    const { stdout } = await runVerb(verb, [data, "--out", join(root, "lists")]);
+    assert.doesNotMatch(stdout, /captions/);
+  });
+});

@@ -24,17 +24,38 @@ const FILES_AT_ONCE = 16;
 const CAPTIONS = ".txt";
 const PICTURE = /\.(jpe?g|png|webp|bmp|tiff?|avif)$/i;
 
-/** Whether videos with captions beside them lie in a folder itself, or in its folders of splits: then it holds no class folders. */
+/**
+ * Whether videos or folders of frames with captions beside them lie in a folder itself, or in its folders of splits: then it holds no class
+ * folders.
+ */
 export async function hasCaptionFiles(root: string): Promise<boolean> {
   const top = await listFolder(root);
-  const listings = [top];
+  if (await hasCaptionedClip(root, top)) return true;
   for (const folder of top.folders) {
-    if (splitNamed(folder) !== undefined) listings.push(await listFolder(join(root, folder)));
+    if (splitNamed(folder) === undefined) continue;
+    const path = join(root, folder);
+    if (await hasCaptionedClip(path, await listFolder(path))) return true;
   }
-  return listings.some(({ files }) => {
-    const captions = new Set(files.filter((name) => extname(name) === CAPTIONS).map(stemOf));
-    return files.some((name) => hasVideoName(name) && captions.has(stemOf(name)));
-  });
+  return false;
+}
+
+async function hasCaptionedClip(path: string, { folders, files }: Listing): Promise<boolean> {
+  const captions = captionsAmong(files);
+  if (files.some((name) => hasVideoName(name) && captions.has(stemOf(name)))) return true;
+  for (const folder of folders) {
+    // A list "train.txt" beside a folder of clips "train" holds no captions of it.
+    if (captions.has(folder) && holdsFrames(await listFolder(join(path, folder)))) return true;
+  }
+  return false;
+}
+
+/** Names of the files of captions, without their ending. */
+function captionsAmong(files: readonly string[]): Set<string> {
+  return new Set(files.filter((name) => extname(name) === CAPTIONS).map(stemOf));
+}
+
+function holdsFrames({ folders, files }: Listing): boolean {
+  return folders.length === 0 && files.some((name) => PICTURE.test(name));
 }
 
 /** Finds clips with their captions. What has none is named, and so are captions without a clip. */
@@ -73,6 +94,8 @@ export async function readCaptionFolder(root: string, options: CaptionFolderOpti
   return { ...dataset, unusable: [...found.unusable, ...others, ...dataset.unusable] };
 }
 
+type Listing = Awaited<ReturnType<typeof listFolder>>;
+
 interface Found {
   /** Paths below the root of what has captions, without the ending of a file. */
   clips: string[];
@@ -88,7 +111,7 @@ async function visit(root: string, folder: string, found: Found): Promise<void> 
   const { folders, files } = await listFolder(join(root, folder));
   const below = (name: string) => folder === "" ? name : `${folder}/${name}`;
   const note = (path: string, reason: string) => void found.unusable.push({ split: null, path, reason });
-  const captions = new Set(files.filter((name) => extname(name) === CAPTIONS).map(stemOf));
+  const captions = captionsAmong(files);
   const clips = new Set([...folders, ...files.filter((name) => extname(name) !== CAPTIONS).map(stemOf)]);
   for (const name of sortNames(captions)) {
     if (clips.has(name)) found.clips.push(below(name));
@@ -99,7 +122,7 @@ async function visit(root: string, folder: string, found: Found): Promise<void> 
       note(below(name), `it has no captions: "${stemOf(name)}${CAPTIONS}" is missing`);
     }
   }
-  if (folder !== "" && folders.length === 0 && files.some((name) => PICTURE.test(name))) {
+  if (folder !== "" && holdsFrames({ folders, files })) {
     note(folder, `it has no captions: "${basename(folder)}${CAPTIONS}" is missing`);
   }
   for (const name of folders) {

@@ -25,6 +25,11 @@ const forms: [what: string, text: string, pairs: unknown[][]][] = [
     [['a, "b".mp4', 'one, "two"\nthree', 2], ["b", "x", 4]],
   ],
   ["tabs", "video\ttext\na.mp4\ta man, who runs\n", [["a.mp4", "a man, who runs", 2]]],
+  [
+    "paths in several spellings, which are one clip",
+    "path,caption\nc,x\n./c,y\nc/,z\n/v//d/../c/,x\n",
+    [["c", "x", 2], ["c", "y", 3], ["c", "z", 4], ["/v/c", "x", 5]],
+  ],
   ["empty rows", "path,caption\n\na,x\n\n", [["a", "x", 3]]],
   ["an absolute path", "path,caption\n/v/a.mp4,x\n", [["/v/a.mp4", "x", 2]]],
   [
