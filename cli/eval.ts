@@ -68,6 +68,12 @@ export async function run(args: string[], io: Io): Promise<number> {
   };
   const { evaluation, labels, weights, list, task } = evaluated;
   tellProblems(evaluation.problems, folder, io);
+  if (values["per-class"] && !task.rows) {
+    io.note(`warning: --per-class has no effect: ${task.id} knows no classes`);
+  }
+  if (values.probabilities && !task.shares) {
+    io.note(`warning: --probabilities has no effect: ${task.id} gives classes no probabilities`);
+  }
   const figures = await writeEvaluation(folder, evaluated);
   await writeEvaluationReport(folder, evaluated, figures);
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);

@@ -27,6 +27,8 @@ export interface Pair {
 
 /** Names of a column of captions, in lower case, the likeliest first. */
 const CAPTION_COLUMNS: readonly string[] = ["caption", "captions", "sentence", "text"];
+/** The beginning of a JSON list around pairs. */
+const LISTED_PAIR = new RegExp(`^\\s*\\[\\s*\\{[^{}]*"(${CAPTION_COLUMNS.join("|")})"\\s*:`);
 /** Columns that seem to say where in a video a clip begins and ends, in lower case. */
 const TIME_COLUMN =
   /^(t_?)?(start|begin|end|stop|from|to)([_ -]?(time|sec|secs|seconds?|s|ms|frame))?$|^timestamps?$/;
@@ -47,10 +49,13 @@ export function parsePairs(text: string, { file }: { file: string }): { pairs: P
   throw new DataError(`Cannot read "${file}": a list must have at least one pair, current count is 0`);
 }
 
-/** Whether a text is a list of pairs rather than one of labelled clips: it is JSON lines, or its header names captions and no labels. */
+/**
+ * Whether a text is a list of pairs rather than one of labelled clips: it is JSON lines, or a JSON list of pairs, which {@link parsePairs}
+ * refuses, or its header names captions and no labels.
+ */
 export function isPairsList(text: string): boolean {
   const content = text.replace(/^\uFEFF/, "");
-  if (isJsonLines(content)) return true;
+  if (isJsonLines(content) || LISTED_PAIR.test(content)) return true;
   const { names } = headerOf(content);
   return names.length > 1 && columnAmong(names, CAPTION_COLUMNS) >= 0 && !names.includes("label");
 }
@@ -162,7 +167,8 @@ function fieldOf(
 function pairsOfTable(content: string, file: string): Pair[] {
   if (/^\s*\[/.test(content)) {
     throw new DataError(
-      `Cannot read "${file}": a list of pairs must be JSON lines, an object a line, it is a JSON list`,
+      `Cannot read "${file}": a list of pairs must be JSON lines, one object a line, it is a JSON list; ` +
+        "leave out its brackets and the commas between objects, and write each object on a line",
     );
   }
   const { first, delimiter, names } = headerOf(content);

@@ -21,8 +21,20 @@ export async function readClipList(
 /** The clips of a list of either kind, an annotation list or one of pairs, whose paths then come once each. */
 export async function readAnyList(path: string): Promise<Pick<ClipList, "clips" | "repairedLines">> {
   const text = await readText(path);
-  if (!isPairsList(text)) return clipListOf(text, path, { modality: "either" });
+  if (!isPairsList(text)) return listOfLabels(text, path);
   return { clips: groupedPairs(parsePairs(text, { file: path }).pairs), repairedLines: [] };
+}
+
+/** A list that may have been meant for one of pairs, where it is not one of labels from its first line on. */
+function listOfLabels(text: string, path: string): ClipList {
+  try {
+    return clipListOf(text, path, { modality: "either" });
+  } catch (error) {
+    if (!(error instanceof DataError) || !/ line 1: /.test(error.message)) throw error;
+    throw new DataError(
+      `${error.message}; a list of pairs has a header with a column of captions: path,caption`,
+    );
+  }
 }
 
 function clipListOf(text: string, path: string, options: Omit<ClipListOptions, "file">): ClipList {

@@ -252,3 +252,11 @@ for (const [what, files, Kind, message] of refused) {
     });
   });
 }
+
+Deno.test("files of two data sets at once are refused by name", () => {
+  const msrvtt = { videos: [], sentences: [sentence(1, "a")] }, vatex = { x: { enCap: ["a"] } };
+  assert.throws(() => read([["MSRVTT_data.json", msrvtt], ["vatex_data.json", vatex]]), {
+    name: "ConfigError",
+    message: /"MSRVTT_data\.json" and "vatex_data\.json" are of two at once; prepare each/,
+  });
+});

@@ -9,7 +9,7 @@ import {
   parsePairs,
   trainingPairs,
 } from "../../../data/datasets/pairs.ts";
-import { readPairs } from "../../../data/datasets/read.ts";
+import { readAnyList, readPairs } from "../../../data/datasets/read.ts";
 import { DataError } from "../../../lib/errors.ts";
 import { inTempFolder } from "../../_util/frame_folders.ts";
 
@@ -66,7 +66,7 @@ const refused: [what: string, text: string, message: RegExp][] = [
   [
     "a JSON list around it",
     '[{"path": "a", "caption": "x"}]',
-    /must be JSON lines, an object a line, it is a JSON list$/,
+    /must be JSON lines, one object a line, it is a JSON list; leave out its brackets/,
   ],
   [
     "keys that seem to be times",
@@ -222,5 +222,26 @@ Deno.test("a list of pairs is read from a file in UTF-16", async () => {
       line: 2,
     }]);
     await assert.rejects(readPairs(join(root, "none.csv")), /Cannot read ".*none\.csv": it does not exist$/);
+  });
+});
+
+Deno.test("what was meant for a list of pairs is told so where any list is read", async () => {
+  await inTempFolder(async (root) => {
+    const told: [string, RegExp][] = [
+      ['[{"path": "a", "caption": "x"}]', /one object a line, it is a JSON list/],
+      [
+        "clip,description\na.mp4,a red car\n",
+        /line 1: .* a list of pairs has a header with a column of captions/,
+      ],
+      ["a.mp4,a red car\n", /line 1: .* a list of pairs has a header with a column of captions/],
+    ];
+    for (const [text, message] of told) {
+      const file = join(root, "list");
+      await writeFile(file, text);
+      await assert.rejects(
+        readAnyList(file),
+        (error) => error instanceof DataError && message.test(error.message),
+      );
+    }
   });
 });
