@@ -79,7 +79,12 @@ gpuTest(
       assert.deepEqual(await bitsOf(folder.file("runs/parts", file)), bits, file);
     }
 
-    const evaluated = await runVerb(evaluate, [folder.file("runs/parts"), "--json"]);
+    const evaluated = await runVerb(evaluate, [
+      folder.file("runs/parts"),
+      ...["--json", "--per-class", "--probabilities"],
+    ]);
+    assert.match(evaluated.stderr, /^warning: --per-class has no effect: retrieval knows no classes$/m);
+    assert.match(evaluated.stderr, /^warning: --probabilities has no effect: retrieval gives classes no/m);
     const metrics = JSON.parse(evaluated.stdout),
       summary = await folder.json<Record<string, number>>("runs/parts/summary.json");
     for (
