@@ -38,6 +38,9 @@ import type { Embedder } from "./embedder.ts";
 import { clipOfRows, type KnownClip, KnownClips } from "./known_clips.ts";
 import { type ClipPart, partsOfClip, settleWindows } from "./parts.ts";
 
+/** What is wrong with a clip, told in so many lines. */
+const PROBLEMS_TOLD = 3;
+
 /** How to index. */
 export interface BuildIndexOptions {
   /** Folder of the index; made where it is missing. */
@@ -316,7 +319,12 @@ class Indexing {
     if (entry.known === null) {
       entry.unreadable = rows[0].problems[0] ?? "nothing of it could be read";
       events?.unreadable?.({ path, reason: entry.unreadable });
-    } else if (remark !== undefined) events?.note?.(`note: ${path}: ${remark}`);
+      return;
+    }
+    if (remark !== undefined) events?.note?.(`note: ${path}: ${remark}`);
+    const { problems } = entry.known, more = problems.length - PROBLEMS_TOLD;
+    for (const problem of problems.slice(0, PROBLEMS_TOLD)) events?.note?.(`warning: ${path}: ${problem}`);
+    if (more > 0) events?.note?.(`warning: ${path}: and ${more} more, see "problems" in the index`);
   }
 
   async #changed({ file, stamp }: Entry): Promise<boolean> {
