@@ -10,6 +10,7 @@ import { mapConcurrently } from "../../data/datasets/walk.ts";
 import { reasonOf } from "../../data/files.ts";
 import { lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import { type FrameTemplate, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { readFeatures } from "../../data/search_index/features_file.ts";
 import {
   type Journal,
   type JournalRow,
@@ -128,6 +129,7 @@ export async function buildIndex(options: BuildIndexOptions): Promise<BuildIndex
   if (lock.warning !== null) options.events?.note?.(lock.warning);
   const names = await checkIndexFolder(options.out), before = await readIndexManifest(options.out);
   requireSameModel(options, before);
+  if (before !== null) await readFeatures(options.out, before); // what is lost or damaged is told before anything is added to it
   const windows = settleWindows(options.windows, before?.windows ?? null);
   await removeTemporary(options.out, leftovers(names, before));
   const settings = JSON.stringify([options.model.identity, windows]),
