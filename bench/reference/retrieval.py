@@ -108,7 +108,8 @@ def similarity(p, tokens, sentence, video, masks, config, train):
     alpha, beta = weigh(p, "text_weight_fc", tokens, m), weigh(p, "video_weight_fc", video, n)
     unit = lambda x: x / x.norm(dim=-1, keepdim=True)
     S = torch.einsum("ale,bte->ablt", unit(tokens), unit(video)) * m[:, None, :, None] * n[None, :, None, :]
-    sim = (torch.einsum("abl,al->ab", S.max(-1)[0], alpha) + torch.einsum("abt,bt->ab", S.max(-2)[0], beta)) / 2
+    of_words = S.masked_fill(n[None, :, None, :] == 0, -math.inf).max(-1)[0]  # no word chooses a padded frame; in the original it scores 0
+    sim = (torch.einsum("abl,al->ab", of_words, alpha) + torch.einsum("abt,bt->ab", S.max(-2)[0], beta)) / 2
     return sim * scale if train else sim
 
 

@@ -1,5 +1,6 @@
 // Largest masked score of every word with the frames of a clip, or of every frame with the words of a sentence, and which it was: the
-// first one among equals. Scores are those of a few sentences with all clips; a score counts as 0 where either mask is 0.
+// first one among equals. Scores are those of a few sentences with all clips. A padded word scores 0; a padded frame is left out, and
+// where nothing is left the largest is 0.
 const WG_SIZE: u32 = 64u; // tunable: power of two
 
 struct Params {
@@ -31,11 +32,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var column = start % params.columns;
   var highest = 0.0;
   var place = 0u;
+  var is_first = true;
   for (var k = 0u; k < params.length; k++) {
-    let score = scores[row * params.columns + column] * word_mask[params.first_row + row] * frame_mask[column];
-    if (k == 0u || score > highest) {
-      highest = score;
-      place = k;
+    if (frame_mask[column] != 0.0) {
+      let score = scores[row * params.columns + column] * word_mask[params.first_row + row] * frame_mask[column];
+      if (is_first || score > highest) {
+        highest = score;
+        place = k;
+      }
+      is_first = false;
     }
     row += params.row_step;
     column += params.column_step;

@@ -180,11 +180,15 @@ const tokenInteractionOp = defineOp<InParts>({
           let score = 0;
           for (let d = 0; d < D; d++) score += words[word * D + d] * frames[frame * D + d];
           scores[row * B * T + frame] = score;
+          if (frameMask[frame] === 0) continue;
           score *= wordMask[word] * frameMask[frame];
           raise(wordLargest, wordBest, word * B + Math.floor(frame / T), score, frame % T);
           raise(frameLargest, frameBest, frame * A + a, score, l);
         }
       }
+    }
+    for (const largest of [wordLargest, frameLargest]) {
+      for (let at = 0; at < largest.length; at++) if (largest[at] === -Infinity) largest[at] = 0;
     }
     for (let a = 0; a < A; a++) {
       for (let b = 0; b < B; b++) {
@@ -292,12 +296,13 @@ function flowBetween(arrays: Arrays, { A, B, L, T }: OpContext["axes"], own: num
 
 /**
  * How well every sentence goes with every clip: each word looks for the frame that is most like it, and each frame for its word,
- * `S = m_l n_t ⟨word_l, frame_t⟩`, out `= (Σ_l alpha_l max_t S + Σ_t beta_t max_l S) / 2`. Among equals the first is the largest.
+ * `S = m_l n_t ⟨word_l, frame_t⟩`, out `= (Σ_l alpha_l max_t S + Σ_t beta_t max_l S) / 2`. Among equals the first is the largest. Frames
+ * with `n_t = 0` are left out of the maximum over frames, so that they change nothing; a maximum over none is 0.
  *
  * @param tokens.words `[A L D]`, each of length 1
  * @param tokens.frames `[B T D]`, each of length 1
  * @param tokens.wordMask `[A L]`: 1, or 0 for padding, whose scores are 0
- * @param tokens.frameMask `[B T]`
+ * @param tokens.frameMask `[B T]`: 1, or 0 for padding, which no word can choose
  * @param tokens.alpha weights of words `[A L]`
  * @param tokens.beta weights of frames `[B T]`
  * @returns `[A B]`

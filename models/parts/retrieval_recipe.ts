@@ -84,11 +84,14 @@ export function towersForRetrieval(
   };
 }
 
+/** Start and end of a sentence in CLIP's vocabulary. */
+const FRAME_TOKENS = [CLIP_VOCABULARY - 2, CLIP_VOCABULARY - 1];
+
 /** What must hold of the text tower and its sentences. */
 export function textRequirements({ data, network }: SystemRecipe): Requirement[] {
   const words = data.max_words as number, tokens = network.tokens as number[] | null;
   const given = network.text as { vocabulary: number | null; width: number; heads: number } | null;
-  const ascending = tokens?.every((id, i) => i === 0 || id > tokens[i - 1]) ?? true;
+  const slip = tokens?.findIndex((id, i) => i + 1 < tokens.length && id >= tokens[i + 1]) ?? -1;
   const text = textOf(network as SystemRecipe["network"] & TextKeys);
   return [
     [words >= 3, "data.max_words", "be at least 3: a start, a word and an end", words],
@@ -110,12 +113,23 @@ export function textRequirements({ data, network }: SystemRecipe): Requirement[]
       "be a multiple of network.text.heads",
       given?.width,
     ],
-    [ascending && tokens?.length !== 0, "network.tokens", "be numbers in ascending order", tokens?.length],
     [
-      tokens !== null || text === null || text.vocabulary >= CLIP_VOCABULARY,
+      slip < 0,
       "network.tokens",
-      `say which of CLIP's ${CLIP_VOCABULARY} tokens a table of ${text?.vocabulary} rows holds`,
-      null,
+      "be numbers in ascending order",
+      `${tokens?.[slip]} before ${tokens?.[slip + 1]}`,
+    ],
+    [
+      tokens === null || slip >= 0 || FRAME_TOKENS.every((id, i) => tokens.at(i - 2) === id),
+      "network.tokens",
+      `end with ${FRAME_TOKENS.join(" and ")}, the start and the end of every sentence`,
+      tokens?.slice(-2).join(", "),
+    ],
+    [
+      tokens !== null || text === null || text.vocabulary === CLIP_VOCABULARY,
+      "network.text.vocabulary",
+      `be null or ${CLIP_VOCABULARY} where network.tokens does not say which of CLIP's tokens the table holds`,
+      text?.vocabulary,
     ],
     [
       tokens === null || given === null || given.vocabulary === null || given.vocabulary === tokens.length,

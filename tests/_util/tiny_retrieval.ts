@@ -23,7 +23,7 @@ network:
   arch: custom
   backbone: { image_size: 16, patch_size: 8, width: 32, layers: 2, heads: 2 }
   text: { width: 32, heads: 2, layers: 2, context: 9 }
-  tokens: [${Array.from({ length: 30 }, (_, id) => id)}]
+  tokens: [${[...Array(28).keys(), 49406, 49407]}]
   embed_dim: 16
   side_dim: 64
 solver: { lr: 1.e-3, coef_lr: 1, weight_decay: 0.2, clip_grad_norm: 1 }

@@ -71,6 +71,31 @@ engineTest("tokenInteraction() gives the gradient of equal scores to the first o
   assert.ok([0, 1, 2].some((b) => rows[4 * b + 1].some((value) => value !== 0)));
 });
 
+engineTest(
+  "tokenInteraction() lets no word choose a padded frame, though all others score below 0",
+  async (gpu) => {
+    const { g, tokens, inputs } = record({ sentences: 1, words: 2, clips: 2, frames: 2, width: 1 });
+    const given: [Tensor, number[]][] = [
+      [tokens.words, [1, 2]],
+      [tokens.frames, [-1, 5, -3, 7]],
+      [tokens.wordMask, [1, 1]],
+      [tokens.frameMask, [1, 0, 0, 0]], // of the second clip nothing is left
+      [tokens.alpha, [0.25, 0.75]],
+      [tokens.beta, [1, 0, 0.5, 0.5]],
+      [inputs.at(-1)!, [1, 1]],
+    ];
+    const results = await runGraph(
+      gpu,
+      g,
+      new Map(given.map(([tensor, values]) => [tensor, Float32Array.from(values)])),
+    );
+    // Words: (0.25 · −1 + 0.75 · −2) / 2; the frame's best word is the first: −1 / 2.
+    assert.deepEqual([...results.get("scores")!], [-1.375, 0]);
+    assert.deepEqual([...results.get("words")!], [-0.625, -0.375]);
+    assert.deepEqual([...results.get("frames")!], [1.375, 0, 0, 0]);
+  },
+);
+
 Deno.test("the scores of all words with all frames never lie in memory, nor do their gradients", () => {
   const sizes = { sentences: 256, words: 32, clips: 256, frames: 12, width: 64 };
   const { sentences: A, words: L, clips: B, frames: T } = sizes;

@@ -232,7 +232,10 @@ function plainScores(
       const S = t.map((x, l) =>
         v.map((y, τ) => m[l] * n[τ] * unit(x).reduce((sum, value, i) => sum + value * unit(y)[i], 0))
       );
-      const toVideo = alpha.reduce((sum, weight, l) => sum + weight * Math.max(...S[l]), 0);
+      const toVideo = alpha.reduce(
+        (sum, weight, l) => sum + weight * Math.max(...S[l].filter((_, τ) => n[τ] === 1)),
+        0,
+      );
       const toText = beta.reduce((sum, weight, τ) => sum + weight * Math.max(...S.map((s) => s[τ])), 0);
       return (toVideo + toText) / 2;
     })
@@ -332,7 +335,12 @@ Deno.test("a text tower that does not go with the rest of a recipe is refused by
     [
       `${tower}, ${text.replace("context: 6", "context: 6, vocabulary: 30")}`,
       "max_words: 6",
-      /network\.tokens must say which of CLIP's 49408 tokens a table of 30 rows holds, current value is null/,
+      /network\.text\.vocabulary must be null or 49408 where network\.tokens does not say .*, current value is 30/,
+    ],
+    [
+      `${tower}, ${text.replace("context: 6", "context: 6, vocabulary: 49409")}`,
+      "max_words: 6",
+      /network\.text\.vocabulary must be null or 49408 .*, current value is 49409/,
     ],
     [`${tower}, ${text}`, "max_words: 2", /data\.max_words must be at least 3/],
     [
@@ -341,12 +349,17 @@ Deno.test("a text tower that does not go with the rest of a recipe is refused by
       /network\.text\.width must be a multiple/,
     ],
     [
-      `${tower}, ${text}, tokens: [4, 2]`,
+      `${tower}, ${text}, tokens: [1, 4, 2, 49406, 49407]`,
       "max_words: 6",
-      /network\.tokens must be numbers in ascending order/,
+      /network\.tokens must be numbers in ascending order, current value is "4 before 2"/,
     ],
     [
-      `${tower}, ${text.replace("context: 6", "context: 6, vocabulary: 9")}, tokens: [2, 4]`,
+      `${tower}, ${text}, tokens: [320, 736]`,
+      "max_words: 6",
+      /network\.tokens must end with 49406 and 49407, .*, current value is "320, 736"/,
+    ],
+    [
+      `${tower}, ${text.replace("context: 6", "context: 6, vocabulary: 9")}, tokens: [49406, 49407]`,
       "max_words: 6",
       /network\.text\.vocabulary must be null or the number of network\.tokens \(2\), current value is 9/,
     ],
