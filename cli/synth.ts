@@ -83,6 +83,7 @@ Motions: ${Object.keys(MOTIONS).join(", ")}.`,
         CLIP_COLOURS.join(", ")
       } in clips`,
     },
+    paces: { type: "boolean", help: 'captions say how fast a shape moves: "moves slowly left"' },
     size: {
       type: "string",
       placeholder: "WxH",
@@ -122,6 +123,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     classes: listOf(values.motion, defaults.classes),
     shapes: listOf(values.shape, defaults.shapes),
     colours: listOf(values.colour, defaults.colours),
+    paces: values.paces ?? defaults.paces,
     ...(values.size === undefined ? {} : parseSize(values.size)),
     framesPerClip: values.frames.length > 1 ? values.frames : values.frames[0] ?? defaults.framesPerClip,
     speed: [values["min-speed"] ?? defaults.speed[0], values["max-speed"] ?? defaults.speed[1]],

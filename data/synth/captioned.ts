@@ -6,7 +6,7 @@ import { createPrng, type Prng } from "../../lib/random.ts";
 import { type ColourName, PALETTE } from "./looks.ts";
 import { poseAt } from "./motion.ts";
 import { synthClipFrames, type SynthOptions, type SynthSplit } from "./options.ts";
-import { type Scene, scenesOf, sentenceOf, type SIZES } from "./sentences.ts";
+import { type Scene, scenesOf, sentenceOf } from "./sentences.ts";
 import { type Colour, drawColour, drawFrames, paintBackground, type Pose } from "./shapes.ts";
 
 /** What one captioned clip shows: all that the generator drew. */
@@ -46,10 +46,11 @@ export function renderCaptionedClip(options: SynthOptions, split: SynthSplit, cl
   const start = {
     x: width * prng.uniform(),
     y: height * prng.uniform(),
-    logRadius: between(scene.size === null ? logRadii : partOfRange(logRadii, scene.size)),
+    logRadius: between(scene.size === null ? logRadii : outerThird(logRadii, scene.size === "small")),
     angle: 2 * Math.PI * prng.uniform(),
   };
-  const course = { motion: scene.motion ?? "still", start, speed: between(options.speed), logRadii };
+  const speeds = scene.pace === null ? options.speed : outerThird(options.speed, scene.pace === "slowly");
+  const course = { motion: scene.motion ?? "still", start, speed: between(speeds), logRadii };
   const poses = Array.from({ length: synthClipFrames(options, clip) }, (_, t) => poseAt(t, course));
   const frames = drawFrames(ground, { width, height }, { shape: scene.shape, colour, poses });
   return { scene, caption: sentenceOf(scene), poses, frames };
@@ -64,13 +65,10 @@ function shuffled(scenes: readonly Scene[], seed: number): Scene[] {
   return order;
 }
 
-/** The outer third of a range that a word of size means: between the two nobody could say which it is. */
-function partOfRange(
-  [least, greatest]: readonly [number, number],
-  size: typeof SIZES[number],
-): [number, number] {
+/** The lowest or the highest third of a range, of which a word speaks: between the two nobody could say which it is. */
+function outerThird([least, greatest]: readonly [number, number], isLow: boolean): [number, number] {
   const third = (greatest - least) / 3;
-  return size === "small" ? [least, least + third] : [greatest - third, greatest];
+  return isLow ? [least, least + third] : [greatest - third, greatest];
 }
 
 function shadeOf(name: ColourName, prng: Prng): Colour {

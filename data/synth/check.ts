@@ -68,6 +68,7 @@ const KIND_RULES: Record<SynthOptions["kind"], (options: SynthOptions) => Rule[]
     ...movingRules(options),
     [options.shapes.length === 0, "shapes must be left out where clips have classes", options.shapes],
     [options.colours.length === 0, "colours must be left out where clips have classes", options.colours],
+    [!options.paces, "paces must be left out where clips have classes", options.paces],
   ],
   captioned_pictures: (options) => [
     [
@@ -80,6 +81,7 @@ const KIND_RULES: Record<SynthOptions["kind"], (options: SynthOptions) => Rule[]
       "classes must be left out for pictures, which do not move",
       options.classes,
     ],
+    [!options.paces, "paces must be left out for pictures, which do not move", options.paces],
     ...sentenceRules(options),
   ],
   captioned_clips: (options) => [

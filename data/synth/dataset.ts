@@ -148,7 +148,12 @@ export async function isSynthesized(folder: string, options: SynthOptions): Prom
 const SYNTH_VERSION = 1;
 
 /** Keys that a record has where clips have captions: sets of clips with classes are older than these. */
-const CAPTION_KEYS: readonly string[] = ["kind", "shapes", "colours"] satisfies (keyof SynthOptions)[];
+const CAPTION_KEYS: readonly string[] = [
+  "kind",
+  "shapes",
+  "colours",
+  "paces",
+] satisfies (keyof SynthOptions)[];
 
 function describeSynth(options: SynthOptions): string {
   const keys = (Object.keys(DEFAULT_SYNTH_OPTIONS) as (keyof SynthOptions)[])

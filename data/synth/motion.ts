@@ -12,9 +12,32 @@ export const MOTIONS = {
   clockwise: "turns clockwise",
   anticlockwise: "turns anticlockwise",
   still: "stands still",
+  up_left: "moves up and left",
+  up_right: "moves up and right",
+  down_left: "moves down and left",
+  down_right: "moves down and right",
 } as const;
 
 export type Motion = keyof typeof MOTIONS;
+
+/** How fast a motion is, in words. */
+export const PACES = ["slowly", "quickly"] as const;
+
+export type Pace = (typeof PACES)[number];
+
+/** A motion in words, with its pace: "moves slowly left". */
+export function wordsOf(motion: Motion, pace: Pace | null): string {
+  const [verb, ...rest] = MOTIONS[motion].split(" ");
+  return [verb, ...pace === null ? [] : [pace], ...rest].join(" ");
+}
+
+/** Steps to the right and down of what moves along a diagonal, of length 1. */
+const DIAGONALS: Partial<Record<Motion, readonly [right: number, down: number]>> = {
+  up_left: [-Math.SQRT1_2, -Math.SQRT1_2],
+  up_right: [Math.SQRT1_2, -Math.SQRT1_2],
+  down_left: [-Math.SQRT1_2, Math.SQRT1_2],
+  down_right: [Math.SQRT1_2, Math.SQRT1_2],
+};
 
 /** Whether a motion is a turn: a disc does not show it. */
 export function isTurn(motion: Motion): boolean {
@@ -60,5 +83,9 @@ export function poseAt(t: number, { motion, start, speed, logRadii }: Course): P
       return { ...pose, angle: start.angle + distance / typicalRadius };
     case "still":
       return pose;
+    default: {
+      const [right, down] = DIAGONALS[motion]!;
+      return { ...pose, x: start.x + right * speed * t, y: start.y + down * speed * t };
+    }
   }
 }

@@ -26,6 +26,8 @@ export interface SynthOptions {
   shapes: readonly Shape[];
   /** Colours of the shapes that sentences speak of. None where clips have classes. */
   colours: readonly ColourName[];
+  /** Whether sentences say how fast the motion is: "moves slowly left". Never where clips have classes. */
+  paces: boolean;
   /** Least and greatest speed, in pixels a frame; the rim's speed where the shape turns. */
   speed: readonly [number, number];
   /** Least and greatest radius of the shape, as a share of the picture's short side. */
@@ -46,12 +48,16 @@ export const DEFAULT_SYNTH_OPTIONS: SynthOptions = {
   classes: ["left", "right", "up", "down"],
   shapes: [],
   colours: [],
+  paces: false,
   speed: [2, 4],
   radius: [0.14, 0.24],
   background: "plain",
   quality: 92,
   seed: 1,
 };
+
+/** Motions of captioned clips: all but those along diagonals. */
+const CLIP_MOTIONS = (Object.keys(MOTIONS) as Motion[]).filter((motion) => !motion.includes("_"));
 
 /** What other kinds have in place of the defaults above. */
 const OWN_DEFAULTS: Record<SynthKind, Partial<SynthOptions>> = {
@@ -66,7 +72,7 @@ const OWN_DEFAULTS: Record<SynthKind, Partial<SynthOptions>> = {
   },
   captioned_clips: {
     valClips: 100,
-    classes: Object.keys(MOTIONS) as Motion[],
+    classes: CLIP_MOTIONS,
     shapes: CLIP_SHAPES,
     colours: CLIP_COLOURS,
   },

@@ -311,7 +311,7 @@ function featureRecipe(
 /** The synthetic set without the keys of clips with captions, of which no features are stored: older features lack them too. */
 function motionsOf(synth: Config["data"]["synth"]): object | null {
   if (synth === null) return null;
-  const { kind: _kind, shapes: _shapes, colours: _colours, ...motions } = synth;
+  const { kind: _kind, shapes: _shapes, colours: _colours, paces: _paces, ...motions } = synth;
   return motions;
 }
 

@@ -37,6 +37,9 @@ export const SYNTH_SCHEMA = z.strictObject({
   colours: namesOf<ColourName>(COLOURS).min(1).nullable().default(null).describe(
     "colours of the shapes that sentences speak of",
   ),
+  paces: z.boolean().default(defaults.paces).describe(
+    "captions say how fast a shape moves: slowly in the lowest third of speed, quickly in the highest",
+  ),
   speed: range().default([...defaults.speed]).describe("least and greatest speed in pixels a frame"),
   radius: range().nullable().default(null).describe(
     "least and greatest radius, as shares of the short side",

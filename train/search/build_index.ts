@@ -10,6 +10,7 @@ import { mapConcurrently } from "../../data/datasets/walk.ts";
 import { reasonOf } from "../../data/files.ts";
 import { lockFolder, removeTemporary } from "../../data/folder_lock.ts";
 import { type FrameTemplate, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
+import { readFeatures } from "../../data/search_index/features_file.ts";
 import {
   type Journal,
   type JournalRow,
@@ -37,6 +38,9 @@ import { writeIndex } from "./_write_index.ts";
 import type { Embedder } from "./embedder.ts";
 import { clipOfRows, type KnownClip, KnownClips } from "./known_clips.ts";
 import { type ClipPart, partsOfClip, settleWindows } from "./parts.ts";
+
+/** What is wrong with a clip, told in so many lines. */
+const PROBLEMS_TOLD = 3;
 
 /** How to index. */
 export interface BuildIndexOptions {
@@ -125,6 +129,7 @@ export async function buildIndex(options: BuildIndexOptions): Promise<BuildIndex
   if (lock.warning !== null) options.events?.note?.(lock.warning);
   const names = await checkIndexFolder(options.out), before = await readIndexManifest(options.out);
   requireSameModel(options, before);
+  if (before !== null) await readFeatures(options.out, before); // what is lost or damaged is told before anything is added to it
   const windows = settleWindows(options.windows, before?.windows ?? null);
   await removeTemporary(options.out, leftovers(names, before));
   const settings = JSON.stringify([options.model.identity, windows]),
@@ -316,7 +321,12 @@ class Indexing {
     if (entry.known === null) {
       entry.unreadable = rows[0].problems[0] ?? "nothing of it could be read";
       events?.unreadable?.({ path, reason: entry.unreadable });
-    } else if (remark !== undefined) events?.note?.(`note: ${path}: ${remark}`);
+      return;
+    }
+    if (remark !== undefined) events?.note?.(`note: ${path}: ${remark}`);
+    const { problems } = entry.known, more = problems.length - PROBLEMS_TOLD;
+    for (const problem of problems.slice(0, PROBLEMS_TOLD)) events?.note?.(`warning: ${path}: ${problem}`);
+    if (more > 0) events?.note?.(`warning: ${path}: and ${more} more, see "problems" in the index`);
   }
 
   async #changed({ file, stamp }: Entry): Promise<boolean> {

@@ -16,7 +16,7 @@ import type { Session } from "../runtime/session.ts";
 import type { PlacedClip, ScoredClip, TaskRecipe } from "./task.ts";
 
 /** Sentences and clips that are compared at once. */
-const SENTENCES_AT_ONCE = 64, CLIPS_AT_ONCE = 64;
+const SENTENCES_AT_ONCE = 64, CLIPS_AT_ONCE = 256;
 /** Sentences that are encoded at once: the least of these that holds them. One sentence need not wait for 64. */
 const ENCODED_AT_ONCE = [4, SENTENCES_AT_ONCE];
 
