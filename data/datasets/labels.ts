@@ -55,10 +55,18 @@ function numberedNames(rows: readonly Row[]): string[] | null {
   return fits ? parts.map((part) => part![2]) : null;
 }
 
-/** Lines that are names; null where the first heads columns, or where there are numbers before commas. */
+/**
+ * Lines that are names, which may hold commas and stand in quotes; null where the first heads columns, or where there are numbers before
+ * commas.
+ */
 function namesAlone(rows: readonly Row[]): string[] | null {
-  if (rows.length < 2 || rows[0].text.includes(",") || HEADS.test(rows[0].text)) return null;
-  return rows.some(({ text }) => /^\d+\s*,/.test(text)) ? null : rows.map(({ text }) => text);
+  if (rows.length === 0 || HEADS.test(rows[0].text.split(",", 1)[0].trim())) return null;
+  return rows.some(({ text }) => /^\d+\s*,/.test(text)) ? null : rows.map(({ text }) => unquoted(text));
+}
+
+/** A field of a CSV without the quotes around it. */
+function unquoted(text: string): string {
+  return /^"(?:[^"]|"")*"$/.test(text) ? text.slice(1, -1).replaceAll('""', '"') : text;
 }
 
 function namesOfTable([header, ...rows]: readonly Row[], file: string): string[] {
@@ -84,7 +92,7 @@ function namesOfTable([header, ...rows]: readonly Row[], file: string): string[]
         `Cannot read "${file}" line ${line}: the id must be ${names.length}, current value is ${id}`,
       );
     }
-    names.push(/^".*"$/.test(name) ? name.slice(1, -1).replaceAll('""', '"') : name);
+    names.push(unquoted(name));
   }
   return names;
 }

@@ -28,9 +28,15 @@ export function classPrompts(names: readonly string[], templates: readonly strin
  * @throws {DataError} where the file cannot be read
  */
 export async function readClassNames(value: string): Promise<string[]> {
-  if (await exists(value)) return readLabels(value);
-  const names = value.split(",").map((name) => name.trim());
+  const isFile = await exists(value);
+  const names = isFile ? await readLabels(value) : value.split(",").map((name) => name.trim());
   const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (isFile && twice === undefined) return names;
+  if (isFile) {
+    throw new DataError(
+      `Cannot read "${value}": no class may be there twice, current value is ${quoted(twice!)}`,
+    );
+  }
   if (names.length >= 2 && twice === undefined && !names.includes("")) return names;
   const reason = names.length < 2
     ? "there is no such file"

@@ -29,6 +29,8 @@ Deno.test("names are read as other projects list them: alone, numbered from 1 or
     ["0\tno gesture\n1\twave\n", ["no gesture", "wave"]],
     ['{"b": 1, "a c": "0"}', ["a c", "b"]],
     ["3 points\n1 point\n", ["3 points", "1 point"]],
+    ['tench, Tinca tinca\n"sailing, fast"\nfoo\n', ["tench, Tinca tinca", "sailing, fast", "foo"]],
+    ["abseiling\n", ["abseiling"]],
     ["id,name\n0,a\n", ["a"]],
   ];
   for (const [text, names] of forms) assert.deepEqual(parseLabels(text, { file }), names);
