@@ -3,12 +3,21 @@ import { dirname } from "node:path";
 import { requireWritableFolder } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
-/** A page that cannot take its name is refused before the work, not after. */
+/** A page that cannot take its name is refused before the work, not after; so is one that would replace another kind of file. */
 export async function requirePageFile(file: string | undefined): Promise<void> {
   if (file === undefined) return;
   await requireWritableFolder(dirname(file));
-  if (!(await Deno.stat(file).catch(() => null))?.isDirectory) return;
+  const info = await Deno.stat(file).catch(() => null);
+  if (info === null || info.isFile && (info.size === 0 || await isPage(file))) return;
+  const what = info.isDirectory ? "a folder" : "a file of another kind, which would be lost";
   throw new ConfigError(
-    `Cannot write "${file}": --html must be the name of a file, current value is a folder`,
+    `Cannot write "${file}": --html must be the name of a new file or of a page, current value is ${what}`,
   );
+}
+
+/** Whether a file begins like the pages that are written here. */
+async function isPage(file: string): Promise<boolean> {
+  using handle = await Deno.open(file).catch(() => null);
+  const bytes = new Uint8Array(64), count = await handle?.read(bytes) ?? 0;
+  return /^\uFEFF?\s*<(!doctype html|html)/i.test(new TextDecoder().decode(bytes.subarray(0, count)));
 }

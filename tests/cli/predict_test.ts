@@ -130,7 +130,7 @@ gpuTest("a window over a folder of frames says of each place what that part says
     [
       ["--html", "parts"],
       2,
-      /Cannot write "parts": --html must be the name of a file, current value is a folder/,
+      /Cannot write "parts": --html must be the name of a new file or of a page, current value is a folder/,
     ],
     [
       ["--window", "1", "--stride", "0.01"],
