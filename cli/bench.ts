@@ -5,6 +5,7 @@ import { benchHandover } from "../bench/handover.ts";
 import { benchLoader, type LoaderMeasurement, MARK_CLIPS } from "../bench/loader.ts";
 import { benchOps } from "../bench/ops.ts";
 import { benchSearch } from "../bench/search.ts";
+import { benchWordSearch } from "../bench/search_words.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
@@ -34,6 +35,13 @@ const NAMES = [
 const HANDOVER_CLIPS = 128;
 /** What is searched in: the embeddings of CLIP's ViT-B. */
 const SEARCHED = { embeddings: 100_000, dims: 512 };
+/** Of the network that weighs words and frames: four frames a clip, each 32 numbers. */
+const SEARCHED_WORDS = [
+  "network.interaction=wti",
+  "data.num_segments=4",
+  "network.embed_dim=32",
+  "data.max_words=16",
+];
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
 
@@ -51,7 +59,8 @@ clips, and the share of training steps spent waiting for data. ratio is our rate
 handover: a batch of decoded frames on its way to the thread of the GPU: the time it takes the trainer in shared memory, as
 training does it, and copied. ratio is the time of the copy divided by that.
 search: the ten best of 100,000 stored embeddings for a query, on the CPU, and a plain loop over them, which must find the same.
-ratio is the time of the plain loop divided by that.
+ratio is the time of the plain loop divided by that. Then the scores of a sentence with 100,000 clips of four frames by a network that
+weighs words and frames, on the GPU, alone and among 64.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
 into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
@@ -105,6 +114,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     }
     if (name === "search") {
       for (const row of benchSearch(SEARCHED)) show(row, io);
+      const network = await demoRecipe("demo_retrieval.yaml", SEARCHED_WORDS);
+      for await (const row of benchWordSearch(network, { rows: SEARCHED.embeddings })) show(row, io);
       continue;
     }
     using gpu = await openGpu({ choices: await tunedChoices() });
@@ -152,8 +163,12 @@ async function* measure(
 /** The recipe asked for, or the demo's. */
 async function recipe(values: { config?: string; set: string[] }): Promise<Config> {
   if (values.config !== undefined) return (await loadConfig(values.config, values.set)).config;
-  const text = await Deno.readTextFile(new URL("../configs/demo.yaml", import.meta.url));
-  return parseConfig(text, { source: "demo.yaml", overrides: values.set }).config;
+  return await demoRecipe("demo.yaml", values.set);
+}
+
+async function demoRecipe(name: string, overrides: readonly string[]): Promise<Config> {
+  const text = await Deno.readTextFile(new URL(`../configs/${name}`, import.meta.url));
+  return parseConfig(text, { source: name, overrides }).config;
 }
 
 async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io): Promise<void> {

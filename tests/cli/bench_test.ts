@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { caseFor, recordings } from "../../bench/ops.ts";
 import { benchSearch } from "../../bench/search.ts";
+import { benchWordSearch } from "../../bench/search_words.ts";
 import * as bench from "../../cli/bench.ts";
 import { OP_CASES } from "../../gpu/cases/all.ts";
 import { OPS } from "../../gpu/op.ts";
 import { planGraph } from "../../gpu/plan.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { parseConfig } from "../../train/recipe/config.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { runVerb } from "../_util/run_verb.ts";
 
@@ -35,6 +37,18 @@ Deno.test("bench search measures the search and the plain loop, which find the s
     ["search", "plain loop", "300x20"],
   ]);
   for (const { ms } of rows) assert.ok(ms > 0);
+});
+
+gpuTest("one sentence and many have the same scores with the words and frames of stored clips", async () => {
+  const text = await Deno.readTextFile(new URL("../../configs/demo_retrieval.yaml", import.meta.url));
+  const overrides = ["network.interaction=wti", "data.num_segments=3", "network.embed_dim=32"];
+  // More rows than one question takes, of either program.
+  const { config } = parseConfig(text, { source: "demo", overrides }), rows = 2 ** 14 + 5;
+  const measured = await Array.fromAsync(benchWordSearch(config, { rows, repeats: 0 }));
+  assert.deepEqual(measured.map(({ variant, shape }) => [variant, shape]), [
+    ["words", `${rows}x3x32`],
+    ["words, 64 at once", `${rows}x3x32`],
+  ]);
 });
 
 /** Ops on a few numbers, which there is nothing to measure of. */

@@ -20,6 +20,7 @@ import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.t
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
 import { openSession } from "../runtime/open_session.ts";
+import type { Query } from "../runtime/query.ts";
 import type { Session } from "../runtime/session.ts";
 import { clipsPerBatch, evaluationOptions, halvesNeed } from "../tasks/session_options.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
@@ -95,10 +96,20 @@ export function viewBatch(config: Config, views: Views | null, clips: number): n
   return each >= most ? most : most - most % each;
 }
 
-/** Opens a GPU session for evaluation alone, with the model's weights in it. */
+/**
+ * Opens a GPU session for evaluation alone, with the model's weights in it.
+ *
+ * @param options.queries What else is asked of the model; by default what the evaluation of its task asks.
+ */
 export async function openTrainedModel(
   { weights, config }: Pick<TrainedModel, "weights" | "config">,
-  options: { clips: readonly ClipRecord[]; root: string; batch: number; choices?: TunedChoices },
+  options: {
+    clips: readonly ClipRecord[];
+    root: string;
+    batch: number;
+    queries?: readonly Query[];
+    choices?: TunedChoices;
+  },
 ): Promise<Session> {
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
@@ -106,7 +117,7 @@ export async function openTrainedModel(
   checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
   const { session } = await openSession(
     model,
-    evaluationOptions(config, { clips: options.batch, largestFrame: frame }),
+    evaluationOptions(config, { clips: options.batch, largestFrame: frame, queries: options.queries }),
     { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },
   );
   try {

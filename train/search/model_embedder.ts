@@ -8,14 +8,23 @@ import { openTrainedModel } from "../evaluation/trained_model.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { loadBackbone } from "../files/checkpoint.ts";
 import { createModel } from "../../models/mod.ts";
+import type { TextSide } from "../../models/video_model.ts";
+import type { Config } from "../recipe/config.ts";
 import { modelSpec } from "../recipe/model.ts";
 import { openSession } from "../runtime/open_session.ts";
+import type { Query } from "../runtime/query.ts";
 import type { Session } from "../runtime/session.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 import {
+  type BlockSize,
+  type ClipBlock,
+  type ClipTable,
+  clipTable,
+  comparisonQueries,
   meanFeatures,
   type RetrievalModel,
   retrievalModel,
+  searchBlocks,
   Searcher,
   tokenizerOf,
 } from "../tasks/comparison.ts";
@@ -24,9 +33,6 @@ import type { ScoredClip } from "../tasks/task.ts";
 import type { EmbeddedClip, Embedder } from "./embedder.ts";
 import type { EmbeddingModel } from "./embedding_model.ts";
 import { meanVector } from "./search_index.ts";
-
-/** Rows of an index that are compared with sentences at once. */
-const ROWS_AT_ONCE = 4096;
 
 /**
  * Opens a network on the GPU.
@@ -52,12 +58,13 @@ async function openEmbeddingSession(
   },
 ): Promise<Session> {
   const { config, isPlain } = model, { micro_batch_size: most } = config.data;
+  const queries = embeddingQueries(config);
   const batch = Math.min(clipsPerBatch(config), most ?? Infinity, Math.max(1, atOnce));
-  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, choices });
+  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, choices });
   const frame = await largestFrame(config, [["", clips]], { anySize: true });
   const { session } = await openSession(
     createModel(modelSpec(config)),
-    evaluationOptions(config, { clips: batch, largestFrame: frame }),
+    evaluationOptions(config, { clips: batch, largestFrame: frame, queries }),
     { clipsPerVideo: 1, halves: halvesNeed(config), choices },
   );
   try {
@@ -67,6 +74,21 @@ async function openEmbeddingSession(
     await session[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** What a network that embeds is asked. */
+export function embeddingQueries(config: Config): Query[] {
+  return comparisonQueries(config, blocksOf(retrievalModel(config)));
+}
+
+/** How rows of an index are compared with sentences on the GPU; vectors are compared without it. */
+function blocksOf({ text }: RetrievalModel): BlockSize[] {
+  return isVector(text) ? [] : searchBlocks(text);
+}
+
+/** Whether a sentence is one vector, to be compared with one of a clip. */
+function isVector({ sentenceOutputs }: TextSide): boolean {
+  return "sentence" in sentenceOutputs;
 }
 
 /** A network for retrieval with its weights on a GPU. */
@@ -80,14 +102,15 @@ export class ModelEmbedder implements Embedder {
   readonly #frames: number;
   readonly #dims: number;
 
-  constructor({ config }: EmbeddingModel, session: Session) {
+  /** @param session Made for `embeddingQueries`. */
+  constructor({ config }: Pick<EmbeddingModel, "config">, session: Session) {
     this.#config = config;
     this.#session = session;
     this.#model = retrievalModel(config);
-    const { sentenceOutputs, clipOutputs: { frames: [frames, dims] } } = this.#model.text;
+    const { frames: [frames, dims] } = this.#model.text.clipOutputs;
     this.#frames = frames;
     this.#dims = dims;
-    this.kind = "sentence" in sentenceOutputs ? "vector" : "words";
+    this.kind = isVector(this.#model.text) ? "vector" : "words";
     this.shape = this.kind === "vector" ? [dims] : [frames, dims];
     this.adapter = session.adapter;
   }
@@ -122,7 +145,7 @@ export class ModelEmbedder implements Embedder {
   }
 
   async embedSentences(texts: readonly string[]): Promise<Float32Array[]> {
-    const searcher = await Searcher.over(this.#model, this.#ask, []);
+    const searcher = await this.#searcher(clipTable(this.#model, []));
     const vectors: Float32Array[] = [];
     for await (const { sentence } of searcher.features(texts)) {
       for (let i = 0; i < sentence.length; i += this.#dims) {
@@ -135,21 +158,14 @@ export class ModelEmbedder implements Embedder {
   }
 
   async scoreSentences(texts: readonly string[], features: Float32Array): Promise<Float32Array[]> {
-    const size = this.#frames * this.#dims, rows = features.length / size;
-    const all = texts.map(() => new Float32Array(rows));
-    // Some rows at a time: what is compared is copied on its way.
-    for (let start = 0; start < rows; start += ROWS_AT_ONCE) {
-      const count = Math.min(ROWS_AT_ONCE, rows - start);
-      const clips = Array.from({ length: count }, (_, i) => {
-        const at = (start + i) * size;
-        return this.#clipOf(features.slice(at, at + size));
-      });
-      const searcher = await Searcher.over(this.#model, this.#ask, clips);
-      for await (const { first, scores } of searcher.rows(texts)) {
-        for (let i = 0; i * count < scores.length; i++) {
-          all[first + i].set(scores.subarray(i * count, (i + 1) * count), start);
-        }
-      }
+    const rows = features.length / (this.#frames * this.#dims);
+    const searcher = await this.#searcher({
+      count: rows,
+      block: (first, count) => this.#blockOf(features, first, count),
+    });
+    const all: Float32Array[] = [];
+    for await (const { scores } of searcher.rows(texts)) {
+      for (let at = 0; at < scores.length; at += rows) all.push(scores.subarray(at, at + rows));
     }
     return all;
   }
@@ -177,18 +193,29 @@ export class ModelEmbedder implements Embedder {
     return Math.exp(scale);
   }
 
-  /** A row of an index as what the network said of a clip: frames that only fill up are like the last one again. */
-  #clipOf(frames: Float32Array) {
-    const isFrame = (t: number) =>
-      frames.subarray(t * this.#dims, (t + 1) * this.#dims).some((value) => value !== 0);
-    let frameCount = this.#frames;
-    while (frameCount > 1 && !isFrame(frameCount - 1)) frameCount--;
-    const last = frames.subarray((frameCount - 1) * this.#dims, frameCount * this.#dims);
-    for (let t = frameCount; t < this.#frames; t++) frames.set(last, t * this.#dims);
-    return { features: { frames }, clip: { frameCount } };
+  #searcher(clips: ClipTable): Promise<Searcher> {
+    const blocks = blocksOf(this.#model),
+      ask: Session["ask"] = (...question) => this.#session.ask(...question);
+    return Searcher.over(this.#model, { ask, clips, blocks });
   }
 
-  readonly #ask: Session["ask"] = (name, values) => this.#session.ask(name, values);
+  /** Rows of an index as what the network said of clips: frames that only fill up are like the last one again. */
+  #blockOf(rows: Float32Array, first: number, count: number): ClipBlock {
+    const most = this.#frames, dims = this.#dims;
+    const frames = rows.slice(first * most * dims, (first + count) * most * dims);
+    const frameMask = new Float32Array(count * most).fill(1);
+    const isFrame = (at: number) => frames.subarray(at * dims, (at + 1) * dims).some((value) => value !== 0);
+    for (let start = 0; start < count * most; start += most) {
+      const end = start + most;
+      let last = end - 1;
+      while (last > start && !isFrame(last)) last--;
+      for (let at = last + 1; at < end; at++) {
+        frames.copyWithin(at * dims, last * dims, (last + 1) * dims);
+        frameMask[at] = 0;
+      }
+    }
+    return { features: { frames }, frameMask };
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#session[Symbol.asyncDispose]();

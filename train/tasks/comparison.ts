@@ -9,6 +9,7 @@ import {
 } from "../../data/text/tokenizer.ts";
 import { createModel } from "../../models/create.ts";
 import type { TextSide, VideoModel } from "../../models/video_model.ts";
+import { sizeOf } from "../../gpu/graph.ts";
 import { modelSpec } from "../recipe/model.ts";
 import type { BatchInput, InputValues } from "../runtime/objective.ts";
 import type { Query } from "../runtime/query.ts";
@@ -16,12 +17,43 @@ import type { Session } from "../runtime/session.ts";
 import type { PlacedClip, ScoredClip, TaskRecipe } from "./task.ts";
 
 /** Sentences and clips that are compared at once. */
-const SENTENCES_AT_ONCE = 64, CLIPS_AT_ONCE = 256;
+export interface BlockSize {
+  readonly sentences: number;
+  readonly clips: number;
+}
+
+/** Sentences that are read at once, at most. */
+const SENTENCES_AT_ONCE = 64;
 /** Sentences that are encoded at once: the least of these that holds them. One sentence need not wait for 64. */
 const ENCODED_AT_ONCE = [4, SENTENCES_AT_ONCE];
+/** Of an evaluation: many sentences with many clips. */
+const EVALUATED: BlockSize = { sentences: SENTENCES_AT_ONCE, clips: 256 };
+/** Clips that one sentence is compared with at once, and the numbers that say what these are, at most: 16 MiB. */
+const SEARCHED_CLIPS = 2 ** 14, SEARCHED_VALUES = 2 ** 22;
+/** What a question costs beside its comparisons, in comparisons of a sentence with a clip, about (15 ms; llvmpipe, 2026-11-28). */
+const QUESTION = 12_000;
+
+/** Blocks of a search: also one sentence with very many clips. */
+export function searchBlocks({ clipOutputs }: Pick<TextSide, "clipOutputs">): BlockSize[] {
+  const each = Object.values(clipOutputs).reduce((sum, shape) => sum + sizeOf(shape), 0);
+  const clips = Math.min(SEARCHED_CLIPS, Math.max(EVALUATED.clips, Math.floor(SEARCHED_VALUES / each)));
+  return [EVALUATED, { sentences: 1, clips }];
+}
+
+/** The blocks that compare so many in the least time. */
+function cheapest(sizes: readonly BlockSize[], { sentences, clips }: BlockSize): BlockSize {
+  const cost = (size: BlockSize) =>
+    Math.ceil(sentences / size.sentences) * Math.ceil(clips / size.clips) *
+    (size.sentences * size.clips + QUESTION);
+  return sizes.reduce((best, size) => cost(size) < cost(best) ? size : best);
+}
 
 function sentenceQuery(count: number): string {
   return `sentences.${count}`;
+}
+
+function scoreQuery({ sentences, clips }: BlockSize): string {
+  return `scores.${sentences}x${clips}`;
 }
 
 /** Features of one clip, or of one sentence, by the names of the model's outputs. */
@@ -67,8 +99,12 @@ export function meanFeatures(views: ScoredClip["views"]): ClipFeatures {
   return Object.fromEntries(Object.keys(views[0]).map((name) => [name, mean(name)]));
 }
 
-/** What an evaluation asks a model: the features of sentences, and the scores of sentences with clips. */
-export function comparisonQueries(recipe: TaskRecipe): Query[] {
+/**
+ * What is asked of a model: the features of sentences, and the scores of sentences with clips.
+ *
+ * @param blocks By default those of an evaluation.
+ */
+export function comparisonQueries(recipe: TaskRecipe, blocks: readonly BlockSize[] = [EVALUATED]): Query[] {
   const { text, config: { frames } } = retrievalModel(recipe);
   const of = (count: number, shapes: Readonly<Record<string, readonly number[]>>) =>
     Object.fromEntries(
@@ -85,60 +121,87 @@ export function comparisonQueries(recipe: TaskRecipe): Query[] {
     },
     record: (g, model, inputs) => ({ ...model.text!.encode(g, inputs, { mode: "eval" }) }),
   }));
-  return [...encoders, {
-    name: "scores",
+  const comparisons = blocks.map((size): Query => ({
+    name: scoreQuery(size),
     inputs: {
-      ...of(SENTENCES_AT_ONCE, text.sentenceOutputs),
-      ...of(CLIPS_AT_ONCE, text.clipOutputs),
-      word_mask: { shape: [SENTENCES_AT_ONCE, text.words] },
-      frame_mask: { shape: [CLIPS_AT_ONCE, frames] },
+      ...of(size.sentences, text.sentenceOutputs),
+      ...of(size.clips, text.clipOutputs),
+      word_mask: { shape: [size.sentences, text.words] },
+      frame_mask: { shape: [size.clips, frames] },
     },
     record: (g, model, inputs) => ({
       scores: model.text!.compare(g, { outputs: inputs, inputs }, { mode: "eval" }),
     }),
-  }];
+  }));
+  return [...encoders, ...comparisons];
+}
+
+/** What the network says of some clips, clip after clip, and which of their frames are frames, `[clips T]`. */
+export interface ClipBlock {
+  readonly features: ClipFeatures;
+  readonly frameMask: Float32Array;
+}
+
+/** What the network says of clips. */
+export interface ClipTable {
+  readonly count: number;
+  /** That of some clips, as a copy: a message to the GPU's thread takes the whole memory that values lie in. */
+  block(first: number, count: number): ClipBlock;
+}
+
+/** Clips one after another. */
+export function clipTable(
+  { text, config: { frames } }: Pick<RetrievalModel, "text" | "config">,
+  clips: readonly { readonly features: ClipFeatures; readonly clip: Pick<PlacedClip, "frameCount"> }[],
+): ClipTable {
+  const tables = Object.entries(text.clipOutputs).map(([name, shape]) => ({
+    name,
+    each: sizeOf(shape),
+    values: stacked(clips.map(({ features }) => features[name]), shape),
+  }));
+  return {
+    count: clips.length,
+    block: (first, count) => ({
+      features: Object.fromEntries(
+        tables.map(({ name, each, values }) => [name, values.slice(first * each, (first + count) * each)]),
+      ),
+      frameMask: frameMask(clips.slice(first, first + count).map(({ clip }) => clip), frames),
+    }),
+  };
 }
 
 /** Clips whose features are known, ready to be compared with sentences. */
 export class Searcher {
   readonly #text: TextSide;
+  readonly #frames: number;
   readonly #ask: Session["ask"];
   readonly #tokenizer: Tokenizer;
-  readonly #count: number;
-  /** Inputs of "scores" by block of clips. */
-  readonly #blocks: readonly Readonly<Record<string, Float32Array>>[];
+  readonly #clips: ClipTable;
+  readonly #blocks: readonly BlockSize[];
 
-  /** @param clips In the order of the scores. */
+  /** @param options.clips In the order of the scores. @param options.blocks Those that the queries were made for. */
   static async over(
-    { text, config: { frames } }: Pick<RetrievalModel, "text" | "config">,
-    ask: Session["ask"],
-    clips: readonly { readonly features: ClipFeatures; readonly clip: Pick<PlacedClip, "frameCount"> }[],
+    model: Pick<RetrievalModel, "text" | "config">,
+    options: { ask: Session["ask"]; clips: ClipTable; blocks?: readonly BlockSize[] },
   ): Promise<Searcher> {
-    const blocks = chunks(clips, CLIPS_AT_ONCE).map((block) => ({
-      ...Object.fromEntries(
-        Object.entries(text.clipOutputs).map(([name, shape]) =>
-          [name, stacked(block.map(({ features }) => features[name]), shape, CLIPS_AT_ONCE)] as const
-        ),
-      ),
-      frame_mask: padTo(frameMask(block.map(({ clip }) => clip), frames), CLIPS_AT_ONCE * frames, 1),
-    }));
-    return new Searcher(text, ask, { tokenizer: await tokenizerOf(text), count: clips.length, blocks });
+    return new Searcher(model, { ...options, tokenizer: await tokenizerOf(model.text) });
   }
 
   private constructor(
-    text: TextSide,
-    ask: Session["ask"],
-    parts: {
+    { text, config }: Pick<RetrievalModel, "text" | "config">,
+    { ask, clips, blocks = [EVALUATED], tokenizer }: {
+      ask: Session["ask"];
+      clips: ClipTable;
+      blocks?: readonly BlockSize[];
       tokenizer: Tokenizer;
-      count: number;
-      blocks: readonly Readonly<Record<string, Float32Array>>[];
     },
   ) {
     this.#text = text;
+    this.#frames = config.frames;
     this.#ask = ask;
-    this.#tokenizer = parts.tokenizer;
-    this.#count = parts.count;
-    this.#blocks = parts.blocks;
+    this.#tokenizer = tokenizer;
+    this.#clips = clips;
+    this.#blocks = blocks;
   }
 
   /** Scores of sentences with every clip, some sentences at a time: `[some clips]` from sentence `first` on. */
@@ -146,47 +209,62 @@ export class Searcher {
     sentences: readonly string[],
     options: { signal?: AbortSignal } = {},
   ): AsyncGenerator<{ first: number; scores: Float32Array<ArrayBuffer> }> {
-    for (const [i, texts] of chunks(sentences, SENTENCES_AT_ONCE).entries()) {
-      const scores = new Float32Array(texts.length * this.#count);
-      let given: Record<string, InputValues> = await this.#encode(texts, { whole: true });
-      for (const [k, block] of this.#blocks.entries()) {
+    const { count: clips } = this.#clips;
+    const size = cheapest(this.#blocks, { sentences: sentences.length, clips });
+    for (const [i, texts] of chunks(sentences, size.sentences).entries()) {
+      const scores = new Float32Array(texts.length * clips);
+      let given: Record<string, InputValues> = await this.#encode(texts, { count: size.sentences });
+      for (let start = 0; start < clips; start += size.clips) {
         options.signal?.throwIfAborted();
-        const { scores: part } = await this.#ask("scores", { ...given, ...block });
+        const count = Math.min(size.clips, clips - start);
+        const block = this.#inputs(start, count, size.clips);
+        const { scores: part } = await this.#ask(scoreQuery(size), { ...given, ...block });
         given = {}; // they stay on the GPU
-        const start = k * CLIPS_AT_ONCE, count = Math.min(CLIPS_AT_ONCE, this.#count - start);
         for (let row = 0; row < texts.length; row++) {
-          const from = part.subarray(row * CLIPS_AT_ONCE, row * CLIPS_AT_ONCE + count);
-          scores.set(from, row * this.#count + start);
+          const from = part.subarray(row * size.clips, row * size.clips + count);
+          scores.set(from, row * clips + start);
         }
       }
-      yield { first: i * SENTENCES_AT_ONCE, scores };
+      yield { first: i * size.sentences, scores };
     }
+  }
+
+  /** What a comparison reads of so many clips, filled up to as many as it takes. */
+  #inputs(first: number, count: number, filled: number): Record<string, Float32Array> {
+    const { features, frameMask } = this.#clips.block(first, count);
+    return {
+      ...Object.fromEntries(
+        Object.entries(this.#text.clipOutputs).map(([name, shape]) =>
+          [name, padTo(features[name], filled * sizeOf(shape), 0)] as const
+        ),
+      ),
+      frame_mask: padTo(frameMask, filled * this.#frames, 1),
+    };
   }
 
   /** What the network says of sentences, some at a time: the values of each output, sentence after sentence. */
   async *features(sentences: readonly string[]): AsyncGenerator<Features> {
     for (const texts of chunks(sentences, SENTENCES_AT_ONCE)) {
-      const { word_mask: _, ...features } = await this.#encode(texts, { whole: false });
+      const { word_mask: _, ...features } = await this.#encode(texts, { count: texts.length });
       yield features;
     }
   }
 
-  /** Features and masks of sentences, one after another. @param options.whole Filled up to as many as "scores" takes. */
+  /** Features and masks of sentences, one after another. @param options.count Filled up to so many. */
   async #encode(
     texts: readonly string[],
-    { whole }: { whole: boolean },
+    { count }: { count: number },
   ): Promise<Record<string, Float32Array>> {
     const { words, sentenceOutputs } = this.#text, encoded = ENCODED_AT_ONCE.find((n) => n >= texts.length)!;
     const sentences = texts.map((text) => frameSentence(this.#tokenizer, text, { words }));
     const inputs = sentenceInputs(sentences, { words, count: encoded });
     const features = await this.#ask(sentenceQuery(encoded), inputs);
-    const count = whole ? SENTENCES_AT_ONCE : texts.length;
     const cut = (values: Float32Array, each: number, filler: number) =>
       padTo(values.subarray(0, Math.min(encoded, count) * each), count * each, filler);
     return {
       ...Object.fromEntries(
         Object.entries(sentenceOutputs).map(([name, shape]) =>
-          [name, cut(features[name], shape.reduce((a, b) => a * b, 1), 0)] as const
+          [name, cut(features[name], sizeOf(shape), 0)] as const
         ),
       ),
       word_mask: cut(inputs.word_mask, words, 1),
@@ -207,9 +285,9 @@ function sentenceInputs(sentences: readonly Sentence[], { words, count }: { word
   return { ids, ends, word_mask: wordMask };
 }
 
-/** Values one after another, filled up with zeros to so many. */
-function stacked(values: readonly Float32Array[], shape: readonly number[], count: number): Float32Array {
-  const each = shape.reduce((a, b) => a * b, 1), all = new Float32Array(count * each);
+/** Values one after another. */
+function stacked(values: readonly Float32Array[], shape: readonly number[]): Float32Array {
+  const each = sizeOf(shape), all = new Float32Array(values.length * each);
   values.forEach((own, i) => all.set(own, i * each));
   return all;
 }

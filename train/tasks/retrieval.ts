@@ -12,6 +12,7 @@ import type { BatchInputs } from "../runtime/objective.ts";
 import { retrievalLines } from "./_retrieval_files.ts";
 import {
   type ClipFeatures,
+  clipTable,
   comparisonQueries,
   frameMask,
   meanFeatures,
@@ -102,7 +103,7 @@ export const RETRIEVAL = {
     };
   },
 
-  queries: comparisonQueries,
+  queries: (recipe) => comparisonQueries(recipe),
 
   encoder: async (recipe, { clips: records }) => {
     const { text, config: { frames } } = retrievalModel(recipe), tokenizer = await tokenizerOf(text);
@@ -211,7 +212,7 @@ async function compareAll(
     (clips[index].captions ?? []).map((text) => ({ text, place: places.get(index)! }))
   );
   const owners = sentences.map(({ place }) => place), videos = found.length;
-  const searcher = await Searcher.over(model, ask, found);
+  const searcher = await Searcher.over(model, { ask, clips: clipTable(model, found) });
   const ranking = new RetrievalRanking({ owners, videos });
   const all = dual === null ? null : new Float32Array(sentences.length * videos);
   const hits: Hit[][] = [];

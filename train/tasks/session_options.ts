@@ -5,6 +5,7 @@ import { systemOf } from "../../models/registry.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import type { ExpectedFrame } from "../runtime/frame_buffers.ts";
 import type { HalvesNeed } from "../runtime/open_session.ts";
+import type { Query } from "../runtime/query.ts";
 import type { SessionOptions } from "../runtime/session_plan.ts";
 import { type Optimizer, RULES } from "../runtime/update_rules.ts";
 import { taskOf } from "./registry.ts";
@@ -72,10 +73,14 @@ export function sessionOptions(
   };
 }
 
-/** What a session for evaluation alone is made for: it has no memory for gradients and moments. */
+/**
+ * What a session for evaluation alone is made for: it has no memory for gradients and moments.
+ *
+ * @param options.queries What else is asked of the model; by default what the evaluation of its task asks.
+ */
 export function evaluationOptions(
   config: Config,
-  options: { clips: number; largestFrame: ExpectedFrame },
+  options: { clips: number; largestFrame: ExpectedFrame; queries?: readonly Query[] },
 ): RecipeSessionOptions {
   // Nothing is mixed or weighted, so nothing but labels would come with a batch.
   const plain = {
@@ -86,6 +91,7 @@ export function evaluationOptions(
   return {
     ...sessionOptions(config, { lastBatch: 0, largestFrame: options.largestFrame }),
     ...taskOfRecipe(config).training(plain),
+    ...options.queries && { queries: options.queries },
     trainClips: [],
     microClips: undefined,
     evalClips: options.clips,
