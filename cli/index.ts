@@ -53,7 +53,7 @@ Ctrl-C stops with all that is done in the index, and an indexing that was killed
       type: "number",
       min: 0.001,
       placeholder: "N",
-      help: "frames a second of folders of frames, 12 by default; videos tell their own",
+      help: "frames a second of folders of frames, 12 by default, and of videos that do not tell theirs",
     },
   },
 });
@@ -74,7 +74,15 @@ export async function run(args: string[], io: Io): Promise<number> {
     failed ??= error;
     io.note(`sidenet: ${error.message}`);
   };
-  const clips = await clipsOfPaths(named, template, { fail, note: io.note, what: "index" });
+  const noClips: { path: string; reason: string }[] = [];
+  const clips = await clipsOfPaths(named, template, {
+    fail: (error, what) => {
+      fail(error);
+      noClips.push(what);
+    },
+    note: io.note,
+    what: "index",
+  });
   tellKept(() => "what was done is kept, and the same command goes on");
   const choices = await tunedChoices();
   const result = await buildIndex({
@@ -105,7 +113,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       note: io.note,
     },
   });
-  finish(result, out, io);
+  finish({ ...result, unreadable: [...noClips, ...result.unreadable] }, out, io);
   return failed === null ? 0 : (failed as DataError).exitCode;
 }
 

@@ -24,7 +24,7 @@ import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Description, Task } from "../train/tasks/task.ts";
 import { findTrainedModel } from "../train/evaluation/trained_model.ts";
 import { ACTION_TEMPLATES, readClassNames, readTemplates } from "../data/text/prompts.ts";
-import { type AskedModel, findEmbeddingModel } from "../train/search/embedding_model.ts";
+import { type AskedModel, findEmbeddingModel, isBackboneAlone } from "../train/search/embedding_model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared/classifier.ts";
 import type { Io } from "./shared/output.ts";
@@ -94,7 +94,7 @@ With --classes a network for retrieval, or any CLIP checkpoint with its text tow
       type: "number",
       min: 0.001,
       placeholder: "N",
-      help: "frames a second of folders of frames, 12 by default; videos tell their own",
+      help: "frames a second of folders of frames, 12 by default, and of videos that do not tell theirs",
     },
     html: { type: "string", placeholder: "FILE", help: "also write a page with timelines and thumbnails" },
   },
@@ -109,6 +109,12 @@ export async function run(args: string[], io: Io): Promise<number> {
   await requirePageFile(values.html);
   const asked = { target, config: values.config ?? null, overrides };
   const zeroShot = await zeroShotOf(asked, values, io);
+  if (zeroShot === null && values.config === undefined && await isBackboneAlone(target)) {
+    throw new ConfigError(
+      `Cannot predict with "${target}": it must be a network that was trained to name classes, it is a backbone alone; ` +
+        "with the text tower of a CLIP model --classes says which classes to choose from",
+    );
+  }
   const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);

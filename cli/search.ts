@@ -8,7 +8,7 @@ import { boundedLines, decodeText } from "../data/datasets/text.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { renderSearchPage, SEARCH_PAGE, type ShownQuery, spanText } from "../pages/search_page.ts";
 import { type Thumbnail, thumbnailsOf } from "../pages/timeline_page.ts";
-import { clipTimes } from "../train/evaluation/timeline.ts";
+import { clipTimes, FOLDER_FRAME_RATE } from "../train/evaluation/timeline.ts";
 import { type EmbeddingModel, findEmbeddingModel, identityOf } from "../train/search/embedding_model.ts";
 import { type ModelEmbedder, openEmbedder } from "../train/search/model_embedder.ts";
 import { type SearchHit, SearchIndex, type SearchQueries } from "../train/search/search_index.ts";
@@ -177,7 +177,8 @@ async function withFrames(
   const known = new Map<string, Promise<Thumbnail[]>>();
   const framesOf = async ({ path, from, to }: SearchHit): Promise<Thumbnail[]> => {
     try {
-      const frameRate = windows.frames_per_second ?? undefined;
+      // Of what does not tell its times, frames are chosen as if they came at some rate: their order is all that matters.
+      const frameRate = windows.frames_per_second ?? (to === null ? FOLDER_FRAME_RATE : undefined);
       const times = await clipTimes(resolve(folder, path), {
         template: parseFrameTemplate(template),
         firstFrame,

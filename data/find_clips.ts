@@ -69,7 +69,9 @@ export async function findClips(root: string, template: FrameTemplate): Promise<
       } else if (hasVideoName(path)) throw new Error("it is no regular file");
     } catch (error) {
       if (error instanceof ConfigError) throw error; // ffprobe is missing
-      return void found.unusable.push({ path, reason: reasonOf(error) });
+      // Where the system's names are no UTF-8, they are read with signs that stand for what could not be read.
+      const reason = path.includes("\uFFFD") ? "its name must be UTF-8: rename it" : reasonOf(error);
+      return void found.unusable.push({ path, reason });
     }
     found.others++;
     found.firstOther ??= path;

@@ -47,7 +47,9 @@ function renderQuery({ query, hits }: ShownQuery): string {
 
 function renderHit({ path, from, to, score, thumbnails }: ShownQuery["hits"][number], place: number): string {
   const images = thumbnails.map(({ at, jpeg }) =>
-    `<img src="${pictureUri(jpeg)}" alt="frame at ${formatClock(at, 1)}" loading="lazy">`
+    `<img src="${pictureUri(jpeg)}" alt="frame${
+      to === null ? "" : ` at ${formatClock(at, 1)}`
+    }" loading="lazy">`
   ).join("");
   return `<li class="hit"><div class="strip" style="--frames:${Math.max(1, thumbnails.length)}">${
     images || "<span>cannot be shown</span>"

@@ -18,7 +18,7 @@ import {
 } from "../../train/evaluation/timeline.ts";
 
 /** Takes a path that cannot be used, and lets the others go on. */
-type Fail = (error: DataError) => void;
+type Fail = (error: DataError, what: { path: string; reason: string }) => void;
 
 /** Videos looked at at once before the first is predicted. */
 const PROBED_AT_ONCE = 4;
@@ -40,12 +40,14 @@ export async function clipsOfPaths(
   options: { fail: Fail; note: (line: string) => void; what?: string },
 ): Promise<string[]> {
   const clips: string[] = [], frames = parseFrameTemplate(template);
+  const refuse = (path: string, reason: string) =>
+    options.fail(cannotUse(path, reason, options.what), { path, reason });
   for (const path of paths) {
     try {
       const info = await Deno.stat(path);
       if (info.isDirectory) {
         const found = await findClips(path, frames);
-        for (const { path, reason } of found.unusable) options.fail(cannotUse(path, reason, options.what));
+        for (const { path, reason } of found.unusable) refuse(path, reason);
         const others = otherFiles(found, template);
         if (found.clips.length > 0) {
           clips.push(...found.clips);
@@ -76,7 +78,7 @@ export async function clipsOfPaths(
     } catch (error) {
       if (error instanceof ConfigError) throw error; // ffprobe is missing
       const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : reasonOf(error);
-      options.fail(cannotUse(path, reason, options.what));
+      refuse(path, reason);
     }
   }
   return clips;
@@ -126,12 +128,12 @@ export async function windowed(
       return { path, windows: windowsOf(times, length), times };
     } catch (error) {
       if (error instanceof ConfigError || signal.aborted) throw error;
-      return { path, error: cannotUse(path, reasonOf(error)) };
+      return { path, reason: reasonOf(error) };
     }
   }, { atOnce: PROBED_AT_ONCE, signal, onProgress });
   return inputs.flatMap((input) => {
-    if (!("error" in input)) return [input];
-    fail(input.error!);
+    if (input.reason === undefined) return [input];
+    fail(cannotUse(input.path, input.reason), input);
     return [];
   });
 }

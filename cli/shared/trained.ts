@@ -27,17 +27,17 @@ export function describeViews(views: Views | null): string {
   return `${count(views.crops, "crop")} x ${count(views.clips, "clip")}`;
 }
 
+/** What looks like a key of a section with its value. */
+const SECTION_KEY = /^[a-z_]+(\.\w+)+=/i;
+
 /**
- * Separates `key=value` arguments from the others, which may be paths that hold a "=". What begins like a key of a section and is no
+ * Separates `key=value` arguments from the others, which may be paths that hold a "=". What looks like a key of a section and is no
  * file is an override too, so that a slip in it is an error and not a missing path.
  */
 export function splitOverrides(args: readonly string[]): { overrides: string[]; others: string[] } {
-  const keys = new Set(argumentNames()), sections = new Set([...keys].map((key) => key.split(".", 1)[0]));
-  const isOverride = (arg: string) => {
-    const [key] = arg.split("=", 1), [section, ...rest] = key.split(".");
-    return arg.includes("=") &&
-      (keys.has(key) || rest.length > 0 && sections.has(section) && !existsSync(arg));
-  };
+  const keys = new Set(argumentNames());
+  const isOverride = (arg: string) =>
+    arg.includes("=") && keys.has(arg.split("=", 1)[0]) || SECTION_KEY.test(arg) && !existsSync(arg);
   return {
     overrides: args.filter(isOverride),
     others: args.filter((arg) => !isOverride(arg)),

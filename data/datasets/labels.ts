@@ -29,6 +29,8 @@ export function parseLabels(text: string, options: { file: string; classes?: num
   const filled = rows.filter((row) => row.text !== "");
   const names = isJson
     ? parseIndexedLabels(text, file)
+    : filled.length === 0
+    ? []
     : numberedNames(filled) ?? namesAlone(filled) ?? namesOfTable(rows, file);
   if (names.length === 0 || (classes !== undefined && names.length !== classes)) {
     throw new DataError(

@@ -31,11 +31,14 @@ export async function readClassNames(value: string): Promise<string[]> {
   const isFile = await exists(value);
   const names = isFile ? await readLabels(value) : value.split(",").map((name) => name.trim());
   const twice = names.find((name, i) => names.indexOf(name) < i);
-  if (isFile && twice === undefined) return names;
   if (isFile) {
-    throw new DataError(
-      `Cannot read "${value}": no class may be there twice, current value is ${quoted(twice!)}`,
-    );
+    const problem = names.length < 2
+      ? `it must name two classes or more, current count is ${names.length}`
+      : twice !== undefined
+      ? `no class may be there twice, current value is ${quoted(twice)}`
+      : null;
+    if (problem === null) return names;
+    throw new DataError(`Cannot read "${value}": ${problem}`);
   }
   if (names.length >= 2 && twice === undefined && !names.includes("")) return names;
   const reason = names.length < 2

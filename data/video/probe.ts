@@ -98,7 +98,8 @@ async function probe(path: string, sizeBytes: number, options: VideoOptions) {
     width: turned ? height : width,
     height: turned ? width : height,
     rotation,
-    seconds: index && frames > 1 ? index.seconds(frames - 1) * frames / (frames - 1) : null,
+    // One picture has no distance to the next: the file may say how long it stands.
+    seconds: frames === 1 ? listed.seconds : index && index.seconds(frames - 1) * frames / (frames - 1),
     complaint,
   };
   const offset = SEEK_OFFSETS[container];
@@ -119,6 +120,8 @@ interface Listed {
   /** Pictures are decoded in another order than shown. */
   reordered: boolean;
   tickSeconds: number;
+  /** How long it lasts, as its container says; null where it does not. */
+  seconds: number | null;
   packets: readonly Packet[];
   /** Of the first packet. */
   place: PacketPlace | null;
@@ -130,7 +133,7 @@ async function listFile(path: string, options: VideoOptions & { more?: readonly 
   let place: PacketPlace | null = null;
   const { text, complaint } = await ffprobe(
     path,
-    `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base:` +
+    `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base,duration:` +
       "stream_side_data=rotation:format=format_name",
     {
       ...options,
@@ -156,6 +159,7 @@ async function listFile(path: string, options: VideoOptions & { more?: readonly 
       } pixels`,
     );
   }
+  const seconds = Number(field("duration"));
   const [tick, ticks] = (field("time_base") ?? "").split("/").map(Number);
   return {
     codec,
@@ -166,6 +170,7 @@ async function listFile(path: string, options: VideoOptions & { more?: readonly 
     progressive: ["progressive", "unknown"].includes(field("field_order") ?? "unknown"),
     reordered: Number(field("has_b_frames") ?? 0) > 0,
     tickSeconds: tick / ticks,
+    seconds: seconds > 0 ? seconds : null,
     packets,
     place,
     complaint,

@@ -176,11 +176,15 @@ gpuTest("a CLIP checkpoint as it is finds clips and names classes", async () => 
   await writeTinyClip(file);
   await Deno.mkdir(folder.file("data/val/broken"));
   await folder.write("data/val/broken/00001.jpg", "no picture");
+  await Deno.symlink("nowhere", folder.file("data/val/dangling"));
   const indexed = await runVerb(index, [file, val, "--out", out, "data.num_segments=4", "--json"]);
   assert.equal(indexed.code, 4, indexed.stderr);
   assert.match(indexed.stderr, /^sidenet: Cannot index ".*\/broken": /m);
   const { clips, unreadable } = JSON.parse(indexed.stdout);
-  assert.deepEqual([clips, unreadable.map(({ path }: { path: string }) => path)], [8, [`${val}/broken`]]);
+  assert.deepEqual(
+    [clips, unreadable.map(({ path }: { path: string }) => path)],
+    [8, [`${val}/dangling`, `${val}/broken`]],
+  );
 
   const page = folder.file("page.html");
   const [{ hits }] = linesOf<Found>(
@@ -225,6 +229,11 @@ gpuTest("a CLIP checkpoint as it is finds clips and names classes", async () => 
     }
     assert.deepEqual(top.map(({ p }) => p), top.map(({ p }) => p).sort((a, b) => b - a));
   }
+
+  await assert.rejects(
+    runVerb(predict, [file, val]),
+    (error) => error instanceof ConfigError && /it is a backbone alone; .* --classes/.test(error.message),
+  );
 
   // Another model, or one that is gone.
   const other = folder.file("other.safetensors");

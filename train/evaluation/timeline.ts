@@ -143,8 +143,8 @@ export function windowsOf(times: ClipTimes, { window, stride }: WindowLength): C
   });
 }
 
-/** The shortest time that a frame is shown before the next; the mean over all, where two frames come at once. */
-function leastSpacing({ frames, seconds }: ClipTimes): number {
+/** The shortest time that a frame is shown before the next; the mean over all, where two frames come at once. In seconds. */
+export function leastSpacing({ frames, seconds }: ClipTimes): number {
   const mean = seconds / frames.length;
   let least = mean;
   for (let i = 1; i < frames.length; i++) {

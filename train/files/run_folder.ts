@@ -96,10 +96,24 @@ export async function createRunFolder(root: string, name: string): Promise<RunFo
 /** What other processes read of who holds a run's folder. */
 const LOCKED_FOR = "train";
 
+/** Names under which model libraries publish weights in a folder of their own, the usual one first. */
+const MODEL_FILES = [
+  "model.safetensors",
+  "open_clip_model.safetensors",
+  "pytorch_model.bin",
+  "open_clip_pytorch_model.bin",
+]
+  .flatMap((name) => [name, `${name}.index.json`]);
+
 /** @throws {DataError} where there is no run in the folder. */
 export async function requireRunFolder(path: string): Promise<void> {
   if (await exists(join(path, RUN_FILES.config))) return;
-  throw new DataError(`Cannot open run "${path}": it must be a folder with a ${RUN_FILES.config}`);
+  const names = await namesIn(path).catch((): string[] => []),
+    weights = MODEL_FILES.find((name) => names.includes(name));
+  const instead = weights === undefined
+    ? ""
+    : `; to use the model in it, name its file: ${join(path, weights)}`;
+  throw new DataError(`Cannot open run "${path}": it must be a folder with a ${RUN_FILES.config}${instead}`);
 }
 
 /**

@@ -95,6 +95,8 @@ export interface BuildIndexResult {
   kept: number;
   dropped: number;
   unreadable: { path: string; reason: string }[];
+  /** Of the whole index: clips of which something could not be read and was replaced. */
+  broken: { path: string; problems: readonly string[] }[];
   seconds: number;
   rows_per_second: number;
   /** null where nothing was to be computed. */
@@ -204,6 +206,7 @@ class Indexing {
       unreadable: entries.flatMap(({ path, unreadable }) =>
         unreadable === null ? [] : [{ path, reason: unreadable }]
       ),
+      broken: clips.flatMap(({ path, problems }) => problems.length === 0 ? [] : [{ path, problems }]),
       seconds,
       rows_per_second: seconds > 0 ? rows / seconds : 0,
       adapter,

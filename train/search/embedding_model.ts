@@ -63,6 +63,20 @@ export async function findEmbeddingModel({ target, config, overrides }: AskedMod
   return { weights: found.weights, config: found.config, isPlain: false, warnings: [] };
 }
 
+/** Whether a path is a checkpoint of a backbone as it is, which has no recipe and names no classes of its own. */
+export async function isBackboneAlone(path: string): Promise<boolean> {
+  if (!(await Deno.stat(path).catch(() => null))?.isFile) return false;
+  await using file = await openWeights(path);
+  return holdsBackboneAlone(file);
+}
+
+/** Whether there is no trained network, which comes with a recipe. */
+function holdsBackboneAlone(file: Awaited<ReturnType<typeof openWeights>>): boolean {
+  if (recipeOf(file) !== null) return false;
+  const { holdsTrained, holdsBackbone } = identify(file);
+  return holdsBackbone && !holdsTrained;
+}
+
 /** The recipe of a checkpoint that holds CLIP's two towers and nothing that was trained beside them; null: it is none. */
 async function plainRecipe(
   path: string,
@@ -70,11 +84,10 @@ async function plainRecipe(
 ): Promise<Pick<EmbeddingModel, "config" | "warnings"> | null> {
   if (!(await Deno.stat(path).catch(() => null))?.isFile) return null;
   await using file = await openWeights(path);
-  if (recipeOf(file) !== null) return null;
-  const { holdsTrained, holdsBackbone, backbone } = identify(file);
-  if (holdsTrained || !holdsBackbone) return null; // a trained network, which comes with a recipe, or no network that is known
+  if (!holdsBackboneAlone(file)) return null;
   const keys = keysOf(file);
   if (keys === null) {
+    const { backbone } = identify(file);
     throw new DataError(
       `Cannot compare clips with sentences: "${path}" must hold both towers of a CLIP model, it holds the image tower ${backbone} ` +
         `and no text tower of a known layout beside it`,

@@ -5,7 +5,7 @@ import type { FrameTemplate } from "../../data/frames/frame_folder.ts";
 import { reasonOf } from "../../data/files.ts";
 import type { ClipSpan, IndexWindows } from "../../data/search_index/manifest.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { type ClipTimes, clipTimes, type ClipWindow, windowsOf } from "../evaluation/timeline.ts";
+import { type ClipTimes, clipTimes, leastSpacing, windowsOf } from "../evaluation/timeline.ts";
 
 /** Clips that are longer, in seconds, are cut into windows, unless the user says otherwise; and the length of these. */
 export const DEFAULT_WINDOWS = { longer_than: 30, window: 8 } as const;
@@ -72,13 +72,10 @@ export async function partsOfClip(
     return { parts: whole(null), problem: `it is one row, its length cannot be told: ${reasonOf(error)}` };
   }
   if (times.seconds <= most) return { parts: whole(times.seconds), problem: null };
-  let windows: ClipWindow[];
-  try {
-    windows = windowsOf(times, length);
-  } catch (error) { // its frames stand longer than windows are apart
-    return { parts: whole(times.seconds), problem: `it is one row: ${reasonOf(error)}` };
-  }
-  const parts = windows.map(({ from, to, range }, part) => ({
+  // Where frames stand longer than windows are apart, every frame is a row.
+  const least = leastSpacing(times);
+  const own = length.stride < least ? { window: Math.max(length.window, least), stride: least } : length;
+  const parts = windowsOf(times, own).map(({ from, to, range }, part) => ({
     part,
     span: [from, to] as const,
     record: { ...record, range },

@@ -32,6 +32,7 @@ Deno.test("names are read as other projects list them: alone, numbered from 1 or
     ['tench, Tinca tinca\n"sailing, fast"\nfoo\n', ["tench, Tinca tinca", "sailing, fast", "foo"]],
     ["abseiling\n", ["abseiling"]],
     ["id,name\n0,a\n", ["a"]],
+    ['id,name\n0,"a, b"\n', ["a, b"]],
   ];
   for (const [text, names] of forms) assert.deepEqual(parseLabels(text, { file }), names);
   for (const head of ["label", "Name", '"class"', "index,title", "class,id"]) {
@@ -41,5 +42,5 @@ Deno.test("names are read as other projects list them: alone, numbered from 1 or
     );
   }
   assert.throws(() => parseLabels("x\n0,a\n1,b\n", { file }), /line 1: the header must be "id,name"/);
-  assert.throws(() => parseLabels("", { file }), /line 1: the header must be/);
+  assert.throws(() => parseLabels("", { file }), /it must name at least 1 classes, current count is 0/);
 });

@@ -37,6 +37,19 @@ Deno.test("classes are names with commas between, or a file of them; what is nei
       );
     }
     await assert.rejects(readClassNames(root), DataError);
+    for (
+      const [text, reason] of [
+        ["", /it must name at least 1 classes, current count is 0/],
+        ["waves\n", /it must name two classes or more, current count is 1/],
+        ["waves\nwalks\nwaves\n", /no class may be there twice, current value is "waves"/],
+      ] as const
+    ) {
+      await writeFile(file, text);
+      await assert.rejects(
+        readClassNames(file),
+        (error) => error instanceof DataError && reason.test(error.message),
+      );
+    }
   }));
 
 Deno.test("templates are one text or the lines of a file; a line without a place for the name is an error by its number", () =>

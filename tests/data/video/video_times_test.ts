@@ -40,6 +40,12 @@ timesTest("an AVI without its index lasts as long as its pictures", async () => 
   assert.equal((await probeVideo(path)).seconds, 4);
 });
 
+timesTest("a single picture lasts as long as its file says", async (root) => {
+  const path = join(root, "one.mp4");
+  await ffmpeg(["-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=0.1", "-c:v", "mpeg4", path]);
+  assert.deepEqual([(await probeVideo(path)).frames, (await probeVideo(path)).seconds], [1, 0.1]);
+});
+
 timesTest("pictures before a cut that no decoder shows are not counted, nor missed by a check", async () => {
   const root = join(REPORTS, "leading_pictures");
   assert.equal(await requireDecodedTimes(join(root, "hvcut.mkv")), 30);

@@ -140,6 +140,15 @@ Deno.test("a folder that is no run, a bad metrics line and an impossible root ar
       openRunFolder(root),
       /^DataError: Cannot open run ".*": it must be a folder with a config\.yaml/,
     );
+    const model = join(root, "model");
+    await Deno.mkdir(model);
+    for (const name of ["config.json", "pytorch_model.bin", "model.safetensors"]) {
+      await Deno.writeTextFile(join(model, name), "");
+    }
+    await assert.rejects(
+      openRunFolder(model),
+      /; to use the model in it, name its file: .*model\/model\.safetensors$/,
+    );
     await Deno.writeTextFile(join(root, "metrics.jsonl"), JSON.stringify(step(1)) + "\nnonsense\n");
     await assert.rejects(
       readMetrics(root),

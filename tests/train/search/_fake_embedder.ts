@@ -1,4 +1,7 @@
-/** A stand-in for a network, for what is done with its answers: a clip's features are its frames' names and bytes, counted. */
+/**
+ * A stand-in for a network, for what is done with its answers: a clip's features are its frames' names and bytes, counted. A frame of
+ * "?" is a broken one.
+ */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClipRecord } from "../../../data/datasets/list.ts";
@@ -22,18 +25,20 @@ export class FakeEmbedder implements Embedder {
       signal?.throwIfAborted();
       const { path, range } = clip;
       this.embedded.push(range ? `${path}@${range.first}` : path);
-      const features = new Float32Array(FAKE_DIMS);
+      const features = new Float32Array(FAKE_DIMS), problems: string[] = [];
       const names = (await readdir(path)).sort().slice(
         range ? range.first - 1 : 0,
         range && range.first - 1 + range.count,
       );
       for (const name of names) {
-        for (const byte of await readFile(join(path, name))) features[byte % FAKE_DIMS]++;
+        const bytes = await readFile(join(path, name));
+        for (const byte of bytes) features[byte % FAKE_DIMS]++;
+        if (bytes[0] === "?".charCodeAt(0)) problems.push(`${name}: broken`);
       }
       const length = Math.hypot(...features);
       yield length === 0
         ? { features: null, problems: ["its frames are empty"] }
-        : { features: features.map((value) => value / length), problems: [] };
+        : { features: features.map((value) => value / length), problems };
     }
   }
 

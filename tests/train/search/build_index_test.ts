@@ -168,6 +168,34 @@ Deno.test("long clips become windows; an indexing that is stopped anywhere goes 
   }
 });
 
+Deno.test("of a clip whose frames stand longer than windows are apart, every frame is a row", async () => {
+  await using set = await Collection.of({ a: "abc", b: "bcdefg" });
+  const { rows, did } = await set.build({ windows: { window: 1, frames_per_second: 0.5 } });
+  assert.deepEqual([rows, did], [9, ["a@1", "a@2", "a@3", "b@1", "b@2", "b@3", "b@4", "b@5", "b@6"]]);
+  const { manifest: { clips: [{ spans }] } } = await set.contents();
+  assert.deepEqual(spans, [[0, 2], [2, 4], [4, 6]]);
+  // With the windows of no flag: one frame in ten seconds.
+  await using slides = await Collection.of({ a: "abcd" });
+  await slides.build({ windows: { frames_per_second: 0.1 } });
+  const { manifest: { clips: [talk] } } = await slides.contents();
+  assert.deepEqual(talk.spans, [[0, 10], [10, 20], [20, 30], [30, 40]]);
+});
+
+Deno.test("what is broken in a clip that is embedded all the same is told, and stays in the index", async () => {
+  await using set = await Collection.of({ a: "abc", b: "a?????" });
+  const told: string[] = [], events = { note: (text: string) => void told.push(text) };
+  const broken = [{ path: "clips/b", problems: [2, 3, 4, 5, 6].map((i) => `0000${i}.jpg: broken`) }];
+  assert.deepEqual((await set.build({ events })).broken, broken);
+  assert.deepEqual(told, [
+    "warning: clips/b: 00002.jpg: broken",
+    "warning: clips/b: 00003.jpg: broken",
+    "warning: clips/b: 00004.jpg: broken",
+    'warning: clips/b: and 2 more, see "problems" in the index',
+  ]);
+  assert.deepEqual((await set.build({ events })).broken, broken);
+  assert.equal(told.length, 4);
+});
+
 Deno.test("a clip that changes while it is read is told and left out until the next time", async () => {
   await using set = await Collection.of(CLIPS);
   set.embedder.onClip = async ({ path }) => {
@@ -243,11 +271,14 @@ Deno.test("an index whose files were changed, cut or taken away is refused by na
     await restore();
     if (content === null) await rm(join(set.out, name));
     else await writeFile(join(set.out, name), content);
-    await assert.rejects(set.contents(), (error) => {
-      assert.ok(error instanceof DataError, String(error));
-      assert.match(error.message, message);
-      return true;
-    });
+    // Nothing is added to it either.
+    for (const use of [() => set.contents(), () => set.build()]) {
+      await assert.rejects(use(), (error) => {
+        assert.ok(error instanceof DataError, String(error));
+        assert.match(error.message, message);
+        return true;
+      });
+    }
   }
   await restore();
   await set.contents();
