@@ -43,5 +43,5 @@ network:
   tokens: [${tokens.join(", ")}]
   side_dim: 64
 solver: { epochs: 2, lr: 1.e-3, coef_lr: 1 }
-logging: { print_freq: 1, example_clips: 0 }
+logging: { print_freq: 1, example_clips: 0, baseline: true }
 `;

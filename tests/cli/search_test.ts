@@ -8,6 +8,7 @@ import * as search from "../../cli/search.ts";
 import * as train from "../../cli/train.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { openCheckpoint } from "../../train/files/checkpoint.ts";
+import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { runVerb } from "../_util/run_verb.ts";
 import { writeTinyClip } from "../_util/tiny_clip.ts";
@@ -78,6 +79,19 @@ gpuTest(
       assert.ok(bits.size > 10);
       assert.deepEqual(await bitsOf(folder.file("runs/parts", file)), bits, file);
     }
+
+    // What the untrained network found stands beside the result, once, also of a run that was stopped.
+    const baselines = await Promise.all(["whole", "parts"].map(async (name) => {
+      const { evals } = await readMetrics(folder.file("runs", name));
+      const { baseline, best } = await folder.json<{ baseline: object; best: { step: number } }>(
+        `runs/${name}/summary.json`,
+      );
+      assert.deepEqual(evals.map(({ step }) => step), [0, 4, 8]);
+      assert.deepEqual({ kind: "eval", epoch: -1, step: 0, ...baseline }, evals[0]);
+      assert.ok(best.step > 0);
+      return baseline;
+    }));
+    assert.deepEqual(baselines[0], baselines[1]);
 
     const evaluated = await runVerb(evaluate, [
       folder.file("runs/parts"),

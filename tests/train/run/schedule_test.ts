@@ -6,6 +6,7 @@ import {
   foldedEpoch,
   idleRateRemarks,
   learningRateAt,
+  rateOf,
   type ScheduleOptions,
   warmupOntoCosineAt,
 } from "../../../train/run/schedule.ts";
@@ -100,6 +101,23 @@ Deno.test("the factors and rates of the specifications' examples hold", () => {
   for (const [epoch, rate] of rates) {
     const got = 10 * warmupOntoCosineAt(epoch, published);
     assert.ok(Math.abs(got - rate) < 1e-9, `epoch ${epoch}: ${got}`);
+  }
+});
+
+Deno.test("a recipe's warmup_cosine goes by its own updates, whatever batches one takes", () => {
+  const factors = [[0, 0], [1, 0.5], [2, 0.975528], [3, 0.945503], [10, 0.5], [19, 0.006156]];
+  for (const group of [1, 2]) {
+    const { config } = parseConfig(
+      `data: { num_classes: 2 }\nsolver: { type: warmup_cosine, warmup_proportion: 0.1, lr: 1e-3, epochs: 4, grad_accumulation_steps: ${group} }`,
+      { overrides: [] },
+    );
+    const batchesPerEpoch = 5 * group, rate = rateOf(config, { batchesPerEpoch });
+    for (const [update, factor] of factors) {
+      for (let batch = update * group; batch < (update + 1) * group; batch++) {
+        const got = rate(Math.floor(batch / batchesPerEpoch), batch % batchesPerEpoch);
+        assert.ok(Math.abs(got - 1e-3 * factor) < 5e-10, `groups of ${group}, batch ${batch}: ${got}`);
+      }
+    }
   }
 });
 
