@@ -12,7 +12,7 @@ import {
   type EvaluationFigures,
   type EvaluationRun,
 } from "../train/evaluation/evaluation_files.ts";
-import { clipModality } from "../train/feed/sampling.ts";
+import { clipModality, needsRate } from "../train/feed/sampling.ts";
 import type { Evaluation, Task } from "../train/tasks/task.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { pagePartsOf } from "./parts/registry.ts";
@@ -102,16 +102,18 @@ async function withFrames<C extends { readonly path: string }>(
     firstFrame: config.data.first_frame,
     workers: 1,
   });
-  const sampler = viewSampler(config, null);
+  const sampler = viewSampler(config, null), timed = needsRate(config, "val");
   const examples: (C & { frames: Uint8Array[] })[] = [];
   for (const example of chosen) {
-    let frameCount: number;
+    let frameCount: number, rate: number | null = null;
     try {
       frameCount = await source.count(example.path);
+      if (timed) rate = await source.rate(example.path);
     } catch {
       continue; // named among the problems already
     }
-    const all = [...new Set(sampler(frameCount).flat())], shown = Math.min(all.length, limits.frames);
+    const all = [...new Set(sampler(frameCount, null, rate).flat())],
+      shown = Math.min(all.length, limits.frames);
     const indices = Array.from({ length: shown }, (_, i) => all[Math.floor((i + 0.5) * all.length / shown)]);
     const clip = await source.decode(example.path, frameCount, indices, undefined, MOST_EXAMPLE_BYTES);
     if (clip.bad || clip.needsBytes !== undefined) continue;

@@ -11,17 +11,12 @@ import type { ColourJitterPolicy } from "./colour_jitter.ts";
 import { type ByteClip, cropFloat, flipFloat, floatClip, normaliseFloat, resizeFloat } from "./float_clip.ts";
 import { applyFloatColour, greyFloat } from "./float_colours.ts";
 import type { PictureSize } from "./picture.ts";
-import type { FloatRules, TransformRecipe } from "./recipe.ts";
+import type { FloatRecipe, FloatRules } from "./recipe.ts";
 
 /** Which square of a test clip is read: the one in the centre, or one of three along the long side. */
 export type FloatTestCrop =
   | { readonly crops: 1; readonly crop: 0 }
   | { readonly crops: 3; readonly crop: 0 | 1 | 2 };
-
-/** What of a recipe these transforms read. */
-export type FloatRecipe =
-  & Pick<TransformRecipe, "crop" | "size" | "colourJitter" | "flipProbability" | "greyProbability">
-  & { readonly float: FloatRules };
 
 /** Size of test frames: the short side as given, the long one in proportion, cut off. */
 export function floatTestSize({ width, height }: PictureSize, side: number): PictureSize {

@@ -20,13 +20,21 @@ export interface FloatRules {
   readonly testSide: number;
 }
 
-/** How the clips of a data set are transformed. */
-export interface TransformRecipe {
-  /**
-   * Transforms work on floats, by DiST's rules: `resize` is that of validation and test, and `crop` is "randomResized" or "centre".
-   * Absent: they work on 8-bit frames.
-   */
-  readonly float?: FloatRules;
+/** How the clips of a data set are transformed on 8-bit frames. */
+export interface TransformRecipe extends CommonRecipe {
+  readonly float?: undefined;
+}
+
+/** How they are transformed in floats, by DiST's rules: `resize` is that of validation and test, `crop` "randomResized" or "centre". */
+export interface FloatRecipe extends CommonRecipe {
+  readonly float: FloatRules;
+}
+
+/** How the clips of a data set are transformed, by either kind of rules. */
+export type FrameRecipe = TransformRecipe | FloatRecipe;
+
+/** What recipes of both kinds say. */
+interface CommonRecipe {
   /** Operations on the decoded frames of a training clip; null: none. */
   readonly randAugment: RandAugmentPolicy | null;
   /** Changes of the colours of a training clip's decoded frames, after RandAugment; null: none. */
@@ -84,7 +92,7 @@ export function publishedRecipe(family: "sth" | "kinetics", size = 224): Transfo
 export function publishedFloatRecipe(
   family: "sth" | "kinetics",
   size = 224,
-): TransformRecipe & { float: FloatRules } {
+): FloatRecipe {
   return {
     float: {
       area: PUBLISHED_CROP_SCALE,
@@ -105,12 +113,12 @@ export function publishedFloatRecipe(
 }
 
 /** Operations on the bytes of a training clip, at most: in transforms of floats colours change later. */
-export function mostPixelOps({ randAugment, colourJitter, float }: TransformRecipe): number {
+export function mostPixelOps({ randAugment, colourJitter, float }: FrameRecipe): number {
   const jitter = colourJitter && !float ? colourJitterOperations(colourJitter) : 0;
   return (randAugment?.operations ?? 0) + jitter;
 }
 
 /** The resize that the frame buffers must have room for: transforms of floats hold no resized frame. */
-export function resizeInBuffers({ float, resize }: TransformRecipe): ResizeRule {
+export function resizeInBuffers({ float, resize }: FrameRecipe): ResizeRule {
   return float ? { kind: "none" } : resize;
 }

@@ -14,7 +14,7 @@ import { sampleColourJitter } from "./colour_jitter.ts";
 import { floatTestTransform, sampleFloatTransform } from "./float_transforms.ts";
 import type { PictureSize } from "./picture.ts";
 import { sampleRandAugment } from "./rand_augment.ts";
-import type { FloatRules, ResizeRule, TransformRecipe } from "./recipe.ts";
+import type { FloatRecipe, FrameRecipe, ResizeRule, TransformRecipe } from "./recipe.ts";
 
 /** Size with the short side as given and the long side in proportion, rounded down. */
 function shortSideSize(frame: PictureSize, side: number): PictureSize {
@@ -121,9 +121,6 @@ function drawErasure(
   return erases ? sampleErasure(size, prng) : undefined;
 }
 
-/** A recipe whose transforms work on 8-bit frames. */
-type BytesRecipe = TransformRecipe & { readonly float?: undefined };
-
 /**
  * Draws the transform of one training clip in the order in which it is carried out: RandAugment, colour jitter, crop, flip,
  * grey, erasing (what a recipe does not ask for draws nothing); in floats RandAugment, flip, crop, grey, colour jitter, erasing.
@@ -133,17 +130,17 @@ type BytesRecipe = TransformRecipe & { readonly float?: undefined };
  */
 export function sampleTransform(
   frame: PictureSize,
-  recipe: BytesRecipe,
+  recipe: TransformRecipe,
   prng: Pick<Prng, "uniform" | "integer" | "normal">,
 ): ClipTransform;
 export function sampleTransform(
   frame: PictureSize,
-  recipe: TransformRecipe,
+  recipe: FrameRecipe,
   prng: Pick<Prng, "uniform" | "integer" | "normal">,
 ): FrameTransform;
 export function sampleTransform(
   frame: PictureSize,
-  recipe: TransformRecipe,
+  recipe: FrameRecipe,
   prng: Pick<Prng, "uniform" | "integer" | "normal">,
 ): FrameTransform {
   const augmented = recipe.randAugment ? sampleRandAugment(frame, recipe.randAugment, prng) : [];
@@ -167,7 +164,7 @@ export function sampleTransform(
 /** Draws the crop that a recipe asks for. */
 function sampleCrop(
   picture: PictureSize,
-  recipe: TransformRecipe,
+  recipe: FrameRecipe,
   prng: Pick<Prng, "uniform" | "integer">,
 ): CropPart {
   const { crop, size } = recipe;
@@ -194,11 +191,11 @@ function centreSquare(picture: PictureSize, size: number): Box {
 }
 
 /** The transform of a clip in validation: resize and centre crop. */
-export function centreTransform(frame: PictureSize, recipe: BytesRecipe): ClipTransform;
-export function centreTransform(frame: PictureSize, recipe: TransformRecipe): FrameTransform;
-export function centreTransform(frame: PictureSize, recipe: TransformRecipe): FrameTransform {
-  const { size, float } = recipe;
-  if (float) return floatTestTransform(frame, { size, float }, { crops: 1, crop: 0 });
+export function centreTransform(frame: PictureSize, recipe: TransformRecipe): ClipTransform;
+export function centreTransform(frame: PictureSize, recipe: FrameRecipe): FrameTransform;
+export function centreTransform(frame: PictureSize, recipe: FrameRecipe): FrameTransform {
+  if (recipe.float) return floatTestTransform(frame, recipe, { crops: 1, crop: 0 });
+  const { size } = recipe;
   const resize = resizeFor(frame, recipe.resize);
   const picture = resize ?? frame;
   checkHolds(picture, size);
@@ -209,7 +206,7 @@ export function centreTransform(frame: PictureSize, recipe: TransformRecipe): Fr
 export type TestCrops = 1 | 3 | 5 | 10;
 
 /** Test crops of a recipe. */
-export function knownTestCrops({ float }: Pick<TransformRecipe, "float">): readonly TestCrops[] {
+export function knownTestCrops({ float }: Pick<FrameRecipe, "float">): readonly TestCrops[] {
   return float ? [1, 3] : [1, 3, 5, 10];
 }
 
@@ -221,25 +218,29 @@ const FIVE_CROPS = [[0, 0], [4, 0], [0, 4], [4, 4], [2, 2]] as const;
  * The transforms of one clip in the published test protocol: the centre; left, right, centre; the corners and the centre;
  * or those five, each followed by its mirror image. In floats: the centre, or beginning, centre and end of the long side.
  */
-export function testTransforms(frame: PictureSize, recipe: BytesRecipe, crops: TestCrops): ClipTransform[];
 export function testTransforms(
   frame: PictureSize,
   recipe: TransformRecipe,
+  crops: TestCrops,
+): ClipTransform[];
+export function testTransforms(
+  frame: PictureSize,
+  recipe: FrameRecipe,
   crops: TestCrops,
 ): FrameTransform[];
 export function testTransforms(
   frame: PictureSize,
-  recipe: TransformRecipe,
+  recipe: FrameRecipe,
   crops: TestCrops,
 ): FrameTransform[] {
-  const known = knownTestCrops(recipe), { size, float } = recipe;
+  const known = knownTestCrops(recipe), { size } = recipe;
   if (!known.includes(crops)) {
     throw new RangeError(
       `Cannot place test crops: their number must be ${orText(known)}, current value is ${crops}`,
     );
   }
-  if (float) return floatTestTransforms(frame, { size, float }, crops);
-  const centre = centreTransform(frame, { ...recipe, float });
+  if (recipe.float) return floatTestTransforms(frame, recipe, crops);
+  const centre = centreTransform(frame, recipe);
   if (crops === 1) return [centre];
   const picture = centre.resize ?? frame;
   const stepX = Math.floor((picture.width - size) / 4), stepY = Math.floor((picture.height - size) / 4);
@@ -252,7 +253,7 @@ export function testTransforms(
 
 function floatTestTransforms(
   frame: PictureSize,
-  recipe: { size: number; float: FloatRules },
+  recipe: FloatRecipe,
   crops: TestCrops,
 ): FrameTransform[] {
   if (crops === 1) return [floatTestTransform(frame, recipe, { crops: 1, crop: 0 })];
@@ -265,7 +266,7 @@ export function orText(values: readonly number[]): string {
 }
 
 /** The label of a training clip after its transform: a mirrored "left" is a "right". */
-export function transformedLabel(label: number, transform: FrameTransform, recipe: TransformRecipe): number {
+export function transformedLabel(label: number, transform: FrameTransform, recipe: FrameRecipe): number {
   if (!isMirrored(transform)) return label;
   for (const [left, right] of recipe.mirrorPairs) {
     if (label === left) return right;

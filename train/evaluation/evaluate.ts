@@ -8,7 +8,14 @@ import { centreTransform, type TestCrops, testTransforms } from "../../data/tran
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import { NonFiniteError } from "../../lib/errors.ts";
-import { clipModality, evaluationSampler, padded, picturesOfView, readRule } from "../feed/sampling.ts";
+import {
+  clipModality,
+  evaluationSampler,
+  needsRate,
+  padded,
+  picturesOfView,
+  readRule,
+} from "../feed/sampling.ts";
 import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
@@ -89,6 +96,7 @@ export function viewFeed(
     template: config.data.image_tmpl,
     firstFrame: config.data.first_frame,
     sampler: readRule(config, viewSampler(config, views)),
+    needsRate: needsRate(config, "val"),
     seed: config.seed,
     workers: config.data.workers,
     frameCache: options.frameCache ?? undefined,

@@ -9,6 +9,7 @@ import type { SynthOptions } from "../../data/synth/options.ts";
 import { PUBLISHED_RAND_AUGMENT } from "../../data/transforms/rand_augment.ts";
 import {
   ERASE_PROBABILITY,
+  type FrameRecipe,
   SOMETHING_MIRROR_PAIRS,
   type TransformRecipe,
 } from "../../data/transforms/recipe.ts";
@@ -118,19 +119,20 @@ export function dataRoots(
 }
 
 /** The clip transforms that a recipe asks for. */
-export function transformRecipe(config: Pick<Config, "data">): TransformRecipe {
+export function transformRecipe(config: Pick<Config, "data">): FrameRecipe {
   const { data } = config;
-  const size = data.input_size;
-  const resize: TransformRecipe["resize"] = Array.isArray(data.resize)
+  const size = data.input_size, testSide = data.test_side ?? size;
+  const resize: FrameRecipe["resize"] = Array.isArray(data.resize)
     ? { kind: "exact", height: data.resize[0], width: data.resize[1] }
     : data.resize === "sth"
     ? { kind: "exact", height: 256, width: 320 }
     : data.resize === "kinetics"
     ? { kind: "shortSide", side: size === 224 ? 256 : size }
     : data.resize === "short"
-    ? { kind: "shortSide", side: size }
+    ? { kind: "shortSide", side: data.family === "dist" ? testSide : size }
     : { kind: "none" };
-  return {
+  const mirror = data.flip === "sth" ? "result" : "frames";
+  const common: TransformRecipe = {
     randAugment: data.rand_aug ? PUBLISHED_RAND_AUGMENT : null,
     colourJitter: data.colour_jitter,
     resize,
@@ -141,6 +143,8 @@ export function transformRecipe(config: Pick<Config, "data">): TransformRecipe {
     greyProbability: data.grey,
     eraseProbability: data.rand_erase ? ERASE_PROBABILITY : 0,
   };
+  if (data.family !== "dist") return common;
+  return { ...common, float: { area: data.crop_scale, ratio: data.crop_ratio, mirror, testSide } };
 }
 
 function runNameOf(source: string): string {
