@@ -52,8 +52,12 @@ export interface FrameRule {
   readonly slice: 0 | 1 | 2;
 }
 
-/** Rules for frame indices and transforms: those of Side4Video for Something-Something and for other sets, and those of DiST. */
-export type Family = "sth" | "kinetics" | "dist";
+/** The rules of DiST's data, by the name of where they come from; a recipe of any system may ask for them. */
+export const FLOAT_FAMILY = "dist";
+
+/** Rules for frame indices and transforms: those of Side4Video for Something-Something and for other sets, and those on floats. */
+export const FAMILIES = ["sth", "kinetics", FLOAT_FAMILY] as const;
+export type Family = typeof FAMILIES[number];
 
 /** Something that a value of a recipe must satisfy. */
 export type Requirement = [holds: boolean, key: string, must: string, value: unknown];

@@ -10,8 +10,9 @@ import {
   loadTrained,
   openCheckpoint,
 } from "../files/checkpoint.ts";
+import { knownTestCrops, orText } from "../../data/transforms/sample.ts";
 import { recipeOf } from "../files/run_state.ts";
-import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
+import { type Config, configFrom, loadConfig, transformRecipe } from "../recipe/config.ts";
 import { viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { settleBackbone } from "../files/backbone.ts";
@@ -90,8 +91,24 @@ async function recipeInside(weights: string, recipe: unknown, overrides: readonl
   return await locateRunFiles(config, { folder: dirname(weights), overrides });
 }
 
+/**
+ * Fails where the rules of a recipe do not know a number of crops.
+ *
+ * @throws {ConfigError}
+ */
+function requireKnownCrops(config: Config, views: Views | null): void {
+  const known = knownTestCrops(transformRecipe(config)), crops = views?.crops ?? 1;
+  if (known.includes(crops)) return;
+  throw new ConfigError(
+    `Cannot see clips in ${crops} crops: test crops of data.family=${config.data.family} must be ${
+      orText(known)
+    }, current value is ${crops}`,
+  );
+}
+
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */
 export function viewBatch(config: Config, views: Views | null, clips: number): number {
+  requireKnownCrops(config, views);
   const each = viewCount(views), most = Math.min(clipsPerBatch(config), clips * each);
   return each >= most ? most : most - most % each;
 }

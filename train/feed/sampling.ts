@@ -21,6 +21,7 @@ import {
 } from "../../data/sampling/spread_indices.ts";
 import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { systemOf } from "../../models/registry.ts";
+import { FLOAT_FAMILY } from "../../models/system.ts";
 import type { Config } from "../recipe/config.ts";
 
 /** The part of a recipe that says which pictures are read. */
@@ -40,12 +41,12 @@ function chosenSampling(recipe: SamplingRecipe, split: "train" | "val"): ChosenS
     { sampling: "segments", slice: 2 };
   const { family, num_segments: segments, dense } = recipe.data;
   // The rules of the family dist are others (`spreadSampling`), and strategies read none.
-  return { rule: family === "dist" ? "kinetics" : family, segments, dense, by, slice };
+  return { rule: family === FLOAT_FAMILY ? "kinetics" : family, segments, dense, by, slice };
 }
 
 /** DiST's rule of a recipe; null where frames are chosen otherwise. @param rate Frames a second of the clip; null: nobody knows */
 function spreadSampling({ data }: SamplingRecipe, by: ChosenSampling["by"], rate: number | null) {
-  if (data.family !== "dist" || by !== "segments") return null;
+  if (data.family !== FLOAT_FAMILY || by !== "segments") return null;
   const { num_segments: segments, target_fps: targetFps } = data;
   const sampling: SpreadSampling = data.frame_rule === "segment" ? { rule: "segment", segments } : {
     rule: "interval",

@@ -5,7 +5,7 @@ import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
 import { PUBLISHED_CROP_RATIO, PUBLISHED_CROP_SCALE } from "../../data/transforms/recipe.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
-import type { Requirement } from "../../models/system.ts";
+import { FLOAT_FAMILY, type Requirement } from "../../models/system.ts";
 import { type BackboneKeys, type CustomBackbone, givesSizes } from "../../models/tower.ts";
 import { TOWER_KEYS, towerOf, towerSizes } from "../../models/towers.ts";
 import type { Config } from "./_settled.ts";
@@ -170,8 +170,8 @@ function familyRequirements(data: Config["data"]): Requirement[] {
     [isRising(data.crop_scale), "data.crop_scale", "be the least and the most area", data.crop_scale],
     [isRising(data.crop_ratio), "data.crop_ratio", "be the least and the most shape", data.crop_ratio],
   ];
-  if (data.family !== "dist") return always;
-  const { test_side: side, input_size: size } = data, ofFamily = "in the family dist";
+  if (data.family !== FLOAT_FAMILY) return always;
+  const { test_side: side, input_size: size } = data, ofFamily = `in the family ${FLOAT_FAMILY}`;
   return [
     ...always,
     [
@@ -198,7 +198,7 @@ function familyRequirements(data: Config["data"]): Requirement[] {
 
 /** Keys of the family dist that another has no use for, where they are not left alone. */
 function idleFamilyKeys({ data }: Config): string[] {
-  if (data.family === "dist") return [];
+  if (data.family === FLOAT_FAMILY) return [];
   const alone: [key: string, isAlone: boolean][] = [
     ["frame_rule", data.frame_rule === "segment"],
     ["test_side", data.test_side === null],
@@ -229,7 +229,9 @@ export function remarksOn(config: Config): string[] {
     remarks.push("data.colour_jitter has no effect: its probability, or each of its ranges, is 0");
   }
   for (const key of idleFamilyKeys(config)) {
-    remarks.push(`${key} has no effect in the family ${data.family}: it is a key of data.family=dist`);
+    remarks.push(
+      `${key} has no effect in the family ${data.family}: it is a key of data.family=${FLOAT_FAMILY}`,
+    );
   }
   if (data.workers > mostWorkers()) {
     remarks.push(

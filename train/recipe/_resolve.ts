@@ -2,7 +2,7 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
-import type { Family } from "../../models/system.ts";
+import { type Family, FLOAT_FAMILY } from "../../models/system.ts";
 import { givesSizes } from "../../models/tower.ts";
 import { towerSizes } from "../../models/towers.ts";
 import { basicRequirements, runRequirements, systemRequirements } from "./_checks.ts";
@@ -68,8 +68,8 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
         : 0,
       family,
       drop_last: data.drop_last === "auto" ? captions : data.drop_last,
-      test_side: family === "dist" ? data.test_side ?? inputSize : data.test_side,
-      resize: data.resize !== "auto" ? data.resize : captions || family === "dist" ? "short" : family,
+      test_side: family === FLOAT_FAMILY ? data.test_side ?? inputSize : data.test_side,
+      resize: data.resize !== "auto" ? data.resize : captions || family === FLOAT_FAMILY ? "short" : family,
       crop: data.crop !== "auto" ? data.crop : captions ? "centre" : "random_resized",
       // A caption may speak of sides and colours.
       flip: data.flip !== "auto" ? data.flip : captions ? "none" : flipOf(family, data),
@@ -117,6 +117,6 @@ function flipOf(
   family: Family,
   { dataset, num_classes: classes }: Pick<ParsedConfig["data"], "dataset" | "num_classes">,
 ): Config["data"]["flip"] {
-  if (family === "kinetics" || family === "dist" && !SOMETHING.test(plainName(dataset))) return "plain";
+  if (family === "kinetics" || family === FLOAT_FAMILY && !SOMETHING.test(plainName(dataset))) return "plain";
   return classes === SOMETHING_CLASSES ? "sth" : "none";
 }

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { PUBLISHED_CROP_RATIO, PUBLISHED_CROP_SCALE } from "../../data/transforms/recipe.ts";
 import { PUBLISHED_COLOUR_JITTER } from "../../data/transforms/colour_jitter.ts";
+import { FAMILIES, FLOAT_FAMILY } from "../../models/system.ts";
 import { TOWER_KEYS, TOWER_PRESETS } from "../../models/towers.ts";
 import { SYNTH_SCHEMA } from "./_synth.ts";
 
@@ -115,11 +116,11 @@ export const MORE_DATA_KEYS = {
   first_frame: index().max(MOST_STEPS).nullable().default(null).describe(
     "number of a clip's first frame; lower ones are left out; null: the lowest in its folder",
   ),
-  family: z.enum(["auto", "sth", "kinetics", "dist"]).default("auto").describe(
-    "rules for frame indices and transforms; dist: DiST's, on floats and without antialiasing; auto: the system's own, else by dataset",
+  family: z.enum(["auto", ...FAMILIES]).default("auto").describe(
+    `rules for frame indices and transforms; ${FLOAT_FAMILY}: on floats, without antialiasing; auto: the system's own, else by dataset`,
   ),
   frame_rule: z.enum(["segment", "interval"]).default("segment").describe(
-    "family dist; segment: a frame in each of num_segments equal parts; interval: frames spread over a fixed time",
+    `family ${FLOAT_FAMILY}; segment: a frame in each of num_segments equal parts; interval: frames spread over a fixed time`,
   ),
   frame_interval: count(MOST_STEPS).default(8).describe(
     "frame_rule interval: frames at target_fps from one frame of a clip to the next",
@@ -160,13 +161,13 @@ export const MORE_DATA_KEYS = {
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
   ),
   test_side: count(MOST_SIDE).nullable().default(null).describe(
-    "family dist: short side of the frames of an evaluation, before the crop; null: input_size",
+    `family ${FLOAT_FAMILY}: short side of the frames of an evaluation, before the crop; null: input_size`,
   ),
   crop_scale: z.tuple([portion(), portion()]).default(span(PUBLISHED_CROP_SCALE)).describe(
-    "family dist: least and most area of the random resized crop, as a share of the frame",
+    `family ${FLOAT_FAMILY}: least and most area of the random resized crop, as a share of the frame`,
   ),
   crop_ratio: z.tuple([shape(), shape()]).default(span(PUBLISHED_CROP_RATIO)).describe(
-    "family dist: least and most shape of that crop, width by height",
+    `family ${FLOAT_FAMILY}: least and most shape of that crop, width by height`,
   ),
   resize: z.union([
     z.enum(["auto", "sth", "kinetics", "short", "none"]),
@@ -174,7 +175,7 @@ export const MORE_DATA_KEYS = {
   ], {
     error: 'must be "auto", "sth", "kinetics", "short", "none" or [height, width]',
   }).default("auto").describe(
-    "sth: 256 x 320; kinetics: short side 256; short: short side input_size; auto: short for captions and the family dist, where it " +
+    `sth: 256 x 320; kinetics: short side 256; short: short side input_size; auto: short for captions and the family ${FLOAT_FAMILY}, where it ` +
       "is that of an evaluation, else by family",
   ),
   crop: z.enum(["auto", "random_resized", "random", "centre", "none"]).default("auto").describe(
@@ -184,19 +185,21 @@ export const MORE_DATA_KEYS = {
   flip: z.enum(["auto", "none", "plain", "sth"]).default("auto")
     .describe(
       "mirror half of the training clips; sth swaps Something-Something's left and right classes with it; " +
-        "auto: sth with its 174 classes, none with others of the family sth (of the family dist, of a dataset named like it) and with " +
+        `auto: sth with its 174 classes, none with others of the family sth (of the family ${FLOAT_FAMILY}, of a dataset named like it) and with ` +
         "captions, else plain",
     ),
   grey: z.union([z.literal("auto"), share()], { error: 'must be "auto" or a number from 0 to 1' }).default(
     "auto",
   )
-    .describe("probability of a grey training clip; auto: 0.2 in the families kinetics and dist, else 0"),
+    .describe(
+      `probability of a grey training clip; auto: 0.2 in the families kinetics and ${FLOAT_FAMILY}, else 0`,
+    ),
   rand_aug: z.boolean().default(false).describe(
     "RandAugment: four colour and geometry operations, before the resize",
   ),
   colour_jitter: colourJitter.nullable().default(null).describe(
     "random brightness, contrast, saturation and hue of a clip, in random order, after RandAugment and before the resize, in the " +
-      "family dist after the crop; null: none; {}: the published ranges",
+      `family ${FLOAT_FAMILY} after the crop; null: none; {}: the published ranges`,
   ),
   rand_erase: z.boolean().default(false).describe(
     "replace a box of a quarter of the training clips by noise",

@@ -13,6 +13,7 @@ import {
   SOMETHING_MIRROR_PAIRS,
   type TransformRecipe,
 } from "../../data/transforms/recipe.ts";
+import { FLOAT_FAMILY } from "../../models/system.ts";
 import { remarksOn } from "./_checks.ts";
 import { settleConfig } from "./_resolve.ts";
 import type { Config } from "./_settled.ts";
@@ -129,7 +130,7 @@ export function transformRecipe(config: Pick<Config, "data">): FrameRecipe {
     : data.resize === "kinetics"
     ? { kind: "shortSide", side: size === 224 ? 256 : size }
     : data.resize === "short"
-    ? { kind: "shortSide", side: data.family === "dist" ? testSide : size }
+    ? { kind: "shortSide", side: data.family === FLOAT_FAMILY ? testSide : size }
     : { kind: "none" };
   const mirror = data.flip === "sth" ? "result" : "frames";
   const common: TransformRecipe = {
@@ -143,7 +144,7 @@ export function transformRecipe(config: Pick<Config, "data">): FrameRecipe {
     greyProbability: data.grey,
     eraseProbability: data.rand_erase ? ERASE_PROBABILITY : 0,
   };
-  if (data.family !== "dist") return common;
+  if (data.family !== FLOAT_FAMILY) return common;
   return { ...common, float: { area: data.crop_scale, ratio: data.crop_ratio, mirror, testSide } };
 }
 
