@@ -7,6 +7,7 @@
  */
 import type { Prng } from "../../lib/random.ts";
 import { roundHalfToEven } from "../../lib/round.ts";
+import { orText } from "../../lib/text.ts";
 import type { Box, ClipTransform, Erasure, ResizeTo } from "../../pixels/clip_transform.ts";
 import type { ResampleFilter } from "../../pixels/resample.ts";
 import { type FrameTransform, isMirrored } from "../../pixels/float_transform.ts";
@@ -258,11 +259,6 @@ function floatTestTransforms(
 ): FrameTransform[] {
   if (crops === 1) return [floatTestTransform(frame, recipe, { crops: 1, crop: 0 })];
   return ([0, 1, 2] as const).map((crop) => floatTestTransform(frame, recipe, { crops: 3, crop }));
-}
-
-/** "1 or 3"; "1, 3, 5 or 10". */
-export function orText(values: readonly number[]): string {
-  return `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
 }
 
 /** The label of a training clip after its transform: a mirrored "left" is a "right". */

@@ -10,10 +10,9 @@ import {
   loadTrained,
   openCheckpoint,
 } from "../files/checkpoint.ts";
-import { knownTestCrops, orText } from "../../data/transforms/sample.ts";
 import { recipeOf } from "../files/run_state.ts";
-import { type Config, configFrom, loadConfig, transformRecipe } from "../recipe/config.ts";
-import { viewCount, type Views } from "./evaluate.ts";
+import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
+import { requireKnownCrops, viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { settleBackbone } from "../files/backbone.ts";
 import { loadRunConfig, locateRunFiles } from "../files/run_config.ts";
@@ -89,21 +88,6 @@ async function recipeInside(weights: string, recipe: unknown, overrides: readonl
   }
   const { config } = configFrom(recipe, { source: weights, overrides });
   return await locateRunFiles(config, { folder: dirname(weights), overrides });
-}
-
-/**
- * Fails where the rules of a recipe do not know a number of crops.
- *
- * @throws {ConfigError}
- */
-function requireKnownCrops(config: Config, views: Views | null): void {
-  const known = knownTestCrops(transformRecipe(config)), crops = views?.crops ?? 1;
-  if (known.includes(crops)) return;
-  throw new ConfigError(
-    `Cannot see clips in ${crops} crops: test crops of data.family=${config.data.family} must be ${
-      orText(known)
-    }, current value is ${crops}`,
-  );
 }
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */

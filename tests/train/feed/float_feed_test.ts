@@ -10,6 +10,7 @@ import { createPrng } from "../../../lib/random.ts";
 import { isFloatTransform } from "../../../pixels/float_transform.ts";
 import { viewFeed } from "../../../train/evaluation/evaluate.ts";
 import { viewBatch } from "../../../train/evaluation/trained_model.ts";
+import { frameRefusal } from "../../../train/feed/frame_room.ts";
 import { evaluationSampler, needsRate, trainSampler } from "../../../train/feed/sampling.ts";
 import { trainingFeed } from "../../../train/feed/training_feed.ts";
 import { type Config, parseConfig } from "../../../train/recipe/config.ts";
@@ -118,11 +119,25 @@ Deno.test({
     }),
 });
 
+Deno.test("frames of any size can be used, up to what the adapter has room for: none is enlarged in a buffer", () => {
+  for (const split of ["train", "val"] as const) {
+    const refuse = frameRefusal(load("data.test_side=64"), split, { width: 100, height: 80 });
+    for (const [width, height] of [[1, 1], [5, 80], [100, 3], [100, 80]]) {
+      assert.equal(refuse({ width, height }), null, `${width}x${height}`);
+    }
+    assert.match(
+      refuse({ width: 101, height: 20 })!,
+      /^its frames of 101x20 are larger than the adapter can take .*\(100x80\)/,
+    );
+  }
+});
+
 Deno.test("crops that the rules do not know are refused before anything is opened", () => {
   assert.throws(
     () => viewBatch(load(), { crops: 5, clips: 1 }, 4),
     /^ConfigError: Cannot see clips in 5 crops: test crops of data\.family=dist must be 1 or 3, current value is 5$/,
   );
+  assert.throws(() => viewFeed(load(), { clips: [CLIP], views: { crops: 10, clips: 2 } }), /in 10 crops: /);
   assert.equal(viewBatch(load(), { crops: 3, clips: 1 }, 4), 2);
   assert.equal(viewBatch(load("data.family=kinetics"), { crops: 10, clips: 1 }, 4), 2);
 });
