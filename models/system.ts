@@ -33,7 +33,7 @@ export interface System<Sizes = any> {
   /** Trained weights that depend on the task's own numbers (classes): what `pretrain` may begin anew. */
   readonly head: readonly string[];
   /** Trained weights that no loss reaches in the published network: kept as they are, never updated. None by default. */
-  readonly leftAlone?: (weight: Weight) => boolean;
+  readonly leftAlone?: (weight: Weight, model: VideoModel) => boolean;
   readonly files: FilePart;
   /** The forms in which reference cases of it are recorded. */
   readonly cases: readonly CaseForm<Sizes>[];
@@ -134,6 +134,11 @@ export interface FilePart extends FileNames {
   recognise(source: ShapeSource): Recognised | null;
   /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file; all of them when absent. */
   holdsOfBackbone?(name: string): boolean;
+  /**
+   * Keys of a recipe that a checkpoint's names and shapes tell, dotted, with their values; null where they tell none. What a recipe says
+   * otherwise is wrong for this file.
+   */
+  keysIn?(source: ShapeSource): Readonly<Record<string, unknown>> | null;
   /** What a file that does not fit says about the network it belongs to, for error messages. */
   explain(source: WeightSource): string;
 }
@@ -160,4 +165,6 @@ export interface CaseForm<Sizes> {
   recipe?(config: any, label: string): Pick<SystemRecipe, "data" | "network">;
   /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
   toRecorded(name: string, values: Float32Array, recorded: RecordedActivation): Float32Array;
+  /** Of a recorded activation what is computed here; all of it when absent. */
+  computed?(name: string, values: Float32Array, recorded: RecordedActivation): Float32Array;
 }

@@ -8,6 +8,7 @@ import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
+import { writeClassTexts } from "../files/class_texts.ts";
 import { Session } from "../runtime/session.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
 import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
@@ -16,6 +17,7 @@ import type { TaskRecipe } from "../tasks/task.ts";
 import type { ReferenceCase } from "./case.ts";
 import { type CaseBatch, type CaseTask, PLAIN_CASES } from "./case_task.ts";
 import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
+import { readCaseTexts } from "./class_texts_case.ts";
 import { RETRIEVAL_CASES } from "./retrieval_case.ts";
 
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
@@ -70,6 +72,7 @@ export async function replayVideoCase(
   const device = new LocalDevice(gpu), { limits } = device.info;
   const { rule, eps } = RULES[system.optimizer ?? "adamw"];
   const { betas = [optimizer.b1, optimizer.b2], e = eps, max_grad_norm: clipGradNorm = null } = optimizer;
+  const lr = lrOf(optimizer);
   const rates = { rule, options: { betas, eps: e }, groups: form.groups(config) };
   const { inputs, objective } = training(recipeOfCase(reference, { system, form }));
   try {
@@ -89,8 +92,10 @@ export async function replayVideoCase(
       largestFrame: null,
       keepActivations: reference.names("act.").length > 0,
     });
-    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, optimizer.lr) };
-    return await new Replay(session, parts).run();
+    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, lr) };
+    const replay = new Replay(session, parts);
+    await replay.load(gpu);
+    return await replay.run();
   } finally {
     await device[Symbol.asyncDispose]();
   }
@@ -101,15 +106,21 @@ function recipeOfCase(
   { description: { config, case: label } }: ReferenceCase,
   { system, form }: Pick<CaseParts, "system" | "form">,
 ): TaskRecipe {
-  const { num_classes, optimizer: { smoothing } } = config;
+  const { num_classes, optimizer: { smoothing, label_smoothing } } = config;
   return {
     system: system.id,
     precision: "f32",
     data: { num_classes, balance: "none" },
-    solver: { smoothing, mixup: false },
+    solver: { smoothing: smoothing ?? label_smoothing, mixup: false },
     seed: 0,
     ...form.recipe?.(config, label),
   } as TaskRecipe;
+}
+
+/** The rate of the recorded steps, before the factors of groups. */
+// deno-lint-ignore no-explicit-any -- JSON of a case
+function lrOf({ lr, base_lr }: any): number {
+  return lr ?? base_lr;
 }
 
 class Replay {
@@ -130,7 +141,6 @@ class Replay {
 
   async run(): Promise<GroupResult[]> {
     this.#memory();
-    await this.#loadState();
     const { task, inputs } = this.#parts;
     const batch = await task.read(this.#case, { inputs });
     await this.#evaluation("eval", batch);
@@ -189,9 +199,16 @@ class Replay {
     });
   }
 
-  async #loadState(): Promise<void> {
+  /** Puts the weights of the start into the session. */
+  async load(gpu: Gpu): Promise<void> {
+    const { classTexts, config } = this.#model;
+    const texts = classTexts
+      ? await readCaseTexts(gpu, this.#case, { classTexts, backbone: config.backbone }, this.#parts.system)
+      : null;
+    await writeClassTexts(this.#session, texts);
     const known = new Set(this.#model.weights.list.map((weight) => weight.name));
     for (const { name, shape } of this.#model.weights.list) {
+      if (texts?.has(name)) continue;
       const stored = `state.${this.#recorded(name)}`;
       if (!this.#case.has(stored) || this.#case.shapeOf(stored).join() !== shape.join()) {
         const found = this.#case.has(stored) ? `[${this.#case.shapeOf(stored)}]` : "none";
@@ -256,23 +273,24 @@ class Replay {
   }
 
   async #activations(): Promise<void> {
-    const names = this.#case.names("act.");
+    const names = this.#case.names("act.").filter((name) => !this.#texts.has(name));
     if (names.length === 0) return;
     const outputs = await this.#session.readOutputs(this.#batch, names);
     for (const name of names) {
-      const expected = await this.#case.read(name);
-      const actual = this.#parts.form.toRecorded(name, outputs.get(name)!, {
-        shape: this.#case.shapeOf(name),
-        config: this.#case.description.config,
-      });
+      const recorded = { shape: this.#case.shapeOf(name), config: this.#case.description.config };
+      const { toRecorded, computed = (_, values) => values } = this.#parts.form;
+      const expected = computed(name, await this.#case.read(name), recorded);
+      const actual = toRecorded(name, outputs.get(name)!, recorded);
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }
   }
 
   async #gradients(): Promise<void> {
+    // A constant that has a gradient there is not updated there either.
+    const isConstant = (name: string) => this.#model.weights.get(this.#own(name))?.kind === "constant";
     const skipped = this.#nullGradients();
     const names = this.#case.names("grad.").map((name) => name.slice("grad.".length)).filter((name) =>
-      !skipped.has(name)
+      !skipped.has(name) && !isConstant(name)
     );
     const values = await this.#session.read(names.map((name) => this.#own(name)), "gradient");
     const pairs: Pair[] = [];
@@ -354,7 +372,7 @@ class Replay {
     const trained = names.filter((name) =>
       weights.get(this.#own(name))?.kind === "trained" && !skipped.has(name)
     );
-    const moves = STEP_SHARE * STEPS, { lr } = this.#case.description.config.optimizer;
+    const moves = STEP_SHARE * STEPS, lr = lrOf(this.#case.description.config.optimizer);
     await this.#weights("step3.", trained, { tolerance: moves * lr, by: "absolute" }, (name, expected) => {
       const rate = this.#parts.rates[weights.get(this.#own(name))!.group];
       return Math.max(moves * rate, ROUNDING * largestOf(expected));

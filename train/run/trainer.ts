@@ -8,6 +8,7 @@ import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { InterruptedError, NonFiniteError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import { savedRun } from "../files/checkpoint.ts";
+import { readClassTexts } from "../files/class_texts.ts";
 import type { RunState } from "../files/run_state.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
@@ -111,6 +112,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
   if (!features) requireHostMemory(config, frame);
+  const classTexts = resume === undefined ? await readClassTexts(config, { labels }) : null;
   const opened = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame }),
@@ -134,7 +136,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const own = against === null ? config : inParts(config, session.partsOf(clips));
   const storedFeatures = features !== null;
   const steady = saved === null || isSteady(config, set, saved);
-  const state = await prepareRun(session, { config: own, folder, resume, set, steady, storedFeatures, note });
+  const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note };
+  const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
   const data = { set, batches, valClips, features, frameCache, labels, encode, state };
   try {
