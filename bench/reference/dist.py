@@ -456,7 +456,7 @@ def parse_arguments():
         command.add_argument("--mlp", default="1,1,0.25", help="ratios of temporal blocks, integration, integration over time")
         command.add_argument("--kernel", type=int, default=3, help="frames of the kernels of the blocks")
         command.add_argument("--stem-frames", type=int, default=5, help="frames of the kernel of the stem")
-        command.add_argument("--selected", type=whole_numbers, help="layers of the tower, from 0, separated by commas; default all")
+        command.add_argument("--selected", type=whole_numbers, help="layers of the tower, from 0, with commas; default all")
         command.add_argument("--seed", type=int, default=1)
         for name, value in (("vocab", 96), ("context", 16), ("text-width", 64), ("text-heads", 1), ("text-layers", 2)):
             command.add_argument("--" + name, type=int, default=value)
