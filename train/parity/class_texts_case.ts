@@ -5,8 +5,7 @@ import { endPositions } from "../../models/clip/text.ts";
 import type { WeightSource } from "../../models/params.ts";
 import { underOwnNames } from "../../models/parts/file_names.ts";
 import type { System } from "../../models/system.ts";
-import type { TowerSizes } from "../../models/tower.ts";
-import type { ClassTexts } from "../../models/video_model.ts";
+import type { VideoModel } from "../../models/video_model.ts";
 import { type ClassTextValues, valuesOf } from "../files/class_texts.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
 import type { ReferenceCase } from "./case.ts";
@@ -14,22 +13,20 @@ import type { ReferenceCase } from "./case.ts";
 /** Where the start weights lie in a case. */
 const STATE = "state.";
 
-/** The constants that a model keeps of its classes' texts. */
+/** The constants that a model keeps of its classes' texts; null where it keeps none. Loads the GPU with the text tower, and frees it. */
 export async function readCaseTexts(
   gpu: Gpu,
   reference: ReferenceCase,
-  model: { classTexts: ClassTexts; backbone: TowerSizes },
-  { files }: Pick<System, "files">,
-): Promise<ClassTextValues> {
+  { model, system }: { model: VideoModel; system: System },
+): Promise<ClassTextValues | null> {
+  const { classTexts, config: { backbone } } = model;
+  if (!classTexts) return null;
   const [, words] = reference.shapeOf("input.texts");
   const ids = Uint32Array.from(await reference.read("input.texts"));
-  const source = underOwnNames(stateOf(reference), files);
+  const source = underOwnNames(stateOf(reference), system.files);
+  const texts = { tokenised: { ids, ends: endPositions(ids, words) }, source, seed: 0 };
   await using device = new LocalDevice(gpu);
-  return await valuesOf(device, model, {
-    tokenised: { ids, ends: endPositions(ids, words) },
-    source,
-    seed: 0,
-  });
+  return await valuesOf(device, { classTexts, backbone }, texts);
 }
 
 /** The start weights of a case. */

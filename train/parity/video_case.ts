@@ -8,7 +8,7 @@ import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
-import { writeClassTexts } from "../files/class_texts.ts";
+import { type ClassTextValues, writeClassTexts } from "../files/class_texts.ts";
 import { Session } from "../runtime/session.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
 import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
@@ -23,6 +23,8 @@ import { RETRIEVAL_CASES } from "./retrieval_case.ts";
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
 /** Norms of the gradients before they are clipped, one a step. */
 const GRADIENT_NORMS = "train.grad_norms";
+/** What a text tower gave of the classes' texts, under its recorded name: a constant of the model. */
+const TEXT_FEATURES = "act.text_embedding";
 /** Rounding of three updates of a weight in f32, as a share of it. */
 const ROUNDING = 2 ** -21;
 /** Recorded optimiser steps. */
@@ -57,6 +59,8 @@ interface CaseParts {
   inputs: BatchInputs;
   /** Rate of every group in the recorded steps. */
   rates: GroupRates;
+  /** What the model keeps of the texts of its classes; null: nothing. */
+  texts: ClassTextValues | null;
 }
 
 /** Replays the case and compares every group it holds. */
@@ -69,6 +73,7 @@ export async function replayVideoCase(
   const { training, collects } = taskOf(system.task);
   const { config, case: label } = reference.description, { batch, optimizer } = config;
   const model = createModel({ system: system.id, sizes: form.sizes(config, label), backboneDtype: "f32" });
+  const texts = await readCaseTexts(gpu, reference, { model, system }); // before another model is on the GPU
   const device = new LocalDevice(gpu), { limits } = device.info;
   const { rule, eps } = RULES[system.optimizer ?? "adamw"];
   const { betas = [optimizer.b1, optimizer.b2], e = eps, max_grad_norm: clipGradNorm = null } = optimizer;
@@ -92,10 +97,8 @@ export async function replayVideoCase(
       largestFrame: null,
       keepActivations: reference.names("act.").length > 0,
     });
-    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, lr) };
-    const replay = new Replay(session, parts);
-    await replay.load(gpu);
-    return await replay.run();
+    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, lr), texts };
+    return await new Replay(session, parts).run();
   } finally {
     await device[Symbol.asyncDispose]();
   }
@@ -141,6 +144,7 @@ class Replay {
 
   async run(): Promise<GroupResult[]> {
     this.#memory();
+    await this.#loadState();
     const { task, inputs } = this.#parts;
     const batch = await task.read(this.#case, { inputs });
     await this.#evaluation("eval", batch);
@@ -199,12 +203,8 @@ class Replay {
     });
   }
 
-  /** Puts the weights of the start into the session. */
-  async load(gpu: Gpu): Promise<void> {
-    const { classTexts, config } = this.#model;
-    const texts = classTexts
-      ? await readCaseTexts(gpu, this.#case, { classTexts, backbone: config.backbone }, this.#parts.system)
-      : null;
+  async #loadState(): Promise<void> {
+    const { texts } = this.#parts;
     await writeClassTexts(this.#session, texts);
     const known = new Set(this.#model.weights.list.map((weight) => weight.name));
     for (const { name, shape } of this.#model.weights.list) {
@@ -273,9 +273,17 @@ class Replay {
   }
 
   async #activations(): Promise<void> {
-    const names = this.#case.names("act.").filter((name) => !this.#texts.has(name));
+    const names = this.#case.names("act.");
     if (names.length === 0) return;
-    const outputs = await this.#session.readOutputs(this.#batch, names);
+    const outputs = await this.#session.readOutputs(
+      this.#batch,
+      names.filter((name) => name !== TEXT_FEATURES),
+    );
+    const { classTexts } = this.#model;
+    if (classTexts && names.includes(TEXT_FEATURES)) {
+      const read = await this.#session.read([classTexts.features]);
+      outputs.set(TEXT_FEATURES, read.get(classTexts.features)! as Float32Array<ArrayBuffer>);
+    }
     for (const name of names) {
       const recorded = { shape: this.#case.shapeOf(name), config: this.#case.description.config };
       const { toRecorded, computed = (_, values) => values } = this.#parts.form;
