@@ -196,7 +196,9 @@ export const NETWORK_KEYS = {
   backbone: backbone.nullable().default(null).describe(
     "all sizes of a backbone that is no preset, or options of one that is",
   ),
-  weights: path().describe("weights of the backbone; null: seeded random initialisation"),
+  weights: path().describe(
+    "weights of the backbone, from the working folder or, where it has none such, beside the recipe; null: seeded random initialisation",
+  ),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),
   init: z.boolean().default(true).describe("load network.weights; false: seeded random initialisation"),

@@ -3,6 +3,7 @@
  * a superset of the published Side4Video files', or in another dialect. Every key has a default, an unknown key is an error,
  * and the settled object is saved with the run.
  */
+import { dirname, isAbsolute, join } from "node:path";
 import * as YAML from "yaml";
 import { ConfigError } from "../../lib/errors.ts";
 import type { SynthOptions } from "../../data/synth/options.ts";
@@ -53,7 +54,18 @@ export async function loadConfig(path: string, overrides: readonly string[] = []
   const tree = await readTree(path);
   const dialect = dialectOf(tree);
   const whole = await dialect.assemble?.(tree, { path, readTree }) ?? tree;
-  return readConfig(whole, dialect, { source: path, overrides });
+  const loaded = readConfig(whole, dialect, { source: path, overrides });
+  return { ...loaded, config: await withWeightsBeside(loaded.config, path) };
+}
+
+/** Weights that lie beside the recipe, and not where it is run. */
+async function withWeightsBeside(config: Config, path: string): Promise<Config> {
+  const { weights } = config.network;
+  if (weights === null || isAbsolute(weights)) return config;
+  const beside = join(dirname(path), weights),
+    exists = (file: string) => Deno.stat(file).then(() => true, () => false);
+  if (await exists(weights) || !await exists(beside)) return config;
+  return { ...config, network: { ...config.network, weights: beside } };
 }
 
 /** Reads a recipe from YAML text. */
