@@ -72,6 +72,8 @@ export interface DistSizes {
   selected: readonly number[] | null;
   text: TextConfig;
   tokens: readonly number[] | null;
+  /** Words before the name of every class; none when absent. */
+  promptPrefix?: string;
 }
 
 /** Weights that stand for themselves. */
@@ -130,7 +132,8 @@ export class Dist implements VideoModel {
     };
     this.#textFeatures = weights.constant("text_features", [classes, text.embedDim]);
     this.#logitScale = weights.constant("logit_scale", []);
-    this.classTexts = { features: "text_features", scale: "logit_scale", tower: text, tokens };
+    const prefix = config.promptPrefix ?? "";
+    this.classTexts = { features: "text_features", scale: "logit_scale", tower: text, tokens, prefix };
   }
 
   /** Records the forward pass of clips [B*T 3 H W], normalised. */
@@ -243,6 +246,7 @@ function sizes({ data, network }: Pick<SystemRecipe, "data" | "network">): DistS
     selected: network.selected_layers as number[] | null,
     text: textOf(network as SystemRecipe["network"] & TextKeys)!,
     tokens: network.tokens as number[] | null,
+    promptPrefix: data.prompt_prefix as string,
   };
 }
 
@@ -339,10 +343,10 @@ export const dist: System<DistSizes> = {
     prefix: "backbone.base_encoder.",
     renamed: RENAMED,
     recognise(source) {
-      const stem = source.shapeOf("dist_net.temporal_stem.weight"),
-        input = source.shapeOf("dist_net.input_linears.0.weight");
-      if (stem?.length !== 5 || input?.length !== 2) return null;
-      return { title: "DiST", backbone: towerBesideBranches(source), sideDim: input[0] };
+      const input = source.shapeOf("dist_net.input_linears.0.weight");
+      return input?.length === 2
+        ? { title: "DiST", backbone: towerBesideBranches(source), sideDim: input[0] }
+        : null;
     },
     keysIn: distKeysIn,
     explain: (source) =>

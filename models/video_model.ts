@@ -78,6 +78,8 @@ export interface ClassTexts {
   readonly features: string;
   /** The constant that holds the logarithm of the factor on cosines, []: of the backbone's file. */
   readonly scale: string;
+  /** Words before the name of every class. */
+  readonly prefix: string;
   /** The tower that reads the texts. */
   readonly tower: TextConfig;
   /** Those tokens of CLIP's vocabulary that its table holds, ascending; null: all of them. */

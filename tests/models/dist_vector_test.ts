@@ -234,7 +234,7 @@ for (const recompute of [false, true]) {
         g.output(`grad.${parameter.label}`, gradient);
       }
       // Labels 0 and 2, smoothed by 0.1, mixed with weight 0.75.
-    const off = 0.1 / K, own = [off + 0.9 * 0.75, off, off + 0.9 * 0.25];
+      const off = 0.1 / K, own = [off + 0.9 * 0.75, off, off + 0.9 * 0.25];
       const values = valuesOf(model).set(input, frames()).set(seed, Float32Array.of(1))
         .set(targets, Float32Array.of(...own, ...own.toReversed()));
       const results = await runGraph(gpu, g, values);

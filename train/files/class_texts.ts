@@ -47,7 +47,7 @@ export async function readClassTexts(
 ): Promise<ClassTextValues | null> {
   const { classTexts, config: { backbone } } = createModel(modelSpec(config));
   if (!classTexts) return null;
-  const texts = textsOf(config, options.labels);
+  const texts = textsOf(config, { labels: options.labels, prefix: classTexts.prefix });
   const tokenised = tokenise(await tokenizerFor(classTexts), texts, classTexts.tower.context);
   const own = options.own ? underOwnNames(options.own, systemOf(config.system).files) : null;
   const { weights: path, init } = config.network;
@@ -90,7 +90,10 @@ export async function valuesOf(
 }
 
 /** A name as the originals say it (spec dist §4.1): without quotation marks, behind the words before all of them. */
-function textsOf({ data }: Config, labels: readonly string[]): string[] {
+function textsOf(
+  { data }: Config,
+  { labels, prefix }: { labels: readonly string[]; prefix: string },
+): string[] {
   if (data.label_list === null && data.synth === null && labels.every((label, i) => label === String(i))) {
     throw new ConfigError(
       "Cannot compare clips with the texts of their classes: data.label_list must name them, current value is null",
@@ -102,9 +105,9 @@ function textsOf({ data }: Config, labels: readonly string[]): string[] {
         `current count is ${labels.length}`,
     );
   }
-  const prefix = String((data as Record<string, unknown>).prompt_prefix ?? "").trim();
+  const before = prefix.trim();
   return labels.map((label) =>
-    [prefix, label.replaceAll('"', "").trim()].filter((part) => part !== "").join(" ")
+    [before, label.replaceAll('"', "").trim()].filter((part) => part !== "").join(" ")
   );
 }
 
