@@ -116,6 +116,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
+  if (trained?.correction) io.note(`warning: ${trained.correction}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);
