@@ -35,7 +35,7 @@ const ASSUMED_ENVIRONMENT: KernelEnvironment = {
 };
 
 /** A variant of a recipe and what it takes. */
-interface Planned extends Pick<FittingSession, "plan" | "against"> {
+interface Planned extends Pick<FittingSession, "plan" | "against" | "options"> {
   precision: "f32" | "f16";
   memory: "recompute" | "keep";
   frozen: "resident" | "stream";
@@ -98,6 +98,8 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   const accumulation = config.solver.grad_accumulation_steps;
   const sum = (of: (plan: Plan) => number) => plans.reduce((total, plan) => total + of(plan), 0);
   const flops = sum((plan) => plan.flops) * accumulation;
+  // One view of one clip in an evaluation; papers count a multiplication and an addition as one.
+  const viewFlops = chosen.plan.programs.evaluation.plan.flops / chosen.options.evalClips;
   const plan = plans.reduce((most, one) => (one.arenaBytes > most.arenaBytes ? one : most));
   const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
   // Stored features: a batch under way and two read ahead.
@@ -119,6 +121,11 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${
       formatBytes(sum((plan) => plan.bytesMoved))
     } moved`,
+  );
+  io.print(
+    `  work a view           ${(viewFlops / 1e12).toFixed(3)} TFLOP: ${
+      formatCount(Math.round(viewFlops / 2e9))
+    } GMAC, as papers count`,
   );
   io.print(`  GPU memory            ${formatBytes(memory.total)}`);
   for (const [use, bytes] of Object.entries(memory.byUse)) {
@@ -177,6 +184,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     trainable_parameters: trainable,
     frozen_parameters: frozen,
     flops_per_step: flops,
+    flops_per_view: viewFlops,
     clips_at_once: Math.max(...parts),
     host_bytes: hostBytes,
     ...cache,
