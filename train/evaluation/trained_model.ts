@@ -37,6 +37,8 @@ export interface TrainedModel {
   weights: string;
   config: Config;
   labels: string[];
+  /** Sentences by class to compare clips with, instead of the names that it was trained with. */
+  prompts?: readonly (readonly string[])[];
   /** What of the recipe the weights say otherwise, one line; null: nothing. */
   correction: string | null;
   /** Where results about it go: the run folder, or a name beside the checkpoint. */
@@ -87,6 +89,20 @@ export async function findTrainedModel(
   };
 }
 
+/** Whether a model compares clips with the texts of its classes, and so can take others. */
+export function readsClassTexts({ config }: Pick<TrainedModel, "config">): boolean {
+  return createModel(modelSpec(config)).classTexts !== undefined;
+}
+
+/** Such a model with other classes, by sentences about them. */
+export function withClasses(
+  model: TrainedModel,
+  { labels, prompts }: { labels: string[]; prompts: readonly (readonly string[])[] },
+): TrainedModel {
+  const { config } = model, data = { ...config.data, num_classes: labels.length, label_list: null };
+  return { ...model, config: { ...config, data }, labels, prompts };
+}
+
 /** A recipe with what the names and shapes of its system's checkpoint tell otherwise. */
 function fittedTo(config: Config, source: WeightSource): Pick<TrainedModel, "config" | "correction"> {
   const { files } = systemOf(config.system), told = files.keysIn?.(shapesUnderOwnNames(source, files)) ?? {};
@@ -128,9 +144,9 @@ export function viewBatch(config: Config, views: Views | null, clips: number): n
  * @param options.queries What else is asked of the model; by default what the evaluation of its task asks.
  */
 export async function openTrainedModel(
-  { weights, config, labels = [] }:
+  { weights, config, labels = [], prompts }:
     & Pick<TrainedModel, "weights" | "config">
-    & Partial<Pick<TrainedModel, "labels">>,
+    & Partial<Pick<TrainedModel, "labels" | "prompts">>,
   options: {
     clips: readonly ClipRecord[];
     root: string;
@@ -142,7 +158,7 @@ export async function openTrainedModel(
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
   await using source = await openCheckpoint(weights);
-  const texts = await classTextsFor(config, { model, source, labels });
+  const texts = await classTextsFor(config, { model, source, labels, prompts });
   const load = { system, head: "strict", except: [...texts?.keys() ?? []] } as const;
   checkTrained(model, source, load); // before the GPU compiles anything
   const { session } = await openSession(
@@ -168,14 +184,15 @@ export async function openTrainedModel(
 /** The texts of classes where they are not in the checkpoint, or those are of other classes; null: they are, or none are read. */
 async function classTextsFor(
   config: Config,
-  { model: { classTexts }, source, labels }: {
+  { model: { classTexts }, source, labels, prompts }: {
     model: VideoModel;
     source: OpenCheckpoint;
     labels: readonly string[];
+    prompts?: readonly (readonly string[])[];
   },
 ): Promise<ClassTextValues | null> {
   if (!classTexts) return null;
   const kept = underOwnNames(source, systemOf(config.system).files).shapeOf(classTexts.features);
-  const isOwn = recipeOf(source)?.labels.join("\n") === labels.join("\n");
-  return kept && isOwn ? null : await readClassTexts(config, { labels, own: source });
+  const isOwn = prompts === undefined && recipeOf(source)?.labels.join("\n") === labels.join("\n");
+  return kept && isOwn ? null : await readClassTexts(config, { labels, prompts, own: source });
 }

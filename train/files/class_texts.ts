@@ -38,26 +38,49 @@ const UNTRAINED_SCALE = Math.log(1 / 0.07);
  * Reads the texts of a recipe's classes on a GPU of their own; null where its network has none.
  *
  * @param options.labels Names of the classes, in their order.
+ * @param options.prompts Sentences by class instead of their names; a class has the mean of its sentences', each of length 1.
  * @param options.own A checkpoint that may hold a text tower of its own, which then comes first.
  * @throws {ConfigError} where nothing names the classes, or a text is too long.
  */
 export async function readClassTexts(
   config: Config,
-  options: { labels: readonly string[]; own?: WeightSource | null },
+  options: { labels: readonly string[]; prompts?: readonly (readonly string[])[]; own?: WeightSource | null },
 ): Promise<ClassTextValues | null> {
   const { classTexts, config: { backbone } } = createModel(modelSpec(config));
   if (!classTexts) return null;
-  const texts = textsOf(config, { labels: options.labels, prefix: classTexts.prefix });
-  const tokenised = tokenise(await tokenizerFor(classTexts), texts, classTexts.tower.context);
+  const prompts = options.prompts ??
+    textsOf(config, { labels: options.labels, prefix: classTexts.prefix }).map((text) => [text]);
+  const tokenised = tokenise(await tokenizerFor(classTexts), prompts.flat(), classTexts.tower.context);
   const own = options.own ? underOwnNames(options.own, systemOf(config.system).files) : null;
   const { weights: path, init } = config.network;
   await using device = await RemoteDevice.open({});
-  const read = (source: WeightSource | null) =>
-    valuesOf(device, { classTexts, backbone }, { tokenised, source, seed: config.seed });
+  const read = async (source: WeightSource | null) => {
+    const values = await valuesOf(device, { classTexts, backbone }, { tokenised, source, seed: config.seed });
+    const features = values.get(classTexts.features)!;
+    return new Map([...values, [
+      classTexts.features,
+      meanByClass(features, prompts.map(({ length }) => length)),
+    ]]);
+  };
   if (own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name)) return await read(own);
   if (path === null || !init) return await read(null);
   await using file = await openCheckpoint(path);
   return await read(fitTower(file, backbone).source);
+}
+
+/** The mean of each class's sentences, of length 1 each; the features themselves where every class has one. */
+function meanByClass(features: Float32Array, counts: readonly number[]): Float32Array {
+  if (counts.every((count) => count === 1)) return features;
+  const dims = features.length / counts.reduce((a, b) => a + b, 0),
+    means = new Float32Array(counts.length * dims);
+  let next = 0;
+  counts.forEach((count, k) => {
+    for (let i = 0; i < count; i++, next++) {
+      const one = features.subarray(next * dims, (next + 1) * dims), length = Math.hypot(...one);
+      one.forEach((value, d) => means[k * dims + d] += value / length / count);
+    }
+  });
+  return means;
 }
 
 /** Features and scale, from a file or, where there is none, as a seed draws them. */
