@@ -12,6 +12,7 @@ import { type ClassTextValues, writeClassTexts } from "../files/class_texts.ts";
 import { Session } from "../runtime/session.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
 import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
+import { averageViews } from "../tasks/class_metrics.ts";
 import { taskOf } from "../tasks/registry.ts";
 import type { TaskRecipe } from "../tasks/task.ts";
 import type { ReferenceCase } from "./case.ts";
@@ -121,8 +122,7 @@ function recipeOfCase(
 }
 
 /** The rate of the recorded steps, before the factors of groups. */
-// deno-lint-ignore no-explicit-any -- JSON of a case
-function lrOf({ lr, base_lr }: any): number {
+function lrOf({ lr, base_lr = NaN }: { lr?: number; base_lr?: number }): number {
   return lr ?? base_lr;
 }
 
@@ -188,6 +188,15 @@ class Replay {
     for (const [name, values] of Object.entries(outputs)) {
       await this.#output(`${prefix}.${name}`, values, tolerance);
     }
+    // A head that gives shares of classes in evaluations.
+    const { logits } = outputs, K = logits?.length / this.#batch;
+    if (!logits) return;
+    const clips = Array.from({ length: this.#batch }, (_, i) => logits.subarray(i * K, (i + 1) * K));
+    await this.#output(
+      `${prefix}.probabilities`,
+      clips.flatMap((one) => [...averageViews([one])]),
+      tolerance,
+    );
   }
 
   /** The session holds exactly the bytes its plan said. */
