@@ -31,7 +31,8 @@ import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
-import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./shared/trained.ts";
+import { splitOverrides } from "./shared/overrides.ts";
+import { MODEL_OPTIONS, viewsOfFlags } from "./shared/trained.ts";
 
 const DEFAULT_TOP = 5;
 const BAR_WIDTH = 20;

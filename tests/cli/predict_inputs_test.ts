@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { clipsOfPaths } from "../../cli/shared/predict_inputs.ts";
-import { splitOverrides } from "../../cli/shared/trained.ts";
+import { splitOverrides } from "../../cli/shared/overrides.ts";
 import { inTempFolder } from "../_util/frame_folders.ts";
 
 Deno.test("a folder of pictures that are not read is told as such, with no template for them", async () => {

@@ -58,8 +58,8 @@ engineTest(
       }
       const config = await runs.config(`name=${name}-stopped`, ...keys, ...more);
       const stopped = await runs.stopAt(config, group > 1 ? 1 : 2);
-      const { epoch, clipsInEpoch, step } = await savedState(join(stopped, RUN_FILES.state));
-      assert.equal(epoch * 60 + clipsInEpoch, step * group * 24);
+      const { epoch, clipsInEpoch, step, accumulated } = await savedState(join(stopped, RUN_FILES.state));
+      assert.equal(epoch * 60 + clipsInEpoch, (step * group + accumulated) * 24);
       assert.ok(step < steps && clipsInEpoch > 0, "within a loop");
       const resumed = await runs.resume(await runs.config(`name=${name}-stopped`, ...keys, ...more), stopped);
       assert.deepEqual(await countsOf(resumed), { steps, clips, evals: [1, 3] });
