@@ -203,12 +203,6 @@ export function requirementsOf(values: Values): Requirement[] {
   const published = ": mixing is built with the published values alone";
   return [
     be("TASK_TYPE", values.TASK_TYPE, "classification"),
-    be(
-      "VIDEO.BACKBONE.META_ARCH",
-      BACKBONE.META_ARCH,
-      "ClipVisionTextTransformer",
-      ": other networks are not built",
-    ),
     [
       archOf(values) in TOWER_PRESETS,
       "VIDEO.BACKBONE.META_ARCH_NAME",

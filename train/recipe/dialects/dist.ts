@@ -7,6 +7,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../../../lib/errors.ts";
 import { nearestName } from "../../../lib/nearest_name.ts";
+import type { Requirement } from "../../../models/system.ts";
+import { valueAt } from "../../../data/schema.ts";
 import { describeUnknownKey, requireAll, schemaError } from "../errors.ts";
 import { argumentValue, whatFails } from "../overrides.ts";
 import { isTree, setLeaf, type Tree } from "../tree.ts";
@@ -26,6 +28,8 @@ const SECTIONS = [...new Set(KNOWN_KEYS.map((key) => key.split(".", 1)[0]))];
 const TOP_KEYS = KNOWN_KEYS.filter((key) => !key.includes("."));
 /** Sections that tell a file; `data` and `network` of other layouts are written small. */
 const TELLING = ["TRAIN", "TEST", "DATA", "MODEL", "VIDEO", "OPTIMIZER", "AUGMENTATION"];
+/** What the files call the network's frame. */
+const META_ARCH = "ClipVisionTextTransformer";
 /** Clips of a step of one process of the published runs. */
 const PUBLISHED_BATCH = 32;
 
@@ -56,6 +60,7 @@ function read(assembled: Tree, { source, args }: ReadOptions): Reading {
     given.add(key);
   }
   const plain = withTruthValues(tree) as Tree;
+  requireAll([networkRequirement(plain)], source, argumentOf);
   const parsed = VALUES.safeParse(plain);
   if (!parsed.success) {
     throw schemaError(parsed.error.issues, { source, tree: plain, setBy: argumentOf, known });
@@ -76,6 +81,17 @@ function read(assembled: Tree, { source, args }: ReadOptions): Reading {
     ...idleKeys([...given], values),
     remarks: [...found.remarks, ...remarksOn(values, new Set(rest.map((one) => one.split("=", 1)[0])))],
   };
+}
+
+/** The same layout has files for other networks, with other values. */
+function networkRequirement(tree: Tree): Requirement {
+  const key = "VIDEO.BACKBONE.META_ARCH", value = valueAt(tree, key.split("."));
+  return [
+    value === undefined || value === META_ARCH,
+    key,
+    `be ${META_ARCH}: other networks are not built`,
+    value,
+  ];
 }
 
 /** Python's other words for true and false (YAML 1.1). */
