@@ -20,10 +20,10 @@ const SECTION_KEY = /^[a-z_]+(\.\w+)+=/i;
  */
 export function splitOverrides(args: readonly string[]): SplitArguments {
   const keys = new Set(argumentNames());
-  return split(
-    args,
-    (arg) => arg.includes("=") && keys.has(arg.split("=", 1)[0]) || SECTION_KEY.test(arg) && !existsSync(arg),
-  );
+  return split(args, (arg) => {
+    const [key] = arg.split("=", 1);
+    return arg !== key && keys.has(key) || (SECTION_KEY.test(arg) || isPairKey(key)) && !existsSync(arg);
+  });
 }
 
 /** The same where no other argument holds a "=". */

@@ -106,6 +106,24 @@ OPTIMIZER: { BASE_LR: 0.001 }
 OUTPUT_DIR:
 `;
 
+/** The published recipes: data set, backbone and frames of the temporal encoder. */
+export const LEAVES = ["ssv2", "k400"].flatMap((set) =>
+  ([["b16", 16], ["b16", 32], ["b16", 64], ["l14", 64]] as const).map(([arch, frames]) => ({
+    set,
+    arch,
+    frames,
+    /** From the top of the repository. */
+    path: `configs/projects/dist/${set}/vit-${arch}-${frames / 2}+${frames}f.yaml`,
+  }))
+);
+
+/** As published, every base is named as that of Something-Something, and that of ViT-L/14 is not there. */
+function leafOf({ set, arch, frames, path }: typeof LEAVES[number]): [path: string, text: string] {
+  const base = arch === "l14" ? "vit_large_14_ssv2" : "vit_base_16_ssv2", pools = set === "k400" ? 4 : 2;
+  const name = `vit-${arch}-${frames / 2}+${frames}f_${set}`;
+  return [path.replace(/^configs\//, ""), leafFile(base, { frames, pools, name })];
+}
+
 const FILES: Record<string, string> = {
   "pool/base.yaml": DEFAULTS,
   "pool/run/training/from_scratch_large.yaml": RUN,
@@ -113,26 +131,7 @@ const FILES: Record<string, string> = {
   "pool/backbone/clip_vit_large_14.yaml": modelFile("ViT-L-14"),
   "projects/dist/vit_base_16_ssv2.yaml": baseFile("ssv2", "ssv2", 174),
   "projects/dist/vit_base_16_k400.yaml": baseFile("kinetics400", "k400", 400),
-  "projects/dist/ssv2/vit-b16-8+16f.yaml": leafFile("vit_base_16_ssv2", {
-    frames: 16,
-    pools: 2,
-    name: "vit-b16-8+16f_ssv2",
-  }),
-  "projects/dist/k400/vit-b16-8+16f.yaml": leafFile("vit_base_16_ssv2", {
-    frames: 16,
-    pools: 4,
-    name: "vit-b16-8+16f_k400",
-  }),
-  "projects/dist/ssv2/vit-l14-32+64f.yaml": leafFile("vit_large_14_ssv2", {
-    frames: 64,
-    pools: 2,
-    name: "vit-l14-32+64f_ssv2",
-  }),
-  "projects/dist/k400/vit-l14-32+64f.yaml": leafFile("vit_large_14_ssv2", {
-    frames: 64,
-    pools: 4,
-    name: "vit-l14-32+64f_k400",
-  }),
+  ...Object.fromEntries(LEAVES.map(leafOf)),
   "projects/dist/k400/vit-b16-8+16f-eval.yaml": leafFile("vit_base_16_ssv2", {
     frames: 32,
     pools: 4,

@@ -17,7 +17,7 @@ Deno.test("what looks like a key of a section is one, unless a file of that name
   await inTempFolder(async (root) => {
     const file = join(root, "a.b=c");
     await writeFile(file, "");
-    const keys = ["data.num_segments=4", "data.num_segmnts=4", "dta.num_segments=4"];
+    const keys = ["data.num_segments=4", "data.num_segmnts=4", "dta.num_segments=4", "PAI=False"];
     const others = ["clips", "a=b/00001", "clips/data.x=1", file];
     assert.deepEqual(splitOverrides([...keys, ...others]), { overrides: keys, others });
     const before = Deno.cwd();

@@ -3,7 +3,7 @@
  * stands in where the published files are broken (§10.1) or have not been copied.
  */
 
-import { basename, dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize, resolve } from "node:path";
 import { ConfigError } from "../../../lib/errors.ts";
 import { shortened } from "../errors.ts";
 import { textOfValue } from "../../../data/schema.ts";
@@ -166,7 +166,7 @@ class Assembly {
 
   /** A parent, or what stands in for it where the published files name the wrong one, or one that there is not. */
   async #base(parent: string, by: string): Promise<{ tree: Tree; path: string }> {
-    const isKinetics = basename(dirname(this.#top)) === "k400" && by === this.#top;
+    const isKinetics = basename(dirname(resolve(this.#top))) === "k400" && by === this.#top;
     const wanted = isKinetics ? parent.replace(/_ssv2(\.ya?ml)$/, "_k400$1") : parent;
     if (wanted !== parent) {
       this.#remarks.push(
@@ -196,7 +196,7 @@ class Assembly {
 
   /** The defaults of all projects: from the working folder, as published, or from the repository that holds the recipe. */
   async #defaults(): Promise<Tree> {
-    const [, root] = /^(.*\/)?configs\/projects\//.exec(this.#top) ?? [];
+    const [, root] = /^(.*\/)configs\/projects\//.exec(resolve(this.#top)) ?? [];
     for (const path of [DEFAULTS_FILE, ...root === undefined ? [] : [join(root, DEFAULTS_FILE)]]) {
       if (await exists(path)) return await this.#file.readTree(path, { namedBy: this.#top });
     }
@@ -228,7 +228,7 @@ class Assembly {
 function merge(below: Tree, above: Tree, names: { file: string; below: string }, prefix = ""): Tree {
   const merged: Tree = { ...below };
   for (const [key, value] of Object.entries(above)) {
-    const before = below[key];
+    const before = Object.hasOwn(below, key) ? below[key] : undefined;
     if (!isTree(value) || before == null) merged[key] = structuredClone(value);
     else if (isTree(before)) merged[key] = merge(before, value, names, `${prefix}${key}.`);
     else {

@@ -228,3 +228,17 @@ Deno.test("paths may be relative to the working folder, as the originals' are", 
     });
   });
 });
+
+Deno.test("a recipe is the same from within its folder", async () => {
+  await inDistProject(async (project) => {
+    const whole = await readDist(project, `${HOME}/k400/vit-b16-8+16f.yaml`), before = Deno.cwd();
+    Deno.chdir(join(project, HOME, "k400"));
+    try {
+      const { tree, remarks } = await readDist("", "vit-b16-8+16f.yaml");
+      assert.deepEqual(tree, whole.tree);
+      assert.ok(!remarks.some((text) => text.startsWith("built-in")));
+    } finally {
+      Deno.chdir(before);
+    }
+  });
+});
