@@ -62,7 +62,8 @@ const dialect: Dialect = {
       tree: { system: "side4video", data: { num_classes: CLASSES }, solver: { lr: LR } },
       rest,
       setBy,
-      keysWithoutEffect: [],
+      keysWithoutEffect: pairs.length > 0 ? ["SHOUT.OLD", "SHOUT.OLDER"] : [],
+      keysUnread: pairs.length > 0 ? ["SHOUT.LOUDLY"] : [],
       remarks: ["this recipe is shouted"],
     };
   },
@@ -92,6 +93,10 @@ Deno.test("a dialect of its own reads the file's parents, takes its arguments an
 
     const changed = await loadConfig(path, ["SHOUT.LR", "0.125", "data.batch_size=2"]);
     assert.deepEqual([changed.config.solver.lr, changed.config.data.batch_size], [0.125, 2]);
+    assert.deepEqual(changed.warnings, [
+      "keys without effect, as in the published code: SHOUT.OLD, SHOUT.OLDER; keys that are not read here: SHOUT.LOUDLY",
+      "this recipe is shouted",
+    ]);
     await assert.rejects(loadConfig(path, ["SHOUT.LR", '"x"']), {
       message: 'Cannot use argument "SHOUT.LR "x"": solver.lr must be a number, current value is "x"',
     });

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Requirement } from "../../../models/system.ts";
+import type { TowerSizes } from "../../../models/tower.ts";
 import { TOWER_PRESETS } from "../../../models/towers.ts";
 import { CLIP_MEAN, CLIP_STD, type Values } from "./_dist_keys.ts";
 
@@ -176,11 +177,16 @@ export function archOf({ VIDEO }: Values): string {
   return (VIDEO.BACKBONE.META_ARCH_NAME ?? "ViT-B-16").replace(/-(\d+)$/, "/$1");
 }
 
+function presetOf(values: Values): TowerSizes | undefined {
+  const arch = archOf(values);
+  return Object.hasOwn(TOWER_PRESETS, arch) ? TOWER_PRESETS[arch] : undefined;
+}
+
 /** null where they are all. */
 function selectedLayers(values: Values): number[] | null {
-  const { SELECTED_LAYERS: chosen } = distOf(values), preset = TOWER_PRESETS[archOf(values)];
+  const { SELECTED_LAYERS: chosen } = distOf(values), preset = presetOf(values);
   if (chosen === null) return null;
-  return chosen.length === preset.layers && chosen.every((layer, i) => layer === i) ? null : chosen;
+  return chosen.length === preset?.layers && chosen.every((layer, i) => layer === i) ? null : chosen;
 }
 
 /** What must hold of a recipe, the most telling first. */
@@ -204,7 +210,7 @@ export function requirementsOf(values: Values): Requirement[] {
   return [
     be("TASK_TYPE", values.TASK_TYPE, "classification"),
     [
-      archOf(values) in TOWER_PRESETS,
+      presetOf(values) !== undefined,
       "VIDEO.BACKBONE.META_ARCH_NAME",
       `be the name of a backbone, such as ViT-B-16 or ViT-L-14`,
       BACKBONE.META_ARCH_NAME,
@@ -302,13 +308,13 @@ const equal = (a: readonly number[], b: readonly number[]) =>
 
 /** Whether the patch is the published 16 with a backbone of another one, which cannot be meant. */
 export function hasPublishedPatch(values: Values): boolean {
-  const preset = TOWER_PRESETS[archOf(values)];
+  const preset = presetOf(values);
   return preset !== undefined && distOf(values).S_PATCH_SIZE === 16 && preset.patchSize !== 16;
 }
 
 /** The patches of both branches lie in one grid, and the blocks that are read are there. */
 function patchRequirements(values: Values): Requirement[] {
-  const preset = TOWER_PRESETS[archOf(values)],
+  const preset = presetOf(values),
     { S_PATCH_SIZE: patch, SELECTED_LAYERS: layers } = distOf(values);
   if (preset === undefined) return [];
   return [

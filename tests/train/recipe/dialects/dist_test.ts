@@ -283,3 +283,35 @@ Deno.test("files of this form are known by their sections or parents, and its ke
     message: 'Cannot read config "nowhere.yaml", which "leaf.yaml" names: there is no such file',
   });
 });
+
+Deno.test("a file of any shape ends in a recipe or in one line", async () => {
+  await inDistProject(async (project) => {
+    const leaf = `${project}/${LEAF}`;
+    for (
+      const [text, what] of [
+        ["DATA:", "DATA must be a mapping of keys"],
+        ["TRAIN: 3", "TRAIN must be a mapping of keys"],
+        ["TRAIN: { DATASET: }", 'TRAIN.DATASET must be one of "ssv2", "kinetics400", current value is null'],
+        ["VIDEO: { BACKBONE: { DIST: [] } }", "VIDEO.BACKBONE.DIST must be a mapping of keys"],
+        [
+          "VIDEO: { BACKBONE: { META_ARCH_NAME: constructor } }",
+          "META_ARCH_NAME must be the name of a backbone",
+        ],
+        ["OPTIMIZER: { BETAS: [1, 2, 3] }", "OPTIMIZER.BETAS must have at most 2 entries"],
+        ["DATA: { MEAN: [x] }", "DATA.MEAN.0 must be a number"],
+        ["toString: { a: 1 }\nconstructor: 3\nTRAIN: { BATCH_SIZE: .inf }", "TRAIN.BATCH_SIZE must be a"],
+        ["__proto__: { TRAIN: 3 }\nTRAIN: { BATCH_SIZE: -1 }", "TRAIN.BATCH_SIZE must be more than 0"],
+      ]
+    ) {
+      await Deno.writeTextFile(leaf, text);
+      await assert.rejects(readDist(project, LEAF), ({ name, message }: Error) => {
+        assert.equal(name, "ConfigError");
+        assert.match(message, /^Cannot (read|use) config "[^\n]+$/);
+        assert.ok(message.includes(what), message);
+        return true;
+      });
+    }
+    await Deno.writeTextFile(leaf, "TRAIN: {}\n_FOUND: { remarks: [injected] }");
+    assert.ok(!(await readDist(project, LEAF)).remarks.includes("injected"));
+  }, { without: ["pool/"] });
+});
