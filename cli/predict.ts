@@ -117,6 +117,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
+  for (const remark of trained?.remarks ?? []) io.note(`warning: ${remark}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);

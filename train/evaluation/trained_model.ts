@@ -33,6 +33,8 @@ export interface TrainedModel {
   weights: string;
   config: Config;
   labels: string[];
+  /** Remarks on the files of a recipe that was given, one line each. */
+  remarks: string[];
   /** Where results about it go: the run folder, or a name beside the checkpoint. */
   resultPath(name: string): string;
 }
@@ -63,8 +65,9 @@ export async function findTrainedModel(
   const recipe = recipeOf(source);
   const { overrides } = options;
   // A run's own recipe has its backbone settled.
-  const config = options.config !== undefined
-    ? (await settleBackbone((await loadConfig(options.config, overrides)).config)).config
+  const given = options.config === undefined ? null : await loadConfig(options.config, overrides);
+  const config = given !== null
+    ? (await settleBackbone(given.config)).config
     : info.isDirectory
     ? (await loadRunConfig(target, overrides)).config
     : await recipeInside(weights, recipe?.config ?? null, overrides);
@@ -75,6 +78,7 @@ export async function findTrainedModel(
     weights,
     config,
     labels: ownLabels ? recipe!.labels : await classNames(config),
+    remarks: given?.onFiles ?? [],
     resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
   };
 }

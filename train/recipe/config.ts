@@ -34,6 +34,8 @@ export interface LoadedConfig {
   keysWithoutEffect: string[];
   /** Remarks for the user, one line each (the keys without effect among them). */
   warnings: string[];
+  /** Those of them on the files: what stands in for what, whatever is done with the recipe. */
+  onFiles: string[];
 }
 
 /** Where a recipe comes from. */
@@ -101,7 +103,7 @@ function readConfig(
     `${what}: ${keys.join(", ")}`
   );
   if (named.length > 0) warnings.unshift(named.join("; "));
-  return { config, keysWithoutEffect, warnings };
+  return { config, keysWithoutEffect, warnings, onFiles: [...reading.remarks] };
 }
 
 /** The recipe as YAML, with every default written out; `parseConfig` reads it back unchanged. */

@@ -113,7 +113,7 @@ Deno.test("a resolved config names every effective key and reads back as itself,
   const { config } = parseConfig(PUBLISHED, { source: "x.yaml", overrides: ["data.rand_aug=false"] });
   const text = formatConfig(config);
   const again = parseConfig(text, { source: "elsewhere.yaml" });
-  assert.deepEqual(again, { config, keysWithoutEffect: [], warnings: [] });
+  assert.deepEqual(again, { config, keysWithoutEffect: [], warnings: [], onFiles: [] });
   for (const { name: key } of recipeSchema().keys) {
     const [section, leaf] = key.includes(".") ? key.split(".") : [undefined, key];
     const holder = section === undefined ? config : config[section as "data"];

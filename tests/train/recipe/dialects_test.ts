@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { writeFile } from "node:fs/promises";
+import { encodeSafetensors } from "../../../data/checkpoint/safetensors.ts";
+import { findTrainedModel } from "../../../train/evaluation/trained_model.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { loadConfig, parseConfig } from "../../../train/recipe/config.ts";
 import type { Dialect } from "../../../train/recipe/dialects/dialect.ts";
@@ -90,6 +92,11 @@ Deno.test("a dialect of its own reads the file's parents, takes its arguments an
     const { config, warnings } = await loadConfig(path);
     assert.deepEqual([config.name, config.data.num_classes, config.solver.lr], ["leaf", 8, 0.25]);
     assert.deepEqual(warnings, ["this recipe is shouted"]);
+    const weights = join(root, "weights.safetensors");
+    const tensor = { name: "x", dtype: "F32" as const, shape: [1], data: new Float32Array(1) };
+    await writeFile(weights, [...encodeSafetensors([tensor], {})]);
+    const { remarks } = await findTrainedModel(weights, { config: path, overrides: [] });
+    assert.deepEqual(remarks, warnings, "what stands in for what is told whatever is done with a recipe");
 
     const changed = await loadConfig(path, ["SHOUT.LR", "0.125", "data.batch_size=2"]);
     assert.deepEqual([changed.config.solver.lr, changed.config.data.batch_size], [0.125, 2]);
