@@ -42,7 +42,8 @@ import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
-import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./shared/trained.ts";
+import { splitOverrides } from "./shared/overrides.ts";
+import { MODEL_OPTIONS, viewsOfFlags } from "./shared/trained.ts";
 
 const DEFAULT_TOP = 5;
 const BAR_WIDTH = 20;
@@ -128,7 +129,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
-  if (trained?.correction) io.note(`warning: ${trained.correction}`);
+  for (const remark of trained?.remarks ?? []) io.note(`warning: ${remark}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);

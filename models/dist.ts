@@ -333,6 +333,7 @@ export const dist: System<DistSizes> = {
   id: "dist",
   title: "DiST",
   task: "classification",
+  schedule: "running_cosine",
   recipe,
   build: (sizes, options) => new Dist(sizes, options),
   head: [],

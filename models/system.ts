@@ -25,6 +25,8 @@ export interface System<Sizes = any> {
   readonly captions?: boolean;
   /** The published optimiser: what `solver.optimizer: auto` stands for. "adamw" when absent. */
   readonly optimizer?: OptimizerName;
+  /** The published schedule: what `solver.type: auto` stands for. When absent that of the optimiser: "warmup_cosine" or "cosine". */
+  readonly schedule?: ScheduleName;
   /** A published recipe of it under `configs/`, for examples in help texts. */
   readonly example?: string;
   readonly recipe: RecipePart<Sizes>;
@@ -41,6 +43,15 @@ export interface System<Sizes = any> {
 
 /** Optimisers that a recipe may name. */
 export type OptimizerName = "adamw" | "bert_adam";
+
+/** Schedules of the learning rate that a recipe may name. */
+export type ScheduleName =
+  | "cosine"
+  | "multistep"
+  | "running_cosine"
+  | "warmup_cosine"
+  | "warmup_constant"
+  | "warmup_linear";
 
 /**
  * Which frames of a clip are read. "segments": T of them, one from each of as many equal parts, by the rules of classification. A number: one of the

@@ -13,7 +13,7 @@ import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts
 import { idleRateRemarks } from "../../train/run/schedule.ts";
 import { remarksOnLists } from "../../train/feed/list_remarks.ts";
 import { hasCaptions, readSplit } from "../../train/feed/lists.ts";
-import { epochBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
+import { loopBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readingBytes } from "../../train/feed/frame_room.ts";
 import { withFoundModality } from "../../train/feed/modality.ts";
@@ -225,10 +225,9 @@ async function listedClips(recipe: Config, io: Io): Promise<number | null> {
   } catch {
     return null; // the plan of a recipe needs no data
   }
-  const { config, set, val } = lists, { clips, epochClips, notes } = set;
-  const epochs = config.solver.epochs - config.solver.start_epoch;
-  const rates = idleRateRemarks(config, { batchesPerEpoch: epochBatches(config, set).batches, epochs });
-  for (const text of [...notes, ...remarksOnLists(config, { train: clips, epochClips, val }), ...rates]) {
+  const { config, set, val } = lists, { clips, loopClips, notes } = set;
+  const rates = idleRateRemarks(config, { batchesPerLoop: loopBatches(config, set).batches });
+  for (const text of [...notes, ...remarksOnLists(config, { train: clips, loopClips, val }), ...rates]) {
     note(text);
   }
   return clips.length * storedCopies(config) + val.length;

@@ -52,7 +52,6 @@ export async function evaluateModel(
 ): Promise<EvaluationRun> {
   const found = await modelOf(target), { labels, weights } = found;
   const { views = null, signal, list: valList, onNote: note } = options;
-  if (found.correction !== null) note?.(found.correction);
   const config = await withFoundModality(found.config, { splits: ["val"], valList, note });
   const model = { ...found, config }, task = taskOfRecipe(config);
   const clips = await readSplit(config, "val", { path: valList, keepShort: views !== null, note });

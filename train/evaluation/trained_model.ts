@@ -39,8 +39,8 @@ export interface TrainedModel {
   labels: string[];
   /** Sentences by class to compare clips with, instead of the names that it was trained with. */
   prompts?: readonly (readonly string[])[];
-  /** What of the recipe the weights say otherwise, one line; null: nothing. */
-  correction: string | null;
+  /** Remarks on the files of a recipe that was given, and on what the weights say otherwise; one line each. */
+  remarks: string[];
   /** Where results about it go: the run folder, or a name beside the checkpoint. */
   resultPath(name: string): string;
 }
@@ -71,8 +71,9 @@ export async function findTrainedModel(
   const recipe = recipeOf(source);
   const { overrides } = options;
   // A run's own recipe has its backbone settled.
-  const config = options.config !== undefined
-    ? (await settleBackbone((await loadConfig(options.config, overrides)).config)).config
+  const given = options.config === undefined ? null : await loadConfig(options.config, overrides);
+  const config = given !== null
+    ? (await settleBackbone(given.config)).config
     : info.isDirectory
     ? (await loadRunConfig(target, overrides)).config
     : await recipeInside(weights, recipe?.config ?? null, overrides);
@@ -84,7 +85,7 @@ export async function findTrainedModel(
     weights,
     config: fitting,
     labels: ownLabels ? recipe!.labels : await classNames(config),
-    correction,
+    remarks: [...given?.onFiles ?? [], ...correction],
     resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
   };
 }
@@ -104,15 +105,15 @@ export function withClasses(
 }
 
 /** A recipe with what the names and shapes of its system's checkpoint tell otherwise. */
-function fittedTo(config: Config, source: WeightSource): Pick<TrainedModel, "config" | "correction"> {
+function fittedTo(config: Config, source: WeightSource): { config: Config; correction: string[] } {
   const { files } = systemOf(config.system), told = files.keysIn?.(shapesUnderOwnNames(source, files)) ?? {};
   const wrong = Object.entries(told).filter(([key, value]) => valueAt(config, key) !== value);
-  if (wrong.length === 0) return { config, correction: null };
+  if (wrong.length === 0) return { config, correction: [] };
   const keys = wrong.map(([key, value]) => `${key}=${value}`);
   const { config: fitted } = configFrom(config, { source: source.label, overrides: keys });
   return {
     config: fitted,
-    correction: `the weights are of another network than the recipe's: ${keys.join(" ")} is used`,
+    correction: [`the weights are of another network than the recipe's: ${keys.join(" ")} is used`],
   };
 }
 

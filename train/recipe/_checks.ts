@@ -145,6 +145,7 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
       `come before solver.epochs (${solver.epochs})`,
       solver.start_epoch,
     ],
+    ...foldRequirements(solver),
     [
       solver.betas.every((beta) => beta < 1),
       "solver.betas",
@@ -158,6 +159,15 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
       "make an even number of clips (times num_sample) when solver.mixup is true",
       data.batch_size,
     ],
+  ];
+}
+
+/** A run is made of whole loops. */
+function foldRequirements({ folds, epochs, start_epoch: start }: Config["solver"]): Requirement[] {
+  const must = `be a multiple of solver.folds (${folds})`;
+  return [
+    [epochs % folds === 0, "solver.epochs", must, epochs],
+    [start % folds === 0, "solver.start_epoch", must, start],
   ];
 }
 
@@ -187,6 +197,9 @@ export function remarksOn(config: Config): string[] {
     );
   }
   remarks.push(...idleRemarks(config));
+  if (solver.lr_warmup_start > 0 && isByShare(solver.type)) {
+    remarks.push(`solver.lr_warmup_start has no effect with solver.type ${solver.type}`);
+  }
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");
   }

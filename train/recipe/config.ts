@@ -26,7 +26,7 @@ import { parseTree, readTree, toTree, type Tree } from "./tree.ts";
 
 export type { Config } from "./_settled.ts";
 export { PUBLISHED_MIN_FRAMES } from "./_resolve.ts";
-export { argumentNames } from "./dialects/registry.ts";
+export { argumentNames, isPairKey } from "./dialects/registry.ts";
 
 /** A recipe and what there is to say about it. */
 export interface LoadedConfig {
@@ -35,6 +35,8 @@ export interface LoadedConfig {
   keysWithoutEffect: string[];
   /** Remarks for the user, one line each (the keys without effect among them). */
   warnings: string[];
+  /** Those of them on the files: what stands in for what, whatever is done with the recipe. */
+  onFiles: string[];
 }
 
 /** Where a recipe comes from. */
@@ -105,10 +107,15 @@ function readConfig(
   const config = settleConfig(parsed.data, { source, runName: runNameOf(source) });
   const keysWithoutEffect = [...reading.keysWithoutEffect];
   const warnings = [...reading.remarks, ...remarksOn(config)];
-  if (keysWithoutEffect.length > 0) {
-    warnings.unshift(`keys without effect, as in the published code: ${keysWithoutEffect.join(", ")}`);
-  }
-  return { config, keysWithoutEffect, warnings };
+  const idle = [
+    ["keys without effect, as in the published code", keysWithoutEffect],
+    ["keys that are not read here", reading.keysUnread ?? []],
+  ] as const;
+  const named = idle.filter(([, keys]) => keys.length > 0).map(([what, keys]) =>
+    `${what}: ${keys.join(", ")}`
+  );
+  if (named.length > 0) warnings.unshift(named.join("; "));
+  return { config, keysWithoutEffect, warnings, onFiles: [...reading.remarks] };
 }
 
 /** The recipe as YAML, with every default written out; `parseConfig` reads it back unchanged. */

@@ -73,6 +73,11 @@ async function prepareWeights(
   }
 }
 
+/** The recipe with the parts that were found, so that a resumed run has the same. */
+export function inParts(config: Config, parts: readonly number[]): Config {
+  return { ...config, data: { ...config.data, micro_batch_size: Math.max(...parts) } };
+}
+
 /** Scalars that train and that do not, of the whole network: the session's own has no tower where features are stored. */
 export function parameterCounts(config: Config): { trainable: number; frozen: number } {
   const { weights } = createModel(modelSpec(config));

@@ -81,10 +81,9 @@ engineTest(
     const wrong = join(path, RUN_FILES.config),
       overrides = ["network.pooling_layers=3", "data.num_segments=4"];
     const found = await findTrainedModel(early, { config: wrong, overrides });
-    assert.equal(
-      found.correction,
+    assert.deepEqual(found.remarks, [
       "the weights are of another network than the recipe's: data.num_segments=2 network.pooling_layers=1 is used",
-    );
+    ]);
     const again = await evaluateModel(found);
     const last = await evaluateModel(await findTrainedModel(own, { overrides: [] }));
     assert.deepEqual(again.evaluation.metrics, last.evaluation.metrics);
