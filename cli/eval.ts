@@ -52,6 +52,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { model: target, overrides } = onlyModel(positionals, "eval");
   const views = viewsOfFlags(values);
   const model = await findTrainedModel(target, { config: values.config, overrides });
+  for (const remark of model.remarks) io.note(`warning: ${remark}`);
   const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
   await requireWritableFolder(folder);
   const evaluated = {

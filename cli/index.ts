@@ -9,7 +9,7 @@ import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { clipsOfPaths } from "./shared/predict_inputs.ts";
-import { splitOverrides } from "./shared/trained.ts";
+import { splitOverrides } from "./shared/overrides.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({

@@ -22,8 +22,19 @@ import { topShares } from "../train/tasks/class_shares.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Description, Task } from "../train/tasks/task.ts";
-import { findTrainedModel } from "../train/evaluation/trained_model.ts";
-import { ACTION_TEMPLATES, readClassNames, readTemplates } from "../data/text/prompts.ts";
+import {
+  findTrainedModel,
+  readsClassTexts,
+  type TrainedModel,
+  withClasses,
+} from "../train/evaluation/trained_model.ts";
+import {
+  ACTION_TEMPLATES,
+  classPrompts,
+  PLAIN_TEMPLATES,
+  readClassNames,
+  readTemplates,
+} from "../data/text/prompts.ts";
 import { type AskedModel, findEmbeddingModel, isBackboneAlone } from "../train/search/embedding_model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared/classifier.ts";
@@ -31,7 +42,8 @@ import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
-import { MODEL_OPTIONS, splitOverrides, viewsOfFlags } from "./shared/trained.ts";
+import { splitOverrides } from "./shared/overrides.ts";
+import { MODEL_OPTIONS, viewsOfFlags } from "./shared/trained.ts";
 
 const DEFAULT_TOP = 5;
 const BAR_WIDTH = 20;
@@ -54,7 +66,8 @@ there is one line a clip on stdout.
 With --window a window of so many seconds slides over each clip, and its places are predicted one by one: every one is a
 clip of its own, of which the frames are taken as of any other. The prediction of the whole is the mean over the windows.
 
-With --classes a network for retrieval, or any CLIP checkpoint with its text tower, says which of these classes a clip is nearest to.`,
+With --classes a network for retrieval, one that compares clips with the texts of its classes, or any CLIP checkpoint with its text
+tower says which of these classes a clip is nearest to.`,
   examples: [
     ["sidenet predict runs/demo demo_data/val/00001", "one clip, seen once"],
     ["sidenet predict runs/demo clip.mp4", "a video file"],
@@ -71,7 +84,7 @@ With --classes a network for retrieval, or any CLIP checkpoint with its text tow
       type: "string",
       placeholder: '"A,B,…"|FILE',
       help:
-        "classes to choose from, without training: names, or a file of them; for networks for retrieval and CLIP checkpoints",
+        "classes to choose from, without training: names, or a file of them; for CLIP checkpoints, networks for retrieval, and classifiers by texts",
     },
     templates: {
       type: "string",
@@ -116,6 +129,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
+  for (const remark of trained?.remarks ?? []) io.note(`warning: ${remark}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);
@@ -199,6 +213,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   return exitCode;
 }
 
+/** A trained classifier that compares clips with texts of classes; null: the target is something else. */
+async function classifierByTexts({ target, config, overrides }: AskedModel): Promise<TrainedModel | null> {
+  if (config === null && await isBackboneAlone(target)) return null;
+  const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
+  return readsClassTexts(found) ? found : null;
+}
+
 /** A network that names the classes that the user names; null where it is to name its own. */
 async function zeroShotOf(
   asked: AskedModel,
@@ -211,10 +232,16 @@ async function zeroShotOf(
       "Cannot predict with --templates: --classes must be given too, current value is missing",
     );
   }
-  const names = {
-    labels: await readClassNames(classes),
-    templates: templates === undefined ? ACTION_TEMPLATES : await readTemplates(templates),
-  };
+  const labels = await readClassNames(classes),
+    given = templates === undefined ? null : await readTemplates(templates);
+  const trained = await classifierByTexts(asked);
+  if (trained) {
+    // These are compared with names as they are, as they were trained.
+    const prompts = classPrompts(labels, given ?? PLAIN_TEMPLATES);
+    const task = taskOfRecipe(trained.config);
+    if (hasShares(task)) return trainedClassifier(withClasses(trained, { labels, prompts }), task);
+  }
+  const names = { labels, templates: given ?? ACTION_TEMPLATES };
   const model = await findEmbeddingModel(asked);
   for (const warning of model.warnings) io.note(`warning: ${warning}`);
   return zeroShotClassifier(model, { ...names, note: io.note });

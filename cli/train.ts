@@ -32,6 +32,7 @@ import { makeData, settleWeights } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
+import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
@@ -42,7 +43,8 @@ export const command = defineCommand({
   usage: "[CONFIG] [FOLDER] [key=value …]",
   details:
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
-the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2.
+the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2. Where CONFIG is a published
+file with upper-case keys and parents in _BASE, its own keys can be given too, each in front of its value: TRAIN.BATCH_SIZE 64.
 FOLDER holds a folder for each class with its clips, videos or folders of frames, and takes the place of the recipe's
 data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
 for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
@@ -73,9 +75,8 @@ const DEMO_CONFIG = new URL("../configs/demo.yaml", import.meta.url);
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const overrides = positionals.filter((argument) => argument.includes("="));
-  const resume = values.resume ?? null;
-  const sources = await sourcesOf(positionals.filter((argument) => !argument.includes("=")));
+  const { overrides, others } = splitAssignments(positionals);
+  const resume = values.resume ?? null, sources = await sourcesOf(others);
   if (resume !== null && (sources.config !== null || sources.folder !== null)) {
     throw new ConfigError(
       "Cannot train: --resume takes the config and the data of its run, so CONFIG and FOLDER must be left out",

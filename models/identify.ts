@@ -3,9 +3,8 @@
  * system's and every tower's record is asked.
  */
 
-import { type FilesAlone, RECOGNISED } from "./recognised.ts";
 import { SYSTEMS } from "./registry.ts";
-import type { Recognised } from "./system.ts";
+import type { FilePart, Recognised } from "./system.ts";
 import { underOurNames } from "./layouts.ts";
 import { ownName, shapesUnderOwnNames } from "./parts/file_names.ts";
 import type { ShapeSource, SizesInFile } from "./tower.ts";
@@ -29,19 +28,14 @@ export interface Identity {
   readonly holdsTrained: boolean;
 }
 
-/** What is known of systems' files, those first that have no model here. */
-function fileParts(): FilesAlone[] {
-  return [...RECOGNISED, ...SYSTEMS.map(({ files }) => files)];
-}
-
 /** What the originals of all systems put in front of a backbone's own names. */
 function prefixes(): string[] {
-  return [...new Set(fileParts().map(({ prefix = "" }) => prefix))].filter((prefix) => prefix !== "");
+  return [...new Set(SYSTEMS.map(({ files: { prefix = "" } }) => prefix))].filter((prefix) => prefix !== "");
 }
 
 /** The system whose files look like this one, with what it says; undefined when there is none. */
-function recognise(source: ShapeSource): { files: FilesAlone; found: Recognised } | undefined {
-  for (const files of fileParts()) {
+function recognise(source: ShapeSource): { files: FilePart; found: Recognised } | undefined {
+  for (const { files } of SYSTEMS) {
     const found = files.recognise(shapesUnderOwnNames(source, files));
     if (found) return { files, found };
   }

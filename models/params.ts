@@ -42,8 +42,8 @@ export function constant(value: number): Init {
 }
 
 /**
- * What becomes of a weight: `trained` by the optimiser, `statistic` updated by the forward pass, `constant` written once a
- * run by the model's prologue, `frozen` never changed.
+ * What becomes of a weight: `trained` by the optimiser, `statistic` updated by the forward pass, `constant` computed once a
+ * run before its first step, `frozen` never changed.
  */
 export type WeightKind = "trained" | "statistic" | "constant" | "frozen";
 
@@ -64,6 +64,9 @@ export interface Weight {
   readonly place: number;
 }
 
+/** The optimiser group of a weight, from the one that it is declared in, its name and its shape. */
+export type GroupRule = (group: string, name: string, shape: readonly number[]) => string;
+
 /** Collects the weights a model declares, in order. */
 export class Weights {
   readonly list: Weight[] = [];
@@ -71,7 +74,7 @@ export class Weights {
   readonly counters: string[] = [];
   readonly #byName = new Map<string, Weight>();
   readonly #frozenDtype: Dtype;
-  readonly #groupRule: (group: string, name: string) => string;
+  readonly #groupRule: GroupRule;
   #group: string;
   #unfrozen = false;
   #block: number | null = null;
@@ -81,11 +84,10 @@ export class Weights {
   /**
    * @param options.frozenDtype Storage type of frozen matrices; vectors stay f32.
    * @param options.group Optimiser group of what is declared outside `inGroup`: "trained" by default.
-   * @param options.groupRule What becomes of the group that a weight is declared in, where the name of the weight matters too.
+   * @param options.groupRule What becomes of the group that a weight is declared in, where its name or shape matters too.
    */
   constructor(
-    options: { frozenDtype?: Dtype; group?: string; groupRule?: (group: string, name: string) => string } =
-      {},
+    options: { frozenDtype?: Dtype; group?: string; groupRule?: GroupRule } = {},
   ) {
     this.#frozenDtype = options.frozenDtype ?? "f32";
     this.#group = options.group ?? "trained";
@@ -101,8 +103,8 @@ export class Weights {
   }
 
   /**
-   * A value that the model's prologue computes once a run: not trained, not of the backbone's file, kept in checkpoints
-   * with the trained weights. Zeros until then.
+   * A value that is computed once a run, by the model's prologue or from the texts of its classes: not trained, kept in checkpoints with
+   * the trained weights. Zeros until then.
    */
   constant(name: string, shape: readonly number[]): Tensor {
     return this.#declare(name, shape, "constant", constant(0), resident("state", name, shape));
@@ -209,7 +211,7 @@ export class Weights {
       kind,
       init,
       tensor,
-      group: this.#groupRule(this.#group, name),
+      group: this.#groupRule(this.#group, name, shape),
       pretrained,
       block: this.#block,
       place,

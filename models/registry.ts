@@ -1,12 +1,13 @@
 /** The systems that recipes, run folders and reference cases may name. A new one is its file in `models/` and a line here. */
 
 import { clip } from "./clip_system.ts";
+import { dist } from "./dist.ts";
 import { side4video } from "./side4video.ts";
 import { side4videoRetrieval } from "./side4video_retrieval.ts";
 import type { System } from "./system.ts";
 import { tdsClip } from "./tds_clip.ts";
 
-const systems: System[] = [side4video, tdsClip, side4videoRetrieval, clip];
+const systems: System[] = [side4video, tdsClip, dist, side4videoRetrieval, clip];
 
 /** All systems, in the order in which they were registered. */
 export const SYSTEMS: readonly System[] = systems;

@@ -25,6 +25,8 @@ export interface System<Sizes = any> {
   readonly captions?: boolean;
   /** The published optimiser: what `solver.optimizer: auto` stands for. "adamw" when absent. */
   readonly optimizer?: OptimizerName;
+  /** The published schedule: what `solver.type: auto` stands for. When absent that of the optimiser: "warmup_cosine" or "cosine". */
+  readonly schedule?: ScheduleName;
   /** A published recipe of it under `configs/`, for examples in help texts. */
   readonly example?: string;
   readonly recipe: RecipePart<Sizes>;
@@ -33,7 +35,7 @@ export interface System<Sizes = any> {
   /** Trained weights that depend on the task's own numbers (classes): what `pretrain` may begin anew. */
   readonly head: readonly string[];
   /** Trained weights that no loss reaches in the published network: kept as they are, never updated. None by default. */
-  readonly leftAlone?: (weight: Weight) => boolean;
+  readonly leftAlone?: (weight: Weight, model: VideoModel) => boolean;
   readonly files: FilePart;
   /** The forms in which reference cases of it are recorded. */
   readonly cases: readonly CaseForm<Sizes>[];
@@ -41,6 +43,15 @@ export interface System<Sizes = any> {
 
 /** Optimisers that a recipe may name. */
 export type OptimizerName = "adamw" | "bert_adam";
+
+/** Schedules of the learning rate that a recipe may name. */
+export type ScheduleName =
+  | "cosine"
+  | "multistep"
+  | "running_cosine"
+  | "warmup_cosine"
+  | "warmup_constant"
+  | "warmup_linear";
 
 /**
  * Which frames of a clip are read. "segments": T of them, one from each of as many equal parts, by the rules of classification. A number: one of the
@@ -143,6 +154,11 @@ export interface FilePart extends FileNames {
   recognise(source: ShapeSource): Recognised | null;
   /** Whether a full training checkpoint of the originals holds this tensor of a backbone's file; all of them when absent. */
   holdsOfBackbone?(name: string): boolean;
+  /**
+   * Keys of a recipe that a checkpoint's names and shapes tell, dotted, with their values; null where they tell none. What a recipe says
+   * otherwise is wrong for this file.
+   */
+  keysIn?(source: ShapeSource): Readonly<Record<string, unknown>> | null;
   /** What a file that does not fit says about the network it belongs to, for error messages. */
   explain(source: WeightSource): string;
 }
@@ -169,4 +185,6 @@ export interface CaseForm<Sizes> {
   recipe?(config: any, label: string): Pick<SystemRecipe, "data" | "network">;
   /** Axes of a recorded activation ("act.side.0") against ours: its values in the recorded layout. */
   toRecorded(name: string, values: Float32Array, recorded: RecordedActivation): Float32Array;
+  /** Of a recorded activation what is computed here; all of it when absent. */
+  computed?(name: string, values: Float32Array, recorded: RecordedActivation): Float32Array;
 }

@@ -2,7 +2,7 @@
 
 import type { Dtype, Graph, Tensor } from "../gpu/graph.ts";
 import type { IgnoreList, Weights } from "./params.ts";
-import { type Keep, patchesOf, type TowerSizes } from "./tower.ts";
+import { type Keep, patchesOf, type TextConfig, type TowerSizes } from "./tower.ts";
 
 /** Whether batch norms use the batch's statistics (and update the running ones) or the running ones. */
 export type Mode = "train" | "eval";
@@ -25,7 +25,7 @@ export interface ModelOptions {
 export interface ModelInputs {
   /** Pictures [B*T*window 3 H W], normalised, clip-major. */
   readonly frames: Tensor;
-  /** Outputs of the tapped blocks [B*T N C], in a model whose taps are stored. */
+  /** Outputs of the tapped blocks [B*S N C] for the S frames of a clip that the tower reads, in a model whose taps are stored. */
   readonly taps?: readonly Tensor[];
   /** What the task's batches bring besides pictures, by name: tokens of captions, masks. */
   readonly batch?: Readonly<Record<string, Tensor>>;
@@ -69,6 +69,23 @@ export interface TextSide {
   compare(g: Graph, from: ComparisonInputs, options: { mode: Mode }): Tensor;
 }
 
+/**
+ * The texts of its classes that a classifier compares clips with. Their features are made once, by a text tower that is not part of the
+ * model, and kept with its weights.
+ */
+export interface ClassTexts {
+  /** The constant that holds the features of the texts as the tower gives them, [K E]. */
+  readonly features: string;
+  /** The constant that holds the logarithm of the factor on cosines, []: of the backbone's file. */
+  readonly scale: string;
+  /** Words before the name of every class. */
+  readonly prefix: string;
+  /** The tower that reads the texts. */
+  readonly tower: TextConfig;
+  /** Those tokens of CLIP's vocabulary that its table holds, ascending; null: all of them. */
+  readonly tokens: readonly number[] | null;
+}
+
 /** A network for clips beside a frozen backbone. */
 export interface VideoModel {
   readonly weights: Weights;
@@ -81,6 +98,8 @@ export interface VideoModel {
   };
   /** Pictures that come with every frame in the input, itself included; 1 when absent. */
   readonly window?: number;
+  /** Frames of a clip that the tower reads; all of them when absent. */
+  readonly tapFrames?: number;
   /** Tensors of a backbone checkpoint the model does without. */
   readonly unusedInBackbone: IgnoreList;
   readonly taps: TapSource;
@@ -88,7 +107,7 @@ export interface VideoModel {
   readonly tapped: readonly number[];
   /** Records the forward pass. */
   forward(g: Graph, inputs: ModelInputs, options: { mode: Mode }): ModelOutput;
-  /** Records the tower alone on such pictures: the taps, [B*T N C] each. What no tap needs, no plan runs. */
+  /** Records the tower alone on such pictures: the taps, [B*S N C] each, of the S frames of a clip that it reads. What no tap needs, no plan runs. */
   recordTaps(g: Graph, pictures: Tensor): Tensor[];
   /**
    * Records what writes the model's constants (`Weights.constant`): values that are computed once a run, before its first
@@ -97,14 +116,19 @@ export interface VideoModel {
   prologue?(g: Graph): void;
   /** How it compares clips with sentences, in a network for retrieval. */
   readonly text?: TextSide;
+  /** What it compares clips with, in a classifier by texts. */
+  readonly classTexts?: ClassTexts;
   /** Records what is done to weights after every update, such as keeping a scale below its limit. Nothing by default. */
   afterUpdate?(g: Graph): void;
 }
 
-/** Shape of a tap of so many clips, [B*T N C]. */
-export function tapShape({ config }: Pick<VideoModel, "config">, clips: number): [number, number, number] {
-  const { backbone, frames } = config;
-  return [clips * frames, patchesOf(backbone) + 1, backbone.width];
+/** Shape of a tap of so many clips, [B*S N C]. */
+export function tapShape(
+  model: Pick<VideoModel, "config" | "tapFrames">,
+  clips: number,
+): [number, number, number] {
+  const { config: { backbone, frames }, tapFrames = frames } = model;
+  return [clips * tapFrames, patchesOf(backbone) + 1, backbone.width];
 }
 
 /** Pictures of a clip in the input of a model. */

@@ -45,12 +45,16 @@ def clip_block(p, name, x, heads, mask=None):
     return x + linear(p, name + ".mlp.c_proj", h * torch.sigmoid(1.702 * h))  # QuickGELU
 
 
-def image_tower(p, images, model, act):
-    """Yields the output [R N C] of every block; nothing is kept."""
+def image_tokens(p, images, model):
+    """What the first block of the image tower reads: [R N C]."""
     x = F.conv2d(images, p["visual.conv1.weight"], stride=model["patch_size"]).flatten(2).transpose(1, 2)  # [R P C]
     cls = p["visual.class_embedding"].expand(len(x), 1, -1)
-    x = torch.cat([cls, x], 1) + p["visual.positional_embedding"]
-    x = act["ln_pre"] = layer_norm(p, "visual.ln_pre", x)
+    return layer_norm(p, "visual.ln_pre", torch.cat([cls, x], 1) + p["visual.positional_embedding"])
+
+
+def image_tower(p, images, model, act):
+    """Yields the output [R N C] of every block; nothing is kept."""
+    x = act["ln_pre"] = image_tokens(p, images, model)
     for i in range(model["layers"]):
         x = clip_block(p, f"visual.transformer.resblocks.{i}", x, model["heads"])
         yield x

@@ -14,7 +14,7 @@ import { type SessionPlan, stepPlans } from "../../train/runtime/session_plan.ts
 import { idleRateRemarks } from "../../train/run/schedule.ts";
 import { remarksOnLists } from "../../train/feed/list_remarks.ts";
 import { hasCaptions, readSplit } from "../../train/feed/lists.ts";
-import { epochBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
+import { loopBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { readingBytes } from "../../train/feed/frame_room.ts";
 import { withFoundModality } from "../../train/feed/modality.ts";
@@ -36,7 +36,7 @@ const ASSUMED_ENVIRONMENT: KernelEnvironment = {
 };
 
 /** A variant of a recipe and what it takes. */
-interface Planned extends Pick<FittingSession, "plan" | "against"> {
+interface Planned extends Pick<FittingSession, "plan" | "against" | "options"> {
   precision: "f32" | "f16";
   memory: "recompute" | "keep";
   frozen: "resident" | "stream";
@@ -99,6 +99,8 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   const accumulation = config.solver.grad_accumulation_steps;
   const sum = (of: (plan: Plan) => number) => plans.reduce((total, plan) => total + of(plan), 0);
   const flops = sum((plan) => plan.flops) * accumulation;
+  // One view of one clip in an evaluation; papers count a multiplication and an addition as one.
+  const viewFlops = chosen.plan.programs.evaluation.plan.flops / chosen.options.evalClips;
   const plan = plans.reduce((most, one) => (one.arenaBytes > most.arenaBytes ? one : most));
   const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
   // Stored features: a batch under way and two read ahead.
@@ -120,6 +122,11 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     `  work a step           ${(flops / 1e12).toFixed(3)} TFLOP, ${
       formatBytes(sum((plan) => plan.bytesMoved))
     } moved`,
+  );
+  io.print(
+    `  work a view           ${(viewFlops / 1e12).toFixed(3)} TFLOP: ${
+      formatCount(Math.round(viewFlops / 2e9))
+    } GMAC, as papers count`,
   );
   io.print(`  GPU memory            ${formatBytes(memory.total)}`);
   for (const [use, bytes] of Object.entries(memory.byUse)) {
@@ -178,6 +185,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     trainable_parameters: trainable,
     frozen_parameters: frozen,
     flops_per_step: flops,
+    flops_per_view: viewFlops,
     clips_at_once: Math.max(...parts),
     host_bytes: hostBytes,
     ...cache,
@@ -218,10 +226,9 @@ async function listedClips(recipe: Config, io: Io): Promise<number | null> {
   } catch {
     return null; // the plan of a recipe needs no data
   }
-  const { config, set, val } = lists, { clips, epochClips, notes } = set;
-  const epochs = config.solver.epochs - config.solver.start_epoch;
-  const rates = idleRateRemarks(config, { batchesPerEpoch: epochBatches(config, set).batches, epochs });
-  for (const text of [...notes, ...remarksOnLists(config, { train: clips, epochClips, val }), ...rates]) {
+  const { config, set, val } = lists, { clips, loopClips, notes } = set;
+  const rates = idleRateRemarks(config, { batchesPerLoop: loopBatches(config, set).batches });
+  for (const text of [...notes, ...remarksOnLists(config, { train: clips, loopClips, val }), ...rates]) {
     note(text);
   }
   return clips.length * storedCopies(config) + val.length;

@@ -1,9 +1,8 @@
 /** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
-import { existsSync } from "node:fs";
 import { ConfigError } from "../../lib/errors.ts";
-import { argumentNames } from "../../train/recipe/config.ts";
 import { chosenViews, type Views } from "../../train/evaluation/evaluate.ts";
 import type { OptionSpec } from "./args.ts";
+import { splitAssignments } from "./overrides.ts";
 
 /** Flags of the model and its views. */
 export const MODEL_OPTIONS = {
@@ -27,29 +26,12 @@ export function describeViews(views: Views | null): string {
   return `${count(views.crops, "crop")} x ${count(views.clips, "clip")}`;
 }
 
-/** What looks like a key of a section with its value. */
-const SECTION_KEY = /^[a-z_]+(\.\w+)+=/i;
-
-/**
- * Separates `key=value` arguments from the others, which may be paths that hold a "=". What looks like a key of a section and is no
- * file is an override too, so that a slip in it is an error and not a missing path.
- */
-export function splitOverrides(args: readonly string[]): { overrides: string[]; others: string[] } {
-  const keys = new Set(argumentNames());
-  const isOverride = (arg: string) =>
-    arg.includes("=") && keys.has(arg.split("=", 1)[0]) || SECTION_KEY.test(arg) && !existsSync(arg);
-  return {
-    overrides: args.filter(isOverride),
-    others: args.filter((arg) => !isOverride(arg)),
-  };
-}
-
 /** The one model among the arguments of a verb that takes no other. */
 export function onlyModel(args: readonly string[], verb: string): { model: string; overrides: string[] } {
   const [model, ...rest] = args;
-  const extra = rest.find((arg) => !arg.includes("="));
+  const { overrides, others: [extra] } = splitAssignments(rest);
   if (extra !== undefined) {
     throw new ConfigError(`Cannot run "sidenet ${verb}": there is no place for the argument "${extra}"`);
   }
-  return { model, overrides: rest };
+  return { model, overrides };
 }

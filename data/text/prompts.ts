@@ -10,6 +10,9 @@ const NAME = "{}";
 /** The template of networks that classify actions by text (Text4Vis). */
 export const ACTION_TEMPLATES: readonly string[] = [`a video of a person ${NAME}.`];
 
+/** The template of networks that compare clips with the names of classes alone. */
+export const PLAIN_TEMPLATES: readonly string[] = [NAME];
+
 /**
  * The sentences of every class: its name in every template.
  *

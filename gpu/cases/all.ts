@@ -5,6 +5,7 @@ import { cases as add } from "./add_cases.ts";
 import { cases as attention } from "./attention_cases.ts";
 import { cases as batchNorm } from "./batch_norm_cases.ts";
 import { cases as channelDifference } from "./channel_difference_cases.ts";
+import { cases as convolution } from "./convolution_cases.ts";
 import { cases as crossEntropy } from "./cross_entropy_cases.ts";
 import { cases as gather } from "./gather_cases.ts";
 import { cases as layerNorm } from "./layer_norm_cases.ts";
@@ -13,6 +14,7 @@ import { cases as memory } from "./memory_cases.ts";
 import { cases as multiplyByExp } from "./multiply_by_exp_cases.ts";
 import { cases as normalize } from "./normalize_cases.ts";
 import { cases as optimizer } from "./optimizer_cases.ts";
+import { cases as permute } from "./permute_cases.ts";
 import { cases as reduce } from "./reduce_cases.ts";
 import { cases as rope } from "./rope_cases.ts";
 import { cases as sigmoidGate } from "./sigmoid_gate_cases.ts";
@@ -23,7 +25,6 @@ import { cases as temporalDeficit } from "./temporal_deficit_cases.ts";
 import { cases as tokenInteraction } from "./token_interaction_cases.ts";
 import { cases as tokenShift } from "./token_shift_cases.ts";
 import { cases as tokens } from "./tokens_cases.ts";
-import { cases as transpose } from "./transpose_cases.ts";
 import { cases as unfold } from "./unfold_cases.ts";
 import { cases as updateGuard } from "./update_guard_cases.ts";
 import type { CaseTable, OpCase } from "./op_case.ts";
@@ -34,6 +35,7 @@ const TABLES: readonly CaseTable[] = [
   attention,
   batchNorm,
   channelDifference,
+  convolution,
   crossEntropy,
   gather,
   layerNorm,
@@ -42,6 +44,7 @@ const TABLES: readonly CaseTable[] = [
   multiplyByExp,
   normalize,
   optimizer,
+  permute,
   reduce,
   rope,
   sigmoidGate,
@@ -52,7 +55,6 @@ const TABLES: readonly CaseTable[] = [
   tokenInteraction,
   tokenShift,
   tokens,
-  transpose,
   unfold,
   updateGuard,
 ];

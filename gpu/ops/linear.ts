@@ -164,11 +164,12 @@ function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
 
 /** The launch of one product of matrices, for ops that are made of several. */
 export function productDispatch(
-  { a, b, out }: { a: Tensor; b: Tensor; out: Tensor },
+  { out, ...inputs }: { a: Tensor; b: Tensor; out: Tensor; bias?: Tensor; residual?: Tensor },
   { transposeB = false, environment }: { transposeB?: boolean; environment: KernelEnvironment },
 ): Dispatch {
   const attrs = { ...DEFAULTS, transposeB, dtype: out.dtype };
-  return launch({ inputs: { a, b }, outputs: { out }, attrs, environment });
+  const given = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined));
+  return launch({ inputs: given, outputs: { out }, attrs, environment });
 }
 
 function referenceMatmul(

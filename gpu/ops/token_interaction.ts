@@ -17,7 +17,7 @@ import { type Arrays, defineOp, type Dispatch, type OpContext, recordOne } from 
 import { flatDispatch } from "./_dispatch.ts";
 import { scale } from "./add.ts";
 import { matmul, productDispatch } from "./linear.ts";
-import { transpose } from "./transpose.ts";
+import { transpose } from "./permute.ts";
 import { reshape } from "./views.ts";
 
 const WG_SIZE = 64;

@@ -9,6 +9,8 @@ export interface FileNames {
   readonly prefix?: string;
   /** Starts of names that they put nothing in front of. */
   readonly unprefixed?: readonly string[];
+  /** Parts of names in files of their earlier code, against those of today. */
+  readonly renamed?: readonly (readonly [earlier: string, now: string])[];
 }
 
 /** The name of a weight in the originals' checkpoints. */
@@ -17,24 +19,44 @@ export function originalName({ prefix = "", unprefixed = [] }: FileNames, name: 
 }
 
 /** The name here of a tensor of the originals' checkpoints; null where they name none so. */
-export function ownName({ prefix = "", unprefixed = [] }: FileNames, name: string): string | null {
+export function ownName(
+  { prefix = "", unprefixed = [], renamed = [] }: FileNames,
+  name: string,
+): string | null {
   if (unprefixed.some((start) => name.startsWith(start))) return name;
-  return name.startsWith(prefix) ? name.slice(prefix.length) : null;
+  if (!name.startsWith(prefix)) return null;
+  return renamed.reduce((now, [earlier, later]) => now.replace(earlier, later), name.slice(prefix.length));
+}
+
+/**
+ * The names here of a checkpoint's tensors, with those that they are stored under. Where nothing has the originals' prefix, it was taken
+ * off. What they do not name so keeps its name: nobody knows it, and that is told.
+ */
+function namesIn(source: ShapeSource, files: FileNames): Map<string, string> {
+  const all = [...source.names()], { prefix = "" } = files;
+  const form = all.some((name) => name.startsWith(prefix)) ? files : { ...files, prefix: "" };
+  return new Map(all.map((name) => [ownName(form, name) ?? name, name]));
+}
+
+/** Whether they name everything as it is named here. */
+function isSame({ prefix, renamed = [] }: FileNames): boolean {
+  return !prefix && renamed.length === 0;
 }
 
 /** The tensors of a checkpoint that are named as the originals name them, under the names here. */
 export function shapesUnderOwnNames(source: ShapeSource, files: FileNames): ShapeSource {
-  if (!files.prefix) return source;
-  const names = [...source.names()].map((name) => ownName(files, name)).filter((name) => name !== null);
-  return { names: () => names, shapeOf: (name) => source.shapeOf(originalName(files, name)) };
+  if (isSame(files)) return source;
+  const names = namesIn(source, files);
+  return {
+    names: () => names.keys(),
+    shapeOf: (name) => names.has(name) ? source.shapeOf(names.get(name)!) : undefined,
+  };
 }
 
-/** A checkpoint under the names here. Where nothing in it has the originals' prefix, it is named so already. */
+/** A checkpoint under the names here. */
 export function underOwnNames(source: WeightSource, files: FileNames): WeightSource {
-  const { prefix } = files, all = [...source.names()];
-  if (!prefix || !all.some((name) => name.startsWith(prefix))) return source;
-  // What is named otherwise keeps its name: nobody knows it, and that is told.
-  const names = new Map(all.map((name) => [ownName(files, name) ?? name, name]));
+  if (isSame(files)) return source;
+  const names = namesIn(source, files);
   const stored = (name: string) => names.get(name) ?? originalName(files, name);
   return {
     ...source,

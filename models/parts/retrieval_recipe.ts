@@ -3,7 +3,8 @@
 import { z } from "zod";
 import type { FrameRule, OptimizerGroup, Requirement, SystemRecipe } from "../system.ts";
 import type { TextConfig, TowerSizes } from "../tower.ts";
-import { CLIP_VOCABULARY, type TextKeys, textOf, towerSizes } from "../towers.ts";
+import { type TextKeys, textOf, towerSizes } from "../towers.ts";
+import { TEXT_KEYS, textKeyRequirements } from "./text_keys.ts";
 
 const sampling = () => z.literal(["segments", 1, 2, 3, 4]).default("segments");
 const size = (most: number) => z.number().int().positive().max(most);
@@ -19,25 +20,6 @@ export const RETRIEVAL_DATA_KEYS = {
   eval_sampling: sampling().describe("retrieval: the same in evaluations"),
   slice_framepos: z.literal([0, 1, 2]).default(2).describe(
     "retrieval: which of too many frames of a published strategy stay; 0: the first; 1: the last; 2: spread evenly",
-  ),
-};
-
-/** Keys of `network` that say which text tower there is. */
-const TEXT_KEYS = {
-  text: z.strictObject({
-    width: size(2 ** 14).describe("channels of the text tower"),
-    heads: size(1024).describe("attention heads"),
-    layers: size(128).describe("transformer blocks"),
-    context: size(4096).describe("tokens of a sentence, at most"),
-    vocabulary: size(2 ** 20).nullable().default(null).describe(
-      "rows of the token table; null: as many as network.tokens, or all of CLIP's",
-    ),
-  }).nullable().default(null).describe("retrieval: sizes of a text tower that is not that of network.arch"),
-  embed_dim: size(2 ** 14).nullable().default(null).describe(
-    "retrieval: dimensions in which pictures and sentences meet; null: those of network.arch",
-  ),
-  tokens: z.array(z.number().int().nonnegative().max(2 ** 20)).nullable().default(null).describe(
-    "retrieval: those tokens of CLIP's vocabulary that the token table holds, ascending; null: all of them",
   ),
 };
 
@@ -84,59 +66,18 @@ export function towersForRetrieval(
   };
 }
 
-/** Start and end of a sentence in CLIP's vocabulary. */
-const FRAME_TOKENS = [CLIP_VOCABULARY - 2, CLIP_VOCABULARY - 1];
-
 /** What must hold of the text tower and its sentences. */
 export function textRequirements({ data, network }: SystemRecipe): Requirement[] {
-  const words = data.max_words as number, tokens = network.tokens as number[] | null;
-  const given = network.text as { vocabulary: number | null; width: number; heads: number } | null;
-  const slip = tokens?.findIndex((id, i) => i + 1 < tokens.length && id >= tokens[i + 1]) ?? -1;
-  const text = textOf(network as SystemRecipe["network"] & TextKeys);
+  const words = data.max_words as number, text = textOf(network as SystemRecipe["network"] & TextKeys);
   return [
     [words >= 3, "data.max_words", "be at least 3: a start, a word and an end", words],
-    [
-      text !== null,
-      given === null ? "network.text" : "network.embed_dim",
-      "be given with a tower that is no preset, which has no published text tower",
-      null,
-    ],
     [
       text === null || words <= text.context,
       "data.max_words",
       `be at most ${text?.context}, the tokens that the text tower has positions for`,
       words,
     ],
-    [
-      given === null || given.width % given.heads === 0,
-      "network.text.width",
-      "be a multiple of network.text.heads",
-      given?.width,
-    ],
-    [
-      slip < 0,
-      "network.tokens",
-      "be numbers in ascending order",
-      `${tokens?.[slip]} before ${tokens?.[slip + 1]}`,
-    ],
-    [
-      tokens === null || slip >= 0 || FRAME_TOKENS.every((id, i) => tokens.at(i - 2) === id),
-      "network.tokens",
-      `end with ${FRAME_TOKENS.join(" and ")}, the start and the end of every sentence`,
-      tokens?.slice(-2).join(", "),
-    ],
-    [
-      tokens !== null || text === null || text.vocabulary === CLIP_VOCABULARY,
-      "network.text.vocabulary",
-      `be null or ${CLIP_VOCABULARY} where network.tokens does not say which of CLIP's tokens the table holds`,
-      text?.vocabulary,
-    ],
-    [
-      tokens === null || given === null || given.vocabulary === null || given.vocabulary === tokens.length,
-      "network.text.vocabulary",
-      `be null or the number of network.tokens (${tokens?.length})`,
-      given?.vocabulary,
-    ],
+    ...textKeyRequirements(network),
   ];
 }
 

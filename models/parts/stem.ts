@@ -43,9 +43,9 @@ export interface StemOptions {
 /** Pictures of B clips [B*T*window 3 H W], clip-major, to the side network's first state [B T P D], before its batch norm. */
 export function stemConv(g: Graph, pictures: Tensor, conv: LinearWeights, options: StemOptions): Tensor {
   const { T, patchSize: p, padding, window = 1, prepare } = options;
-  const [D, channels] = conv.weight.shape, [H, W] = pictures.shape.slice(-2);
+  const [D, channels, span] = conv.weight.shape, [H, W] = pictures.shape.slice(-2);
   const grid = (size: number) => Math.floor((size + 2 * padding - p) / p) + 1;
-  const clipBytes = T * grid(H) * grid(W) * channels * 3 * p * p * DTYPE_BYTES[pictures.dtype];
+  const clipBytes = T * grid(H) * grid(W) * channels * span * p * p * DTYPE_BYTES[pictures.dtype];
   const rows = T * window, B = pictures.shape[0] / rows; // pictures of a clip, clips
   const most = Math.max(1, Math.floor(Math.min(MOST_COLUMN_BYTES, g.maxTensorBytes) / clipBytes));
   const parts: Tensor[] = [];
@@ -58,10 +58,10 @@ export function stemConv(g: Graph, pictures: Tensor, conv: LinearWeights, option
         : sliceRows(g, pictures, { start: first * rows, rows: count * rows });
       const columns = unfold(g, prepare ? prepare(part) : part, {
         frames: T,
-        kernel: [3, p, p],
+        kernel: [span, p, p],
         stride: [1, p, p],
-        padding: [1, padding, padding],
-      }); // [b*T*P c*3pp]
+        padding: [(span - 1) / 2, padding, padding],
+      }); // [b*T*P c*span*pp]
       return linear(g, columns, reshape(g, conv.weight, [D, -1]), { bias: conv.bias }); // [b*T*P D]
     }));
   }

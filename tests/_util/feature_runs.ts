@@ -14,12 +14,22 @@ const BACKBONES = {
   "side4video-eva":
     "{ image_size: 16, patch_size: 8, width: 32, layers: 3, heads: 2, eva: { hidden: 64, norm: post } }",
   "tds-clip": "{ image_size: 16, patch_size: 8, width: 32, layers: 1, heads: 2 }",
+  dist: "{ image_size: 16, patch_size: 8, width: 32, layers: 2, heads: 2 }",
+};
+
+/** What else their networks need. */
+const NETWORK_KEYS: Partial<Record<keyof typeof BACKBONES, string>> = {
+  dist: `
+  text: { width: 16, heads: 1, layers: 1, context: 8 }
+  embed_dim: 16
+  temporal_dim: 8
+  pooling_layers: 1`,
 };
 
 /** Ten training clips in batches of four, the last of two; views are the same in every epoch. */
 const recipe = (root: string, system: keyof typeof BACKBONES) => `
 name: tiny
-system: ${system === "tds-clip" ? system : "side4video"}
+system: ${system === "side4video-eva" ? "side4video" : system}
 seed: 5
 run_root: ${join(root, "runs")}
 precision: f16
@@ -31,7 +41,7 @@ data:
   image_tmpl: "{:05d}.jpg"
   num_segments: 2
   batch_size: 4
-  resize: none
+  resize: ${system === "dist" ? "auto" : "none"}
   random_shift: false
   crop: centre
   flip: none
@@ -40,7 +50,7 @@ data:
 network:
   arch: custom
   backbone: ${BACKBONES[system]}
-  side_dim: 64
+  side_dim: 64${NETWORK_KEYS[system] ?? ""}
 solver: { epochs: 2, lr: 3.e-3, lr_warmup_step: 1 }
 logging: { print_freq: 1, example_clips: 0 }
 `;

@@ -90,7 +90,7 @@ Deno.test("identify() tells DiST under both of its naming schemes, and says when
   ]);
   const early = source([
     ["ladder_net.temporal_stem.weight", [96, 3, 5, 16, 16]],
-    ...layers.slice(12).map((i) => [`ladder_net.input_map_feat_nets.${i}.weight`, [384, 768]] as const),
+    ...layers.slice(0, 12).map((i) => [`ladder_net.input_map_feat_nets.${i}.weight`, [384, 768]] as const),
     ["visual.class_embedding", [768]],
   ], "backbone.base_encoder.");
   assert.deepEqual([identify(early).system, identify(early).backbone], ["DiST", "ViT-B/16"]);

@@ -16,7 +16,7 @@ function recipeOf(changes: { sync_bn?: boolean; eva?: object | null } = {}): Sys
   const { sync_bn = false, eva = null } = changes;
   return {
     precision: "f32",
-    data: { num_segments: 3, num_classes: 4, batch_size: 2, num_sample: 1, max_words: 5 },
+    data: { num_segments: 4, num_classes: 4, batch_size: 2, num_sample: 1, max_words: 5, frame_ratio: 2 },
     network: {
       arch: "custom",
       backbone: { ...BACKBONE, eva },
@@ -29,6 +29,14 @@ function recipeOf(changes: { sync_bn?: boolean; eva?: object | null } = {}): Sys
       embed_dim: 24,
       tokens: [3, 5, 49406, 49407],
       train: "towers",
+      temporal_dim: 8,
+      pooling_layers: 1,
+      selected_layers: null,
+      stem_frames: 3,
+      temporal_kernel: 3,
+      temporal_mlp_ratio: 1,
+      integration_mlp_ratio: 1,
+      integration_temporal_mlp_ratio: 0.25,
     },
     solver: { clip_ratio: 0.5, coef_lr: 0.125, weight_decay: 0.15, grad_accumulation_steps: 4 },
   };
@@ -58,11 +66,18 @@ for (const system of SYSTEMS) {
 
 Deno.test("a form of reference cases belongs to one system", () => {
   const forms = SYSTEMS.flatMap(({ cases }) => cases.map(({ system }) => system));
-  assert.deepEqual(forms, ["side4video", "side4video-eva", "tds-clip", "side4video-retrieval"]);
+  assert.deepEqual(forms, ["side4video", "side4video-eva", "tds-clip", "dist", "side4video-retrieval"]);
 });
 
-Deno.test("the groups of the published optimiser of classification have their order, rates and decay", () => {
-  for (const { recipe } of SYSTEMS.filter(({ task }) => task === "classification")) {
+Deno.test("the groups of the published optimisers of classification have their order, rates and decay", () => {
+  assert.deepEqual(systemOf("dist").recipe.groups(recipeOf()), [
+    { name: "tokens", lrScale: 0.5, weightDecay: 0 },
+    { name: "pooling", lrScale: 0.5, weightDecay: 0.15 },
+    { name: "pooling_bias", lrScale: 0.5, weightDecay: 0 },
+    { name: "branches", lrScale: 0.5, weightDecay: 0.15 },
+    { name: "branches_bias", lrScale: 0.5, weightDecay: 0 },
+  ]);
+  for (const { recipe } of ["side4video", "tds-clip"].map(systemOf)) {
     assert.deepEqual(recipe.groups(recipeOf()), [
       { name: "side", lrScale: 0.5, weightDecay: 0.15 },
       { name: "head", lrScale: 1, weightDecay: 0.15 },

@@ -3,11 +3,13 @@
 import { basename, dirname, join } from "node:path";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
+import { type ClassTextValues, readClassTexts, writeClassTexts } from "../files/class_texts.ts";
 import {
   checkTrained,
   loadBackbone,
   loadOwnBackbone,
   loadTrained,
+  type OpenCheckpoint,
   openCheckpoint,
 } from "../files/checkpoint.ts";
 import { recipeOf } from "../files/run_state.ts";
@@ -17,8 +19,10 @@ import { largestFrame } from "../feed/probe.ts";
 import { settleBackbone } from "../files/backbone.ts";
 import { loadRunConfig, locateRunFiles } from "../files/run_config.ts";
 import { requireRunFolder, RUN_FILES, weightsOfRun } from "../files/run_folder.ts";
-import { createModel } from "../../models/mod.ts";
+import { createModel, type WeightSource } from "../../models/mod.ts";
+import { shapesUnderOwnNames, underOwnNames } from "../../models/parts/file_names.ts";
 import { systemOf } from "../../models/registry.ts";
+import type { VideoModel } from "../../models/video_model.ts";
 import { openSession } from "../runtime/open_session.ts";
 import type { Query } from "../runtime/query.ts";
 import type { Session } from "../runtime/session.ts";
@@ -33,6 +37,10 @@ export interface TrainedModel {
   weights: string;
   config: Config;
   labels: string[];
+  /** Sentences by class to compare clips with, instead of the names that it was trained with. */
+  prompts?: readonly (readonly string[])[];
+  /** Remarks on the files of a recipe that was given, and on what the weights say otherwise; one line each. */
+  remarks: string[];
   /** Where results about it go: the run folder, or a name beside the checkpoint. */
   resultPath(name: string): string;
 }
@@ -63,20 +71,55 @@ export async function findTrainedModel(
   const recipe = recipeOf(source);
   const { overrides } = options;
   // A run's own recipe has its backbone settled.
-  const config = options.config !== undefined
-    ? (await settleBackbone((await loadConfig(options.config, overrides)).config)).config
+  const given = options.config === undefined ? null : await loadConfig(options.config, overrides);
+  const config = given !== null
+    ? (await settleBackbone(given.config)).config
     : info.isDirectory
     ? (await loadRunConfig(target, overrides)).config
     : await recipeInside(weights, recipe?.config ?? null, overrides);
+  const { config: fitting, correction } = fittedTo(config, source);
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !overrides.some((override) => override.startsWith("data.label_list="));
   const stem = basename(weights).replace(/\.(safetensors|pt|pth|bin|pyth)$/, "");
   return {
     weights,
-    config,
+    config: fitting,
     labels: ownLabels ? recipe!.labels : await classNames(config),
+    remarks: [...given?.onFiles ?? [], ...correction],
     resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
   };
+}
+
+/** Whether a model compares clips with the texts of its classes, and so can take others. */
+export function readsClassTexts({ config }: Pick<TrainedModel, "config">): boolean {
+  return createModel(modelSpec(config)).classTexts !== undefined;
+}
+
+/** Such a model with other classes, by sentences about them. */
+export function withClasses(
+  model: TrainedModel,
+  { labels, prompts }: { labels: string[]; prompts: readonly (readonly string[])[] },
+): TrainedModel {
+  const { config } = model, data = { ...config.data, num_classes: labels.length, label_list: null };
+  return { ...model, config: { ...config, data }, labels, prompts };
+}
+
+/** A recipe with what the names and shapes of its system's checkpoint tell otherwise. */
+function fittedTo(config: Config, source: WeightSource): { config: Config; correction: string[] } {
+  const { files } = systemOf(config.system), told = files.keysIn?.(shapesUnderOwnNames(source, files)) ?? {};
+  const wrong = Object.entries(told).filter(([key, value]) => valueAt(config, key) !== value);
+  if (wrong.length === 0) return { config, correction: [] };
+  const keys = wrong.map(([key, value]) => `${key}=${value}`);
+  const { config: fitted } = configFrom(config, { source: source.label, overrides: keys });
+  return {
+    config: fitted,
+    correction: [`the weights are of another network than the recipe's: ${keys.join(" ")} is used`],
+  };
+}
+
+function valueAt(config: Config, key: string): unknown {
+  const [section, name] = key.split(".");
+  return (config as unknown as Record<string, Record<string, unknown>>)[section][name];
 }
 
 /** The recipe that a checkpoint holds. */
@@ -103,7 +146,9 @@ export function viewBatch(config: Config, views: Views | null, clips: number): n
  * @param options.queries What else is asked of the model; by default what the evaluation of its task asks.
  */
 export async function openTrainedModel(
-  { weights, config }: Pick<TrainedModel, "weights" | "config">,
+  { weights, config, labels = [], prompts }:
+    & Pick<TrainedModel, "weights" | "config">
+    & Partial<Pick<TrainedModel, "labels" | "prompts">>,
   options: {
     clips: readonly ClipRecord[];
     root: string;
@@ -115,7 +160,9 @@ export async function openTrainedModel(
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
   await using source = await openCheckpoint(weights);
-  checkTrained(model, source, { system, head: "strict" }); // before the GPU compiles anything
+  const texts = await classTextsFor(config, { model, source, labels, prompts });
+  const load = { system, head: "strict", except: [...texts?.keys() ?? []] } as const;
+  checkTrained(model, source, load); // before the GPU compiles anything
   const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame, queries: options.queries }),
@@ -127,10 +174,27 @@ export async function openTrainedModel(
       if (backbone !== null && init) await loadBackbone(session, backbone);
       else await session.initialise(config.seed); // the backbone that the run was trained beside
     }
-    await loadTrained(session, source, { system, head: "strict" });
+    await loadTrained(session, source, load);
+    await writeClassTexts(session, texts);
     return session;
   } catch (error) {
     await session[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The texts of classes where they are not in the checkpoint, or those are of other classes; null: they are, or none are read. */
+async function classTextsFor(
+  config: Config,
+  { model: { classTexts }, source, labels, prompts }: {
+    model: VideoModel;
+    source: OpenCheckpoint;
+    labels: readonly string[];
+    prompts?: readonly (readonly string[])[];
+  },
+): Promise<ClassTextValues | null> {
+  if (!classTexts) return null;
+  const kept = underOwnNames(source, systemOf(config.system).files).shapeOf(classTexts.features);
+  const isOwn = prompts === undefined && recipeOf(source)?.labels.join("\n") === labels.join("\n");
+  return kept && isOwn ? null : await readClassTexts(config, { labels, prompts, own: source });
 }

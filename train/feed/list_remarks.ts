@@ -17,8 +17,8 @@ const LEFT_OVER_SHARE = 0.01;
 /** What a run reads. */
 export interface RunLists {
   train: readonly ClipRecord[];
-  /** Clips of an epoch, repetitions included. */
-  epochClips: number;
+  /** Clips of a loop (`TrainingSet.loopClips`). */
+  loopClips: number;
   val: readonly ClipRecord[];
 }
 
@@ -31,13 +31,13 @@ export function remarksOnLists(config: Config, lists: RunLists): string[] {
   const { train, val } = lists;
   requireClips("train", train, config);
   requireClips("val", val, config);
-  requireSteps(config, lists.epochClips);
+  requireSteps(config, lists.loopClips);
   if (hasCaptions(config) && !config.solver.evaluate) requireContrast(config, train);
   return [
     ...hasCaptions(config)
-      ? largeBatchRemarks(config, lists.epochClips)
+      ? largeBatchRemarks(config, lists.loopClips)
       : classRemarks(config.data.num_classes, lists),
-    ...leftOverRemarks(config, lists.epochClips),
+    ...leftOverRemarks(config, lists.loopClips),
     ...overlapRemarks(config, lists),
   ];
 }
@@ -67,39 +67,41 @@ function requireContrast({ data }: Config, train: readonly ClipRecord[]): void {
 }
 
 /** What a batch is compared with decides the loss, so a smaller batch than asked for is told. */
-function largeBatchRemarks({ data }: Config, epochClips: number): string[] {
-  if (epochClips >= data.batch_size) return [];
-  const clips = formatCount(epochClips);
+function largeBatchRemarks({ data, solver }: Config, loopClips: number): string[] {
+  if (loopClips >= data.batch_size) return [];
+  const clips = formatCount(loopClips);
   return [
-    `data.batch_size is ${formatCount(data.batch_size)} and an epoch has ${clips} clips: ` +
+    `data.batch_size is ${formatCount(data.batch_size)} and ${
+      solver.folds > 1 ? "a loop" : "an epoch"
+    } has ${clips} clips: ` +
     `every batch has these ${clips}, and none is repeated`,
   ];
 }
 
 /** Batches of a whole run. */
-function batchesOf({ data, solver }: Config, epochClips: number): number {
-  const perEpoch = batchesPerEpoch({ clips: epochClips, batchSize: data.batch_size });
-  return (solver.epochs - solver.start_epoch) * perEpoch;
+function batchesOf({ data, solver }: Config, loopClips: number): number {
+  const perLoop = batchesPerEpoch({ clips: loopClips, batchSize: data.batch_size });
+  return (solver.epochs - solver.start_epoch) / solver.folds * perLoop;
 }
 
 /** An update needs the gradients of so many batches; what is left at the end of a run is thrown away. */
-function requireSteps(config: Config, epochClips: number): void {
-  const { data, solver } = config, batches = batchesOf(config, epochClips);
+function requireSteps(config: Config, loopClips: number): void {
+  const { data, solver } = config, batches = batchesOf(config, loopClips);
   if (solver.evaluate || batches >= solver.grad_accumulation_steps) return;
   throw new ConfigError(
     `Cannot train: solver.grad_accumulation_steps must be at most ${
       formatCount(batches)
     }, the batches of the whole run ` +
-      `(${formatCount(epochClips)} clips in batches of ${data.batch_size}, ${
-        solver.epochs - solver.start_epoch
-      } epochs), ` +
+      `(${formatCount(loopClips)} clips in batches of ${data.batch_size}, ${
+        (solver.epochs - solver.start_epoch) / solver.folds
+      } ${solver.folds > 1 ? "loops" : "epochs"}), ` +
       `current value is ${solver.grad_accumulation_steps}: no step would ever be made`,
   );
 }
 
 /** Batches at the end of a run that are too few for an update, where they are a part of it worth a word. */
-function leftOverRemarks(config: Config, epochClips: number): string[] {
-  const { solver } = config, group = solver.grad_accumulation_steps, batches = batchesOf(config, epochClips);
+function leftOverRemarks(config: Config, loopClips: number): string[] {
+  const { solver } = config, group = solver.grad_accumulation_steps, batches = batchesOf(config, loopClips);
   const left = batches % group;
   if (solver.evaluate || solver.max_steps !== null || left / batches < LEFT_OVER_SHARE) return [];
   return [

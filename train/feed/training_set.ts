@@ -10,8 +10,8 @@ import { chooseShots, listDigest, readSplit } from "./lists.ts";
 /** A run's training clips. */
 export interface TrainingSet {
   clips: ClipRecord[];
-  /** Clips of an epoch, repetitions included. */
-  epochClips: number;
+  /** Clips of a loop, repetitions included: of `solver.folds` epochs, which is one where the recipe does not say otherwise. */
+  loopClips: number;
   /** Weight of each class's loss; null: all alike. */
   classWeights: Float64Array | null;
   /** Remarks for the user, one line each. */
@@ -20,58 +20,62 @@ export interface TrainingSet {
   shotList: string | null;
   /** The clips and all that decides their order, in a few characters: equal where equal epochs show the same clips in turn. */
   id: string;
-  /** The part of an epoch's order that is still to come. @param start Clips that are done. */
+  /** The part of a loop's order that is still to come. @param epoch Its first one. @param start Clips that are done. */
   order(epoch: number, start: number): OrderEntry[];
 }
 
 /** Reads the training list of a recipe and chooses from it. */
 export async function readTrainingSet(config: Config): Promise<TrainingSet> {
-  const { data, seed } = config;
+  const { data, seed, solver: { folds } } = config;
   const notes: string[] = [];
   const listed = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
   const clips = chooseShots(config, listed);
   const rounds = data.shots_repeat ? Math.floor(listed.length / clips.length) : 1;
   const labels = clips.map(({ label }) => label);
-  const all = clips.length * rounds, left = all % data.batch_size;
-  const epochClips = data.drop_last && all >= data.batch_size ? all - left : all;
+  const all = clips.length * rounds * folds, left = all % data.batch_size;
+  const loopClips = data.drop_last && all >= data.batch_size ? all - left : all;
   const { mirrorPairs, flipProbability: mirrored } = transformRecipe(config);
   const weights = data.balance === "loss"
     ? classWeights(labels, { classes: data.num_classes, mirrorPairs, mirrored })
     : null;
   return {
     clips,
-    epochClips,
+    loopClips,
     classWeights: weights,
     shotList: data.shots === null ? null : formatClipList(clips),
-    notes: [...notes, ...notesOn(config, labels, { all: listed.length, epochClips })],
-    id: `${listDigest(clips)}, rounds ${rounds}, seed ${seed}${data.balance === "sampler" ? ", even" : ""}`,
-    order: (epoch, start) =>
-      epochOrder({
-        clips: clips.length,
-        epoch,
-        seed,
-        shuffle: true,
-        batchSize: data.batch_size,
-        start,
-        repeat: data.num_sample,
-        rounds,
-        evenClasses: data.balance === "sampler" ? labels : undefined,
-        dropLast: epochClips < all,
-      }),
+    notes: [
+      ...notes,
+      ...notesOn(config, labels, { all: listed.length, epochClips: Math.floor(loopClips / folds) }),
+    ],
+    id: `${listDigest(clips)}, rounds ${rounds}, seed ${seed}${data.balance === "sampler" ? ", even" : ""}${
+      folds > 1 ? `, folds ${folds}` : ""
+    }`,
+    order: (first, start) =>
+      Array.from({ length: folds }, (_, fold) =>
+        epochOrder({
+          clips: clips.length,
+          epoch: first + fold,
+          seed,
+          shuffle: true,
+          batchSize: data.batch_size,
+          repeat: data.num_sample,
+          rounds,
+          evenClasses: data.balance === "sampler" ? labels : undefined,
+        })).flat().slice(start, loopClips),
   };
 }
 
 /**
- * Batches of an epoch, and clips of its last batch where that is short (0: none is).
+ * Batches of a loop, and clips of its last batch where that is short (0: none is).
  *
- * @param start Clips of the epoch that are done already.
+ * @param start Clips of the loop that are done already.
  */
-export function epochBatches(
+export function loopBatches(
   config: Config,
-  { epochClips }: Pick<TrainingSet, "epochClips">,
+  { loopClips }: Pick<TrainingSet, "loopClips">,
   start = 0,
 ): { batches: number; lastBatch: number } {
-  const { batch_size: batchSize, num_sample: copies } = config.data, clips = Math.max(0, epochClips - start);
+  const { batch_size: batchSize, num_sample: copies } = config.data, clips = Math.max(0, loopClips - start);
   return { batches: batchesPerEpoch({ clips, batchSize }), lastBatch: (clips % batchSize) * copies };
 }
 

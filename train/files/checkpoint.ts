@@ -46,7 +46,7 @@ async function writeAll(
 }
 
 /** A tensor's values, all finite, also as the type in which they will be stored. */
-async function readUsable(
+export async function readUsable(
   source: WeightSource,
   name: string,
   { dtype, refuse }: { dtype: Dtype; refuse: (message: string) => Error },
@@ -118,6 +118,8 @@ export interface LoadOptions {
   system: Pick<System, "head" | "files">;
   /** "reinit" leaves the head at its initial values when its shape differs. */
   head: "reinit" | "strict";
+  /** Weights that are left as they are; none by default. */
+  except?: readonly string[];
 }
 
 /**
@@ -129,11 +131,13 @@ export interface LoadOptions {
 export function checkTrained(
   model: VideoModel,
   file: WeightSource,
-  { system, head }: LoadOptions,
+  { system, head, except = [] }: LoadOptions,
 ): { wanted: Weight[]; left: string[] } {
   const source = underOwnNames(file, system.files);
   // Constants follow from other weights: a file of the originals does without.
-  const kept = keptWeights(model).filter(({ kind, name }) => kind !== "constant" || source.shapeOf(name));
+  const kept = keptWeights(model).filter(({ kind, name }) =>
+    !except.includes(name) && (kind !== "constant" || source.shapeOf(name))
+  );
   const heads = system.head;
   const differs = head === "reinit" &&
     heads.some((name) => source.shapeOf(name)?.join() !== model.weights.get(name)?.shape.join());
@@ -143,6 +147,7 @@ export function checkTrained(
     ...model.weights.of("frozen").map(({ name }) => name),
     ...model.weights.counters,
     ...(differs ? heads : []),
+    ...except,
     ...model.unusedInBackbone,
   ];
   checkAccount(wanted, source, { ignore, explain: (file) => system.files.explain(file) });

@@ -19,9 +19,9 @@ const SKIPPED = z.object({
 
 /** What a state records. */
 const RUN_STATE = z.object({
-  /** Epoch under way, from 0. */
+  /** Epoch under way, from 0; with `solver.folds` the first one of the loop under way. */
   epoch: count,
-  /** Clips of this epoch's order that are done; a clip in several copies counts once. */
+  /** Clips of this epoch's (this loop's) order that are done; a clip in several copies counts once. */
   clipsInEpoch: count,
   /** The training clips and what decides their order (`TrainingSet.id`); null in states that do not say. */
   set: z.string().nullable().default(null),
@@ -64,10 +64,14 @@ const RUN_STATE = z.object({
 ).refine(
   ({ clips, clipsInEpoch }) => clipsInEpoch <= clips,
   { error: "must have no more clips in its epoch than in all" },
-).refine(
-  ({ best, epoch, step }) => best === null || best.epoch <= epoch && (best.step ?? 0) <= step,
-  { error: "must have its best evaluation before where it stands" },
 );
+
+/** What a state can record of a run whose loops are of so many epochs. */
+const stateWith = (folds: number) =>
+  RUN_STATE.refine(
+    ({ best, epoch, step }) => best === null || best.epoch < epoch + folds && (best.step ?? 0) <= step,
+    { error: "must have its best evaluation before where it stands" },
+  );
 
 /** Where a run stands; everything else of its future follows from the config. */
 export type RunState = z.infer<typeof RUN_STATE>;
@@ -99,6 +103,7 @@ const RECIPE = z.looseObject({
   solver: z.looseObject({
     grad_accumulation_steps: z.int().positive().default(1),
     start_epoch: count.default(0),
+    folds: z.int().positive().default(1),
   }),
 });
 
@@ -155,7 +160,7 @@ export function stateOf(source: Described): SavedState {
   const counted = written.clipsInEpoch === undefined && batch !== undefined
     ? { ...written, clipsInEpoch: clipsOf(batch, { most: written.clips, each: recipe.data.batch_size }) }
     : written;
-  return { state: parseValue(counted, RUN_STATE, fail(STATE_KEY)), recipe };
+  return { state: parseValue(counted, stateWith(recipe.solver.folds), fail(STATE_KEY)), recipe };
 }
 
 /** Clips of an epoch's batches, of which the last may be short. */

@@ -1,5 +1,6 @@
 /** How the cases of a task are recorded: what a batch of one brings, and what an evaluation of it gives. */
 
+import { permute } from "../../lib/permute.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import type { BatchInputs, InputValues } from "../runtime/objective.ts";
 import type { Query } from "../runtime/query.ts";
@@ -33,7 +34,15 @@ export const PLAIN_CASES: CaseTask = {
       values[name] = dtype === "u32" ? Uint32Array.from(recorded) : recorded;
     }
     const { batch: clips } = reference.description.config;
-    return { clips, frames: await reference.read("input.frames"), inputs: values };
+    return { clips, frames: await framesOf(reference), inputs: values };
   },
   evaluate: (session, { frames, clips }) => session.evaluateFrames(frames, clips),
 };
+
+/** Frames of a case's clips [clips*T 3 H W], which some record as videos [clips 3 T H W]. */
+async function framesOf(reference: ReferenceCase): Promise<Float32Array> {
+  if (!reference.has("input.video")) return await reference.read("input.frames");
+  const [clips, channels, T, H, W] = reference.shapeOf("input.video");
+  const video = await reference.read("input.video");
+  return permute(video, [clips, channels, T, H * W], [0, 2, 1, 3]);
+}

@@ -8,19 +8,24 @@ import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
+import { type ClassTextValues, writeClassTexts } from "../files/class_texts.ts";
 import { Session } from "../runtime/session.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
 import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
+import { averageViews } from "../tasks/class_metrics.ts";
 import { taskOf } from "../tasks/registry.ts";
 import type { TaskRecipe } from "../tasks/task.ts";
 import type { ReferenceCase } from "./case.ts";
 import { type CaseBatch, type CaseTask, PLAIN_CASES } from "./case_task.ts";
 import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
+import { readCaseTexts } from "./class_texts_case.ts";
 import { RETRIEVAL_CASES } from "./retrieval_case.ts";
 
 const OUTPUT_TOLERANCE = 1e-4, GRADIENT_TOLERANCE = 1e-3;
 /** Norms of the gradients before they are clipped, one a step. */
 const GRADIENT_NORMS = "train.grad_norms";
+/** What a text tower gave of the classes' texts, under its recorded name: a constant of the model. */
+const TEXT_FEATURES = "act.text_embedding";
 /** Rounding of three updates of a weight in f32, as a share of it. */
 const ROUNDING = 2 ** -21;
 /** Recorded optimiser steps. */
@@ -55,6 +60,8 @@ interface CaseParts {
   inputs: BatchInputs;
   /** Rate of every group in the recorded steps. */
   rates: GroupRates;
+  /** What the model keeps of the texts of its classes; null: nothing. */
+  texts: ClassTextValues | null;
 }
 
 /** Replays the case and compares every group it holds. */
@@ -67,9 +74,11 @@ export async function replayVideoCase(
   const { training, collects } = taskOf(system.task);
   const { config, case: label } = reference.description, { batch, optimizer } = config;
   const model = createModel({ system: system.id, sizes: form.sizes(config, label), backboneDtype: "f32" });
+  const texts = await readCaseTexts(gpu, reference, { model, system }); // before another model is on the GPU
   const device = new LocalDevice(gpu), { limits } = device.info;
   const { rule, eps } = RULES[system.optimizer ?? "adamw"];
   const { betas = [optimizer.b1, optimizer.b2], e = eps, max_grad_norm: clipGradNorm = null } = optimizer;
+  const lr = lrOf(optimizer);
   const rates = { rule, options: { betas, eps: e }, groups: form.groups(config) };
   const { inputs, objective } = training(recipeOfCase(reference, { system, form }));
   try {
@@ -89,7 +98,7 @@ export async function replayVideoCase(
       largestFrame: null,
       keepActivations: reference.names("act.").length > 0,
     });
-    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, optimizer.lr) };
+    const parts = { reference, system, form, task, inputs, rates: ratesOf(rates, lr), texts };
     return await new Replay(session, parts).run();
   } finally {
     await device[Symbol.asyncDispose]();
@@ -101,15 +110,20 @@ function recipeOfCase(
   { description: { config, case: label } }: ReferenceCase,
   { system, form }: Pick<CaseParts, "system" | "form">,
 ): TaskRecipe {
-  const { num_classes, optimizer: { smoothing } } = config;
+  const { num_classes, optimizer: { smoothing, label_smoothing } } = config;
   return {
     system: system.id,
     precision: "f32",
     data: { num_classes, balance: "none" },
-    solver: { smoothing, mixup: false },
+    solver: { smoothing: smoothing ?? label_smoothing, mixup: false },
     seed: 0,
     ...form.recipe?.(config, label),
   } as TaskRecipe;
+}
+
+/** The rate of the recorded steps, before the factors of groups. */
+function lrOf({ lr, base_lr = NaN }: { lr?: number; base_lr?: number }): number {
+  return lr ?? base_lr;
 }
 
 class Replay {
@@ -174,6 +188,15 @@ class Replay {
     for (const [name, values] of Object.entries(outputs)) {
       await this.#output(`${prefix}.${name}`, values, tolerance);
     }
+    // A head that gives shares of classes in evaluations.
+    const { logits } = outputs, K = logits?.length / this.#batch;
+    if (!logits) return;
+    const clips = Array.from({ length: this.#batch }, (_, i) => logits.subarray(i * K, (i + 1) * K));
+    await this.#output(
+      `${prefix}.probabilities`,
+      clips.flatMap((one) => [...averageViews([one])]),
+      tolerance,
+    );
   }
 
   /** The session holds exactly the bytes its plan said. */
@@ -190,8 +213,11 @@ class Replay {
   }
 
   async #loadState(): Promise<void> {
+    const { texts } = this.#parts;
+    await writeClassTexts(this.#session, texts);
     const known = new Set(this.#model.weights.list.map((weight) => weight.name));
     for (const { name, shape } of this.#model.weights.list) {
+      if (texts?.has(name)) continue;
       const stored = `state.${this.#recorded(name)}`;
       if (!this.#case.has(stored) || this.#case.shapeOf(stored).join() !== shape.join()) {
         const found = this.#case.has(stored) ? `[${this.#case.shapeOf(stored)}]` : "none";
@@ -258,21 +284,30 @@ class Replay {
   async #activations(): Promise<void> {
     const names = this.#case.names("act.");
     if (names.length === 0) return;
-    const outputs = await this.#session.readOutputs(this.#batch, names);
+    const outputs = await this.#session.readOutputs(
+      this.#batch,
+      names.filter((name) => name !== TEXT_FEATURES),
+    );
+    const { classTexts } = this.#model;
+    if (classTexts && names.includes(TEXT_FEATURES)) {
+      const read = await this.#session.read([classTexts.features]);
+      outputs.set(TEXT_FEATURES, read.get(classTexts.features)! as Float32Array<ArrayBuffer>);
+    }
     for (const name of names) {
-      const expected = await this.#case.read(name);
-      const actual = this.#parts.form.toRecorded(name, outputs.get(name)!, {
-        shape: this.#case.shapeOf(name),
-        config: this.#case.description.config,
-      });
+      const recorded = { shape: this.#case.shapeOf(name), config: this.#case.description.config };
+      const { toRecorded, computed = (_, values) => values } = this.#parts.form;
+      const expected = computed(name, await this.#case.read(name), recorded);
+      const actual = toRecorded(name, outputs.get(name)!, recorded);
       this.#compare(name, [{ name, actual, expected }], { tolerance: OUTPUT_TOLERANCE, by: "relative" });
     }
   }
 
   async #gradients(): Promise<void> {
+    // A constant that has a gradient there is not updated there either.
+    const isConstant = (name: string) => this.#model.weights.get(this.#own(name))?.kind === "constant";
     const skipped = this.#nullGradients();
     const names = this.#case.names("grad.").map((name) => name.slice("grad.".length)).filter((name) =>
-      !skipped.has(name)
+      !skipped.has(name) && !isConstant(name)
     );
     const values = await this.#session.read(names.map((name) => this.#own(name)), "gradient");
     const pairs: Pair[] = [];
@@ -354,7 +389,7 @@ class Replay {
     const trained = names.filter((name) =>
       weights.get(this.#own(name))?.kind === "trained" && !skipped.has(name)
     );
-    const moves = STEP_SHARE * STEPS, { lr } = this.#case.description.config.optimizer;
+    const moves = STEP_SHARE * STEPS, lr = lrOf(this.#case.description.config.optimizer);
     await this.#weights("step3.", trained, { tolerance: moves * lr, by: "absolute" }, (name, expected) => {
       const rate = this.#parts.rates[weights.get(this.#own(name))!.group];
       return Math.max(moves * rate, ROUNDING * largestOf(expected));

@@ -146,6 +146,7 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
       `come before solver.epochs (${solver.epochs})`,
       solver.start_epoch,
     ],
+    ...foldRequirements(solver),
     [
       solver.betas.every((beta) => beta < 1),
       "solver.betas",
@@ -208,6 +209,15 @@ function idleFamilyKeys({ data }: Config): string[] {
   return alone.filter(([, isAlone]) => !isAlone).map(([key]) => `data.${key}`);
 }
 
+/** A run is made of whole loops. */
+function foldRequirements({ folds, epochs, start_epoch: start }: Config["solver"]): Requirement[] {
+  const must = `be a multiple of solver.folds (${folds})`;
+  return [
+    [epochs % folds === 0, "solver.epochs", must, epochs],
+    [start % folds === 0, "solver.start_epoch", must, start],
+  ];
+}
+
 function decayRequirements(solver: Config["solver"]): Requirement[] {
   if (solver.type !== "multistep") return [];
   const decay = solver.lr_decay_step;
@@ -239,6 +249,9 @@ export function remarksOn(config: Config): string[] {
     );
   }
   remarks.push(...idleRemarks(config));
+  if (solver.lr_warmup_start > 0 && isByShare(solver.type)) {
+    remarks.push(`solver.lr_warmup_start has no effect with solver.type ${solver.type}`);
+  }
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");
   }

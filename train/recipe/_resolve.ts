@@ -84,11 +84,13 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
 
 /** The optimiser and what goes with it. */
 function settleSolver({ solver, system }: ParsedConfig): Config["solver"] {
-  const optimizer = solver.optimizer === "auto" ? systemOf(system!).optimizer ?? "adamw" : solver.optimizer;
+  const published = systemOf(system!);
+  const optimizer = solver.optimizer === "auto" ? published.optimizer ?? "adamw" : solver.optimizer;
+  const usual = optimizer === "bert_adam" ? "warmup_cosine" : "cosine";
   return {
     ...solver,
     optimizer,
-    type: solver.type !== "auto" ? solver.type : optimizer === "bert_adam" ? "warmup_cosine" : "cosine",
+    type: solver.type === "auto" ? published.schedule ?? usual : solver.type,
     betas: solver.betas ?? (optimizer === "bert_adam" ? [0.9, 0.98] : [0.9, 0.999]),
   };
 }

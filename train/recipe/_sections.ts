@@ -225,7 +225,9 @@ export const NETWORK_KEYS = {
   backbone: backbone.nullable().default(null).describe(
     "all sizes of a backbone that is no preset, or options of one that is",
   ),
-  weights: path().describe("weights of the backbone; null: seeded random initialisation"),
+  weights: path().describe(
+    "weights of the backbone, from the working folder or, where it has none such, beside the recipe; null: seeded random initialisation",
+  ),
   head: z.enum(["reinit", "strict"]).default("reinit")
     .describe("what to do when a classifier in pretrain has another number of classes"),
   init: z.boolean().default(true).describe("load network.weights; false: seeded random initialisation"),
@@ -252,20 +254,31 @@ export const SOLVER_KEYS = {
   optimizer: z.enum(["auto", "adamw", "bert_adam"]).default("auto").describe(
     "bert_adam: without bias correction, as in BERT; auto: the published one of the system",
   ),
-  type: z.enum(["auto", "cosine", "multistep", "warmup_cosine", "warmup_constant", "warmup_linear"]).default(
+  type: z.enum([
     "auto",
-  )
-    .describe(
-      "schedule after the warm-up; those named warmup go by the share of the run's steps, as BERT's; auto: warmup_cosine with " +
-        "bert_adam, else cosine",
-    ),
+    "cosine",
+    "multistep",
+    "running_cosine",
+    "warmup_cosine",
+    "warmup_constant",
+    "warmup_linear",
+  ]).default("auto").describe(
+    "schedule after the warm-up; running_cosine: a cosine that has been running since epoch 0, which the warm-up reaches where it is " +
+      "then; those named warmup go by the share of the run's steps, as BERT's; auto: the published one of the system",
+  ),
   epochs: count(1_000_000).default(30).describe("passes over the training clips; the schedule spans them"),
+  folds: count(1_000_000).default(1).describe(
+    "passes that make one loop, each in an order of its own: evaluations, the epoch's end and data.drop_last come once a loop; divides epochs",
+  ),
   start_epoch: index().max(1_000_000).default(0).describe("first epoch of a run that does not resume"),
   max_steps: count(MOST_STEPS).nullable().default(null).describe(
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
   lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
+  lr_warmup_start: rate().default(0).describe(
+    "learning rate at the start of the warm-up; not of the schedules named warmup",
+  ),
   warmup_proportion: share().default(0.1).describe(
     "share of the run's steps that the schedules named warmup warm up",
   ),

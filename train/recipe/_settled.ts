@@ -1,6 +1,6 @@
 /** The type of a settled recipe. */
 
-import type { Family, OptimizerName } from "../../models/system.ts";
+import type { Family, OptimizerName, ScheduleName } from "../../models/system.ts";
 import type { ParsedConfig } from "./schema.ts";
 
 type Settled<T, K extends keyof T, V> = Omit<T, K> & V;
@@ -38,7 +38,7 @@ export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network
   network: Settled<ParsedConfig["network"], "arch" | "n_emb", { arch: string; n_emb: number }>;
   solver: Settled<ParsedConfig["solver"], "optimizer" | "type" | "betas", {
     optimizer: OptimizerName;
-    type: Exclude<ParsedConfig["solver"]["type"], "auto">;
+    type: ScheduleName;
     betas: [number, number];
   }>;
 }>;

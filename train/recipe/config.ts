@@ -3,6 +3,7 @@
  * a superset of the published Side4Video files', or in another dialect. Every key has a default, an unknown key is an error,
  * and the settled object is saved with the run.
  */
+import { dirname, isAbsolute, join } from "node:path";
 import * as YAML from "yaml";
 import { ConfigError } from "../../lib/errors.ts";
 import type { SynthOptions } from "../../data/synth/options.ts";
@@ -27,7 +28,7 @@ import { parseTree, readTree, toTree, type Tree } from "./tree.ts";
 
 export type { Config } from "./_settled.ts";
 export { PUBLISHED_MIN_FRAMES } from "./_resolve.ts";
-export { argumentNames } from "./dialects/registry.ts";
+export { argumentNames, isPairKey } from "./dialects/registry.ts";
 
 /** A recipe and what there is to say about it. */
 export interface LoadedConfig {
@@ -36,6 +37,8 @@ export interface LoadedConfig {
   keysWithoutEffect: string[];
   /** Remarks for the user, one line each (the keys without effect among them). */
   warnings: string[];
+  /** Those of them on the files: what stands in for what, whatever is done with the recipe. */
+  onFiles: string[];
 }
 
 /** Where a recipe comes from. */
@@ -55,7 +58,18 @@ export async function loadConfig(path: string, overrides: readonly string[] = []
   const tree = await readTree(path);
   const dialect = dialectOf(tree);
   const whole = await dialect.assemble?.(tree, { path, readTree }) ?? tree;
-  return readConfig(whole, dialect, { source: path, overrides });
+  const loaded = readConfig(whole, dialect, { source: path, overrides });
+  return { ...loaded, config: await withWeightsBeside(loaded.config, path) };
+}
+
+/** Weights that lie beside the recipe, and not where it is run. */
+async function withWeightsBeside(config: Config, path: string): Promise<Config> {
+  const { weights } = config.network;
+  if (weights === null || isAbsolute(weights)) return config;
+  const beside = join(dirname(path), weights),
+    exists = (file: string) => Deno.stat(file).then(() => true, () => false);
+  if (await exists(weights) || !await exists(beside)) return config;
+  return { ...config, network: { ...config.network, weights: beside } };
 }
 
 /** Reads a recipe from YAML text. */
@@ -95,10 +109,15 @@ function readConfig(
   const config = settleConfig(parsed.data, { source, runName: runNameOf(source) });
   const keysWithoutEffect = [...reading.keysWithoutEffect];
   const warnings = [...reading.remarks, ...remarksOn(config)];
-  if (keysWithoutEffect.length > 0) {
-    warnings.unshift(`keys without effect, as in the published code: ${keysWithoutEffect.join(", ")}`);
-  }
-  return { config, keysWithoutEffect, warnings };
+  const idle = [
+    ["keys without effect, as in the published code", keysWithoutEffect],
+    ["keys that are not read here", reading.keysUnread ?? []],
+  ] as const;
+  const named = idle.filter(([, keys]) => keys.length > 0).map(([what, keys]) =>
+    `${what}: ${keys.join(", ")}`
+  );
+  if (named.length > 0) warnings.unshift(named.join("; "));
+  return { config, keysWithoutEffect, warnings, onFiles: [...reading.remarks] };
 }
 
 /** The recipe as YAML, with every default written out; `parseConfig` reads it back unchanged. */

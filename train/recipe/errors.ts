@@ -45,13 +45,20 @@ export function schemaError(issues: readonly z.core.$ZodIssue[], blamed: Blamed)
 /**
  * Checks what must hold of a recipe.
  *
+ * @param setBy Keys that arguments have set, each with its argument.
  * @throws {ConfigError} for the first requirement that does not hold.
  */
-export function requireAll(requirements: readonly Requirement[], source: string): void {
+export function requireAll(
+  requirements: readonly Requirement[],
+  source: string,
+  setBy: ReadonlyMap<string, string> = new Map(),
+): void {
   for (const [holds, key, must, value] of requirements) {
     if (holds) continue;
+    const argument = setBy.get(key);
+    const what = argument === undefined ? `config "${source}"` : `argument "${shortened(argument)}"`;
     throw new ConfigError(
-      `Cannot use config "${source}": ${key} must ${must}, current value is ${shortened(textOfValue(value))}`,
+      `Cannot use ${what}: ${key} must ${must}, current value is ${shortened(textOfValue(value))}`,
     );
   }
 }

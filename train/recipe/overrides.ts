@@ -28,7 +28,7 @@ export function applyOverrides(
         `${whatFails(override)}: ${describeUnknownKey(key, options.known)}`,
       );
     }
-    setLeaf(tree, key, parseValue(override.slice(equals + 1), whatFails(override)));
+    setLeaf(tree, key, argumentValue(override.slice(equals + 1), whatFails(override)));
     applied.set(key, override);
   }
   return applied;
@@ -40,11 +40,18 @@ export function overrideOf(key: string, value: string | number | null): string {
   return `${key}=${typeof value !== "string" || isPlain(text) ? text : JSON.stringify(text)}`;
 }
 
-function whatFails(override: string): string {
+/** The beginning of an error. */
+export function whatFails(override: string): string {
   return `Cannot use argument "${shortened(override)}"`;
 }
 
-function parseValue(text: string, what: string): unknown {
+/**
+ * The value of an argument, in YAML; text where it is none.
+ *
+ * @param what The beginning of an error.
+ * @throws {ConfigError} where it is too much of it
+ */
+export function argumentValue(text: string, what: string): unknown {
   try {
     return parseYaml(text, what);
   } catch (error) {

@@ -27,7 +27,16 @@ const MOST_VALUES = 10_000;
  * @throws {ConfigError}
  */
 export function parseTree(text: string, source: string): Tree {
-  const what = `Cannot read config "${source}"`;
+  return parseFile(text, whatFails(source));
+}
+
+/** The beginning of an error. @param namedBy The file that names this one. */
+function whatFails(source: string, namedBy?: string): string {
+  const by = namedBy === undefined ? "" : `, which "${namedBy}" names`;
+  return `Cannot read config "${source}"${by}`;
+}
+
+function parseFile(text: string, what: string): Tree {
   try {
     return requireTree(parseYaml(text, what) ?? {}, what);
   } catch (error) {
@@ -115,17 +124,19 @@ function requireBounded(value: unknown, what: string): void {
 /**
  * Reads a YAML file that must be a mapping.
  *
+ * @param options.namedBy The file that names it, for messages.
  * @throws {ConfigError}
  */
-export async function readTree(path: string): Promise<Tree> {
+export async function readTree(path: string, options: { namedBy?: string } = {}): Promise<Tree> {
+  const what = whatFails(path, options.namedBy);
   let text: string;
   try {
     text = await readBounded(path);
   } catch (error) {
-    throw new ConfigError(`Cannot read config "${path}": ${reasonOf(error as Error)}`, { cause: error });
+    throw new ConfigError(`${what}: ${reasonOf(error as Error)}`, { cause: error });
   }
-  if (text.trim() === "") throw new ConfigError(`Cannot read config "${path}": the file is empty`);
-  return parseTree(text, path);
+  if (text.trim() === "") throw new ConfigError(`${what}: the file is empty`);
+  return parseFile(text, what);
 }
 
 /** The text of a file, of which no more is read than a recipe has: it may be of any size, or have no end. */

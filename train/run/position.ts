@@ -5,24 +5,40 @@
 
 import { formatCount } from "../../lib/text.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { epochBatches, type TrainingSet } from "../feed/training_set.ts";
+import { loopBatches, type TrainingSet } from "../feed/training_set.ts";
 import type { RunState, SavedState, StateRecipe } from "../files/run_state.ts";
 import type { Config } from "../recipe/config.ts";
 
 type Place = Pick<RunState, "epoch" | "clipsInEpoch" | "step" | "accumulated">;
-type Epochs = Pick<TrainingSet, "epochClips">;
+type Epochs = Pick<TrainingSet, "loopClips">;
+
+/** The epoch, from 0, that the next clip belongs to; at the end of a loop its last one. */
+export function currentEpoch(
+  { solver: { folds } }: Pick<Config, "solver">,
+  { loopClips }: Epochs,
+  { epoch, clipsInEpoch }: Pick<Place, "epoch" | "clipsInEpoch">,
+): number {
+  return epoch + Math.max(0, Math.min(folds - 1, Math.floor(folds * clipsInEpoch / loopClips)));
+}
+
+/** Whether an evaluation is due at the end of the loop that begins with an epoch: where one of its epochs is one that asks for it. */
+export function isEvaluationDue({ solver: { folds }, logging }: Config, epoch: number): boolean {
+  const { eval_freq: every, skip_epoch: skipped } = logging;
+  return Math.floor((epoch + folds) / every) > Math.floor(epoch / every) &&
+    !skipped.includes(epoch + folds - 1);
+}
 
 /** Optimiser steps of the whole run, for a run that stands at a place. */
 export function totalSteps(config: Config, set: Epochs, place: Place): number {
-  const { epochs, max_steps: most, grad_accumulation_steps: group } = config.solver;
-  const whole = Math.max(0, epochs - place.epoch - 1);
-  const inEpoch = place.epoch < epochs ? epochBatches(config, set, place.clipsInEpoch).batches : 0;
-  const batches = inEpoch + whole * epochBatches(config, set).batches;
+  const { epochs, max_steps: most, grad_accumulation_steps: group, folds } = config.solver;
+  const whole = Math.max(0, (epochs - place.epoch) / folds - 1);
+  const inLoop = place.epoch < epochs ? loopBatches(config, set, place.clipsInEpoch).batches : 0;
+  const batches = inLoop + whole * loopBatches(config, set).batches;
   const all = place.step + Math.floor((place.accumulated + batches) / group);
   return Math.min(all, most ?? all);
 }
 
-/** Batches of this size, and parts of one, that have gone by in the epoch: what the learning rate follows. */
+/** Batches of this size, and parts of one, that have gone by in the loop: what the learning rate follows. */
 export function batchesDone(
   { data }: Pick<Config, "data">,
   { clipsInEpoch }: Pick<Place, "clipsInEpoch">,
@@ -38,6 +54,7 @@ export function isSteady(
 ): boolean {
   return state.steady === true && state.set === set.id && data.batch_size === written.data.batch_size &&
     data.num_sample === written.data.num_sample && solver.start_epoch === written.solver.start_epoch &&
+    solver.folds === written.solver.folds &&
     solver.grad_accumulation_steps === written.solver.grad_accumulation_steps;
 }
 
@@ -48,22 +65,22 @@ export function isSteady(
  * @throws {DataError} where it cannot be.
  */
 export function requirePlace(
-  { epochClips, id }: Epochs & Pick<TrainingSet, "id">,
+  { loopClips, id }: Epochs & Pick<TrainingSet, "id">,
   { state, recipe: { data, solver } }: SavedState,
   file: string,
 ): void {
   if (!state.steady || state.set !== id) return;
   const { batch_size: size, num_sample: copies } = data, { epoch, clipsInEpoch } = state;
-  const epochs = epoch - solver.start_epoch;
-  const clips = (epochs * epochClips + clipsInEpoch) * copies;
-  const batches = epochs * Math.ceil(epochClips / size) + Math.ceil(clipsInEpoch / size);
+  const loops = (epoch - solver.start_epoch) / solver.folds;
+  const clips = (loops * loopClips + clipsInEpoch) * copies;
+  const batches = loops * Math.ceil(loopClips / size) + Math.ceil(clipsInEpoch / size);
   const counted = state.step * solver.grad_accumulation_steps + state.accumulated;
-  if (clipsInEpoch <= epochClips && clips === state.clips && batches === counted) return;
+  if (clipsInEpoch <= loopClips && clips === state.clips && batches === counted) return;
   throw new DataError(
     `Cannot resume from "${file}": sidenet.state: after ${formatCount(clipsInEpoch)} of ${
-      formatCount(epochClips)
-    } clips of epoch ${
-      epoch + 1
+      formatCount(loopClips)
+    } clips of ${
+      nameOfLoop(epoch, solver.folds)
     } there must have been ${clips} clips in ${batches} batches, the current counts are ${state.clips} and ${counted}; the file has been damaged`,
   );
 }
@@ -87,36 +104,66 @@ export function resumeRemarks(
       `Cannot go on: solver.grad_accumulation_steps must be ${groupThen}, because the state holds the gradients of ${state.accumulated} of so many batches, current value is ${group}`,
     );
   }
-  const { epochClips } = set, { clipsInEpoch } = state;
+  const { folds } = solver, { loopClips } = set, { clipsInEpoch } = state;
+  requireFolds(config, { state, recipe: written });
+  const loop = nameOfLoop(state.epoch, folds), several = folds > 1;
   const where = clipsInEpoch > 0
-    ? `epoch ${state.epoch + 1} goes on after ${formatCount(clipsInEpoch)} of its ${
-      formatCount(epochClips)
-    } clips`
-    : `epoch ${state.epoch + 1} begins with it`;
+    ? `${loop} ${several ? "go" : "goes"} on after ${formatCount(clipsInEpoch)} of ${
+      several ? "their" : "its"
+    } ${formatCount(loopClips)} clips`
+    : `${loop} ${several ? "begin" : "begins"} with it`;
   const changed = [
     ["data.batch_size", written.data.batch_size, data.batch_size],
     ["data.num_sample", written.data.num_sample, data.num_sample],
     ["solver.grad_accumulation_steps", groupThen, group],
+    ["solver.folds", written.solver.folds, folds],
   ].filter(([, then, now]) => then !== now).map(([key, then, now]) => `${key} is ${now}, it was ${then}`);
   if (changed.length > 0) {
     const left = Math.max(0, totalSteps(config, set, state) - state.step);
     remarks.push(
       `${changed.join(", ")}: ${where}; ${
         formatCount(left)
-      } steps are left, and the learning rate follows the share of the epoch that is done`,
+      } steps are left, and the learning rate follows the share of the ${
+        several ? "loop" : "epoch"
+      } that is done`,
     );
   }
   if (state.set !== null && state.set !== set.id) {
     const lost = clipsInEpoch === 0
       ? where
-      : clipsInEpoch >= epochClips
-      ? `epoch ${state.epoch + 1} counts as done: ${
+      : clipsInEpoch >= loopClips
+      ? `${loop} ${several ? "count" : "counts"} as done: ${
         formatCount(clipsInEpoch)
-      } clips have been seen, it now has ${formatCount(epochClips)}`
-      : `${where}, of which some come a second time in it and others not at all`;
+      } clips have been seen, ${several ? "they now have" : "it now has"} ${formatCount(loopClips)}`
+      : `${where}, of which some come a second time in ${several ? "them" : "it"} and others not at all`;
     remarks.push(
-      `the training clips or their order are others than when the state was saved (data.train_list, data.shots, data.balance or seed): ${lost}`,
+      `the training clips or their order are others than when the state was saved (data.train_list, data.shots, data.balance${
+        folds === written.solver.folds ? "" : ", solver.folds"
+      } or seed): ${lost}`,
     );
   }
   return remarks;
+}
+
+/** The epochs of a loop in words. @param epoch Its first one, from 0. */
+function nameOfLoop(epoch: number, folds: number): string {
+  return folds === 1 ? `epoch ${epoch + 1}` : `epochs ${epoch + 1} to ${epoch + folds}`;
+}
+
+/**
+ * Other loops begin where one of those before has ended, and end with the run.
+ *
+ * @throws {ConfigError} where they do not.
+ */
+function requireFolds(
+  { solver: { folds, epochs } }: Config,
+  { state, recipe: { solver: written } }: SavedState,
+): void {
+  if (folds === written.folds || state.clipsInEpoch === 0 && (epochs - state.epoch) % folds === 0) return;
+  const why = state.clipsInEpoch > 0
+    ? `the state is within ${nameOfLoop(state.epoch, written.folds)}, which are one loop`
+    : `the ${epochs - state.epoch} epochs that are left are no whole number of loops of ${folds}`;
+  throw new ConfigError(
+    `Cannot go on: solver.folds must be ${written.folds}, because ${why}, current value is ${folds}`,
+  );
 }

@@ -2,6 +2,7 @@
 
 import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
+import { type ClassTextValues, writeClassTexts } from "../files/class_texts.ts";
 import { loadBackbone, loadTrained, openCheckpoint, restoreState } from "../files/checkpoint.ts";
 import type { RunFolder } from "../files/run_folder.ts";
 import { initialState, type RunState } from "../files/run_state.ts";
@@ -27,6 +28,8 @@ export async function prepareRun(
     set: TrainingSet;
     steady: boolean;
     storedFeatures: boolean;
+    /** What was read of the classes' texts; null where the network reads none, or goes on with those of its state. */
+    classTexts: ClassTextValues | null;
     note?: (text: string) => void;
   },
 ): Promise<RunState> {
@@ -45,19 +48,34 @@ export async function prepareRun(
 
 async function prepareWeights(
   session: Session,
-  options: { config: Config; storedFeatures: boolean; note?: (text: string) => void },
+  options: {
+    config: Config;
+    storedFeatures: boolean;
+    classTexts: ClassTextValues | null;
+    note?: (text: string) => void;
+  },
 ): Promise<void> {
-  const { config } = options, { network, pretrain, seed, system } = config;
+  const { config, classTexts } = options, { network, pretrain, seed, system } = config;
   const backbone = network.init && !options.storedFeatures ? network.weights : null;
   await session.initialise(seed, { frozen: backbone === null });
   if (backbone !== null) await loadBackbone(session, backbone);
   await session.computeConstants();
+  await writeClassTexts(session, classTexts);
   if (pretrain === null) return;
   await using source = await openCheckpoint(pretrain);
-  const left = await loadTrained(session, source, { system: systemOf(system), head: network.head });
+  const left = await loadTrained(session, source, {
+    system: systemOf(system),
+    head: network.head,
+    except: [...classTexts?.keys() ?? []], // its classes may be others
+  });
   if (left.length > 0) {
     options.note?.(`${left.join(", ")} of "${pretrain}" have another number of classes and start anew`);
   }
+}
+
+/** The recipe with the parts that were found, so that a resumed run has the same. */
+export function inParts(config: Config, parts: readonly number[]): Config {
+  return { ...config, data: { ...config.data, micro_batch_size: Math.max(...parts) } };
 }
 
 /** Scalars that train and that do not, of the whole network: the session's own has no tower where features are stored. */

@@ -1,7 +1,8 @@
 /**
  * Learning-rate schedules as pure functions of the position, so that a resumed run needs no schedule state. Side4Video and
  * TDS-CLIP: a linear warm-up from 0, then a cosine to 0 or steps of 0.1, on a fractional epoch. Side4Video's retrieval: BertAdam's
- * factors on the share of all steps. DiST: a warm-up from a small rate to its cosine, on a fractional epoch.
+ * factors on the share of all steps. DiST: a warm-up from a small rate onto a cosine that has been running since epoch 0, on a
+ * fractional epoch, where a loop over the clips counts for several epochs (`solver.folds`).
  */
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
@@ -15,15 +16,19 @@ export type RefreshRule = "every_step" | "published";
 
 /** What a schedule needs to know. */
 export interface ScheduleOptions {
-  type: "cosine" | "multistep";
+  type: "cosine" | "multistep" | "running_cosine";
   /** Rate at the end of the warm-up. */
   baseLr: number;
   /** Epoch at which the cosine reaches 0. */
   epochs: number;
   /** Length of the linear warm-up, in epochs; may be fractional. */
   warmupEpochs: number;
-  /** Batches in one epoch of this process. */
-  batchesPerEpoch: number;
+  /** Rate at the start of the warm-up. Default 0. */
+  warmupStartLr?: number;
+  /** Epochs that a loop over the clips counts for. Default 1. */
+  folds?: number;
+  /** Batches in one loop of this process. */
+  batchesPerLoop: number;
   refresh: RefreshRule;
   /** `multistep`: the epochs at which the rate is multiplied by 0.1, or one period in epochs. */
   decayEpochs?: number | readonly number[] | null;
@@ -35,8 +40,13 @@ const STEP_FACTOR = 0.1;
 
 /** The rate at a fractional epoch. */
 export function learningRateAt(fractionalEpoch: number, options: ScheduleOptions): number {
-  const { baseLr, warmupEpochs, epochs } = options;
-  if (fractionalEpoch < warmupEpochs) return baseLr * (fractionalEpoch / warmupEpochs);
+  const { baseLr, warmupEpochs, epochs, warmupStartLr = 0 } = options;
+  if (options.type === "running_cosine") {
+    return warmupOntoCosineAt(fractionalEpoch, { baseLr, maxEpoch: epochs, warmupEpochs, warmupStartLr });
+  }
+  if (fractionalEpoch < warmupEpochs) {
+    return warmupStartLr + (baseLr - warmupStartLr) * (fractionalEpoch / warmupEpochs);
+  }
   if (options.type === "multistep") {
     return baseLr * STEP_FACTOR ** decaysBefore(fractionalEpoch, options.decayEpochs);
   }
@@ -48,49 +58,54 @@ export function learningRateAt(fractionalEpoch: number, options: ScheduleOptions
 /**
  * Creates the function that gives the rate used by a batch.
  *
- * @returns `(epoch, batch) => rate`, both counted from 0
+ * @returns `(epoch, batch) => rate`, both counted from 0: the first epoch of a loop, and the batch in that loop
  * @example
  * ```ts
- * const rate = createSchedule({ type: "cosine", baseLr: 1e-3, epochs: 40, warmupEpochs: 4, batchesPerEpoch: 100,
+ * const rate = createSchedule({ type: "cosine", baseLr: 1e-3, epochs: 40, warmupEpochs: 4, batchesPerLoop: 100,
  *   refresh: "every_step" });
  * rate(22, 0); // 5e-4
  * ```
  */
 export function createSchedule(options: ScheduleOptions): (epoch: number, batch: number) => number {
   checkSchedule(options);
+  const { folds = 1, batchesPerLoop } = options;
   return (epoch, batch) => {
     const at = options.refresh === "published" ? lastPublishedRefresh(batch) : batch;
-    return learningRateAt(epoch + at / options.batchesPerEpoch, options);
+    return learningRateAt(foldedEpoch(epoch, at, { folds, batchesPerLoop }), options);
   };
 }
 
-/** The rate of a recipe's schedule by epoch and batch, both from 0. */
+/** The rate of a recipe's schedule by the first epoch of a loop and the batch in it, both from 0. */
 export function rateOf(
   { solver }: Pick<Config, "solver">,
-  options: { batchesPerEpoch: number },
+  options: { batchesPerLoop: number },
 ): (epoch: number, batch: number) => number {
   const { type } = solver;
-  if (type !== "cosine" && type !== "multistep") return rateByShare(solver, { schedule: type, ...options });
+  if (type === "warmup_cosine" || type === "warmup_constant" || type === "warmup_linear") {
+    return rateByShare(solver, { schedule: type, ...options });
+  }
   return createSchedule({
     type,
     baseLr: solver.lr,
     epochs: solver.epochs,
     warmupEpochs: solver.lr_warmup_step,
-    batchesPerEpoch: options.batchesPerEpoch,
+    warmupStartLr: solver.lr_warmup_start,
+    folds: solver.folds,
+    batchesPerLoop: options.batchesPerLoop,
     refresh: solver.lr_refresh,
     decayEpochs: solver.lr_decay_step,
   });
 }
 
-/** The rate of a schedule that goes by the share of the run's steps: whole updates, those of a started epoch included. */
+/** The rate of a schedule that goes by the share of the run's steps: whole updates, those of a started loop included. */
 function rateByShare(
   solver: Config["solver"],
-  { schedule, batchesPerEpoch }: { schedule: BertSchedule; batchesPerEpoch: number },
+  { schedule, batchesPerLoop }: { schedule: BertSchedule; batchesPerLoop: number },
 ): (epoch: number, batch: number) => number {
-  const { lr, warmup_proportion: warmup, grad_accumulation_steps: group, epochs } = solver;
-  const totalSteps = Math.max(1, Math.floor(epochs * batchesPerEpoch / group));
+  const { lr, warmup_proportion: warmup, grad_accumulation_steps: group, epochs, folds } = solver;
+  const totalSteps = Math.max(1, Math.floor(epochs / folds * batchesPerLoop / group));
   return (epoch, batch) => {
-    const step = Math.min(totalSteps, Math.floor((epoch * batchesPerEpoch + batch) / group));
+    const step = Math.min(totalSteps, Math.floor((epoch / folds * batchesPerLoop + batch) / group));
     return lr * bertFactor(step, { schedule, totalSteps, warmup });
   };
 }
@@ -98,15 +113,15 @@ function rateByShare(
 /** What to say of a run whose every update has rate 0, as in a warm-up longer than it; nothing of others. */
 export function idleRateRemarks(
   { solver }: Pick<Config, "solver">,
-  options: { batchesPerEpoch: number; epochs: number },
+  options: { batchesPerLoop: number },
 ): string[] {
-  const rate = rateOf({ solver }, options), group = solver.grad_accumulation_steps;
-  const batches = options.epochs * options.batchesPerEpoch;
+  const rate = rateOf({ solver }, options), { grad_accumulation_steps: group, folds } = solver;
+  const { batchesPerLoop } = options, batches = (solver.epochs - solver.start_epoch) / folds * batchesPerLoop;
   const updates = Math.min(Math.floor(batches / group), solver.max_steps ?? Infinity);
   if (solver.evaluate || solver.lr === 0 || updates === 0) return [];
   for (let update = 1; update <= updates; update++) {
-    const batch = update * group - 1, epoch = Math.floor(batch / options.batchesPerEpoch);
-    if (rate(solver.start_epoch + epoch, batch % options.batchesPerEpoch) > 0) return [];
+    const batch = update * group - 1, loop = Math.floor(batch / batchesPerLoop);
+    if (rate(solver.start_epoch + loop * folds, batch % batchesPerLoop) > 0) return [];
   }
   return [
     `${
@@ -166,23 +181,24 @@ export interface WarmupOntoCosineOptions {
 /** The rate at a fractional epoch of a warm-up that ends on a cosine which has been running since epoch 0 (DiST). */
 export function warmupOntoCosineAt(fractionalEpoch: number, options: WarmupOntoCosineOptions): number {
   const { baseLr, maxEpoch, warmupEpochs, warmupStartLr } = options;
-  const cosine = (epoch: number) => baseLr * (0.5 * (1 + Math.cos(Math.PI * epoch / maxEpoch)));
+  const cosine = (epoch: number) => baseLr * (0.5 * (1 + Math.cos(Math.PI * Math.min(1, epoch / maxEpoch))));
   if (fractionalEpoch >= warmupEpochs) return cosine(fractionalEpoch);
   return warmupStartLr + (cosine(warmupEpochs) - warmupStartLr) * (fractionalEpoch / warmupEpochs);
 }
 
 /**
- * Fractional epoch of a batch where a loop goes over the data several times ("folds") and counts for as many epochs (DiST).
+ * Fractional epoch of a batch where a loop goes over the clips several times ("folds") and counts for as many epochs (DiST).
  *
- * @param round Loops done before, from 0.
+ * @param epoch The first of its loop, from 0.
+ * @param batch In its loop, from 0.
  */
 export function foldedEpoch(
-  round: number,
+  epoch: number,
   batch: number,
-  options: { folds: number; batchesPerRound: number },
+  options: { folds: number; batchesPerLoop: number },
 ): number {
-  const { folds, batchesPerRound } = options;
-  return round * folds + folds * batch / batchesPerRound;
+  const { folds, batchesPerLoop } = options;
+  return epoch + folds * batch / batchesPerLoop;
 }
 
 /** The newest batch, up to and including this one, before which the published code advances its scheduler. */
@@ -196,9 +212,9 @@ function decaysBefore(fractionalEpoch: number, decayEpochs: ScheduleOptions["dec
 }
 
 function checkSchedule(options: ScheduleOptions): void {
-  if (!(options.batchesPerEpoch >= 1)) {
+  if (!(options.batchesPerLoop >= 1)) {
     throw new ConfigError(
-      `Cannot create the schedule: an epoch must have at least 1 batch, current value is ${options.batchesPerEpoch}`,
+      `Cannot create the schedule: a loop over the clips must have at least 1 batch, current value is ${options.batchesPerLoop}`,
     );
   }
   if (options.type !== "multistep") return;

@@ -6,6 +6,7 @@ import type { ProblemLog } from "../feed/problems.ts";
 import type { Summary } from "../files/run_folder.ts";
 import type { Session } from "../runtime/session.ts";
 import type { Evaluation, Task } from "../tasks/task.ts";
+import { currentEpoch } from "./position.ts";
 
 /** Puts a run's summary together. */
 export function summarise(run: {
@@ -20,8 +21,8 @@ export function summarise(run: {
   /** Scalars that do not. */
   frozen: number;
   problems: ProblemLog;
-  /** Clips that are trained on, and clips of an epoch, repetitions included. */
-  set: { clips: { length: number }; epochClips: number };
+  /** Clips that are trained on, and clips of a loop, repetitions included. */
+  set: { clips: { length: number }; loopClips: number };
 }): Summary {
   const { config, task, session, state, evaluation, trainable, frozen, problems, set } = run;
   return {
@@ -29,11 +30,11 @@ export function summarise(run: {
     backbone: config.network.arch,
     ...evaluation?.metrics ?? Object.fromEntries(task.metrics.map(({ key }) => [key, 0])),
     // An epoch that a limit of steps cut short counts.
-    epochs: state.epoch + (state.clipsInEpoch > 0 ? 1 : 0),
+    epochs: state.clipsInEpoch > 0 ? currentEpoch(config, set, state) + 1 : state.epoch,
     steps: state.step,
     clips: state.clips,
     training_clips: set.clips.length,
-    epoch_clips: set.epochClips,
+    epoch_clips: Math.floor(set.loopClips / config.solver.folds),
     seconds: round(state.seconds),
     clips_per_second: round(state.clips / Math.max(state.seconds, 1e-9)),
     gpu_bytes_planned: session.memory.total,

@@ -8,6 +8,7 @@ import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { InterruptedError, NonFiniteError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import { savedRun } from "../files/checkpoint.ts";
+import { readClassTexts } from "../files/class_texts.ts";
 import type { RunState } from "../files/run_state.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
@@ -16,20 +17,27 @@ import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
-import { ProblemLog } from "../feed/problems.ts";
+import { type DataProblem, ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
-import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import { Keeper } from "./keeper.ts";
-import { batchesDone, isSteady, requirePlace, resumeRemarks, totalSteps } from "./position.ts";
-import { parameterCounts, prepareRun } from "./prepare.ts";
+import {
+  batchesDone,
+  currentEpoch,
+  isEvaluationDue,
+  isSteady,
+  requirePlace,
+  resumeRemarks,
+  totalSteps,
+} from "./position.ts";
+import { inParts, parameterCounts, prepareRun } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
 import { remarksOnLists } from "../feed/list_remarks.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
-import { epochBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
+import { loopBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
 import { describeParts, singleClipNotes } from "../runtime/fit.ts";
 import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
@@ -91,15 +99,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const saved = resume === undefined ? null : await savedRun(resume);
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
-  const lists = { train: set.clips, epochClips: set.epochClips, val: valClips };
-  for (const text of remarksOnLists(config, lists)) note?.(text);
-  const { batches, lastBatch } = epochBatches(config, set);
-  const epochs = config.solver.epochs - config.solver.start_epoch;
-  for (const text of idleRateRemarks(config, { batchesPerEpoch: batches, epochs })) note?.(text);
+  for (const text of remarksOnLists(config, { ...set, train: set.clips, val: valClips })) note?.(text);
+  const { batches, lastBatch } = loopBatches(config, set);
+  for (const text of idleRateRemarks(config, { batchesPerLoop: batches })) note?.(text);
   const features = await openFeatures(config, { train: set.clips, val: valClips });
   if (saved !== null) requirePlace(set, saved, resume!);
   const remarks = saved === null ? [] : resumeRemarks(config, set, saved);
-  const { lastBatch: resumedBatch } = epochBatches(config, set, saved?.state.clipsInEpoch);
+  const { lastBatch: resumedBatch } = loopBatches(config, set, saved?.state.clipsInEpoch);
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
   await using frameCache = features ? null : await openFrameCache(config, note);
   if (frameCache) info?.(describeFrameCache(frameCache));
@@ -111,6 +117,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
   if (!features) requireHostMemory(config, frame);
+  const classTexts = resume === undefined ? await readClassTexts(config, { labels }) : null;
   const opened = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame }),
@@ -132,9 +139,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
   for (const text of singleClipNotes(session, { clips, lastBatch })) note?.(text);
   const own = against === null ? config : inParts(config, session.partsOf(clips));
-  const storedFeatures = features !== null;
   const steady = saved === null || isSteady(config, set, saved);
-  const state = await prepareRun(session, { config: own, folder, resume, set, steady, storedFeatures, note });
+  const storedFeatures = features !== null;
+  const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note };
+  const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
   const data = { set, batches, valClips, features, frameCache, labels, encode, state };
   try {
@@ -146,7 +154,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 
 interface RunData {
   set: TrainingSet;
-  /** Of an epoch. */
+  /** Of a loop. */
   batches: number;
   valClips: ClipRecord[];
   /** null where the backbone runs. */
@@ -157,11 +165,6 @@ interface RunData {
   encode: Encoder;
   /** Where the run stands: at its beginning, or where it goes on. */
   state: RunState;
-}
-
-/** The recipe with the parts that were found, so that a resumed run has the same. */
-function inParts(config: Config, parts: readonly number[]): Config {
-  return { ...config, data: { ...config.data, micro_batch_size: Math.max(...parts) } };
 }
 
 /** What has gone by since the last line of metrics. */
@@ -200,7 +203,7 @@ class TrainingRun {
     this.#optimizer = optimizerOf(config);
     this.#encode = data.encode;
     this.#data = data;
-    this.#rate = rateOf(config, { batchesPerEpoch: data.batches });
+    this.#rate = rateOf(config, { batchesPerLoop: data.batches });
     this.#totalSteps = totalSteps(config, data.set, state);
     this.#problems = new ProblemLog(note);
     if (state.problems) this.#problems.restore(state.problems);
@@ -223,44 +226,46 @@ class TrainingRun {
     if (!solver.evaluate) {
       let ended = false;
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
-      while (state.epoch < solver.epochs && !ended) ended = await this.#trainEpoch(feed);
+      while (state.epoch < solver.epochs && !ended) ended = await this.#trainLoop(feed);
     }
-    if (this.#last === null) {
-      await this.#evaluate(state.clipsInEpoch > 0 ? state.epoch : state.epoch - 1);
-    }
+    if (this.#last === null) await this.#evaluate(state.clipsInEpoch > 0 ? this.#epoch : state.epoch - 1);
     return await this.#finish(counts);
   }
 
-  /** Trains what is left of an epoch. @returns Whether the run has ended, which may be within the epoch. */
-  async #trainEpoch(feed: ClipFeed): Promise<boolean> {
-    const { solver, logging } = this.#config, state = this.#state, { epoch } = state;
+  /** Trains what is left of a loop: of `solver.folds` epochs. @returns Whether the run has ended, which may be within the loop. */
+  async #trainLoop(feed: ClipFeed): Promise<boolean> {
+    const { epochs, folds } = this.#config.solver, state = this.#state;
     if (state.step < this.#totalSteps) await this.#trainBatches(feed);
-    const isWhole = this.#isEpochWhole;
-    const ended = state.step >= this.#totalSteps || isWhole && epoch + 1 >= solver.epochs;
-    const due = isWhole && (epoch + 1) % logging.eval_freq === 0 && !logging.skip_epoch.includes(epoch);
-    if ((due || ended) && !state.evaluated) await this.#evaluate(epoch);
-    // What a limit of steps leaves of an epoch is there when the run goes on without it.
+    const isWhole = this.#isLoopWhole;
+    const ended = state.step >= this.#totalSteps || isWhole && state.epoch + folds >= epochs;
+    const due = isWhole && isEvaluationDue(this.#config, state.epoch);
+    if ((due || ended) && !state.evaluated) await this.#evaluate(this.#epoch);
+    // What a limit of steps leaves of a loop is there when the run goes on without it.
     if (isWhole) {
-      state.epoch++;
+      state.epoch += folds;
       state.clipsInEpoch = 0;
     }
     await this.#keeper.saveState();
     return ended;
   }
 
-  get #isEpochWhole(): boolean {
-    return this.#state.clipsInEpoch >= this.#data.set.epochClips;
+  get #isLoopWhole(): boolean {
+    return this.#state.clipsInEpoch >= this.#data.set.loopClips;
   }
 
-  /** The batches of the epoch that are still to come. */
+  get #epoch(): number {
+    return currentEpoch(this.#config, this.#data.set, this.#state);
+  }
+
+  /** The batches of the loop that are still to come. */
   async #trainBatches(feed: ClipFeed): Promise<void> {
-    const { data, logging } = this.#config, state = this.#state, { epoch } = state;
-    const order = this.#data.set.order(epoch, state.clipsInEpoch);
+    const { data, logging } = this.#config, state = this.#state;
+    const order = this.#data.set.order(state.epoch, state.clipsInEpoch);
     const window: Window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
     for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
-      const done = batchesDone(this.#config, state), lr = this.#rate(epoch, done);
+      const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
       for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
-      const encoded = this.#encode({ clips, epoch, batch: Math.floor(done) });
+      const encoded = this.#encode({ clips, epoch: this.#epoch, batch: Math.floor(done) });
       const batch = { clips: clips.map(({ views: [view] }) => view), ...encoded };
       const completed = await this.#session.step(batch, ratesOf(this.#optimizer, lr));
       state.clipsInEpoch += clips.length / data.num_sample;
@@ -277,7 +282,7 @@ class TrainingRun {
       const stopping = this.#options.signal?.aborted ?? false;
       const last = state.step >= this.#totalSteps;
       // Reading the loss waits for the GPU, so it is done every print_freq steps only.
-      if (state.step % logging.print_freq === 0 || last || this.#isEpochWhole) await this.#report(lr, window);
+      if (state.step % logging.print_freq === 0 || last || this.#isLoopWhole) await this.#report(lr, window);
       if (stopping) await this.#interrupt();
       if (this.#keeper.isStateDue()) await this.#keeper.saveState();
       if (last) break;
@@ -295,7 +300,7 @@ class TrainingRun {
     state.seconds += elapsed;
     const record: StepRecord = {
       kind: "step",
-      epoch: state.epoch,
+      epoch: this.#epoch,
       step: state.step,
       loss,
       lr,

@@ -36,9 +36,12 @@ const SENT_BYTES = 2 ** 26;
 /** Bytes of results that are read at once. */
 const READ_BYTES = 2 ** 28;
 
+/** What a device needs to know of a model. */
+export type LoadableModel = Pick<VideoModel, "weights" | "config" | "window">;
+
 /** A model on a device. */
-export class DeviceModel {
-  readonly model: VideoModel;
+export class DeviceModel<Model extends LoadableModel = VideoModel> {
+  readonly model: Model;
   readonly device: Device;
   readonly #layout: Layout;
   readonly #plans: Readonly<Record<string, Plan>>;
@@ -54,7 +57,11 @@ export class DeviceModel {
    *
    * @throws {OutOfMemoryError} when the adapter has not the memory; from a Worker an error of that name.
    */
-  static async load(device: Device, model: VideoModel, parts: ModelParts): Promise<DeviceModel> {
+  static async load<Model extends LoadableModel>(
+    device: Device,
+    model: Model,
+    parts: ModelParts,
+  ): Promise<DeviceModel<Model>> {
     const { layout, plans, readbackBytes, frames, mix = null } = parts;
     const programs = Object.fromEntries(
       Object.entries(plans).map(([name, plan]) => [name, lowerPlan(plan, layout, device.info.environment)]),
@@ -74,7 +81,7 @@ export class DeviceModel {
 
   private constructor(
     device: Device,
-    model: VideoModel,
+    model: Model,
     { layout, plans, frames }: ModelParts,
     loaded: { allocatedBytes: number; launches: Record<string, number> },
   ) {

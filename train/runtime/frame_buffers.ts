@@ -39,7 +39,10 @@ export interface FrameOptions {
 const MOST_UPLOAD_BYTES = 2 ** 27;
 
 /** Options of the upload buffers. They may hold a part of the batch, which then goes through them piece by piece. */
-export function prepOptions(model: VideoModel, options: FrameOptions): FramePrepOptions {
+export function prepOptions(
+  model: Pick<VideoModel, "config" | "window">,
+  options: FrameOptions,
+): FramePrepOptions {
   const { backbone: { imageSize } } = model.config, frames = picturesOf(model);
   const maxWidth = Math.max(options.largestFrame.width, imageSize);
   const maxHeight = Math.max(options.largestFrame.height, imageSize);
@@ -77,7 +80,11 @@ export function checkedPrepBytes(options: FramePrepOptions, limits: PlanLimits):
  *
  * @throws {TooLargeError} where most frames are too large, unless the sizes found are given.
  */
-export function expectedPrep(model: VideoModel, options: FrameOptions, limits: PlanLimits): FramePrepOptions {
+export function expectedPrep(
+  model: Pick<VideoModel, "config" | "window">,
+  options: FrameOptions,
+  limits: PlanLimits,
+): FramePrepOptions {
   const { largestFrame: { usual, found, ...largest } } = options;
   const prepOf = (size: FrameSize) => prepOptions(model, { ...options, largestFrame: size });
   const prep = prepOf(largest);
@@ -94,7 +101,11 @@ export function expectedPrep(model: VideoModel, options: FrameOptions, limits: P
  * The largest frame that the upload buffers may grow to: a square, or as wide or high as what they are made for. Width and height
  * grow each for itself, so a frame is held to both.
  */
-export function frameRoom(model: VideoModel, prep: FramePrepOptions, limits: PlanLimits): FrameSize {
+export function frameRoom(
+  model: Pick<VideoModel, "config" | "window">,
+  prep: FramePrepOptions,
+  limits: PlanLimits,
+): FrameSize {
   const { maxWidth, maxHeight, pixelOps, erase } = prep, augmentation = { pixelOps, erase };
   const room = (frameOf: (side: number) => FrameSize) =>
     frameOf(

@@ -2,6 +2,7 @@
 
 import type { PlanLimits } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
+import type { VideoModel } from "../../models/video_model.ts";
 import type { Cut } from "./micro_batches.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
 import type { Query } from "./query.ts";
@@ -37,7 +38,7 @@ export interface ProgramOptions {
   /** Keep every named activation readable, for parity checks. */
   keepActivations?: boolean;
   /** Trained weights that no loss reaches: kept as they are. */
-  leftAlone?: (weight: Weight) => boolean;
+  leftAlone?: (weight: Weight, model: VideoModel) => boolean;
 }
 
 /** Whether a step is one over the whole batch that goes through the GPU in parts: encode all, compare, then go backward. */

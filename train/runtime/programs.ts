@@ -92,9 +92,9 @@ type Shared = Pick<RecordedPrograms, "frames" | "inputs" | "taps" | "seed" | "tr
  * @throws {Error} naming a weight of a group that the optimiser does not have.
  */
 export function flatOrder(
-  model: Pick<VideoModel, "weights">,
+  model: VideoModel,
   { groups }: Pick<Optimizer, "groups">,
-  leftAlone: (weight: Weight) => boolean = () => false,
+  leftAlone: ProgramOptions["leftAlone"] = () => false,
 ): { trained: Weight[]; kept: Weight[] } {
   const all = model.weights.of("trained"), names = groups.map(({ name }) => name);
   const stray = all.find(({ group }) => !names.includes(group));
@@ -105,10 +105,10 @@ export function flatOrder(
       }, current value is "${stray.group}"`,
     );
   }
-  const updated = all.filter((weight) => !leftAlone(weight));
+  const updated = all.filter((weight) => !leftAlone(weight, model));
   return {
     trained: names.flatMap((name) => updated.filter(({ group }) => group === name)),
-    kept: all.filter(leftAlone),
+    kept: all.filter((weight) => leftAlone(weight, model)),
   };
 }
 

@@ -61,7 +61,7 @@ export async function findEmbeddingModel({ target, config, overrides }: AskedMod
         `it is a ${systemOf(found.config.system).title} network for ${taskOfRecipe(found.config).id}`,
     );
   }
-  return { weights: found.weights, config: found.config, isPlain: false, warnings: [] };
+  return { weights: found.weights, config: found.config, isPlain: false, warnings: found.remarks };
 }
 
 /** Whether a path is a checkpoint of a backbone as it is, which has no recipe and names no classes of its own. */

@@ -89,7 +89,7 @@ engineTest(
   },
 );
 
-for (const system of ["tds-clip", "side4video-eva"] as const) {
+for (const system of ["tds-clip", "side4video-eva", "dist"] as const) {
   engineTest(`${system} trains from features with the same bits`, async () => {
     await using runs = await FeatureRuns.create(system);
     await runs.extract("features");

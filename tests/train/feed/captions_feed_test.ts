@@ -6,7 +6,7 @@ import { formatPairs } from "../../../data/datasets/pairs.ts";
 import { viewFeed } from "../../../train/evaluation/evaluate.ts";
 import { readSplit } from "../../../train/feed/lists.ts";
 import { trainingFeed } from "../../../train/feed/training_feed.ts";
-import { epochBatches, readTrainingSet } from "../../../train/feed/training_set.ts";
+import { loopBatches, readTrainingSet } from "../../../train/feed/training_set.ts";
 import { inTempFolder, writeFrames } from "../../_util/frame_folders.ts";
 import { tinyRetrieval } from "../../_util/tiny_retrieval.ts";
 
@@ -38,15 +38,15 @@ Deno.test("what is left behind the full batches of an epoch is left out, other p
   await withList(async (list) => {
     const recipe = (...keys: string[]) => tinyRetrieval(`data.train_list=${list}`, ...keys);
     const config = recipe("data.batch_size=4"), set = await readTrainingSet(config);
-    assert.equal(set.epochClips, 8);
-    assert.deepEqual(epochBatches(config, set), { batches: 2, lastBatch: 0 });
+    assert.equal(set.loopClips, 8);
+    assert.deepEqual(loopBatches(config, set), { batches: 2, lastBatch: 0 });
     const orders = [0, 1, 2].map((epoch) => set.order(epoch, 0).map(({ clip }) => clip));
     for (const order of orders) assert.equal(new Set(order).size, 8);
     assert.equal(new Set(orders.flat()).size, 10);
     assert.deepEqual(set.order(1, 4).map(({ clip }) => clip), orders[1].slice(4), "an epoch that goes on");
     const whole = await readTrainingSet(recipe("data.batch_size=4", "data.drop_last=false"));
-    assert.equal(whole.epochClips, 10);
-    assert.equal((await readTrainingSet(recipe("data.batch_size=16"))).epochClips, 10);
+    assert.equal(whole.loopClips, 10);
+    assert.equal((await readTrainingSet(recipe("data.batch_size=16"))).loopClips, 10);
   });
 });
 

@@ -10,7 +10,7 @@ const clips = (prefix: string, labels: number[]) =>
   labels.map((label, i) => ({ path: `${prefix}${i}`, label, frames: null, line: i + 1 }));
 const train = clips("a", [0, 1, 2, 3, 0, 1]), val = clips("b", [0, 1, 2, 3]);
 const of = (lists: Partial<Parameters<typeof remarksOnLists>[1]>, ...overrides: string[]) =>
-  remarksOnLists(config(...overrides), { train, epochClips: (lists.train ?? train).length, val, ...lists });
+  remarksOnLists(config(...overrides), { train, loopClips: (lists.train ?? train).length, val, ...lists });
 
 Deno.test("lists with every class on both sides and no common clip need no remark", () => {
   assert.deepEqual(of({}), []);
@@ -81,7 +81,7 @@ Deno.test("captions without others to be compared with are refused, and a batch 
     const config = parseConfig(
       `system: clip\ndata: {batch_size: ${batch}, root: r, train_list: t, val_list: v}\nnetwork: {}`,
     ).config;
-    return remarksOnLists(config, { train: train.slice(0, count), epochClips: count, val });
+    return remarksOnLists(config, { train: train.slice(0, count), loopClips: count, val });
   };
   assert.deepEqual(captioned(2, 2), []);
   assert.throws(() => captioned(1, 6), {

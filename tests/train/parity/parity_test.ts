@@ -15,6 +15,8 @@ const RETRIEVAL = ["small-eva-mean", "small-wti", "small-eva-wti"].map((name) =>
   `${FIXTURES}side4video-retrieval/${name}.json`
 );
 
+const DIST = `${FIXTURES}dist/small.json`;
+
 function assertAllOk(results: readonly GroupResult[]): void {
   for (const result of results) assert.ok(result.ok, JSON.stringify(result));
 }
@@ -43,7 +45,7 @@ for (const name of ["clip-vit/tiny", "clip-vit/tiny-fp16-weights"]) {
   });
 }
 
-for (const path of [TINY, TWO_HEADS, EVA, ...RETRIEVAL]) {
+for (const path of [TINY, TWO_HEADS, EVA, DIST, ...RETRIEVAL]) {
   const name = path.slice(FIXTURES.length, -".json".length);
   engineTest(`the recorded case ${name} holds in every group, recomputing and keeping alike`, async (gpu) => {
     const recomputed = await replayCase(gpu, path, { recompute: true });

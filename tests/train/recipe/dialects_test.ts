@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { writeFile } from "node:fs/promises";
+import { encodeSafetensors } from "../../../data/checkpoint/safetensors.ts";
+import { findTrainedModel } from "../../../train/evaluation/trained_model.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { loadConfig, parseConfig } from "../../../train/recipe/config.ts";
 import type { Dialect } from "../../../train/recipe/dialects/dialect.ts";
@@ -38,13 +40,13 @@ Deno.test("data.shot is the published name of data.shots with data.shots_repeat"
   });
 });
 
-/** Upper-case keys, a parent in `_BASE` beside the file, and `KEY VALUE` arguments; `key=value` goes to the recipe. */
+/** Keys of its own, a parent in `_PARENT` beside the file, and `KEY VALUE` arguments; `key=value` goes to the recipe. */
 const dialect: Dialect = {
   id: "shouting",
-  recognises: (tree) => "_BASE" in tree || "TRAIN" in tree,
+  recognises: (tree) => "_PARENT" in tree || "SHOUT" in tree,
   async assemble(tree, file) {
-    if (typeof tree._BASE !== "string") return tree;
-    const path = join(file.path, "..", tree._BASE);
+    if (typeof tree._PARENT !== "string") return tree;
+    const path = join(file.path, "..", tree._PARENT);
     return merge(await this.assemble!(await file.readTree(path), { ...file, path }), tree);
   },
   read(tree, { source, args }) {
@@ -53,16 +55,17 @@ const dialect: Dialect = {
     const setBy = new Map<string, string>();
     for (let i = 0; i < pairs.length; i += 2) {
       setLeaf(tree, pairs[i], JSON.parse(pairs[i + 1]));
-      if (pairs[i] === "TRAIN.LR") setBy.set("solver.lr", pairs.slice(i, i + 2).join(" "));
+      if (pairs[i] === "SHOUT.LR") setBy.set("solver.lr", pairs.slice(i, i + 2).join(" "));
     }
-    const { TRAIN, _BASE, ...others } = tree as { TRAIN: Tree; _BASE?: string };
+    const { SHOUT, _PARENT, ...others } = tree as { SHOUT: Tree; _PARENT?: string };
     for (const key of Object.keys(others)) throw new ConfigError(`Cannot read config "${source}": ${key}`);
-    const { LR, CLASSES } = TRAIN;
+    const { LR, CLASSES } = SHOUT;
     return {
       tree: { system: "side4video", data: { num_classes: CLASSES }, solver: { lr: LR } },
       rest,
       setBy,
-      keysWithoutEffect: [],
+      keysWithoutEffect: pairs.length > 0 ? ["SHOUT.OLD", "SHOUT.OLDER"] : [],
+      keysUnread: pairs.length > 0 ? ["SHOUT.LOUDLY"] : [],
       remarks: ["this recipe is shouted"],
     };
   },
@@ -81,23 +84,32 @@ Deno.test("a dialect of its own reads the file's parents, takes its arguments an
   registerDialect(dialect);
   assert.throws(() => registerDialect(dialect), /its id must be a new one, current value is "shouting"/);
   await inTempFolder(async (root) => {
-    await writeFile(join(root, "base.yaml"), "TRAIN: { LR: 0.5, CLASSES: 7 }");
-    await writeFile(join(root, "middle.yaml"), "_BASE: base.yaml\nTRAIN: { CLASSES: 8 }");
+    await writeFile(join(root, "base.yaml"), "SHOUT: { LR: 0.5, CLASSES: 7 }");
+    await writeFile(join(root, "middle.yaml"), "_PARENT: base.yaml\nSHOUT: { CLASSES: 8 }");
     const path = join(root, "leaf.yaml");
-    await writeFile(path, "_BASE: ./middle.yaml\nTRAIN: { LR: 0.25 }");
+    await writeFile(path, "_PARENT: ./middle.yaml\nSHOUT: { LR: 0.25 }");
 
     const { config, warnings } = await loadConfig(path);
     assert.deepEqual([config.name, config.data.num_classes, config.solver.lr], ["leaf", 8, 0.25]);
     assert.deepEqual(warnings, ["this recipe is shouted"]);
+    const weights = join(root, "weights.safetensors");
+    const tensor = { name: "x", dtype: "F32" as const, shape: [1], data: new Float32Array(1) };
+    await writeFile(weights, [...encodeSafetensors([tensor], {})]);
+    const { remarks } = await findTrainedModel(weights, { config: path, overrides: [] });
+    assert.deepEqual(remarks, warnings, "what stands in for what is told whatever is done with a recipe");
 
-    const changed = await loadConfig(path, ["TRAIN.LR", "0.125", "data.batch_size=2"]);
+    const changed = await loadConfig(path, ["SHOUT.LR", "0.125", "data.batch_size=2"]);
     assert.deepEqual([changed.config.solver.lr, changed.config.data.batch_size], [0.125, 2]);
-    await assert.rejects(loadConfig(path, ["TRAIN.LR", '"x"']), {
-      message: 'Cannot use argument "TRAIN.LR "x"": solver.lr must be a number, current value is "x"',
+    assert.deepEqual(changed.warnings, [
+      "keys without effect, as in the published code: SHOUT.OLD, SHOUT.OLDER; keys that are not read here: SHOUT.LOUDLY",
+      "this recipe is shouted",
+    ]);
+    await assert.rejects(loadConfig(path, ["SHOUT.LR", '"x"']), {
+      message: 'Cannot use argument "SHOUT.LR "x"": solver.lr must be a number, current value is "x"',
     });
     await assert.rejects(loadConfig(path, ["data.batch_sise=2"]), /nearest known key is "data\.batch_size"/);
 
-    await writeFile(path, "_BASE: nowhere.yaml");
+    await writeFile(path, "_PARENT: nowhere.yaml");
     await assert.rejects(loadConfig(path), {
       name: "ConfigError",
       message: `Cannot read config "${join(root, "nowhere.yaml")}": there is no such file`,
@@ -107,7 +119,7 @@ Deno.test("a dialect of its own reads the file's parents, takes its arguments an
 
 Deno.test("a recipe that may name others is read from a file alone", () => {
   assert.throws(
-    () => parseConfig("_BASE: x", { source: "y" }),
+    () => parseConfig("_PARENT: x", { source: "y" }),
     /Cannot read config "y": a recipe in the form of "shouting" may name others, so it must be a file/,
   );
 });

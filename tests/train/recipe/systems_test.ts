@@ -75,6 +75,15 @@ Deno.test("a system that is registered later is known to recipes from then on", 
   );
 });
 
+Deno.test("solver.type auto is the published schedule of a system, where it names one", () => {
+  const recipe: System["recipe"] = { keys: {}, requirements: () => [], sizes: () => ({}), groups: () => [] };
+  registerSystem({ ...toy("scheduled", recipe), schedule: "running_cosine" });
+  const typeOf = (text: string) => parseConfig(`${text}\n${DATA}`).config.solver.type;
+  assert.equal(typeOf("system: scheduled"), "running_cosine");
+  assert.equal(typeOf("system: scheduled\nsolver: { type: multistep, lr_decay_step: 9 }"), "multistep");
+  assert.equal(typeOf("system: side4video"), "cosine");
+});
+
 Deno.test("a recipe that names no system is of the one that its keys tell", () => {
   assert.equal(parseConfig(DATA, { overrides: ["data.toy_gap=1"] }).config.system, "toy");
   assert.equal(parseConfig(DATA).config.system, "side4video");

@@ -75,10 +75,10 @@ const labelsIn = async (...overrides: string[]) => {
 
 Deno.test("an epoch of an uneven list holds every clip, or with data.balance=sampler every class alike", async () => {
   const plain = await labelsIn();
-  assert.deepEqual([plain.clips.length, plain.epochClips, plain.notes], [11, 11, []]);
+  assert.deepEqual([plain.clips.length, plain.loopClips, plain.notes], [11, 11, []]);
   assert.equal(plain.drawn.filter((label) => label === 1).length, 2);
   const even = await labelsIn("data.balance=sampler");
-  assert.deepEqual([even.clips.length, even.epochClips, even.classWeights], [11, 11, null]);
+  assert.deepEqual([even.clips.length, even.loopClips, even.classWeights], [11, 11, null]);
   assert.ok([5, 6].includes(even.drawn.filter((label) => label === 1).length));
   const weighted = await labelsIn("data.balance=loss");
   assert.deepEqual(weighted.drawn, plain.drawn);
@@ -129,7 +129,7 @@ Deno.test("weights count mirrored clips of exchanged classes for the class they 
 Deno.test("data.shots keeps so many clips of each class, and says which classes have fewer", async () => {
   const set = await labelsIn("data.shots=4");
   assert.deepEqual(set.clips.map(({ label }) => label), [0, 0, 0, 0, 1, 1]);
-  assert.equal(set.epochClips, 6);
+  assert.equal(set.loopClips, 6);
   assert.deepEqual(set.notes, [
     "data.shots takes 6 of 11 training clips (listed in shots.txt); an epoch has 6",
     "fewer than 4 training clips in 1 of 2 classes: class 1 has 2",
@@ -143,7 +143,7 @@ Deno.test("data.shot, the published key, is data.shots repeated to the length of
   assert.deepEqual([config.data.shots, config.data.shots_repeat], [1, true]);
   assert.ok(!Object.hasOwn(config.data, "shot"));
   const set = await labelsIn("data.shot=1");
-  assert.deepEqual([set.clips.length, set.epochClips, set.drawn.length], [2, 10, 10]);
+  assert.deepEqual([set.clips.length, set.loopClips, set.drawn.length], [2, 10, 10]);
   assert.equal(set.drawn.filter((label) => label === 0).length, 5);
   assert.deepEqual((await labelsIn("data.shots=1", "data.shots_repeat=true")).clips, set.clips);
   assert.throws(

@@ -67,13 +67,13 @@ function stateAt(
 ): { state: RunState; recipe: Parameters<typeof resumeRemarks>[2]["recipe"] } {
   const recipe = {
     data: { batch_size: 8, num_sample: 1 },
-    solver: { grad_accumulation_steps: 1, start_epoch: 0 },
+    solver: { grad_accumulation_steps: 1, start_epoch: 0, folds: 1 },
   };
   return { state: { ...initialState(0), set: "a", ...place }, recipe };
 }
 
 Deno.test("the steps of a run are those done and those that its place leaves, whatever a batch is", async () => {
-  const set = { epochClips: 64 };
+  const set = { loopClips: 64 };
   const total = async (place: Partial<RunState>, ...keys: string[]) =>
     totalSteps(await runs.config("solver.epochs=3", ...keys), set, { ...initialState(0), ...place });
   assert.equal(await total({}), 24);
@@ -96,7 +96,7 @@ Deno.test("the steps of a run are those done and those that its place leaves, wh
 Deno.test("the learning rate is that of the same share of the epoch, whatever a batch is", async () => {
   const rate = async (clipsInEpoch: number, batch: number) => {
     const config = await runs.config("solver.epochs=2", `data.batch_size=${batch}`);
-    return rateOf(config, { batchesPerEpoch: 64 / batch })(0, batchesDone(config, { clipsInEpoch }));
+    return rateOf(config, { batchesPerLoop: 64 / batch })(0, batchesDone(config, { clipsInEpoch }));
   };
   for (const clips of [0, 8, 40]) {
     assert.equal(await rate(clips, 16), await rate(clips, 8));
@@ -106,7 +106,7 @@ Deno.test("the learning rate is that of the same share of the epoch, whatever a 
 });
 
 Deno.test("a gradient sum under way is not divided by another accumulation", async () => {
-  const config = await runs.config("solver.grad_accumulation_steps=2"), set = { epochClips: 64, id: "a" };
+  const config = await runs.config("solver.grad_accumulation_steps=2"), set = { loopClips: 64, id: "a" };
   const at = stateAt({ step: 1, microBatches: 5, accumulated: 1, clips: 40 });
   at.recipe.solver.grad_accumulation_steps = 4;
   assert.throws(() => resumeRemarks(config, set, at), {
@@ -119,7 +119,7 @@ Deno.test("a gradient sum under way is not divided by another accumulation", asy
 });
 
 Deno.test("a steady run's state counts what follows from its place; after any change it need not", async () => {
-  const set = { epochClips: 60, id: "a" };
+  const set = { loopClips: 60, id: "a" };
   const refusal = (place: Partial<RunState>, id = "a") => {
     try {
       requirePlace({ ...set, id }, stateAt({ steady: true, ...place }), "s");
@@ -165,9 +165,9 @@ Deno.test("a steady run's state counts what follows from its place; after any ch
 
 Deno.test("other training clips, or another order of them, are told with what becomes of the epoch", async () => {
   const config = await runs.config("solver.epochs=3");
-  const remark = (place: Partial<RunState>, set = { epochClips: 64, id: "b" }) =>
+  const remark = (place: Partial<RunState>, set = { loopClips: 64, id: "b" }) =>
     resumeRemarks(config, set, stateAt(place)).join("\n");
-  assert.equal(remark({}, { epochClips: 64, id: "a" }), "");
+  assert.equal(remark({}, { loopClips: 64, id: "a" }), "");
   assert.equal(remark({ set: null }), "", "a state that does not say");
   const what =
     "the training clips or their order are others than when the state was saved (data.train_list, data.shots, data.balance or seed): ";
@@ -177,7 +177,7 @@ Deno.test("other training clips, or another order of them, are told with what be
     `${what}epoch 1 goes on after 40 of its 64 clips, of which some come a second time in it and others not at all`,
   );
   assert.equal(
-    remark({ clipsInEpoch: 40 }, { epochClips: 30, id: "b" }),
+    remark({ clipsInEpoch: 40 }, { loopClips: 30, id: "b" }),
     `${what}epoch 1 counts as done: 40 clips have been seen, it now has 30`,
   );
 });

@@ -32,7 +32,7 @@ for (const curve of recorded.curves as Curve[]) {
       baseLr: curve.base_lr,
       epochs: curve.epochs,
       warmupEpochs: curve.warmup_epochs,
-      batchesPerEpoch: curve.iterations_per_epoch,
+      batchesPerLoop: curve.iterations_per_epoch,
       refresh: "published",
       decayEpochs: curve.lr_decay_step,
     });
@@ -69,13 +69,13 @@ for (const { name, type, t_total: totalSteps, warmup, base_lr, coef_lr, rates } 
 }
 
 for (const curve of recorded.dist) {
-  const { iterations_per_round: batchesPerRound, num_folds: folds, new_net_lrmult: factor, rates } = curve;
+  const { iterations_per_round: batchesPerLoop, num_folds: folds, new_net_lrmult: factor, rates } = curve;
   Deno.test(`DiST's schedule gives the recorded rates of ${curve.name}`, () => {
-    assert.equal(rates.length, curve.max_epoch / folds * batchesPerRound);
+    assert.equal(rates.length, curve.max_epoch / folds * batchesPerLoop);
     rates.forEach(([plain, fast], i) => {
-      const epoch = foldedEpoch(Math.floor(i / batchesPerRound), i % batchesPerRound, {
+      const epoch = foldedEpoch(folds * Math.floor(i / batchesPerLoop), i % batchesPerLoop, {
         folds,
-        batchesPerRound,
+        batchesPerLoop,
       });
       const rate = warmupOntoCosineAt(epoch, {
         baseLr: curve.base_lr,
@@ -111,10 +111,10 @@ Deno.test("a recipe's warmup_cosine goes by its own updates, whatever batches on
       `data: { num_classes: 2 }\nsolver: { type: warmup_cosine, warmup_proportion: 0.1, lr: 1e-3, epochs: 4, grad_accumulation_steps: ${group} }`,
       { overrides: [] },
     );
-    const batchesPerEpoch = 5 * group, rate = rateOf(config, { batchesPerEpoch });
+    const batchesPerLoop = 5 * group, rate = rateOf(config, { batchesPerLoop });
     for (const [update, factor] of factors) {
       for (let batch = update * group; batch < (update + 1) * group; batch++) {
-        const got = rate(Math.floor(batch / batchesPerEpoch), batch % batchesPerEpoch);
+        const got = rate(Math.floor(batch / batchesPerLoop), batch % batchesPerLoop);
         assert.ok(Math.abs(got - 1e-3 * factor) < 5e-10, `groups of ${group}, batch ${batch}: ${got}`);
       }
     }
@@ -126,7 +126,7 @@ const EXAMPLE: ScheduleOptions = {
   baseLr: 1e-3,
   epochs: 40,
   warmupEpochs: 4,
-  batchesPerEpoch: 100,
+  batchesPerLoop: 100,
   refresh: "every_step",
 };
 
@@ -161,11 +161,11 @@ Deno.test("multistep without a milestone after the warm-up is refused", () => {
 });
 
 Deno.test("a run whose every update falls on the first rate of the warm-up is told that it trains nothing", () => {
-  const remarks = (overrides: string[], batchesPerEpoch: number) => {
+  const remarks = (overrides: string[], batchesPerLoop: number) => {
     const { config } = parseConfig("data: { num_classes: 2 }\nsolver: { epochs: 1, lr_warmup_step: 0.5 }", {
       overrides,
     });
-    return idleRateRemarks(config, { batchesPerEpoch, epochs: config.solver.epochs });
+    return idleRateRemarks(config, { batchesPerLoop });
   };
   assert.match(
     remarks([], 1).join(),

@@ -184,7 +184,7 @@ solver: { lr: 0.01, epochs: 10, lr_warmup_step: 2, grad_accumulation_steps: 4, c
       { overrides: more },
     ).config;
   const ratesIn = (config: Config) => {
-    const rate = rateOf(config, { batchesPerEpoch: 100 }), optimizer = optimizerOf(config);
+    const rate = rateOf(config, { batchesPerLoop: 100 }), optimizer = optimizerOf(config);
     return (epoch: number, batch: number) => ratesOf(optimizer, rate(epoch, batch));
   };
   const rates = ratesIn(recipe([]));

@@ -11,6 +11,11 @@ export interface Dialect {
   readonly id: string;
   /** Keys that its files have beside the recipe's own, dotted: to suggest where one is misspelt. */
   readonly keys?: readonly string[];
+  /**
+   * Whether an argument is a key that stands in front of its value (`KEY VALUE`), whether there is such a key or it is misspelt; none
+   * is when absent.
+   */
+  readonly isPairKey?: (argument: string) => boolean;
   /** Whether a file is written in it. `tree` is the file as it stands, without the files that it names. */
   recognises(tree: Tree): boolean;
   /**
@@ -31,8 +36,13 @@ export interface Dialect {
 export interface RecipeFile {
   /** As the user named it: relative to the working folder, or absolute. */
   readonly path: string;
-  /** Reads another YAML file. @throws {ConfigError} where that cannot be read or is no mapping. */
-  readTree(path: string): Promise<Tree>;
+  /**
+   * Reads another YAML file.
+   *
+   * @param options.namedBy The file that names it, for messages.
+   * @throws {ConfigError} where that cannot be read or is no mapping.
+   */
+  readTree(path: string, options?: { namedBy?: string }): Promise<Tree>;
 }
 
 /** What goes with a tree. */
@@ -52,6 +62,8 @@ export interface Reading {
   setBy: ReadonlyMap<string, string>;
   /** Keys that were given and have no effect, neither there nor here. */
   keysWithoutEffect: readonly string[];
+  /** Keys that were given, which the published code reads and which say nothing here. */
+  keysUnread?: readonly string[];
   /** Remarks for the user, one line each. */
   remarks: readonly string[];
 }

@@ -3,9 +3,10 @@
 import { recipeSchema } from "../schema.ts";
 import type { Tree } from "../tree.ts";
 import type { Dialect } from "./dialect.ts";
+import { dist } from "./dist.ts";
 import { side4video } from "./side4video.ts";
 
-const registered: Dialect[] = [];
+const registered: Dialect[] = [dist];
 
 /**
  * Makes a dialect known.
@@ -24,6 +25,11 @@ export function registerDialect(dialect: Dialect): void {
 /** The dialect of a recipe: the first that knows it, else the one whose layout is the recipe's own. */
 export function dialectOf(tree: Tree): Dialect {
   return registered.find((dialect) => dialect.recognises(tree)) ?? side4video;
+}
+
+/** Whether an argument is a key of some dialect that stands in front of its value. */
+export function isPairKey(argument: string): boolean {
+  return registered.some((dialect) => dialect.isPairKey?.(argument));
 }
 
 /** Keys and sections that `key=value` arguments may name on top of a recipe in its own layout. */

@@ -1,0 +1,160 @@
+/**
+ * The texts of a classifier's classes: their features are made by the text tower of the backbone's file, or of the originals' checkpoint
+ * which holds one, before the model is on the GPU. From then on they are constants of the model, kept with its weights.
+ */
+
+import { clipTokenizer, frameStrict, subsetTokenizer, type Tokenizer } from "../../data/text/tokenizer.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
+import { shorten } from "../../lib/text.ts";
+import { fitTower } from "../../models/backbone_file.ts";
+import { createModel } from "../../models/create.ts";
+import { checkAccount, type WeightSource } from "../../models/params.ts";
+import { underOwnNames } from "../../models/parts/file_names.ts";
+import { systemOf } from "../../models/registry.ts";
+import type { ClassTexts, VideoModel } from "../../models/video_model.ts";
+import type { Config } from "../recipe/config.ts";
+import { modelSpec } from "../recipe/model.ts";
+import type { Device } from "../runtime/device/device.ts";
+import { RemoteDevice } from "../runtime/device/remote_device.ts";
+import type { Session } from "../runtime/session.ts";
+import { declareTextTower, readTexts, type TokenisedTexts } from "../runtime/text_features.ts";
+import { openCheckpoint, readUsable } from "./checkpoint.ts";
+
+/** Values of a model's constants by name. */
+export type ClassTextValues = ReadonlyMap<string, Float32Array>;
+
+/** Writes what was read into a session. */
+export async function writeClassTexts(
+  session: Pick<Session, "write">,
+  texts: ClassTextValues | null,
+): Promise<void> {
+  for (const [name, values] of texts ?? []) await session.write(name, values.slice());
+}
+
+/** The logarithm of the factor on cosines of a model that was never trained, as CLIP's own begins. */
+const UNTRAINED_SCALE = Math.log(1 / 0.07);
+
+/**
+ * Reads the texts of a recipe's classes on a GPU of their own; null where its network has none.
+ *
+ * @param options.labels Names of the classes, in their order.
+ * @param options.prompts Sentences by class instead of their names; a class has the mean of its sentences', each of length 1.
+ * @param options.own A checkpoint that may hold a text tower of its own, which then comes first.
+ * @throws {ConfigError} where nothing names the classes, or a text is too long.
+ */
+export async function readClassTexts(
+  config: Config,
+  options: { labels: readonly string[]; prompts?: readonly (readonly string[])[]; own?: WeightSource | null },
+): Promise<ClassTextValues | null> {
+  const { classTexts, config: { backbone } } = createModel(modelSpec(config));
+  if (!classTexts) return null;
+  const prompts = options.prompts ??
+    textsOf(config, { labels: options.labels, prefix: classTexts.prefix }).map((text) => [text]);
+  const tokenised = tokenise(await tokenizerFor(classTexts), prompts.flat(), classTexts.tower.context);
+  const own = options.own ? underOwnNames(options.own, systemOf(config.system).files) : null;
+  const { weights: path, init } = config.network;
+  await using device = await RemoteDevice.open({});
+  const read = async (source: WeightSource | null) => {
+    const values = await valuesOf(device, { classTexts, backbone }, { tokenised, source, seed: config.seed });
+    const features = values.get(classTexts.features)!;
+    return new Map([...values, [
+      classTexts.features,
+      meanByClass(features, prompts.map(({ length }) => length)),
+    ]]);
+  };
+  if (own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name)) return await read(own);
+  if (path === null || !init) return await read(null);
+  await using file = await openCheckpoint(path);
+  return await read(fitTower(file, backbone).source);
+}
+
+/** The mean of each class's sentences, of length 1 each; the features themselves where every class has one. */
+function meanByClass(features: Float32Array, counts: readonly number[]): Float32Array {
+  if (counts.every((count) => count === 1)) return features;
+  const dims = features.length / counts.reduce((a, b) => a + b, 0),
+    means = new Float32Array(counts.length * dims);
+  let next = 0;
+  counts.forEach((count, k) => {
+    for (let i = 0; i < count; i++, next++) {
+      const one = features.subarray(next * dims, (next + 1) * dims), length = Math.hypot(...one);
+      one.forEach((value, d) => means[k * dims + d] += value / length / count);
+    }
+  });
+  return means;
+}
+
+/** Features and scale, from a file or, where there is none, as a seed draws them. */
+export async function valuesOf(
+  device: Device,
+  { classTexts: { tower, features, scale }, backbone }: {
+    classTexts: ClassTexts;
+    backbone: VideoModel["config"]["backbone"];
+  },
+  { tokenised, source, seed }: { tokenised: TokenisedTexts; source: WeightSource | null; seed: number },
+): Promise<ClassTextValues> {
+  if (source === null) {
+    return new Map([
+      [features, await readTexts(device, { tower, backbone }, tokenised, { seed })],
+      [scale, Float32Array.of(UNTRAINED_SCALE)],
+    ]);
+  }
+  const refuse = (message: string) => new DataError(message);
+  const read = (name: string) => readUsable(source, name, { dtype: "f32", refuse });
+  // What else is in the file, others look at.
+  checkAccount(declareTextTower(tower).weights.list, source, {
+    ignore: [...source.names()],
+    explain: () =>
+      "the names of the classes are compared as texts, which takes the text tower of network.weights",
+  });
+  return new Map([
+    [features, await readTexts(device, { tower, backbone }, tokenised, ({ name }) => read(name))],
+    [scale, await read(scale)],
+  ]);
+}
+
+/** A name as the originals say it (spec dist §4.1): without quotation marks, behind the words before all of them. */
+function textsOf(
+  { data }: Config,
+  { labels, prefix }: { labels: readonly string[]; prefix: string },
+): string[] {
+  if (data.label_list === null && data.synth === null && labels.every((label, i) => label === String(i))) {
+    throw new ConfigError(
+      "Cannot compare clips with the texts of their classes: data.label_list must name them, current value is null",
+    );
+  }
+  if (labels.length !== data.num_classes) {
+    throw new ConfigError(
+      `Cannot compare clips with the texts of their classes: data.label_list must name ${data.num_classes} classes, ` +
+        `current count is ${labels.length}`,
+    );
+  }
+  const before = prefix.trim();
+  return labels.map((label) =>
+    [before, label.replaceAll('"', "").trim()].filter((part) => part !== "").join(" ")
+  );
+}
+
+async function tokenizerFor({ tokens }: ClassTexts): Promise<Tokenizer> {
+  const whole = await clipTokenizer();
+  if (tokens === null) return whole;
+  return subsetTokenizer(whole, tokens);
+}
+
+/** Texts as rows of tokens, all as long as the longest: what stands behind an end changes nothing before it. */
+export function tokenise(tokenizer: Tokenizer, texts: readonly string[], context: number): TokenisedTexts {
+  for (const text of texts) {
+    const unknown = "unknownIn" in tokenizer ? (tokenizer.unknownIn as (text: string) => string[])(text) : [];
+    if (unknown.length > 0) {
+      throw new ConfigError(
+        `Cannot read the class "${shorten(text)}": network.tokens must hold the tokens of its words, "${
+          unknown[0]
+        }" has others`,
+      );
+    }
+  }
+  const all = texts.map((text) => frameStrict(tokenizer, text, { context })),
+    length = Math.max(...all.map(({ end }) => end)) + 1;
+  const ids = new Uint32Array(texts.length * length);
+  all.forEach((sentence, i) => ids.set(sentence.ids.subarray(0, length), i * length));
+  return { ids, ends: Uint32Array.from(all, ({ end }) => end) };
+}
