@@ -7,6 +7,7 @@ import { figureRows } from "../train/run/compare.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
 import { type Chart, dots, draw, line } from "./_plot.ts";
+import { drawScatter } from "./_scatter.ts";
 import { escapeHtml, section, shareBar } from "./html.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 
@@ -27,6 +28,7 @@ export function renderComparison(runs: readonly ComparedRun[]): string {
 <body><main><header><h1>${title}</h1><p>${escapeHtml(names.join(" · "))}</p></header>${
     [
       section("Training", "", curves(runs)),
+      costs(runs),
       section(
         "At a glance",
         "Bars are shares of the largest value.",
@@ -69,6 +71,31 @@ function curves(runs: readonly ComparedRun[]): string {
     y: { zero: true, nice: true },
   };
   return `<div class="figures">${draw(accuracy, lastStep)}${draw(loss, lastStep)}</div>`;
+}
+
+const MIB = 2 ** 20, MINUTE = 60;
+
+/** The best metric against memory and against time, as papers draw it; "" where too few runs have both. */
+function costs(runs: readonly ComparedRun[]): string {
+  const best = bestColumn(runs[0].task), y = best.format === "share" ? { tickFormat: ".1%" } : {};
+  const spots = (cost: (run: RunFigures) => number | null) =>
+    runs.map(({ figures }, i) => ({
+      name: figures.run.split("/").at(-1)!,
+      x: cost(figures) ?? NaN,
+      y: Number(figures[`best_${best.key}`] ?? NaN),
+      colour: `--run-${i}`,
+    }));
+  const charts = [
+    drawScatter(
+      { title: `${best.title} against memory`, x: "GPU memory (MiB) →", y },
+      spots((run) => run.gpu_bytes && run.gpu_bytes / MIB),
+    ),
+    drawScatter(
+      { title: `${best.title} against time`, x: "training (minutes) →", y },
+      spots((run) => run.seconds && run.seconds / MINUTE),
+    ),
+  ].join("");
+  return charts === "" ? "" : section("What it costs", "", `<div class="figures">${charts}</div>`);
 }
 
 const text = (
