@@ -38,9 +38,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   for (
-    const line of word === undefined
-      ? overview(found, io.isTerminal ? io.columns : Infinity)
-      : inFull(found, io.columns)
+    const line of word === undefined ? overview(found, io) : inFull(found, io.columns)
   ) io.print(line);
   io.printJson({
     keys: found.map((key) => ({ ...key, default: key.default ?? null, required: key.default === undefined })),
@@ -49,7 +47,8 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 /** A line a key, under its section; in a terminal no longer than that is wide. */
-function overview(keys: readonly CatalogueKey[], columns: number): string[] {
+function overview(keys: readonly CatalogueKey[], io: Io): string[] {
+  const columns = io.isTerminal ? io.columns : Infinity;
   const names = keys.map(({ name }) => name), defaults = keys.map(defaultText);
   const width = (texts: readonly string[]) => Math.max(...texts.map((text) => text.length));
   const nameWidth = width(names), defaultWidth = Math.min(MOST_DEFAULT, width(defaults));
@@ -63,7 +62,7 @@ function overview(keys: readonly CatalogueKey[], columns: number): string[] {
       ...keys.filter((key) => key.section === section).map(line),
       "",
     ]),
-    "Columns: key, default, what it is. sidenet keys SECTION or sidenet keys WORD says all of it.",
+    `Columns: key, default, what it is. ${io.program} keys SECTION or ${io.program} keys WORD says all of it.`,
   ];
 }
 

@@ -1,4 +1,4 @@
-/** A key of the recipe in words, and the page of all keys: what `sidenet keys` and docs/config.md say. */
+/** A key of the recipe in words, and the page of all keys: what `./denow keys` and docs/config.md say. */
 
 import { type CatalogueKey, SECTION_TITLES } from "./catalogue.ts";
 
@@ -47,7 +47,7 @@ export function configPage(keys: readonly CatalogueKey[]): string {
 
 const HEAD = `# Keys of a recipe
 
-Every key that a recipe may have, from the schema that reads it; \`sidenet keys [SECTION|WORD]\` says the same. This page is written by
+Every key that a recipe may have, from the schema that reads it; \`./denow keys [SECTION|WORD]\` says the same. This page is written by
 \`./denow task docs:config\`. A key stands in a YAML file under its section, or behind the recipe as \`section.key=value\`. "Read by" names the
 systems that read a key; a key that the others are given is refused or has no effect. "published" gives the names of a key in files of other
 layouts, which are recipes too. A run folder's \`config.yaml\` holds all of them with the values that were used.
