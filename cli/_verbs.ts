@@ -58,6 +58,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./plan.ts"),
   },
   {
+    name: "keys",
+    summary: "Say what the keys of a recipe are, take and default to",
+    load: () => import("./keys.ts"),
+  },
+  {
     name: "inspect",
     summary: "Say what a checkpoint holds and which model it looks like",
     load: () => import("./inspect.ts"),

@@ -137,7 +137,7 @@ function finish(result: BuildIndexResult, out: string, io: Io): void {
   if (clips === 0) io.print("there is nothing to search");
   else {
     io.print(`${countClips(clips, rows)}: ${out}${time}`);
-    io.print(`search them with: sidenet search ${out} "a sentence"`);
+    io.print(`search them with: ${io.program} search ${out} "a sentence"`);
   }
   io.printJson(result);
 }

@@ -171,7 +171,7 @@ async function loadRecipe(
     },
   });
   io.status("");
-  tellLeftOut(recipe.folder.unusable, io, { where: `sidenet prepare ${folder} --out DIR` });
+  tellLeftOut(recipe.folder.unusable, io, { where: `${io.program} prepare ${folder} --out DIR` });
   const { classes, clips } = recipe.folder;
   const countOf = (split: string) => clips.filter((clip) => clip.split === split).length;
   io.note(

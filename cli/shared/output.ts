@@ -8,10 +8,15 @@
 import { writeError } from "../../data/files.ts";
 import { neutralJson, neutralText } from "../../lib/neutral.ts";
 
+/** The tool's name, as texts write it. */
+export const TOOL = "sidenet";
+
 /** Output and interruption, as a verb sees them. */
 export interface Io {
   /** Whether `--json` was given. */
   readonly json: boolean;
+  /** What people type before a verb: "sidenet", or as `denow` was called. */
+  readonly program: string;
   /** Whether progress may be rewritten in place. */
   readonly isTerminal: boolean;
   /** Width of the terminal. */
@@ -37,7 +42,10 @@ export interface Streams {
 }
 
 /** Creates the output of one invocation. */
-export function createIo(streams: Streams, options: { json: boolean; signal: AbortSignal }): Io {
+export function createIo(
+  streams: Streams,
+  options: { json: boolean; signal: AbortSignal; program?: string },
+): Io {
   let statusShown = false;
   const clearStatus = () => {
     if (statusShown) streams.stderr("\r\x1b[K");
@@ -49,6 +57,7 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
   };
   return {
     json: options.json,
+    program: options.program ?? TOOL,
     signal: options.signal,
     isTerminal: streams.isTerminal,
     get columns() {

@@ -23,6 +23,8 @@ const rate = () => z.number().nonnegative().max(1e9);
 const share = () => z.number().min(0).max(1);
 const portion = () => z.number().positive().max(1), shape = () => z.number().positive().max(1e3);
 const span = ([least, most]: readonly [number, number]): [number, number] => [least, most];
+/** Keys that are read of clips with labels alone, or of those with captions: what `catalogue.ts` says of who reads a key. */
+const OF_LABELS = { clips: "labels" } as const, OF_CAPTIONS = { clips: "captions" } as const;
 
 const SIZES = {
   image_size: count(MOST_SIDE).optional().describe("side of the input picture in pixels"),
@@ -97,8 +99,8 @@ export const DATA_KEYS = {
   captions: z.enum(["all", "random"]).default("all").describe(
     "of clips with captions; all: each caption with its clip counts as one clip; random: one of a clip's captions, drawn anew in " +
       "every epoch",
-  ),
-  label_list: path().describe("CSV with the header id,name, or class names, one a line"),
+  ).meta(OF_CAPTIONS),
+  label_list: path().describe("CSV with the header id,name, or class names, one a line").meta(OF_LABELS),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
   ),
@@ -106,7 +108,7 @@ export const DATA_KEYS = {
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
   num_classes: index().max(100_000).nullable().default(null).describe(
     "classes; taken from data.synth when that is given",
-  ),
+  ).meta(OF_LABELS),
   num_segments: count(2 ** 13).default(8).describe("frames of a clip, T"),
 };
 
@@ -153,13 +155,13 @@ export const MORE_DATA_KEYS = {
   balance: z.enum(["none", "sampler", "loss"]).default("none").describe(
     "classes of different sizes; sampler: an epoch draws every class equally often; loss: training losses (also as " +
       "reported) are weighted by clips / (classes x clips of the class), averaged over the batch's weights",
-  ),
+  ).meta(OF_LABELS),
   shots: count(MOST_STEPS).nullable().default(null).describe(
     "few-shot: train on so many clips of each class, chosen by seed; null: on all",
-  ),
+  ).meta(OF_LABELS),
   shots_repeat: z.boolean().default(false).describe(
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
-  ),
+  ).meta(OF_LABELS),
   test_side: count(MOST_SIDE).nullable().default(null).describe(
     `family ${FLOAT_FAMILY}: short side of the frames of an evaluation, before the crop; null: input_size`,
   ),
@@ -208,7 +210,7 @@ export const MORE_DATA_KEYS = {
   features: path().describe(
     "folder that extract wrote: training and its evaluation read the backbone's outputs there and do not run it; " +
       "eval and predict run it as ever",
-  ),
+  ).meta(OF_LABELS),
   cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
   frame_cache: path().describe(
     "folder of a few large files that take up every clip when it is first read, and give it from then on; null: none",
@@ -295,10 +297,10 @@ export const SOLVER_KEYS = {
   ),
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
-  ),
+  ).meta(OF_LABELS),
   coef_lr: rate().default(1e-3).describe(
-    "retrieval: factor on the rate of trained weights that begin with the backbone file's values",
-  ),
+    "of a side network and its text tower: factor on the rate of trained weights that begin with the backbone file's values",
+  ).meta(OF_CAPTIONS),
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
   ),
@@ -306,8 +308,10 @@ export const SOLVER_KEYS = {
     "skip an update whose gradient or loss is not finite, as loss scaling does; so many in a row stop the run; null or 0: the first stops it",
   ),
   grad_accumulation_steps: count(1_000_000).default(1).describe("batches whose gradients make one update"),
-  smoothing: share().default(0.1).describe("label smoothing"),
-  mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
+  smoothing: share().default(0.1).describe("label smoothing").meta(OF_LABELS),
+  mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse").meta(
+    OF_LABELS,
+  ),
   evaluate: z.boolean().default(false).describe("evaluate once and stop"),
 };
 

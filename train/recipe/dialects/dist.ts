@@ -37,6 +37,7 @@ const PUBLISHED_BATCH = 32;
 export const dist: Dialect = {
   id: "dist",
   keys: KNOWN_KEYS,
+  publishedNames: new Map(MAPPING.filter(([, from]) => from.length > 0).map(([key, from]) => [key, from])),
   isPairKey,
   recognises: (tree) => namesParents(tree) || TELLING.some((key) => Object.hasOwn(tree, key)),
   assemble,
