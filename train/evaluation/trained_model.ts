@@ -63,9 +63,9 @@ export async function findTrainedModel(
   if (info.isDirectory && options.config === undefined) await requireRunFolder(target);
   const weights = info.isDirectory ? await weightsOfRun(target) : target;
   await using source = await openCheckpoint(weights);
-  if (basename(weights) === RUN_FILES.state) {
+  if (basename(weights).endsWith(RUN_FILES.state)) {
     throw new ConfigError(
-      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${RUN_FILES.best} beside it`,
+      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take the weights beside it`,
     );
   }
   const recipe = recipeOf(source);
