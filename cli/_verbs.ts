@@ -53,6 +53,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./compare.ts"),
   },
   {
+    name: "card",
+    summary: "Write a run's model card: README.md in the form of Hugging Face's",
+    load: () => import("./extras/card.ts"),
+  },
+  {
     name: "plan",
     summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
     load: () => import("./plan.ts"),
@@ -92,6 +97,11 @@ export const VERBS: readonly Verb[] = [
     name: "bench",
     summary: "Measure kernels and training steps",
     load: () => import("./bench.ts"),
+  },
+  {
+    name: "completions",
+    summary: "Print the completion of verbs, flags and keys for a shell",
+    load: async () => (await import("./extras/completions.ts")).completionsOf(VERBS),
   },
   {
     name: "doctor",
