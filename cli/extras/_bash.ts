@@ -40,7 +40,7 @@ ${verbs.map(verbCase).join("\n")}
   [[ $cur == "=" ]] && cur=""
   _sidenet_files "$cur"
   if [[ -n $found ]]; then
-    ((\${#COMPREPLY[@]} == 0)) && compopt -o nospace 2>/dev/null
+    ((\${#COMPREPLY[@]} == 0)) && compopt -o nospace +o filenames 2>/dev/null
     COMPREPLY+=($found)
   fi
 }

@@ -28,7 +28,7 @@ ${verbs.map(({ name, summary }) => `      ${quoted(`${name}:${summary.replaceAll
 ${verbs.map(verbCase).join("\n")}
   esac
 }
-if [[ $funcstack[1] == _sidenet ]]; then _sidenet "$@"; else compdef _sidenet sidenet denow; fi
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _sidenet "$@"; else compdef _sidenet sidenet denow; fi
 `;
 }
 
