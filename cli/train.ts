@@ -32,6 +32,7 @@ import { tellLeftOut } from "./shared/clips.ts";
 import { makeData, settleWeights } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
+import { sweepRates } from "./shared/rate_sweep.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -64,6 +65,10 @@ after the first steps, every ten minutes (logging.checkpoint_minutes) and at the
     ],
     ["sidenet train --resume runs/demo", "go on with an interrupted run"],
     [`sidenet train ${PUBLISHED_RECIPE} --plan-only`, "what it would take"],
+    [
+      "sidenet train videos solver.find_lr=100",
+      "which learning rate suits, from 100 short steps; nothing is trained",
+    ],
   ],
   options: {
     resume: {
@@ -97,6 +102,12 @@ export async function run(args: string[], io: Io): Promise<number> {
   const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
+  if (recipe.solver.find_lr !== null) {
+    return await sweepRates(recipe, "folder" in loaded ? loaded.folder : null, {
+      resumes: from !== null,
+      io,
+    });
+  }
   using folder = await openFolder(recipe, from, io);
   try {
     const state = from === null ? null : await findState(folder, resumed.state);

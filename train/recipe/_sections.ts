@@ -246,6 +246,9 @@ export const SOLVER_KEYS = {
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
   lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
+  find_lr: index().max(MOST_STEPS).nullable().default(null).transform((steps) => steps || null).describe(
+    "in place of training, sweep the learning rate over so many steps, 100 say, and suggest one; a page shows the loss by the rate; null or 0: train",
+  ),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
   lr_warmup_start: rate().default(0).describe(
     "learning rate at the start of the warm-up; not of the schedules named warmup",

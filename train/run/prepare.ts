@@ -53,7 +53,8 @@ export async function prepareRun(
   return state;
 }
 
-async function prepareWeights(
+/** Puts a run's first weights in place: from a seed, the backbone's file and those to start from. */
+export async function prepareWeights(
   session: Session,
   options: {
     config: Config;
