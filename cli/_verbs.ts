@@ -38,6 +38,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./predict.ts"),
   },
   {
+    name: "explain",
+    summary: "Show what of a clip moved a model's decision, by patch and frame",
+    load: () => import("./extras/explain.ts"),
+  },
+  {
     name: "index",
     summary: "Embed a collection of clips, so that it can be searched with sentences",
     load: () => import("./index.ts"),
