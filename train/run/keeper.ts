@@ -88,7 +88,7 @@ export class Keeper {
 
   /** Keeps what has just been written as that of an epoch, where the recipe says so. */
   async keepEpoch(epoch: number): Promise<void> {
-    const { folder, config: { logging: { keep } } } = this.#run;
+    const { folder, config: { logging } } = this.#run, { keep } = logging;
     if (keep !== null) await keepEpoch(folder, epoch, { most: keep });
   }
 

@@ -30,6 +30,16 @@ export function isOutOfPatience(
   return most !== null && patience !== undefined && patience.waited >= most;
 }
 
+/** Whether a run has ended because it was out of patience, and not because it was at its end. */
+export function hasStoppedEarly(
+  config: Limits,
+  state: Pick<RunState, "patience" | "epoch" | "step" | "clipsInEpoch">,
+): boolean {
+  const { epochs, max_steps: most } = config.solver;
+  return isOutOfPatience(config, state) && state.clipsInEpoch === 0 && state.epoch < epochs &&
+    state.step < (most ?? Infinity);
+}
+
 /** Why a run that is out of patience has stopped, in words. */
 export function whyStopped(
   { solver: { early_stop_delta: delta } }: Limits,
@@ -44,10 +54,10 @@ export function whyStopped(
 }
 
 /** What `summary.json` says of it. */
-export function patienceFigures(config: Limits, task: Judged, state: Pick<RunState, "patience">) {
+export function patienceFigures(config: Limits, task: Judged, state: Parameters<typeof hasStoppedEarly>[1]) {
   const { early_stop: patience, early_stop_delta: delta } = config.solver;
   if (patience === null) return {};
-  const stopped = isOutOfPatience(config, state);
+  const stopped = hasStoppedEarly(config, state);
   return {
     early_stop: {
       stopped,

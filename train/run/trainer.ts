@@ -33,7 +33,7 @@ import {
 } from "./position.ts";
 import { inParts, parameterCounts, prepareRun } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
-import { isOutOfPatience, waitedAfter, whyStopped } from "./patience.ts";
+import { hasStoppedEarly, isOutOfPatience, waitedAfter, whyStopped } from "./patience.ts";
 import { remarksOnLists } from "../feed/list_remarks.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
@@ -235,7 +235,7 @@ class TrainingRun {
       await this.#evaluateUntrained();
     }
     if (!solver.evaluate) {
-      let ended = state.clipsInEpoch === 0 && this.#isOutOfPatience;
+      let ended = hasStoppedEarly(this.#config, state);
       if (ended) events?.info?.(`${this.#whyStopped()}; solver.early_stop=null takes the run further`);
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
       while (state.epoch < solver.epochs && !ended) ended = await this.#trainLoop(feed);

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { keepEpoch, keptFile, runOfKeptState } from "../../../train/files/kept_epochs.ts";
+import { findTrainedModel } from "../../../train/evaluation/trained_model.ts";
 import { createRunFolder } from "../../../train/files/run_folder.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
@@ -77,6 +78,12 @@ engineTest("what a run keeps of an epoch is what it had then, and it can go on f
     "epoch-0003.state.safetensors",
   ]);
   const last = await tensorsOf(join(path, "last.safetensors")), state = await stateOfRun(path);
+  await assert.rejects(
+    findTrainedModel(keptFile(path, 2, "state"), { overrides: [] }),
+    /this is the state to go on training from; take epoch-0003\.safetensors beside it$/,
+  );
+  const { weights } = await findTrainedModel(keptFile(path, 2, "weights"), { overrides: [] });
+  assert.equal(weights, keptFile(path, 2, "weights"));
   let openedAt: ReturnType<typeof stateOfRun> | undefined;
   assertSameBits(await tensorsOf(keptFile(path, 2, "weights")), last);
   await resumedRun(config, path, {

@@ -88,6 +88,11 @@ engineTest(
     const again = await resumedRun(config, path);
     assert.ok(again.infos.includes(`${reason}; solver.early_stop=null takes the run further`));
     assert.deepEqual([again.summary.steps, await stateOfRun(path)], [18, state]);
+    // At the end of its epochs a run has ended, whatever it has waited.
+    const shorter = await smallRun({ ...config, solver: { ...config.solver, epochs: 3 } });
+    assert.ok(!shorter.infos.some((text) => text.startsWith("stopped early")));
+    const { stopped: early, waited } = shorter.summary.early_stop as { stopped: boolean; waited: number };
+    assert.deepEqual([early, waited], [false, 2]);
     const longer = { ...config, solver: { ...config.solver, early_stop: null, max_steps: 20 } };
     assert.equal((await resumedRun(longer, path)).summary.steps, 20);
   },
