@@ -70,17 +70,20 @@ export async function smallRun(config: Config, events?: TrainEvents): Promise<Ra
   return { ...await train({ config, folder, events: all }), notes, infos, path: folder.path };
 }
 
-/** A run that is stopped when a step has been told. @returns Its folder. */
-export async function stoppedRun(config: Config, step: number): Promise<string> {
+/** A run that is stopped when a step has been told, or in its first evaluation. @returns Its folder. */
+export async function stoppedRun(config: Config, step: number | "evaluation"): Promise<string> {
   using folder = await createRunFolder(config.run_root, config.name);
   const controller = new AbortController();
-  const events = { step: (record: { step: number }) => void (record.step === step && controller.abort()) };
+  const events = {
+    step: (record: { step: number }) => void (record.step === step && controller.abort()),
+    evaluating: () => void (step === "evaluation" && controller.abort()),
+  };
   const ended = await train({ config, folder, events, signal: controller.signal }).then(
     () => null,
     (error: Error) => error,
   );
   if (ended?.name !== "InterruptedError") {
-    throw ended ?? new Error(`Cannot stop at step ${step}: the run has ended`);
+    throw ended ?? new Error(`Cannot stop at ${step}: the run has ended`);
   }
   return folder.path;
 }

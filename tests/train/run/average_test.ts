@@ -45,6 +45,13 @@ engineTest(
     const same = await filesOf(stopped);
     for (const file of ["state", "last", "best"] as const) assertSameBits(same[file], files[file], file);
     assert.deepEqual((await readMetrics(stopped)).evals, (await readMetrics(whole.path)).evals);
+    // In an evaluation the averages stand where the weights were: what is saved then is not mixed up.
+    const evaluating = await stoppedRun(config, "evaluation"),
+      atEnd = await tensorsOf(join(evaluating, "state.safetensors"));
+    assert.notDeepEqual(atEnd.get("value.fc.weight"), atEnd.get("average.fc.weight"));
+    await resumedRun(config, evaluating);
+    const after = await filesOf(evaluating);
+    for (const file of ["state", "last", "best"] as const) assertSameBits(after[file], files[file], file);
   },
 );
 
