@@ -39,7 +39,7 @@ import { type AskedModel, findEmbeddingModel, isBackboneAlone } from "../train/s
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared/classifier.ts";
 import type { Io } from "./shared/output.ts";
-import { requireVideoFile, writeAnnotated } from "./shared/annotated.ts";
+import { requireVideoFile, writeAnnotated } from "./extras/annotated.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";

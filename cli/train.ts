@@ -32,7 +32,7 @@ import { tellLeftOut } from "./shared/clips.ts";
 import { makeData, settleWeights } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
-import { sweepRates } from "./shared/rate_sweep.ts";
+import { sweepRates } from "./extras/rate_sweep.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";

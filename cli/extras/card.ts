@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { reading, textOfFile, textOfFileIfAny, writeFileWhole } from "../../data/files.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { CARD_FILE, type CardEvaluation, renderModelCard } from "../../pages/model_card.ts";
+import { CARD_FILE, type CardEvaluation, renderModelCard } from "./_model_card.ts";
 import { EVALUATION_FILES } from "../../train/evaluation/evaluation_files.ts";
 import { findTrainedModel } from "../../train/evaluation/trained_model.ts";
 import { parseSummary } from "../../train/files/records.ts";

@@ -8,8 +8,8 @@ import { createRunFolder } from "../../train/files/run_folder.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { type FolderRecipe, keepLists } from "../../train/run/class_folders.ts";
 import { findRate } from "../../train/run/find_rate.ts";
-import type { Io } from "./output.ts";
-import { tunedChoices } from "./tuned.ts";
+import type { Io } from "../shared/output.ts";
+import { tunedChoices } from "../shared/tuned.ts";
 
 /**
  * Sweeps, prints what was found and writes its page beside the runs.

@@ -7,8 +7,8 @@ import { ConfigError, type DataError } from "../../lib/errors.ts";
 import { formatDuration, formatShare } from "../../lib/text.ts";
 import { type ClipOutcome, FOLDER_FRAME_RATE, segmentsOf } from "../../train/evaluation/timeline.ts";
 import { topShares } from "../../train/tasks/class_shares.ts";
-import type { Io } from "./output.ts";
-import { cannotUse } from "./predict_inputs.ts";
+import type { Io } from "../shared/output.ts";
+import { cannotUse } from "../shared/predict_inputs.ts";
 
 /** Lines in the picture where a clip is predicted at once. */
 const MOST_LINES = 3;

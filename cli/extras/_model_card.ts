@@ -2,13 +2,13 @@
 
 import { basename, isAbsolute } from "node:path";
 import * as YAML from "yaml";
-import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
-import { systemOf } from "../models/registry.ts";
-import { towerSizes } from "../models/towers.ts";
-import { type Config, formatConfig } from "../train/recipe/config.ts";
-import { metricOf, type Summary } from "../train/files/run_folder.ts";
-import { formatMetric } from "../train/tasks/metric_text.ts";
-import type { MetricColumn, Task } from "../train/tasks/task.ts";
+import { formatBytes, formatCount, formatDuration } from "../../lib/text.ts";
+import { systemOf } from "../../models/registry.ts";
+import { towerSizes } from "../../models/towers.ts";
+import { type Config, formatConfig } from "../../train/recipe/config.ts";
+import { metricOf, type Summary } from "../../train/files/run_folder.ts";
+import { formatMetric } from "../../train/tasks/metric_text.ts";
+import type { MetricColumn, Task } from "../../train/tasks/task.ts";
 
 /** An evaluation of the run's weights besides those of training: what its `eval.json` says. */
 export interface CardEvaluation {

@@ -1,7 +1,7 @@
 /** What of a prediction stands in the picture, and which names a video may have. */
 
 import assert from "node:assert/strict";
-import { captionsOf, requireVideoFile } from "../../../cli/shared/annotated.ts";
+import { captionsOf, requireVideoFile } from "../../../cli/extras/annotated.ts";
 
 const labels = ["left", "right", "up", "down"];
 const shares = (...values: number[]) => Float64Array.from(values);
