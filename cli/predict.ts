@@ -39,6 +39,7 @@ import { type AskedModel, findEmbeddingModel, isBackboneAlone } from "../train/s
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared/classifier.ts";
 import type { Io } from "./shared/output.ts";
+import { requireVideoFile, writeAnnotated } from "./extras/annotated.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
@@ -76,6 +77,7 @@ tower says which of these classes a clip is nearest to.`,
       "a folder of clips, six views each",
     ],
     ["sidenet predict runs/demo match.mp4 --window 4 --html match.html", "what happens when, also as a page"],
+    ["sidenet predict runs/demo match.mp4 --window 4 --annotate seen.mp4", "the same burnt into the video"],
   ],
   options: {
     ...MODEL_OPTIONS,
@@ -110,6 +112,11 @@ tower says which of these classes a clip is nearest to.`,
       help: "frames a second of folders of frames, 12 by default, and of videos that do not tell theirs",
     },
     html: { type: "string", placeholder: "FILE", help: "also write a page with timelines and thumbnails" },
+    annotate: {
+      type: "string",
+      placeholder: "FILE.mp4",
+      help: "also write the clip as a video with its classes burnt in, with --window as they change",
+    },
   },
 });
 
@@ -120,6 +127,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const views = viewsOfFlags(values), top = values.top ?? DEFAULT_TOP;
   const length = windowLength(values);
   await requirePageFile(values.html);
+  await requireVideoFile(values.annotate);
   const asked = { target, config: values.config ?? null, overrides };
   const zeroShot = await zeroShotOf(asked, values, io);
   if (zeroShot === null && values.config === undefined && await isBackboneAlone(target)) {
@@ -133,8 +141,9 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);
-  if (classifier === null && (length !== null || values.html !== undefined)) {
-    const flag = length !== null ? "window" : "html";
+  const needsNames = (["window", "html", "annotate"] as const).find((name) => values[name] !== undefined);
+  if (classifier === null && needsNames !== undefined) {
+    const flag = needsNames;
     throw new ConfigError(
       `Cannot predict with --${flag}: the model must name classes, its task is "${task.id}"`,
     );
@@ -154,6 +163,11 @@ export async function run(args: string[], io: Io): Promise<number> {
     onProgress: (done, total) => io.status(`looking at ${formatCount(done)}/${formatCount(total)}`),
   });
   if (inputs.length === 0) return exitCode;
+  if (values.annotate !== undefined && inputs.length > 1) {
+    throw new ConfigError(
+      `Cannot predict with --annotate: there must be one clip to write as a video, current count is ${inputs.length}`,
+    );
+  }
 
   if (classifier === null) {
     const own = { views, top, signal: io.signal, choices: await tunedChoices() };
@@ -194,6 +208,10 @@ export async function run(args: string[], io: Io): Promise<number> {
     const seconds = times?.seconds ?? null;
     printOutcome(outcome, { labels, top, length, seconds }, io);
     if (length === null && seconds !== null && seconds > LONG_SECONDS) long.push(path);
+    if (values.annotate !== undefined) {
+      const written = { outcome, labels, top, seconds, file: values.annotate };
+      await writeAnnotated(written, { template, firstFrame, frameRate: values.fps, fail, io });
+    }
     if (!page) continue;
     const thumbnails = times ? await thumbnailsOf(source, path, times, { signal: io.signal }) : [];
     await page.add({ outcome, seconds, length, thumbnails });

@@ -20,6 +20,7 @@ import {
   type RunFolder,
 } from "../train/files/run_folder.ts";
 import { loadRunConfig } from "../train/files/run_config.ts";
+import { runOfKeptState } from "../train/files/kept_epochs.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
@@ -31,6 +32,7 @@ import { tellLeftOut } from "./shared/clips.ts";
 import { makeData, settleWeights } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
+import { sweepRates } from "./extras/rate_sweep.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -63,9 +65,18 @@ after the first steps, every ten minutes (logging.checkpoint_minutes) and at the
     ],
     ["sidenet train --resume runs/demo", "go on with an interrupted run"],
     [`sidenet train ${PUBLISHED_RECIPE} --plan-only`, "what it would take"],
+    [
+      "sidenet train videos solver.find_lr=100",
+      "which learning rate suits, from 100 short steps; nothing is trained",
+    ],
   ],
   options: {
-    resume: { type: "string", placeholder: "RUN", help: "go on with the run of this folder" },
+    resume: {
+      type: "string",
+      placeholder: "RUN",
+      help:
+        "go on with the run of this folder, or from a state that it has kept (RUN/kept/epoch-0003.state.safetensors)",
+    },
     "plan-only": { type: "boolean", help: "print the plan and stop" },
   },
 });
@@ -76,7 +87,7 @@ const DEMO_CONFIG = new URL("../configs/demo.yaml", import.meta.url);
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
   const { overrides, others } = splitAssignments(positionals);
-  const resume = values.resume ?? null, sources = await sourcesOf(others);
+  const resumed = resumedFrom(values.resume), resume = resumed.run, sources = await sourcesOf(others);
   if (resume !== null && (sources.config !== null || sources.folder !== null)) {
     throw new ConfigError(
       "Cannot train: --resume takes the config and the data of its run, so CONFIG and FOLDER must be left out",
@@ -87,13 +98,19 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (values["plan-only"]) return printPlan(started, io);
-  const from = resume ?? loaded.config.resume;
+  const from = resumed.run ?? loaded.config.resume;
   const recipe = await settleWeights(started, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
+  if (recipe.solver.find_lr !== null) {
+    return await sweepRates(recipe, "folder" in loaded ? loaded.folder : null, {
+      resumes: from !== null,
+      io,
+    });
+  }
   using folder = await openFolder(recipe, from, io);
   try {
-    const state = from === null ? null : await findState(folder);
+    const state = from === null ? null : await findState(folder, resumed.state);
     keepsState(folder, state?.step ?? null);
     if (from !== null && state === null) {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
@@ -192,8 +209,18 @@ async function openFolder(config: Config, resume: string | null, io: Io): Promis
   return folder;
 }
 
-/** The state of a run to go on from; null where it has none yet. */
-async function findState(run: RunFolder): Promise<{ path: string; step: number } | null> {
+/** The run to go on with, and the state of an epoch that it has kept where that was named instead. */
+function resumedFrom(path: string | undefined): { run: string | null; state: string | null } {
+  const run = path === undefined ? null : runOfKeptState(path);
+  return run === null ? { run: path ?? null, state: null } : { run, state: path! };
+}
+
+/** The state of a run to go on from; null where it has none yet. @param kept One that was named instead of the run's last. */
+async function findState(
+  run: RunFolder,
+  kept: string | null,
+): Promise<{ path: string; step: number } | null> {
+  if (kept !== null) return { path: kept, step: (await savedState(kept)).step };
   const path = run.file("state");
   if (!await Deno.stat(path).then(() => true, () => false)) return null;
   return { path, step: (await savedState(path)).step };

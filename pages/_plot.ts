@@ -46,6 +46,24 @@ export interface Chart {
 
 /** Draws a chart as a figure with its key. */
 export function draw({ title, description, keys, marks, y, small }: Chart, lastStep: number): string {
+  return plotFigure({ title, description, keys, small }, {
+    x: {
+      label: "step",
+      domain: [0, lastStep],
+      ticks: small ? 4 : 6,
+      tickFormat: lastStep < 10_000 ? formatCount : "~s",
+      labelAnchor: "right",
+    },
+    y: { label: null, grid: true, ticks: small ? 4 : 5, ...y },
+    marks: [Plot.ruleY([0], { strokeOpacity: 0.4 }), ...marks],
+  });
+}
+
+/** Draws a plot as a figure with its key. */
+export function plotFigure(
+  { title, description, keys, small }: Omit<Chart, "marks" | "y">,
+  plot: Pick<Plot.PlotOptions, "x" | "y" | "marks">,
+): string {
   // No DOM types are loaded in this project; Plot asks for nothing but a document that can create elements.
   const { document } = parseHTML("<!doctype html><html><body></body></html>") as unknown as {
     document: never;
@@ -58,15 +76,7 @@ export function draw({ title, description, keys, marks, y, small }: Chart, lastS
     marginTop: 14,
     marginBottom: 38,
     style: { fontSize: "13px", background: "transparent" },
-    x: {
-      label: "step",
-      domain: [0, lastStep],
-      ticks: small ? 4 : 6,
-      tickFormat: lastStep < 10_000 ? formatCount : "~s",
-      labelAnchor: "right",
-    },
-    y: { label: null, grid: true, ticks: small ? 4 : 5, ...y },
-    marks: [Plot.ruleY([0], { strokeOpacity: 0.4 }), ...marks],
+    ...plot,
   });
   drawn.setAttribute("role", "img");
   drawn.setAttribute("aria-label", `${title}. ${description}`);

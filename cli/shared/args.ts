@@ -35,6 +35,8 @@ export interface Command {
   /** Whole command lines, each with what it does. */
   examples?: readonly (readonly [line: string, does: string])[];
   options: Readonly<Record<string, OptionSpec>>;
+  /** What the first argument may be, where only a few words can stand there. */
+  words?: readonly string[];
   /** How many arguments besides flags are allowed; no limit by default. */
   positionals?: { min?: number; max?: number };
   /** On an interruption it saves what it has before it ends, however long that takes. */

@@ -63,9 +63,11 @@ export async function findTrainedModel(
   if (info.isDirectory && options.config === undefined) await requireRunFolder(target);
   const weights = info.isDirectory ? await weightsOfRun(target) : target;
   await using source = await openCheckpoint(weights);
-  if (basename(weights) === RUN_FILES.state) {
+  const name = basename(weights);
+  if (name.endsWith(RUN_FILES.state)) {
+    const instead = name === RUN_FILES.state ? RUN_FILES.best : name.replace(RUN_FILES.state, "safetensors");
     throw new ConfigError(
-      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${RUN_FILES.best} beside it`,
+      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${instead} beside it`,
     );
   }
   const recipe = recipeOf(source);

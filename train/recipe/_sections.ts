@@ -277,6 +277,9 @@ export const SOLVER_KEYS = {
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
   lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
+  find_lr: index().max(MOST_STEPS).nullable().default(null).transform((steps) => steps || null).describe(
+    "in place of training, sweep the learning rate over so many steps, 100 say, and suggest one; a page shows the loss by the rate; null or 0: train",
+  ),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
   lr_warmup_start: rate().default(0).describe(
     "learning rate at the start of the warm-up; not of the schedules named warmup",
@@ -307,6 +310,19 @@ export const SOLVER_KEYS = {
   skip_nonfinite: index().max(MOST_STEPS).nullable().default(null).transform((most) => most || null).describe(
     "skip an update whose gradient or loss is not finite, as loss scaling does; so many in a row stop the run; null or 0: the first stops it",
   ),
+  ema: share().nullable().default(null).transform((decay) => decay || null).describe(
+    "keep a moving average of the trained weights and running statistics with this decay, such as 0.9998; evaluations, best and last " +
+      "use it; null or 0: none",
+  ),
+  ema_warmup: z.boolean().default(true).describe(
+    "begin the average with a decay of (1 + n) / (10 + n) after update n, as long as that is less than solver.ema",
+  ),
+  early_stop: index().max(MOST_STEPS).nullable().default(null).transform((most) => most || null).describe(
+    "stop when so many evaluations in a row have not bettered the metric by which the best weights are kept; null or 0: never",
+  ),
+  early_stop_delta: rate().default(0).describe(
+    "what counts as better for solver.early_stop: by more than this, in the metric's own unit (accuracies are shares of 1)",
+  ),
   grad_accumulation_steps: count(1_000_000).default(1).describe("batches whose gradients make one update"),
   smoothing: share().default(0.1).describe("label smoothing").meta(OF_LABELS),
   mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse").meta(
@@ -329,6 +345,12 @@ export const LOGGING_KEYS = {
   ),
   checkpoint_minutes: rate().nullable().default(10).transform((minutes) => minutes || null).describe(
     "minutes between two saved states, besides these and one after the first steps; null or 0: none by time",
+  ),
+  keep: index().max(1_000_000).nullable().default(null).transform((most) => most || null).describe(
+    "keep the weights and states of so many of the last epochs in the run's folder kept; null or 0: none but best, last and state",
+  ),
+  tensorboard: z.boolean().default(false).describe(
+    "also write the metrics as event files that TensorBoard reads, beside metrics.jsonl",
   ),
   example_clips: index().max(1000).default(12).describe("clips shown in report.html"),
 };

@@ -19,7 +19,8 @@ import { largestFrame } from "../feed/probe.ts";
 import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
 import { type DataProblem, ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
-import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
+import type { EvalRecord, MetricsRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
+import { EventLog } from "../files/tensorboard.ts";
 import { Keeper } from "./keeper.ts";
 import {
   batchesDone,
@@ -32,6 +33,7 @@ import {
 } from "./position.ts";
 import { inParts, parameterCounts, prepareRun } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
+import { hasStoppedEarly, isOutOfPatience, waitedAfter, whyStopped } from "./patience.ts";
 import { remarksOnLists } from "../feed/list_remarks.ts";
 import { classNames, readSplit } from "../feed/lists.ts";
 import { withFoundModality } from "../feed/modality.ts";
@@ -144,7 +146,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note };
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
-  const data = { set, batches, valClips, features, frameCache, labels, encode, state };
+  using events = own.logging.tensorboard ? await EventLog.in(folder.path, state) : null;
+  const data = { set, batches, valClips, features, frameCache, labels, encode, state, events };
   try {
     return await new TrainingRun({ ...options, config: own }, session, data).run();
   } finally {
@@ -163,6 +166,8 @@ interface RunData {
   labels: string[];
   /** Makes what batches bring. */
   encode: Encoder;
+  /** For TensorBoard; null: it is not written for. */
+  events: EventLog | null;
   /** Where the run stands: at its beginning, or where it goes on. */
   state: RunState;
 }
@@ -216,6 +221,12 @@ class TrainingRun {
   async run(): Promise<TrainResult> {
     const { events } = this.#options, counts = parameterCounts(this.#config), state = this.#state;
     events?.opened?.(this.#session, { steps: this.#totalSteps, ...counts });
+    if (this.#session.averaged.length > 0) {
+      const decay = this.#config.solver.ema;
+      events?.info?.(
+        `evaluations, best and last use the moving average of the weights (solver.ema ${decay})`,
+      );
+    }
     if (this.#options.resume !== undefined) await this.#keeper.settleBest();
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
     await using feed = features?.feed("train") ??
@@ -224,7 +235,8 @@ class TrainingRun {
       await this.#evaluateUntrained();
     }
     if (!solver.evaluate) {
-      let ended = false;
+      let ended = hasStoppedEarly(this.#config, state);
+      if (ended) events?.info?.(`${this.#whyStopped()}; solver.early_stop=null takes the run further`);
       // A state may lie at the end of an epoch, before its evaluation: that epoch is entered once more.
       while (state.epoch < solver.epochs && !ended) ended = await this.#trainLoop(feed);
     }
@@ -237,16 +249,27 @@ class TrainingRun {
     const { epochs, folds } = this.#config.solver, state = this.#state;
     if (state.step < this.#totalSteps) await this.#trainBatches(feed);
     const isWhole = this.#isLoopWhole;
-    const ended = state.step >= this.#totalSteps || isWhole && state.epoch + folds >= epochs;
-    const due = isWhole && isEvaluationDue(this.#config, state.epoch);
-    if ((due || ended) && !state.evaluated) await this.#evaluate(this.#epoch);
+    const isOver = state.step >= this.#totalSteps || isWhole && state.epoch + folds >= epochs;
+    const due = isWhole && isEvaluationDue(this.#config, state.epoch), epoch = this.#epoch;
+    if ((due || isOver) && !state.evaluated) await this.#evaluate(epoch);
+    const stopsEarly = !isOver && isWhole && this.#isOutOfPatience;
+    if (stopsEarly) this.#options.events?.info?.(this.#whyStopped());
     // What a limit of steps leaves of a loop is there when the run goes on without it.
     if (isWhole) {
       state.epoch += folds;
       state.clipsInEpoch = 0;
     }
     await this.#keeper.saveState();
-    return ended;
+    await this.#keeper.keepEpoch(epoch);
+    return isOver || stopsEarly;
+  }
+
+  get #isOutOfPatience(): boolean {
+    return isOutOfPatience(this.#config, this.#state);
+  }
+
+  #whyStopped(): string {
+    return whyStopped(this.#config, this.#task, this.#state.patience!);
   }
 
   get #isLoopWhole(): boolean {
@@ -310,7 +333,7 @@ class TrainingRun {
       ...this.#session.skips && { skipped_updates: state.skipped.total },
     };
     state.lastLoss = loss;
-    this.#folder.appendMetrics(record);
+    this.#tell(record);
     const totals = {
       steps: this.#totalSteps,
       epochs: this.#config.solver.epochs,
@@ -320,6 +343,12 @@ class TrainingRun {
     Object.assign(window, { started: performance.now(), waitMs: 0, clips: 0, steps: 0 });
   }
 
+  /** Writes a line of metrics. */
+  #tell(record: MetricsRecord): void {
+    this.#folder.appendMetrics(record);
+    this.#data.events?.add(record);
+  }
+
   async #interrupt(): Promise<never> {
     await this.#keeper.saveState();
     throw new InterruptedError(
@@ -327,18 +356,20 @@ class TrainingRun {
     );
   }
 
-  /** One view of every clip of the validation list. */
+  /** One view of every clip of the validation list, by the averaged weights where these are kept. */
   async #evaluation(): Promise<Evaluation> {
     const { events, signal } = this.#options;
-    return await evaluateClips(this.#session, this.#config, {
-      task: this.#task,
-      clips: this.#data.valClips,
-      views: null,
-      feed: this.#data.features?.feed("val"),
-      frameCache: this.#data.frameCache,
-      signal,
-      onProgress: events?.evaluating,
-    });
+    return await this.#session.withAverages(() =>
+      evaluateClips(this.#session, this.#config, {
+        task: this.#task,
+        clips: this.#data.valClips,
+        views: null,
+        feed: this.#data.features?.feed("val"),
+        frameCache: this.#data.frameCache,
+        signal,
+        onProgress: events?.evaluating,
+      })
+    );
   }
 
   /** What the network gives before the first step. It is not among those of which the best is kept. */
@@ -346,7 +377,7 @@ class TrainingRun {
     const { metrics } = await this.#evaluation(), state = this.#state;
     state.baseline = metrics;
     const record: EvalRecord = { kind: "eval", epoch: state.epoch - 1, step: 0, ...metrics };
-    this.#folder.appendMetrics(record);
+    this.#tell(record);
     this.#options.events?.evaluated?.(record, { best: false });
   }
 
@@ -373,7 +404,10 @@ class TrainingRun {
     const best = isBest(this.#task, metrics, state.best);
     if (best) state.best = { epoch, step: state.step, ...metrics };
     state.evaluated = true;
-    if (!isAgain) this.#folder.appendMetrics(record);
+    if (!isAgain) this.#tell(record);
+    if (!isAgain && this.#config.solver.early_stop !== null) {
+      state.patience = waitedAfter(this.#config, { task: this.#task, metrics, epoch }, state.patience);
+    }
     await this.#keeper.saveWeights({ best });
     if (isAgain) await this.#keeper.saveState();
     events?.evaluated?.(record, { best });
