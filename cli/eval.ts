@@ -17,6 +17,7 @@ import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./shared/trained.ts";
 
 /** Problems of the data named on the terminal. */
@@ -40,6 +41,7 @@ beside the weights. --probabilities adds those of all classes to the JSON lines,
   ],
   options: {
     ...MODEL_OPTIONS,
+    ...WEIGHTS_OPTIONS,
     list: { type: "string", placeholder: "FILE", help: "list of clips instead of data.val_list" },
     out: { type: "string", placeholder: "FOLDER", help: "where the results go" },
     probabilities: { type: "boolean", help: "write those of every class into predictions.jsonl" },
@@ -51,7 +53,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
   const { model: target, overrides } = onlyModel(positionals, "eval");
   const views = viewsOfFlags(values);
-  const model = await findTrainedModel(target, { config: values.config, overrides });
+  const { locate } = await findTarget(target, io, { offline: values.offline });
+  const model = await findTrainedModel(target, { config: values.config, overrides, locate });
   for (const remark of model.remarks) io.note(`warning: ${remark}`);
   const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
   await requireWritableFolder(folder);
