@@ -114,7 +114,7 @@ export async function run(args: string[], io: Io): Promise<number> {
 /** The checkpoint that is meant: a file, the weights of a run folder, or published weights that are here. */
 async function fileOf(given: string, io: Io): Promise<string> {
   const info = await Deno.stat(given).catch(() => null);
-  if (info === null) return (await findTarget(given, io, { offline: true })).target;
+  if (info === null) return (await findTarget(given, io, { notFetched: "inspect fetches nothing" })).target;
   if (!info.isDirectory) return given;
   await requireRunFolder(given);
   return await weightsOfRun(given);

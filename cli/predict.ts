@@ -131,7 +131,9 @@ export async function run(args: string[], io: Io): Promise<number> {
         "with the text tower of a CLIP model --classes says which classes to choose from",
     );
   }
-  const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides, locate });
+  const trained = zeroShot
+    ? null
+    : await findTrainedModel(target, { config: values.config, overrides, locate });
   for (const remark of trained?.remarks ?? []) io.note(`warning: ${remark}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);

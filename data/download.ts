@@ -182,7 +182,9 @@ async function fetchOnce(
       if (at + chunk.length > (total ?? MOST_BYTES)) {
         await discard(part);
         throw new DataError(
-          `Cannot fetch "${address}": the server must send ${total ?? MOST_BYTES} bytes at most, it sends more`,
+          `Cannot fetch "${address}": the server must send ${
+            total ?? MOST_BYTES
+          } bytes at most, it sends more`,
         );
       }
       await written(file, chunk, { at, part });
@@ -247,7 +249,8 @@ function placeOf(
   const { status, headers } = answer;
   if (status === 200) return { start: 0, total: lengthOf(headers) };
   if (status === 206 && bytes > 0) {
-    const [, first, last, all] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ?? [];
+    const [, first, last, all] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ??
+      [];
     const total = all === undefined || all === "*" ? of?.total ?? null : Number(all);
     const fits = Number(first) === bytes && Number(last) >= bytes &&
       (total === null || Number(last) === total - 1) && (of?.total ?? total) === total;

@@ -1,6 +1,6 @@
 /** Weights by name, as verbs find them: the folders that the environment names, `--offline`, and a bar while a file is fetched. */
 import { basename, join } from "node:path";
-import { locateWeights, type LocatedWeights, type WeightsPlaces } from "../../train/files/named_weights.ts";
+import { type LocatedWeights, locateWeights, type WeightsPlaces } from "../../train/files/named_weights.ts";
 import type { LocateBackbone } from "../../train/evaluation/trained_model.ts";
 import { publishedFile } from "../../models/known_files.ts";
 import type { Config } from "../../train/recipe/config.ts";
@@ -17,17 +17,19 @@ export const WEIGHTS_OPTIONS = {
 /** How a verb looks for weights. */
 export interface FindWeightsOptions {
   offline?: boolean;
+  /** Why a verb that fetches nothing does not. */
+  notFetched?: string;
   /** See `LocateOptions.isRecorded`. */
   isRecorded?: boolean;
 }
 
 /** Where published files are looked for and kept on this machine; an empty variable is none. */
-export function weightsPlaces(options: { offline?: boolean } = {}): WeightsPlaces {
+export function weightsPlaces(options: FindWeightsOptions = {}): WeightsPlaces {
   const cache = Deno.env.get("SIDENET_CACHE") || userCache();
   return {
     folder: Deno.env.get("SIDENET_WEIGHTS") || null,
     cache: cache === null ? null : join(cache, "weights"),
-    offline: options.offline,
+    notFetched: options.notFetched ?? (options.offline ? "--offline fetches nothing" : undefined),
   };
 }
 
@@ -52,7 +54,9 @@ export async function findWeights(
     const now = performance.now();
     began ??= { time: now, bytes: done };
     const isEnd = done === total;
-    if (io.isTerminal ? now - shown < SHOWN_EVERY_MS && !isEnd : now - told < TOLD_EVERY_MS && told > 0) return;
+    if (io.isTerminal ? now - shown < SHOWN_EVERY_MS && !isEnd : now - told < TOLD_EVERY_MS && told > 0) {
+      return;
+    }
     const speed = (done - began.bytes) / Math.max(1e-3, (now - began.time) / 1000);
     const line = progressLine({ done, total, speed });
     shown = now;
@@ -82,7 +86,9 @@ function progressLine(
   const rate = speed > 0 ? `  ${formatBytes(speed)}/s` : "";
   if (total === null) return `${formatBytes(done)}${rate}`;
   const left = speed > 0 ? `  ${formatDuration((total - done) / speed)} left` : "";
-  return `▕${progressBar(done / total, BAR_CELLS)}▏ ${formatBytes(done)} of ${formatBytes(total)}${rate}${left}`;
+  return `▕${progressBar(done / total, BAR_CELLS)}▏ ${formatBytes(done)} of ${
+    formatBytes(total)
+  }${rate}${left}`;
 }
 
 /** A model as verbs take it, a run folder or a checkpoint, or the name of published weights; and how its backbone is found. */

@@ -109,7 +109,9 @@ Deno.test("download() keeps nothing of a file that is not what it must be, and n
 
 Deno.test("download() says what a server answers, and tries again only where that may help", async () => {
   await withServer({ status: () => 404 }, async ({ fetchIt, server }) => {
-    await assert.rejects(fetchIt(), { message: `Cannot fetch "${server.address}": the server answers 404 Not Found` });
+    await assert.rejects(fetchIt(), {
+      message: `Cannot fetch "${server.address}": the server answers 404 Not Found`,
+    });
     assert.equal(server.requests.length, 1);
   });
   await withServer({ status: (request) => request < 2 ? 503 : undefined }, async ({ fetchIt, path }) => {
@@ -225,7 +227,10 @@ Deno.test("download() is led to no host that the process may not reach", async (
     const { code, stderr } = await fetchInProcess(server.address, path, { permissions }).output();
     assert.equal(code, 1);
     const { host } = new URL(elsewhere.address);
-    assert.match(new TextDecoder().decode(stderr), new RegExp(`it leads to ${host}, which this tool may not reach`));
+    assert.match(
+      new TextDecoder().decode(stderr),
+      new RegExp(`it leads to ${host}, which this tool may not reach`),
+    );
     assert.equal(elsewhere.requests.length, 0);
   });
 });

@@ -15,8 +15,8 @@ export interface WeightsPlaces {
   folder: string | null;
   /** Where fetched files are kept; null: nowhere, so that nothing is fetched. */
   cache: string | null;
-  /** Nothing is fetched. */
-  offline?: boolean;
+  /** Why nothing is fetched, such as "--offline fetches nothing"; absent: what is missing is. */
+  notFetched?: string;
 }
 
 /** How to look, and what is told meanwhile. */
@@ -72,12 +72,14 @@ export async function locateWeights(given: string, options: LocateOptions): Prom
         (file.sha256 === null ? "" : ", or fetches it"),
     );
   }
-  const put = `put ${file.file} from ${file.address} into "${folder ?? cache ?? "a folder named by SIDENET_WEIGHTS"}"`;
+  const put = `put ${file.file} from ${file.address} into "${
+    folder ?? cache ?? "a folder named by SIDENET_WEIGHTS"
+  }"`;
   const missing = (why: string) =>
     new MissingWeightsError(`Cannot find the weights "${given}": ${why}; ${put}`);
   if (file.sha256 === null) throw missing("they are not fetched, because their authors publish no checksum");
   if (kept === null) throw missing("there is no cache folder to fetch them into");
-  if (options.offline) throw missing("--offline fetches nothing");
+  if (options.notFetched !== undefined) throw missing(options.notFetched);
   options.onFetch?.(file, kept);
   try {
     await download(file.address, kept, { ...options, sha256: file.sha256 });

@@ -8,7 +8,11 @@ import {
   UNCHECKED_FILES,
   weightsName,
 } from "../../../models/known_files.ts";
-import { locateWeights, type LocateOptions, MissingWeightsError } from "../../../train/files/named_weights.ts";
+import {
+  type LocateOptions,
+  locateWeights,
+  MissingWeightsError,
+} from "../../../train/files/named_weights.ts";
 import { sampleBytes, serveFile, sha256Of } from "../../_util/file_server.ts";
 import manifest from "../../../deno.json" with { type: "json" };
 
@@ -26,7 +30,12 @@ async function withPlaces(
   const root = await Deno.makeTempDir({ prefix: "sidenet-" });
   try {
     await using server = serveFile(BYTES);
-    const toy: PublishedFile = { backbone: "Toy/1", file: "Toy-1.pt", sha256: SHA256, address: server.address };
+    const toy: PublishedFile = {
+      backbone: "Toy/1",
+      file: "Toy-1.pt",
+      sha256: SHA256,
+      address: server.address,
+    };
     const published = (name: string) =>
       ["toy-1", "toy-1.pt", "toy/1"].includes(name.toLowerCase()) ? toy : undefined;
     const places = { folder: join(root, "own"), cache: join(root, "cache"), published, retryMs: 1 };
@@ -69,12 +78,13 @@ Deno.test("locateWeights() takes a file of that path, then the user's folder, th
 Deno.test("locateWeights() says what to put where when nothing may or can be fetched", async () => {
   await withPlaces(async ({ root, locate, server }) => {
     const put = `; put Toy-1.pt from ${server.address} into "`;
-    await assert.rejects(locate("Toy-1", { offline: true }), {
+    await assert.rejects(locate("Toy-1", { notFetched: "--offline fetches nothing" }), {
       name: "MissingWeightsError",
       message: `Cannot find the weights "Toy-1": --offline fetches nothing${put}${join(root, "own")}"`,
     });
-    await assert.rejects(locate("Toy-1", { offline: true, folder: null }), (error) =>
-      (error as Error).message.endsWith(`${put}${join(root, "cache")}"`)
+    await assert.rejects(
+      locate("Toy-1", { notFetched: "--offline fetches nothing", folder: null }),
+      (error) => (error as Error).message.endsWith(`${put}${join(root, "cache")}"`),
     );
     await assert.rejects(
       locate("Toy-1", { cache: null, folder: null }),
@@ -88,7 +98,9 @@ Deno.test("locateWeights() says what to put where when nothing may or can be fet
       locate("Toy-1", { published: () => file }),
       (error) =>
         error instanceof MissingWeightsError &&
-        /: they cannot be fetched, the server cannot be reached \(.*\); put Toy-1\.pt from /.test(error.message),
+        /: they cannot be fetched, the server cannot be reached \(.*\); put Toy-1\.pt from /.test(
+          error.message,
+        ),
     );
     const unchecked = { ...file, sha256: null };
     await assert.rejects(
@@ -108,7 +120,8 @@ Deno.test("locateWeights() leaves other paths as they are, and fetches nothing f
     );
     const mistyped = join(root, "nowhere", "Toy-1.pt");
     await assert.rejects(locate(mistyped), {
-      message: `Cannot open "${mistyped}": it does not exist; network.weights=Toy-1 finds it by its name, or fetches it`,
+      message:
+        `Cannot open "${mistyped}": it does not exist; network.weights=Toy-1 finds it by its name, or fetches it`,
     });
     const own = await write("own/Toy-1.pt");
     assert.deepEqual(await locate(mistyped), { path: own });
@@ -126,22 +139,26 @@ Deno.test("locateWeights() uses nothing from the cache that is not the published
       locate("Toy-1"),
       (error) =>
         error instanceof DataError &&
-        error.message.startsWith(`Cannot use "${path}": it must be the published Toy-1.pt, SHA-256 ${SHA256}, `) &&
+        error.message.startsWith(
+          `Cannot use "${path}": it must be the published Toy-1.pt, SHA-256 ${SHA256}, `,
+        ) &&
         error.message.endsWith("; remove it, and it is fetched again"),
     );
   });
 });
 
 Deno.test("publishedFile() knows the names of all published files, and verbs may reach exactly where those are fetched from", () => {
-  for (const [name, file] of [
-    ["ViT-B-16", "ViT-B-16.pt"],
-    ["vit-b-32.pt", "ViT-B-32.pt"],
-    ["ViT-L/14", "ViT-L-14.pt"],
-    ["ViT-L-14-336px", "ViT-L-14-336px.pt"],
-    ["ViT-L/14@336px", "ViT-L-14-336px.pt"],
-    ["EVA02_CLIP_E_psz14_s4B", "EVA02_CLIP_E_psz14_s4B.pt"],
-    ["EVA02-CLIP-L-14-336", "EVA02_CLIP_L_336_psz14_s6B.pt"],
-  ]) assert.equal(publishedFile(name)?.file, file, name);
+  for (
+    const [name, file] of [
+      ["ViT-B-16", "ViT-B-16.pt"],
+      ["vit-b-32.pt", "ViT-B-32.pt"],
+      ["ViT-L/14", "ViT-L-14.pt"],
+      ["ViT-L-14-336px", "ViT-L-14-336px.pt"],
+      ["ViT-L/14@336px", "ViT-L-14-336px.pt"],
+      ["EVA02_CLIP_E_psz14_s4B", "EVA02_CLIP_E_psz14_s4B.pt"],
+      ["EVA02-CLIP-L-14-336", "EVA02_CLIP_L_336_psz14_s6B.pt"],
+    ]
+  ) assert.equal(publishedFile(name)?.file, file, name);
   assert.equal(publishedFile("ViT-H-14"), undefined);
   for (const { address, sha256, file } of KNOWN_FILES) {
     assert.match(sha256, /^[0-9a-f]{64}$/);
