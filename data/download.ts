@@ -231,8 +231,9 @@ function isOfNetwork(error: unknown): boolean {
     /\b(error (sending|decoding|reading)|connection|body)\b/i.test((error as Error).message);
 }
 
-/** The end of a chain such as "error sending request …: client error (Connect): dns error: …: Name or service not known". */
-function networkReason({ message }: Error): string {
+/** The end of a chain in an error or its cause, such as "error sending request …: client error (Connect): dns error: …: Name or service not known". */
+function networkReason(error: Error): string {
+  const { message } = error.cause instanceof Error ? error.cause : error;
   const last = message.split(": ").at(-1)!.replace(/ \(os error \d+\)$/, "");
   return `the server cannot be reached (${last.slice(0, 120)})`;
 }

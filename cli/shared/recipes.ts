@@ -90,6 +90,7 @@ export async function findRecipe(
   };
   if (isTiny) {
     const found = await pick("tiny");
+    if (!options.tiny) io.note("the set is synthetic: a small network is enough for it");
     tellPicked(found.config, "tiny", io);
     return found;
   }

@@ -151,7 +151,9 @@ Deno.test("download() says that a server cannot be reached", async () => {
   await server[Symbol.asyncDispose]();
   await assert.rejects(
     download(address, join(folder, "file.pt"), { sha256: SHA256, retryMs: 1 }),
-    (error) => error instanceof NetworkError && /the server cannot be reached \(/.test(error.message),
+    (error) =>
+      error instanceof NetworkError &&
+      /the server cannot be reached \(Connection refused\)$/.test(error.message),
   );
   await Deno.remove(folder, { recursive: true });
 });
