@@ -43,6 +43,7 @@ import { requireVideoFile, writeAnnotated } from "./extras/annotated.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 import { splitOverrides } from "./shared/overrides.ts";
 import { MODEL_OPTIONS, viewsOfFlags } from "./shared/trained.ts";
 
@@ -81,6 +82,7 @@ tower says which of these classes a clip is nearest to.`,
   ],
   options: {
     ...MODEL_OPTIONS,
+    ...WEIGHTS_OPTIONS,
     top: { type: "integer", min: 1, placeholder: "N", help: `number of classes, ${DEFAULT_TOP} by default` },
     classes: {
       type: "string",
@@ -122,13 +124,14 @@ tower says which of these classes a clip is nearest to.`,
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const [target, ...rest] = positionals;
+  const [named, ...rest] = positionals;
   const { overrides, others: paths } = splitOverrides(rest);
   const views = viewsOfFlags(values), top = values.top ?? DEFAULT_TOP;
   const length = windowLength(values);
   await requirePageFile(values.html);
   await requireVideoFile(values.annotate);
-  const asked = { target, config: values.config ?? null, overrides };
+  const { target, locate } = await findTarget(named, io, { offline: values.offline });
+  const asked = { target, config: values.config ?? null, overrides, locate };
   const zeroShot = await zeroShotOf(asked, values, io);
   if (zeroShot === null && values.config === undefined && await isBackboneAlone(target)) {
     throw new ConfigError(
@@ -136,7 +139,9 @@ export async function run(args: string[], io: Io): Promise<number> {
         "with the text tower of a CLIP model --classes says which classes to choose from",
     );
   }
-  const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
+  const trained = zeroShot
+    ? null
+    : await findTrainedModel(target, { config: values.config, overrides, locate });
   for (const remark of trained?.remarks ?? []) io.note(`warning: ${remark}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
@@ -232,9 +237,10 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 /** A trained classifier that compares clips with texts of classes; null: the target is something else. */
-async function classifierByTexts({ target, config, overrides }: AskedModel): Promise<TrainedModel | null> {
+async function classifierByTexts(asked: AskedModel): Promise<TrainedModel | null> {
+  const { target, config, overrides, locate } = asked;
   if (config === null && await isBackboneAlone(target)) return null;
-  const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
+  const found = await findTrainedModel(target, { config: config ?? undefined, overrides, locate });
   return readsClassTexts(found) ? found : null;
 }
 

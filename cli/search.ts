@@ -17,6 +17,7 @@ import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths } from "./shared/predict_inputs.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
 const DEFAULT_TOP = 10;
 
@@ -46,6 +47,7 @@ one line a query. The index knows its model; where that was moved, --model says 
       placeholder: "CONFIG",
       help: "where its recipe is now, if one was given with it",
     },
+    ...WEIGHTS_OPTIONS,
   },
 });
 
@@ -60,7 +62,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       `note: "${folder}" does not hold all clips yet: its indexing was stopped, the same command finishes it`,
     );
   }
-  const model = await modelOf(folder, index, values);
+  const model = await modelOf(folder, index, values, io);
   const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
   const clips = clip === null ? [] : [clip], choices = await tunedChoices();
   await using embedder = await openEmbedder(model, { clips, atOnce: clips.length, choices });
@@ -109,18 +111,22 @@ function requireWords(texts: string[], what: string): string[] {
 async function modelOf(
   folder: string,
   { manifest }: SearchIndex,
-  now: { model?: string; config?: string },
+  now: { model?: string; config?: string; offline?: boolean },
+  io: Io,
 ): Promise<EmbeddingModel> {
   const { target, config, overrides, identity } = manifest.model;
   const at = (path: string) => resolve(manifest.started_in, path);
-  const place = now.model ?? at(target);
+  const { target: place, locate } = await findTarget(now.model ?? at(target), io, {
+    offline: now.offline,
+    isRecorded: now.model === undefined,
+  });
   if (!await Deno.stat(place).then(() => true, () => false)) {
     throw new DataError(
       `Cannot search "${folder}": its model must be at "${place}", nothing is there; say where it is with --model`,
     );
   }
   const recipe = now.config ?? (config === null ? null : at(config));
-  const model = await findEmbeddingModel({ target: place, config: recipe, overrides });
+  const model = await findEmbeddingModel({ target: place, config: recipe, overrides, locate });
   if (await identityOf(model) === identity) return model;
   throw new ConfigError(
     `Cannot search "${folder}" with "${place}": the model must be the one that the index was made with, it has other weights or ` +

@@ -1,7 +1,6 @@
 /** `sidenet train`: trains a side network from a recipe, end to end, with pictures at the end. */
-import { readError } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
+import { type Config, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
 import {
   formatBest,
@@ -16,25 +15,32 @@ import {
   discardUnstarted,
   openRunFolder,
   requireRunFolder,
-  RUN_FILES,
   type RunFolder,
 } from "../train/files/run_folder.ts";
 import { loadRunConfig } from "../train/files/run_config.ts";
 import { runOfKeptState } from "../train/files/kept_epochs.ts";
 import { savedState } from "../train/files/checkpoint.ts";
-import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
+import { keepLists } from "../train/run/class_folders.ts";
 import { taskOfRecipe } from "../train/tasks/session_options.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, settleWeights } from "./shared/before_run.ts";
+import { makeData } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { sweepRates } from "./extras/rate_sweep.ts";
-import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
+import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
+import {
+  findRecipe,
+  fitRecipe,
+  type FoundRecipe,
+  RECIPE_OPTIONS,
+  settleFound,
+  tellFolder,
+} from "./shared/recipes.ts";
+import { type Sources, sourcesOf } from "./shared/sources.ts";
 import { printPlan } from "./shared/plan_text.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
@@ -47,22 +53,24 @@ export const command = defineCommand({
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2. Where CONFIG is a published
 file with upper-case keys and parents in _BASE, its own keys can be given too, each in front of its value: TRAIN.BATCH_SIZE 64.
-FOLDER holds a folder for each class with its clips, videos or folders of frames, and takes the place of the recipe's
-data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
-for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
+FOLDER holds a folder for each class with its clips, videos or folders of frames, or is what synth wrote, and takes the place
+of the recipe's data. Without a recipe configs/own_videos.yaml is taken: its weights (ViT-B-16) are fetched where they are not here,
+and batch and precision are chosen for the adapter. --tiny takes a small network on a random backbone instead, and so does a machine
+without network; such a run shows that all works, and its accuracy is that of a toy. A share of each class (data.val_share) is kept for
+validation, unless folders named train and val hold the classes. The lists made are kept with the run.
+network.weights is a file, or the name of published weights: ViT-B-32, ViT-B-16, ViT-L-14 or ViT-L-14-336px. They are looked for in
+the folder SIDENET_WEIGHTS and in the cache (SIDENET_CACHE, or ~/.cache/sidenet), and else fetched; --offline fetches nothing.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
 Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped. A state is also saved
 after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed.`,
   examples: [
     ["sidenet train", "the demo"],
     [
-      `sidenet train ${PUBLISHED_RECIPE} network.weights=ViT-B-16.safetensors`,
+      `sidenet train ${PUBLISHED_RECIPE} network.weights=ViT-B-16`,
       "a published recipe",
     ],
-    [
-      "sidenet train videos network.weights=ViT-B-16.pt",
-      "a folder of videos for each class, without a recipe",
-    ],
+    ["sidenet train videos", "a folder of videos for each class, without a recipe"],
+    ["sidenet train videos --tiny", "the same with a small network, to see that all works"],
     ["sidenet train --resume runs/demo", "go on with an interrupted run"],
     [`sidenet train ${PUBLISHED_RECIPE} --plan-only`, "what it would take"],
     [
@@ -78,6 +86,7 @@ after the first steps, every ten minutes (logging.checkpoint_minutes) and at the
         "go on with the run of this folder, or from a state that it has kept (RUN/kept/epoch-0003.state.safetensors)",
     },
     "plan-only": { type: "boolean", help: "print the plan and stop" },
+    ...RECIPE_OPTIONS,
   },
 });
 
@@ -87,23 +96,34 @@ const DEMO_CONFIG = new URL("../configs/demo.yaml", import.meta.url);
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
   const { overrides, others } = splitAssignments(positionals);
-  const resumed = resumedFrom(values.resume), resume = resumed.run, sources = await sourcesOf(others);
-  if (resume !== null && (sources.config !== null || sources.folder !== null)) {
+  const resumed = resumedFrom(values.resume),
+    resume = resumed.run,
+    sources = await sourcesOf(others, "train on");
+  const { recipe: given, folder: data, run } = sources;
+  if (resume !== null && (given !== null || data !== null || run !== null)) {
     throw new ConfigError(
       "Cannot train: --resume takes the config and the data of its run, so CONFIG and FOLDER must be left out",
     );
   }
-  const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
+  if (run !== null) {
+    throw new ConfigError(
+      `Cannot train on "${run}": it must hold a folder for each class, this is a run; go on with --resume ${run}`,
+    );
+  }
+  const { tiny, offline, "plan-only": planOnly } = values;
+  const loaded = await loadRecipe({ sources, resume, overrides, tiny, offline, planOnly }, io);
   const { started_in: home } = loaded.config;
-  const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
+  const startedIn = resume === null || home === null ? Deno.cwd() : home;
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(started, io);
+  if (planOnly) return printPlan({ ...loaded.config, started_in: startedIn }, io);
+  const fitted = data === null ? loaded.config : await fitRecipe(loaded, overrides, io);
+  const started = { ...fitted, started_in: startedIn };
   const from = resumed.run ?? loaded.config.resume;
-  const recipe = await settleWeights(started, io);
+  const recipe = await settleFound(loaded, started, { offline }, io);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   if (recipe.solver.find_lr !== null) {
-    return await sweepRates(recipe, "folder" in loaded ? loaded.folder : null, {
+    return await sweepRates(recipe, loaded.folder ?? null, {
       resumes: from !== null,
       io,
     });
@@ -115,7 +135,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (from !== null && state === null) {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
-    const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
+    const config = loaded.folder !== undefined ? await keepLists(recipe, loaded.folder, folder) : recipe;
     const result = await trainInto(config, folder, state, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, ...result });
@@ -127,77 +147,28 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
 }
 
-/** The recipe and the folder of class folders among the arguments. */
-async function sourcesOf(
-  paths: readonly string[],
-): Promise<{ config: string | null; folder: string | null }> {
-  const isFolder = await Promise.all(
-    paths.map((path) =>
-      Deno.stat(path).then((info) => info.isDirectory, (error) => {
-        if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-        throw readError(path, error);
-      })
-    ),
-  );
-  const folders = paths.filter((_, i) => isFolder[i]), configs = paths.filter((_, i) => !isFolder[i]);
-  for (const path of configs) {
-    if (/\.ya?ml$/i.test(path) || await Deno.stat(path).then(() => true, () => false)) continue;
-    throw new ConfigError(
-      `Cannot train on "${path}": it must be a recipe or a folder of class folders, there is no such file or folder`,
-    );
-  }
-  for (const [what, given] of [["config", configs], ["folder", folders]] as const) {
-    if (given.length <= 1) continue;
-    throw new ConfigError(
-      `Cannot train: there must be one ${what}, current count is ${given.length} (${given.join(", ")})`,
-    );
-  }
-  const [folder = null] = folders, [config = null] = configs;
-  if (folder !== null && await Deno.stat(`${folder}/${RUN_FILES.config}`).then(() => true, () => false)) {
-    throw new ConfigError(
-      `Cannot train on "${folder}": it must hold a folder for each class, this is a run; go on with --resume ${folder}`,
-    );
-  }
-  return { config, folder };
-}
-
+/** The recipe of a run to go on with, what was given or picked, or the demo. */
 async function loadRecipe(
-  { config, folder, resume, overrides }: {
-    config: string | null;
-    folder: string | null;
+  { sources, resume, overrides, tiny, offline, planOnly }: {
+    sources: Sources;
     resume: string | null;
     overrides: readonly string[];
+    tiny?: boolean;
+    offline?: boolean;
+    planOnly?: boolean;
   },
   io: Io,
-): Promise<LoadedConfig | FolderRecipe> {
+): Promise<FoundRecipe> {
   if (resume !== null) {
     await requireRunFolder(resume);
-    return await loadRunConfig(resume, overrides);
+    return { ...await loadRunConfig(resume, overrides), isPicked: false, isRecorded: true };
   }
-  if (folder === null) {
-    return config !== null
-      ? await loadConfig(config, overrides)
-      : parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides });
-  }
-  const recipe = await loadFolderRecipe(folder, {
-    config,
-    overrides,
-    signal: io.signal,
-    onProgress: (done, total) => {
-      if (done % 200 === 0) io.status(`${formatCount(done)}/${formatCount(total)} clips`);
-    },
-  });
-  io.status("");
-  tellLeftOut(recipe.folder.unusable, io, { where: `${io.program} prepare ${folder} --out DIR` });
-  const { classes, clips } = recipe.folder;
-  const countOf = (split: string) => clips.filter((clip) => clip.split === split).length;
-  io.note(
-    `${folder}: ${formatCount(classes.length)} classes, ${formatCount(countOf("train"))} ${
-      countOf("train") === 1 ? "clip" : "clips"
-    } for training and ${formatCount(countOf("val"))} for validation` +
-      (countOf("test") > 0 ? `; ${formatCount(countOf("test"))} test clips stay unused` : ""),
-  );
-  return recipe;
+  const found = await findRecipe(sources, { tiny, offline, overrides, needsWeights: !planOnly }, io);
+  if (found?.folder !== undefined) tellFolder(sources.folder!.path, found.folder, io);
+  return found ?? {
+    ...parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides }),
+    isPicked: false,
+  };
 }
 
 /** The folder of the run: a new one, or the one that is resumed. */

@@ -5,17 +5,26 @@ import { settleBackbone } from "../../train/files/backbone.ts";
 import { checkKnownWeights } from "../../train/files/known_weights.ts";
 import { formatCount } from "../../lib/text.ts";
 import type { Io } from "./output.ts";
+import { type FindWeightsOptions, withWeightsFound } from "./weights.ts";
 
 /**
- * Says whether a backbone is the published file that it is named after (where stored features take its place, nothing), and how
- * its file is read.
+ * Finds a backbone's file, which may be fetched, and says whether it is the published one that it is named after (where stored
+ * features take its place, neither), and how it is read.
  *
- * @returns The recipe with the activation that the file is for.
+ * @returns The recipe with the file's path, and the activation that the file is for.
  */
-export async function settleWeights(config: Config, io: Io): Promise<Config> {
-  const { network, data } = config;
-  if (network.weights === null || !network.init) return config;
-  const check = data.features === null ? await checkKnownWeights(network.weights) : null;
+export async function settleWeights(
+  recipe: Config,
+  io: Io,
+  options: FindWeightsOptions = {},
+): Promise<Config> {
+  const { network: { weights: given, init }, data } = recipe;
+  if (given === null || !init) return recipe;
+  // Stored features do without the file.
+  const { config, sha256 } = data.features === null
+    ? await withWeightsFound(recipe, io, options)
+    : { config: recipe };
+  const check = data.features === null ? await checkKnownWeights(config.network.weights!, { sha256 }) : null;
   if (check !== null) io.note(check.ok ? check.text : `warning: ${check.text}`);
   const settled = await settleBackbone(config, { sha256: check?.sha256 });
   for (const note of settled.notes) io.note(note);

@@ -1,7 +1,7 @@
 /** A trained model on a list of clips, and on single clips: what `eval` and `predict` do, as functions. */
 
 import type { ClipRecord } from "../../data/datasets/list.ts";
-import { dataRoots } from "../recipe/config.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
 import { readSplit } from "../feed/lists.ts";
@@ -11,6 +11,7 @@ import { taskOfRecipe } from "../tasks/session_options.ts";
 import { describerOf, type Description, type ScoredClip } from "../tasks/task.ts";
 import { evaluateClips, scoreClips, type Views } from "./evaluate.ts";
 import type { EvaluationRun } from "./evaluation_files.ts";
+import type { EvaluationSet } from "./evaluation_set.ts";
 import { findTrainedModel, openTrainedModel, type TrainedModel, viewBatch } from "./trained_model.ts";
 
 /** How to evaluate or predict. */
@@ -26,6 +27,8 @@ export interface ModelOptions {
 export interface EvaluateModelOptions extends ModelOptions {
   /** List of clips instead of the recipe's `data.val_list`. */
   list?: string;
+  /** Clips instead of a list's. */
+  set?: EvaluationSet;
   /** Told once the GPU is open. */
   onOpened?: (adapter: string) => void;
   onProgress?: (done: number, total: number) => void;
@@ -52,10 +55,14 @@ export async function evaluateModel(
 ): Promise<EvaluationRun> {
   const found = await modelOf(target), { labels, weights } = found;
   const { views = null, signal, list: valList, onNote: note } = options;
-  const config = await withFoundModality(found.config, { splits: ["val"], valList, note });
+  const { set } = options;
+  const config = set
+    ? onSet(found.config, set)
+    : await withFoundModality(found.config, { splits: ["val"], valList, note });
   const model = { ...found, config }, task = taskOfRecipe(config);
-  const clips = await readSplit(config, "val", { path: valList, keepShort: views !== null, note });
-  const list = options.list ?? config.data.val_list!, root = dataRoots(config).val;
+  const clips = set?.clips ??
+    await readSplit(config, "val", { path: valList, keepShort: views !== null, note });
+  const list = set?.name ?? options.list ?? config.data.val_list!, root = dataRoots(config).val;
   const batch = viewBatch(config, views, clips.length);
   await using frameCache = await openFrameCache(config, options.onNote);
   await using session = await openTrainedModel(model, { clips, root, batch, choices: options.choices });
@@ -75,6 +82,12 @@ export async function evaluateModel(
   const seconds = (performance.now() - started) / 1000;
   for (const text of task.remarks?.(evaluation.details) ?? []) note?.(text);
   return { config, task, labels, weights, list, views, evaluation, seconds, adapter };
+}
+
+/** A recipe that reads a set's clips. */
+function onSet(config: Config, { root, template }: EvaluationSet): Config {
+  const data = { ...config.data, val_root: root, modality: "either" as const, image_tmpl: template };
+  return { ...config, data: { ...data, first_frame: null, frame_cache: null } };
 }
 
 /** A clip and what the network says of it. */

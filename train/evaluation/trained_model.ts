@@ -6,6 +6,7 @@ import type { ClipRecord } from "../../data/datasets/list.ts";
 import { type ClassTextValues, readClassTexts, writeClassTexts } from "../files/class_texts.ts";
 import {
   checkTrained,
+  holdsBackbone,
   loadBackbone,
   loadOwnBackbone,
   loadTrained,
@@ -46,15 +47,23 @@ export interface TrainedModel {
 }
 
 /**
+ * Finds the backbone's file of a recipe, which may be asked for by name.
+ *
+ * @param from.isRecorded The recipe is a run's own, and may come from another machine.
+ */
+export type LocateBackbone = (config: Config, from: { isRecorded: boolean }) => Promise<Config>;
+
+/**
  * Finds recipe and class names.
  *
  * @param target Run folder, or safetensors file: one written by sidenet, or any with `options.config`.
  * @param options.config Recipe instead of the model's own.
  * @param options.overrides `key=value` arguments on top of it.
+ * @param options.locate Finds the backbone's file, where the weights do not hold it themselves.
  */
 export async function findTrainedModel(
   target: string,
-  options: { config?: string; overrides: readonly string[] },
+  options: { config?: string; overrides: readonly string[]; locate?: LocateBackbone },
 ): Promise<TrainedModel> {
   const info = await Deno.stat(target).catch(() => null);
   if (info === null) {
@@ -74,11 +83,18 @@ export async function findTrainedModel(
   const { overrides } = options;
   // A run's own recipe has its backbone settled.
   const given = options.config === undefined ? null : await loadConfig(options.config, overrides);
+  const locate = async (config: Config, isRecorded: boolean) =>
+    options.locate === undefined || holdsOwnBackbone(config, source)
+      ? config
+      : await options.locate(config, { isRecorded });
   const config = given !== null
-    ? (await settleBackbone(given.config)).config
-    : info.isDirectory
-    ? (await loadRunConfig(target, overrides)).config
-    : await recipeInside(weights, recipe?.config ?? null, overrides);
+    ? (await settleBackbone(await locate(given.config, false))).config
+    : await locate(
+      info.isDirectory
+        ? (await loadRunConfig(target, overrides)).config
+        : await recipeInside(weights, recipe?.config ?? null, overrides),
+      true,
+    );
   const { config: fitting, correction } = fittedTo(config, source);
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !overrides.some((override) => override.startsWith("data.label_list="));
@@ -90,6 +106,10 @@ export async function findTrainedModel(
     remarks: [...given?.onFiles ?? [], ...correction],
     resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
   };
+}
+
+function holdsOwnBackbone(config: Config, source: WeightSource): boolean {
+  return holdsBackbone(source, { model: createModel(modelSpec(config)), system: systemOf(config.system) });
 }
 
 /** Whether a model compares clips with the texts of its classes, and so can take others. */

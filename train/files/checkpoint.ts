@@ -102,7 +102,7 @@ export async function loadOwnBackbone(
 ): Promise<boolean> {
   const source = underOwnNames(file, system.files);
   const { model } = session, frozen = model.weights.of("frozen");
-  if (frozen.every(({ name }) => source.shapeOf(name) === undefined)) return false;
+  if (!holdsBackbone(file, { model, system })) return false;
   const ignore = [
     ...keptWeights(model).map(({ name }) => name),
     ...model.weights.counters,
@@ -111,6 +111,15 @@ export async function loadOwnBackbone(
   checkAccount(frozen, source, { ignore, explain: explainBackbone });
   await writeAll(session, frozen, { source, refuse: refuseData });
   return true;
+}
+
+/** Whether a training checkpoint holds the frozen backbone, or some of it. */
+export function holdsBackbone(
+  file: WeightSource,
+  { model, system }: { model: Pick<VideoModel, "weights">; system: Pick<System, "files"> },
+): boolean {
+  const source = underOwnNames(file, system.files);
+  return model.weights.of("frozen").some(({ name }) => source.shapeOf(name) !== undefined);
 }
 
 /** How to take weights from a file. */
