@@ -59,7 +59,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
   const { overrides, others: [target, data, extra] } = splitAssignments(positionals);
   if (extra !== undefined) {
-    throw new ConfigError(`Cannot run "sidenet eval": there is no place for the argument "${extra}"`);
+    throw new ConfigError(`Cannot run "${io.program} eval": there is no place for the argument "${extra}"`);
   }
   if (data !== undefined && values.list !== undefined) {
     throw new ConfigError(
