@@ -132,7 +132,9 @@ function fittedTo(config: Config, source: WeightSource): { config: Config; corre
   const wrong = Object.entries(told).filter(([key, value]) => valueAt(config, key) !== value);
   if (wrong.length === 0) return { config, correction: [] };
   const keys = wrong.map(([key, value]) => `${key}=${value}`);
-  const { config: fitted } = configFrom(config, { source: source.label, overrides: keys });
+  // The classifier's width follows that of the side network.
+  const overrides = [...keys, "network.n_emb=null"];
+  const { config: fitted } = configFrom(config, { source: source.label, overrides });
   return {
     config: fitted,
     correction: [`the weights are of another network than the recipe's: ${keys.join(" ")} is used`],

@@ -20,7 +20,8 @@ import { sha256OfFile } from "../../data/sha256.ts";
 import { reasonOf, textOfFileIfAny } from "../../data/files.ts";
 import { parseJson, parseValue, textOfValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { createModel, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { modelSpec } from "../recipe/model.ts";
 import { hasCaptions, listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
@@ -298,6 +299,7 @@ function featureRecipe(
     "data.window_edge": window?.edge ?? null,
     "data.family": data.family,
     ...floatKeys(config),
+    ...sparseKeys(config),
     "data.random_shift": data.random_shift,
     "data.dense": data.dense,
     "data.resize": data.resize,
@@ -312,6 +314,13 @@ function featureRecipe(
     "data.train_list": listDigest(clips.train),
     "data.val_list": listDigest(clips.val),
   };
+}
+
+/** Which frames and blocks a tower is asked for, where its system reads other frames too: the others' features lack these keys. */
+function sparseKeys(config: Config): Record<string, unknown> {
+  const { tapFrames, tapped } = createModel({ ...modelSpec(config), taps: "stored" });
+  const { frame_ratio: ratio } = config.data as Record<string, unknown>;
+  return tapFrames === undefined ? {} : { "data.frame_ratio": ratio, "network.selected_layers": [...tapped] };
 }
 
 /** The synthetic set without the keys of clips with captions, of which no features are stored: older features lack them too. */

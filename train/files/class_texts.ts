@@ -11,6 +11,7 @@ import { createModel } from "../../models/create.ts";
 import { checkAccount, type WeightSource } from "../../models/params.ts";
 import { underOwnNames } from "../../models/parts/file_names.ts";
 import { systemOf } from "../../models/registry.ts";
+import { towerOf } from "../../models/towers.ts";
 import type { ClassTexts, VideoModel } from "../../models/video_model.ts";
 import type { Config } from "../recipe/config.ts";
 import { modelSpec } from "../recipe/model.ts";
@@ -63,7 +64,15 @@ export async function readClassTexts(
     ]]);
   };
   if (own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name)) return await read(own);
-  if (path === null || !init) return await read(null);
+  if (path === null || !init) {
+    if (own?.shapeOf(towerOf(backbone).mark)) {
+      throw new DataError(
+        `Cannot use "${own.label}": the names of the classes are compared as texts, and it holds a backbone without a text tower; ` +
+          "give network.weights",
+      );
+    }
+    return await read(null);
+  }
   await using file = await openCheckpoint(path);
   return await read(fitTower(file, backbone).source);
 }
@@ -126,6 +135,12 @@ function textsOf(
     throw new ConfigError(
       `Cannot compare clips with the texts of their classes: data.label_list must name ${data.num_classes} classes, ` +
         `current count is ${labels.length}`,
+    );
+  }
+  const nameless = labels.findIndex((label) => label.replaceAll('"', "").trim() === "");
+  if (nameless >= 0) {
+    throw new DataError(
+      `Cannot compare clips with the texts of their classes: class ${nameless} must have a name, it is empty`,
     );
   }
   const before = prefix.trim();

@@ -84,6 +84,13 @@ engineTest(
     assert.deepEqual(found.remarks, [
       "the weights are of another network than the recipe's: data.num_segments=2 network.pooling_layers=1 is used",
     ]);
+    const narrow = await findTrainedModel(early, {
+      config: wrong,
+      overrides: ["network.side_dim=128", "network.n_emb=null"],
+    });
+    assert.deepEqual(narrow.remarks, [
+      "the weights are of another network than the recipe's: network.side_dim=64 is used",
+    ]);
     const again = await evaluateModel(found);
     const last = await evaluateModel(await findTrainedModel(own, { overrides: [] }));
     assert.deepEqual(again.evaluation.metrics, last.evaluation.metrics);
