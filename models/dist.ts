@@ -333,6 +333,12 @@ const recipe: RecipePart<DistSizes> = {
       ...textKeyRequirements(network),
     ];
   },
+  remarks: ({ network }) =>
+    network.weights === null || network.init === false
+      ? [
+        "without network.weights clips are compared with what a random text tower makes of the classes' names",
+      ]
+      : [],
   sizes,
   groups: ({ solver }) => groups({ scale: solver.clip_ratio, weightDecay: solver.weight_decay }),
 };
