@@ -54,6 +54,13 @@ export async function readClassTexts(
   const tokenised = tokenise(await tokenizerFor(classTexts), prompts.flat(), classTexts.tower.context);
   const own = options.own ? underOwnNames(options.own, systemOf(config.system).files) : null;
   const { weights: path, init } = config.network;
+  const hasText = own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name) !== undefined;
+  if ((path === null || !init) && !hasText && own?.shapeOf(towerOf(backbone).mark)) {
+    throw new DataError(
+      `Cannot use "${own.label}": the names of the classes are compared as texts, and it holds a backbone without a text tower; ` +
+        "give network.weights",
+    );
+  }
   await using device = await RemoteDevice.open({});
   const read = async (source: WeightSource | null) => {
     const values = await valuesOf(device, { classTexts, backbone }, { tokenised, source, seed: config.seed });
@@ -63,16 +70,8 @@ export async function readClassTexts(
       meanByClass(features, prompts.map(({ length }) => length)),
     ]]);
   };
-  if (own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name)) return await read(own);
-  if (path === null || !init) {
-    if (own?.shapeOf(towerOf(backbone).mark)) {
-      throw new DataError(
-        `Cannot use "${own.label}": the names of the classes are compared as texts, and it holds a backbone without a text tower; ` +
-          "give network.weights",
-      );
-    }
-    return await read(null);
-  }
+  if (hasText) return await read(own);
+  if (path === null || !init) return await read(null);
   await using file = await openCheckpoint(path);
   return await read(fitTower(file, backbone).source);
 }

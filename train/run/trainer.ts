@@ -17,9 +17,9 @@ import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
-import { type DataProblem, ProblemLog } from "../feed/problems.ts";
+import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
-import type { EvalRecord, MetricsRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
+import type { EvalRecord, MetricsRecord, RunFolder, StepRecord } from "../files/run_folder.ts";
 import { EventLog } from "../files/tensorboard.ts";
 import { Keeper } from "./keeper.ts";
 import {
@@ -52,47 +52,10 @@ import {
   taskOfRecipe,
 } from "../tasks/session_options.ts";
 import { type Encoder, type Evaluation, isBest, type Task } from "../tasks/task.ts";
+import type { TrainOptions, TrainResult } from "./options.ts";
 import { idleRateRemarks, rateOf } from "./schedule.ts";
-import type { TunedChoices } from "../runtime/device/tuned.ts";
 
-/** What is known once the session is open. */
-export type OpenedSession = Pick<Session, "adapter" | "memory" | "allocatedBytes" | "launches">;
-
-/** What a run tells while it goes on. */
-export interface TrainEvents {
-  opened?: (session: OpenedSession, run: { steps: number; trainable: number; frozen: number }) => void;
-  step?: (record: StepRecord, totals: { steps: number; epochs: number; secondsPerStep: number }) => void;
-  evaluating?: (done: number, total: number) => void;
-  evaluated?: (record: EvalRecord, options: { best: boolean }) => void;
-  /** The state of a step has been written. */
-  saved?: (step: number) => void;
-  /** A warning, on its own line: a broken frame, a class without a clip. */
-  note?: (text: string) => void;
-  /** Something that is as it should be, on its own line. */
-  info?: (text: string) => void;
-}
-
-/** How to run. */
-export interface TrainOptions {
-  config: Config;
-  folder: RunFolder;
-  /** State file to go on from. */
-  resume?: string;
-  /** Stops after the step under way, with everything saved. */
-  signal?: AbortSignal;
-  events?: TrainEvents;
-  /** Measured kernel choices of this machine. */
-  choices?: TunedChoices;
-}
-
-/** What a finished run gives. */
-export interface TrainResult {
-  summary: Summary;
-  /** The last evaluation; null when none was made. */
-  evaluation: Evaluation | null;
-  labels: string[];
-  problems: DataProblem[];
-}
+export type { OpenedSession, TrainEvents, TrainOptions, TrainResult } from "./options.ts";
 
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {

@@ -7,7 +7,8 @@ import { findTrainedModel } from "../../../train/evaluation/trained_model.ts";
 import { createRunFolder } from "../../../train/files/run_folder.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
-import { resumedRun, smallConfig, smallRun, stateOfRun, tensorsOf } from "../run/_small.ts";
+import { tensorsOf } from "../../_util/feature_runs.ts";
+import { resumedRun, smallConfig, smallRun, stateOfRun } from "../run/_small.ts";
 
 /** What is in a run's folder "kept". */
 function keptIn(run: string): Record<string, string> {

@@ -1,8 +1,6 @@
 /** Runs on a small synthetic set, for what a run keeps and tells: six batches an epoch, the last of two clips. */
 
 import { join } from "node:path";
-import { openSafetensors } from "../../../data/checkpoint/safetensors.ts";
-import { fileRange } from "../../../data/files.ts";
 import { synthesize } from "../../../data/synth/dataset.ts";
 import { savedState } from "../../../train/files/checkpoint.ts";
 import {
@@ -98,15 +96,6 @@ export async function resumedRun(
   const { notes, infos, events } = listening({ opened: from.opened }),
     resume = from.state ?? folder.file("state");
   return { ...await train({ config, folder, resume, events }), notes, infos, path };
-}
-
-/** Every tensor of a checkpoint as bytes. */
-export async function tensorsOf(path: string): Promise<Map<string, Uint8Array>> {
-  await using range = await fileRange(path);
-  const file = await openSafetensors(range, { label: path });
-  const tensors = new Map<string, Uint8Array>();
-  for (const name of file.names()) tensors.set(name, (await file.readRaw(name)).slice());
-  return tensors;
 }
 
 /** The state of a run, but for the time it took. */

@@ -7,7 +7,8 @@ import { readMetrics } from "../../../train/files/run_folder.ts";
 import { parseConfig } from "../../../train/recipe/config.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
-import { resumedRun, smallConfig, smallRun, stateOfRun, stoppedRun, tensorsOf } from "./_small.ts";
+import { tensorsOf } from "../../_util/feature_runs.ts";
+import { resumedRun, smallConfig, smallRun, stateOfRun, stoppedRun } from "./_small.ts";
 
 /** Both states and weights under the tensors' own names. */
 async function filesOf(path: string) {
