@@ -204,7 +204,7 @@ Deno.test("plan and check take a folder, --tiny takes no recipe, and slips are o
         /^sidenet: Cannot use --tiny: it picks the recipe for a folder of clips/,
       ],
       [["train", "--tiny"], 2, /^sidenet: Cannot use --tiny: /],
-      [["plan"], 2, /^sidenet: Cannot run "\.\/denow plan": expected CONFIG\|FOLDER\|RUN \[key=value …\]/],
+      [["plan"], 2, /^sidenet: Cannot run "sidenet plan": expected CONFIG\|FOLDER\|RUN \[key=value …\]/],
       [["plan", "nowhere"], 2, /^sidenet: Cannot plan "nowhere": .* there is no such file or folder$/],
       [["check", "mine", "--root", "x"], 2, /^sidenet: Cannot check "mine": --root must be left out/],
       [
