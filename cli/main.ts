@@ -9,7 +9,13 @@ import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
-import { createIo, INTERRUPTED_EXIT_CODE, processStreams, type Streams } from "./shared/output.ts";
+import {
+  commandText,
+  createIo,
+  INTERRUPTED_EXIT_CODE,
+  processStreams,
+  type Streams,
+} from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
 
 /** Time that an interrupted verb with nothing to save has to end by itself. */
@@ -30,7 +36,7 @@ export interface Invocation {
  */
 export async function main(args: readonly string[], invocation: Invocation): Promise<number> {
   const { streams, signal, verbs = VERBS } = invocation;
-  const io = createIo(streams, { json: hasCommonFlag(args, "json"), signal });
+  const io = createIo(streams, { json: hasCommonFlag(args, "json"), signal, command: commandText(args) });
   try {
     const [first, ...rest] = args;
     if (

@@ -10,6 +10,8 @@ import { neutralJson, neutralText } from "../../lib/neutral.ts";
 
 /** Output and interruption, as a verb sees them. */
 export interface Io {
+  /** The command as it can be typed again, for what pages tell of themselves; undefined where it is not known. */
+  readonly command?: string;
   /** Whether `--json` was given. */
   readonly json: boolean;
   /** Whether progress may be rewritten in place. */
@@ -37,7 +39,10 @@ export interface Streams {
 }
 
 /** Creates the output of one invocation. */
-export function createIo(streams: Streams, options: { json: boolean; signal: AbortSignal }): Io {
+export function createIo(
+  streams: Streams,
+  options: { json: boolean; signal: AbortSignal; command?: string },
+): Io {
   let statusShown = false;
   const clearStatus = () => {
     if (statusShown) streams.stderr("\r\x1b[K");
@@ -48,6 +53,7 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
     streams.stderr(neutralText(line) + "\n");
   };
   return {
+    command: options.command,
     json: options.json,
     signal: options.signal,
     isTerminal: streams.isTerminal,
@@ -69,6 +75,12 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
       statusShown = line !== "";
     },
   };
+}
+
+/** Arguments as a command of a POSIX shell: what it would not take as it stands is quoted. */
+export function commandText(args: readonly string[]): string {
+  const quoted = args.map((arg) => /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
+  return ["sidenet", ...quoted].join(" ");
 }
 
 /** The process's own streams. */
