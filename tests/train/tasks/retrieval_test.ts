@@ -126,7 +126,9 @@ Deno.test("the page shows what sentences find, the right clip marked, and how fa
     evals: [],
     evaluation: found,
     labels: [],
-    examples: [],
+    examples: { clips: [], left: 0 },
+    mistakes: { clips: [], left: 0 },
+    facts: [],
     gallery: { queries: [{ ...queries[0], text: "a <b>red</b> square" }], pictures: new Map() },
     problems: [],
   });

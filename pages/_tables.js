@@ -1,4 +1,5 @@
-// Inlined into report.html: a click on a column's heading sorts the table by it, a second click turns the order round.
+// Inlined into pages with long tables. A click on a column's heading sorts the table by it, a second click turns the order
+// round; text in the field above it hides the rows that do not hold it.
 for (const button of document.querySelectorAll("table.sortable thead button")) {
   button.addEventListener("click", () => {
     const heading = button.closest("th");
@@ -14,5 +15,19 @@ for (const button of document.querySelectorAll("table.sortable thead button")) {
       return Number.isNaN(order) ? left.localeCompare(right) : order;
     });
     body.append(...(ascending ? rows : rows.reverse()));
+  });
+}
+for (const field of document.querySelectorAll("input[data-filters]")) {
+  const rows = [...document.getElementById(field.dataset.filters).tBodies[0].rows];
+  const told = field.parentElement.querySelector("output");
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/);
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      if (!row.hidden) shown++;
+    }
+    told.value = `${shown.toLocaleString("en-US")} of ${rows.length.toLocaleString("en-US")}`;
   });
 }
