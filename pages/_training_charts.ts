@@ -44,7 +44,7 @@ export function renderCharts(
     ...values.map((column) => valueChart(evals, column)),
   ].map((one) => draw(one, lastStep)).join("");
   const small = [
-    smallChart(["Learning rate", "of the classifier"], steps, (record) => record.lr, { tickFormat: "~g" }),
+    smallChart(["Learning rate", "as scheduled"], steps, (record) => record.lr, { tickFormat: "~g" }),
     smallChart(["Clips per second", "in training"], steps, (record) => record.clips_per_second, {
       tickFormat: "~s",
     }),

@@ -1,6 +1,5 @@
 /** The page of a comparison: one self-contained HTML file with curves, bars and the table of figures. */
 
-import { basename, dirname } from "node:path";
 import { metricOf } from "../train/files/run_folder.ts";
 import { recipeHash } from "../train/recipe/hash.ts";
 import type { ComparedRun, FigureRow, RunFigures } from "../train/run/compare.ts";
@@ -39,16 +38,17 @@ export function renderComparison(compared: readonly ComparedRun[], origin?: Page
   });
 }
 
-/** Runs of one folder are named without it. */
+/** Runs are named without the folders that all of them lie in. */
 function shortNames(compared: readonly ComparedRun[]): { folder: string; runs: readonly ComparedRun[] } {
-  const folders = new Set(compared.map(({ figures: { run } }) => dirname(run)));
-  const [folder] = folders;
-  if (folders.size !== 1 || folder === ".") return { folder: "", runs: compared };
-  const runs = compared.map((one) => ({
+  const paths = compared.map(({ figures: { run } }) => run.split(/[\\/]/));
+  const shortest = Math.min(...paths.map((parts) => parts.length - 1));
+  let shared = 0;
+  while (shared < shortest && paths.every((parts) => parts[shared] === paths[0][shared])) shared++;
+  const runs = compared.map((one, i) => ({
     ...one,
-    figures: { ...one.figures, run: basename(one.figures.run) },
+    figures: { ...one.figures, run: paths[i].slice(shared).join("/") },
   }));
-  return { folder, runs };
+  return { folder: paths[0].slice(0, shared).join("/"), runs };
 }
 
 function curves(runs: readonly ComparedRun[]): string {
@@ -129,7 +129,7 @@ function bars(compared: readonly ComparedRun[]): string {
   });
   return dataTable(rows, [
     { title: "Figure", kind: "heading", cell: ({ name }) => escapeHtml(name) },
-    { title: "Run", cell: ({ run }) => escapeHtml(run) },
+    { title: "Run", kind: "path", cell: ({ run }) => escapeHtml(run) },
     {
       title: "Value",
       kind: "wide",
@@ -138,7 +138,7 @@ function bars(compared: readonly ComparedRun[]): string {
           ? "–"
           : escapeHtml(format(value)) + (largest === 0 ? "" : shareBar(value / largest, `run-${i}`)),
     },
-  ], { label: "Figures as bars", className: "whole" });
+  ], { label: "Figures as bars" });
 }
 
 function table(runs: readonly ComparedRun[]): string {

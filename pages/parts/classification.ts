@@ -14,6 +14,8 @@ import type { Example, LossText, PageParts, PageSection } from "./parts.ts";
 const CONFUSED_PAIRS = 50;
 /** Classes up to which the matrix shows all. */
 const MATRIX_CLASSES = 30;
+/** Classes up to which it stands beside their table. */
+const BESIDE_CLASSES = 12;
 /** Classes in the matrix of the most confused ones. */
 const CONFUSED_CLASSES = 16;
 /** Classes told of an example clip. */
@@ -119,7 +121,10 @@ function classSection(confusion: Confusion, labels: readonly string[]): PageSect
 function classTables(confusion: Confusion, labels: readonly string[]): string {
   const table = renderClassTable(confusion, labels);
   if (labels.length <= MATRIX_CLASSES) {
-    return `<div class="matrix">${renderMatrix(confusion, labels)}${table}</div>`;
+    const matrix = renderMatrix(confusion, labels);
+    return labels.length <= BESIDE_CLASSES
+      ? `<div class="matrix">${matrix}${table}</div>`
+      : `${matrix}<h3>Every class</h3>${table}`;
   }
   const pairs = renderConfusedPairs(confusion, labels, CONFUSED_PAIRS);
   const most = confusedClasses(confusion, CONFUSED_CLASSES);
