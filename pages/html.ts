@@ -1,5 +1,6 @@
 /** Small helpers that write HTML: escaping, images as data URIs, bars and sections. */
 
+import { shorten } from "../lib/text.ts";
 import { jpegSize } from "../data/frames/jpeg.ts";
 
 const ENTITIES: Record<string, string> = {
@@ -13,6 +14,14 @@ const ENTITIES: Record<string, string> = {
 /** Text made safe for HTML content and attribute values. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character]);
+}
+
+/** Characters of a name, at most: lists may hold whole paragraphs. */
+const MOST_NAME = 200;
+
+/** Names short enough to stand on a page hundreds of times. */
+export function shortened(names: readonly string[]): string[] {
+  return names.map((name) => shorten(name, MOST_NAME));
 }
 
 /** A picture file as a data URI; JPEG unless it starts like a PNG. */

@@ -8,6 +8,7 @@ import css from "./_style.css" with { type: "text" };
 import tableScript from "./_tables.js" with { type: "text" };
 import type { Config } from "../train/recipe/config.ts";
 import { recipeHash } from "../train/recipe/hash.ts";
+import { shorten } from "../lib/text.ts";
 import { escapeHtml, section } from "./html.ts";
 
 /** What is known of how a page came to be. */
@@ -67,11 +68,14 @@ export function renderPage(
 `;
 }
 
+/** Characters of a command, at most: a pattern may stand for thousands of paths. */
+const MOST_COMMAND = 2000;
+
 /** The section at the end of every page. */
 function originSection(facts: readonly Fact[], { command, made = new Date() }: PageOrigin = {}): string {
   const rows: Fact[] = [
     ["Date", made.toISOString().replace(/T(\d\d:\d\d).*/, " $1 UTC")],
-    ["Command", command],
+    ["Command", command && shorten(command, MOST_COMMAND)],
     ["Version", `sidenet ${manifest.version}`],
     ...facts,
   ];

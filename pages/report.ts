@@ -10,7 +10,7 @@ import { type Cards, exampleSection, mistakeSection } from "./_examples.ts";
 import { figuresTable, headlineTiles } from "./_figures.ts";
 import { type Gallery, gallerySection } from "./_gallery.ts";
 import { chartStyle, renderCharts } from "./_training_charts.ts";
-import { escapeHtml, section } from "./html.ts";
+import { escapeHtml, section, shortened } from "./html.ts";
 import { type Fact, type PageOrigin, recipeFact, renderPage } from "./page.ts";
 import type { PageSection } from "./parts/parts.ts";
 import { pagePartsOf } from "./parts/registry.ts";
@@ -45,7 +45,8 @@ const PROBLEMS_SHOWN = 200;
 
 /** Renders the page. */
 export function renderReport(data: ReportData): string {
-  const { config, task, summary, evaluation, labels } = data, parts = pagePartsOf(task.id);
+  const { config, task, summary, evaluation } = data, parts = pagePartsOf(task.id);
+  const labels = shortened(data.labels);
   const hidden = parts.hidden?.(labels) ?? [];
   const columns = task.metrics.filter(({ key }) => !hidden.includes(key));
   const subtitle = [

@@ -4,7 +4,7 @@ import ownCss from "./_timeline_style.css" with { type: "text" };
 import { writeFileWhole } from "../data/files.ts";
 import type { ClipSource } from "../data/clip_source.ts";
 import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
-import { escapeHtml, pictureTag, section, shareBar } from "./html.ts";
+import { escapeHtml, pictureTag, section, shareBar, shortened } from "./html.ts";
 import { CHART_SIZES, timelineCharts } from "./_timeline_charts.ts";
 import { PageColours } from "./_colours.ts";
 import { type Fact, type PageOrigin, renderPage } from "./page.ts";
@@ -88,7 +88,7 @@ export class PredictionPage {
   /** Starts a page that will be written to a file. */
   constructor(file: string, options: PageOptions) {
     this.#file = file;
-    this.#options = options;
+    this.#options = { ...options, labels: shortened(options.labels) };
   }
 
   /** Whether further clips stand in the overview alone, so that thumbnails are of no use. */

@@ -272,6 +272,14 @@ Deno.test("the end of the page says when, how, of what and with which recipe it 
   ]);
 });
 
+Deno.test("names of paragraphs and commands of thousands of paths leave the page small", () => {
+  const labels = Array.from({ length: 400 }, (_, k) => `${k} ${"word ".repeat(2000)}`);
+  const origin = { command: "sidenet eval " + "path ".repeat(100_000) };
+  const html = renderReport(reportData(400, { labels, origin }));
+  assert.ok(html.length < 600_000, `${html.length} characters`);
+  assert.match(html, /<th scope="row">399 word [^<]{100,200}…</);
+});
+
 Deno.test("names from lists and files cannot inject markup", () => {
   const nasty = `<script>alert("x")</script>&'`;
   const data = reportData(4, { problems: [{ path: nasty, problem: nasty }] });
