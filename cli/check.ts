@@ -82,14 +82,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals: [list] } = parseArguments(command, args);
   const started = performance.now();
   if (values["against-root"] !== undefined) await requireFolder("--against-root", values["against-root"]);
-  const { clips, repairedLines } = await readAnyList(list);
+  const { clips, repairedLines } = await readAnyList(list, values.root);
   const root = await requireRoot(values.root, clips);
   const classes = values.classes ??
     (values.labels === undefined ? null : (await readLabels(values.labels)).length);
   const template = values.template ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
     PUBLISHED_TEMPLATES[0];
   const against = values.against === undefined ? undefined : {
-    clips: (await readAnyList(values.against)).clips,
+    clips: (await readAnyList(values.against, values["against-root"] ?? root)).clips,
     root: values["against-root"] ?? root,
   };
   let shown = started;

@@ -25,6 +25,8 @@ export interface ClipSource extends AsyncDisposable {
    * @throws {Error} with the reason why there are none
    */
   count(path: string, signal?: AbortSignal): Promise<number>;
+  /** Frames a second of a video on average; null for folders, and where a video does not tell. */
+  rate(path: string, signal?: AbortSignal): Promise<number | null>;
   /**
    * Frames of a clip with `count` frames.
    *

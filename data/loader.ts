@@ -31,8 +31,14 @@ export interface ClipLoaderOptions {
   template: string;
   /** Number of a folder's first frame; null or absent: the lowest that it holds. */
   firstFrame?: number | null;
-  /** Which frames to read of a clip with this many; several test clips may come as a list of lists. */
-  sampler: (frames: number, prng: Prng) => number[] | number[][];
+  /**
+   * Which frames to read of a clip with this many; several test clips may come as a list of lists.
+   *
+   * @param rate Frames a second; null where nobody asked (`needsRate`) or nothing tells.
+   */
+  sampler: (frames: number, prng: Prng, rate: number | null) => number[] | number[][];
+  /** The sampler goes by the clips' rates. Default: it does not. */
+  needsRate?: boolean;
   seed: number;
   /** Decode workers, or programs that decode a video, at once. Default: the cores but one, at most 4; more than `mostWorkers()` are not started. */
   workers?: number;
@@ -205,9 +211,10 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
   async function read(clip: number, entry: OrderEntry, reading: Reading): Promise<ReadClip> {
     const { signal } = reading;
     const { path, range } = clips[clip], { epoch, occurrence = 0 } = entry;
-    let count: number, problem: string | null = null;
+    let count: number, rate: number | null = null, problem: string | null = null;
     try {
       count = await frameCount(path, signal);
+      if (options.needsRate) rate = await source.rate(path, signal);
     } catch (error) {
       if (error instanceof ConfigError || signal.aborted) throw error; // not the clip's own fault
       problem = reasonOf(error);
@@ -215,7 +222,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     }
     const draws = createPrng(seed, epoch, entry.clip, FRAME_STREAM, ...occurrence > 0 ? [occurrence] : []);
     const offset = range ? range.first - 1 : 0;
-    const frameIndices = sampler(range?.count ?? count, draws).flat().map((index) => index + offset);
+    const frameIndices = sampler(range?.count ?? count, draws, rate).flat().map((index) => index + offset);
     const outside = frameIndices.find((index) => !(index >= 1 && index <= count));
     if (problem === null && outside !== undefined) {
       throw new RangeError(

@@ -21,6 +21,7 @@ export function createClipSource(options: ClipSourceOptions): ClipSource {
     (await stat(clipPath(options.root, path))).isDirectory() ? folders : videos;
   return {
     count: async (path, signal) => (await sourceOf(path)).count(path, signal),
+    rate: async (path, signal) => (await sourceOf(path)).rate(path, signal),
     decode: async (path, ...wanted) => (await sourceOf(path)).decode(path, ...wanted),
     async [Symbol.asyncDispose]() {
       await folders[Symbol.asyncDispose]();
@@ -34,6 +35,7 @@ function createFolderSource(options: ClipSourceOptions): ClipSource {
   let pool = modality === "frames" ? new DecodePool(workers) : undefined;
   return {
     count: (path) => folders.count(path),
+    rate: () => Promise.resolve(null),
     async decode(path, frameCount, indices, _signal, mostBytes) {
       pool ??= new DecodePool(workers);
       return await pool.decode({
@@ -60,6 +62,8 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
   return {
     count: (path, signal) =>
       within(signal, async (either) => (await probeVideo(clipPath(root, path), { signal: either })).frames),
+    rate: (path, signal) =>
+      within(signal, async (either) => (await probeVideo(clipPath(root, path), { signal: either })).rate),
     decode: (path, _count, indices, signal, mostBytes = MOST_CLIP_BYTES) =>
       within(signal, async (either) => {
         const file = clipPath(root, path);

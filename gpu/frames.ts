@@ -2,6 +2,7 @@
  * Frame preprocessing on the GPU: 8-bit frames of any size in, normalised planar floats out. Resizes are exact to the bit in
  * the 8-bit stages, and so is the normalisation, which is a table lookup. The definition is `transformFrame` and
  * `normaliseFrame` in `data/transforms/apply.ts`. So are the pixel operations that come before (`frames/pixel_ops.ts`).
+ * Transforms in floats, DiST's, agree with `transformClip` there within a tolerance (`frames/float_kernels.ts`).
  *
  * Clips pass one after the other through two scratch buffers, each as large as one clip.
  */
@@ -9,7 +10,7 @@ import unpackSource from "./frames/unpack.wgsl" with { type: "text" };
 import resampleSource from "./frames/resample.wgsl" with { type: "text" };
 import gatherSource from "./frames/gather.wgsl" with { type: "text" };
 import gatherF16Source from "./frames/gather_f16.wgsl" with { type: "text" };
-import type { ClipTransform } from "../pixels/clip_transform.ts";
+import { type FrameTransform, isFloatTransform } from "../pixels/float_transform.ts";
 import { floatToHalf } from "../lib/half.ts";
 import { noiseTable } from "../pixels/noise.ts";
 import { CLIP_STATISTICS, normalisationTable } from "../pixels/normalise.ts";
@@ -20,6 +21,7 @@ import { packParams } from "./shader.ts";
 import { bufferBytes, checkOptions, framePrepBytes, type FramePrepOptions } from "./frames/options.ts";
 import { createGroup, createKernel, type Kernel, type Launcher, pictureGrid } from "./frames/kernel.ts";
 import { planClip, type ResamplePass, TablePacker } from "./frames/passes.ts";
+import { FloatKernels, floatRefusal } from "./frames/float_kernels.ts";
 import { PixelOpKernels } from "./frames/pixel_ops.ts";
 
 export { framePrepBytes, type FramePrepOptions } from "./frames/options.ts";
@@ -29,7 +31,7 @@ export interface FrameClip {
   frames: Uint8Array;
   width: number;
   height: number;
-  transform: ClipTransform;
+  transform: FrameTransform;
 }
 
 const UNPACK_WG = 64;
@@ -70,6 +72,7 @@ export class FramePrep {
   readonly #packer: TablePacker;
   /** null where transforms have no pixel operations. */
   readonly #pixelOps: PixelOpKernels | null = null;
+  readonly #floats: FloatKernels;
   readonly #paramBytes: Uint8Array<ArrayBuffer>;
   #destroyed = false;
 
@@ -90,7 +93,8 @@ export class FramePrep {
     this.#tables = create("tables", bytes.tables, STORAGE | COPY_DST);
     const values = create("values", bytes.values, STORAGE | COPY_DST);
     this.#params = create("params", bytes.params, GPUBufferUsage.UNIFORM | COPY_DST);
-    this.#buffers = [this.#raw, ...scratch, this.#tables, values, this.#params];
+    const means = create("means", bytes.means, STORAGE);
+    this.#buffers = [this.#raw, ...scratch, this.#tables, values, means, this.#params];
     device.queue.writeBuffer(values, 0, valueWords(options));
     this.#packer = new TablePacker(bytes.tables / 4);
     this.#paramBytes = new Uint8Array(bytes.params);
@@ -108,6 +112,9 @@ export class FramePrep {
         frames: options.frames,
       });
     }
+    const { size, frames, statistics = CLIP_STATISTICS } = options;
+    const shared = { params, scratch, tables: this.#tables, values, means };
+    this.#floats = new FloatKernels(device, { ...shared, size, frames, statistics });
     this.#unpack = createKernel(device, "frames.unpack", {
       source: unpackSource,
       bindings: [["uniform", "dynamicStorage", "storage"]],
@@ -146,10 +153,12 @@ export class FramePrep {
   ): void {
     this.#checkBatch(clips, target);
     const { size, frames } = this.options;
-    const plans = clips.map((clip) => {
+    const plans = clips.map(({ width, height, transform }) => {
       // Every operation moves the frames to the other scratch buffer.
-      const buffer = (clip.transform.pixelOps?.length ?? 0) % 2 as 0 | 1;
-      return planClip(clip, { size, cache: this.#cache, buffer });
+      const buffer = (transform.pixelOps?.length ?? 0) % 2 as 0 | 1;
+      return isFloatTransform(transform)
+        ? { transform, buffer }
+        : { transform, ...planClip({ width, height, transform }, { size, cache: this.#cache, buffer }) };
     });
     const outputs = this.#outputGroups(target, clips.length);
     this.#packer.clear();
@@ -176,14 +185,22 @@ export class FramePrep {
         dynamic: [rawOffset],
       });
       this.#pixelOps?.encode(clip.transform.pixelOps ?? [], clip, launch);
-      const { resample, source } = plans[index];
+      const plan = plans[index];
+      const planesOrigin = (target.offset + index * this.clipBytes) % ALIGNMENT / 4;
+      if (!("source" in plan)) {
+        const { width, height } = clip, packer = this.#packer, output = outputs[index];
+        const { buffer } = plan;
+        this.#floats.encode(plan.transform, { width, height, buffer, packer, planesOrigin, output }, launch);
+        return;
+      }
+      const { resample, source } = plan;
       for (const one of resample) {
         launch(this.#resample, this.#resampleParams(one), {
           group: this.#resampleGroups[one.from.buffer],
           grid: pictureGrid(one.width, one.height, frames),
         });
       }
-      const { flip, grey, erase } = clip.transform;
+      const { flip, grey, erase } = plan.transform;
       const box = erase?.box ?? { x: 0, y: 0, width: 0, height: 0 };
       const columnsOut = this.options.outType === "f16" ? size / 2 : size;
       launch(this.#gather, {
@@ -193,7 +210,7 @@ export class FramePrep {
         source_frame: source.frame,
         flip: flip ? 1 : 0,
         grey: grey ? 1 : 0,
-        planes_origin: (target.offset + index * this.clipBytes) % ALIGNMENT / 4,
+        planes_origin: planesOrigin,
         erase_left: box.x,
         erase_top: box.y,
         erase_right: box.x + box.width,
@@ -286,7 +303,15 @@ export class FramePrep {
       );
     }
     clips.forEach(({ frames: data, width, height, transform }, index) => {
-      const resized = transform.resize ?? { width, height };
+      const isFloat = isFloatTransform(transform);
+      const resized = isFloat ? { width, height } : transform.resize ?? { width, height };
+      const misfit = isFloat ? floatRefusal(transform, { width, height }, this.options.size) : null;
+      if (misfit !== null) throw new RangeError(`Cannot prepare clip ${index}: ${misfit}`);
+      if (isFloat && this.options.outType !== "f32") {
+        throw new RangeError(
+          `Cannot prepare clip ${index}: the output of its transform in floats must be f32, current value is f16`,
+        );
+      }
       const ops = transform.pixelOps?.length ?? 0;
       if (ops > maxOps || transform.erase && !erase) {
         throw new RangeError(

@@ -59,3 +59,8 @@ export function progressBar(share: number, width: number): string {
 export function threeDigits(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
+
+/** "1 or 3"; "1, 3, 5 or 10". */
+export function orText(values: readonly number[]): string {
+  return `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
+}

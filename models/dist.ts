@@ -38,7 +38,13 @@ import { declarePooling, poolingLayer, type PoolingWeights, type Queries } from 
 import { sideHeadsRequirement } from "./parts/recipe_parts.ts";
 import { stemConv } from "./parts/stem.ts";
 import { TEXT_KEYS, textKeyRequirements } from "./parts/text_keys.ts";
-import type { OptimizerGroup, RecipePart, System, SystemRecipe } from "./system.ts";
+import {
+  FLOAT_FAMILY,
+  type OptimizerGroup,
+  type RecipePart,
+  type System,
+  type SystemRecipe,
+} from "./system.ts";
 import { type FrozenTower, gridOf, type Keep, ofBlocks, type TextConfig, type TowerSizes } from "./tower.ts";
 import { declareTower, type TextKeys, textOf, towerOf, towerSizes } from "./towers.ts";
 import {
@@ -254,6 +260,7 @@ const size = (most: number) => z.number().int().positive().max(most);
 const share = () => z.number().positive().max(16);
 
 const recipe: RecipePart<DistSizes> = {
+  family: FLOAT_FAMILY,
   keys: {
     data: {
       frame_ratio: size(1024).default(2).describe(

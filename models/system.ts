@@ -63,6 +63,13 @@ export interface FrameRule {
   readonly slice: 0 | 1 | 2;
 }
 
+/** The rules of DiST's data, by the name of where they come from; a recipe of any system may ask for them. */
+export const FLOAT_FAMILY = "dist";
+
+/** Rules for frame indices and transforms: those of Side4Video for Something-Something and for other sets, and those on floats. */
+export const FAMILIES = ["sth", "kinetics", FLOAT_FAMILY] as const;
+export type Family = typeof FAMILIES[number];
+
 /** Something that a value of a recipe must satisfy. */
 export type Requirement = [holds: boolean, key: string, must: string, value: unknown];
 
@@ -111,6 +118,8 @@ export interface RecipePart<Sizes> {
     data?: Record<string, unknown>;
     network?: Record<string, unknown>;
   };
+  /** Rules for frame indices and transforms, what `data.family: auto` stands for; by the data set's name when absent. */
+  readonly family?: Family;
   /** What must hold in a settled recipe that names this system. */
   requirements(recipe: SystemRecipe): Requirement[];
   /** What must hold of this system's keys in the recipe of another one: that they are left alone. */

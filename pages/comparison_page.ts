@@ -8,6 +8,7 @@ import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
 import { PageColours } from "./_colours.ts";
 import { averaged, type Chart, dots, draw, line } from "./_plot.ts";
+import { drawScatter } from "./_scatter.ts";
 import { escapeHtml, section, shareBar } from "./html.ts";
 import { type Fact, type PageOrigin, renderPage } from "./page.ts";
 import { dataTable } from "./tables.ts";
@@ -20,6 +21,7 @@ export function renderComparison(compared: readonly ComparedRun[], origin?: Page
   const colours = runs.map((_, i) => `--run-${i}:${palette.of(i)}`).join(";");
   const content = [
     section("Training", "", curves(runs)),
+    costs(runs),
     section("At a glance", "Bars are shares of the largest value.", bars(runs)),
     section("Figures", "The best value of a row is bold.", table(runs)),
   ];
@@ -97,6 +99,31 @@ function lossNote(runs: readonly ComparedRun[]): string | undefined {
   return differ.length === 0
     ? undefined
     : `Not on one scale: the runs differ in ${differ.join(", ")}. What the validation says can be compared.`;
+}
+
+const MIB = 2 ** 20, MINUTE = 60;
+
+/** The best metric against memory and against time, as papers draw it; "" where too few runs have both. */
+function costs(runs: readonly ComparedRun[]): string {
+  const best = bestColumn(runs[0].task), y = best.format === "share" ? { tickFormat: ".1%" } : {};
+  const spots = (cost: (run: RunFigures) => number | null) =>
+    runs.map(({ figures }, i) => ({
+      name: figures.run.split("/").at(-1)!,
+      x: cost(figures) ?? NaN,
+      y: Number(figures[`best_${best.key}`] ?? NaN),
+      colour: `--run-${i}`,
+    }));
+  const charts = [
+    drawScatter(
+      { title: `${best.title} against memory`, x: "GPU memory (MiB) →", y },
+      spots((run) => run.gpu_bytes && run.gpu_bytes / MIB),
+    ),
+    drawScatter(
+      { title: `${best.title} against time`, x: "training (minutes) →", y },
+      spots((run) => run.seconds && run.seconds / MINUTE),
+    ),
+  ].join("");
+  return charts === "" ? "" : section("What it costs", "", `<div class="figures">${charts}</div>`);
 }
 
 const text = (

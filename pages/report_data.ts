@@ -14,7 +14,7 @@ import {
   type EvaluationFigures,
   type EvaluationRun,
 } from "../train/evaluation/evaluation_files.ts";
-import { clipModality } from "../train/feed/sampling.ts";
+import { clipModality, needsRate } from "../train/feed/sampling.ts";
 import type { Evaluation, Task } from "../train/tasks/task.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
 import { FRAMES_IN_ROW } from "./_examples.ts";
@@ -109,7 +109,7 @@ export async function evaluationHtml(
     firstFrame: config.data.first_frame,
     workers: 1,
   });
-  const withFrames = framesFrom(source, viewSampler(config, null), budget);
+  const withFrames = framesFrom(source, config, budget);
   const mistakes = await withFrames(worst, CARD);
   const examples = await withFrames(chosen, CARD);
   const pictures = await withFrames([...found].map((path) => ({ path })), SMALL);
@@ -136,18 +136,21 @@ interface FrameLimits {
  * left out and counted.
  */
 function framesFrom(
-  source: Pick<ClipSource, "count" | "decode">,
-  sampler: ReturnType<typeof viewSampler>,
+  source: Pick<ClipSource, "count" | "rate" | "decode">,
+  config: Config,
   budget: PictureBudget,
 ) {
+  const sampler = viewSampler(config, null), timed = needsRate(config, "val");
   const framesOf = async (path: string, limits: FrameLimits): Promise<Uint8Array[] | null> => {
-    let frameCount: number;
+    let frameCount: number, rate: number | null = null;
     try {
       frameCount = await source.count(path);
+      if (timed) rate = await source.rate(path);
     } catch {
       return null; // named among the problems already
     }
-    const all = [...new Set(sampler(frameCount).flat())], shown = Math.min(all.length, limits.frames);
+    const all = [...new Set(sampler(frameCount, null, rate).flat())],
+      shown = Math.min(all.length, limits.frames);
     const indices = Array.from({ length: shown }, (_, i) => all[Math.floor((i + 0.5) * all.length / shown)]);
     const clip = await source.decode(path, frameCount, indices, undefined, MOST_EXAMPLE_BYTES);
     if (clip.bad || clip.needsBytes !== undefined) return null;

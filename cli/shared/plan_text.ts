@@ -4,6 +4,7 @@ import { describePlan, type Plan, type PlanLimits } from "../../gpu/plan.ts";
 import { AdapterError, ConfigError } from "../../lib/errors.ts";
 import { createModel, type ModelSpec, type VideoModel } from "../../models/mod.ts";
 import type { Config } from "../../train/recipe/config.ts";
+import { pictureForm } from "../../train/features/pictures.ts";
 import { checkStorable, entryBytes, obstacleOf, storedCopies } from "../../train/features/features.ts";
 import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
 import { clipsPerBatch, sessionOptions } from "../../train/tasks/session_options.ts";
@@ -104,7 +105,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
   const trainable = model.weights.count("trained"), frozen = model.weights.count("frozen");
   // Stored features: a batch under way and two read ahead.
   const loadedBytes = spec.taps === "stored"
-    ? 3 * clips * entryBytes(model)
+    ? 3 * clips * entryBytes(model, pictureForm(config))
     : readingBytes(config, config.data.synth ?? ASSUMED_FRAME) + memory.byUse.frame_preparation;
   const hostBytes = memory.hostBytes + loadedBytes;
   io.print(
@@ -194,7 +195,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
 
 /** Prints what stored features of the recipe would take and spare; nothing of a recipe whose features cannot be stored at all. */
 async function planCache(config: Config, model: VideoModel, plans: readonly Plan[], io: Io) {
-  const clipBytes = entryBytes(model), obstacle = obstacleOf(config, model);
+  const clipBytes = entryBytes(model, pictureForm(config)), obstacle = obstacleOf(config, model);
   const clips = await listedClips(config, io), bytes = clips === null ? null : clips * clipBytes;
   if (hasCaptions(config)) return { feature_cache_bytes_per_clip: null, feature_cache_bytes: null };
   const total = bytes === null

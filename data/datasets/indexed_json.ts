@@ -1,10 +1,13 @@
 /**
  * Annotation files of DiST. Something-Something V2: a JSON list of objects with `id` and `label_idx`, the videos are `<id>.mp4`,
- * or the `id` where that has a video's ending already.
+ * or the `id` where that has a video's ending already; what else of that name stands there is taken where they do not.
  * Class names: a JSON object from name to index, as number or as text. Its Kinetics-400 lists have one `path label` a line,
  * which `parseClipList` reads as lists of videos.
  */
+import { readdir } from "node:fs/promises";
+import { basename, dirname, extname } from "node:path";
 import { DataError } from "../../lib/errors.ts";
+import { clipPath } from "../clip_path.ts";
 import { shorten } from "../../lib/text.ts";
 import { hasVideoName } from "../video/kind.ts";
 import type { ClipRecord } from "./list.ts";
@@ -47,6 +50,38 @@ export function parseIndexedClips(text: string, options: { file: string; classes
     const path = hasVideoName(String(id)) ? String(id) : `${id}.mp4`;
     return { path, label: label as number, frames: null, line: index + 1 };
   });
+}
+
+/**
+ * The clips of such a list as they stand on the disk: where the video named is not there, the folder of its name without the ending, or
+ * a video of that name with another one (the set came as `.webm`). Those of which nothing is there stay as they are.
+ */
+export async function locateIndexedClips(
+  clips: readonly ClipRecord[],
+  root: string,
+): Promise<ClipRecord[]> {
+  const listings = new Map<string, Map<string, string>>();
+  const located: ClipRecord[] = [];
+  for (const clip of clips) {
+    const folder = dirname(clip.path), name = basename(clip.path), stem = basename(name, extname(name));
+    let listing = listings.get(folder);
+    if (!listing) listings.set(folder, listing = await listingOf(clipPath(root, folder)));
+    const found = listing.has(name) ? name : listing.get(stem);
+    const path = found === undefined || found === name
+      ? clip.path
+      : folder === "."
+      ? found
+      : `${folder}/${found}`;
+    located.push({ ...clip, path });
+  }
+  return located;
+}
+
+/** The names in a folder by themselves, and those of videos also by what stands before their endings. */
+async function listingOf(folder: string): Promise<Map<string, string>> {
+  const names = (await readdir(folder).catch(() => [])).sort(); // the clips are told to be missing one by one
+  const byStem = names.filter(hasVideoName).map((name) => [basename(name, extname(name)), name] as const);
+  return new Map([...byStem.reverse(), ...names.map((name) => [name, name] as const)]);
 }
 
 /** Whether a text is a JSON list of objects; the path of a text list may begin with a bracket as well. */

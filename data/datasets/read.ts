@@ -4,31 +4,38 @@ import { MAX_PICKLE_BYTES } from "../checkpoint/pickle.ts";
 import { bytesOfFile, reading, reasonOf } from "../files.ts";
 import { pickledCaptionsAsJson } from "./captioned/pickled_captions.ts";
 import type { AnnotationFile } from "./entries.ts";
-import { isJsonList, parseIndexedClips } from "./indexed_json.ts";
+import { isJsonList, locateIndexedClips, parseIndexedClips } from "./indexed_json.ts";
 import { parseLabels } from "./labels.ts";
 import { type ClipList, type ClipListOptions, parseClipList } from "./list.ts";
 import { groupedPairs, isPairsList, type Pair, parsePairs } from "./pairs.ts";
 import { decodeText } from "./text.ts";
 
-/** Reads and parses an annotation list: of text, or a JSON list of clips with label indices. */
+/**
+ * Reads and parses an annotation list: of text, or a JSON list of clips with label indices.
+ *
+ * @param options.root Where the clips are: a JSON list names them by ids, of which what stands there is found. Absent: not looked for.
+ */
 export async function readClipList(
   path: string,
-  options: Omit<ClipListOptions, "file"> = {},
+  { root, ...options }: Omit<ClipListOptions, "file"> & { root?: string } = {},
 ): Promise<ClipList> {
-  return clipListOf(await readText(path), path, options);
+  return await clipListOf(await readText(path), path, { ...options, root });
 }
 
 /** The clips of a list of either kind, an annotation list or one of pairs, whose paths then come once each. */
-export async function readAnyList(path: string): Promise<Pick<ClipList, "clips" | "repairedLines">> {
+export async function readAnyList(
+  path: string,
+  root?: string,
+): Promise<Pick<ClipList, "clips" | "repairedLines">> {
   const text = await readText(path);
-  if (!isPairsList(text)) return listOfLabels(text, path);
+  if (!isPairsList(text)) return await listOfLabels(text, path, root);
   return { clips: groupedPairs(parsePairs(text, { file: path }).pairs), repairedLines: [] };
 }
 
 /** A list that may have been meant for one of pairs, where it is not one of labels from its first line on. */
-function listOfLabels(text: string, path: string): ClipList {
+async function listOfLabels(text: string, path: string, root: string | undefined): Promise<ClipList> {
   try {
-    return clipListOf(text, path, { modality: "either" });
+    return await clipListOf(text, path, { modality: "either", root });
   } catch (error) {
     if (!(error instanceof DataError) || !/ line 1: /.test(error.message)) throw error;
     throw new DataError(
@@ -37,9 +44,15 @@ function listOfLabels(text: string, path: string): ClipList {
   }
 }
 
-function clipListOf(text: string, path: string, options: Omit<ClipListOptions, "file">): ClipList {
+async function clipListOf(
+  text: string,
+  path: string,
+  { root, ...options }: Omit<ClipListOptions, "file"> & { root?: string },
+): Promise<ClipList> {
   if (!isJsonList(text)) return parseClipList(text, { ...options, file: path });
-  return { clips: parseIndexedClips(text, { ...options, file: path }), dropped: 0, repairedLines: [] };
+  const named = parseIndexedClips(text, { ...options, file: path });
+  const clips = root === undefined ? named : await locateIndexedClips(named, root);
+  return { clips, dropped: 0, repairedLines: [] };
 }
 
 /** Reads and parses a list of pairs. */

@@ -1,6 +1,7 @@
 /**
  * Something-Something V2's own files. Labels: an object from label text to its id, as text. Splits: a list of objects with
- * `id` and `template`; the template is the label text with its placeholders in brackets. The test split has ids only.
+ * `id` and `template`; the template is the label text with its placeholders in brackets, in its place there may be the number of
+ * the label, `label_idx`. The test split has ids only.
  */
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
@@ -51,7 +52,7 @@ export function parseSsv2Split(
   }
   const labels = new Map(classes.map((name, label) => [name, label]));
   return value.map((clip, index) => {
-    const { id, template } = (clip ?? {}) as { id?: unknown; template?: unknown };
+    const { id, template, label_idx: number } = (clip ?? {}) as Record<string, unknown>;
     if (!isClipId(id)) {
       throw new DataError(
         `Cannot read "${file}": clip ${index + 1} must have an id, current value is ${
@@ -59,7 +60,9 @@ export function parseSsv2Split(
         }`,
       );
     }
-    const label = split === "test" && template === undefined
+    const label = template === undefined && isIndexOf(classes, number)
+      ? number
+      : split === "test" && template === undefined
       ? 0
       : labels.get(String(template ?? "").replace(/[[\]]/g, ""));
     if (label === undefined) {
@@ -71,6 +74,10 @@ export function parseSsv2Split(
     }
     return { split, label, paths: [String(id)] };
   });
+}
+
+function isIndexOf(classes: readonly string[], number: unknown): number is number {
+  return Number.isInteger(number) && classes[number as number] !== undefined;
 }
 
 /** Whether a file of the data set is the one of the labels. */

@@ -75,6 +75,15 @@ class CachedSource implements ClipSource {
     }
   }
 
+  /** The file's own: the cache keeps pictures and no times. */
+  async rate(path: string, signal?: AbortSignal): Promise<number | null> {
+    const { isVideo, file } = await this.#find(path), either = this.#either(signal);
+    if (!isVideo) return null;
+    return await inTurn(this.#videos, async () => (await probeVideo(file, { signal: either })).rate, {
+      signal: either,
+    });
+  }
+
   async decode(
     path: string,
     count: number,

@@ -3,6 +3,7 @@
  * rounded to f32 as PyTorch rounds it.
  */
 import type { Box } from "../../pixels/clip_transform.ts";
+import { bilinearTaps } from "../../pixels/float_transform.ts";
 import { CLIP_STATISTICS, type PixelStatistics } from "../../pixels/normalise.ts";
 
 const f32 = Math.fround;
@@ -36,16 +37,6 @@ export function floatClip({ frames, width, height }: ByteClip): FloatClip {
   return { data, width, height };
 }
 
-/** Where the samples of an axis lie between two of the source; weights and scale are f32, positions f64. */
-function taps(inSize: number, outSize: number): { first: number; second: number; weight: number }[] {
-  const scale = f32(inSize / outSize);
-  return Array.from({ length: outSize }, (_, i) => {
-    const at = Math.max(0, scale * (i + 0.5) - 0.5);
-    const first = Math.min(Math.floor(at), inSize - 1);
-    return { first, second: Math.min(first + 1, inSize - 1), weight: f32(Math.min(1, at - first)) };
-  });
-}
-
 /** The first product is exact in the sum, as where a processor multiplies and adds in one. */
 function mixed(a: number, b: number, weight: number): number {
   return f32(a * f32(1 - weight) + f32(b * weight));
@@ -53,7 +44,7 @@ function mixed(a: number, b: number, weight: number): number {
 
 /** Resizes between pixel centres, bilinear, without antialiasing. */
 export function resizeFloat(clip: FloatClip, width: number, height: number): FloatClip {
-  const columns = taps(clip.width, width), rows = taps(clip.height, height);
+  const columns = bilinearTaps(clip.width, width), rows = bilinearTaps(clip.height, height);
   const from = clip.width * clip.height, planes = clip.data.length / from;
   const data = new Float32Array(planes * width * height);
   let at = 0;

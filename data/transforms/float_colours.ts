@@ -1,17 +1,9 @@
 /**
  * Changes of colour that DiST makes to training clips (https://github.com/alibaba-mmai-research/DiST), on floats in 0 … 1. A part
- * of `data/transforms/float_transforms.ts`, which no command uses yet.
+ * of what `data/transforms/float_transforms.ts` defines.
  */
+import { type FloatColour, LUMINANCE } from "../../pixels/float_transform.ts";
 import type { FloatClip } from "./float_clip.ts";
-
-/** A change of the colours; values stay in 0 … 1. */
-export type FloatColour =
-  // Between black, the frame's mean luminance or the luminance (factor 0), the frame (1) and beyond.
-  | { readonly kind: "brightness" | "contrast" | "saturation"; readonly factor: number }
-  | { readonly kind: "hue"; /** Share of the circle. */ readonly turn: number };
-
-/** Luminance by channel. */
-const RED = 0.299, GREEN = 0.587, BLUE = 0.114;
 
 /** Replaces the colours of every pixel. @param change Red, green and blue before and after, and the frame's number. */
 function mapPixels(
@@ -34,7 +26,7 @@ function mapPixels(
 }
 
 function luminance(red: number, green: number, blue: number): number {
-  return RED * red + GREEN * green + BLUE * blue;
+  return LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue;
 }
 
 /** Luminance in all three channels. */

@@ -1,63 +1,22 @@
 /**
- * Clip transforms of DiST (https://github.com/alibaba-mmai-research/DiST), which work on floats in 0 … 1 and resize without
- * antialiasing: the plain definition on the CPU. No command uses it yet.
+ * Draws the decisions of DiST's transforms (https://github.com/alibaba-mmai-research/DiST), which work on floats in 0 … 1 and resize without
+ * antialiasing, places those of its tests, and carries them out: the definition on the CPU of what `gpu/frames.ts` computes.
  */
-import type { Box } from "../../pixels/clip_transform.ts";
-import type { PixelStatistics } from "../../pixels/normalise.ts";
 import type { Prng } from "../../lib/random.ts";
-import { type ByteClip, cropFloat, flipFloat, floatClip, normaliseFloat, resizeFloat } from "./float_clip.ts";
-import { applyFloatColour, type FloatColour, greyFloat } from "./float_colours.ts";
 import { roundHalfToEven } from "../../lib/round.ts";
+import type { Box } from "../../pixels/clip_transform.ts";
+import type { FloatColour, FloatTransform } from "../../pixels/float_transform.ts";
+import type { PixelStatistics } from "../../pixels/normalise.ts";
+import type { ColourJitterPolicy } from "./colour_jitter.ts";
+import { type ByteClip, cropFloat, flipFloat, floatClip, normaliseFloat, resizeFloat } from "./float_clip.ts";
+import { applyFloatColour, greyFloat } from "./float_colours.ts";
 import type { PictureSize } from "./picture.ts";
+import type { FloatRecipe, FloatRules } from "./recipe.ts";
 
 /** Which square of a test clip is read: the one in the centre, or one of three along the long side. */
 export type FloatTestCrop =
   | { readonly crops: 1; readonly crop: 0 }
   | { readonly crops: 3; readonly crop: 0 | 1 | 2 };
-
-/** The decisions for one training clip, in the order in which they apply. */
-export interface FloatTransform {
-  /** Mirror the frames before the crop (Kinetics). */
-  readonly mirrorFrames: boolean;
-  /** Region that is resized to the network's input. */
-  readonly crop: Box;
-  readonly grey: boolean;
-  readonly colours: readonly FloatColour[];
-  /** Mirror the finished clip (Something-Something), whose label may then be another. */
-  readonly mirrorResult: boolean;
-}
-
-/** How training clips are transformed. */
-export interface FloatRecipe {
-  /** Part of the frame that a crop covers, least and most. */
-  readonly area: readonly [number, number];
-  /** Shape of a crop, width by height, least and most. */
-  readonly ratio: readonly [number, number];
-  readonly greyProbability: number;
-  /** Probability of changing colours, and by how much: factors 1 ± range, hue ± turn. */
-  readonly colourProbability: number;
-  readonly brightness: number;
-  readonly contrast: number;
-  readonly saturation: number;
-  readonly hue: number;
-  /** What is mirrored, half of the time. */
-  readonly mirror: "frames" | "result";
-}
-
-/** The recipe that was published for a data-set family: its colours change to grey only. */
-export function publishedFloatRecipe(family: "sth" | "kinetics"): FloatRecipe {
-  return {
-    area: [0.4, 1],
-    ratio: [0.75, 1.333],
-    greyProbability: 0.2,
-    colourProbability: 0,
-    brightness: 0.4,
-    contrast: 0.4,
-    saturation: 0.2,
-    hue: 0.1,
-    mirror: family === "sth" ? "result" : "frames",
-  };
-}
 
 /** Size of test frames: the short side as given, the long one in proportion, cut off. */
 export function floatTestSize({ width, height }: PictureSize, side: number): PictureSize {
@@ -81,19 +40,22 @@ export function floatTestBox(frame: PictureSize, size: number, { crops, crop }: 
   return frame.width > frame.height ? { ...box, x: atEnd ? rest.x : 0 } : { ...box, y: atEnd ? rest.y : 0 };
 }
 
-/**
- * The network's input for one test clip, `[T 3 S S]`: short side to `side`, a square of `size`, normalised.
- *
- * @example `floatTestClip(clip, { side: 224, size: 224, view: { crops: 1, crop: 0 } })`
- */
-export function floatTestClip(
-  clip: ByteClip,
-  options: { side: number; size: number; view: FloatTestCrop; statistics?: PixelStatistics },
-): Float32Array {
-  const { side, size, view, statistics } = options;
-  const to = floatTestSize(clip, side);
-  const resized = resizeFloat(floatClip(clip), to.width, to.height);
-  return normaliseFloat(cropFloat(resized, floatTestBox(to, size, view)), statistics).data;
+/** The transform of a test clip, and with one crop that of validation: short side as the recipe has it, a square, no change of colours. */
+export function floatTestTransform(
+  frame: PictureSize,
+  { float, size }: Pick<FloatRecipe, "float" | "size">,
+  view: FloatTestCrop,
+): FloatTransform {
+  const resizeTo = floatTestSize(frame, float.testSide), { x, y } = floatTestBox(resizeTo, size, view);
+  return {
+    mirrorFrames: false,
+    crop: { x: 0, y: 0, width: frame.width, height: frame.height },
+    resizeTo,
+    outputAt: { x, y },
+    grey: false,
+    colours: [],
+    mirrorResult: false,
+  };
 }
 
 /** Tries of the random crop before it falls back. */
@@ -105,7 +67,7 @@ const CROP_TRIES = 10;
  */
 export function sampleFloatCrop(
   frame: PictureSize,
-  { area, ratio }: Pick<FloatRecipe, "area" | "ratio">,
+  { area, ratio }: Pick<FloatRules, "area" | "ratio">,
   prng: Pick<Prng, "uniform" | "integer">,
 ): Box {
   const [low, high] = ratio.map(Math.log);
@@ -119,51 +81,75 @@ export function sampleFloatCrop(
     return { x, y, width, height };
   }
   const shape = frame.width / frame.height;
-  const width = shape > ratio[1] ? roundHalfToEven(frame.height * ratio[1]) : frame.width;
-  const height = shape < ratio[0] ? roundHalfToEven(frame.width / ratio[0]) : frame.height;
+  // A frame of a few pixels may be so narrow that nothing is left of the other side.
+  const width = shape > ratio[1] ? Math.max(1, roundHalfToEven(frame.height * ratio[1])) : frame.width;
+  const height = shape < ratio[0] ? Math.max(1, roundHalfToEven(frame.width / ratio[0])) : frame.height;
   const x = Math.floor((frame.width - width) / 2), y = Math.floor((frame.height - height) / 2);
   return { x, y, width, height };
 }
 
-/** Draws the transform of one training clip: mirror, crop, grey, then whether colours change, their order and amounts. */
+/**
+ * Draws the transform of one training clip: mirror, crop, grey, then whether colours change, their order and amounts. What a recipe does
+ * not ask for draws nothing.
+ */
 export function sampleFloatTransform(
   frame: PictureSize,
   recipe: FloatRecipe,
   prng: Pick<Prng, "uniform" | "integer">,
 ): FloatTransform {
-  const mirror = prng.uniform() < 0.5;
-  const crop = sampleFloatCrop(frame, recipe, prng);
-  const grey = prng.uniform() < recipe.greyProbability;
-  const changes = recipe.colourProbability > 0 && prng.uniform() < recipe.colourProbability;
+  const { float, size, colourJitter } = recipe;
+  const mirror = recipe.flipProbability > 0 && prng.uniform() < recipe.flipProbability;
+  const centre = floatTestTransform(frame, recipe, { crops: 1, crop: 0 });
+  const place = recipe.crop === "centre" ? centre : {
+    crop: sampleFloatCrop(frame, float, prng),
+    resizeTo: { width: size, height: size },
+    outputAt: { x: 0, y: 0 },
+  };
+  const grey = recipe.greyProbability > 0 && prng.uniform() < recipe.greyProbability;
   return {
-    mirrorFrames: mirror && recipe.mirror === "frames",
-    crop,
+    ...centre,
+    ...place,
+    mirrorFrames: mirror && float.mirror === "frames",
     grey,
-    colours: changes ? sampleColours(recipe, prng) : [],
-    mirrorResult: mirror && recipe.mirror === "result",
+    colours: colourJitter ? sampleFloatColours(colourJitter, prng) : [],
+    mirrorResult: mirror && float.mirror === "result",
   };
 }
 
-function sampleColours(recipe: FloatRecipe, prng: Pick<Prng, "uniform" | "integer">): FloatColour[] {
-  const around = (range: number) => range * (2 * prng.uniform() - 1);
+/** Draws the changes of a clip's colours: whether there are any, amounts, order. A range of 0 leaves a change out. */
+function sampleFloatColours(
+  policy: ColourJitterPolicy,
+  prng: Pick<Prng, "uniform" | "integer">,
+): FloatColour[] {
+  const { probability, brightness, contrast, saturation, hue } = policy;
+  if (probability === 0 || probability < 1 && prng.uniform() >= probability) return [];
+  const factor = (kind: "brightness" | "contrast" | "saturation", range: number): FloatColour[] => {
+    if (range === 0) return [];
+    const least = Math.max(0, 1 - range);
+    return [{ kind, factor: least + (1 + range - least) * prng.uniform() }];
+  };
   const left: FloatColour[] = [
-    { kind: "brightness", factor: 1 + around(recipe.brightness) },
-    { kind: "contrast", factor: 1 + around(recipe.contrast) },
-    { kind: "saturation", factor: 1 + around(recipe.saturation) },
-    { kind: "hue", turn: around(recipe.hue) },
+    ...factor("brightness", brightness),
+    ...factor("contrast", contrast),
+    ...factor("saturation", saturation),
+    ...hue === 0 ? [] : [{ kind: "hue", turn: hue * (2 * prng.uniform() - 1) } as const],
   ];
-  return Array.from({ length: 4 }, (_, i) => left.splice(prng.integer(4 - i), 1)[0]);
+  const ordered: FloatColour[] = [];
+  while (left.length > 0) ordered.push(...left.splice(prng.integer(left.length), 1));
+  return ordered;
 }
 
-/** The network's input for one training clip, `[T 3 S S]`. */
-export function floatTrainClip(
+/** The network's input for one clip, `[T 3 S S]`: all steps of its transform but those on bytes and the erasing. */
+export function floatClipOf(
   clip: ByteClip,
   transform: FloatTransform,
   options: { size: number; statistics?: PixelStatistics },
 ): Float32Array {
+  const { resizeTo, outputAt } = transform, { size } = options;
   let result = floatClip(clip);
   if (transform.mirrorFrames) result = flipFloat(result);
-  result = resizeFloat(cropFloat(result, transform.crop), options.size, options.size);
+  result = resizeFloat(cropFloat(result, transform.crop), resizeTo.width, resizeTo.height);
+  result = cropFloat(result, { ...outputAt, width: size, height: size });
   if (transform.grey) result = greyFloat(result);
   for (const colour of transform.colours) result = applyFloatColour(result, colour);
   result = normaliseFloat(result, options.statistics);

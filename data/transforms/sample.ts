@@ -7,12 +7,15 @@
  */
 import type { Prng } from "../../lib/random.ts";
 import { roundHalfToEven } from "../../lib/round.ts";
+import { orText } from "../../lib/text.ts";
 import type { Box, ClipTransform, Erasure, ResizeTo } from "../../pixels/clip_transform.ts";
 import type { ResampleFilter } from "../../pixels/resample.ts";
+import { type FrameTransform, isMirrored } from "../../pixels/float_transform.ts";
 import { sampleColourJitter } from "./colour_jitter.ts";
+import { floatTestTransform, sampleFloatTransform } from "./float_transforms.ts";
 import type { PictureSize } from "./picture.ts";
 import { sampleRandAugment } from "./rand_augment.ts";
-import type { ResizeRule, TransformRecipe } from "./recipe.ts";
+import type { FloatRecipe, FrameRecipe, ResizeRule, TransformRecipe } from "./recipe.ts";
 
 /** Size with the short side as given and the long side in proportion, rounded down. */
 function shortSideSize(frame: PictureSize, side: number): PictureSize {
@@ -110,9 +113,18 @@ function sampleErasure(size: number, prng: Pick<Prng, "uniform" | "integer">): E
   }
 }
 
+/** Draws whether a clip loses a box, and which. */
+function drawErasure(
+  { eraseProbability, size }: Pick<TransformRecipe, "eraseProbability" | "size">,
+  prng: Pick<Prng, "uniform" | "integer">,
+): Erasure | undefined {
+  const erases = eraseProbability > 0 && prng.uniform() < eraseProbability;
+  return erases ? sampleErasure(size, prng) : undefined;
+}
+
 /**
  * Draws the transform of one training clip in the order in which it is carried out: RandAugment, colour jitter, crop, flip,
- * grey, erasing (what a recipe does not ask for draws nothing).
+ * grey, erasing (what a recipe does not ask for draws nothing); in floats RandAugment, flip, crop, grey, colour jitter, erasing.
  *
  * @param frame Size of the decoded frames.
  * @example `sampleTransform({ width: 340, height: 256 }, publishedRecipe("sth"), createPrng(seed, epoch, clip))`
@@ -121,8 +133,24 @@ export function sampleTransform(
   frame: PictureSize,
   recipe: TransformRecipe,
   prng: Pick<Prng, "uniform" | "integer" | "normal">,
-): ClipTransform {
+): ClipTransform;
+export function sampleTransform(
+  frame: PictureSize,
+  recipe: FrameRecipe,
+  prng: Pick<Prng, "uniform" | "integer" | "normal">,
+): FrameTransform;
+export function sampleTransform(
+  frame: PictureSize,
+  recipe: FrameRecipe,
+  prng: Pick<Prng, "uniform" | "integer" | "normal">,
+): FrameTransform {
   const augmented = recipe.randAugment ? sampleRandAugment(frame, recipe.randAugment, prng) : [];
+  const { float } = recipe;
+  if (float) {
+    const transform = sampleFloatTransform(frame, { ...recipe, float }, prng),
+      erase = drawErasure(recipe, prng);
+    return { ...augmented.length > 0 && { pixelOps: augmented }, ...transform, ...erase && { erase } };
+  }
   const jittered = recipe.colourJitter ? sampleColourJitter(recipe.colourJitter, prng) : [];
   const pixelOps = [...augmented, ...jittered];
   const resize = resizeFor(frame, recipe.resize);
@@ -130,15 +158,14 @@ export function sampleTransform(
   const part = sampleCrop(picture, recipe, prng);
   const flip = recipe.flipProbability > 0 && prng.uniform() < recipe.flipProbability;
   const grey = recipe.greyProbability > 0 && prng.uniform() < recipe.greyProbability;
-  const erases = recipe.eraseProbability > 0 && prng.uniform() < recipe.eraseProbability;
-  const erase = erases ? sampleErasure(recipe.size, prng) : undefined;
+  const erase = drawErasure(recipe, prng);
   return { ...pixelOps.length > 0 && { pixelOps }, resize, ...part, flip, grey, ...erase && { erase } };
 }
 
 /** Draws the crop that a recipe asks for. */
 function sampleCrop(
   picture: PictureSize,
-  recipe: TransformRecipe,
+  recipe: FrameRecipe,
   prng: Pick<Prng, "uniform" | "integer">,
 ): CropPart {
   const { crop, size } = recipe;
@@ -165,7 +192,10 @@ function centreSquare(picture: PictureSize, size: number): Box {
 }
 
 /** The transform of a clip in validation: resize and centre crop. */
-export function centreTransform(frame: PictureSize, recipe: TransformRecipe): ClipTransform {
+export function centreTransform(frame: PictureSize, recipe: TransformRecipe): ClipTransform;
+export function centreTransform(frame: PictureSize, recipe: FrameRecipe): FrameTransform;
+export function centreTransform(frame: PictureSize, recipe: FrameRecipe): FrameTransform {
+  if (recipe.float) return floatTestTransform(frame, recipe, { crops: 1, crop: 0 });
   const { size } = recipe;
   const resize = resizeFor(frame, recipe.resize);
   const picture = resize ?? frame;
@@ -173,8 +203,13 @@ export function centreTransform(frame: PictureSize, recipe: TransformRecipe): Cl
   return { resize, crop: centreSquare(picture, size), resizeCrop: null, flip: false };
 }
 
-/** Spatial crops that the test protocol knows. */
+/** Spatial crops that the test protocols know. */
 export type TestCrops = 1 | 3 | 5 | 10;
+
+/** Test crops of a recipe. */
+export function knownTestCrops({ float }: Pick<FrameRecipe, "float">): readonly TestCrops[] {
+  return float ? [1, 3] : [1, 3, 5, 10];
+}
 
 /** Test crops in steps of a quarter of the free room, (x, y), in the published order. */
 const THREE_CROPS = [[0, 2], [4, 2], [2, 2]] as const;
@@ -182,21 +217,32 @@ const FIVE_CROPS = [[0, 0], [4, 0], [0, 4], [4, 4], [2, 2]] as const;
 
 /**
  * The transforms of one clip in the published test protocol: the centre; left, right, centre; the corners and the centre;
- * or those five, each followed by its mirror image.
+ * or those five, each followed by its mirror image. In floats: the centre, or beginning, centre and end of the long side.
  */
 export function testTransforms(
   frame: PictureSize,
   recipe: TransformRecipe,
   crops: TestCrops,
-): ClipTransform[] {
-  if (![1, 3, 5, 10].includes(crops)) {
+): ClipTransform[];
+export function testTransforms(
+  frame: PictureSize,
+  recipe: FrameRecipe,
+  crops: TestCrops,
+): FrameTransform[];
+export function testTransforms(
+  frame: PictureSize,
+  recipe: FrameRecipe,
+  crops: TestCrops,
+): FrameTransform[] {
+  const known = knownTestCrops(recipe), { size } = recipe;
+  if (!known.includes(crops)) {
     throw new RangeError(
-      `Cannot place test crops: their number must be 1, 3, 5 or 10, current value is ${crops}`,
+      `Cannot place test crops: their number must be ${orText(known)}, current value is ${crops}`,
     );
   }
+  if (recipe.float) return floatTestTransforms(frame, recipe, crops);
   const centre = centreTransform(frame, recipe);
   if (crops === 1) return [centre];
-  const { size } = recipe;
   const picture = centre.resize ?? frame;
   const stepX = Math.floor((picture.width - size) / 4), stepY = Math.floor((picture.height - size) / 4);
   const places = crops === 3 ? THREE_CROPS : FIVE_CROPS;
@@ -206,9 +252,18 @@ export function testTransforms(
   });
 }
 
+function floatTestTransforms(
+  frame: PictureSize,
+  recipe: FloatRecipe,
+  crops: TestCrops,
+): FrameTransform[] {
+  if (crops === 1) return [floatTestTransform(frame, recipe, { crops: 1, crop: 0 })];
+  return ([0, 1, 2] as const).map((crop) => floatTestTransform(frame, recipe, { crops: 3, crop }));
+}
+
 /** The label of a training clip after its transform: a mirrored "left" is a "right". */
-export function transformedLabel(label: number, transform: ClipTransform, recipe: TransformRecipe): number {
-  if (!transform.flip) return label;
+export function transformedLabel(label: number, transform: FrameTransform, recipe: FrameRecipe): number {
+  if (!isMirrored(transform)) return label;
   for (const [left, right] of recipe.mirrorPairs) {
     if (label === left) return right;
     if (label === right) return left;

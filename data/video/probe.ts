@@ -25,6 +25,8 @@ export interface VideoInfo {
   readonly rotation: number;
   /** From its first frame to the end of its last, at the frames' average spacing; null where the file does not tell. */
   readonly seconds: number | null;
+  /** Frames a second on average, as the file states them, else by its times; null where nothing tells. */
+  readonly rate: number | null;
   /** What the reader complained about, although it could read the file; null: nothing. */
   readonly complaint: string | null;
 }
@@ -100,6 +102,7 @@ async function probe(path: string, sizeBytes: number, options: VideoOptions) {
     rotation,
     // One picture has no distance to the next: the file may say how long it stands.
     seconds: frames === 1 ? listed.seconds : index && index.seconds(frames - 1) * frames / (frames - 1),
+    rate: listed.rate ?? (index && frames > 1 ? (frames - 1) / index.seconds(frames - 1) : null),
     complaint,
   };
   const offset = SEEK_OFFSETS[container];
@@ -122,6 +125,8 @@ interface Listed {
   tickSeconds: number;
   /** How long it lasts, as its container says; null where it does not. */
   seconds: number | null;
+  /** Frames a second on average, as its container says; null where it does not. */
+  rate: number | null;
   packets: readonly Packet[];
   /** Of the first packet. */
   place: PacketPlace | null;
@@ -133,7 +138,7 @@ async function listFile(path: string, options: VideoOptions & { more?: readonly 
   let place: PacketPlace | null = null;
   const { text, complaint } = await ffprobe(
     path,
-    `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base,duration:` +
+    `${PACKET_ENTRIES}:stream=codec_name,width,height,has_b_frames,field_order,time_base,avg_frame_rate,duration:` +
       "stream_side_data=rotation:format=format_name",
     {
       ...options,
@@ -171,10 +176,17 @@ async function listFile(path: string, options: VideoOptions & { more?: readonly 
     reordered: Number(field("has_b_frames") ?? 0) > 0,
     tickSeconds: tick / ticks,
     seconds: seconds > 0 ? seconds : null,
+    rate: quotientOf(field("avg_frame_rate")),
     packets,
     place,
     complaint,
   };
+}
+
+/** A number such as "30000/1001"; null where it is none above 0. */
+function quotientOf(text: string | undefined): number | null {
+  const [above, below] = (text ?? "").split("/").map(Number), value = above / below;
+  return value > 0 && value < Infinity ? value : null;
 }
 
 /** Throws the reason why a file cannot be read, with what it is where that can be told. */

@@ -28,9 +28,9 @@ export type Launcher = (kernel: Kernel, params: Record<string, number>, launch: 
 export function createKernel(
   device: GPUDevice,
   label: string,
-  options: { source: string; bindings: Binding[][] },
+  options: { source: string; bindings: Binding[][]; entryPoint?: string },
 ): Kernel {
-  const { source, bindings } = options;
+  const { source, bindings, entryPoint = "main" } = options;
   const groups = bindings.map((entries, group) =>
     device.createBindGroupLayout({
       label: `${label}/group${group}`,
@@ -47,7 +47,7 @@ export function createKernel(
   const pipeline = device.createComputePipeline({
     label,
     layout: device.createPipelineLayout({ label, bindGroupLayouts: groups }),
-    compute: { module: device.createShaderModule({ label, code: source }), entryPoint: "main" },
+    compute: { module: device.createShaderModule({ label, code: source }), entryPoint },
   });
   return { label, source, pipeline, groups };
 }

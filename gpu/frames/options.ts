@@ -3,6 +3,7 @@ import type { PixelStatistics } from "../../pixels/normalise.ts";
 import type { MemoryLedger } from "../device.ts";
 import { BINDING_ALIGNMENT } from "../graph.ts";
 import { align } from "../plan.ts";
+import { FLOAT_LAUNCHES, meanBytes } from "./float_kernels.ts";
 import { passTableWords } from "./passes.ts";
 import { OP_LAUNCHES, pixelOpBytes } from "./pixel_ops.ts";
 import { NOISE_LEVELS } from "../../pixels/noise.ts";
@@ -30,8 +31,8 @@ export interface FramePrepOptions {
   memory?: Pick<MemoryLedger, "create" | "destroy">;
 }
 
-/** Launches of a clip at most, besides its pixel operations: unpack, two resizes of two passes, gather. */
-const CLIP_LAUNCHES = 6;
+/** Launches of a clip at most, besides its pixel operations: unpack, then two resizes of two passes and gather, or those of floats. */
+const CLIP_LAUNCHES = 1 + Math.max(5, FLOAT_LAUNCHES);
 /** Resize passes of a clip at most. */
 const CLIP_TABLES = 4;
 
@@ -52,6 +53,7 @@ export function bufferBytes(options: FramePrepOptions) {
     raw: clip * clips,
     scratch,
     tables,
+    means: meanBytes(frames),
     values: 4 * (3 * 256 + (erase ? NOISE_LEVELS : 0)),
     params: clips * (CLIP_LAUNCHES + OP_LAUNCHES * pixelOps) * BINDING_ALIGNMENT,
     pixelOps: pixelOpBytes({ clips, frames, pixelOps }),
@@ -60,8 +62,8 @@ export function bufferBytes(options: FramePrepOptions) {
 
 /** GPU bytes that a frame preparation with these options allocates. */
 export function framePrepBytes(options: FramePrepOptions): number {
-  const { raw, scratch, tables, values, params, pixelOps } = bufferBytes(options);
-  return raw + 2 * scratch + tables + values + params + pixelOps.tables + pixelOps.counts;
+  const { raw, scratch, tables, means, values, params, pixelOps } = bufferBytes(options);
+  return raw + 2 * scratch + tables + means + values + params + pixelOps.tables + pixelOps.counts;
 }
 
 export function checkOptions(device: GPUDevice, options: FramePrepOptions): void {

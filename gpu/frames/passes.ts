@@ -109,6 +109,12 @@ export function planClip(
   return { resample, source };
 }
 
+/** A table with one row for each sample of a resized axis. */
+export interface PackedTable extends Pick<ResampleTable, "inSize" | "outSize" | "stride" | "rows"> {
+  /** Tells the tables of two sizes apart. */
+  readonly filter: string;
+}
+
 /**
  * Coefficient tables of one batch in one array. Only the rows that are read go in, each run once.
  */
@@ -133,7 +139,7 @@ export class TablePacker {
   }
 
   /** Word at which the rows from `start` on begin. */
-  add(table: ResampleTable, start: number, count: number): number {
+  add(table: PackedTable, start: number, count: number): number {
     const key = `${table.inSize}>${table.outSize} ${table.filter} ${start}+${count}`;
     const known = this.#offsets.get(key);
     if (known !== undefined) return known;

@@ -41,7 +41,7 @@ data:
   image_tmpl: "{:05d}.jpg"
   num_segments: 2
   batch_size: 4
-  resize: none
+  resize: ${system === "dist" ? "auto" : "none"}
   random_shift: false
   crop: centre
   flip: none

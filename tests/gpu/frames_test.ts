@@ -9,15 +9,8 @@ import { centreTransform, sampleTransform } from "../../data/transforms/sample.t
 import type { ClipTransform } from "../../pixels/clip_transform.ts";
 import { publishedRecipe } from "../../data/transforms/recipe.ts";
 import { transformClip } from "../../data/transforms/apply.ts";
+import { noiseClip, readBytes, runBatches, storageBuffer } from "../_util/frame_prep.ts";
 import { gpuTest } from "../_util/gpu.ts";
-
-/** A clip of noise, half of it black and white so that cubic overshoots have to be clipped. */
-function noiseClip(frames: number, size: { width: number; height: number }, prng: Prng) {
-  const data = Uint8Array.from({ length: frames * size.width * size.height * 3 }, (_, i) => {
-    return i % 2 ? prng.integer(256) : prng.integer(2) * 255;
-  });
-  return { frames: data, ...size };
-}
 
 /** The output that the definition gives, `[clips T 3 S S]`. */
 function expectedOutput(clips: FrameClip[], options: FramePrepOptions): Float32Array {
@@ -25,38 +18,6 @@ function expectedOutput(clips: FrameClip[], options: FramePrepOptions): Float32A
   const out = new Float32Array(parts.length * parts[0].length);
   parts.forEach((part, i) => out.set(part, i * part.length));
   return out;
-}
-
-function storageBuffer(device: GPUDevice, size: number): GPUBuffer {
-  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-  return device.createBuffer({ label: "frames_test.target", size, usage });
-}
-
-async function readBytes(device: GPUDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
-  const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-  const staging = device.createBuffer({ label: "frames_test.staging", size: buffer.size, usage });
-  const encoder = device.createCommandEncoder();
-  encoder.copyBufferToBuffer(buffer, 0, staging, 0, buffer.size);
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(GPUMapMode.READ);
-  const bytes = staging.getMappedRange().slice(0);
-  staging.destroy();
-  return bytes;
-}
-
-/** Runs batches one after the other into one target and reads it after each. */
-async function runBatches(device: GPUDevice, options: FramePrepOptions, batches: FrameClip[][]) {
-  using prep = createFramePrep(device, options);
-  const target = storageBuffer(device, Math.ceil(options.clips * prep.clipBytes / 4) * 4);
-  const results: ArrayBuffer[] = [];
-  for (const clips of batches) {
-    const encoder = device.createCommandEncoder();
-    prep.encode(encoder, clips, { buffer: target, offset: 0 });
-    device.queue.submit([encoder.finish()]);
-    results.push((await readBytes(device, target)).slice(0, clips.length * prep.clipBytes));
-  }
-  target.destroy();
-  return results;
 }
 
 /** Fails at the first differing value, by position and bits. */

@@ -4,11 +4,24 @@ import type { ClipModality } from "../../data/datasets/list.ts";
 import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
-import { centreTransform, type TestCrops, testTransforms } from "../../data/transforms/sample.ts";
+import {
+  centreTransform,
+  knownTestCrops,
+  type TestCrops,
+  testTransforms,
+} from "../../data/transforms/sample.ts";
 import type { FrameClip } from "../../gpu/frames.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
-import { NonFiniteError } from "../../lib/errors.ts";
-import { clipModality, evaluationSampler, padded, picturesOfView, readRule } from "../feed/sampling.ts";
+import { ConfigError, NonFiniteError } from "../../lib/errors.ts";
+import { orText } from "../../lib/text.ts";
+import {
+  clipModality,
+  evaluationSampler,
+  needsRate,
+  padded,
+  picturesOfView,
+  readRule,
+} from "../feed/sampling.ts";
 import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
@@ -52,6 +65,21 @@ export function chosenViews({ crops, clips }: Partial<Views>): Views | null {
   return crops === undefined && clips === undefined ? null : { crops: crops ?? 1, clips: clips ?? 1 };
 }
 
+/**
+ * Fails where the rules of a recipe do not know a number of crops.
+ *
+ * @throws {ConfigError}
+ */
+export function requireKnownCrops(config: Config, views: Views | null): void {
+  const known = knownTestCrops(transformRecipe(config)), crops = views?.crops ?? 1;
+  if (known.includes(crops)) return;
+  throw new ConfigError(
+    `Cannot see clips in ${crops} crops: test crops of data.family=${config.data.family} must be ${
+      orText(known)
+    }, current value is ${crops}`,
+  );
+}
+
 /** Number of views of a clip. */
 export function viewCount(views: Views | null): number {
   return views ? views.crops * views.clips : 1;
@@ -82,6 +110,7 @@ export function viewFeed(
   },
 ): ClipFeed {
   const { clips, views } = options, { input_size: size } = config.data;
+  requireKnownCrops(config, views);
   const loader = createClipLoader({
     clips,
     root: options.root ?? dataRoots(config).val,
@@ -89,6 +118,7 @@ export function viewFeed(
     template: config.data.image_tmpl,
     firstFrame: config.data.first_frame,
     sampler: readRule(config, viewSampler(config, views)),
+    needsRate: needsRate(config, "val"),
     seed: config.seed,
     workers: config.data.workers,
     frameCache: options.frameCache ?? undefined,

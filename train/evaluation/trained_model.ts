@@ -14,7 +14,7 @@ import {
 } from "../files/checkpoint.ts";
 import { recipeOf } from "../files/run_state.ts";
 import { type Config, configFrom, loadConfig } from "../recipe/config.ts";
-import { viewCount, type Views } from "./evaluate.ts";
+import { requireKnownCrops, viewCount, type Views } from "./evaluate.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { settleBackbone } from "../files/backbone.ts";
 import { loadRunConfig, locateRunFiles } from "../files/run_config.ts";
@@ -135,6 +135,7 @@ async function recipeInside(weights: string, recipe: unknown, overrides: readonl
 
 /** Views in one GPU batch: the recipe's batch, in whole clips where one fits, and no more than there is to do. */
 export function viewBatch(config: Config, views: Views | null, clips: number): number {
+  requireKnownCrops(config, views);
   const each = viewCount(views), most = Math.min(clipsPerBatch(config), clips * each);
   return each >= most ? most : most - most % each;
 }

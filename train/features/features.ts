@@ -20,11 +20,12 @@ import { sha256OfFile } from "../../data/sha256.ts";
 import { reasonOf, textOfFileIfAny } from "../../data/files.ts";
 import { parseJson, parseValue, textOfValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { picturesOf, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
 import { hasCaptions, listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
 import { clipsPerBatch } from "../tasks/session_options.ts";
+import { floatKeys, type PictureForm, pictureForm, pictureShape, pictureValueBytes } from "./pictures.ts";
 
 /** Name of the manifest. */
 export const FEATURES_FILE = "features.json";
@@ -78,9 +79,11 @@ const FEATURE_MANIFEST = z.object({
   weights: WEIGHTS_FILE.nullable(),
   /** Storage type of taps. */
   dtype: z.literal("F16"),
+  /** Storage type of pictures; absent: U8. */
+  pictures: z.literal("F32").optional(),
   /** Epochs of training views that are stored. */
   epochs: size,
-  /** Of an entry: `[pictures S S 3]` and `[T N C]`. */
+  /** Of an entry: `[pictures S S 3]`, in F32 `[pictures 3 S S]`, and `[T N C]`. */
   shapes: z.object({ pixels: z.array(size).length(4), tap: z.array(size).length(3) }),
   /** Tapped blocks. */
   taps: z.array(count),
@@ -120,9 +123,10 @@ export function manifestId({ recipe, epochs, splits }: FeatureManifest): string 
 }
 
 /** Bytes of an entry in a shard. */
-export function entryBytes(model: VideoModel): number {
-  const size = model.config.backbone.imageSize, [rows, tokens, width] = tapShape(model, 1);
-  return picturesOf(model) * size * size * 3 + model.tapped.length * rows * tokens * width * 2 + 4;
+export function entryBytes(model: VideoModel, form: PictureForm = "U8"): number {
+  const [rows, tokens, width] = tapShape(model, 1);
+  const values = pictureShape(model, form).reduce((product, size) => product * size, 1);
+  return values * pictureValueBytes(form) + model.tapped.length * rows * tokens * width * 2 + 4;
 }
 
 /** Path of a shard. */
@@ -237,9 +241,9 @@ export async function makeManifest(
   model: VideoModel,
   options: { clips: FeatureClips; epochs: number; shardBytes?: number },
 ): Promise<FeatureManifest> {
-  const { clips, epochs, shardBytes = SHARD_BYTES } = options, size = model.config.backbone.imageSize;
+  const { clips, epochs, shardBytes = SHARD_BYTES } = options, form = pictureForm(config);
   const weights = await weightsFile(config, null),
-    most = Math.max(1, Math.floor(shardBytes / entryBytes(model)));
+    most = Math.max(1, Math.floor(shardBytes / entryBytes(model, form)));
   const batch = clipsPerBatch(config), copies = storedCopies(config);
   // Whole batches where a shard holds one: the GPU then never runs half empty. The copies of a clip stay together.
   const whole = most > batch ? most - most % batch : Math.max(copies, most - most % copies);
@@ -259,8 +263,9 @@ export async function makeManifest(
     recipe: featureRecipe(config, { clips, weights }),
     weights,
     dtype: "F16",
+    ...form === "F32" && { pictures: form },
     epochs,
-    shapes: { pixels: [picturesOf(model), size, size, 3], tap: tapShape(model, 1) },
+    shapes: { pixels: pictureShape(model, form), tap: tapShape(model, 1) },
     taps: [...model.tapped],
     splits: {
       train: layout(clips.train.length, { epochs, copies }),
@@ -292,6 +297,7 @@ function featureRecipe(
     "data.num_diff": window?.size ?? null,
     "data.window_edge": window?.edge ?? null,
     "data.family": data.family,
+    ...floatKeys(config),
     "data.random_shift": data.random_shift,
     "data.dense": data.dense,
     "data.resize": data.resize,

@@ -21,6 +21,9 @@ import {
 } from "./features.ts";
 import { modelSpec } from "../recipe/model.ts";
 
+/** Frames of a clip whose prepared pictures come instead. */
+const NO_FRAMES = new Uint8Array(0);
+
 /** Batches that are read before they are asked for. */
 const BATCHES_AHEAD = 2;
 
@@ -76,15 +79,20 @@ export class Features {
     });
     requireFiniteTaps(shard, entry, read);
     const { pixels, taps } = read;
-    const [frames, size] = this.#manifest.shapes.pixels;
+    const [frames] = this.#manifest.shapes.pixels, size = this.#manifest.shapes.pixels[2];
     const crop = { x: 0, y: 0, width: size, height: size };
     const transform = { resize: null, crop, resizeCrop: null, flip: false };
+    const place = { width: size, height: size, transform, taps };
     return {
       index: clip,
       path: this.#clips[split][clip].path,
       label: shard.labels[entry],
       frameCount: frames,
-      views: [{ frames: pixels, width: size, height: size, transform, taps }],
+      views: [
+        this.#manifest.pictures === "F32"
+          ? { ...place, frames: NO_FRAMES, planes: pixels }
+          : { ...place, frames: pixels },
+      ],
       // Told with the first copy only, so that each is counted once.
       problems: shard.problems.filter((one) => one.entry === entry && copy === 0)
         .map(({ path, problem }) => ({ path, problem })),

@@ -5,6 +5,7 @@ import { encodeSafetensors, openSafetensors, type TensorToWrite } from "../../da
 import { fileRange } from "../../data/files.ts";
 import { DataError, NonFiniteError } from "../../lib/errors.ts";
 import type { FedClip } from "../feed/clip_feed.ts";
+import { type PictureForm, pictureValueBytes } from "./pictures.ts";
 import type { ClipFeatures } from "./tower.ts";
 import {
   type FeatureManifest,
@@ -35,6 +36,7 @@ export interface Shard extends Pick<ShardInfo, "paths" | "problems" | "bad"> {
   readonly taps: readonly Section[];
   /** Tapped blocks. */
   readonly blocks: readonly number[];
+  readonly form: PictureForm;
   /** Entries whose taps were looked at and are finite: once a run is enough. */
   readonly looked: Set<number>;
 }
@@ -62,7 +64,8 @@ export class ShardBuilder {
     { path, label, problems, bad }: Pick<FedClip, "path" | "label" | "problems" | "bad">,
     { pixels, taps }: ClipFeatures,
   ): void {
-    const entry = this.#info.paths.length, found = describeTaps(taps, this.#manifest.taps);
+    const entry = this.#info.paths.length, { pictures: form = "U8", taps: blocks } = this.#manifest;
+    const found = describeEntry({ pixels, taps }, { form, blocks });
     if (found !== null) {
       throw new NonFiniteError(
         `Cannot store features of "${path}": ${found}; the backbone's values may be beyond f16, or its weights are not usable`,
@@ -93,7 +96,7 @@ export class ShardBuilder {
     const tensors: TensorToWrite[] = [
       {
         name: "pixels",
-        dtype: "U8",
+        dtype: this.#manifest.pictures ?? "U8",
         shape: [n, ...shapes.pixels],
         data: this.#pixels.subarray(0, n * pixels),
       },
@@ -156,7 +159,7 @@ async function openEntries(
   const file = await openSafetensors(range, { label: path });
   const count = countOf(file.describe("label").shape[0] ?? 0);
   const expected: [name: string, dtype: string, shape: number[]][] = [
-    ["pixels", "U8", [count, ...manifest.shapes.pixels]],
+    ["pixels", manifest.pictures ?? "U8", [count, ...manifest.shapes.pixels]],
     ["label", "I32", [count]],
     ...manifest.taps.map((block) =>
       [`tap.${block}`, manifest.dtype, [count, ...manifest.shapes.tap]] as [string, string, number[]]
@@ -196,6 +199,7 @@ async function openEntries(
     problems,
     bad,
     blocks: manifest.taps,
+    form: manifest.pictures ?? "U8",
     looked: new Set(),
     labels: new Int32Array(labels.buffer, labels.byteOffset, count),
     pixels: { begin: begins.get("pixels")!, bytes: pixels },
@@ -213,21 +217,26 @@ export async function readEntry(shard: Shard, entry: number): Promise<ClipFeatur
 }
 
 /**
- * Looks at the taps of an entry, the first time that it is read.
+ * Looks at the floats of an entry, the first time that it is read.
  *
- * @throws {DataError} naming the file and the tap that is not finite.
+ * @throws {DataError} naming the file and what is not finite.
  */
-export function requireFiniteTaps(shard: Shard, entry: number, { taps }: ClipFeatures): void {
+export function requireFiniteTaps(shard: Shard, entry: number, features: ClipFeatures): void {
   if (shard.looked.has(entry)) return;
-  const found = describeTaps(taps, shard.blocks);
+  const found = describeEntry(features, shard);
   if (found !== null) {
     throw new DataError(`Cannot use entry ${entry} of "${shard.path}": ${found}; extract into a new folder`);
   }
   shard.looked.add(entry);
 }
 
-/** What is not finite in the taps of an entry, in words; null where all is. */
-function describeTaps(taps: readonly Uint8Array[], blocks: readonly number[]): string | null {
+/** What is not finite in an entry, in words; null where all is. */
+function describeEntry(
+  { pixels, taps }: ClipFeatures,
+  { form, blocks }: Pick<Shard, "form" | "blocks">,
+): string | null {
+  const picture = form === "F32" ? findNonFinite(pixels, form) : null;
+  if (picture) return describeNonFinite("pixels", picture);
   for (const [k, tap] of taps.entries()) {
     const found = findNonFinite(tap, "F16");
     if (found) return describeNonFinite(`tap.${blocks[k]}`, found);
@@ -236,7 +245,10 @@ function describeTaps(taps: readonly Uint8Array[], blocks: readonly number[]): s
 }
 
 /** Bytes of the pictures and of one tap of an entry. */
-function sizesOf({ shapes }: FeatureManifest): { pixels: number; tap: number } {
+function sizesOf({ shapes, pictures }: FeatureManifest): { pixels: number; tap: number } {
   const product = (sizes: readonly number[]) => sizes.reduce((a, b) => a * b, 1);
-  return { pixels: product(shapes.pixels), tap: 2 * product(shapes.tap) };
+  return {
+    pixels: pictureValueBytes(pictures ?? "U8") * product(shapes.pixels),
+    tap: 2 * product(shapes.tap),
+  };
 }

@@ -15,6 +15,7 @@ import { toHalfArray } from "../../lib/half.ts";
 import { CLIP_STATISTICS } from "../../pixels/normalise.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
 import type { Device } from "../runtime/device/device.ts";
+import type { PictureForm } from "./pictures.ts";
 import { DeviceModel, frameOf } from "../runtime/device_model.ts";
 import { describeLimit, obstacleTo } from "../runtime/fit.ts";
 import {
@@ -32,11 +33,13 @@ export interface TowerOptions extends FrameOptions {
   readonly limits: PlanLimits;
   /** Keep frozen blocks in host memory and bring each to the GPU while the one before it runs. */
   readonly streamFrozen?: boolean;
+  /** How pictures are given back. Default "U8". */
+  readonly form?: PictureForm;
 }
 
 /** What a tower gives of one clip. */
 export interface ClipFeatures {
-  /** The prepared pictures before normalisation, `[pictures S S 3]`. */
+  /** The prepared pictures before normalisation, `[pictures S S 3]`; of a tower whose form is F32 the bytes of `[pictures 3 S S]`. */
   pixels: Uint8Array<ArrayBuffer>;
   /** Output of each tapped block, `[T N C]`, as the bytes of halves. */
   taps: Uint8Array<ArrayBuffer>[];
@@ -53,6 +56,7 @@ export interface TowerPlan {
   readbackBytes: number;
   /** Clips of a batch. */
   clips: number;
+  form: PictureForm;
   /** GPU bytes it allocates. */
   bytes: number;
   /** Host memory of streamed weights. */
@@ -91,6 +95,7 @@ export function planTower(
     prep,
     readbackBytes,
     clips,
+    form: options.form ?? "U8",
     bytes: layout.bytesOf() + uniformBytes(environment, plan) + prepBytes + readbackBytes,
     hostBytes: layout.stream?.blockBytes.reduce((a, b) => a + b, 0) ?? 0,
   };
@@ -196,7 +201,7 @@ export class Tower implements AsyncDisposable {
 
   /** Runs the tower on a batch and reads back what it gives. Waits for the GPU. */
   async run(clips: readonly FrameClip[]): Promise<ClipFeatures[]> {
-    const { frames, taps, clips: most } = this.planned;
+    const { frames, taps, clips: most, form } = this.planned, size = this.model.config.backbone.imageSize;
     await this.#loaded.fitUploads(clips);
     const home = this.#loaded.addressOf(frames);
     const read = (tensor: Tensor): Command => ({
@@ -212,7 +217,9 @@ export class Tower implements AsyncDisposable {
     const part = ({ buffer, length }: Uint8Array<ArrayBuffer>, clip: number) =>
       buffer.slice(clip * length / clips.length, (clip + 1) * length / clips.length);
     return clips.map((_, clip) => ({
-      pixels: pixelsOf(new Float32Array(part(planes, clip)), this.model.config.backbone.imageSize),
+      pixels: form === "F32"
+        ? new Uint8Array(part(planes, clip))
+        : pixelsOf(new Float32Array(part(planes, clip)), size),
       taps: taps.map(({ dtype }, k) => {
         const bytes = part(outputs[k], clip);
         return new Uint8Array(dtype === "f16" ? bytes : toHalfArray(new Float32Array(bytes)).buffer);

@@ -11,6 +11,7 @@ import { loadBackbone } from "../files/checkpoint.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { viewFeed } from "../evaluation/evaluate.ts";
+import { pictureForm } from "./pictures.ts";
 import { openTower, type Tower } from "./tower.ts";
 import { openShard, openUnfinished, type Shard, ShardBuilder } from "./shard.ts";
 import {
@@ -153,7 +154,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
   const { jobs, kept } = await missingShards(out, manifest);
   const entries = jobs.reduce((sum, { count, have }) => sum + count - have, 0);
   const keptClips = jobs.reduce((sum, { have }) => sum + have, 0);
-  const sizes = jobs.map((job) => shardBytesOf(job, clips, entryBytes(model)));
+  const sizes = jobs.map((job) => shardBytesOf(job, clips, entryBytes(model, pictureForm(config))));
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   const freeBytes = await freeDiskBytes(out);
   events?.planned?.({ entries, shards: jobs.length, bytes, kept, keptClips, freeBytes, epochs });
@@ -215,7 +216,7 @@ class Extraction {
     const batch = Math.min(clipsPerBatch(config), most);
     await using tower = await openTower(
       createModel(this.#spec),
-      { clips: batch, largestFrame: frame, augmentation, streamFrozen },
+      { clips: batch, largestFrame: frame, augmentation, streamFrozen, form: pictureForm(config) },
       { halves: halvesNeed(config), choices },
     );
     events?.opened?.(tower);

@@ -2,6 +2,7 @@
 
 import { READ_AHEAD_BYTES } from "../../data/loader.ts";
 import { bytesOfFrames } from "../../data/frames/limits.ts";
+import { resizeInBuffers } from "../../data/transforms/recipe.ts";
 import { resizeFor } from "../../data/transforms/sample.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
@@ -18,7 +19,8 @@ export function cropRefusal(
   config: Pick<Config, "data">,
   split: "train" | "val",
 ): (size: FrameSize) => string | null {
-  const { resize, crop: ofTraining, size } = transformRecipe(config);
+  const { resize, crop: ofTraining, size, float } = transformRecipe(config);
+  if (float) return () => null; // parts of any size are resized to the input's
   const crop = split === "train" ? ofTraining : "centre";
   return (frame) => {
     const { width, height } = resizeFor(frame, resize) ?? frame;
@@ -41,7 +43,7 @@ export function frameRefusal(
   split: "train" | "val",
   room: FrameSize | null,
 ): (size: FrameSize) => string | null {
-  const { resize } = transformRecipe(config), misfit = cropRefusal(config, split);
+  const resize = resizeInBuffers(transformRecipe(config)), misfit = cropRefusal(config, split);
   return ({ width, height }) => {
     const reason = misfit({ width, height });
     if (reason !== null || room === null) return reason;

@@ -8,7 +8,7 @@ import { selectShots } from "../../data/sampling/few_shot.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { systemOf } from "../../models/registry.ts";
-import type { Config } from "../recipe/config.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
 import { clipModality } from "./sampling.ts";
 
 /** Whether a recipe's lists are of clips with captions. */
@@ -64,6 +64,7 @@ export async function readSplit(
     classes: data.num_classes,
     dropShorterThan,
     modality,
+    root: dataRoots(config)[split],
   });
   if (dropped > 0) {
     options.note?.(

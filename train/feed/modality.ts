@@ -44,7 +44,7 @@ export async function withFoundModality<C extends Pick<Config, "system" | "data"
   });
   const examples: Partial<Record<"folder" | "video", { list: string; path: string }>> = {};
   for (const { list, root } of lists) {
-    const clips = await clipsOf(list, config);
+    const clips = await clipsOf(list, root, config);
     const stride = Math.ceil(clips.length / CLIPS_LOOKED_AT);
     for (let i = 0; i < clips.length; i += stride) {
       const kind = await kindOf(clips[i], root);
@@ -69,11 +69,13 @@ export async function withFoundModality<C extends Pick<Config, "system" | "data"
 /** The clips of a list; none where it cannot be read, which the reading of it by the settled modality tells better. */
 async function clipsOf(
   list: string,
+  root: string,
   config: Pick<Config, "system" | "data">,
 ): Promise<Pick<ClipRecord, "path">[]> {
   try {
     if (hasCaptions(config)) return await readPairs(list);
-    return (await readClipList(list, { classes: config.data.num_classes, modality: "either" })).clips;
+    const classes = config.data.num_classes;
+    return (await readClipList(list, { classes, modality: "either", root })).clips;
   } catch (error) {
     if (error instanceof DataError) return [];
     throw error;

@@ -7,7 +7,7 @@ import { storedSize } from "../../data/frame_cache/frame_cache.ts";
 import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { MOST_FRAME_SIDE, requireFrameFileSize } from "../../data/frames/limits.ts";
 import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
-import type { TransformRecipe } from "../../data/transforms/recipe.ts";
+import { resizeInBuffers, type TransformRecipe } from "../../data/transforms/recipe.ts";
 import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Config } from "../recipe/config.ts";
@@ -40,7 +40,7 @@ export async function largestFrame(
     anySize?: boolean;
   } = {},
 ): Promise<ExpectedFrame> {
-  const { resize, size } = transformRecipe(config);
+  const recipe = transformRecipe(config), { size } = recipe, resize = resizeInBuffers(recipe);
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
   const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);

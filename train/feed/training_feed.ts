@@ -10,7 +10,7 @@ import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import { frameRefusal, mostBatchBytes } from "./frame_room.ts";
 import { problemsOf } from "./problems.ts";
-import { clipModality, padded, readRule, trainSampler } from "./sampling.ts";
+import { clipModality, needsRate, padded, readRule, trainSampler } from "./sampling.ts";
 
 /** Opens the feed of a recipe's training clips. @param options.room the largest frame that the adapter can take */
 export function trainingFeed(
@@ -26,6 +26,7 @@ export function trainingFeed(
     template: data.image_tmpl,
     firstFrame: data.first_frame,
     sampler: readRule(config, trainSampler(config)),
+    needsRate: needsRate(config, "train"),
     seed: config.seed,
     workers: data.workers,
     cacheBytes: data.cache_mb * 2 ** 20,

@@ -2,9 +2,10 @@
 import { mostWorkers } from "../../data/frames/decode_pool.ts";
 import { CAPTIONED_KINDS, isCaptioned } from "../../data/synth/options.ts";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
+import { PUBLISHED_CROP_RATIO, PUBLISHED_CROP_SCALE } from "../../data/transforms/recipe.ts";
 import { MIX_SMOOTHING } from "../../data/transforms/mixup.ts";
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
-import type { Requirement } from "../../models/system.ts";
+import { FLOAT_FAMILY, type Requirement } from "../../models/system.ts";
 import { type BackboneKeys, type CustomBackbone, givesSizes } from "../../models/tower.ts";
 import { TOWER_KEYS, towerOf, towerSizes } from "../../models/towers.ts";
 import type { Config } from "./_settled.ts";
@@ -152,6 +153,7 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
       "be two numbers below 1",
       solver.betas,
     ],
+    ...familyRequirements(data),
     ...decayRequirements(solver),
     [
       !solver.mixup || data.batch_size * data.num_sample % 2 === 0,
@@ -160,6 +162,51 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
       data.batch_size,
     ],
   ];
+}
+
+/** DiST's rules know other resizes and crops. */
+function familyRequirements(data: Config["data"]): Requirement[] {
+  const isRising = ([least, most]: readonly number[]) => least <= most;
+  const always: Requirement[] = [
+    [isRising(data.crop_scale), "data.crop_scale", "be the least and the most area", data.crop_scale],
+    [isRising(data.crop_ratio), "data.crop_ratio", "be the least and the most shape", data.crop_ratio],
+  ];
+  if (data.family !== FLOAT_FAMILY) return always;
+  const { test_side: side, input_size: size } = data, ofFamily = `in the family ${FLOAT_FAMILY}`;
+  return [
+    ...always,
+    [
+      data.resize === "short",
+      "data.resize",
+      `be auto or short ${ofFamily}: training reads the frames as they are, an evaluation by data.test_side`,
+      data.resize,
+    ],
+    [
+      data.crop === "random_resized" || data.crop === "centre",
+      "data.crop",
+      `be auto, random_resized or centre ${ofFamily}`,
+      data.crop,
+    ],
+    [
+      !data.dense,
+      "data.dense",
+      `be false ${ofFamily}, whose data.frame_rule is interval instead`,
+      data.dense,
+    ],
+    [(side ?? size) >= size, "data.test_side", `be at least data.input_size (${size})`, side],
+  ];
+}
+
+/** Keys of the family dist that another has no use for, where they are not left alone. */
+function idleFamilyKeys({ data }: Config): string[] {
+  if (data.family === FLOAT_FAMILY) return [];
+  const alone: [key: string, isAlone: boolean][] = [
+    ["frame_rule", data.frame_rule === "segment"],
+    ["test_side", data.test_side === null],
+    ["crop_scale", data.crop_scale.every((value, i) => value === PUBLISHED_CROP_SCALE[i])],
+    ["crop_ratio", data.crop_ratio.every((value, i) => value === PUBLISHED_CROP_RATIO[i])],
+  ];
+  return alone.filter(([, isAlone]) => !isAlone).map(([key]) => `data.${key}`);
 }
 
 /** A run is made of whole loops. */
@@ -190,6 +237,11 @@ export function remarksOn(config: Config): string[] {
   }
   if (data.colour_jitter !== null && colourJitterOperations(data.colour_jitter) === 0) {
     remarks.push("data.colour_jitter has no effect: its probability, or each of its ranges, is 0");
+  }
+  for (const key of idleFamilyKeys(config)) {
+    remarks.push(
+      `${key} has no effect in the family ${data.family}: it is a key of data.family=${FLOAT_FAMILY}`,
+    );
   }
   if (data.workers > mostWorkers()) {
     remarks.push(

@@ -2,6 +2,7 @@
  * Settles what a recipe leaves open (`auto`, null) from its other values, and refuses combinations that cannot be run.
  */
 import { systemOf, SYSTEMS } from "../../models/registry.ts";
+import { type Family, FLOAT_FAMILY } from "../../models/system.ts";
 import { givesSizes } from "../../models/tower.ts";
 import { towerSizes } from "../../models/towers.ts";
 import { basicRequirements, runRequirements, systemRequirements } from "./_checks.ts";
@@ -11,12 +12,13 @@ import { requireAll } from "./errors.ts";
 import type { ParsedConfig } from "./schema.ts";
 
 const DEFAULT_ARCH = "ViT-B/16";
-const KINETICS_GREY_PROBABILITY = 0.2;
+const GREY_PROBABILITY = 0.2;
 /**
  * Names of the data sets whose published loaders leave out clips of which the list states fewer frames, as `isPublished` compares
  * them: Something-Something in full or short (ssv2, sthv1, sthsthv2), and Kinetics (k400, kinetics600).
  */
-const PUBLISHED_SETS = /something|^(ss|sth|sthsth|smth|smthsmth)v[12]$|^k(inetics)?[467]00$|^kinetics$/;
+const SOMETHING = /something|^(ss|sth|sthsth|smth|smthsmth)v[12]$/;
+const PUBLISHED_SETS = new RegExp(`${SOMETHING.source}|^k(inetics)?[467]00$|^kinetics$`);
 export const PUBLISHED_MIN_FRAMES = 8;
 /** Classes of Something-Something, of either version. */
 const SOMETHING_CLASSES = 174;
@@ -42,15 +44,14 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
   const { data, network } = parsed, { captions = false } = systemOf(parsed.system!);
   const family = data.family !== "auto"
     ? data.family
-    : data.dataset.includes("something")
-    ? "sth"
-    : "kinetics";
+    : systemOf(parsed.system!).recipe.family ?? (data.dataset.includes("something") ? "sth" : "kinetics");
   const synth = data.synth === null ? null : settleSynth(data.synth);
   // A synthetic set has its lists beside it.
   const made = (split: string) =>
     synth === null || data.root === null ? null : `${data.root}/${split}.${captions ? "jsonl" : "txt"}`;
   const arch = network.arch ?? (givesSizes(network.backbone) ? "custom" : DEFAULT_ARCH);
   const hasTower = arch !== "custom" || givesSizes(network.backbone);
+  const inputSize = data.input_size ?? (hasTower ? towerSizes({ ...network, arch }).imageSize : 0);
   return {
     ...parsed,
     system: parsed.system!,
@@ -67,12 +68,13 @@ function settleCommon(parsed: ParsedConfig, runName: string): Config {
         : 0,
       family,
       drop_last: data.drop_last === "auto" ? captions : data.drop_last,
-      resize: data.resize !== "auto" ? data.resize : captions ? "short" : family,
+      test_side: family === FLOAT_FAMILY ? data.test_side ?? inputSize : data.test_side,
+      resize: data.resize !== "auto" ? data.resize : captions || family === FLOAT_FAMILY ? "short" : family,
       crop: data.crop !== "auto" ? data.crop : captions ? "centre" : "random_resized",
       // A caption may speak of sides and colours.
-      flip: data.flip !== "auto" ? data.flip : captions ? "none" : flipOf(family, data.num_classes),
-      grey: data.grey !== "auto" ? data.grey : captions || family === "sth" ? 0 : KINETICS_GREY_PROBABILITY,
-      input_size: data.input_size ?? (hasTower ? towerSizes({ ...network, arch }).imageSize : 0),
+      flip: data.flip !== "auto" ? data.flip : captions ? "none" : flipOf(family, data),
+      grey: data.grey !== "auto" ? data.grey : captions || family === "sth" ? 0 : GREY_PROBABILITY,
+      input_size: inputSize,
       num_classes: captions ? 0 : data.num_classes ?? synth?.classes?.length ?? 0,
     },
     network: { ...network, arch, n_emb: network.n_emb ?? network.side_dim },
@@ -95,7 +97,11 @@ function settleSolver({ solver, system }: ParsedConfig): Config["solver"] {
 
 /** Whether a data set is a published one by its name, whatever its case, and what stands between its letters and digits. */
 function isPublished(dataset: string): boolean {
-  return PUBLISHED_SETS.test(dataset.toLowerCase().replaceAll(/[^\p{L}\d]/gu, ""));
+  return PUBLISHED_SETS.test(plainName(dataset));
+}
+
+function plainName(dataset: string): string {
+  return dataset.toLowerCase().replaceAll(/[^\p{L}\d]/gu, "");
 }
 
 /** The keys of the recipe's own system. */
@@ -109,7 +115,10 @@ function settleSystem(config: Config): Config {
 }
 
 /** A mirrored clip keeps its class in Kinetics; in Something-Something left becomes right, and only its own labels can tell. */
-function flipOf(family: "sth" | "kinetics", classes: number | null): Config["data"]["flip"] {
-  if (family === "kinetics") return "plain";
+function flipOf(
+  family: Family,
+  { dataset, num_classes: classes }: Pick<ParsedConfig["data"], "dataset" | "num_classes">,
+): Config["data"]["flip"] {
+  if (family === "kinetics" || family === FLOAT_FAMILY && !SOMETHING.test(plainName(dataset))) return "plain";
   return classes === SOMETHING_CLASSES ? "sth" : "none";
 }

@@ -3,7 +3,9 @@
  * The order of the keys is that of a run's config.yaml; the systems' own keys stand in the middle of `data` and `network`.
  */
 import { z } from "zod";
+import { PUBLISHED_CROP_RATIO, PUBLISHED_CROP_SCALE } from "../../data/transforms/recipe.ts";
 import { PUBLISHED_COLOUR_JITTER } from "../../data/transforms/colour_jitter.ts";
+import { FAMILIES, FLOAT_FAMILY } from "../../models/system.ts";
 import { TOWER_KEYS, TOWER_PRESETS } from "../../models/towers.ts";
 import { SYNTH_SCHEMA } from "./_synth.ts";
 
@@ -19,6 +21,8 @@ const MOST_LAYERS = 128, MOST_SIDE = 8192, MOST_CHANNELS = 2 ** 14;
 const index = () => z.number().int().nonnegative();
 const rate = () => z.number().nonnegative().max(1e9);
 const share = () => z.number().min(0).max(1);
+const portion = () => z.number().positive().max(1), shape = () => z.number().positive().max(1e3);
+const span = ([least, most]: readonly [number, number]): [number, number] => [least, most];
 
 const SIZES = {
   image_size: count(MOST_SIDE).optional().describe("side of the input picture in pixels"),
@@ -112,8 +116,20 @@ export const MORE_DATA_KEYS = {
   first_frame: index().max(MOST_STEPS).nullable().default(null).describe(
     "number of a clip's first frame; lower ones are left out; null: the lowest in its folder",
   ),
-  family: z.enum(["auto", "sth", "kinetics"]).default("auto").describe(
-    "rules for frame indices and transforms",
+  family: z.enum(["auto", ...FAMILIES]).default("auto").describe(
+    `rules for frame indices and transforms; ${FLOAT_FAMILY}: on floats, without antialiasing; auto: the system's own, else by dataset`,
+  ),
+  frame_rule: z.enum(["segment", "interval"]).default("segment").describe(
+    `family ${FLOAT_FAMILY}; segment: a frame in each of num_segments equal parts; interval: frames spread over a fixed time`,
+  ),
+  frame_interval: count(MOST_STEPS).default(8).describe(
+    "frame_rule interval: frames at target_fps from one frame of a clip to the next",
+  ),
+  target_fps: z.number().positive().max(1e6).default(30).describe(
+    "frame_rule interval: frames a second that frame_interval is meant for, and those of a folder of frames",
+  ),
+  minus_interval: z.boolean().default(false).describe(
+    "frame_rule interval: the last frame is frame_interval before the end of the time, instead of one frame",
   ),
   batch_size: count(2 ** 16).default(16).describe("videos in a batch"),
   num_sample: count(1024).default(1).describe(
@@ -144,13 +160,23 @@ export const MORE_DATA_KEYS = {
   shots_repeat: z.boolean().default(false).describe(
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
   ),
+  test_side: count(MOST_SIDE).nullable().default(null).describe(
+    `family ${FLOAT_FAMILY}: short side of the frames of an evaluation, before the crop; null: input_size`,
+  ),
+  crop_scale: z.tuple([portion(), portion()]).default(span(PUBLISHED_CROP_SCALE)).describe(
+    `family ${FLOAT_FAMILY}: least and most area of the random resized crop, as a share of the frame`,
+  ),
+  crop_ratio: z.tuple([shape(), shape()]).default(span(PUBLISHED_CROP_RATIO)).describe(
+    `family ${FLOAT_FAMILY}: least and most shape of that crop, width by height`,
+  ),
   resize: z.union([
     z.enum(["auto", "sth", "kinetics", "short", "none"]),
     z.tuple([count(MOST_SIDE), count(MOST_SIDE)]),
   ], {
     error: 'must be "auto", "sth", "kinetics", "short", "none" or [height, width]',
   }).default("auto").describe(
-    "sth: 256 x 320; kinetics: short side 256; short: short side input_size; auto: short for captions, else by family",
+    `sth: 256 x 320; kinetics: short side 256; short: short side input_size; auto: short for captions and the family ${FLOAT_FAMILY}, where it ` +
+      "is that of an evaluation, else by family",
   ),
   crop: z.enum(["auto", "random_resized", "random", "centre", "none"]).default("auto").describe(
     "crop in training; centre: as in validation; none: the resized frames have the input's size already; auto: centre for " +
@@ -159,18 +185,21 @@ export const MORE_DATA_KEYS = {
   flip: z.enum(["auto", "none", "plain", "sth"]).default("auto")
     .describe(
       "mirror half of the training clips; sth swaps Something-Something's left and right classes with it; " +
-        "auto: sth with its 174 classes, none with others of the family sth and with captions, else plain",
+        `auto: sth with its 174 classes, none with others of the family sth (of the family ${FLOAT_FAMILY}, of a dataset named like it) and with ` +
+        "captions, else plain",
     ),
   grey: z.union([z.literal("auto"), share()], { error: 'must be "auto" or a number from 0 to 1' }).default(
     "auto",
   )
-    .describe("probability of a grey training clip"),
+    .describe(
+      `probability of a grey training clip; auto: 0.2 in the families kinetics and ${FLOAT_FAMILY}, else 0`,
+    ),
   rand_aug: z.boolean().default(false).describe(
     "RandAugment: four colour and geometry operations, before the resize",
   ),
   colour_jitter: colourJitter.nullable().default(null).describe(
-    "random brightness, contrast, saturation and hue of a clip, in random order, after RandAugment and before the resize; " +
-      "null: none; {}: the published ranges",
+    "random brightness, contrast, saturation and hue of a clip, in random order, after RandAugment and before the resize, in the " +
+      `family ${FLOAT_FAMILY} after the crop; null: none; {}: the published ranges`,
   ),
   rand_erase: z.boolean().default(false).describe(
     "replace a box of a quarter of the training clips by noise",

@@ -1,6 +1,6 @@
 /** The type of a settled recipe. */
 
-import type { OptimizerName, ScheduleName } from "../../models/system.ts";
+import type { Family, OptimizerName, ScheduleName } from "../../models/system.ts";
 import type { ParsedConfig } from "./schema.ts";
 
 type Settled<T, K extends keyof T, V> = Omit<T, K> & V;
@@ -25,7 +25,7 @@ export type Config = Settled<ParsedConfig, "system" | "name" | "data" | "network
     | "num_classes",
     {
       min_frames: number;
-      family: "sth" | "kinetics";
+      family: Family;
       drop_last: boolean;
       resize: "sth" | "kinetics" | "short" | "none" | [height: number, width: number];
       crop: "random_resized" | "random" | "centre" | "none";

@@ -10,9 +10,11 @@ import type { SynthOptions } from "../../data/synth/options.ts";
 import { PUBLISHED_RAND_AUGMENT } from "../../data/transforms/rand_augment.ts";
 import {
   ERASE_PROBABILITY,
+  type FrameRecipe,
   SOMETHING_MIRROR_PAIRS,
   type TransformRecipe,
 } from "../../data/transforms/recipe.ts";
+import { FLOAT_FAMILY } from "../../models/system.ts";
 import { remarksOn } from "./_checks.ts";
 import { settleConfig } from "./_resolve.ts";
 import type { Config } from "./_settled.ts";
@@ -137,19 +139,20 @@ export function dataRoots(
 }
 
 /** The clip transforms that a recipe asks for. */
-export function transformRecipe(config: Pick<Config, "data">): TransformRecipe {
+export function transformRecipe(config: Pick<Config, "data">): FrameRecipe {
   const { data } = config;
-  const size = data.input_size;
-  const resize: TransformRecipe["resize"] = Array.isArray(data.resize)
+  const size = data.input_size, testSide = data.test_side ?? size;
+  const resize: FrameRecipe["resize"] = Array.isArray(data.resize)
     ? { kind: "exact", height: data.resize[0], width: data.resize[1] }
     : data.resize === "sth"
     ? { kind: "exact", height: 256, width: 320 }
     : data.resize === "kinetics"
     ? { kind: "shortSide", side: size === 224 ? 256 : size }
     : data.resize === "short"
-    ? { kind: "shortSide", side: size }
+    ? { kind: "shortSide", side: data.family === FLOAT_FAMILY ? testSide : size }
     : { kind: "none" };
-  return {
+  const mirror = data.flip === "sth" ? "result" : "frames";
+  const common: TransformRecipe = {
     randAugment: data.rand_aug ? PUBLISHED_RAND_AUGMENT : null,
     colourJitter: data.colour_jitter,
     resize,
@@ -160,6 +163,8 @@ export function transformRecipe(config: Pick<Config, "data">): TransformRecipe {
     greyProbability: data.grey,
     eraseProbability: data.rand_erase ? ERASE_PROBABILITY : 0,
   };
+  if (data.family !== FLOAT_FAMILY) return common;
+  return { ...common, float: { area: data.crop_scale, ratio: data.crop_ratio, mirror, testSide } };
 }
 
 function runNameOf(source: string): string {

@@ -47,13 +47,28 @@ export class BatchCommands {
     return { do: "write", to: this.#loaded.addressOf(tensor), bytes };
   }
 
-  /** Uploads frames, and taps where they are stored. */
+  /** Uploads frames, decoded or prepared, and taps where they are stored. */
   frames(clips: readonly SessionClip[]): Command[] {
     const { frames } = this.#programs;
     return [
       ...clips.flatMap((clip, place) => this.#taps(clip, place)),
-      { do: "frames", clips: clips.map(frameOf), to: this.#loaded.addressOf(frames) },
+      ...clips.some(({ planes }) => planes)
+        ? clips.map((clip, place) => this.#placed(clip, place))
+        : [{ do: "frames", clips: clips.map(frameOf), to: this.#loaded.addressOf(frames) } as const],
     ];
+  }
+
+  /** Writes the prepared frames of one clip, or prepares its decoded ones. */
+  #placed(clip: SessionClip, place: number): Command {
+    const { frames } = this.#programs;
+    const clipBytes = bytesOf(frames) / frames.shape[0] * picturesOf(this.#loaded.model);
+    const to = shifted(this.#loaded.addressOf(frames), place * clipBytes);
+    const { planes: bytes } = clip;
+    if (!bytes) return { do: "frames", clips: [frameOf(clip)], to };
+    if (bytes.length === clipBytes) return { do: "write", to, bytes };
+    throw new RangeError(
+      `Cannot use a clip: its prepared frames must have ${clipBytes} bytes, current length is ${bytes.length}`,
+    );
   }
 
   /** @throws {RangeError} when the clip has more, fewer or other taps than the model reads. */
@@ -83,7 +98,7 @@ export function shifted<A extends { offset: number }>(address: A, bytes: number)
   return { ...address, offset: address.offset + bytes };
 }
 
-/** The memory of stored taps: moved to a Worker, because a copy of them would cost more than the step's other data. */
+/** The memory of stored taps and frames: moved to a Worker, because a copy of them would cost more than the step's other data. */
 export function tapMemory(clips: readonly SessionClip[]): ArrayBuffer[] {
-  return memoryOf(clips.flatMap(({ taps = [] }) => taps));
+  return memoryOf(clips.flatMap(({ taps = [], planes }) => planes ? [...taps, planes] : taps));
 }

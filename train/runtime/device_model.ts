@@ -1,5 +1,6 @@
 /** A model's weights, inputs and programs on a device: what sessions and towers share. */
 
+import { isFloatTransform } from "../../pixels/float_transform.ts";
 import type { FrameClip, FramePrepOptions } from "../../gpu/frames.ts";
 import { bytesOf, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import type { Address, Layout } from "../../gpu/layout.ts";
@@ -163,7 +164,8 @@ export class DeviceModel<Model extends LoadableModel = VideoModel> {
     if (!this.#frames) return;
     const { maxWidth, maxHeight, clips: most, pixelOps, erase } = this.#frames;
     const needed = { width: maxWidth, height: maxHeight };
-    for (const { width, height, transform: { resize } } of clips) {
+    for (const { width, height, transform } of clips) {
+      const resize = isFloatTransform(transform) ? null : transform.resize;
       needed.width = Math.max(needed.width, width, resize?.width ?? 0);
       needed.height = Math.max(needed.height, height, resize?.height ?? 0);
     }

@@ -23,6 +23,8 @@ import { type FiniteCheck, recordWatch } from "./watch.ts";
 
 /** Decoded frames and their transform, with the taps where those are stored. */
 export type SessionClip = FrameClip & {
+  /** The prepared frames `[T 3 S S]` as the bytes of f32, which go to the network instead of decoded ones. */
+  planes?: Uint8Array<ArrayBuffer>;
   /** Output of each tapped block, `[T N C]`, as the bytes of halves. */
   taps?: readonly Uint8Array<ArrayBuffer>[];
 };

@@ -12,6 +12,7 @@ import { ConfigError, DataError } from "../../lib/errors.ts";
 import { clipSizesIn } from "../../models/clip_system.ts";
 import { identify } from "../../models/identify.ts";
 import { systemOf } from "../../models/registry.ts";
+import { FLOAT_FAMILY } from "../../models/system.ts";
 import type { ShapeSource, TowerSizes } from "../../models/tower.ts";
 import { TOWER_PRESETS } from "../../models/towers.ts";
 import { findTrainedModel } from "../evaluation/trained_model.ts";
@@ -136,6 +137,9 @@ export async function indexModel(model: EmbeddingModel, asked: AskedModel): Prom
 /** Keys of a recipe's data that determine what the network sees of a clip. */
 const SEEN = ["num_segments", "family", "dense", "resize", "crop", "input_size", "first_frame"] as const;
 
+/** The same of the family dist alone. */
+const SEEN_OF_FLOATS = ["frame_rule", "frame_interval", "target_fps", "minus_interval", "test_side"] as const;
+
 /** A digest of all that determines the features of a clip and of a sentence: weights by content, and settings. */
 export async function identityOf({ weights, config, isPlain }: EmbeddingModel): Promise<string> {
   const { system, precision, network, data, seed } = config,
@@ -147,7 +151,8 @@ export async function identityOf({ weights, config, isPlain }: EmbeddingModel): 
     for (const file of await filesOfWeights(path)) digests.push(await sha256OfFile(file));
   }
   const own = Object.keys(systemOf(system).recipe.keys.data ?? {});
-  const seen = [...SEEN, ...own].map((key) => [key, (data as Record<string, unknown>)[key]]);
+  const ofFamily = data.family === FLOAT_FAMILY ? SEEN_OF_FLOATS : [];
+  const seen = [...SEEN, ...ofFamily, ...own].map((key) => [key, (data as Record<string, unknown>)[key]]);
   const isRandom = backbone === null || !init;
   const settings = [system, precision, ofNetwork, seen, digests, isRandom ? seed : null];
   return createHash("sha256").update(JSON.stringify(settings)).digest("hex");

@@ -1,6 +1,6 @@
 /** DiST's transforms: all recorded test clips, its random decisions, and its colours against recorded numbers. */
 import assert from "node:assert/strict";
-import { applyFloatColour, type FloatColour, greyFloat } from "../../../data/transforms/float_colours.ts";
+import { applyFloatColour, greyFloat } from "../../../data/transforms/float_colours.ts";
 import {
   cropFloat,
   flipFloat,
@@ -10,16 +10,21 @@ import {
 } from "../../../data/transforms/float_clip.ts";
 import {
   floatTestBox,
-  floatTestClip,
   type FloatTestCrop,
   floatTestSize,
-  floatTrainClip,
-  publishedFloatRecipe,
   sampleFloatCrop,
-  sampleFloatTransform,
 } from "../../../data/transforms/float_transforms.ts";
+import { transformClip } from "../../../data/transforms/apply.ts";
 import { flipRgb } from "../../../data/transforms/picture.ts";
+import { publishedFloatRecipe } from "../../../data/transforms/recipe.ts";
+import {
+  centreTransform,
+  sampleTransform,
+  testTransforms,
+  transformedLabel,
+} from "../../../data/transforms/sample.ts";
 import { createPrng } from "../../../lib/random.ts";
+import type { FloatColour, FloatTransform } from "../../../pixels/float_transform.ts";
 import { fixtureRows, FixtureTensors } from "../../_util/fixture_tensors.ts";
 
 interface Row {
@@ -45,8 +50,9 @@ Deno.test("recorded test clips come out the same, bit for bit", () => {
   const results = new FixtureTensors("transforms-dist.safetensors");
   assert.equal(rows.length, 16);
   for (const { image, scale, crop: size, crops, crop_index: crop, tensor } of rows) {
-    const view = { crops, crop } as FloatTestCrop;
-    const actual = floatTestClip(twoFrames(image), { side: scale, size, view });
+    const published = publishedFloatRecipe("sth", size), clip = twoFrames(image);
+    const recipe = { ...published, float: { ...published.float, testSide: scale } };
+    const actual = transformClip({ ...clip, transform: testTransforms(clip, recipe, crops)[crop] }, size);
     const { shape } = results.get(tensor), expected = results.floats(tensor);
     assert.deepEqual(shape, [3, 2, size, size]);
     assert.equal(actual.length, expected.length);
@@ -133,7 +139,7 @@ Deno.test("sizes and squares of test frames follow the long side", () => {
 });
 
 Deno.test("random crops have the published areas and shapes; where none fits, the centre is taken", () => {
-  const recipe = publishedFloatRecipe("sth"), prng = createPrng(3), frame = { width: 340, height: 256 };
+  const recipe = publishedFloatRecipe("sth").float, prng = createPrng(3), frame = { width: 340, height: 256 };
   let smallest = 1, largest = 0;
   for (let clip = 0; clip < 2000; clip++) {
     const { x, y, width, height } = sampleFloatCrop(frame, recipe, prng);
@@ -157,13 +163,27 @@ Deno.test("random crops have the published areas and shapes; where none fits, th
   });
 });
 
+Deno.test("a frame of one pixel across still gives a region", () => {
+  const { float } = publishedFloatRecipe("sth"), prng = createPrng(4);
+  for (const [width, height] of [[1, 1], [1, 500], [500, 1], [2, 3]]) {
+    for (let clip = 0; clip < 50; clip++) {
+      const box = sampleFloatCrop({ width, height }, float, prng);
+      assert.ok(box.width >= 1 && box.height >= 1, JSON.stringify(box));
+      assert.ok(box.x >= 0 && box.x + box.width <= width && box.y >= 0 && box.y + box.height <= height);
+    }
+  }
+});
+
+const JITTER = { probability: 1, brightness: 0.4, contrast: 0.4, saturation: 0.2, hue: 0.1 };
+
 Deno.test("a training clip goes through its decisions in order, and the same seed draws the same ones", () => {
   const clip = twoFrames("landscape"), frame = { width: 40, height: 30 };
-  const recipe = { ...publishedFloatRecipe("kinetics"), colourProbability: 1 };
+  const recipe = { ...publishedFloatRecipe("kinetics", 20), colourJitter: JITTER };
   const seen = new Set<string>();
   for (let seed = 0; seed < 40; seed++) {
-    const drawn = sampleFloatTransform(frame, recipe, createPrng(seed));
-    assert.deepEqual(sampleFloatTransform(frame, recipe, createPrng(seed)), drawn);
+    const draw = (some: typeof recipe) => sampleTransform(frame, some, createPrng(seed)) as FloatTransform;
+    const drawn = draw(recipe);
+    assert.deepEqual(draw(recipe), drawn);
     assert.equal(drawn.mirrorResult, false);
     assert.deepEqual(drawn.colours.map(({ kind }) => kind).sort(), [
       "brightness",
@@ -171,9 +191,14 @@ Deno.test("a training clip goes through its decisions in order, and the same see
       "hue",
       "saturation",
     ]);
+    for (const colour of drawn.colours) {
+      const range = { brightness: 0.4, contrast: 0.4, saturation: 0.2, hue: 0.1 }[colour.kind];
+      const off = colour.kind === "hue" ? colour.turn : colour.factor - 1;
+      assert.ok(Math.abs(off) <= range, JSON.stringify(colour));
+    }
     seen.add(`${drawn.mirrorFrames} ${drawn.grey}`);
     // "result" mirrors last what "frames" mirrors first; the other draws are the same.
-    const sth = sampleFloatTransform(frame, { ...recipe, mirror: "result" }, createPrng(seed));
+    const sth = draw({ ...recipe, float: { ...recipe.float, mirror: "result" } });
     assert.deepEqual(sth, { ...drawn, mirrorFrames: false, mirrorResult: drawn.mirrorFrames });
     let expected = floatClip(clip);
     if (drawn.mirrorFrames) expected = flipFloat(expected);
@@ -181,10 +206,60 @@ Deno.test("a training clip goes through its decisions in order, and the same see
     if (drawn.grey) expected = greyFloat(expected);
     for (const colour of drawn.colours) expected = applyFloatColour(expected, colour);
     expected = normaliseFloat(expected);
-    assert.deepEqual(floatTrainClip(clip, drawn, { size: 20 }), expected.data);
+    assert.deepEqual(transformClip({ ...clip, transform: drawn }, 20), expected.data);
     const mirrored = { ...drawn, mirrorResult: true };
-    assert.deepEqual(floatTrainClip(clip, mirrored, { size: 20 }), flipFloat(expected).data);
+    assert.deepEqual(transformClip({ ...clip, transform: mirrored }, 20), flipFloat(expected).data);
   }
   assert.equal(seen.size, 4);
-  assert.deepEqual(sampleFloatTransform(frame, publishedFloatRecipe("sth"), createPrng(1)).colours, []);
+});
+
+Deno.test("colours change with their probability, ranges of 0 leave a change out, factors never fall below 0", () => {
+  const frame = { width: 40, height: 30 }, plain = publishedFloatRecipe("sth", 20);
+  const coloursOf = (colourJitter: typeof JITTER, seed: number) =>
+    (sampleTransform(frame, { ...plain, colourJitter }, createPrng(seed)) as FloatTransform).colours;
+  const seeds = Array.from({ length: 300 }, (_, seed) => seed);
+  const changed = seeds.filter((seed) => coloursOf({ ...JITTER, probability: 0.3 }, seed).length > 0);
+  assert.ok(changed.length > 60 && changed.length < 120, `${changed.length}`);
+  for (const seed of seeds) {
+    assert.deepEqual(coloursOf({ ...JITTER, probability: 0 }, seed), []);
+    const only = coloursOf({ ...JITTER, brightness: 2, contrast: 0, hue: 0, saturation: 0 }, seed);
+    assert.equal(only.map(({ kind }) => kind).join(), "brightness");
+    assert.ok("factor" in only[0] && only[0].factor >= 0 && only[0].factor <= 3);
+  }
+  const orders = new Set(seeds.map((seed) => coloursOf(JITTER, seed).map(({ kind }) => kind).join()));
+  assert.equal(orders.size, 24);
+  // A recipe without jitter draws the same rest.
+  const without = sampleTransform(frame, plain, createPrng(9)) as FloatTransform;
+  const jittered = sampleTransform(frame, { ...plain, colourJitter: JITTER }, createPrng(9));
+  assert.deepEqual({ ...jittered, colours: [] }, without);
+});
+
+Deno.test("a mirrored clip of Something-Something exchanges its label, one of Kinetics does not", () => {
+  const sth = publishedFloatRecipe("sth", 20), kinetics = publishedFloatRecipe("kinetics", 20);
+  const plain = centreTransform({ width: 40, height: 30 }, sth) as FloatTransform;
+  for (const [label, mirrored] of [[86, 87], [94, 93], [166, 167], [5, 5]]) {
+    assert.equal(transformedLabel(label, plain, sth), label);
+    assert.equal(transformedLabel(label, { ...plain, mirrorResult: true }, sth), mirrored);
+    assert.equal(transformedLabel(label, { ...plain, mirrorFrames: true }, kinetics), label);
+  }
+});
+
+Deno.test("validation takes the centre, and a recipe with crop centre trains on it", () => {
+  const frame = { width: 427, height: 240 }, recipe = publishedFloatRecipe("sth");
+  const centre = centreTransform(frame, recipe) as FloatTransform;
+  assert.deepEqual([centre.resizeTo, centre.outputAt], [{ width: 398, height: 224 }, { x: 87, y: 0 }]);
+  const still = { ...recipe, crop: "centre", flipProbability: 0, greyProbability: 0 } as const;
+  const undrawn = {
+    uniform: () => assert.fail("nothing is to be drawn"),
+    integer: () => assert.fail("nothing is to be drawn"),
+    normal: () => assert.fail("nothing is to be drawn"),
+  };
+  assert.deepEqual(sampleTransform(frame, still, undrawn), centre);
+  assert.deepEqual(testTransforms(frame, recipe, 1), [centre]);
+  const wider = { ...recipe, float: { ...recipe.float, testSide: 256 } };
+  assert.deepEqual(
+    testTransforms(frame, wider, 3).map((one) => (one as FloatTransform).outputAt),
+    [{ x: 0, y: 16 }, { x: 115, y: 16 }, { x: 231, y: 16 }],
+  );
+  assert.throws(() => testTransforms(frame, recipe, 5), /their number must be 1 or 3, current value is 5$/);
 });

@@ -136,7 +136,7 @@ Deno.test("three, five and ten test crops equal the recorded ones in their order
   for (const [op, count] of [["three crops", 3], ["five crops", 5], ["ten crops", 10]] as const) {
     for (const { image, tensor: name } of rowsOf(op)) {
       const source = picture(`image.${image}`);
-      const transforms = testTransforms(source, recipe(SCALE_24, 20), count);
+      const transforms: ClipTransform[] = testTransforms(source, recipe(SCALE_24, 20), count);
       assert.equal(transforms.length, count);
       const actual = concatBytes(transforms.map((transform) => transformFrame(source, transform, 20)));
       assert.deepEqual(actual, new Uint8Array(tensors.get(name).bytes), name);
@@ -185,7 +185,7 @@ Deno.test("normalised validation and test clips equal the recorded tensors, bit 
 Deno.test("CLIP's own preprocessing is the centre transform at one size", () => {
   for (const { image, tensor: name } of rowsOf("CLIP preprocess 24")) {
     const source = picture(`image.${image}`);
-    const transform = centreTransform(source, recipe(SCALE_24, 24));
+    const transform: ClipTransform = centreTransform(source, recipe(SCALE_24, 24));
     assert.deepEqual(normaliseFrame(transformFrame(source, transform, 24)), floats(name), name);
   }
 });

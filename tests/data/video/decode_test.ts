@@ -37,6 +37,7 @@ videoTest(
       height: 16,
       rotation: 0,
       seconds: FRAMES / 24,
+      rate: 24,
       complaint: null,
     });
     for (const wanted of [[0], [39], [3, 4, 5, 17, 38, 39], [1, 12, 13, 24], [...Array(FRAMES).keys()]]) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { ClipTransform } from "../../../pixels/clip_transform.ts";
 import { join } from "node:path";
 import { encodeJpeg } from "../../../data/frames/jpeg.ts";
 import type { FrameClip } from "../../../gpu/frames.ts";
@@ -81,7 +82,7 @@ Deno.test("views go through the network crop-major, then clip, then frame, at th
       [first, second].map((frames) => ({ frames, crop: { x, y, width: 16, height: 16 } }))
     );
     const shown = network.seen.map((view) => {
-      const { resize, crop } = view.transform;
+      const { resize, crop } = view.transform as ClipTransform;
       assert.deepEqual(resize, { width: 32, height: 24, filter: "bicubic" });
       return { frames: frameNumbers(view), crop };
     });

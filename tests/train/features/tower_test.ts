@@ -1,5 +1,6 @@
 /** The frozen tower alone, and sessions that are given its taps. */
 import assert from "node:assert/strict";
+import type { ClipTransform } from "../../../pixels/clip_transform.ts";
 import { TooLargeError } from "../../../gpu/plan.ts";
 import { Graph, resident } from "../../../gpu/graph.ts";
 import { runGraph } from "../../../gpu/run.ts";
@@ -80,7 +81,7 @@ engineTest("a tower gives the prepared pictures and the outputs of its blocks as
   const pictures = clips.map(({ frames, width, height, transform }) =>
     Array.from({ length: 3 }, (_, t) => {
       const data = frames.subarray(t * width * height * 3, (t + 1) * width * height * 3);
-      return transformFrame({ data, width, height }, transform, 16);
+      return transformFrame({ data, width, height }, transform as ClipTransform, 16);
     })
   );
   clips.forEach((_, i) =>

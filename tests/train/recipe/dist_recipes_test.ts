@@ -1,6 +1,12 @@
 /** The recipes of configs/dist: one for every published result, each what the published file of the same name stands for. */
 
 import assert from "node:assert/strict";
+import { sizeOf } from "../../../gpu/graph.ts";
+import { createModel } from "../../../models/mod.ts";
+import { loadConfig, transformRecipe } from "../../../train/recipe/config.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
+import { evaluationSampler } from "../../../train/feed/sampling.ts";
+import { rateOf } from "../../../train/run/schedule.ts";
 import { readTree, type Tree } from "../../../train/recipe/tree.ts";
 import { inDistProject, LEAVES, readDist } from "../../_util/dist_project.ts";
 
@@ -68,4 +74,70 @@ Deno.test("a recipe states the published accuracy and how it is tested", async (
     await Deno.readTextFile("configs/dist/k400_vitl14_f32_64.yaml"),
     /Kinetics-710 before, .* 89\.6 % \/ 98\.4 %/,
   );
+});
+
+/** Trained scalars (spec dist §3.6), by data set, backbone and dense frames. */
+const TRAINED: Record<string, number> = {
+  ssv2_vitb16_f8_16: 19_001_184,
+  ssv2_vitb16_f16_32: 19_044_192,
+  ssv2_vitb16_f32_64: 19_130_208,
+  ssv2_vitl14_f32_64: 32_745_312,
+  k400_vitb16_f8_16: 26_105_184,
+  k400_vitb16_f16_32: 26_154_336,
+  k400_vitb16_f32_64: 26_252_640,
+  k400_vitl14_f32_64: 39_867_744,
+};
+
+Deno.test("a recipe is that of the published network, transforms, test and schedule", async () => {
+  for (const [name, trained] of Object.entries(TRAINED)) {
+    const { config, warnings } = await loadConfig(`configs/dist/${name}.yaml`),
+      { weights } = createModel(modelSpec(config));
+    assert.deepEqual(warnings.filter((text) => !text.startsWith("data.workers")), [], name);
+    assert.equal(weights.of("trained").reduce((sum, { shape }) => sum + sizeOf(shape), 0), trained, name);
+    const transforms = transformRecipe(config), isKinetics = name.startsWith("k400");
+    assert.deepEqual(
+      [
+        transforms.flipProbability,
+        transforms.mirrorPairs.length,
+        transforms.greyProbability,
+        transforms.colourJitter,
+      ],
+      [0.5, isKinetics ? 0 : 3, 0.2, null],
+      name,
+    );
+    // Of spec dist §6.2, counted from 1; other lengths of a clip have other frames.
+    if (config.data.num_segments === 16) {
+      const views = evaluationSampler(config, 3)(100) as number[][];
+      assert.deepEqual(views.map((view) => view.slice(0, 4).map((frame) => frame - 1)), [[2, 8, 15, 21], [
+        4,
+        10,
+        17,
+        23,
+      ], [6, 12, 19, 25]]);
+      assert.deepEqual((evaluationSampler(config, 1)(100) as number[][])[0].slice(0, 4), [4, 10, 17, 23]);
+    }
+    // One loop of 1,000 batches is four passes; all that is trained has ten times the schedule's rate.
+    const rate = rateOf(config, { batchesPerLoop: 1000 });
+    for (const [pass, expected] of [[0, 8e-7], [4, NaN], [12, 2.4e-4], [24, 8e-5]]) {
+      if (!Number.isNaN(expected)) {
+        assert.ok(Math.abs(10 * rate(pass, 0) / expected - 1) < 1e-4, `${name}, pass ${pass}`);
+      }
+    }
+    assert.ok(Math.abs(10 * rate(4, 500) / 2.98564e-4 - 1) < 1e-4, "the top of the warm-up at pass 6");
+  }
+});
+
+Deno.test("a published file is the same recipe as ours, but for places and the batch", async () => {
+  await inDistProject(async (project) => {
+    for (const leaf of LEAVES) {
+      const published = (await loadConfig(`${project}/${leaf.path}`)).config;
+      const own = (await loadConfig(`configs/dist/${nameOf(leaf)}.yaml`)).config;
+      const settled = ({ data, network, solver }: typeof own) => ({
+        data: { ...data, root: 0, train_list: 0, val_list: 0, label_list: 0 },
+        network: { ...network, weights: 0 },
+        solver: { ...solver, grad_accumulation_steps: 0, evaluate: 0 },
+      });
+      assert.deepEqual(settled(published), settled(own), nameOf(leaf));
+    }
+  });
 });

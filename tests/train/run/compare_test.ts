@@ -157,7 +157,9 @@ Deno.test("the page holds both curves and every figure, loads nothing and keeps 
     const heads = [...document.querySelectorAll("thead th")].map((cell) => cell.textContent);
     assert.ok(heads.some((name) => name.endsWith("a<b>")), `${heads}`);
     const charts = [...document.querySelectorAll("figure svg")];
-    assert.equal(charts.length, 2);
+    assert.equal(charts.length, 4);
+    const titles = [...document.querySelectorAll("figcaption")].map((cell) => cell.textContent);
+    assert.ok(titles.includes("top-1 against memory") && titles.includes("top-1 against time"), `${titles}`);
     for (const chart of charts) {
       for (const i of [0, 1]) {
         assert.ok(chart.outerHTML.includes(`var(--run-${i})`), `run ${i} must be drawn`);

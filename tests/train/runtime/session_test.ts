@@ -1,6 +1,7 @@
 /** A session on a device: exact numbers, running statistics, evaluation, batch sizes, types and inputs. */
 
 import assert from "node:assert/strict";
+import type { ClipTransform } from "../../../pixels/clip_transform.ts";
 import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
 import type { Side4Video } from "../../../models/side4video.ts";
 import { LOSS_LOG_SIZE } from "../../../train/runtime/loss_log.ts";
@@ -195,7 +196,7 @@ engineTest("decoded frames are transformed on the device as on the host", async 
     const pictures = clips.flatMap(({ frames, width, height, transform }) =>
       Array.from({ length: model.config.frames }, (_, t) => {
         const data = frames.subarray(t * width * height * 3, (t + 1) * width * height * 3);
-        return normaliseFrame(transformFrame({ width, height, data }, transform, size));
+        return normaliseFrame(transformFrame({ width, height, data }, transform as ClipTransform, size));
       })
     );
     const frames = new Float32Array(pictures.reduce((sum, picture) => sum + picture.length, 0));

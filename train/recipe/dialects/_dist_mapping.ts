@@ -55,6 +55,11 @@ export const MAPPING: readonly Mapped[] = [
   ["data.batch_size", ["TRAIN.BATCH_SIZE"], ({ TRAIN }) => TRAIN.BATCH_SIZE],
   ["data.drop_last", [], () => true],
   ["data.input_size", ["DATA.TRAIN_CROP_SIZE"], ({ DATA }) => DATA.TRAIN_CROP_SIZE],
+  [
+    "data.test_side",
+    ["DATA.TEST_SCALE"],
+    ({ DATA }) => DATA.TEST_SCALE === DATA.TRAIN_CROP_SIZE ? undefined : DATA.TEST_SCALE,
+  ],
   ["data.crop_scale", ["DATA.TRAIN_JITTER_SCALES"], ({ DATA }) => DATA.TRAIN_JITTER_SCALES],
   ["data.crop_ratio", ["AUGMENTATION.RATIO"], ({ AUGMENTATION }) => AUGMENTATION.RATIO],
   [
@@ -237,8 +242,11 @@ export function requirementsOf(values: Values): Requirement[] {
     be("DATA.DATASET_LABEL_TEXT.ENABLE", label.ENABLE, true, ": classes are told by their names"),
     be("DATA.DATASET_LABEL_TEXT.TEXT_TYPE", label.TEXT_TYPE, "labels_only"),
     be("DATA.ENSEMBLE_METHOD", DATA.ENSEMBLE_METHOD, "sum"),
-    ...(["TEST_SCALE", "TEST_CROP_SIZE"] as const).map((key): Requirement =>
-      be(`DATA.${key}`, DATA[key], DATA.TRAIN_CROP_SIZE, ", as DATA.TRAIN_CROP_SIZE: no other is built")
+    be(
+      "DATA.TEST_CROP_SIZE",
+      DATA.TEST_CROP_SIZE,
+      DATA.TRAIN_CROP_SIZE,
+      ", as DATA.TRAIN_CROP_SIZE: no other is built",
     ),
     [equal(DATA.MEAN, CLIP_MEAN), "DATA.MEAN", `be that of CLIP, ${JSON.stringify(CLIP_MEAN)}`, DATA.MEAN],
     [equal(DATA.STD, CLIP_STD), "DATA.STD", `be that of CLIP, ${JSON.stringify(CLIP_STD)}`, DATA.STD],
