@@ -36,7 +36,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const path of positionals) runs.push(await readRun(path));
   const figures = runs.map((run) => run.figures);
   const page = values.out ?? join(dirname(figures[0].run), PAGE);
-  await writeFileWhole(page, renderComparison(runs));
+  await writeFileWhole(page, renderComparison(runs, { command: io.command }));
   for (const line of textTable(figures.map(({ run }) => run), figureRows(runs))) io.print(line);
   io.print(`page: ${page}`);
   io.printJson({ runs: figures, page });

@@ -95,7 +95,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     io.note(`warning: --probabilities has no effect: ${task.id} gives classes no probabilities`);
   }
   const figures = await writeEvaluation(folder, evaluated);
-  await writeEvaluationReport(folder, evaluated, figures);
+  await writeEvaluationReport(folder, evaluated, figures, { command: io.command });
   io.print(`${weights} on ${formatCount(figures.clips)} clips of ${list}, ${describeViews(views)}`);
   printFigures(figures, task, io);
   const rows = values["per-class"] ? task.rows?.(evaluation.details, labels) : undefined;

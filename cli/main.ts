@@ -9,7 +9,14 @@ import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
-import { createIo, INTERRUPTED_EXIT_CODE, processStreams, type Streams, TOOL } from "./shared/output.ts";
+import {
+  commandText,
+  createIo,
+  INTERRUPTED_EXIT_CODE,
+  processStreams,
+  type Streams,
+  TOOL,
+} from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
 
 /** Time that an interrupted verb with nothing to save has to end by itself. */
@@ -32,7 +39,12 @@ export interface Invocation {
  */
 export async function main(args: readonly string[], invocation: Invocation): Promise<number> {
   const { streams, signal, verbs = VERBS, program = TOOL } = invocation;
-  const io = createIo(streams, { json: hasCommonFlag(args, "json"), signal, program });
+  const io = createIo(streams, {
+    json: hasCommonFlag(args, "json"),
+    signal,
+    program,
+    command: commandText(args, program),
+  });
   try {
     const [first, ...rest] = args;
     if (

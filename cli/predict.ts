@@ -17,6 +17,7 @@ import {
   segmentsOf,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
+import { recipeFact } from "../pages/page.ts";
 import { PredictionPage, thumbnailsOf, windowsText } from "../pages/timeline_page.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
@@ -154,9 +155,21 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   let exitCode = 0;
-  const fail = (error: DataError) => {
+  const page = values.html === undefined || classifier === null ? null : new PredictionPage(values.html, {
+    model: classifier.weights,
+    labels: classifier.labels,
+    top,
+    origin: { command: io.command },
+    facts: [recipeFact(config)],
+  });
+  const fail = (error: DataError, { path, reason }: { path: string; reason: string }) => {
     io.note(`sidenet: ${error.message}`);
+    page?.fail(path, reason);
     exitCode = error.exitCode;
+  };
+  const failBad = ({ path, problems }: { path: string; problems: readonly DataProblem[] }) => {
+    const reason = reasonOfBad(problems);
+    fail(cannotUse(path, reason), { path, reason });
   };
   const found = await clipsOfPaths(paths, template, { fail, note: io.note });
   const inputs = await windowed(found, length, {
@@ -177,16 +190,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (classifier === null) {
     const own = { views, top, signal: io.signal, choices: await tunedChoices() };
     for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
-      if (clip.bad) fail(cannotUse(clip.path, reasonOfBad(clip.problems)));
+      if (clip.bad) failBad(clip);
       else printDescription(clip.path, clip, io);
     }
     return exitCode;
   }
   // The paths are the user's own, relative to the working folder.
   const root = "", clips = recordsOf(inputs), { labels } = classifier;
-  await using page = values.html === undefined
-    ? null
-    : new PredictionPage(values.html, { model: classifier.weights, labels, top });
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
   const choices = await tunedChoices(), { signal } = io;
@@ -195,11 +205,11 @@ export async function run(args: string[], io: Io): Promise<number> {
     (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
   );
   const long: string[] = [];
-  let next = 0, shown = 0;
+  let next = 0;
   for await (const outcome of outcomesOf(scores, inputs, classifier.task)) {
     const { path, times: known } = inputs[next++];
     if (outcome.bad) {
-      fail(cannotUse(path, reasonOfBad(outcome.problems)));
+      failBad(outcome);
       continue;
     }
     // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.
@@ -215,14 +225,16 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (length === null && seconds !== null && seconds > LONG_SECONDS) long.push(path);
     if (values.annotate !== undefined) {
       const written = { outcome, labels, top, seconds, file: values.annotate };
-      await writeAnnotated(written, { template, firstFrame, frameRate: values.fps, fail, io });
+      const failed = (error: DataError) => fail(error, { path, reason: error.message });
+      await writeAnnotated(written, { template, firstFrame, frameRate: values.fps, fail: failed, io });
     }
     if (!page) continue;
-    const thumbnails = times ? await thumbnailsOf(source, path, times, { signal: io.signal }) : [];
-    await page.add({ outcome, seconds, length, thumbnails });
-    shown++;
+    const thumbnails = times && !page.isFull
+      ? await thumbnailsOf(source, path, times, { signal: io.signal })
+      : [];
+    page.add({ outcome, seconds, length, thumbnails });
   }
-  if (page && shown > 0) {
+  if (page && page.clips > 0) {
     await page.close();
     io.print(`page: ${values.html}`);
   }
@@ -325,7 +337,8 @@ function printOutcome(
     for (const { label, p } of best) io.print(`  ${line(label, p)}`);
     return;
   }
-  const digits = clockDigits(seconds, length.stride), clock = (at: number) => formatClock(at, digits);
+  const digits = clockDigits(seconds, length.stride, segments),
+    clock = (at: number) => formatClock(at, digits);
   const times = segments.map(({ from, to }) => `${clock(from)}–${clock(to)}`);
   const left = Math.max("whole clip".length, ...times.map((time) => time.length));
   io.print(`${path}  ${clock(seconds)}, ${windowsText(windows.length, length)}`);

@@ -6,6 +6,7 @@ import { bytesOfFile, reading, writeFileWhole } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { boundedLines, decodeText } from "../data/datasets/text.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
+import { recipeFact } from "../pages/page.ts";
 import { renderSearchPage, SEARCH_PAGE, type ShownQuery, spanText } from "../pages/search_page.ts";
 import { type Thumbnail, thumbnailsOf } from "../pages/timeline_page.ts";
 import { clipTimes, FOLDER_FRAME_RATE } from "../train/evaluation/timeline.ts";
@@ -75,9 +76,19 @@ export async function run(args: string[], io: Io): Promise<number> {
   const names = asked.video === null ? asked.texts : [asked.video];
   found.forEach((hits, i) => printHits(names[i], hits, { isOne: found.length === 1 }, io));
   if (html !== undefined) {
-    const shown = found.slice(0, SEARCH_PAGE.queries).map((hits, i) => ({ query: names[i], hits }));
+    const shown = found.slice(0, SEARCH_PAGE.queries).map((hits, i) => ({
+      query: names[i],
+      hits: hits.slice(0, SEARCH_PAGE.hits),
+    }));
     const page = await withFrames(shown, { index, model, signal: io.signal });
-    const options = { index: folder, clips: index.manifest.clips.length, left: found.length - shown.length };
+    const options = {
+      index: folder,
+      clips: index.manifest.clips.length,
+      left: found.length - shown.length,
+      leftHits: Math.max(0, ...found.map((hits) => hits.length - SEARCH_PAGE.hits)),
+      origin: { command: io.command },
+      facts: [["Model", model.weights], recipeFact(model.config)] as const,
+    };
     await writeFileWhole(html, renderSearchPage(page, options));
     io.print(`page: ${html}`);
   }

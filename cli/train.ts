@@ -138,7 +138,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     const config = loaded.folder !== undefined ? await keepLists(recipe, loaded.folder, folder) : recipe;
     const result = await trainInto(config, folder, state, io);
     const task = taskOfRecipe(config);
-    await writeReport({ config, task, folder, ...result });
+    await writeReport({ config, task, folder, origin: { command: io.command }, ...result });
     finish(result, { folder, columns: task.metrics }, io);
     return 0;
   } catch (error) {

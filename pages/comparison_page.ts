@@ -1,43 +1,56 @@
 /** The page of a comparison: one self-contained HTML file with curves, bars and the table of figures. */
 
 import { metricOf } from "../train/files/run_folder.ts";
-import css from "./_style.css" with { type: "text" };
-import type { ComparedRun, RunFigures } from "../train/run/compare.ts";
+import { recipeHash } from "../train/recipe/hash.ts";
+import type { ComparedRun, FigureRow, RunFigures } from "../train/run/compare.ts";
 import { figureRows } from "../train/run/compare.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
-import { type Chart, dots, draw, line } from "./_plot.ts";
+import { PageColours } from "./_colours.ts";
+import { averaged, type Chart, dots, draw, line } from "./_plot.ts";
 import { drawScatter } from "./_scatter.ts";
 import { escapeHtml, section, shareBar } from "./html.ts";
+import { type Fact, type PageOrigin, renderPage } from "./page.ts";
+import { dataTable } from "./tables.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 
-/** Colours of the runs, one after the other (Okabe and Ito's, which most people can tell apart). */
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7d6b00", "#666666"];
-
 /** Renders the page. */
-export function renderComparison(runs: readonly ComparedRun[]): string {
-  const names = runs.map(({ figures }) => figures.run);
-  const colours = names.map((_, i) => `--run-${i}:${COLOURS[i % COLOURS.length]}`).join(";");
-  const title = `${runs.length} runs side by side`;
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title} · sidenet</title>
-<style>${css}:root{${colours}}</style></head>
-<body><main><header><h1>${title}</h1><p>${escapeHtml(names.join(" · "))}</p></header>${
-    [
-      section("Training", "", curves(runs)),
-      costs(runs),
-      section(
-        "At a glance",
-        "Bars are shares of the largest value.",
-        bars(runs),
-      ),
-      section("Figures", "The best value of a row is bold.", table(runs)),
-    ].join("")
-  }<footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main></body></html>
-`;
+export function renderComparison(compared: readonly ComparedRun[], origin?: PageOrigin): string {
+  const { folder, runs } = shortNames(compared);
+  const palette = new PageColours();
+  const colours = runs.map((_, i) => `--run-${i}:${palette.of(i)}`).join(";");
+  const content = [
+    section("Training", "", curves(runs)),
+    costs(runs),
+    section("At a glance", "Bars are shares of the largest value.", bars(runs)),
+    section("Figures", "The best value of a row is bold.", table(runs)),
+  ];
+  return renderPage({
+    title: `${runs.length} runs side by side`,
+    about: `${runs.map(({ figures }) => figures.run).join(" · ")}${folder === "" ? "" : ` in ${folder}`}`,
+    content: content.join(""),
+    style: `:root{${colours}}`,
+    origin,
+    facts: runs.map(({ figures: { run }, config }): Fact => [
+      run,
+      `data set ${config.data.dataset}, validated on ${config.data.val_list ?? "nothing"}, recipe hash ${
+        recipeHash(config)
+      }`,
+    ]),
+  });
+}
+
+/** Runs are named without the folders that all of them lie in. */
+function shortNames(compared: readonly ComparedRun[]): { folder: string; runs: readonly ComparedRun[] } {
+  const paths = compared.map(({ figures: { run } }) => run.split(/[\\/]/));
+  const shortest = Math.min(...paths.map((parts) => parts.length - 1));
+  let shared = 0;
+  while (shared < shortest && paths.every((parts) => parts[shared] === paths[0][shared])) shared++;
+  const runs = compared.map((one, i) => ({
+    ...one,
+    figures: { ...one.figures, run: paths[i].slice(shared).join("/") },
+  }));
+  return { folder: paths[0].slice(0, shared).join("/"), runs };
 }
 
 function curves(runs: readonly ComparedRun[]): string {
@@ -62,15 +75,30 @@ function curves(runs: readonly ComparedRun[]): string {
     title: "Training loss",
     description: "Training loss over steps",
     keys,
-    marks: runs.map(({ steps }, i) =>
-      line(
-        steps.filter(({ loss }) => Number.isFinite(loss)).map(({ step, loss }) => ({ step, value: loss })),
-        `--run-${i}`,
-      )
-    ),
+    note: lossNote(runs),
+    marks: runs.map(({ steps }, i) => {
+      const points = steps.filter(({ loss }) => Number.isFinite(loss))
+        .map(({ step, loss }) => ({ step, value: loss }));
+      return line(averaged(points), `--run-${i}`);
+    }),
     y: { zero: true, nice: true },
   };
   return `<div class="figures">${draw(accuracy, lastStep)}${draw(loss, lastStep)}</div>`;
+}
+
+/** What keeps the runs' training losses from being compared; undefined where they can be. */
+function lossNote(runs: readonly ComparedRun[]): string | undefined {
+  const settings: [name: string, of: (run: ComparedRun) => unknown][] = [
+    ["tasks", ({ task }) => task.id],
+    ["numbers of classes", ({ config }) => config.data.num_classes],
+    ["label smoothing", ({ config }) => config.solver.smoothing],
+    ["mixup", ({ config }) => config.solver.mixup],
+    ["weights of classes", ({ config }) => config.data.balance === "loss"],
+  ];
+  const differ = settings.filter(([, of]) => new Set(runs.map(of)).size > 1).map(([name]) => name);
+  return differ.length === 0
+    ? undefined
+    : `Not on one scale: the runs differ in ${differ.join(", ")}. What the validation says can be compared.`;
 }
 
 const MIB = 2 ** 20, MINUTE = 60;
@@ -117,26 +145,38 @@ function bars(compared: readonly ComparedRun[]): string {
   ];
   const rows = groups.flatMap(([name, of, format]) => {
     const largest = runs.reduce((most, run) => Math.max(most, of(run) ?? 0), 0);
-    return runs.map((run, i) => {
-      const value = of(run);
-      const bar = value === null || largest === 0 ? "" : shareBar(value / largest, `run-${i}`);
-      return `<tr><td>${i === 0 ? escapeHtml(name) : ""}</td><td>${
-        escapeHtml(run.run)
-      }</td><td class="wide">${bar}</td>` +
-        `<td class="number">${value === null ? "–" : escapeHtml(format(value))}</td></tr>`;
-    });
+    return runs.map((run, i) => ({
+      name: i === 0 ? name : "",
+      run: run.run,
+      i,
+      value: of(run),
+      largest,
+      format,
+    }));
   });
-  return `<table><tbody>${rows.join("")}</tbody></table>`;
+  return dataTable(rows, [
+    { title: "Figure", kind: "heading", cell: ({ name }) => escapeHtml(name) },
+    { title: "Run", kind: "path", cell: ({ run }) => escapeHtml(run) },
+    {
+      title: "Value",
+      kind: "wide",
+      cell: ({ i, value, largest, format }) =>
+        value === null
+          ? "–"
+          : escapeHtml(format(value)) + (largest === 0 ? "" : shareBar(value / largest, `run-${i}`)),
+    },
+  ], { label: "Figures as bars" });
 }
 
 function table(runs: readonly ComparedRun[]): string {
-  const head = runs.map(({ figures: { run } }) => `<th>${escapeHtml(run)}</th>`).join("");
-  const rows = figureRows(runs).map(({ name, values, best }) => {
-    const cells = values.map((value, i) => {
-      const text = escapeHtml(value);
-      return `<td>${best.includes(i) ? `<strong>${text}</strong>` : text}</td>`;
-    });
-    return `<tr><th scope="row">${escapeHtml(name)}</th>${cells.join("")}</tr>`;
-  });
-  return `<table><thead><tr><th></th>${head}</tr></thead><tbody>${rows.join("")}</tbody></table>`;
+  return dataTable(figureRows(runs), [
+    { title: "Figure", kind: "heading", cell: ({ name }) => escapeHtml(name) },
+    ...runs.map(({ figures: { run } }, i) => ({
+      title: run,
+      cell: ({ values, best }: FigureRow) => {
+        const value = escapeHtml(values[i]);
+        return best.includes(i) ? `<strong>${value}</strong>` : value;
+      },
+    })),
+  ], { label: "Figures of the runs", className: "whole" });
 }

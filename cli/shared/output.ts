@@ -13,6 +13,8 @@ export const TOOL = "sidenet";
 
 /** Output and interruption, as a verb sees them. */
 export interface Io {
+  /** The command as it can be typed again, for what pages tell of themselves; undefined where it is not known. */
+  readonly command?: string;
   /** Whether `--json` was given. */
   readonly json: boolean;
   /** What people type before a verb: "sidenet", or as `denow` was called. */
@@ -44,7 +46,7 @@ export interface Streams {
 /** Creates the output of one invocation. */
 export function createIo(
   streams: Streams,
-  options: { json: boolean; signal: AbortSignal; program?: string },
+  options: { json: boolean; signal: AbortSignal; program?: string; command?: string },
 ): Io {
   let statusShown = false;
   const clearStatus = () => {
@@ -56,6 +58,7 @@ export function createIo(
     streams.stderr(neutralText(line) + "\n");
   };
   return {
+    command: options.command,
     json: options.json,
     program: options.program ?? TOOL,
     signal: options.signal,
@@ -78,6 +81,12 @@ export function createIo(
       statusShown = line !== "";
     },
   };
+}
+
+/** Arguments as a command of a POSIX shell: what it would not take as it stands is quoted. */
+export function commandText(args: readonly string[], program: string = TOOL): string {
+  const quoted = args.map((arg) => /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
+  return [program, ...quoted].join(" ");
 }
 
 /** The process's own streams. */
