@@ -11,6 +11,7 @@ import { transferOf } from "../../lib/shared_bytes.ts";
 import { createPrng } from "../../lib/random.ts";
 import type { WeightKind } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
+import { compileKernels, kernelsOf } from "./device/compile.ts";
 import type { Device } from "./device/device.ts";
 import { frameRoom, type FrameSize, prepOptions } from "./frame_buffers.ts";
 import type { InputValues } from "./objective.ts";
@@ -65,6 +66,7 @@ export class DeviceModel<Model extends LoadableModel = VideoModel> {
     const programs = Object.fromEntries(
       Object.entries(plans).map(([name, plan]) => [name, lowerPlan(plan, layout, device.info.environment)]),
     );
+    await compileKernels(device, kernelsOf(programs));
     const setup: DeviceSetup = {
       buffers: layout.buffers,
       stream: layout.stream,
