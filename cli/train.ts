@@ -3,12 +3,7 @@ import { readError } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
-import {
-  formatBest,
-  formatEvaluation,
-  formatProgressLine,
-  formatTerminalLine,
-} from "../train/run/progress.ts";
+import { formatBest, formatEvaluation, formatProgressLine } from "../train/run/progress.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { writeReport } from "../pages/report_data.ts";
 import {
@@ -22,15 +17,20 @@ import {
 import { loadRunConfig } from "../train/files/run_config.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
-import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import { trainingSpec } from "../train/recipe/model.ts";
+import { EarlyDevice } from "../train/runtime/open_session.ts";
+import { sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
+import { createModel } from "../models/mod.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, settleWeights } from "./shared/before_run.ts";
+import { isDataMissing, makeData, settleWeights } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
+import { type Stages, tellStages } from "./shared/stages.ts";
+import { TrainingLine } from "./shared/training_line.ts";
 import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
@@ -89,6 +89,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (values["plan-only"]) return printPlan(started, io);
   const from = resume ?? loaded.config.resume;
   const recipe = await settleWeights(started, io);
+  using stages = tellStages(io);
+  await using early = await earlyDevice(recipe);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   using folder = await openFolder(recipe, from, io);
@@ -99,7 +101,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
     const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
-    const result = await trainInto(config, folder, state, io);
+    const result = await trainInto(config, folder, state, { early, stages }, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, ...result });
     finish(result, { folder, columns: task.metrics }, io);
@@ -183,6 +185,23 @@ async function loadRecipe(
   return recipe;
 }
 
+/** Where the data set must be made first, a device that compiles meanwhile. */
+async function earlyDevice(config: Config): Promise<EarlyDevice | undefined> {
+  if (!await isDataMissing(config)) return undefined;
+  const { synth, num_sample: copies, batch_size: batch } = config.data;
+  const lastBatch = (synth?.train_clips ?? 0) % batch * copies;
+  const frame = synth ?? { width: config.data.input_size, height: config.data.input_size };
+  return new EarlyDevice(
+    createModel(trainingSpec(config)),
+    sessionOptions(config, { lastBatch, largestFrame: frame }),
+    {
+      clipsPerVideo: copies,
+      halves: null,
+      choices: await tunedChoices(),
+    },
+  );
+}
+
 /** The folder of the run: a new one, or the one that is resumed. */
 async function openFolder(config: Config, resume: string | null, io: Io): Promise<RunFolder> {
   const folder = resume === null
@@ -212,16 +231,20 @@ async function trainInto(
   config: Config,
   folder: RunFolder,
   state: { path: string; step: number } | null,
+  { early, stages }: { early: EarlyDevice | undefined; stages: Stages },
   io: Io,
 ): Promise<TrainResult> {
+  using line = new TrainingLine(io);
   return await train({
     config,
     folder,
+    early,
     resume: state?.path,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
       opened: ({ adapter, memory, allocatedBytes, launches }, { steps, trainable, frozen }) => {
+        stages.end();
         io.note(`run folder: ${folder.path}`);
         io.note(`adapter: ${adapter}`);
         io.note(
@@ -236,15 +259,23 @@ async function trainInto(
           io.note(`the run was at its last step already; ${key} takes it further`);
         }
       },
-      step: (record, { steps, epochs, secondsPerStep }) => {
-        const progress = { record, totalSteps: steps, epochs, secondsPerStep };
-        if (io.isTerminal) io.status(formatTerminalLine(progress, io.columns));
-        else io.note(formatProgressLine(progress));
+      stage: stages.tell,
+      moved: (at) => {
+        stages.end();
+        line.moved(at);
+      },
+      step: (record, totals) => {
+        line.recorded(record, totals);
+        if (!io.isTerminal) io.note(formatProgressLine({ record, totalSteps: totals.steps, ...totals }));
         io.printJson(record);
       },
       saved: (step) => keepsState(folder, step),
-      evaluating: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+      evaluating: (done, of) => {
+        line.pause();
+        stages.tell({ what: "evaluating", done, of, unit: "clips" });
+      },
       evaluated: (record, { best }) => {
+        stages.end();
         io.note(
           formatEvaluation(record, {
             epochs: config.solver.epochs,

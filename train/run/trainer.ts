@@ -17,13 +17,14 @@ import { type Features, openFeatures } from "../features/reader.ts";
 import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
-import { type DataProblem, ProblemLog } from "../feed/problems.ts";
+import { ProblemLog } from "../feed/problems.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
-import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
+import type { EvalRecord, RunFolder, StepRecord } from "../files/run_folder.ts";
 import { Keeper } from "./keeper.ts";
 import {
   batchesDone,
   currentEpoch,
+  evaluationsToCome,
   isEvaluationDue,
   isSteady,
   requirePlace,
@@ -51,50 +52,15 @@ import {
 } from "../tasks/session_options.ts";
 import { type Encoder, type Evaluation, isBest, type Task } from "../tasks/task.ts";
 import { idleRateRemarks, rateOf } from "./schedule.ts";
-import type { TunedChoices } from "../runtime/device/tuned.ts";
+import type { Totals, TrainOptions, TrainResult } from "./options.ts";
+import { Pace } from "./pace.ts";
 
-/** What is known once the session is open. */
-export type OpenedSession = Pick<Session, "adapter" | "memory" | "allocatedBytes" | "launches">;
-
-/** What a run tells while it goes on. */
-export interface TrainEvents {
-  opened?: (session: OpenedSession, run: { steps: number; trainable: number; frozen: number }) => void;
-  step?: (record: StepRecord, totals: { steps: number; epochs: number; secondsPerStep: number }) => void;
-  evaluating?: (done: number, total: number) => void;
-  evaluated?: (record: EvalRecord, options: { best: boolean }) => void;
-  /** The state of a step has been written. */
-  saved?: (step: number) => void;
-  /** A warning, on its own line: a broken frame, a class without a clip. */
-  note?: (text: string) => void;
-  /** Something that is as it should be, on its own line. */
-  info?: (text: string) => void;
-}
-
-/** How to run. */
-export interface TrainOptions {
-  config: Config;
-  folder: RunFolder;
-  /** State file to go on from. */
-  resume?: string;
-  /** Stops after the step under way, with everything saved. */
-  signal?: AbortSignal;
-  events?: TrainEvents;
-  /** Measured kernel choices of this machine. */
-  choices?: TunedChoices;
-}
-
-/** What a finished run gives. */
-export interface TrainResult {
-  summary: Summary;
-  /** The last evaluation; null when none was made. */
-  evaluation: Evaluation | null;
-  labels: string[];
-  problems: DataProblem[];
-}
+export type { OpenedSession, TrainEvents, TrainOptions, TrainResult } from "./options.ts";
 
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { folder, resume } = options, { note, info } = options.events ?? {};
+  const { folder, resume } = options, { note, info, stage } = options.events ?? {};
+  stage?.({ what: "reading the lists" });
   const config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
@@ -106,6 +72,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (saved !== null) requirePlace(set, saved, resume!);
   const remarks = saved === null ? [] : resumeRemarks(config, set, saved);
   const { lastBatch: resumedBatch } = loopBatches(config, set, saved?.state.clipsInEpoch);
+  stage?.({ what: "looking at the clips" });
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
   await using frameCache = features ? null : await openFrameCache(config, note);
   if (frameCache) info?.(describeFrameCache(frameCache));
@@ -125,6 +92,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       clipsPerVideo: config.data.num_sample,
       halves: halvesNeed(config, { stored: features !== null }),
       choices: options.choices,
+      stage,
+      early: options.early,
     },
   );
   await using session = opened.session;
@@ -142,6 +111,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const steady = saved === null || isSteady(config, set, saved);
   const storedFeatures = features !== null;
   const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note };
+  stage?.({ what: "loading the weights" });
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
   const data = { set, batches, valClips, features, frameCache, labels, encode, state };
@@ -170,6 +140,9 @@ interface RunData {
 /** What has gone by since the last line of metrics. */
 interface Window {
   started: number;
+  /** From when its steps are counted for the pace, and how many of them were before that. */
+  paceFrom: number;
+  paceAfter: number;
   waitMs: number;
   clips: number;
   steps: number;
@@ -191,7 +164,10 @@ class TrainingRun {
   readonly #problems: ProblemLog;
   readonly #state: RunState;
   readonly #keeper: Keeper;
+  readonly #pace: Pace;
   #last: Evaluation | null = null;
+  /** Whether no step of this process has been made. */
+  #isFirst = true;
 
   constructor(options: TrainOptions, session: Session, data: RunData) {
     const { config, folder } = options, { state } = data, { note, saved } = options.events ?? {};
@@ -205,6 +181,9 @@ class TrainingRun {
     this.#data = data;
     this.#rate = rateOf(config, { batchesPerLoop: data.batches });
     this.#totalSteps = totalSteps(config, data.set, state);
+    const share = session.evaluationShare / clipsPerBatch(config);
+    const { grad_accumulation_steps: batches } = config.solver;
+    this.#pace = new Pace({ stepsPerEvaluation: data.valClips.length * share / batches });
     this.#problems = new ProblemLog(note);
     if (state.problems) this.#problems.restore(state.problems);
     this.#state = state;
@@ -261,7 +240,9 @@ class TrainingRun {
   async #trainBatches(feed: ClipFeed): Promise<void> {
     const { data, logging } = this.#config, state = this.#state;
     const order = this.#data.set.order(state.epoch, state.clipsInEpoch);
-    const window: Window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
+    const now = performance.now();
+    const window: Window = { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 };
+    if (this.#isFirst) this.#options.events?.stage?.({ what: "waiting for the first batch" });
     for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
       const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
       for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
@@ -279,6 +260,7 @@ class TrainingRun {
       await this.#keeper.batchDone();
       if (!completed) continue;
       window.steps++;
+      await this.#tellMoved(window);
       const stopping = this.#options.signal?.aborted ?? false;
       const last = state.step >= this.#totalSteps;
       // Reading the loss waits for the GPU, so it is done every print_freq steps only.
@@ -287,6 +269,26 @@ class TrainingRun {
       if (this.#keeper.isStateDue()) await this.#keeper.saveState();
       if (last) break;
     }
+  }
+
+  /** Tells of a step that was handed to the GPU. The first one is waited for, so that what follows can be measured. */
+  async #tellMoved(window: Window): Promise<void> {
+    const isDone = this.#isFirst;
+    if (isDone) {
+      await this.#session.finish();
+      [window.paceFrom, window.paceAfter] = [performance.now(), window.steps];
+      this.#isFirst = false;
+    }
+    this.#options.events?.moved?.({ step: this.#state.step, isDone, ...this.#totals() });
+  }
+
+  #totals(): Totals {
+    const evaluations = evaluationsToCome(this.#config, this.#data.set, this.#state);
+    return {
+      steps: this.#totalSteps,
+      epochs: this.#config.solver.epochs,
+      ...this.#pace.left(evaluations),
+    };
   }
 
   /** Waits for the GPU, then writes one line of metrics. */
@@ -311,13 +313,10 @@ class TrainingRun {
     };
     state.lastLoss = loss;
     this.#folder.appendMetrics(record);
-    const totals = {
-      steps: this.#totalSteps,
-      epochs: this.#config.solver.epochs,
-      secondsPerStep: elapsed / Math.max(1, window.steps),
-    };
-    this.#options.events?.step?.(record, totals);
-    Object.assign(window, { started: performance.now(), waitMs: 0, clips: 0, steps: 0 });
+    const now = performance.now(), measured = window.steps - window.paceAfter;
+    if (measured > 0) this.#pace.addSteps(measured, (now - window.paceFrom) / 1000);
+    this.#options.events?.step?.(record, this.#totals());
+    Object.assign(window, { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 });
   }
 
   async #interrupt(): Promise<never> {
@@ -329,8 +328,8 @@ class TrainingRun {
 
   /** One view of every clip of the validation list. */
   async #evaluation(): Promise<Evaluation> {
-    const { events, signal } = this.#options;
-    return await evaluateClips(this.#session, this.#config, {
+    const { events, signal } = this.#options, started = performance.now();
+    const evaluation = await evaluateClips(this.#session, this.#config, {
       task: this.#task,
       clips: this.#data.valClips,
       views: null,
@@ -339,6 +338,8 @@ class TrainingRun {
       signal,
       onProgress: events?.evaluating,
     });
+    this.#pace.addEvaluation((performance.now() - started) / 1000);
+    return evaluation;
   }
 
   /** What the network gives before the first step. It is not among those of which the best is kept. */

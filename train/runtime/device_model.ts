@@ -3,7 +3,8 @@
 import type { FrameClip, FramePrepOptions } from "../../gpu/frames.ts";
 import { bytesOf, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import type { Address, Layout } from "../../gpu/layout.ts";
-import { lowerPlan } from "../../gpu/lower.ts";
+import { lowerPlan, type ProgramSpec } from "../../gpu/lower.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
 import { align, type Plan } from "../../gpu/plan.ts";
 import type { Command, DeviceSetup } from "../../gpu/runtime.ts";
 import { encodeValues, valuesOf } from "../../gpu/values.ts";
@@ -39,6 +40,16 @@ const READ_BYTES = 2 ** 28;
 /** What a device needs to know of a model. */
 export type LoadableModel = Pick<VideoModel, "weights" | "config" | "window">;
 
+/** All programs of a model as plain data, by name. */
+export function lowerPlans(
+  { plans, layout }: Pick<ModelParts, "plans" | "layout">,
+  environment: KernelEnvironment,
+): Record<string, ProgramSpec> {
+  return Object.fromEntries(
+    Object.entries(plans).map(([name, plan]) => [name, lowerPlan(plan, layout, environment)]),
+  );
+}
+
 /** A model on a device. */
 export class DeviceModel<Model extends LoadableModel = VideoModel> {
   readonly model: Model;
@@ -63,9 +74,7 @@ export class DeviceModel<Model extends LoadableModel = VideoModel> {
     parts: ModelParts,
   ): Promise<DeviceModel<Model>> {
     const { layout, plans, readbackBytes, frames, mix = null } = parts;
-    const programs = Object.fromEntries(
-      Object.entries(plans).map(([name, plan]) => [name, lowerPlan(plan, layout, device.info.environment)]),
-    );
+    const programs = lowerPlans({ plans, layout }, device.info.environment);
     await compileKernels(device, kernelsOf(programs));
     const setup: DeviceSetup = {
       buffers: layout.buffers,

@@ -4,7 +4,7 @@
  * driver's cache on the disk, where the session's device finds it. On a GPU the driver compiles, on the device's own thread.
  */
 
-import { type KernelSpec, kernelKey, type ProgramSpec } from "../../../gpu/lower.ts";
+import { kernelKey, type KernelSpec, type ProgramSpec } from "../../../gpu/lower.ts";
 import type { Device } from "./device.ts";
 
 /** A kernel that takes longer than this was in no cache. */
@@ -23,9 +23,14 @@ export function kernelsOf(programs: Readonly<Record<string, ProgramSpec>>): Kern
 /**
  * Compiles kernels on a device, those of equal text once. `device.onCompile` is told of each.
  *
+ * @param signal Ends it after the kernel under way.
  * @throws {Error} with the numbered source when one does not compile.
  */
-export async function compileKernels(device: Device, kernels: readonly KernelSpec[]): Promise<void> {
+export async function compileKernels(
+  device: Device,
+  kernels: readonly KernelSpec[],
+  signal?: AbortSignal,
+): Promise<void> {
   let known = compiledBy.get(device);
   if (!known) compiledBy.set(device, known = new Set());
   const missing = new Map<string, KernelSpec>();
@@ -36,12 +41,13 @@ export async function compileKernels(device: Device, kernels: readonly KernelSpe
   if (missing.size === 0) return;
   // The longest first, so that no thread is left alone with one in the end.
   const order = [...missing.values()].sort((a, b) => b.code.length - a.code.length);
-  await new Compilation(device, order).run();
+  await new Compilation(device, order, signal).run();
   for (const key of missing.keys()) known.add(key);
 }
 
 class Compilation {
   readonly #device: Device;
+  readonly #signal: AbortSignal | undefined;
   readonly #waiting: KernelSpec[];
   readonly #total: number;
   /** Compiled by a helper, in so many milliseconds: the device finds them in the driver's cache. */
@@ -51,8 +57,9 @@ class Compilation {
   #shared = true;
   #wake: () => void = () => {};
 
-  constructor(device: Device, kernels: readonly KernelSpec[]) {
+  constructor(device: Device, kernels: readonly KernelSpec[], signal?: AbortSignal) {
     this.#device = device;
+    this.#signal = signal;
     this.#waiting = [...kernels];
     this.#total = kernels.length;
   }
@@ -86,6 +93,7 @@ class Compilation {
 
   /** Compiles on the device itself. @returns Milliseconds. */
   async #compile(kernel: KernelSpec): Promise<number> {
+    this.#signal?.throwIfAborted();
     const started = performance.now();
     await this.#device.compile(kernel);
     this.#done++;
@@ -103,7 +111,7 @@ class Compilation {
     const helper = await this.#device.openHelper!().catch(() => null);
     if (helper === null) return; // the device does it alone
     try {
-      while (this.#shared) {
+      while (this.#shared && !this.#signal?.aborted) {
         const kernel = this.#waiting.shift();
         if (!kernel) break;
         const started = performance.now();
