@@ -12,6 +12,8 @@ const QUIET_MS = 3000;
 const REPEAT_MS = 15_000;
 /** Between two pictures of the moving line, which shows that time goes on. */
 const TICK_MS = 1000;
+/** Between two pictures of a stage that moves fast. */
+const FRAME_MS = 80;
 
 /** Width of a line in a log: it has no bar. */
 const LOG_COLUMNS = 59;
@@ -36,7 +38,11 @@ export function formatStage(stage: Stage, seconds: number, columns: number): str
 
 /** Begins to tell stages. */
 export function tellStages(io: Pick<Io, "isTerminal" | "columns" | "note" | "status">): Stages {
-  let current: Stage | null = null, began = 0, told = 0, timer: ReturnType<typeof setInterval> | undefined;
+  let current: Stage | null = null,
+    began = 0,
+    told = 0,
+    drawn = 0,
+    timer: ReturnType<typeof setInterval> | undefined;
   const show = () => {
     if (current === null) return;
     const now = performance.now(), seconds = (now - began) / 1000;
@@ -53,9 +59,13 @@ export function tellStages(io: Pick<Io, "isTerminal" | "columns" | "note" | "sta
   };
   return {
     tell(stage) {
-      if (current?.what !== stage.what) [began, told] = [performance.now(), 0];
+      const now = performance.now();
+      if (current?.what !== stage.what) [began, told, drawn] = [now, 0, 0];
       current = stage;
-      show();
+      if (now - drawn >= FRAME_MS || stage.done === stage.of) {
+        drawn = now;
+        show();
+      }
       timer ??= setInterval(show, TICK_MS);
     },
     end,

@@ -205,7 +205,7 @@ class Extraction {
     const lists = [[roots.train, this.#clips.train], [roots.val, this.#clips.val]] as const;
     await using frameCache = await openFrameCache(config, events?.note);
     const frame = await largestFrame(config, lists, {
-      viaCache: frameCache !== null,
+      cached: [frameCache, frameCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
     const { augmentation, streamFrozen } = sessionOptions(config, { lastBatch: 0, largestFrame: frame });

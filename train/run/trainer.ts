@@ -14,7 +14,13 @@ import type { ClipFeed } from "../feed/clip_feed.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { evaluateClips } from "../evaluation/evaluate.ts";
 import { type Features, openFeatures } from "../features/reader.ts";
-import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
+import {
+  announceFrameCache,
+  describeFrameCache,
+  openRunCache,
+  settleFrameCache,
+} from "../feed/frame_cache.ts";
+import { isFolder } from "../recipe/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
 import { ProblemLog } from "../feed/problems.ts";
@@ -61,7 +67,7 @@ export type { OpenedSession, TrainEvents, TrainOptions, TrainResult } from "./op
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { folder, resume } = options, { note, info, stage } = options.events ?? {};
   stage?.({ what: "reading the lists" });
-  const config = await withFoundModality(options.config, { splits: ["train", "val"], note });
+  let config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
@@ -74,13 +80,22 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { lastBatch: resumedBatch } = loopBatches(config, set, saved?.state.clipsInEpoch);
   stage?.({ what: "looking at the clips" });
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
-  await using frameCache = features ? null : await openFrameCache(config, note);
-  if (frameCache) info?.(describeFrameCache(frameCache));
+  const settled = await settleFrameCache(config, { clips: set.clips, folder: folder.path });
+  config = settled.config;
+  if (settled.note !== null) info?.(settled.note);
+  await using frameCache = features ? null : await openRunCache(config, { folder: folder.path, warn: note });
+  // A run's own holds training videos alone.
+  const valCache = isFolder(config.data.frame_cache) ? frameCache : null;
+  if (frameCache) {
+    info?.(
+      valCache || frameCache.clips > 0 ? describeFrameCache(frameCache) : announceFrameCache(frameCache),
+    );
+  }
   const side = config.data.input_size;
   const frame = features
     ? { width: side, height: side }
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
-      viaCache: frameCache !== null,
+      cached: [frameCache, valCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
   if (!features) requireHostMemory(config, frame);
@@ -114,7 +129,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   stage?.({ what: "loading the weights" });
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
-  const data = { set, batches, valClips, features, frameCache, labels, encode, state };
+  const data = { set, batches, valClips, features, frameCache, valCache, labels, encode, state };
   try {
     return await new TrainingRun({ ...options, config: own }, session, data).run();
   } finally {
@@ -130,6 +145,8 @@ interface RunData {
   /** null where the backbone runs. */
   features: Features | null;
   frameCache: FrameCache | null;
+  /** That of the validation clips. */
+  valCache: FrameCache | null;
   labels: string[];
   /** Makes what batches bring. */
   encode: Encoder;
@@ -334,7 +351,7 @@ class TrainingRun {
       clips: this.#data.valClips,
       views: null,
       feed: this.#data.features?.feed("val"),
-      frameCache: this.#data.frameCache,
+      frameCache: this.#data.valCache,
       signal,
       onProgress: events?.evaluating,
     });
