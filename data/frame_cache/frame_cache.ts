@@ -168,6 +168,11 @@ export class FrameCache implements AsyncDisposable {
     return this.#index.size;
   }
 
+  /** Whether nothing more can be added to it. */
+  get isFull(): boolean {
+    return this.#full || this.#writing === null;
+  }
+
   /** Size of the files of frames. */
   get sizeBytes(): number {
     return this.#sizeBytes;

@@ -59,6 +59,7 @@ import {
 import { type Encoder, type Evaluation, isBest, type Task } from "../tasks/task.ts";
 import { idleRateRemarks, rateOf } from "./schedule.ts";
 import type { Totals, TrainOptions, TrainResult } from "./options.ts";
+import { DataWait } from "./data_wait.ts";
 import { Pace } from "./pace.ts";
 
 export type { OpenedSession, TrainEvents, TrainOptions, TrainResult } from "./options.ts";
@@ -182,6 +183,7 @@ class TrainingRun {
   readonly #state: RunState;
   readonly #keeper: Keeper;
   readonly #pace: Pace;
+  readonly #dataWait: DataWait;
   #last: Evaluation | null = null;
   /** Whether no step of this process has been made. */
   #isFirst = true;
@@ -201,6 +203,7 @@ class TrainingRun {
     const share = session.evaluationShare / clipsPerBatch(config);
     const { grad_accumulation_steps: batches } = config.solver;
     this.#pace = new Pace({ stepsPerEvaluation: data.valClips.length * share / batches });
+    this.#dataWait = new DataWait(config, { clips: data.set.clips.length, cache: data.frameCache });
     this.#problems = new ProblemLog(note);
     if (state.problems) this.#problems.restore(state.problems);
     this.#state = state;
@@ -259,6 +262,7 @@ class TrainingRun {
     const order = this.#data.set.order(state.epoch, state.clipsInEpoch);
     const now = performance.now();
     const window: Window = { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 };
+    if (!this.#isFirst) this.#dataWait.begin();
     if (this.#isFirst) this.#options.events?.stage?.({ what: "waiting for the first batch" });
     for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
       const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
@@ -273,6 +277,7 @@ class TrainingRun {
       state.accumulated = completed ? 0 : state.accumulated + 1;
       if (completed) state.step++;
       window.waitMs += waitMs;
+      this.#dataWait.add(waitMs, batch.clips[0].frames.length);
       window.clips += clips.length;
       await this.#keeper.batchDone();
       if (!completed) continue;
@@ -295,6 +300,7 @@ class TrainingRun {
       await this.#session.finish();
       [window.paceFrom, window.paceAfter] = [performance.now(), window.steps];
       this.#isFirst = false;
+      this.#dataWait.begin();
     }
     this.#options.events?.moved?.({ step: this.#state.step, isDone, ...this.#totals() });
   }
@@ -333,6 +339,8 @@ class TrainingRun {
     const now = performance.now(), measured = window.steps - window.paceAfter;
     if (measured > 0) this.#pace.addSteps(measured, (now - window.paceFrom) / 1000);
     this.#options.events?.step?.(record, this.#totals());
+    const advice = this.#dataWait.advice();
+    if (advice !== null) this.#options.events?.info?.(advice);
     Object.assign(window, { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 });
   }
 
