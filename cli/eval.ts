@@ -16,6 +16,7 @@ import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { tellStages } from "./shared/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { describeViews, MODEL_OPTIONS, onlyModel, viewsOfFlags } from "./shared/trained.ts";
 
@@ -55,18 +56,21 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const remark of model.remarks) io.note(`warning: ${remark}`);
   const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? null));
   await requireWritableFolder(folder);
+  using stages = tellStages(io);
   const evaluated = {
     ...await evaluateModel(model, {
       views,
       list: values.list,
       signal: io.signal,
       choices: await tunedChoices(),
+      stage: stages.tell,
       onOpened: (adapter) => io.note(`adapter: ${adapter}`),
-      onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+      onProgress: (done, of) => stages.tell({ what: "evaluating", done, of, unit: "clips" }),
       onNote: (text) => io.note(`warning: ${text}`),
     }),
     everything: values.probabilities,
   };
+  stages.end();
   const { evaluation, labels, weights, list, task } = evaluated;
   tellProblems(evaluation.problems, folder, io);
   if (values["per-class"] && !task.rows) {

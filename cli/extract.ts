@@ -10,6 +10,7 @@ import { modelSpec } from "../train/recipe/model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { makeData, settleWeights } from "./shared/before_run.ts";
 import type { Io } from "./shared/output.ts";
+import { tellStages } from "./shared/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
@@ -52,6 +53,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const epochs = storedEpochs(asked, values.epochs);
   const own = await settleWeights(asked, io);
   await makeData(own, io);
+  using stages = tellStages(io);
   const result = await extractFeatures({
     config: own,
     out,
@@ -60,7 +62,9 @@ export async function run(args: string[], io: Io): Promise<number> {
     choices: await tunedChoices(),
     events: {
       planned: (plan) => io.note(describePlan(plan)),
+      stage: stages.tell,
       opened: ({ adapter, allocatedBytes, clips }) => {
+        stages.end();
         io.note(`adapter: ${adapter}`);
         io.note(`GPU memory: ${formatBytes(allocatedBytes)}, ${formatCount(clips)} clips a batch`);
       },

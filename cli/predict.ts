@@ -41,6 +41,7 @@ import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared
 import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
+import { tellStages } from "./shared/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { splitOverrides } from "./shared/overrides.ts";
 import { MODEL_OPTIONS, viewsOfFlags } from "./shared/trained.ts";
@@ -156,8 +157,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (inputs.length === 0) return exitCode;
 
   if (classifier === null) {
-    const own = { views, top, signal: io.signal, choices: await tunedChoices() };
+    using stages = tellStages(io);
+    const own = { views, top, signal: io.signal, choices: await tunedChoices(), stage: stages.tell };
     for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
+      stages.end();
       if (clip.bad) fail(cannotUse(clip.path, reasonOfBad(clip.problems)));
       else printDescription(clip.path, clip, io);
     }
@@ -171,9 +174,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
   const choices = await tunedChoices(), { signal } = io;
+  using stages = tellStages(io);
   const scores = counted(
-    classifier.scores({ clips, whole, views, choices, signal }),
-    (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
+    classifier.scores({ clips, whole, views, choices, signal, stage: stages.tell }),
+    (done) => {
+      stages.end();
+      io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`);
+    },
   );
   const long: string[] = [];
   let next = 0, shown = 0;

@@ -6,12 +6,17 @@ import { formatCount, formatDuration, progressBar } from "../../lib/text.ts";
 import type { Stage, TellStage } from "../../lib/stage.ts";
 import type { Io } from "./output.ts";
 
-/** A stage shorter than this leaves no line in a log. */
-const QUIET_MS = 3000;
-/** Between two lines of one stage in a log. */
-const REPEAT_MS = 15_000;
-/** Between two pictures of the moving line, which shows that time goes on. */
-const TICK_MS = 1000;
+/** When something is told. */
+export interface StageTimes {
+  /** A stage shorter than this leaves no line in a log. */
+  quietMs: number;
+  /** Between two lines of one stage in a log. */
+  repeatMs: number;
+  /** Between two pictures of the moving line, which shows that time goes on. */
+  tickMs: number;
+}
+
+const TIMES: StageTimes = { quietMs: 3000, repeatMs: 15_000, tickMs: 1000 };
 /** Between two pictures of a stage that moves fast. */
 const FRAME_MS = 80;
 
@@ -37,7 +42,10 @@ export function formatStage(stage: Stage, seconds: number, columns: number): str
 }
 
 /** Begins to tell stages. */
-export function tellStages(io: Pick<Io, "isTerminal" | "columns" | "note" | "status">): Stages {
+export function tellStages(
+  io: Pick<Io, "isTerminal" | "columns" | "note" | "status">,
+  { quietMs, repeatMs, tickMs }: StageTimes = TIMES,
+): Stages {
   let current: Stage | null = null,
     began = 0,
     told = 0,
@@ -47,7 +55,7 @@ export function tellStages(io: Pick<Io, "isTerminal" | "columns" | "note" | "sta
     if (current === null) return;
     const now = performance.now(), seconds = (now - began) / 1000;
     if (io.isTerminal) return io.status(formatStage(current, seconds, io.columns));
-    if (now - began < QUIET_MS || told > 0 && now - told < REPEAT_MS) return;
+    if (now - began < quietMs || told > 0 && now - told < repeatMs) return;
     told = now;
     io.note(formatStage(current, seconds, LOG_COLUMNS));
   };
@@ -66,7 +74,7 @@ export function tellStages(io: Pick<Io, "isTerminal" | "columns" | "note" | "sta
         drawn = now;
         show();
       }
-      timer ??= setInterval(show, TICK_MS);
+      timer ??= setInterval(show, tickMs);
     },
     end,
     [Symbol.dispose]: end,

@@ -35,6 +35,11 @@ export interface OpenedSession {
   readonly against: string | null;
 }
 
+/** How a device's compiling is told. */
+export function compilingStage(tell: TellStage | undefined): RemoteDevice["onCompile"] {
+  return tell && ((done, of) => tell({ what: "compiling", done, of, unit: "pipelines" }));
+}
+
 /** What opening a session needs to know beside its options. */
 export interface OpenOptions {
   /** Clips that one video of the batch becomes, for advice on a batch that fits. */
@@ -62,7 +67,7 @@ export class EarlyDevice implements AsyncDisposable {
   constructor(model: VideoModel, options: Omit<SessionOptions, "limits">, more: OpenOptions) {
     this.#device = RemoteDevice.open({
       choices: more.choices,
-      onCompile: (done, of) => this.#told?.({ what: "compiling", done, of, unit: "pipelines" }),
+      onCompile: compilingStage((stage) => this.#told?.(stage)),
     });
     this.#compiled = this.#compile(model, options, more).catch(() => {});
   }
@@ -116,7 +121,7 @@ export async function openSession(
   let freeBytes = Infinity;
   for (let tries = 0;; tries++) {
     const device = early && !early.isTaken ? await early.take(stage) : await RemoteDevice.open({ choices });
-    device.onCompile = (done, of) => stage?.({ what: "compiling", done, of, unit: "pipelines" });
+    device.onCompile = compilingStage(stage);
     const { info } = device;
     let fitting: FittingSession | null = null;
     try {
