@@ -1,5 +1,5 @@
 /**
- * Compiling kernels before anything is allocated, one at a time, so that whoever waits can be told how many there are to come.
+ * Compiling kernels before anything is allocated, a few at a time, so that whoever waits can be told how many there are to come.
  *
  * Deno's `createComputePipelineAsync` compiles on the thread that calls it, as `createComputePipeline` does: two kernels are compiled at
  * once only by two devices on two threads. Mesa's software adapter makes its machine code at the first launch, so there
@@ -15,28 +15,37 @@ const UNIFORM = 0x40, STORAGE = 0x80;
 const UNIFORM_BYTES = 2 ** 12, STORAGE_BYTES = 2 ** 16;
 
 /**
- * Makes a kernel's pipeline, and where the adapter would do so later, its machine code.
+ * Makes pipelines, and where the adapter would do so later, their machine code.
  *
- * @throws {Error} with the numbered source when it does not compile.
+ * @throws {Error} with the numbered source of one that does not compile.
  */
-export async function compileKernel(gpu: Gpu, kernel: KernelSpec): Promise<void> {
-  const { device } = gpu, { label, code, entryPoint } = kernel, pipelines = PipelineCache.of(device);
-  if (pipelines.has(code, entryPoint)) return;
-  device.pushErrorScope("validation");
-  const pipeline = pipelines.get(label, code, entryPoint);
-  const error = await device.popErrorScope();
-  if (error) throw new Error(`Cannot prepare ${label}: ${error.message}\n${numbered(code)}`);
-  if (gpu.isSoftware) await launchOverNothing(gpu, pipeline, kernel);
+export async function compileKernels(gpu: Gpu, kernels: readonly KernelSpec[]): Promise<void> {
+  const { device } = gpu, pipelines = PipelineCache.of(device);
+  const made: { kernel: KernelSpec; pipeline: GPUComputePipeline }[] = [];
+  for (const kernel of kernels) {
+    const { label, code, entryPoint } = kernel;
+    if (pipelines.has(code, entryPoint)) continue;
+    device.pushErrorScope("validation");
+    const pipeline = pipelines.get(label, code, entryPoint);
+    const error = await device.popErrorScope();
+    if (error) throw new Error(`Cannot prepare ${label}: ${error.message}\n${numbered(code)}`);
+    made.push({ kernel, pipeline });
+  }
+  if (!gpu.isSoftware || made.length === 0) return;
+  const buffers = made.flatMap(({ kernel, pipeline }) => launchOverNothing(gpu, pipeline, kernel));
+  await device.queue.onSubmittedWorkDone();
+  for (const buffer of buffers) buffer.destroy();
 }
 
-/** What goes wrong here would come out, in better words, when the kernel is launched in earnest. */
-async function launchOverNothing(
+/** Submits a launch over no workgroups. @returns Buffers to free after it. */
+function launchOverNothing(
   { device }: Gpu,
   pipeline: GPUComputePipeline,
   { label, params, storage }: KernelSpec,
-): Promise<void> {
+): GPUBuffer[] {
   const uniform = device.createBuffer({ label, size: UNIFORM_BYTES, usage: UNIFORM });
   const buffers = storage.map(() => device.createBuffer({ label, size: STORAGE_BYTES, usage: STORAGE }));
+  // What goes wrong here would come out, in better words, when the kernel is launched in earnest.
   device.pushErrorScope("validation");
   const group = device.createBindGroup({
     label,
@@ -52,7 +61,6 @@ async function launchOverNothing(
   pass.dispatchWorkgroups(0, 1, 1);
   pass.end();
   device.queue.submit([encoder.finish()]);
-  await device.queue.onSubmittedWorkDone();
-  await device.popErrorScope();
-  for (const buffer of [uniform, ...buffers]) buffer.destroy();
+  device.popErrorScope().catch(() => {});
+  return [uniform, ...buffers];
 }

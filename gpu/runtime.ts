@@ -9,7 +9,7 @@ import type { Gpu } from "./device.ts";
 import { createFramePrep, type FrameClip, type FramePrep, type FramePrepOptions } from "./frames.ts";
 import { FrameMix } from "./frames/mix.ts";
 import type { Address, BufferSpec, StreamSpec } from "./layout.ts";
-import { compileKernel } from "./compile.ts";
+import { compileKernels } from "./compile.ts";
 import type { KernelSpec, ProgramSpec } from "./lower.ts";
 import type { KernelEnvironment } from "./op.ts";
 import { align, type PlanLimits } from "./plan.ts";
@@ -86,9 +86,9 @@ export class Runtime {
     this.#gpu = gpu;
   }
 
-  /** Makes a kernel's pipeline ahead of `load`, which then finds it there. @throws {Error} when it does not compile */
-  compile(kernel: KernelSpec): Promise<void> {
-    return compileKernel(this.#gpu, kernel);
+  /** Makes pipelines ahead of `load`, which then finds them there. @throws {Error} when one does not compile */
+  compile(kernels: readonly KernelSpec[]): Promise<void> {
+    return compileKernels(this.#gpu, kernels);
   }
 
   /**

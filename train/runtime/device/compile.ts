@@ -9,6 +9,8 @@ import type { Device } from "./device.ts";
 
 /** A kernel that takes longer than this was in no cache. */
 const UNKNOWN_MS = 200;
+/** Kernels in one call, where the driver knows them. */
+const KNOWN_AT_ONCE = 8;
 /** Devices that help, at most: each takes a thread and some 50 MB. */
 const MOST_HELPERS = 3;
 
@@ -53,6 +55,8 @@ class Compilation {
   /** Compiled by a helper, in so many milliseconds: the device finds them in the driver's cache. */
   readonly #helped: { kernel: KernelSpec; ms: number }[] = [];
   #done = 0;
+  /** Kernels in one call: each call is waited for, which takes some milliseconds. */
+  #atOnce = 1;
   /** Whether what one device compiles is there for the others. */
   #shared = true;
   #wake: () => void = () => {};
@@ -66,7 +70,8 @@ class Compilation {
 
   async run(): Promise<void> {
     this.#device.onCompile?.(0, this.#total);
-    const isCold = await this.#compile(this.#waiting.shift()!) > UNKNOWN_MS;
+    const isCold = await this.#compile([this.#waiting.shift()!]) > UNKNOWN_MS;
+    if (!isCold) this.#atOnce = KNOWN_AT_ONCE;
     const helpers = isCold ? this.#helperCount() : 0;
     const helping = Array.from({ length: helpers }, () => this.#help());
     try {
@@ -81,22 +86,22 @@ class Compilation {
     while (this.#done < this.#total) {
       const helped = this.#helped.shift();
       if (helped) {
-        const ms = await this.#compile(helped.kernel);
+        const ms = await this.#compile([helped.kernel]);
         if (ms > UNKNOWN_MS && ms > helped.ms / 2) this.#shared = false;
         continue;
       }
-      const own = this.#waiting.shift();
-      if (own) await this.#compile(own);
+      const own = this.#waiting.splice(0, this.#atOnce);
+      if (own.length > 0) await this.#compile(own);
       else await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }
 
   /** Compiles on the device itself. @returns Milliseconds. */
-  async #compile(kernel: KernelSpec): Promise<number> {
+  async #compile(kernels: readonly KernelSpec[]): Promise<number> {
     this.#signal?.throwIfAborted();
     const started = performance.now();
-    await this.#device.compile(kernel);
-    this.#done++;
+    await this.#device.compile(kernels);
+    this.#done += kernels.length;
     this.#device.onCompile?.(this.#done, this.#total);
     return performance.now() - started;
   }
@@ -115,7 +120,7 @@ class Compilation {
         const kernel = this.#waiting.shift();
         if (!kernel) break;
         const started = performance.now();
-        await helper.compile(kernel).catch(() => {}); // the device raises it
+        await helper.compile([kernel]).catch(() => {}); // the device raises it
         this.#helped.push({ kernel, ms: performance.now() - started });
         this.#wake();
       }

@@ -12,8 +12,8 @@ export interface Device extends AsyncDisposable {
   onCompile?: (done: number, total: number) => void;
   /** Opens another device of the same adapter, on a thread of its own. */
   openHelper?(): Promise<Device>;
-  /** Makes the pipeline of a kernel ahead of `load`. One at a time. */
-  compile(kernel: KernelSpec): Promise<void>;
+  /** Makes the pipelines of kernels ahead of `load`. One call at a time. */
+  compile(kernels: readonly KernelSpec[]): Promise<void>;
   /** Allocates, and compiles what is not compiled yet. @returns Bytes allocated. */
   load(setup: DeviceSetup): Promise<number>;
   /** Makes the preparation of frames anew. @returns Bytes allocated. */
@@ -42,8 +42,8 @@ export class LocalDevice implements Device {
     this.runtime = new Runtime(gpu);
   }
 
-  compile(kernel: KernelSpec): Promise<void> {
-    return this.runtime.compile(kernel);
+  compile(kernels: readonly KernelSpec[]): Promise<void> {
+    return this.runtime.compile(kernels);
   }
 
   load(setup: DeviceSetup): Promise<number> {

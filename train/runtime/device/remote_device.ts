@@ -127,8 +127,8 @@ export class RemoteDevice implements Device {
     return RemoteDevice.open({ choices: this.#choices });
   }
 
-  compile(kernel: KernelSpec): Promise<void> {
-    return this.#channel.call("compile", [kernel]);
+  compile(kernels: readonly KernelSpec[]): Promise<void> {
+    return this.#channel.call("compile", [kernels]);
   }
 
   load(setup: DeviceSetup): Promise<number> {

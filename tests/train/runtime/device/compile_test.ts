@@ -29,7 +29,10 @@ class FakeDevice implements Pick<Device, "info" | "compile" | "onCompile" | "ope
     this.helpers.push(helper);
     return Promise.resolve(helper as unknown as Device);
   };
-  async compile({ code }: KernelSpec): Promise<void> {
+  async compile(kernels: readonly KernelSpec[]): Promise<void> {
+    for (const kernel of kernels) await this.#compile(kernel);
+  }
+  async #compile({ code }: KernelSpec): Promise<void> {
     const isKnown = this.disk?.has(code) ?? false;
     await new Promise((resolve) => setTimeout(resolve, isKnown ? 1 : this.ms));
     this.disk?.add(code);
@@ -48,7 +51,7 @@ Deno.test("kernels of equal text are compiled once, and each is told", async () 
     kernels = ["a", "b", "a", "cc"].map((c) => kernel(c));
   await compileKernels(asDevice(device), kernels);
   assert.deepEqual(device.compiled, ["cc", "a", "b"]); // the longest first
-  assert.deepEqual(device.told, [[0, 3], [1, 3], [2, 3], [3, 3]]);
+  assert.deepEqual(device.told, [[0, 3], [1, 3], [3, 3]]);
   assert.equal(device.helpers.length, 0); // the driver knew them
   await compileKernels(asDevice(device), [...kernels, kernel("d")]);
   assert.deepEqual(device.compiled.slice(3), ["d"]);
@@ -73,11 +76,11 @@ Deno.test("devices that share no cache stop helping, and nothing is left out", a
 });
 
 Deno.test("compiling ends when it is asked to", async () => {
-  const device = new FakeDevice(new Set(), 20), stop = new AbortController();
-  device.onCompile = (done) => done === 2 && stop.abort(new Error("enough"));
+  const device = new FakeDevice(new Set(), 220), stop = new AbortController();
+  device.onCompile = (done) => void (done === 1 && stop.abort(new Error("enough")));
   const compiling = compileKernels(asDevice(device), ["a", "b", "c"].map((c) => kernel(c)), stop.signal);
   await assert.rejects(compiling, /enough/);
-  assert.equal(device.compiled.length, 2);
+  assert.equal(device.compiled.length, 1);
 });
 
 const SOURCE = `struct Params { n: u32, }
@@ -93,14 +96,14 @@ engineTest("a runtime compiles ahead of loading, and says what is wrong with a t
     before = gpu.memory.allocatedBytes;
   const own = kernel(`${SOURCE}// ahead\n`, "ahead");
   assert.ok(!pipelines.has(own.code));
-  await runtime.compile(own);
+  await runtime.compile([own]);
   assert.ok(pipelines.has(own.code));
   const { size } = pipelines;
-  await runtime.compile(own);
+  await runtime.compile([own]);
   assert.equal(pipelines.size, size);
   assert.equal(gpu.memory.allocatedBytes, before);
   await assert.rejects(
-    runtime.compile(kernel(SOURCE.replace("1.0", "nothing"), "broken")),
+    runtime.compile([kernel(SOURCE.replace("1.0", "nothing"), "broken")]),
     /^Error: Cannot prepare broken: [^]*nothing[^]* 1 \| struct Params/,
   );
 });
