@@ -11,7 +11,8 @@ import type { KernelSpec } from "./lower.ts";
 import { numbered, PipelineCache } from "./shader.ts";
 
 const UNIFORM = 0x40, STORAGE = 0x80;
-/** Bytes of the buffers that stand in for the bindings of a launch over nothing. */
+/** Label of the buffers that stand in for the bindings of a launch over nothing, and their bytes. They are gone before anything is allocated. */
+export const STAND_IN = "stand-in";
 const UNIFORM_BYTES = 2 ** 12, STORAGE_BYTES = 2 ** 16;
 
 /**
@@ -43,8 +44,9 @@ function launchOverNothing(
   pipeline: GPUComputePipeline,
   { label, params, storage }: KernelSpec,
 ): GPUBuffer[] {
-  const uniform = device.createBuffer({ label, size: UNIFORM_BYTES, usage: UNIFORM });
-  const buffers = storage.map(() => device.createBuffer({ label, size: STORAGE_BYTES, usage: STORAGE }));
+  const standIn = (size: number, usage: number) => device.createBuffer({ label: STAND_IN, size, usage });
+  const uniform = standIn(UNIFORM_BYTES, UNIFORM);
+  const buffers = storage.map(() => standIn(STORAGE_BYTES, STORAGE));
   // What goes wrong here would come out, in better words, when the kernel is launched in earnest.
   device.pushErrorScope("validation");
   const group = device.createBindGroup({
