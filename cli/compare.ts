@@ -6,7 +6,7 @@ import { DataError } from "../lib/errors.ts";
 import { renderComparison } from "../pages/comparison_page.ts";
 import { comparisonTable, isRun, readRun, remarksOn } from "../train/run/compare.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { comparisonCsv, comparisonLines } from "./shared/comparison_text.ts";
+import { comparisonCsv, comparisonLines } from "./text/comparison.ts";
 import type { Io } from "./shared/output.ts";
 
 /** The page's name, beside the folder of the first run. */

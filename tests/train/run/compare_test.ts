@@ -6,7 +6,7 @@ import { parseHTML } from "linkedom";
 import { DataError } from "../../../lib/errors.ts";
 import { comparisonTable, figureRows, readRun, remarksOn } from "../../../train/run/compare.ts";
 import { lockFolder } from "../../../data/folder_lock.ts";
-import { comparisonCsv, comparisonLines } from "../../../cli/shared/comparison_text.ts";
+import { comparisonCsv, comparisonLines } from "../../../cli/text/comparison.ts";
 import { renderComparison } from "../../../pages/comparison_page.ts";
 import { formatConfig, parseConfig } from "../../../train/recipe/config.ts";
 
