@@ -83,7 +83,9 @@ function commandsIn(code: string, place: Pick<DocCommand, "file" | "line" | "isI
     const end = words.findIndex((word, i) => i > at && /^\d?>{1,2}/.test(word));
     if (at < 0) return [];
     const args = words.slice(at + 1, end < 0 ? undefined : end);
-    return args.length === 0 ? [] : [{ ...place, args, text: code.replaceAll(/\s+/g, " ").trim() }];
+    return args.length === 0
+      ? []
+      : [{ ...place, args, text: code.replace(/\s#\s.*$/, "").replaceAll(/\s+/g, " ").trim() }];
   });
   return [...inner, ...own];
 }
