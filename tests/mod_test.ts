@@ -144,7 +144,7 @@ gpuTest(
     try {
       await Deno.mkdir(join(folder, "configs"));
       for (const [path, overrides] of TINY) {
-        const quick = [...overrides, "data.workers=1", "logging.example_clips=0"];
+        const quick = [...overrides, "data.workers=1", "data.num_segments=4", "network.backbone.layers=1"];
         await Deno.writeTextFile(
           join(folder, path),
           formatConfig((await loadConfig(at(path), quick)).config),
