@@ -38,6 +38,7 @@ export const TRAIN_ROOMS: readonly string[] = [
   "evaluation",
   "search",
   "features",
+  "planning",
   "run",
   "parity",
 ];
