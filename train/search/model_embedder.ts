@@ -49,16 +49,21 @@ export async function openEmbedder(
   return new ModelEmbedder(model, await openEmbeddingSession(model, options));
 }
 
-async function openEmbeddingSession(
+/**
+ * Opens a session with such a network's weights in it.
+ *
+ * @param options.queries What is asked of it; by default what an embedder asks.
+ */
+export async function openEmbeddingSession(
   model: EmbeddingModel,
-  { clips, atOnce = Infinity, choices }: {
+  { clips, atOnce = Infinity, choices, queries = embeddingQueries(model.config) }: {
     clips: readonly ClipRecord[];
     atOnce?: number;
     choices?: TunedChoices;
+    queries?: readonly Query[];
   },
 ): Promise<Session> {
   const { config, isPlain } = model, { micro_batch_size: most } = config.data;
-  const queries = embeddingQueries(config);
   const batch = Math.min(clipsPerBatch(config), most ?? Infinity, Math.max(1, atOnce));
   if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, choices });
   const frame = await largestFrame(config, [["", clips]], { anySize: true });
