@@ -7,7 +7,7 @@ import { endPositions } from "../../models/clip/text.ts";
 import { CLIP_STATISTICS, normalisationTable } from "../../pixels/normalise.ts";
 import type { Query } from "../runtime/query.ts";
 import type { Session } from "../runtime/session.ts";
-import { clipShape, FRAMES_INPUT, type GraphOptions, IDS_INPUT } from "./graphs.ts";
+import { clipShape, FRAMES_INPUT, type GraphOptions, IDS_INPUT, outputName } from "./graphs.ts";
 import { type OnnxRuntime, openRuntime, type RuntimeSession, type RuntimeTensor } from "./runtime.ts";
 
 /** Batches that are compared, of the same clips. */
@@ -183,7 +183,7 @@ export function relativeDifference(values: Float32Array, expected: readonly Floa
 
 function byName(outputs: readonly Record<string, Float32Array>[]): Expected {
   return Object.fromEntries(
-    Object.keys(outputs[0]).map((name) => [name, outputs.map((output) => output[name])]),
+    Object.keys(outputs[0]).map((name) => [outputName(name), outputs.map((output) => output[name])]),
   );
 }
 

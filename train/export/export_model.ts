@@ -72,12 +72,20 @@ export function sentencesPath(out: string): string {
  * as a graph of its own. The GPU holds the weights meanwhile, in f32 whatever the recipe says.
  */
 export async function exportModel(asked: ExportedModel, options: ExportOptions): Promise<ExportResult> {
-  const { out, check } = options;
-  if (check) openRuntime(out);
+  if (options.check) openRuntime(options.out);
   const config: Config = { ...asked.config, precision: "f32", frozen: "resident" };
   await using session = await openModel({ ...asked, config }, options);
   options.onOpened?.(session.adapter);
-  const { model } = session, about = { ...asked, config, model };
+  return await exportSession(session, { ...asked, config }, options);
+}
+
+/** The same of a model that is on the GPU; it evaluates one clip at a time, and one that reads sentences answers `sentencesQuery`. */
+export async function exportSession(
+  session: Session,
+  asked: Omit<ExportedModel, "isPlain">,
+  options: ExportOptions,
+): Promise<ExportResult> {
+  const { out, check } = options, { model } = session, about = { ...asked, model };
   const clips = await writeGraph(session, clipGraph(model, options), {
     ...options,
     metadata: clipMetadata(about, options),
@@ -90,14 +98,10 @@ export async function exportModel(asked: ExportedModel, options: ExportOptions):
     })
     : null;
   if (check) options.onStage?.("checking");
+  const paths = { clips: out, sentences: sentences?.path ?? null }, seed = asked.config.seed;
   return {
     files: [clips, ...sentences ? [sentences] : []],
-    check: check
-      ? await checkFiles(session, { clips: out, sentences: sentences?.path ?? null }, {
-        ...options,
-        seed: config.seed,
-      })
-      : null,
+    check: check ? await checkFiles(session, paths, { ...options, seed }) : null,
   };
 }
 

@@ -18,6 +18,11 @@ export interface GraphOptions {
 /** The input of clips, and that of sentences. */
 export const FRAMES_INPUT = "frames", IDS_INPUT = "ids";
 
+/** The name of one of the model's outputs in the file, where a name stands for one thing. */
+export function outputName(name: string): string {
+  return name === FRAMES_INPUT ? "frame_embeddings" : name;
+}
+
 /** Shape of one clip as it is given: pictures channels first, or bytes channels last; T frames, or T windows of W pictures. */
 export function clipShape(
   model: VideoModel,
@@ -37,7 +42,8 @@ export function clipGraph(model: VideoModel, options: GraphOptions): Translated 
       const g = new Graph();
       const frames = resident("input", FRAMES_INPUT, [clips * pictures, 3, side, side]);
       const { outputs } = model.forward(g, { frames }, { mode: "eval" });
-      return { g, inputs: { [FRAMES_INPUT]: frames }, outputs };
+      const named = Object.entries(outputs).map(([name, tensor]) => [outputName(name), tensor]);
+      return { g, inputs: { [FRAMES_INPUT]: frames }, outputs: Object.fromEntries(named) };
     },
     weightName: namesOf(model),
     halves: options.dtype === "f16",
