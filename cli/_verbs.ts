@@ -38,6 +38,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./predict.ts"),
   },
   {
+    name: "explain",
+    summary: "Show what of a clip moved a model's decision, by patch and frame",
+    load: () => import("./extras/explain.ts"),
+  },
+  {
     name: "index",
     summary: "Embed a collection of clips, so that it can be searched with sentences",
     load: () => import("./index.ts"),
@@ -49,13 +54,23 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "compare",
-    summary: "Put two or more runs side by side: accuracy, memory, speed, parameters",
+    summary: "Put runs side by side: accuracy, memory, speed, parameters, settings",
     load: () => import("./compare.ts"),
+  },
+  {
+    name: "card",
+    summary: "Write a run's model card: README.md in the form of Hugging Face's",
+    load: () => import("./extras/card.ts"),
   },
   {
     name: "plan",
     summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
     load: () => import("./plan.ts"),
+  },
+  {
+    name: "keys",
+    summary: "Say what the keys of a recipe are, take and default to",
+    load: () => import("./keys.ts"),
   },
   {
     name: "inspect",
@@ -97,6 +112,11 @@ export const VERBS: readonly Verb[] = [
     name: "bench",
     summary: "Measure kernels and training steps",
     load: () => import("./bench.ts"),
+  },
+  {
+    name: "completions",
+    summary: "Print the completion of verbs, flags and keys for a shell",
+    load: async () => (await import("./extras/completions.ts")).completionsOf(VERBS),
   },
   {
     name: "doctor",

@@ -246,7 +246,7 @@ async function benchPeers(io: Io): Promise<number> {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
     throw new ConfigError(
-      "Cannot time peers: their packages run in a process of their own, which this task may not start; use ./denow task bench peers",
+      "Cannot time peers: their packages run in a process of their own, which this task may not start; use ./denow bench peers",
     );
   }
   return (await child.status).code;

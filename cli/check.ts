@@ -1,5 +1,4 @@
 /** `sidenet check`: reads every clip of a list once and names whatever is wrong. */
-import { isAbsolute } from "node:path";
 import {
   checkClips,
   type CheckResult,
@@ -9,13 +8,13 @@ import {
 } from "../data/datasets/check.ts";
 import { detectTemplate, PUBLISHED_TEMPLATES } from "../data/datasets/entries.ts";
 import type { ClipRecord } from "../data/datasets/list.ts";
-import { readAnyList, readLabels } from "../data/datasets/read.ts";
-import { ConfigError } from "../lib/errors.ts";
+import { readAnyList } from "../data/datasets/read.ts";
 import { describeRepaired } from "../train/feed/lists.ts";
 import { formatCount, formatDuration, progressBar, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { mostWorkers } from "../data/frames/decode_pool.ts";
-import { countVideos } from "./shared/clips.ts";
+import { type CheckedList, checkedLists, requireFolder } from "./shared/checked_lists.ts";
+import { countVideos, tellLeftOut } from "./shared/clips.ts";
 import type { Io } from "./shared/output.ts";
 
 /** Problems named of each kind; `--verbose` and `--json` name all. */
@@ -32,10 +31,11 @@ const BAD_DATA_EXIT_CODE = 4;
 export const command = defineCommand({
   name: "check",
   summary: "Read every clip of a list once and report what is wrong",
-  usage: "LIST [--root DIR]",
+  usage: "LIST|FOLDER|RUN|CONFIG [--root DIR]",
   positionals: { min: 1, max: 1 },
   details:
-    `LIST is an annotation list or a list of pairs (path, caption), of which each path is read once. A clip is a folder of
+    `LIST is an annotation list or a list of pairs (path, caption), of which each path is read once. FOLDER holds a folder for each
+class, or its lists, as train takes it; of a run and of a recipe both lists are read. A clip is a folder of
 frames or a video, whichever stands there; videos need ffmpeg. Checks for every clip: whether it can
 be read, the number of frames against the list where that states one, gaps in their numbers, whether the first and the last
 frame can be decoded (with --all, every frame), what the decoder complains about, one size, the label, and whether another
@@ -47,6 +47,7 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
     ["sidenet check lists/train.txt --root frames --against lists/val.txt", "and that no clip is in both"],
     ["sidenet check runs/mine/train.txt --root videos --all", "every frame of the videos of a run"],
     ["sidenet check lists/test.jsonl --root videos", "a list of pairs"],
+    ["sidenet check videos", "a folder of class folders, before training on it"],
   ],
   options: {
     root: {
@@ -79,28 +80,43 @@ The exit code is 0 when everything is fine and 4 when something is wrong.`,
 });
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const { values, positionals: [list] } = parseArguments(command, args);
-  const started = performance.now();
+  const { values, positionals: [path] } = parseArguments(command, args);
   if (values["against-root"] !== undefined) await requireFolder("--against-root", values["against-root"]);
-  const { clips, repairedLines } = await readAnyList(list, values.root);
-  const root = await requireRoot(values.root, clips);
-  const classes = values.classes ??
-    (values.labels === undefined ? null : (await readLabels(values.labels)).length);
-  const template = values.template ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
+  const lists = await checkedLists(path, values, io.signal);
+  const other = values.against === undefined
+    ? null
+    : (await readAnyList(values.against, values["against-root"] ?? values.root)).clips;
+  let code = 0;
+  for (const list of lists) {
+    const against = other === null ? undefined : { clips: other, root: values["against-root"] ?? list.root };
+    if (!await checkList(list, { ...values, against }, io)) code = BAD_DATA_EXIT_CODE;
+  }
+  return code;
+}
+
+/** Checks one list and prints what was found. @returns whether nothing is wrong */
+async function checkList(
+  { name: list, clips, root, classes, template: given, firstFrame, repairedLines, unusable }: CheckedList,
+  flags: {
+    all?: boolean;
+    workers?: number;
+    verbose?: boolean;
+    against?: { clips: readonly ClipRecord[]; root: string };
+  },
+  io: Io,
+): Promise<boolean> {
+  const started = performance.now();
+  const template = given ?? await detectTemplate(root, clips.map(({ path }) => path)) ??
     PUBLISHED_TEMPLATES[0];
-  const against = values.against === undefined ? undefined : {
-    clips: (await readAnyList(values.against, values["against-root"] ?? root)).clips,
-    root: values["against-root"] ?? root,
-  };
   let shown = started;
   const result = await checkClips(clips, {
     root,
     template,
-    firstFrame: values["first-frame"] ?? null,
+    firstFrame,
     classes,
-    against,
-    allFrames: values.all ?? false,
-    atOnce: Math.min(values.workers ?? Math.max(LEAST_AT_ONCE, navigator.hardwareConcurrency), mostWorkers()),
+    against: flags.against,
+    allFrames: flags.all ?? false,
+    atOnce: Math.min(flags.workers ?? Math.max(LEAST_AT_ONCE, navigator.hardwareConcurrency), mostWorkers()),
     signal: io.signal,
     onProgress: (done, total) => {
       const now = performance.now();
@@ -110,6 +126,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     },
   });
   io.status("");
+  tellLeftOut(unusable, io, { where: `sidenet prepare ${list} --out DIR` });
   if (repairedLines.length > 0) {
     io.note(`warning: ${describeRepaired(repairedLines)}`);
   }
@@ -121,7 +138,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   const seconds = (performance.now() - started) / 1000;
-  printResult(result, { list, template, seconds, limit: values.verbose ? Infinity : NAMED_AT_MOST }, io);
+  printResult(result, { list, template, seconds, limit: flags.verbose ? Infinity : NAMED_AT_MOST }, io);
   io.printJson({
     list,
     root,
@@ -134,29 +151,10 @@ export async function run(args: string[], io: Io): Promise<number> {
     unused_labels: result.unusedLabels,
     repaired_lines: repairedLines,
     problems: result.problems,
+    ...unusable.length > 0 && { unusable: unusable.map(({ path, reason }) => ({ path, reason })) },
     seconds,
   });
-  return result.problems.length === 0 ? 0 : BAD_DATA_EXIT_CODE;
-}
-
-/** The root, which a list of absolute paths does not need. */
-async function requireRoot(root: string | undefined, clips: readonly ClipRecord[]): Promise<string> {
-  if (root !== undefined) {
-    await requireFolder("--root", root);
-    return root;
-  }
-  const relative = clips.find(({ path }) => !isAbsolute(path));
-  if (relative === undefined) return ".";
-  throw new ConfigError(
-    `Cannot check: --root must name the folder that the list's paths are relative to, such as "${
-      shorten(relative.path, MOST_SHOWN)
-    }"`,
-  );
-}
-
-async function requireFolder(flag: string, path: string): Promise<void> {
-  if (await Deno.stat(path).then((info) => info.isDirectory, () => false)) return;
-  throw new ConfigError(`Cannot check: ${flag} must be a folder, current value is "${path}"`);
+  return result.problems.length === 0 && unusable.length === 0;
 }
 
 function printResult(

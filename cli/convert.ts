@@ -1,5 +1,5 @@
 /** `sidenet convert`: a checkpoint in another format, type or layout. */
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { type ConvertSource, convertTensors } from "../data/checkpoint/convert.ts";
 import { type FloatDtype, narrow } from "../data/checkpoint/dtype.ts";
 import { describeNonFinite, type NonFinite } from "../data/checkpoint/finite.ts";
@@ -15,7 +15,9 @@ import {
 import { writeFileWhole } from "../data/files.ts";
 import { ConfigError, NonFiniteError } from "../lib/errors.ts";
 import { backbonePlaces, frozenNames } from "../models/identify.ts";
+import { huggingFaceConfig, inLayout, TARGET_LAYOUTS, type TargetLayout } from "../models/layout_out.ts";
 import { underOurNames } from "../models/layouts.ts";
+import { activationOf } from "../train/files/backbone.ts";
 import { recipeOf, stateOf } from "../train/files/run_state.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
@@ -33,12 +35,18 @@ export const command = defineCommand({
 file that torch.load(..., weights_only=True) reads. Of a training checkpoint the state dict is converted, without the
 "module.", "_orig_mod." and "model." that training tools put before names.
 NaN and infinities are named; in the weights of a run they are refused, unless --all copies everything as it is.
-The originals' test scripts want the weights under a key, the frozen backbone among them: --key and --backbone.`,
+The originals' test scripts want the weights under a key, the frozen backbone among them: --key and --backbone.
+With --to a CLIP of any known layout gets other names, its values bit for bit; for huggingface config.json is written beside OUT
+where there is none.`,
   examples: [
     ["sidenet convert ViT-B-16.pt ViT-B-16.safetensors", "OpenAI's file as safetensors"],
     [
       "sidenet convert model_best.pt side.safetensors --only trained",
       "the side network of a published checkpoint",
+    ],
+    [
+      "sidenet convert ViT-B-16.pt clip/model.safetensors --to huggingface",
+      "OpenAI's file for transformers' CLIPModel",
     ],
     [
       "sidenet convert runs/k400/best.safetensors model_best.pt --key model_state_dict --backbone ViT-B-16.pt",
@@ -61,6 +69,11 @@ The originals' test scripts want the weights under a key, the frozen backbone am
       help: "put the weights under this key, with the epoch beside them",
     },
     backbone: { type: "string", placeholder: "FILE", help: "add the frozen backbone of this file, as f32" },
+    to: {
+      type: "string",
+      choices: [...TARGET_LAYOUTS],
+      help: "a CLIP of any layout under the names of OpenAI's files, or of transformers' CLIPModel",
+    },
     all: { type: "boolean", help: "everything in IN, optimiser state and plain values included" },
   },
 });
@@ -92,7 +105,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (isOwn) throw new NonFiniteError(`Cannot convert "${from}": ${what}; --all copies it all the same`);
     io.note(`warning: ${what}`);
   };
-  const tensors = convertTensors(weights, {
+  const laid = values.to === undefined ? weights : inLayout(weights, values.to as TargetLayout);
+  const tensors = convertTensors(laid, {
     dtype,
     rename: renamer(values, weights),
     onOverflow,
@@ -121,6 +135,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   await writeFileWhole(to, encode(weights, tensors, { values, format }));
+  if (values.to === "huggingface") await writeHuggingFaceConfig(weights, to, io);
   const { size } = await Deno.stat(to);
   const rename = renamer(values, weights);
   const unread = [...values.all ? weights.file.foreign : weights.foreign]
@@ -139,6 +154,28 @@ export async function run(args: string[], io: Io): Promise<number> {
   io.print(`${to}: ${formatCount(tensors.length)} tensors, ${formatBytes(size)}`);
   io.printJson({ path: to, format, tensors: tensors.length, bytes: size, overflowed: overflow.values });
   return 0;
+}
+
+/** The configuration that transformers reads beside a file of weights. */
+async function writeHuggingFaceConfig(weights: OpenWeights, out: string, io: Io): Promise<void> {
+  const path = join(dirname(out), "config.json"), { activation, by } = await activationOf(weights, undefined);
+  const config = huggingFaceConfig(inLayout(weights, "openai"), { activation, heads: headsOf(weights) });
+  if (config === null || await Deno.stat(path).then(() => true, () => false)) return;
+  await writeFileWhole(path, [new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)]);
+  io.note(
+    `${path}: for transformers${
+      by === null ? `; ${activation} is assumed, as nothing tells the activation` : ""
+    }`,
+  );
+}
+
+/** The heads of a small CLIP's towers, which its own recipe tells; undefined for others. */
+function headsOf(weights: OpenWeights): { vision: number; text: number } | undefined {
+  const recipe = recipeOf(weights)?.config as
+    | { network?: Record<string, { heads?: number } | null> }
+    | undefined;
+  const vision = recipe?.network?.backbone?.heads, text = recipe?.network?.text?.heads;
+  return vision && text ? { vision, text } : undefined;
 }
 
 /** A backbone's file in any layout, under the names that the originals' checkpoints give it. */
@@ -166,8 +203,12 @@ function checkFlags(
   if (values.key !== undefined && format !== "torch") {
     throw refuse("--key is for PyTorch files, OUT is safetensors");
   }
+  const alone = (["only", "backbone"] as const).find((flag) => values[flag] !== undefined);
+  if (values.to !== undefined && alone !== undefined) {
+    throw refuse(`--to is for a CLIP alone, so --${alone} must be left out`);
+  }
   if (!values.all) return;
-  const other = (["only", "from", "strip", "prefix", "key", "backbone"] as const).find((flag) =>
+  const other = (["only", "from", "strip", "prefix", "key", "backbone", "to"] as const).find((flag) =>
     values[flag] !== undefined
   );
   if (other !== undefined) throw refuse(`--all takes everything as it is, so --${other} must be left out`);
@@ -184,7 +225,8 @@ function encode(
   { values, format }: { values: Values; format: Format },
 ): AsyncIterable<Uint8Array> {
   if (format === "safetensors") {
-    const metadata = weights.format === "safetensors" ? weights.metadata : { format: "pt" };
+    const isSame = weights.format === "safetensors" && values.to === undefined;
+    const metadata = isSame ? weights.metadata : { format: "pt" };
     return streamSafetensors(tensors, { ...metadata, ...(values.all ? plainValues(weights) : {}) });
   }
   const { tree } = weights.file;

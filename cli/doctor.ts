@@ -110,7 +110,7 @@ export function findingsOf(machine: Machine): Finding[] {
       topic: "JPEG decoder",
       state: "missing",
       text: machine.jpegError,
-      advice: "delete node_modules/ and run ./denow install",
+      advice: "delete node_modules/ and run ./denow deno install",
     },
     ffmpegFinding(machine),
     machine.mpi !== null ? ok("MPI", machine.mpi) : {

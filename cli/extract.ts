@@ -1,25 +1,33 @@
 /** `sidenet extract`: runs the frozen backbone once over the clips of a recipe, so that training need not. */
+import { join } from "node:path";
+import { writeFileWhole } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { RUN_FILES } from "../train/files/run_folder.ts";
+import { keepLists } from "../train/run/class_folders.ts";
 import { createModel } from "../models/mod.ts";
-import { loadConfig } from "../train/recipe/config.ts";
 import { extractFeatures, type ExtractPlan, type ExtractResult } from "../train/features/writer.ts";
 import { checkStorable, storedEpochs } from "../train/features/features.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { modelSpec } from "../train/recipe/model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { makeData, settleWeights } from "./shared/before_run.ts";
+import { makeData } from "./shared/before_run.ts";
+import { splitAssignments } from "./shared/overrides.ts";
 import type { Io } from "./shared/output.ts";
+import { findRecipe, fitRecipe, RECIPE_OPTIONS, settleFound, tellFolder } from "./shared/recipes.ts";
+import { sourcesOf } from "./shared/sources.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
   name: "extract",
   summary: "Store what the frozen backbone gives, so that training need not run it",
   savesOnInterrupt: true,
-  usage: "CONFIG --out DIR [--epochs N] [key=value …]",
+  usage: "CONFIG|FOLDER|RUN --out DIR [--epochs N] [key=value …]",
   positionals: { min: 1 },
   details:
-    `Runs frame preparation and the frozen backbone over the training and validation lists of a recipe and writes the
+    `CONFIG is a recipe, FOLDER a folder as train takes it, with a recipe or without (its lists are kept in DIR), RUN a run folder.
+Runs frame preparation and the frozen backbone over the training and validation lists of a recipe and writes the
 tapped features, the prepared pictures and the labels to DIR. Training then takes data.features=DIR and skips the backbone.
 Where views are drawn at random (data.random_shift, data.crop, data.flip, data.grey, data.rand_aug, data.colour_jitter),
 --epochs says how many epochs of them are stored; training goes round them. A recipe whose views are always the same needs one.
@@ -35,23 +43,40 @@ is kept too.`,
   ],
   options: {
     out: { type: "string", placeholder: "DIR", help: "where the features go; data.features by default" },
+    ...RECIPE_OPTIONS,
     epochs: { type: "integer", min: 1, help: "epochs of random views to store" },
   },
 });
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const [path, ...overrides] = positionals;
-  const { config, warnings } = await loadConfig(path, overrides);
+  const { overrides, others } = splitAssignments(positionals), sources = await sourcesOf(others, "extract");
+  const { tiny, offline } = values;
+  const found = await findRecipe(sources, { tiny, offline, overrides, needsWeights: true }, io);
+  if (found === null) {
+    throw new ConfigError(
+      "Cannot extract features: a recipe, a folder of clips or a run must be given, current count is 0",
+    );
+  }
+  if (found.folder !== undefined) tellFolder(sources.folder!.path, found.folder, io);
+  const { config } = found;
   const out = values.out ?? config.data.features;
   if (out === null) throw new ConfigError(`Cannot extract features: --out must name the folder they go to`);
-  for (const warning of warnings) io.note(`warning: ${warning}`);
+  for (const warning of found.warnings) io.note(`warning: ${warning}`);
   // Features given in the recipe are what is to be made.
   const asked = { ...config, data: { ...config.data, features: null } };
   checkStorable(asked, createModel(modelSpec(asked)));
   const epochs = storedEpochs(asked, values.epochs);
-  const own = await settleWeights(asked, io);
-  await makeData(own, io);
+  const fitted = sources.folder === null
+    ? asked
+    : await fitRecipe({ ...found, config: asked }, overrides, io);
+  const settled = await settleFound(found, fitted, { offline }, io);
+  await makeData(settled, io);
+  const own = found.folder === undefined ? settled : await keepLists(settled, found.folder, {
+    file: (which) => join(out, RUN_FILES[which]),
+    write: (which, content) => writeFileWhole(join(out, RUN_FILES[which]), content),
+  });
+  using stages = tellStages(io);
   const result = await extractFeatures({
     config: own,
     out,
@@ -60,7 +85,9 @@ export async function run(args: string[], io: Io): Promise<number> {
     choices: await tunedChoices(),
     events: {
       planned: (plan) => io.note(describePlan(plan)),
+      stage: stages.tell,
       opened: ({ adapter, allocatedBytes, clips }) => {
+        stages.end();
         io.note(`adapter: ${adapter}`);
         io.note(`GPU memory: ${formatBytes(allocatedBytes)}, ${formatCount(clips)} clips a batch`);
       },

@@ -10,7 +10,9 @@ import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { clipsOfPaths } from "./shared/predict_inputs.ts";
 import { splitOverrides } from "./shared/overrides.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
 export const command = defineCommand({
   name: "index",
@@ -29,7 +31,7 @@ Ctrl-C stops with all that is done in the index, and an indexing that was killed
   examples: [
     ["sidenet index runs/msrvtt_vitb16 videos --out index", "all videos below a folder"],
     [
-      "sidenet index ViT-B-16.pt videos --out index data.num_segments=12",
+      "sidenet index ViT-B-16 videos --out index data.num_segments=12",
       "with CLIP as it is, 12 frames a clip",
     ],
     ['sidenet search index "a red car turns left"', "what was found"],
@@ -37,6 +39,7 @@ Ctrl-C stops with all that is done in the index, and an indexing that was killed
   options: {
     out: { type: "string", placeholder: "INDEX", help: "folder of the index" },
     config: { type: "string", placeholder: "CONFIG", help: "recipe, for a checkpoint that needs one" },
+    ...WEIGHTS_OPTIONS,
     window: {
       type: "number",
       min: 0.001,
@@ -60,12 +63,13 @@ Ctrl-C stops with all that is done in the index, and an indexing that was killed
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args), { out } = values;
-  const [target, ...rest] = positionals, { overrides, others: named } = splitOverrides(rest);
+  const [given, ...rest] = positionals, { overrides, others: named } = splitOverrides(rest);
   if (out === undefined) throw new ConfigError(`Cannot index: --out must name the folder of the index`);
   if (named.length === 0) {
     throw new ConfigError(`Cannot index: a PATH must be given, current value is missing`);
   }
-  const asked = { target, config: values.config ?? null, overrides };
+  const { target, locate } = await findTarget(given, io, { offline: values.offline });
+  const asked = { target, config: values.config ?? null, overrides, locate };
   const model = await findEmbeddingModel(asked);
   for (const warning of model.warnings) io.note(`warning: ${warning}`);
   const { image_tmpl: template, first_frame: firstFrame } = model.config.data;
@@ -85,6 +89,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   tellKept(() => "what was done is kept, and the same command goes on");
   const choices = await tunedChoices();
+  using stages = tellStages(io);
   const result = await buildIndex({
     out,
     model: await indexModel(model, asked),
@@ -97,12 +102,15 @@ export async function run(args: string[], io: Io): Promise<number> {
       ...values.fps !== undefined && { frames_per_second: values.fps },
     },
     frames: { template, firstFrame },
-    open: (records) => openEmbedder(model, { clips: records, choices }),
+    open: (records) => openEmbedder(model, { clips: records, choices, stage: stages.tell }),
     signal: io.signal,
     events: {
       looked: (done, of) => io.status(`looking at ${formatCount(done)}/${formatCount(of)} clips`),
       planned: (plan) => io.note(describePlan(plan)),
-      opened: (adapter) => io.note(`adapter: ${adapter}`),
+      opened: (adapter) => {
+        stages.end();
+        io.note(`adapter: ${adapter}`);
+      },
       progress: ({ rows, of, rowsPerSecond }) =>
         io.status(
           `▕${progressBar(rows / of, 20)}▏ ${formatCount(rows)}/${formatCount(of)}  ${
@@ -137,7 +145,7 @@ function finish(result: BuildIndexResult, out: string, io: Io): void {
   if (clips === 0) io.print("there is nothing to search");
   else {
     io.print(`${countClips(clips, rows)}: ${out}${time}`);
-    io.print(`search them with: sidenet search ${out} "a sentence"`);
+    io.print(`search them with: ${io.program} search ${out} "a sentence"`);
   }
   io.printJson(result);
 }

@@ -6,24 +6,28 @@ import { clipTower } from "../models/clip/tower.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
 import { activationOf, type Told } from "../train/files/backbone.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
+import { requireRunFolder, weightsOfRun } from "../train/files/run_folder.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { foreignText } from "./shared/foreign.ts";
 import type { Io } from "./shared/output.ts";
+import { findTarget } from "./shared/weights.ts";
 
 export const command = defineCommand({
   name: "inspect",
   summary: "Say what a checkpoint holds and which model it looks like",
-  usage: "FILE",
+  usage: "FILE|RUN",
   positionals: { min: 1, max: 1 },
   details:
     `FILE is a safetensors file, anything torch.save wrote (.pt, .pth, .pyth, .bin) or a TorchScript archive such as OpenAI's
-CLIP files. Nothing in it is executed, and tensors are not read. Of a training checkpoint the state dict is listed; --all
+CLIP files, RUN a run folder, of which the best weights are taken. Published weights that are here can be given by name (ViT-B-16).
+Nothing in it is executed, and tensors are not read. Of a training checkpoint the state dict is listed; --all
 lists everything, optimiser state and plain values included. Where the name or the contents promise one of OpenAI's
 files, its SHA-256 is compared with the published one.`,
   examples: [
     ["sidenet inspect ViT-B-16.pt", "names, shapes, types, and whether it is OpenAI's file"],
     ["sidenet inspect last_model.pt --all", "with epoch and optimiser state"],
+    ["sidenet inspect runs/demo", "the best weights of a run"],
   ],
   options: {
     all: { type: "boolean", help: "everything in the file, not the state dict alone" },
@@ -33,7 +37,8 @@ files, its SHA-256 is compared with the published one.`,
 });
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const { values, positionals: [path] } = parseArguments(command, args);
+  const { values, positionals: [given] } = parseArguments(command, args);
+  const path = await fileOf(given, io);
   await using weights = await openWeights(path, values.all ? { key: "", prefix: "" } : { key: values.key });
   const { size } = await Deno.stat(path);
   const known = await checkKnownWeights(path);
@@ -104,6 +109,15 @@ export async function run(args: string[], io: Io): Promise<number> {
     list: tensors,
   });
   return 0;
+}
+
+/** The checkpoint that is meant: a file, the weights of a run folder, or published weights that are here. */
+async function fileOf(given: string, io: Io): Promise<string> {
+  const info = await Deno.stat(given).catch(() => null);
+  if (info === null) return (await findTarget(given, io, { notFetched: "inspect fetches nothing" })).target;
+  if (!info.isDirectory) return given;
+  await requireRunFolder(given);
+  return await weightsOfRun(given);
 }
 
 /** Types with their counts: "300 F16, 2 F32". */

@@ -9,7 +9,14 @@ import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
-import { createIo, INTERRUPTED_EXIT_CODE, processStreams, type Streams } from "./shared/output.ts";
+import {
+  commandText,
+  createIo,
+  INTERRUPTED_EXIT_CODE,
+  processStreams,
+  type Streams,
+  TOOL,
+} from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
 
 /** Time that an interrupted verb with nothing to save has to end by itself. */
@@ -20,6 +27,8 @@ export interface Invocation {
   streams: Streams;
   signal: AbortSignal;
   verbs?: readonly Verb[];
+  /** What people type before a verb; "sidenet" by default. */
+  program?: string;
 }
 
 /**
@@ -29,14 +38,19 @@ export interface Invocation {
  * @returns the exit code
  */
 export async function main(args: readonly string[], invocation: Invocation): Promise<number> {
-  const { streams, signal, verbs = VERBS } = invocation;
-  const io = createIo(streams, { json: hasCommonFlag(args, "json"), signal });
+  const { streams, signal, verbs = VERBS, program = TOOL } = invocation;
+  const io = createIo(streams, {
+    json: hasCommonFlag(args, "json"),
+    signal,
+    program,
+    command: commandText(args, program),
+  });
   try {
     const [first, ...rest] = args;
     if (
       first === undefined || first === "help" && rest.length === 0 || first === "--help" || first === "-h"
     ) {
-      streams.stdout(toolHelp(verbs) + "\n");
+      streams.stdout(toolHelp(verbs, program) + "\n");
       return 0;
     }
     if (first === "--version" || first === "-V") {
@@ -47,7 +61,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
     const verb = findVerb(asksHelp ? rest[0] : first, verbs);
     const module = await verb.load();
     if (asksHelp || hasCommonFlag(rest, "help")) {
-      streams.stdout(helpOf(module.command) + "\n");
+      streams.stdout(helpOf(module.command, program) + "\n");
       return 0;
     }
     const { savesOnInterrupt = false } = module.command, verbEnds = module.run(rest, io);
@@ -56,7 +70,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
   } catch (thrown) {
     const error = toldError(thrown);
     io.status("");
-    io.note(errorLine(error));
+    io.note(withProgram(errorLine(error), { verbs, program }));
     if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
     return exitCodeOf(error);
   }
@@ -81,9 +95,9 @@ function findVerb(name: string, verbs: readonly Verb[]): Verb {
   throw new ConfigError(`Cannot run "${name}": there is no such verb; ${hint}`);
 }
 
-function toolHelp(verbs: readonly Verb[]): string {
+function toolHelp(verbs: readonly Verb[], program: string): string {
   return [
-    "Usage: sidenet VERB [ARGUMENT …]",
+    `Usage: ${program} VERB [ARGUMENT …]`,
     "Train and run side networks on a frozen image backbone for video, on any GPU that WebGPU reaches.",
     "Verbs:\n" + twoColumns(verbs.map(({ name, summary }) => [name, summary])),
     "Options:\n" + twoColumns([
@@ -92,6 +106,12 @@ function toolHelp(verbs: readonly Verb[]): string {
       ["--json", "results on stdout as JSON"],
       ["--debug", "show the stack of an error"],
     ]),
+    ...program === TOOL ? [] : [
+      "Also:\n" + twoColumns([
+        [`${program} test`, "run the tests; ok: before a commit; task: the other tasks of deno.json"],
+        [`${program} deno ARGUMENT…`, "Deno itself; for fmt, lint and run without the word"],
+      ]),
+    ],
     "Exit codes: 0 done, 1 failed, 2 wrong usage or config, 3 no usable GPU adapter, 4 bad input data, 130 interrupted",
   ].join("\n\n");
 }
@@ -100,6 +120,12 @@ function toolHelp(verbs: readonly Verb[]): string {
 export function errorLine(error: unknown): string {
   const message = error instanceof Error ? error.message || error.name : String(error);
   return `sidenet: ${message.replace(/\s*\n\s*/g, " ")}`;
+}
+
+/** A message as people can copy it: commands that it names begin with what they type. */
+function withProgram(message: string, options: { verbs: readonly Verb[]; program: string }): string {
+  const words = ["--help", ...options.verbs.map(({ name }) => name)].join("|");
+  return message.replaceAll(new RegExp(`\\b${TOOL} (?=(?:${words})(?![\\w-]))`, "g"), `${options.program} `);
 }
 
 /** The exit code an error asks for; 1 when it asks for none. */
@@ -118,7 +144,8 @@ function stackOf(error: unknown): string {
 if (import.meta.main) {
   keepGpuWorkers();
   const streams = processStreams();
-  const code = await main(Deno.args, { streams, signal: interruptionSignal(streams) });
+  const program = Deno.env.get("SIDENET_PROGRAM") || TOOL;
+  const code = await main(Deno.args, { streams, signal: interruptionSignal(streams), program });
   discardUnfinished();
   Deno.exit(code);
 }

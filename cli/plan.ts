@@ -1,17 +1,20 @@
 /** `sidenet plan`: what a recipe takes, before anything is allocated. */
-import { loadConfig } from "../train/recipe/config.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
+import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
+import { findRecipe, RECIPE_OPTIONS, tellFolder } from "./shared/recipes.ts";
+import { sourcesOf } from "./shared/sources.ts";
 
 export const command = defineCommand({
   name: "plan",
   summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
-  usage: "CONFIG [key=value …]",
+  usage: "CONFIG|FOLDER|RUN [key=value …]",
   positionals: { min: 1 },
   details:
-    `The plan is exact: a run on such a GPU allocates what it says. No GPU is needed: the limits and kernels of a common one
+    `CONFIG is a recipe, FOLDER a folder as train takes it, with a recipe or without, RUN a run folder. The plan is exact: a run on such a GPU allocates what it says. No GPU is needed: the limits and kernels of a common one
 are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many.`,
   examples: [
     [`sidenet plan ${PUBLISHED_RECIPE}`, "the memory of a published recipe"],
@@ -19,16 +22,24 @@ are assumed. On an adapter with smaller limits a batch goes through in parts, an
       `sidenet plan ${PUBLISHED_RECIPE} data.batch_size=8 --steps`,
       "every step with its buffers",
     ],
+    ["sidenet plan videos", "what training on a folder of clips would take"],
   ],
   options: {
+    tiny: RECIPE_OPTIONS.tiny,
     steps: { type: "boolean", help: "also list every step: allocate, run, free, with bytes" },
   },
 });
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const [path, ...overrides] = positionals;
-  const { config, warnings } = await loadConfig(path, overrides);
-  for (const warning of warnings) io.note(`warning: ${warning}`);
-  return printPlan(config, io, { steps: values.steps });
+  const { overrides, others } = splitAssignments(positionals), sources = await sourcesOf(others, "plan");
+  const found = await findRecipe(sources, { tiny: values.tiny, overrides, needsWeights: false }, io);
+  if (found === null) {
+    throw new ConfigError(
+      "Cannot plan: a recipe, a folder of clips or a run must be given, current count is 0",
+    );
+  }
+  if (found.folder !== undefined) tellFolder(sources.folder!.path, found.folder, io);
+  for (const warning of found.warnings) io.note(`warning: ${warning}`);
+  return printPlan(found.config, io, { steps: values.steps });
 }

@@ -17,6 +17,7 @@ import {
   segmentsOf,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
+import { recipeFact } from "../pages/page.ts";
 import { PredictionPage, thumbnailsOf, windowsText } from "../pages/timeline_page.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
 import type { DataProblem } from "../train/feed/problems.ts";
@@ -39,9 +40,12 @@ import { type AskedModel, findEmbeddingModel, isBackboneAlone } from "../train/s
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { type Classifier, trainedClassifier, zeroShotClassifier } from "./shared/classifier.ts";
 import type { Io } from "./shared/output.ts";
+import { requireVideoFile, writeAnnotated } from "./extras/annotated.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 import { splitOverrides } from "./shared/overrides.ts";
 import { MODEL_OPTIONS, viewsOfFlags } from "./shared/trained.ts";
 
@@ -76,9 +80,11 @@ tower says which of these classes a clip is nearest to.`,
       "a folder of clips, six views each",
     ],
     ["sidenet predict runs/demo match.mp4 --window 4 --html match.html", "what happens when, also as a page"],
+    ["sidenet predict runs/demo match.mp4 --window 4 --annotate seen.mp4", "the same burnt into the video"],
   ],
   options: {
     ...MODEL_OPTIONS,
+    ...WEIGHTS_OPTIONS,
     top: { type: "integer", min: 1, placeholder: "N", help: `number of classes, ${DEFAULT_TOP} by default` },
     classes: {
       type: "string",
@@ -110,17 +116,24 @@ tower says which of these classes a clip is nearest to.`,
       help: "frames a second of folders of frames, 12 by default, and of videos that do not tell theirs",
     },
     html: { type: "string", placeholder: "FILE", help: "also write a page with timelines and thumbnails" },
+    annotate: {
+      type: "string",
+      placeholder: "FILE.mp4",
+      help: "also write the clip as a video with its classes burnt in, with --window as they change",
+    },
   },
 });
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const [target, ...rest] = positionals;
+  const [named, ...rest] = positionals;
   const { overrides, others: paths } = splitOverrides(rest);
   const views = viewsOfFlags(values), top = values.top ?? DEFAULT_TOP;
   const length = windowLength(values);
   await requirePageFile(values.html);
-  const asked = { target, config: values.config ?? null, overrides };
+  await requireVideoFile(values.annotate);
+  const { target, locate } = await findTarget(named, io, { offline: values.offline });
+  const asked = { target, config: values.config ?? null, overrides, locate };
   const zeroShot = await zeroShotOf(asked, values, io);
   if (zeroShot === null && values.config === undefined && await isBackboneAlone(target)) {
     throw new ConfigError(
@@ -128,21 +141,36 @@ export async function run(args: string[], io: Io): Promise<number> {
         "with the text tower of a CLIP model --classes says which classes to choose from",
     );
   }
-  const trained = zeroShot ? null : await findTrainedModel(target, { config: values.config, overrides });
+  const trained = zeroShot
+    ? null
+    : await findTrainedModel(target, { config: values.config, overrides, locate });
   for (const remark of trained?.remarks ?? []) io.note(`warning: ${remark}`);
   const { config } = zeroShot ?? trained!, { image_tmpl: template, first_frame: firstFrame } = config.data;
   const task = taskOfRecipe(config);
   const classifier = zeroShot ?? (hasShares(task) ? trainedClassifier(trained!, task) : null);
-  if (classifier === null && (length !== null || values.html !== undefined)) {
-    const flag = length !== null ? "window" : "html";
+  const needsNames = (["window", "html", "annotate"] as const).find((name) => values[name] !== undefined);
+  if (classifier === null && needsNames !== undefined) {
+    const flag = needsNames;
     throw new ConfigError(
       `Cannot predict with --${flag}: the model must name classes, its task is "${task.id}"`,
     );
   }
   let exitCode = 0;
-  const fail = (error: DataError) => {
+  const page = values.html === undefined || classifier === null ? null : new PredictionPage(values.html, {
+    model: classifier.weights,
+    labels: classifier.labels,
+    top,
+    origin: { command: io.command },
+    facts: [recipeFact(config)],
+  });
+  const fail = (error: DataError, { path, reason }: { path: string; reason: string }) => {
     io.note(`sidenet: ${error.message}`);
+    page?.fail(path, reason);
     exitCode = error.exitCode;
+  };
+  const failBad = ({ path, problems }: { path: string; problems: readonly DataProblem[] }) => {
+    const reason = reasonOfBad(problems);
+    fail(cannotUse(path, reason), { path, reason });
   };
   const found = await clipsOfPaths(paths, template, { fail, note: io.note });
   const inputs = await windowed(found, length, {
@@ -154,33 +182,41 @@ export async function run(args: string[], io: Io): Promise<number> {
     onProgress: (done, total) => io.status(`looking at ${formatCount(done)}/${formatCount(total)}`),
   });
   if (inputs.length === 0) return exitCode;
+  if (values.annotate !== undefined && inputs.length > 1) {
+    throw new ConfigError(
+      `Cannot predict with --annotate: there must be one clip to write as a video, current count is ${inputs.length}`,
+    );
+  }
 
   if (classifier === null) {
-    const own = { views, top, signal: io.signal, choices: await tunedChoices() };
+    using stages = tellStages(io);
+    const own = { views, top, signal: io.signal, choices: await tunedChoices(), stage: stages.tell };
     for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
-      if (clip.bad) fail(cannotUse(clip.path, reasonOfBad(clip.problems)));
+      stages.end();
+      if (clip.bad) failBad(clip);
       else printDescription(clip.path, clip, io);
     }
     return exitCode;
   }
   // The paths are the user's own, relative to the working folder.
   const root = "", clips = recordsOf(inputs), { labels } = classifier;
-  await using page = values.html === undefined
-    ? null
-    : new PredictionPage(values.html, { model: classifier.weights, labels, top });
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
   const choices = await tunedChoices(), { signal } = io;
+  using stages = tellStages(io);
   const scores = counted(
-    classifier.scores({ clips, whole, views, choices, signal }),
-    (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
+    classifier.scores({ clips, whole, views, choices, signal, stage: stages.tell }),
+    (done) => {
+      stages.end();
+      io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`);
+    },
   );
   const long: string[] = [];
-  let next = 0, shown = 0;
+  let next = 0;
   for await (const outcome of outcomesOf(scores, inputs, classifier.task)) {
     const { path, times: known } = inputs[next++];
     if (outcome.bad) {
-      fail(cannotUse(path, reasonOfBad(outcome.problems)));
+      failBad(outcome);
       continue;
     }
     // What a video tells is remembered from its decoding. Without windows a time that is not told is not missed.
@@ -194,12 +230,18 @@ export async function run(args: string[], io: Io): Promise<number> {
     const seconds = times?.seconds ?? null;
     printOutcome(outcome, { labels, top, length, seconds }, io);
     if (length === null && seconds !== null && seconds > LONG_SECONDS) long.push(path);
+    if (values.annotate !== undefined) {
+      const written = { outcome, labels, top, seconds, file: values.annotate };
+      const failed = (error: DataError) => fail(error, { path, reason: error.message });
+      await writeAnnotated(written, { template, firstFrame, frameRate: values.fps, fail: failed, io });
+    }
     if (!page) continue;
-    const thumbnails = times ? await thumbnailsOf(source, path, times, { signal: io.signal }) : [];
-    await page.add({ outcome, seconds, length, thumbnails });
-    shown++;
+    const thumbnails = times && !page.isFull
+      ? await thumbnailsOf(source, path, times, { signal: io.signal })
+      : [];
+    page.add({ outcome, seconds, length, thumbnails });
   }
-  if (page && shown > 0) {
+  if (page && page.clips > 0) {
     await page.close();
     io.print(`page: ${values.html}`);
   }
@@ -214,9 +256,10 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 /** A trained classifier that compares clips with texts of classes; null: the target is something else. */
-async function classifierByTexts({ target, config, overrides }: AskedModel): Promise<TrainedModel | null> {
+async function classifierByTexts(asked: AskedModel): Promise<TrainedModel | null> {
+  const { target, config, overrides, locate } = asked;
   if (config === null && await isBackboneAlone(target)) return null;
-  const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
+  const found = await findTrainedModel(target, { config: config ?? undefined, overrides, locate });
   return readsClassTexts(found) ? found : null;
 }
 
@@ -301,7 +344,8 @@ function printOutcome(
     for (const { label, p } of best) io.print(`  ${line(label, p)}`);
     return;
   }
-  const digits = clockDigits(seconds, length.stride), clock = (at: number) => formatClock(at, digits);
+  const digits = clockDigits(seconds, length.stride, segments),
+    clock = (at: number) => formatClock(at, digits);
   const times = segments.map(({ from, to }) => `${clock(from)}–${clock(to)}`);
   const left = Math.max("whole clip".length, ...times.map((time) => time.length));
   io.print(`${path}  ${clock(seconds)}, ${windowsText(windows.length, length)}`);

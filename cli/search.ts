@@ -6,6 +6,7 @@ import { bytesOfFile, reading, writeFileWhole } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { boundedLines, decodeText } from "../data/datasets/text.ts";
 import { ConfigError, DataError } from "../lib/errors.ts";
+import { recipeFact } from "../pages/page.ts";
 import { renderSearchPage, SEARCH_PAGE, type ShownQuery, spanText } from "../pages/search_page.ts";
 import { type Thumbnail, thumbnailsOf } from "../pages/timeline_page.ts";
 import { clipTimes, FOLDER_FRAME_RATE } from "../train/evaluation/timeline.ts";
@@ -16,7 +17,9 @@ import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths } from "./shared/predict_inputs.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
 const DEFAULT_TOP = 10;
 
@@ -46,6 +49,7 @@ one line a query. The index knows its model; where that was moved, --model says 
       placeholder: "CONFIG",
       help: "where its recipe is now, if one was given with it",
     },
+    ...WEIGHTS_OPTIONS,
   },
 });
 
@@ -60,10 +64,17 @@ export async function run(args: string[], io: Io): Promise<number> {
       `note: "${folder}" does not hold all clips yet: its indexing was stopped, the same command finishes it`,
     );
   }
-  const model = await modelOf(folder, index, values);
+  const model = await modelOf(folder, index, values, io);
   const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
   const clips = clip === null ? [] : [clip], choices = await tunedChoices();
-  await using embedder = await openEmbedder(model, { clips, atOnce: clips.length, choices });
+  using stages = tellStages(io);
+  await using embedder = await openEmbedder(model, {
+    clips,
+    atOnce: clips.length,
+    choices,
+    stage: stages.tell,
+  });
+  stages.end();
   const queries: SearchQueries = clip === null
     ? { texts: asked.texts }
     : { clip: await featuresOf(clip, embedder, io) };
@@ -73,9 +84,19 @@ export async function run(args: string[], io: Io): Promise<number> {
   const names = asked.video === null ? asked.texts : [asked.video];
   found.forEach((hits, i) => printHits(names[i], hits, { isOne: found.length === 1 }, io));
   if (html !== undefined) {
-    const shown = found.slice(0, SEARCH_PAGE.queries).map((hits, i) => ({ query: names[i], hits }));
+    const shown = found.slice(0, SEARCH_PAGE.queries).map((hits, i) => ({
+      query: names[i],
+      hits: hits.slice(0, SEARCH_PAGE.hits),
+    }));
     const page = await withFrames(shown, { index, model, signal: io.signal });
-    const options = { index: folder, clips: index.manifest.clips.length, left: found.length - shown.length };
+    const options = {
+      index: folder,
+      clips: index.manifest.clips.length,
+      left: found.length - shown.length,
+      leftHits: Math.max(0, ...found.map((hits) => hits.length - SEARCH_PAGE.hits)),
+      origin: { command: io.command },
+      facts: [["Model", model.weights], recipeFact(model.config)] as const,
+    };
     await writeFileWhole(html, renderSearchPage(page, options));
     io.print(`page: ${html}`);
   }
@@ -109,18 +130,22 @@ function requireWords(texts: string[], what: string): string[] {
 async function modelOf(
   folder: string,
   { manifest }: SearchIndex,
-  now: { model?: string; config?: string },
+  now: { model?: string; config?: string; offline?: boolean },
+  io: Io,
 ): Promise<EmbeddingModel> {
   const { target, config, overrides, identity } = manifest.model;
   const at = (path: string) => resolve(manifest.started_in, path);
-  const place = now.model ?? at(target);
+  const { target: place, locate } = await findTarget(now.model ?? at(target), io, {
+    offline: now.offline,
+    isRecorded: now.model === undefined,
+  });
   if (!await Deno.stat(place).then(() => true, () => false)) {
     throw new DataError(
       `Cannot search "${folder}": its model must be at "${place}", nothing is there; say where it is with --model`,
     );
   }
   const recipe = now.config ?? (config === null ? null : at(config));
-  const model = await findEmbeddingModel({ target: place, config: recipe, overrides });
+  const model = await findEmbeddingModel({ target: place, config: recipe, overrides, locate });
   if (await identityOf(model) === identity) return model;
   throw new ConfigError(
     `Cannot search "${folder}" with "${place}": the model must be the one that the index was made with, it has other weights or ` +

@@ -1,14 +1,8 @@
 /** `sidenet train`: trains a side network from a recipe, end to end, with pictures at the end. */
-import { readError } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../train/recipe/config.ts";
+import { type Config, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
-import {
-  formatBest,
-  formatEvaluation,
-  formatProgressLine,
-  formatTerminalLine,
-} from "../train/run/progress.ts";
+import { formatBest, formatEvaluation, formatProgressLine } from "../train/run/progress.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { writeReport } from "../pages/report_data.ts";
 import {
@@ -16,23 +10,37 @@ import {
   discardUnstarted,
   openRunFolder,
   requireRunFolder,
-  RUN_FILES,
   type RunFolder,
 } from "../train/files/run_folder.ts";
 import { loadRunConfig } from "../train/files/run_config.ts";
+import { runOfKeptState } from "../train/files/kept_epochs.ts";
 import { savedState } from "../train/files/checkpoint.ts";
-import { type FolderRecipe, keepLists, loadFolderRecipe } from "../train/run/class_folders.ts";
-import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import { keepLists } from "../train/run/class_folders.ts";
+import { trainingSpec } from "../train/recipe/model.ts";
+import { EarlyDevice } from "../train/runtime/open_session.ts";
+import { sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
+import { createModel } from "../models/mod.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { tellLeftOut } from "./shared/clips.ts";
-import { makeData, settleWeights } from "./shared/before_run.ts";
+import { isDataMissing, makeData } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
-import { PUBLISHED_RECIPE, PUBLISHED_TITLE } from "./shared/published.ts";
+import { sweepRates } from "./extras/rate_sweep.ts";
+import { type Stages, tellStages } from "./text/stages.ts";
+import { TrainingLine } from "./text/training_line.ts";
+import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
+import {
+  findRecipe,
+  fitRecipe,
+  type FoundRecipe,
+  RECIPE_OPTIONS,
+  settleFound,
+  tellFolder,
+} from "./shared/recipes.ts";
+import { type Sources, sourcesOf } from "./shared/sources.ts";
 import { printPlan } from "./shared/plan_text.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
@@ -45,28 +53,40 @@ export const command = defineCommand({
     `CONFIG is a YAML recipe; without it the demo recipe runs, which makes its own data set on the first run. Any key of
 the recipe can be given on the command line, with dots: solver.lr=1e-3 data.train_root=/data/ssv2. Where CONFIG is a published
 file with upper-case keys and parents in _BASE, its own keys can be given too, each in front of its value: TRAIN.BATCH_SIZE 64.
-FOLDER holds a folder for each class with its clips, videos or folders of frames, and takes the place of the recipe's
-data, or of a recipe: then the defaults apply (${PUBLISHED_TITLE}, ViT-B/16, 8 frames). A share of each class (data.val_share) is kept
-for validation, unless folders named train and val hold the classes. The lists made are kept with the run.
+FOLDER holds a folder for each class with its clips, videos or folders of frames, or is what synth wrote, and takes the place
+of the recipe's data. Without a recipe configs/own_videos.yaml is taken: its weights (ViT-B-16) are fetched where they are not here,
+and batch and precision are chosen for the adapter. --tiny takes a small network on a random backbone instead, and so does a machine
+without network; such a run shows that all works, and its accuracy is that of a toy. A share of each class (data.val_share) is kept for
+validation, unless folders named train and val hold the classes. The lists made are kept with the run.
+network.weights is a file, or the name of published weights: ViT-B-32, ViT-B-16, ViT-L-14 or ViT-L-14-336px. They are looked for in
+the folder SIDENET_WEIGHTS and in the cache (SIDENET_CACHE, or ~/.cache/sidenet), and else fetched; --offline fetches nothing.
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
 Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped. A state is also saved
 after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed.`,
   examples: [
     ["sidenet train", "the demo"],
     [
-      `sidenet train ${PUBLISHED_RECIPE} network.weights=ViT-B-16.safetensors`,
+      `sidenet train ${PUBLISHED_RECIPE} network.weights=ViT-B-16`,
       "a published recipe",
     ],
-    [
-      "sidenet train videos network.weights=ViT-B-16.pt",
-      "a folder of videos for each class, without a recipe",
-    ],
+    ["sidenet train videos", "a folder of videos for each class, without a recipe"],
+    ["sidenet train videos --tiny", "the same with a small network, to see that all works"],
     ["sidenet train --resume runs/demo", "go on with an interrupted run"],
     [`sidenet train ${PUBLISHED_RECIPE} --plan-only`, "what it would take"],
+    [
+      "sidenet train videos solver.find_lr=100",
+      "which learning rate suits, from 100 short steps; nothing is trained",
+    ],
   ],
   options: {
-    resume: { type: "string", placeholder: "RUN", help: "go on with the run of this folder" },
+    resume: {
+      type: "string",
+      placeholder: "RUN",
+      help:
+        "go on with the run of this folder, or from a state that it has kept (RUN/kept/epoch-0003.state.safetensors)",
+    },
     "plan-only": { type: "boolean", help: "print the plan and stop" },
+    ...RECIPE_OPTIONS,
   },
 });
 
@@ -76,32 +96,51 @@ const DEMO_CONFIG = new URL("../configs/demo.yaml", import.meta.url);
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
   const { overrides, others } = splitAssignments(positionals);
-  const resume = values.resume ?? null, sources = await sourcesOf(others);
-  if (resume !== null && (sources.config !== null || sources.folder !== null)) {
+  const resumed = resumedFrom(values.resume),
+    resume = resumed.run,
+    sources = await sourcesOf(others, "train on");
+  const { recipe: given, folder: data, run } = sources;
+  if (resume !== null && (given !== null || data !== null || run !== null)) {
     throw new ConfigError(
       "Cannot train: --resume takes the config and the data of its run, so CONFIG and FOLDER must be left out",
     );
   }
-  const loaded = await loadRecipe({ ...sources, resume, overrides }, io);
+  if (run !== null) {
+    throw new ConfigError(
+      `Cannot train on "${run}": it must hold a folder for each class, this is a run; go on with --resume ${run}`,
+    );
+  }
+  const { tiny, offline, "plan-only": planOnly } = values;
+  const loaded = await loadRecipe({ sources, resume, overrides, tiny, offline, planOnly }, io);
   const { started_in: home } = loaded.config;
-  const started = { ...loaded.config, started_in: resume === null || home === null ? Deno.cwd() : home };
+  const startedIn = resume === null || home === null ? Deno.cwd() : home;
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (values["plan-only"]) return printPlan(started, io);
-  const from = resume ?? loaded.config.resume;
-  const recipe = await settleWeights(started, io);
+  if (planOnly) return printPlan({ ...loaded.config, started_in: startedIn }, io);
+  const fitted = data === null ? loaded.config : await fitRecipe(loaded, overrides, io);
+  const started = { ...fitted, started_in: startedIn };
+  const from = resumed.run ?? loaded.config.resume;
+  const recipe = await settleFound(loaded, started, { offline }, io);
+  using stages = tellStages(io);
+  await using early = recipe.solver.find_lr === null ? await earlyDevice(recipe) : undefined;
   await makeData(recipe, io);
   io.signal.throwIfAborted();
+  if (recipe.solver.find_lr !== null) {
+    return await sweepRates(recipe, loaded.folder ?? null, {
+      resumes: from !== null,
+      io,
+    });
+  }
   using folder = await openFolder(recipe, from, io);
   try {
-    const state = from === null ? null : await findState(folder);
+    const state = from === null ? null : await findState(folder, resumed.state);
     keepsState(folder, state?.step ?? null);
     if (from !== null && state === null) {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
-    const config = "folder" in loaded ? await keepLists(recipe, loaded.folder, folder) : recipe;
-    const result = await trainInto(config, folder, state, io);
+    const config = loaded.folder !== undefined ? await keepLists(recipe, loaded.folder, folder) : recipe;
+    const result = await trainInto(config, folder, state, { early, stages }, io);
     const task = taskOfRecipe(config);
-    await writeReport({ config, task, folder, ...result });
+    await writeReport({ config, task, folder, origin: { command: io.command }, ...result });
     finish(result, { folder, columns: task.metrics }, io);
     return 0;
   } catch (error) {
@@ -110,77 +149,45 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
 }
 
-/** The recipe and the folder of class folders among the arguments. */
-async function sourcesOf(
-  paths: readonly string[],
-): Promise<{ config: string | null; folder: string | null }> {
-  const isFolder = await Promise.all(
-    paths.map((path) =>
-      Deno.stat(path).then((info) => info.isDirectory, (error) => {
-        if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
-        throw readError(path, error);
-      })
-    ),
-  );
-  const folders = paths.filter((_, i) => isFolder[i]), configs = paths.filter((_, i) => !isFolder[i]);
-  for (const path of configs) {
-    if (/\.ya?ml$/i.test(path) || await Deno.stat(path).then(() => true, () => false)) continue;
-    throw new ConfigError(
-      `Cannot train on "${path}": it must be a recipe or a folder of class folders, there is no such file or folder`,
-    );
-  }
-  for (const [what, given] of [["config", configs], ["folder", folders]] as const) {
-    if (given.length <= 1) continue;
-    throw new ConfigError(
-      `Cannot train: there must be one ${what}, current count is ${given.length} (${given.join(", ")})`,
-    );
-  }
-  const [folder = null] = folders, [config = null] = configs;
-  if (folder !== null && await Deno.stat(`${folder}/${RUN_FILES.config}`).then(() => true, () => false)) {
-    throw new ConfigError(
-      `Cannot train on "${folder}": it must hold a folder for each class, this is a run; go on with --resume ${folder}`,
-    );
-  }
-  return { config, folder };
-}
-
+/** The recipe of a run to go on with, what was given or picked, or the demo. */
 async function loadRecipe(
-  { config, folder, resume, overrides }: {
-    config: string | null;
-    folder: string | null;
+  { sources, resume, overrides, tiny, offline, planOnly }: {
+    sources: Sources;
     resume: string | null;
     overrides: readonly string[];
+    tiny?: boolean;
+    offline?: boolean;
+    planOnly?: boolean;
   },
   io: Io,
-): Promise<LoadedConfig | FolderRecipe> {
+): Promise<FoundRecipe> {
   if (resume !== null) {
     await requireRunFolder(resume);
-    return await loadRunConfig(resume, overrides);
+    return { ...await loadRunConfig(resume, overrides), isPicked: false, isRecorded: true };
   }
-  if (folder === null) {
-    return config !== null
-      ? await loadConfig(config, overrides)
-      : parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides });
-  }
-  const recipe = await loadFolderRecipe(folder, {
-    config,
-    overrides,
-    signal: io.signal,
-    onProgress: (done, total) => {
-      if (done % 200 === 0) io.status(`${formatCount(done)}/${formatCount(total)} clips`);
+  const found = await findRecipe(sources, { tiny, offline, overrides, needsWeights: !planOnly }, io);
+  if (found?.folder !== undefined) tellFolder(sources.folder!.path, found.folder, io);
+  return found ?? {
+    ...parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides }),
+    isPicked: false,
+  };
+}
+
+/** Where the data set must be made first, a device that compiles meanwhile. */
+async function earlyDevice(config: Config): Promise<EarlyDevice | undefined> {
+  if (!await isDataMissing(config)) return undefined;
+  const { synth, num_sample: copies, batch_size: batch } = config.data;
+  const lastBatch = (synth?.train_clips ?? 0) % batch * copies;
+  const frame = synth ?? { width: config.data.input_size, height: config.data.input_size };
+  return new EarlyDevice(
+    createModel(trainingSpec(config)),
+    sessionOptions(config, { lastBatch, largestFrame: frame }),
+    {
+      clipsPerVideo: copies,
+      halves: null,
+      choices: await tunedChoices(),
     },
-  });
-  io.status("");
-  tellLeftOut(recipe.folder.unusable, io, { where: `sidenet prepare ${folder} --out DIR` });
-  const { classes, clips } = recipe.folder;
-  const countOf = (split: string) => clips.filter((clip) => clip.split === split).length;
-  io.note(
-    `${folder}: ${formatCount(classes.length)} classes, ${formatCount(countOf("train"))} ${
-      countOf("train") === 1 ? "clip" : "clips"
-    } for training and ${formatCount(countOf("val"))} for validation` +
-      (countOf("test") > 0 ? `; ${formatCount(countOf("test"))} test clips stay unused` : ""),
   );
-  return recipe;
 }
 
 /** The folder of the run: a new one, or the one that is resumed. */
@@ -192,8 +199,18 @@ async function openFolder(config: Config, resume: string | null, io: Io): Promis
   return folder;
 }
 
-/** The state of a run to go on from; null where it has none yet. */
-async function findState(run: RunFolder): Promise<{ path: string; step: number } | null> {
+/** The run to go on with, and the state of an epoch that it has kept where that was named instead. */
+function resumedFrom(path: string | undefined): { run: string | null; state: string | null } {
+  const run = path === undefined ? null : runOfKeptState(path);
+  return run === null ? { run: path ?? null, state: null } : { run, state: path! };
+}
+
+/** The state of a run to go on from; null where it has none yet. @param kept One that was named instead of the run's last. */
+async function findState(
+  run: RunFolder,
+  kept: string | null,
+): Promise<{ path: string; step: number } | null> {
+  if (kept !== null) return { path: kept, step: (await savedState(kept)).step };
   const path = run.file("state");
   if (!await Deno.stat(path).then(() => true, () => false)) return null;
   return { path, step: (await savedState(path)).step };
@@ -212,16 +229,20 @@ async function trainInto(
   config: Config,
   folder: RunFolder,
   state: { path: string; step: number } | null,
+  { early, stages }: { early: EarlyDevice | undefined; stages: Stages },
   io: Io,
 ): Promise<TrainResult> {
+  using line = new TrainingLine(io);
   return await train({
     config,
     folder,
+    early,
     resume: state?.path,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
       opened: ({ adapter, memory, allocatedBytes, launches }, { steps, trainable, frozen }) => {
+        stages.end();
         io.note(`run folder: ${folder.path}`);
         io.note(`adapter: ${adapter}`);
         io.note(
@@ -236,15 +257,23 @@ async function trainInto(
           io.note(`the run was at its last step already; ${key} takes it further`);
         }
       },
-      step: (record, { steps, epochs, secondsPerStep }) => {
-        const progress = { record, totalSteps: steps, epochs, secondsPerStep };
-        if (io.isTerminal) io.status(formatTerminalLine(progress, io.columns));
-        else io.note(formatProgressLine(progress));
+      stage: stages.tell,
+      moved: (at) => {
+        stages.end();
+        line.moved(at);
+      },
+      step: (record, totals) => {
+        line.recorded(record, totals);
+        if (!io.isTerminal) io.note(formatProgressLine({ record, totalSteps: totals.steps, ...totals }));
         io.printJson(record);
       },
       saved: (step) => keepsState(folder, step),
-      evaluating: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+      evaluating: (done, of) => {
+        line.pause();
+        stages.tell({ what: "evaluating", done, of, unit: "clips" });
+      },
       evaluated: (record, { best }) => {
+        stages.end();
         io.note(
           formatEvaluation(record, {
             epochs: config.solver.epochs,

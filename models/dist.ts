@@ -20,6 +20,7 @@ import {
   splitTokens,
 } from "../gpu/ops/mod.ts";
 import type { NormWeights } from "./clip/transformer.ts";
+import { isEva } from "./eva/tower.ts";
 import { type IgnoreList, normal, Weights } from "./params.ts";
 import { sideHeads, sideLayer } from "./parts/blocks.ts";
 import { declareLayerNorm, declareLinear, type LinearWeights } from "./parts/declare.ts";
@@ -328,9 +329,16 @@ const recipe: RecipePart<DistSizes> = {
         `be ascending numbers of the backbone's ${tower.layers} blocks, from 0`,
         selected?.join(", "),
       ],
+      [!isEva(tower), "network.arch", "be a CLIP tower when system is dist", network.arch],
       ...textKeyRequirements(network),
     ];
   },
+  remarks: ({ network }) =>
+    network.weights === null || network.init === false
+      ? [
+        "without network.weights clips are compared with what a random text tower makes of the classes' names",
+      ]
+      : [],
   sizes,
   groups: ({ solver }) => groups({ scale: solver.clip_ratio, weightDecay: solver.weight_decay }),
 };

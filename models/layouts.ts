@@ -161,7 +161,7 @@ export function towersIn(source: ShapeSource): FoundTower[] {
 }
 
 /** Where a tensor comes from: rows of several one after the other, or one. */
-interface Origin {
+export interface Origin {
   readonly from: string[];
   readonly shape: readonly number[];
   readonly transposed: boolean;
@@ -185,7 +185,7 @@ export function underOurNames<Source extends ShapeSource>(source: Source): LaidO
   const { layout, prefix } = found;
   if (layout.renames.length === 0 && prefix === "") return { ...found, source, beside: 0 };
   const names = [...source.names()], own = names.filter((name) => name.startsWith(prefix));
-  const origins = originsOf(own.map((name) => [name, name.slice(prefix.length)]), layout, source);
+  const origins = originsIn(source, found);
   const laid: ShapeSource = {
     names: () => origins.keys(),
     shapeOf: (name) => origins.get(name)?.shape,
@@ -195,6 +195,12 @@ export function underOurNames<Source extends ShapeSource>(source: Source): LaidO
     source: { ...source, ...laid, ...(isReadable(source) ? reader(source, origins) : {}) },
     beside: names.length - own.length,
   };
+}
+
+/** What each name here is made of, in a file in which a tower was found. */
+export function originsIn(source: ShapeSource, { layout, prefix }: FoundTower): Map<string, Origin> {
+  const own = [...source.names()].filter((name) => name.startsWith(prefix));
+  return originsOf(own.map((name) => [name, name.slice(prefix.length)]), layout, source);
 }
 
 function isReadable(source: ShapeSource): source is WeightSource {

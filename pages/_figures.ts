@@ -1,10 +1,11 @@
 /** A run's figures: the tiles at the head of the page, and the table of everything that the summary holds. */
 
-import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
+import { formatBytes, formatCount, formatDuration, formatValue } from "../lib/text.ts";
 import { metricOf, type Summary } from "../train/files/run_folder.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn, type Task } from "../train/tasks/task.ts";
 import { escapeHtml } from "./html.ts";
+import { type Fact, factsTable } from "./page.ts";
 import type { TileText } from "./parts/parts.ts";
 
 type Columns = Pick<Task, "metrics" | "figures">;
@@ -108,6 +109,14 @@ const FIGURES: Readonly<Record<string, Figure>> = {
   frozen_parameters: ["Frozen parameters", formatCount],
 };
 
+/** Names of evaluations that a summary holds whole. */
+const EVALUATIONS: Readonly<Record<string, string>> = {
+  best: "Best evaluation",
+  baseline: "Before training",
+};
+/** What a section of its own tells. */
+const TOLD_ELSEWHERE = ["broken"];
+
 /** The table of a summary's figures; "" when there are none. */
 export function figuresTable(summary: Partial<Summary>, { metrics, figures }: Columns): string {
   const columns = [...metrics, ...figures ?? []].map((column): [string, Figure] => [
@@ -118,15 +127,41 @@ export function figuresTable(summary: Partial<Summary>, { metrics, figures }: Co
     ],
   ]);
   const known: Readonly<Record<string, Figure>> = { ...FIGURES, ...Object.fromEntries(columns) };
-  const rows = Object.entries(summary).map(([key, value]) => {
-    const name = known[key]?.[0] ?? capitalised(key.replaceAll("_", " "));
-    const text = known[key] && typeof value === "number"
-      ? known[key][1](value)
-      : typeof value === "string"
-      ? value
-      : JSON.stringify(value) ?? "";
-    return `<tr><th scope="row">${escapeHtml(name)}</th><td class="wrap">${escapeHtml(text)}</td></tr>`;
+  const rows = Object.entries(summary).flatMap(([key, value]): Fact[] => {
+    if (TOLD_ELSEWHERE.includes(key)) return [];
+    const name = known[key]?.[0] ?? EVALUATIONS[key] ?? capitalised(key.replaceAll("_", " "));
+    return [[name, textOf(value, known[key]?.[1], known)]];
   });
-  if (rows.length === 0) return "";
-  return `<div class="scroll"><table class="plain"><tbody>${rows.join("")}</tbody></table></div>`;
+  return factsTable(rows);
+}
+
+/** A figure in words. Of what holds several, each is named; undefined: there is nothing to tell. */
+function textOf(
+  value: unknown,
+  format: ((value: number) => string) | undefined,
+  known: Readonly<Record<string, Figure>>,
+): string | undefined {
+  if (typeof value === "number") {
+    return format?.(value) ?? (Number.isInteger(value) ? formatCount(value) : formatValue(value));
+  }
+  if (typeof value === "string") return value;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "object" || value === null) return undefined;
+  if (Array.isArray(value)) return value.map((one) => textOf(one, format, known)).filter(Boolean).join(", ");
+  const { epoch, step, ...others } = value as Record<string, unknown>;
+  const place = [
+    typeof epoch === "number"
+      ? (epoch < 0 ? "before the first epoch" : `after epoch ${formatCount(epoch + 1)}`)
+      : "",
+    typeof step === "number" ? `step ${formatCount(step)}` : "",
+  ].filter(Boolean).join(", ");
+  const parts = Object.entries(others).flatMap(([key, own]) => {
+    const text = textOf(own, known[key]?.[1], known), name = known[key]?.[0] ?? key.replaceAll("_", " ");
+    return text === undefined ? [] : [`${uncapitalised(name)} ${text}`];
+  });
+  return [place, parts.join(", ")].filter(Boolean).join(": ");
+}
+
+function uncapitalised(text: string): string {
+  return text.replace(/^./, (first) => first.toLowerCase());
 }

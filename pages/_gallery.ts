@@ -1,6 +1,7 @@
 /** Sentences with the clips that were found for them, as rows of cards: a few frames each, the score, and whether it is the right one. */
 
-import { escapeHtml, pictureUri } from "./html.ts";
+import { formatCount } from "../lib/text.ts";
+import { escapeHtml, pictureTag } from "./html.ts";
 import type { GalleryQuery, PageSection } from "./parts/parts.ts";
 
 /** What a gallery shows. */
@@ -27,18 +28,39 @@ export function gallerySection({ queries, pictures }: Gallery): PageSection {
 function queryRow({ text, rank, hits }: GalleryQuery, pictures: Gallery["pictures"]): string {
   const verdict = rank === 1
     ? `<span class="verdict right">✓ found first</span>`
-    : `<span class="verdict wrong">its clip is number ${rank}</span>`;
-  const cards = hits.map(({ path, score, isRight }, i) => {
-    const frames = (pictures.get(path) ?? []).map((bytes, t, all) =>
-      `<img src="${pictureUri(bytes)}" alt="frame ${t + 1} of ${all.length}" loading="lazy">`
-    );
-    return `<li class="hit${isRight ? " true" : ""}"><div class="strip" style="--frames:${
-      Math.max(1, frames.length)
-    }">${frames.join("") || "<span>cannot be shown</span>"}</div><p><b>${i + 1}</b> ${score.toFixed(3)}${
-      isRight ? " ✓" : ""
-    }</p><p class="path">${escapeHtml(path)}</p></li>`;
-  }).join("");
+    : `<span class="verdict wrong">its clip is number ${formatCount(rank)}</span>`;
+  const cards = hits.map(({ path, score, isRight }, i) =>
+    hitCard({
+      pictures: (pictures.get(path) ?? []).map((bytes, t, all) =>
+        pictureTag(bytes, `frame ${t + 1} of ${all.length}`)
+      ),
+      place: i + 1,
+      text: `${score.toFixed(3)}${isRight ? " ✓" : ""}`,
+      path,
+      isRight,
+    })
+  );
+  return queryCard(text, { verdict, cards });
+}
+
+/** What was found for a sentence or a clip. @param options.verdict HTML beside the heading. @param options.cards HTML of hits. */
+export function queryCard(
+  query: string,
+  { verdict = "", cards }: { verdict?: string; cards: readonly string[] },
+): string {
   return `<article class="clip query"><header><h3>${
+    escapeHtml(query)
+  }</h3>${verdict}</header><ol class="hits">${cards.join("")}</ol></article>\n`;
+}
+
+/** A clip that was found. @param hit.pictures HTML of its frames, all of one row. @param hit.text Its score, and what else is said. */
+export function hitCard(
+  hit: { pictures: readonly string[]; place: number; text: string; path: string; isRight?: boolean },
+): string {
+  const { pictures, place, text, path, isRight = false } = hit;
+  return `<li class="hit${isRight ? " true" : ""}"><div class="strip" style="--frames:${
+    Math.max(1, pictures.length)
+  }">${pictures.join("") || "<span>cannot be shown</span>"}</div><p><b>${place}</b> ${
     escapeHtml(text)
-  }</h3>${verdict}</header><ol class="hits">${cards}</ol></article>`;
+  }</p><p class="path">${escapeHtml(path)}</p></li>`;
 }

@@ -43,7 +43,7 @@ export function drawScatter({ title, x, y }: Scatter, spots: readonly Spot[]): s
     marginLeft: 64,
     marginRight: 20,
     marginTop: 18,
-    marginBottom: 42,
+    marginBottom: 52,
     style: { fontSize: "13px", background: "transparent" },
     x: { label: x, domain: [0, most * (1 + ROOM) || 1], ticks: 6, labelAnchor: "right", nice: true },
     y: { label: null, grid: true, ticks: 5, domain: [lowest - room, highest + room], ...y },
@@ -67,5 +67,5 @@ export function drawScatter({ title, x, y }: Scatter, spots: readonly Spot[]): s
       finite.map((spot) => `${spot.name}: ${spot.x.toPrecision(3)}, ${spot.y.toPrecision(3)}`).join("; ")
     }`,
   );
-  return `<figure><figcaption>${escapeHtml(title)}</figcaption>${drawn.outerHTML}</figure>`;
+  return `<figure class="chart"><figcaption>${escapeHtml(title)}</figcaption>${drawn.outerHTML}</figure>`;
 }

@@ -1,14 +1,12 @@
 /** The charts of a training run: losses, the task's metrics, learning rate and speed. */
 
-import * as Plot from "@observablehq/plot";
+import type * as Plot from "@observablehq/plot";
 import { type EvalRecord, metricOf, type StepRecord } from "../train/files/run_folder.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
-import { type Chart, dots, draw, line, type Point } from "./_plot.ts";
-import type { ShareChart } from "./parts/parts.ts";
+import { averaged, type Chart, dots, draw, level, line, type Point } from "./_plot.ts";
+import type { LossText, ShareChart } from "./parts/parts.ts";
 
-/** Points drawn at most; longer series are averaged in buckets. */
-const MAX_POINTS = 400;
 /** Steps over which the bold training-loss curve is averaged, as a share of the series. */
 const SMOOTHING_SHARE = 0.03;
 /** The metric that is drawn beside the training loss. */
@@ -26,27 +24,31 @@ export interface ChartedMetrics {
   best: string;
   /** Title and levels of the chart of shares; the title is made from the columns by default. */
   shareChart?: ShareChart;
+  /** How the training loss and that of the evaluations compare; nothing is said without it. */
+  lossText?: LossText;
 }
 
 /** The charts; "" when there was no training. */
 export function renderCharts(
   steps: readonly StepRecord[],
   evals: readonly EvalRecord[],
-  { columns, best, shareChart }: ChartedMetrics,
+  { columns, best, shareChart, lossText }: ChartedMetrics,
 ): string {
   if (steps.length === 0) return "";
   const lastStep = Math.max(steps[steps.length - 1].step, evals.at(-1)?.step ?? 0);
   const shares = columns.filter(({ format }) => format === "share");
   const values = columns.filter(({ format, key }) => format !== "share" && key !== LOSS);
   const wide = [
-    lossChart(steps, columns.some(({ key }) => key === LOSS) ? pointsOf(evals, LOSS) : []),
+    lossChart(steps, columns.some(({ key }) => key === LOSS) ? pointsOf(evals, LOSS) : [], lossText),
     ...(shares.length > 0 ? [sharesChart(evals, { shares, best, ...shareChart })] : []),
     ...values.map((column) => valueChart(evals, column)),
   ].map((one) => draw(one, lastStep)).join("");
   const small = [
-    smallChart("Learning rate", steps, (record) => record.lr, { tickFormat: "~g" }),
-    smallChart("Clips per second", steps, (record) => record.clips_per_second, { tickFormat: "~s" }),
-    smallChart("Time waiting for data", steps, (record) => record.data_wait, {
+    smallChart(["Learning rate", "as scheduled"], steps, (record) => record.lr, { tickFormat: "~g" }),
+    smallChart(["Clips per second", "in training"], steps, (record) => record.clips_per_second, {
+      tickFormat: "~s",
+    }),
+    smallChart(["Waiting for data", "share of the time"], steps, (record) => record.data_wait, {
       tickFormat: ".0%",
       domain: [0, 1],
     }),
@@ -71,7 +73,7 @@ function pointsOf(evals: readonly EvalRecord[], key: string): Point[] {
   }));
 }
 
-function lossChart(steps: readonly StepRecord[], evaluated: readonly Point[]): Chart {
+function lossChart(steps: readonly StepRecord[], evaluated: readonly Point[], text?: LossText): Chart {
   const raw = steps.filter(({ loss }) => Number.isFinite(loss)).map(({ step, loss }) => ({
     step,
     value: loss,
@@ -83,11 +85,15 @@ function lossChart(steps: readonly StepRecord[], evaluated: readonly Point[]): C
       ? `Training loss falls from ${raw[0].value.toFixed(3)} to ${last.value.toFixed(3)}`
       : "No loss",
     keys: [
-      { name: "training", colour: "--series-1" },
+      { name: "training, running mean", colour: "--series-1" },
+      { name: "each logged value", colour: "--series-1", line: "thin" },
       ...(evaluated.length > 0 ? [{ name: "validation", colour: "--series-2" }] : []),
+      ...(text?.levels ?? []).map(({ name }) => ({ name, colour: "--soft", line: "dashed" as const })),
     ],
+    note: evaluated.length > 0 ? text?.note : undefined,
     marks: [
-      line(averaged(raw), "--series-1", { strokeOpacity: 0.3, strokeWidth: 1 }),
+      ...(text?.levels ?? []).map(({ value }) => level(value)),
+      line(averaged(raw), "--series-1", { strokeOpacity: 0.4, strokeWidth: 1 }),
       line(averaged(smoothed(raw)), "--series-1"),
       line(evaluated, "--series-2"),
       dots(evaluated, "--series-2"),
@@ -113,10 +119,10 @@ function sharesChart(
     description: describeBest(evals, shares.find(({ key }) => key === best) ?? shares[0]),
     keys: [
       ...shares.map(({ name }, i) => ({ name, colour: colourOf(i) })),
-      ...levels.map(({ name }) => ({ name, colour: "--soft" })),
+      ...levels.map(({ name }) => ({ name, colour: "--soft", line: "dashed" as const })),
     ],
     marks: [
-      ...levels.map(({ value }) => Plot.ruleY([value], { stroke: "var(--soft)", strokeDasharray: "4 4" })),
+      ...levels.map(({ value }) => level(value)),
       ...curves.toReversed().flat(), // the first lies on top
     ],
     y: { domain: [0, 1], tickFormat: ".0%" },
@@ -128,7 +134,7 @@ function valueChart(evals: readonly EvalRecord[], column: MetricColumn): Chart {
   return {
     title: titleOf([column]),
     description: describeBest(evals, column),
-    keys: [],
+    keys: [{ name: column.name, colour: "--series-1" }],
     marks: [line(points, "--series-1"), dots(points, "--series-1")],
     y: { zero: true, nice: true },
   };
@@ -147,7 +153,7 @@ function describeBest(evals: readonly EvalRecord[], column: MetricColumn): strin
 }
 
 function smallChart(
-  title: string,
+  [title, key]: readonly [title: string, key: string],
   steps: readonly StepRecord[],
   value: (record: StepRecord) => number,
   y: Plot.ScaleOptions,
@@ -157,7 +163,7 @@ function smallChart(
   return {
     title,
     description: `From ${least(values).toPrecision(3)} to ${most(values).toPrecision(3)}`,
-    keys: [],
+    keys: [{ name: key, colour: "--series-1" }],
     marks: [line(averaged(points), "--series-1")],
     y: { zero: true, nice: true, ...y },
     small: true,
@@ -167,18 +173,6 @@ function smallChart(
 // A long run has more records than a function call can take arguments, so no Math.min(...values).
 const least = (values: readonly number[]) => values.reduce((a, b) => Math.min(a, b), Infinity);
 const most = (values: readonly number[]) => values.reduce((a, b) => Math.max(a, b), -Infinity);
-
-/** Means of consecutive buckets, so that no more than `MAX_POINTS` are left. */
-function averaged(points: readonly Point[]): Point[] {
-  const size = Math.ceil(points.length / MAX_POINTS);
-  if (size <= 1) return [...points];
-  return Array.from({ length: Math.ceil(points.length / size) }, (_, i) => {
-    const bucket = points.slice(i * size, (i + 1) * size);
-    const mean = (of: (point: Point) => number) =>
-      bucket.reduce((sum, point) => sum + of(point), 0) / bucket.length;
-    return { step: mean((point) => point.step), value: mean((point) => point.value) };
-  });
-}
 
 /** Exponential mean, corrected for its start as Adam's moments are. */
 function smoothed(points: readonly Point[]): Point[] {

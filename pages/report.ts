@@ -2,21 +2,21 @@
  * `report.html`: one self-contained page about a run (no request leaves it), with the headline figures, curves, what the
  * task's page parts add, example clips, problems with the data and the config.
  */
-import css from "./_style.css" with { type: "text" };
-import sortScript from "./_sort.js" with { type: "text" };
 import { type Config, formatConfig } from "../train/recipe/config.ts";
 import type { EvalRecord, StepRecord, Summary } from "../train/files/run_folder.ts";
 import { type DataProblem, describeProblems } from "../train/feed/problems.ts";
 import type { Evaluation, Task } from "../train/tasks/task.ts";
-import { type ExampleClip, exampleSection } from "./_examples.ts";
+import { type Cards, exampleSection, mistakeSection } from "./_examples.ts";
 import { figuresTable, headlineTiles } from "./_figures.ts";
 import { type Gallery, gallerySection } from "./_gallery.ts";
 import { chartStyle, renderCharts } from "./_training_charts.ts";
-import { escapeHtml, section } from "./html.ts";
+import { escapeHtml, section, shortened } from "./html.ts";
+import { type Fact, type PageOrigin, recipeFact, renderPage } from "./page.ts";
 import type { PageSection } from "./parts/parts.ts";
 import { pagePartsOf } from "./parts/registry.ts";
+import { dataTable } from "./tables.ts";
 
-export type { ExampleClip } from "./_examples.ts";
+export type { Cards, ExampleClip } from "./_examples.ts";
 
 /** What a report is made of. */
 export interface ReportData {
@@ -30,17 +30,23 @@ export interface ReportData {
   evaluation: Evaluation | null;
   /** Names of the classes, or of what else the task numbers. */
   labels: readonly string[];
-  examples: readonly ExampleClip[];
+  examples: Cards;
+  /** Clips that the network was surest of and wrong about. */
+  mistakes: Cards;
   /** Absent in tasks without sentences. */
   gallery?: Gallery;
   problems: readonly DataProblem[];
+  /** How the page was made, and what else is told of that, such as the data set. */
+  origin?: PageOrigin;
+  facts: readonly Fact[];
 }
 
 const PROBLEMS_SHOWN = 200;
 
 /** Renders the page. */
 export function renderReport(data: ReportData): string {
-  const { config, task, summary, evaluation, labels } = data, parts = pagePartsOf(task.id);
+  const { config, task, summary, evaluation } = data, parts = pagePartsOf(task.id);
+  const labels = shortened(data.labels);
   const hidden = parts.hidden?.(labels) ?? [];
   const columns = task.metrics.filter(({ key }) => !hidden.includes(key));
   const subtitle = [
@@ -58,34 +64,32 @@ export function renderReport(data: ReportData): string {
     columns,
     best: task.best,
     shareChart: parts.shareChart?.(labels),
+    lossText: parts.lossText?.(config),
   });
   const sections: readonly PageSection[] = [
     { title: "Training", about: "", content: charts },
     ...(evaluation === null ? [] : parts.sections?.(evaluation, labels) ?? []),
     ...data.gallery ? [gallerySection(data.gallery)] : [],
+    mistakeSection(data.mistakes),
     exampleSection(data.examples),
     { title: "Figures", about: "", content: figuresTable(summary, task) },
     { title: "Data problems", about: problemsIntro(data.problems), content: problems(data.problems) },
     { title: "Config", about: "", content: configDetails(config) },
   ];
-  const content = [
-    `<header><h1>${escapeHtml(config.name)}</h1><p>${escapeHtml(subtitle)}</p></header>`,
-    tiles,
-    ...sections.map(({ title, about, content }) => section(title, about, content)),
-    "<footer>Written by sidenet. This page is self-contained: it loads nothing.</footer>",
-  ].join("");
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>${escapeHtml(config.name)} · sidenet</title>
-<style>${css}${chartStyle(columns)}</style></head>
-<body><main>${content}</main><script>${sortScript}</script></body></html>
-`;
+  const content = [tiles, ...sections.map(({ title, about, content }) => section(title, about, content))];
+  return renderPage({
+    title: config.name,
+    about: subtitle,
+    content: content.join(""),
+    style: chartStyle(columns),
+    tables: true,
+    origin: data.origin,
+    facts: [...data.facts, ["Device", summary.adapter], recipeFact(config)],
+  });
 }
 
 function configDetails(config: Config): string {
-  return `<details><summary>Resolved config</summary><pre>${
+  return `<details><summary>Resolved config</summary><pre tabindex="0">${
     escapeHtml(formatConfig(config))
   }</pre></details>`;
 }
@@ -98,11 +102,8 @@ function problemsIntro(list: readonly DataProblem[]): string {
 
 function problems(list: readonly DataProblem[]): string {
   if (list.length === 0) return "<p>None: every frame was read.</p>";
-  const rows = list.slice(0, PROBLEMS_SHOWN).map(({ path, problem }) =>
-    `<tr><td class="wrap">${escapeHtml(path)}</td><td class="wrap">${escapeHtml(problem)}</td></tr>`
-  );
-  return `<div class="scroll" tabindex="0" role="region" aria-label="Data problems"><table><thead><tr>` +
-    `<th scope="col">File</th><th scope="col">Problem</th></tr></thead><tbody>${
-      rows.join("")
-    }</tbody></table></div>`;
+  return dataTable(list.slice(0, PROBLEMS_SHOWN), [
+    { title: "File", kind: "path", cell: ({ path }) => escapeHtml(path) },
+    { title: "Problem", cell: ({ problem }) => escapeHtml(problem) },
+  ], { label: "Data problems", filter: { id: "problems", what: "file" } });
 }

@@ -1,10 +1,12 @@
 /** The page of a search: one self-contained HTML file with what was searched for and frames of what was found. */
 
-import css from "./_style.css" with { type: "text" };
 import { formatCount } from "../lib/text.ts";
 import { formatClock } from "../train/evaluation/timeline.ts";
 import type { SearchHit } from "../train/search/search_index.ts";
-import { escapeHtml, pictureUri } from "./html.ts";
+import { hitCard, queryCard } from "./_gallery.ts";
+import { pictureTag, section } from "./html.ts";
+import { type Fact, type PageOrigin, renderPage } from "./page.ts";
+import { PictureBudget } from "./pictures.ts";
 import type { Thumbnail } from "./timeline_page.ts";
 
 /** What was found for one query. */
@@ -15,47 +17,60 @@ export interface ShownQuery {
   hits: readonly (SearchHit & { thumbnails: readonly Thumbnail[] })[];
 }
 
-/** Frames shown of a hit, and queries shown of a file of them. */
-export const SEARCH_PAGE = { frames: 3, queries: 100 } as const;
+/** What the page shows at most: frames of a hit, hits of a query, and queries of a file of them. */
+export const SEARCH_PAGE = { frames: 3, hits: 50, queries: 100 } as const;
 
-/** @param options.index Folder of the index. @param options.clips How many it holds. @param options.left Queries that are not shown. */
-export function renderSearchPage(
-  queries: readonly ShownQuery[],
-  options: { index: string; clips: number; left: number },
-): string {
-  const { index, clips, left } = options;
-  const more = left > 0 ? `<p>${formatCount(left)} more queries are not shown.</p>` : "";
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Found in ${escapeHtml(index)} · sidenet</title>
-<style>${css}</style></head>
-<body><main><header><h1>What was found</h1><p>${escapeHtml(index)} · ${formatCount(clips)} ${
-    clips === 1 ? "clip" : "clips"
-  }</p></header>
-<section><div class="gallery">${queries.map(renderQuery).join("")}</div>${more}</section>
-<footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main></body></html>
-`;
+/** What was searched. */
+export interface Searched {
+  /** Folder of the index. */
+  index: string;
+  /** How many clips it holds. */
+  clips: number;
+  /** Queries, and hits of each, that are not among those shown. */
+  left: number;
+  leftHits?: number;
+  origin?: PageOrigin;
+  /** What else is told at the end. */
+  facts?: readonly Fact[];
 }
 
-function renderQuery({ query, hits }: ShownQuery): string {
-  return `<article class="clip query"><header><h3>${escapeHtml(query)}</h3></header><ol class="hits">${
-    hits.map(renderHit).join("")
-  }</ol></article>\n`;
+/** Renders the page. Frames are shown as long as there is room for them. */
+export function renderSearchPage(queries: readonly ShownQuery[], searched: Searched): string {
+  const { index, clips, left, leftHits = 0, origin, facts = [] } = searched;
+  const budget = new PictureBudget(), counted = `${formatCount(clips)} ${clips === 1 ? "clip" : "clips"}`;
+  const cards = queries.map((query) => renderQuery(query, budget));
+  const notes = [
+    left > 0 ? `${formatCount(left)} more queries are not shown.` : "",
+    leftHits > 0
+      ? `Of each query the best ${SEARCH_PAGE.hits} are shown, ${formatCount(leftHits)} more are not.`
+      : "",
+    budget.isFull ? "Later hits are without frames: the page has no room for more." : "",
+  ].filter(Boolean);
+  const gallery = cards.length === 0 ? "" : `<div class="gallery">${cards.join("")}</div>`;
+  return renderPage({
+    title: `Found in ${index}`,
+    about: `${counted} searched · scores are higher for what is nearer`,
+    content: section("Best clips", notes.join(" "), gallery),
+    origin,
+    facts: [["Data set", `${index}, ${counted}`], ...facts],
+  });
 }
 
-function renderHit({ path, from, to, score, thumbnails }: ShownQuery["hits"][number], place: number): string {
-  const images = thumbnails.map(({ at, jpeg }) =>
-    `<img src="${pictureUri(jpeg)}" alt="frame${
-      to === null ? "" : ` at ${formatClock(at, 1)}`
-    }" loading="lazy">`
-  ).join("");
-  return `<li class="hit"><div class="strip" style="--frames:${Math.max(1, thumbnails.length)}">${
-    images || "<span>cannot be shown</span>"
-  }</div><p><b>${place + 1}</b> ${score.toFixed(3)} · ${spanText({ from, to })}</p><p class="path">${
-    escapeHtml(path)
-  }</p></li>`;
+function renderQuery({ query, hits }: ShownQuery, budget: PictureBudget): string {
+  const cards = hits.slice(0, SEARCH_PAGE.hits).map(({ path, from, to, score, thumbnails }, i) => {
+    const hasRoom = budget.take(thumbnails.map(({ jpeg }) => jpeg));
+    return hitCard({
+      pictures: hasRoom
+        ? thumbnails.map(({ at, jpeg }) =>
+          pictureTag(jpeg, to === null ? "frame" : `frame at ${formatClock(at, 1)}`)
+        )
+        : [],
+      place: i + 1,
+      text: `${score.toFixed(3)} · ${spanText({ from, to })}`,
+      path,
+    });
+  });
+  return queryCard(query, { cards });
 }
 
 /** The time of a hit: `00:08–00:16`, with tenths of a second where it needs them. */

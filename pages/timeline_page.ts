@@ -1,13 +1,16 @@
-/** The page of predictions: one self-contained HTML file with a timeline or bars of every clip, written as they come. */
+/** The page of predictions: one self-contained HTML file with a timeline or bars of every clip. */
 
-import css from "./_style.css" with { type: "text" };
 import ownCss from "./_timeline_style.css" with { type: "text" };
 import { writeFileWhole } from "../data/files.ts";
 import type { ClipSource } from "../data/clip_source.ts";
 import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
-import { escapeHtml, pictureUri, shareBar } from "./html.ts";
-import { MARGINS, timelineCharts } from "./_timeline_charts.ts";
+import { escapeHtml, pictureTag, section, shareBar, shortened } from "./html.ts";
+import { CHART_SIZES, timelineCharts } from "./_timeline_charts.ts";
+import { PageColours } from "./_colours.ts";
+import { type Fact, type PageOrigin, renderPage } from "./page.ts";
+import { dataTable } from "./tables.ts";
 import { formatCount, formatShare } from "../lib/text.ts";
+import { topClasses } from "../train/tasks/class_metrics.ts";
 import { type ClassShare, topShares } from "../train/tasks/class_shares.ts";
 import {
   type ClipOutcome,
@@ -15,6 +18,7 @@ import {
   clockDigits,
   formatClock,
   frameAt,
+  type Segment,
   segmentsOf,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
@@ -36,118 +40,192 @@ export interface PageEntry {
 }
 
 const THUMBNAILS = 12;
+/** Thumbnails from which a narrow window shows every third. */
+const MANY_THUMBNAILS = 5;
 /** Twice the width at which they are shown. */
 const THUMBNAIL_WIDTH = 168;
 const JPEG_QUALITY = 75;
 const SEGMENTS_LISTED = 500;
 const WARNINGS_LISTED = 10;
+/** Bytes of the clips that are shown whole, rows of the overview and failed paths, at most. */
+const MOST_BYTES = 16 * 2 ** 20, ROWS_LISTED = 2000, FAILED_LISTED = 200;
 
-/** A page under way; it takes its file's name when it is closed. */
-export class PredictionPage implements AsyncDisposable {
-  readonly #labels: readonly string[];
-  readonly #top: number;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #written: Promise<void>;
-  readonly #start: Promise<void>;
-  readonly #shown: { path: string; best: ClassShare }[] = [];
-  #isClosed = false;
+/** What is told of a page's making. */
+interface PageOptions {
+  /** File of weights. */
+  model: string;
+  labels: readonly string[];
+  /** Classes listed for each clip. */
+  top: number;
+  origin?: PageOrigin;
+  /** What else is told at the end. */
+  facts?: readonly Fact[];
+  /** Bytes of the clips that are shown whole, at most. */
+  mostBytes?: number;
+}
 
-  /** Starts a page. @param options.top Classes listed for each clip. */
-  constructor(file: string, options: { model: string; labels: readonly string[]; top: number }) {
-    this.#labels = options.labels;
-    this.#top = options.top;
-    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-    this.#writer = writable.getWriter();
-    this.#written = writeFileWhole(file, readable);
-    // Told by the next write, or by close(); a write that waits for a reader ends.
-    this.#written.catch((error) => readable.cancel(error).catch(() => {}));
-    this.#writer.closed.catch(() => {});
-    this.#start = this.#write(headOf(options.model));
-    this.#start.catch(() => {}); // told by the next call
+/** A clip in the overview. */
+interface OverviewRow {
+  path: string;
+  best: ClassShare;
+  colour: string;
+  /** Of its part of the page; null: it has none. */
+  anchor: string | null;
+}
+
+/** A page under way. Clips beyond a number of bytes stand in the overview alone, and beyond a number of rows they are counted. */
+export class PredictionPage {
+  readonly #file: string;
+  readonly #options: PageOptions;
+  readonly #colours = new PageColours();
+  readonly #entries: string[] = [];
+  readonly #rows: OverviewRow[] = [];
+  readonly #failed: { path: string; reason: string }[] = [];
+  #bytes = 0;
+  #clips = 0;
+  #failures = 0;
+
+  /** Starts a page that will be written to a file. */
+  constructor(file: string, options: PageOptions) {
+    this.#file = file;
+    this.#options = { ...options, labels: shortened(options.labels) };
+  }
+
+  /** Whether further clips stand in the overview alone, so that thumbnails are of no use. */
+  get isFull(): boolean {
+    return this.#bytes >= (this.#options.mostBytes ?? MOST_BYTES);
+  }
+
+  /** Clips that were added. */
+  get clips(): number {
+    return this.#clips;
   }
 
   /** Adds a clip. */
-  async add(entry: PageEntry): Promise<void> {
-    await this.#start;
-    const [best] = topShares(entry.outcome.probabilities, this.#labels, 1);
-    this.#shown.push({ path: entry.outcome.path, best });
-    await this.#write(
-      renderEntry(entry, { labels: this.#labels, top: this.#top, number: this.#shown.length }),
+  add(entry: PageEntry): void {
+    const { labels, top } = this.#options, { path, probabilities } = entry.outcome;
+    const [best] = topShares(probabilities, labels, 1), [index] = topClasses(probabilities, 1);
+    const isWhole = !this.isFull, colours = this.#colours;
+    this.#clips++;
+    if (isWhole) {
+      const html = renderEntry(entry, { labels, top, number: this.#clips, colours });
+      this.#entries.push(html);
+      this.#bytes += html.length;
+    }
+    if (this.#rows.length >= ROWS_LISTED) return;
+    const anchor = isWhole ? `input-${this.#clips}` : null;
+    this.#rows.push({ path, best, colour: colours.of(index), anchor });
+  }
+
+  /** Adds a path of which nothing can be shown. */
+  fail(path: string, reason: string): void {
+    this.#failures++;
+    if (this.#failed.length < FAILED_LISTED) this.#failed.push({ path, reason });
+  }
+
+  /** Writes the page, whole or not at all. */
+  async close(): Promise<void> {
+    const { model, labels, origin, facts = [] } = this.#options;
+    const clips = `${formatCount(this.#clips)} ${this.#clips === 1 ? "clip" : "clips"}`;
+    const failures = this.#failures === 0
+      ? ""
+      : `, ${formatCount(this.#failures)} that could not be predicted`;
+    const page = renderPage({
+      title: `Predictions of ${model}`,
+      heading: "Predictions",
+      about: model,
+      style: ownCss,
+      tables: true,
+      origin,
+      content: this.#failedSection() + this.#overview() + this.#entries.join(""),
+      facts: [
+        ["Data set", clips + failures],
+        ["Weights", model],
+        ["Classes", formatCount(labels.length)],
+        ...facts,
+      ],
+    });
+    await writeFileWhole(this.#file, new TextEncoder().encode(page));
+  }
+
+  #failedSection(): string {
+    const more = this.#failures - this.#failed.length;
+    const about = `${formatCount(this.#failures)} ${this.#failures === 1 ? "path" : "paths"}` +
+      `${more > 0 ? `, of which the first ${formatCount(this.#failed.length)} are listed` : ""}.`;
+    return this.#failures === 0 ? "" : section(
+      "Could not be predicted",
+      about,
+      dataTable(this.#failed, [
+        { title: "Path", kind: "path", cell: ({ path }) => escapeHtml(path) },
+        { title: "Why", cell: ({ reason }) => escapeHtml(reason) },
+      ], { label: "Paths that could not be predicted", filter: { id: "failed", what: "path" } }),
     );
   }
 
-  /** Ends the page, which then stands under its name. */
-  async close(): Promise<void> {
-    await this.#start;
-    this.#isClosed = true;
-    await this.#write(tailOf(this.#shown));
-    await this.#writer.close().catch(() => {});
-    await this.#written;
-  }
-
-  /** Gives up a page that was not closed: no file is left of it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isClosed) return;
-    await this.#writer.abort(new Error("the page was given up")).catch(() => {});
-    await this.#written.catch(() => {});
-  }
-
-  async #write(html: string): Promise<void> {
-    try {
-      await this.#writer.write(new TextEncoder().encode(html));
-    } catch {
-      await this.#written; // says what went wrong with the file
-    }
+  #overview(): string {
+    if (this.#clips < 2) return "";
+    const unlisted = this.#clips - this.#rows.length, alone = this.#clips - this.#entries.length;
+    const about = [
+      alone > 0
+        ? `The first ${
+          formatCount(this.#entries.length)
+        } are shown below; of the others, for which the page has no room, ` +
+          "the best class alone is told."
+        : "",
+      unlisted > 0 ? `${formatCount(unlisted)} more are not listed: <code>--json</code> tells of all.` : "",
+    ].filter(Boolean).join(" ");
+    return `<nav aria-label="Clips">${
+      section(
+        `${formatCount(this.#clips)} clips`,
+        about,
+        dataTable(this.#rows, [
+          {
+            title: "Clip",
+            kind: "path",
+            cell: ({ path, anchor }) =>
+              anchor === null ? escapeHtml(path) : `<a href="#${anchor}">${escapeHtml(path)}</a>`,
+          },
+          { title: "Best class", cell: ({ best, colour }) => swatch(colour) + escapeHtml(best.label) },
+          {
+            title: "Probability",
+            kind: "tight",
+            key: ({ best }) => Number(best.p.toFixed(4)),
+            cell: ({ best, colour }) => formatShare(best.p) + shareBar(best.p, colour),
+          },
+        ], {
+          label: "Clips and their best classes",
+          sortable: true,
+          filter: { id: "clips", what: "clip or class" },
+        }),
+      )
+    }</nav>`;
   }
 }
 
-function headOf(model: string): string {
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Predictions of ${escapeHtml(model)} · sidenet</title>
-<style>${css}${ownCss}</style></head>
-<body><main class="predictions"><header><h1>Predictions</h1><p>${escapeHtml(model)}</p></header>
-`;
-}
-
-function tailOf(shown: readonly { path: string; best: ClassShare }[]): string {
-  const rows = shown.map(({ path, best: { label, p } }, i) =>
-    `<tr><td><a href="#input-${i + 1}">${escapeHtml(path)}</a></td><td class="wrap">${
-      escapeHtml(label)
-    }</td>` +
-    `<td class="number">${formatShare(p)}</td><td class="wide">${shareBar(p)}</td></tr>`
-  ).join("");
-  const overview = shown.length > 1
-    ? `<nav><h2>${
-      formatCount(shown.length)
-    } clips</h2><div class="scroll"><table><thead><tr><th scope="col">Clip</th>` +
-      `<th scope="col">Best class</th><th scope="col" class="number">Probability</th><th></th></tr></thead>` +
-      `<tbody>${rows}</tbody></table></div></nav>`
-    : "";
-  return `${overview}<footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main></body></html>
-`;
+/** The colour of a class before its name. */
+function swatch(colour: string): string {
+  return `<i class="swatch" aria-hidden="true" style="--tone:${colour}"></i>`;
 }
 
 function renderEntry(
   entry: PageEntry,
-  options: { labels: readonly string[]; top: number; number: number },
+  options: { labels: readonly string[]; top: number; number: number; colours: PageColours },
 ): string {
   const { outcome: { path, probabilities, windows, problems }, seconds, length } = entry;
-  const { labels, top, number } = options;
-  const digits = seconds === null ? 0 : clockDigits(seconds, length?.stride ?? null);
+  const { labels, top, number, colours } = options;
+  const segments = windows === null ? [] : segmentsOf(windows);
+  const digits = seconds === null ? 0 : clockDigits(seconds, length?.stride ?? null, segments);
   const hasTimeline = windows !== null && windows.length > 1 && seconds !== null;
+  const timeline = hasTimeline
+    ? `${timelineCharts(windows, { labels, probabilities, seconds, digits, colours })}<h3>Segments</h3>` +
+      `${segmentTable(segments, { labels, digits, colours })}<h3>The whole clip</h3>`
+    : "";
   const strip = thumbnailStrip(entry.thumbnails, { digits, hasAxis: hasTimeline });
   const bars = `<ol class="top">${topShares(probabilities, labels, top).map(bar).join("")}</ol>`;
   const about = [
     seconds === null ? "" : `${formatClock(seconds, digits)} long`,
     windows && length ? windowsText(windows.length, length) : "one prediction of the whole clip",
   ].filter(Boolean).join(" · ");
-  const timeline = hasTimeline
-    ? `${timelineCharts(windows, { labels, probabilities, seconds, digits })}<h3>Segments</h3>` +
-      `${segmentTable(entry, labels, digits)}<h3>The whole clip</h3>`
-    : "";
   return `<article class="input" id="input-${number}"><h2>${escapeHtml(path)}</h2><p>${about}</p>` +
     `${warnings(problems)}${strip}${timeline}${bars}</article>
 `;
@@ -181,26 +259,39 @@ function thumbnailStrip(
   { digits, hasAxis }: { digits: number; hasAxis: boolean },
 ): string {
   if (thumbnails.length === 0) return "";
-  const side = (pixels: number) => `${(hasAxis ? 100 * pixels / MARGINS.width : 0).toFixed(3)}%`;
-  const style = `--frames:${thumbnails.length};--left:${side(MARGINS.left)};--right:${side(MARGINS.right)}`;
+  const side = (which: "left" | "right", size: keyof typeof CHART_SIZES) =>
+    `--${which}-${size}:${
+      (hasAxis ? 100 * CHART_SIZES[size][which] / CHART_SIZES[size].width : 0).toFixed(3)
+    }%`;
+  const sides = (["wide", "middle", "narrow"] as const).flatMap((
+    size,
+  ) => [side("left", size), side("right", size)]);
   const pictures = thumbnails.map(({ at, jpeg }) => {
     const time = formatClock(at, digits);
-    return `<figure><img src="${pictureUri(jpeg)}" alt="frame at ${time}" loading="lazy">${time}</figure>`;
+    return `<figure>${pictureTag(jpeg, `frame at ${time}`)}${time}</figure>`;
   });
-  return `<div class="thumbs" style="${style}">${pictures.join("")}</div>`;
+  const few = Math.floor((thumbnails.length + 1) / 3); // the second of each three
+  const kinds = `thumbs${thumbnails.length >= MANY_THUMBNAILS ? " many" : ""}`;
+  return `<div class="${kinds}" style="--frames:${thumbnails.length};--few:${few};${sides.join(";")}">${
+    pictures.join("")
+  }</div>`;
 }
 
-function segmentTable({ outcome }: PageEntry, labels: readonly string[], digits: number): string {
-  const segments = segmentsOf(outcome.windows!), more = segments.length - SEGMENTS_LISTED;
-  const rows = segments.slice(0, SEGMENTS_LISTED).map(({ from, to, index, p }) =>
-    `<tr><td>${formatClock(from, digits)}–${formatClock(to, digits)}</td><td class="wrap">${
-      escapeHtml(labels[index])
-    }</td><td class="number">${formatShare(p)}</td><td class="wide">${shareBar(p)}</td></tr>`
-  );
-  if (more > 0) rows.push(`<tr><td colspan="4">and ${formatCount(more)} more</td></tr>`);
-  return `<div class="scroll segments" tabindex="0" role="region" aria-label="Segments"><table><thead><tr>` +
-    `<th scope="col">Time</th><th scope="col">Class</th><th scope="col" class="number">Mean probability</th><th></th>` +
-    `</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
+function segmentTable(
+  segments: readonly Segment[],
+  { labels, digits, colours }: { labels: readonly string[]; digits: number; colours: PageColours },
+): string {
+  const more = segments.length - SEGMENTS_LISTED, clock = (at: number) => formatClock(at, digits);
+  const table = dataTable(segments.slice(0, SEGMENTS_LISTED), [
+    { title: "Time", kind: "time", cell: ({ from, to }) => `${clock(from)}–${clock(to)}` },
+    { title: "Class", cell: ({ index }) => swatch(colours.of(index)) + escapeHtml(labels[index]) },
+    {
+      title: "Mean probability",
+      kind: "tight",
+      cell: ({ index, p }) => formatShare(p) + shareBar(p, colours.of(index)),
+    },
+  ], { label: "Segments", className: "segments" });
+  return more > 0 ? `${table}<p>and ${formatCount(more)} more segments</p>` : table;
 }
 
 /**

@@ -35,6 +35,8 @@ export interface Command {
   /** Whole command lines, each with what it does. */
   examples?: readonly (readonly [line: string, does: string])[];
   options: Readonly<Record<string, OptionSpec>>;
+  /** What the first argument may be, where only a few words can stand there. */
+  words?: readonly string[];
   /** How many arguments besides flags are allowed; no limit by default. */
   positionals?: { min?: number; max?: number };
   /** On an interruption it saves what it has before it ends, however long that takes. */
@@ -183,13 +185,20 @@ export function hasCommonFlag(args: readonly string[], name: keyof typeof COMMON
   return flags.includes(`--${name}`) || (spec.short !== undefined && flags.includes(`-${spec.short}`));
 }
 
-/** The help of a verb. */
-export function helpOf(command: Command): string {
-  const sections = [`Usage: sidenet ${command.name} ${command.usage}`.trimEnd(), command.summary + "."];
+/**
+ * The help of a verb.
+ *
+ * @param program What people type before a verb; examples are written with "sidenet".
+ */
+export function helpOf(command: Command, program = "sidenet"): string {
+  const sections = [`Usage: ${program} ${command.name} ${command.usage}`.trimEnd(), command.summary + "."];
   if (command.details) sections.push(command.details);
   sections.push("Options:\n" + optionLines({ ...command.options, ...COMMON_OPTIONS }));
   if (command.examples?.length) {
-    sections.push("Examples:\n" + twoColumns(command.examples.map(([line, does]) => [line, does])));
+    sections.push(
+      "Examples:\n" +
+        twoColumns(command.examples.map(([line, does]) => [line.replace(/^sidenet(?= )/, program), does])),
+    );
   }
   return sections.join("\n\n");
 }

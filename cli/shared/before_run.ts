@@ -5,17 +5,27 @@ import { settleBackbone } from "../../train/files/backbone.ts";
 import { checkKnownWeights } from "../../train/files/known_weights.ts";
 import { formatCount } from "../../lib/text.ts";
 import type { Io } from "./output.ts";
+import { tellStages } from "../text/stages.ts";
+import { type FindWeightsOptions, withWeightsFound } from "./weights.ts";
 
 /**
- * Says whether a backbone is the published file that it is named after (where stored features take its place, nothing), and how
- * its file is read.
+ * Finds a backbone's file, which may be fetched, and says whether it is the published one that it is named after (where stored
+ * features take its place, neither), and how it is read.
  *
- * @returns The recipe with the activation that the file is for.
+ * @returns The recipe with the file's path, and the activation that the file is for.
  */
-export async function settleWeights(config: Config, io: Io): Promise<Config> {
-  const { network, data } = config;
-  if (network.weights === null || !network.init) return config;
-  const check = data.features === null ? await checkKnownWeights(network.weights) : null;
+export async function settleWeights(
+  recipe: Config,
+  io: Io,
+  options: FindWeightsOptions = {},
+): Promise<Config> {
+  const { network: { weights: given, init }, data } = recipe;
+  if (given === null || !init) return recipe;
+  // Stored features do without the file.
+  const { config, sha256 } = data.features === null
+    ? await withWeightsFound(recipe, io, options)
+    : { config: recipe };
+  const check = data.features === null ? await checkKnownWeights(config.network.weights!, { sha256 }) : null;
   if (check !== null) io.note(check.ok ? check.text : `warning: ${check.text}`);
   const settled = await settleBackbone(config, { sha256: check?.sha256 });
   for (const note of settled.notes) io.note(note);
@@ -23,16 +33,25 @@ export async function settleWeights(config: Config, io: Io): Promise<Config> {
   return settled.config;
 }
 
+/** Whether a recipe has a synthetic set that is not there yet. */
+export async function isDataMissing(config: Config): Promise<boolean> {
+  const options = synthOptions(config), { root } = config.data;
+  return options !== null && root !== null && !await isSynthesized(root, options);
+}
+
 /** Makes the synthetic set of a recipe that has one, where it is not there yet. */
 export async function makeData(config: Config, io: Io): Promise<void> {
   const options = synthOptions(config), { root } = config.data;
   if (options === null || root === null || await isSynthesized(root, options)) return;
   io.note(`making the data set ${root} (${formatCount(options.trainClips + options.valClips)} clips)`);
+  using stages = tellStages(io);
   await synthesize(root, options, {
     signal: io.signal,
     onWait: (holder) => io.note(`waiting for the data set: ${holder}`),
     onProgress: (done, total) => {
-      if (done % 50 === 0) io.status(`  ${formatCount(done)} of ${formatCount(total)} clips`);
+      if (done % 10 === 0 || done === total) {
+        stages.tell({ what: "making the data set", done, of: total, unit: "clips" });
+      }
     },
   });
 }

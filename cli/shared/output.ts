@@ -8,10 +8,17 @@
 import { writeError } from "../../data/files.ts";
 import { neutralJson, neutralText } from "../../lib/neutral.ts";
 
+/** The tool's name, as texts write it. */
+export const TOOL = "sidenet";
+
 /** Output and interruption, as a verb sees them. */
 export interface Io {
+  /** The command as it can be typed again, for what pages tell of themselves; undefined where it is not known. */
+  readonly command?: string;
   /** Whether `--json` was given. */
   readonly json: boolean;
+  /** What people type before a verb: "sidenet", or as `denow` was called. */
+  readonly program: string;
   /** Whether progress may be rewritten in place. */
   readonly isTerminal: boolean;
   /** Width of the terminal. */
@@ -37,7 +44,10 @@ export interface Streams {
 }
 
 /** Creates the output of one invocation. */
-export function createIo(streams: Streams, options: { json: boolean; signal: AbortSignal }): Io {
+export function createIo(
+  streams: Streams,
+  options: { json: boolean; signal: AbortSignal; program?: string; command?: string },
+): Io {
   let statusShown = false;
   const clearStatus = () => {
     if (statusShown) streams.stderr("\r\x1b[K");
@@ -48,7 +58,9 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
     streams.stderr(neutralText(line) + "\n");
   };
   return {
+    command: options.command,
     json: options.json,
+    program: options.program ?? TOOL,
     signal: options.signal,
     isTerminal: streams.isTerminal,
     get columns() {
@@ -69,6 +81,12 @@ export function createIo(streams: Streams, options: { json: boolean; signal: Abo
       statusShown = line !== "";
     },
   };
+}
+
+/** Arguments as a command of a POSIX shell: what it would not take as it stands is quoted. */
+export function commandText(args: readonly string[], program: string = TOOL): string {
+  const quoted = args.map((arg) => /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
+  return [program, ...quoted].join(" ");
 }
 
 /** The process's own streams. */

@@ -1,8 +1,6 @@
 /** Flags and checks that `eval` and `predict` share: the model, and how many views of a clip it sees. */
-import { ConfigError } from "../../lib/errors.ts";
 import { chosenViews, type Views } from "../../train/evaluation/evaluate.ts";
 import type { OptionSpec } from "./args.ts";
-import { splitAssignments } from "./overrides.ts";
 
 /** Flags of the model and its views. */
 export const MODEL_OPTIONS = {
@@ -24,14 +22,4 @@ export function describeViews(views: Views | null): string {
   if (!views) return "one view a clip";
   const count = (n: number, word: string) => `${n} ${word}${n === 1 ? "" : "s"}`;
   return `${count(views.crops, "crop")} x ${count(views.clips, "clip")}`;
-}
-
-/** The one model among the arguments of a verb that takes no other. */
-export function onlyModel(args: readonly string[], verb: string): { model: string; overrides: string[] } {
-  const [model, ...rest] = args;
-  const { overrides, others: [extra] } = splitAssignments(rest);
-  if (extra !== undefined) {
-    throw new ConfigError(`Cannot run "sidenet ${verb}": there is no place for the argument "${extra}"`);
-  }
-  return { model, overrides };
 }

@@ -6,6 +6,8 @@ import { REFUSED_FORMAT, REFUSED_SIZE } from "./formats.ts";
 /** How a child process is run. */
 export interface ChildOptions {
   timeoutMs: number;
+  /** Folder in which it runs; this process's own by default. */
+  cwd?: string;
   /** Kills the process. */
   signal?: AbortSignal;
   /**
@@ -35,12 +37,12 @@ const STOPPED_CODE = 255;
 
 /** Runs a program without a shell until it ends, is aborted or has used its time. */
 export function runChild(program: string, args: readonly string[], options: ChildOptions): Promise<ChildEnd> {
-  const { timeoutMs, signal, onOutput } = options;
+  const { timeoutMs, signal, onOutput, cwd } = options;
   const { promise, resolve, reject } = Promise.withResolvers<ChildEnd>();
   signal?.throwIfAborted();
   // Ctrl-C in a terminal goes to every process of its group: what runs here still finishes the clips under way.
   const detached = Deno.build.os !== "windows";
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached, cwd });
   let stderr = "", timedOut = false, killed = false;
   let failure: { error: unknown } | null = null;
   const decoder = new TextDecoder();

@@ -3,6 +3,7 @@
 import { cases as activation } from "./activation_cases.ts";
 import { cases as add } from "./add_cases.ts";
 import { cases as attention } from "./attention_cases.ts";
+import { cases as average } from "./average_cases.ts";
 import { cases as batchNorm } from "./batch_norm_cases.ts";
 import { cases as channelDifference } from "./channel_difference_cases.ts";
 import { cases as convolution } from "./convolution_cases.ts";
@@ -33,6 +34,7 @@ const TABLES: readonly CaseTable[] = [
   activation,
   add,
   attention,
+  average,
   batchNorm,
   channelDifference,
   convolution,

@@ -3,6 +3,7 @@
 export * from "./activation.ts";
 export * from "./add.ts";
 export * from "./attention.ts";
+export * from "./average.ts";
 export * from "./batch_norm.ts";
 export * from "./channel_difference.ts";
 export * from "./clip_tensors.ts";

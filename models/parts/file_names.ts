@@ -55,8 +55,8 @@ export function shapesUnderOwnNames(source: ShapeSource, files: FileNames): Shap
 
 /** A checkpoint under the names here. */
 export function underOwnNames(source: WeightSource, files: FileNames): WeightSource {
-  if (isSame(files)) return source;
-  const names = namesIn(source, files);
+  const names = isSame(files) ? null : namesIn(source, files);
+  if (names === null || [...names].every(([own, stored]) => own === stored)) return source;
   const stored = (name: string) => names.get(name) ?? originalName(files, name);
   return {
     ...source,

@@ -1,64 +1,21 @@
 /**
- * The confusion matrix as SVG: rows are true classes, shaded by the share of the row. Cells of one shade form one path,
- * so that hundreds of classes stay small. Few classes get labels and counts; many get neither.
+ * The confusion matrix as SVG: rows are true classes, shaded by the share of the row, with names and counts. Of many classes
+ * it shows some, and what else they are taken for in one column. Cells of one shade form one path.
  */
 import type { Confusion } from "../../train/tasks/confusion.ts";
 import { topConfusions } from "./_classes.ts";
 import { escapeHtml } from "../html.ts";
-import { formatShare } from "../../lib/text.ts";
+import { formatCount, formatShare } from "../../lib/text.ts";
 
-/** Most classes whose names fit beside the rows. */
-const MAX_LABELLED = 30;
 /** Most classes whose counts fit into the cells. */
-const MAX_COUNTED = 16;
-/** Most cells in a row: of more classes, neighbours share one. */
-const MAX_CELLS = 400;
+const MAX_COUNTED = 20;
 const SHADES = 12;
-const SIZE = 560;
-const LABEL_CHARACTERS = 26;
-
-/** The matrix with a caption and a scale. */
-export function renderMatrix(confusion: Confusion, labels: readonly string[]): string {
-  const { classes } = confusion;
-  const labelled = classes <= MAX_LABELLED;
-  const { cells, side, block } = blocksOf(confusion);
-  const cell = SIZE / side;
-  const fontSize = labelled ? Math.max(11, Math.min(16, cell * 0.6)) : 14;
-  const names = labels.map((label) =>
-    label.length > LABEL_CHARACTERS ? label.slice(0, LABEL_CHARACTERS - 1) + "…" : label
-  );
-  const longest = names.reduce((most, name) => Math.max(most, name.length), 0);
-  const margin = labelled ? Math.ceil(longest * fontSize * 0.58) + 34 : 30;
-  const slanted = labelled && longest * fontSize * 0.58 > cell;
-  const bottom = labelled ? (slanted ? Math.ceil(margin * 0.75) + 12 : fontSize + 36) : 30;
-  const body = [
-    shading(cells, cell),
-    `<rect width="${SIZE}" height="${SIZE}" fill="none" stroke="var(--line)"/>`,
-    labelled ? axisLabels(names, { cell, fontSize, slanted }) : "",
-    classes <= MAX_COUNTED ? counts(cells, cell) : "",
-    `<text x="${SIZE / 2}" y="${SIZE + bottom - 6}" text-anchor="middle" class="axis">predicted</text>`,
-    `<text transform="translate(${14 - margin} ${
-      SIZE / 2
-    }) rotate(-90)" text-anchor="middle" class="axis">true</text>`,
-  ].join("");
-  const box = `${-margin} -2 ${SIZE + margin + (slanted ? 4 : 2)} ${SIZE + bottom + 2}`;
-  const svg = `<svg viewBox="${box}" role="img" aria-label="${escapeHtml(describe(confusion, labels))}" ` +
-    `font-size="${fontSize}" fill="currentColor"><style>.axis{font-size:14px;fill:var(--soft)}</style>${body}</svg>`;
-  const key = Array.from({ length: 5 }, (_, i) => {
-    const share = i / 4;
-    return `<span><i style="height:12px;border:1px solid var(--line);background:color-mix(in srgb,var(--heat) ${
-      100 * opacity(share)
-    }%,transparent)"></i>${formatShare(share, 0)}</span>`;
-  });
-  return `<figure><figcaption>${
-    block === 1 ? "Share of each true class" : `Shares of ${block} neighbouring classes a cell`
-  }<span class="key">${key.join("")}</span></figcaption>${svg}</figure>`;
-}
-
-/** Shade of a share. The square root keeps rare confusions visible. */
-function opacity(share: number): number {
-  return Math.sqrt(share) * 0.92;
-}
+/** Side of a cell and of the whole, in units of the picture, which is shown at 1 to `MOST_SCALE` pixels a unit. */
+const CELL = 58, SIZE = 620, MOST_SCALE = 1.15;
+/** Pixels of letters, below which the picture scrolls instead of becoming smaller. */
+const LEAST_LETTERS = 10.5;
+/** Letters of a name, at most; those beside rows of the most confused classes have more room. */
+const SHORT_NAME = 26, LONG_NAME = 30;
 
 /** A cell of the picture. */
 interface Cell {
@@ -69,25 +26,96 @@ interface Cell {
   share: number;
 }
 
-/** The cells above 0, and how many classes one stands for: more than one where the picture would be finer than its pixels. */
-function blocksOf(confusion: Confusion): { cells: Cell[]; side: number; block: number } {
-  const block = Math.ceil(confusion.classes / MAX_CELLS), side = Math.ceil(confusion.classes / block);
-  const counts = new Map<number, number>(), totals = new Array<number>(side).fill(0);
-  for (const [truth, predicted, count] of confusion.cells()) {
-    const row = Math.floor(truth / block), key = row * side + Math.floor(predicted / block);
-    counts.set(key, (counts.get(key) ?? 0) + count);
-    totals[row] += count;
-  }
-  const cells = [...counts].sort(([a], [b]) => a - b).map(([key, count]) => {
-    const row = Math.floor(key / side);
-    return { row, column: key % side, count, share: count / totals[row] };
-  });
-  return { cells, side, block };
+/** What the picture shows. */
+interface Grid {
+  rows: readonly string[];
+  columns: readonly string[];
+  cells: readonly Cell[];
 }
+
+/** The matrix with a caption and a scale. @param chosen The classes that are shown, in order; all by default. */
+export function renderMatrix(
+  confusion: Confusion,
+  labels: readonly string[],
+  chosen?: readonly number[],
+): string {
+  const grid = gridOf(confusion, labels, chosen ?? labels.map((_, k) => k));
+  const { rows, columns, cells } = grid;
+  const cell = Math.min(CELL, SIZE / columns.length), fontSize = Math.max(11, Math.min(15, cell * 0.5));
+  const width = cell * columns.length, height = cell * rows.length;
+  const longest = (names: readonly string[]) => names.reduce((most, name) => Math.max(most, name.length), 0);
+  const room = (characters: number) => characters * fontSize * 0.58;
+  const left = Math.ceil(room(longest(rows))) + 34, slanted = room(longest(columns)) > cell;
+  const bottom = slanted ? Math.ceil(room(longest(columns)) * 0.75) + 44 : fontSize + 36;
+  const body = [
+    shading(cells, cell),
+    `<rect width="${round(width)}" height="${round(height)}" fill="none" stroke="var(--line)"/>`,
+    `<path d="${
+      rows.map((_, i) =>
+        `M${round(i * cell)} ${round(i * cell)}h${round(cell)}v${round(cell)}h-${round(cell)}z`
+      )
+        .join("")
+    }" fill="none" stroke="var(--soft)" stroke-opacity="0.5"/>`,
+    chosen
+      ? `<path d="M${round(width - cell)} 0v${round(height)}" stroke="var(--soft)" stroke-dasharray="3 3"/>`
+      : "",
+    axisLabels(grid, { cell, height, fontSize, slanted }),
+    columns.length <= MAX_COUNTED + 1 ? counts(cells, cell) : "",
+    `<text x="${round(width / 2)}" y="${
+      round(height + bottom - 6)
+    }" text-anchor="middle" class="axis">predicted</text>`,
+    `<text transform="translate(${14 - left} ${
+      round(height / 2)
+    }) rotate(-90)" text-anchor="middle" class="axis">true</text>`,
+  ].join("");
+  const whole = left + width + 4;
+  const limits = `min-width:${Math.ceil(whole * LEAST_LETTERS / fontSize)}px;max-width:${
+    Math.ceil(whole * MOST_SCALE)
+  }px`;
+  const svg =
+    `<svg viewBox="${-left} -2 ${round(whole)} ${round(height + bottom + 2)}" style="${limits}" role="img" ` +
+    `aria-label="${escapeHtml(describe(confusion, labels))}" font-size="${fontSize}" fill="currentColor">` +
+    `<style>.axis{font-size:13px;fill:var(--soft)}</style>${body}</svg>`;
+  const key = Array.from({ length: 5 }, (_, i) => {
+    const share = i / 4;
+    return `<span><i class="shade" style="--tone:color-mix(in srgb,var(--heat) ${
+      (100 * opacity(share)).toFixed(0)
+    }%,transparent)"></i>${formatShare(share, 0)}</span>`;
+  });
+  const caption = chosen ? `The ${rows.length} classes most often confused` : "Share of each true class";
+  return `<figure><figcaption>${caption}<span class="key">${
+    key.join("")
+  }</span></figcaption><div class="pan" tabindex="0" role="region" aria-label="Confusion matrix">${svg}</div></figure>`;
+}
+
+/** Shade of a share. The square root keeps rare confusions visible. */
+function opacity(share: number): number {
+  return Math.sqrt(share) * 0.92;
+}
+
+/** The counts above 0 of some classes, and in a last column of all others. */
+function gridOf(confusion: Confusion, labels: readonly string[], chosen: readonly number[]): Grid {
+  const places = new Map(chosen.map((k, place) => [k, place]));
+  const named = (most: number) =>
+    chosen.map((k) => labels[k].length > most ? labels[k].slice(0, most - 1) + "…" : labels[k]);
+  const isPart = chosen.length < labels.length, names = named(SHORT_NAME), sums = new Map<string, Cell>();
+  for (const [truth, predicted, count] of confusion.cells()) {
+    const row = places.get(truth), column = places.get(predicted) ?? chosen.length;
+    if (row === undefined) continue;
+    const key = `${row} ${column}`, before = sums.get(key)?.count ?? 0;
+    sums.set(key, { row, column, count: before + count, share: (before + count) / confusion.clips(truth) });
+  }
+  return {
+    rows: isPart ? named(LONG_NAME) : names,
+    columns: isPart ? [...names, "all others"] : names,
+    cells: [...sums.values()],
+  };
+}
+
+const round = (value: number) => Math.round(value * 100) / 100;
 
 function shading(cells: readonly Cell[], size: number): string {
   const paths = Array.from({ length: SHADES + 1 }, () => "");
-  const round = (value: number) => Math.round(value * 100) / 100;
   const width = round(size);
   for (const { row, column, share } of cells) {
     const shade = Math.max(1, Math.round(Math.sqrt(share) * SHADES));
@@ -100,33 +128,41 @@ function shading(cells: readonly Cell[], size: number): string {
 }
 
 function axisLabels(
-  names: readonly string[],
-  { cell, fontSize, slanted }: { cell: number; fontSize: number; slanted: boolean },
+  { rows, columns }: Grid,
+  { cell, height, fontSize, slanted }: { cell: number; height: number; fontSize: number; slanted: boolean },
 ): string {
-  return names.map((name, i) => {
-    const middle = (i + 0.5) * cell;
-    const row = `<text x="-10" y="${middle + fontSize * 0.35}" text-anchor="end">${escapeHtml(name)}</text>`;
-    const column = slanted
-      ? `<text transform="translate(${middle + fontSize * 0.3} ${SIZE + 14}) rotate(-45)" text-anchor="end">${
+  const middle = (i: number) => (i + 0.5) * cell;
+  const left = rows.map((name, i) =>
+    `<text x="-10" y="${round(middle(i) + fontSize * 0.35)}" text-anchor="end">${escapeHtml(name)}</text>`
+  );
+  const below = columns.map((name, i) =>
+    slanted
+      ? `<text transform="translate(${round(middle(i) + fontSize * 0.3)} ${
+        round(height + 14)
+      }) rotate(-45)" text-anchor="end">${escapeHtml(name)}</text>`
+      : `<text x="${round(middle(i))}" y="${round(height + fontSize + 8)}" text-anchor="middle">${
         escapeHtml(name)
       }</text>`
-      : `<text x="${middle}" y="${SIZE + fontSize + 8}" text-anchor="middle">${escapeHtml(name)}</text>`;
-    return row + column;
-  }).join("");
+  );
+  return [...left, ...below].join("");
 }
 
 function counts(cells: readonly Cell[], size: number): string {
-  const fontSize = Math.max(10, Math.min(20, size * 0.26));
+  const fontSize = Math.max(9, Math.min(17, size * 0.3));
   return cells.map(({ row, column, count, share }) => {
     // On a dark shade the page's own colour reads better than the ink.
     const fill = opacity(share) > 0.55 ? "var(--card)" : "currentColor";
-    const middleX = (column + 0.5) * size, middleY = (row + 0.5) * size;
-    const percent = size >= 60
-      ? `<tspan x="${middleX}" dy="1.3em" font-size="${fontSize * 0.7}">${formatShare(share)}</tspan>`
+    const middleX = round((column + 0.5) * size), middleY = (row + 0.5) * size;
+    const percent = size >= 50
+      ? `<tspan x="${middleX}" dy="1.25em" font-size="${round(fontSize * 0.68)}">${
+        formatShare(share, 0)
+      }</tspan>`
       : "";
     return `<text x="${middleX}" y="${
-      middleY + (percent ? -fontSize * 0.05 : fontSize * 0.35)
-    }" text-anchor="middle" font-size="${fontSize}" fill="${fill}">${count}${percent}</text>`;
+      round(middleY + (percent ? -fontSize * 0.05 : fontSize * 0.35))
+    }" text-anchor="middle" font-size="${round(fontSize)}" fill="${fill}">${
+      size < 50 && count > 9999 ? "…" : formatCount(count)
+    }${percent}</text>`;
   }).join("");
 }
 

@@ -3,6 +3,7 @@
  * metrics by their columns alone. `registry.ts` finds the record of a task.
  */
 
+import type { Config } from "../../train/recipe/config.ts";
 import type { ClipResult, Evaluation } from "../../train/tasks/task.ts";
 
 /** A section of the page; nothing of it is shown when its content is empty. */
@@ -21,6 +22,8 @@ export interface Example {
   label: string;
   /** The best answers with their shares, best first. The clip is right when the first of them is its label. */
   top: readonly { label: string; p: number }[];
+  /** What its label got, and at which place among all, from 1; told where it is not among the best. */
+  truth?: { p: number; rank: number };
 }
 
 /** A sentence and the clips that were found for it. */
@@ -47,6 +50,14 @@ export interface ShareChart {
   levels: readonly { name: string; value: number }[];
 }
 
+/** How the training loss and that of the evaluations compare. */
+export interface LossText {
+  /** A sentence or two. */
+  note: string;
+  /** Lines across the chart: what no training can fall below. */
+  levels: readonly { name: string; value: number }[];
+}
+
 /** What a task adds to the page. `labels` are the names of the run's classes, or whatever else the task names by number. */
 // deno-lint-ignore no-explicit-any -- the registry holds parts of tasks of different kinds
 export interface PageParts<Result extends ClipResult = any, Details = any> {
@@ -57,12 +68,18 @@ export interface PageParts<Result extends ClipResult = any, Details = any> {
   /** Texts of tiles, by the key of the metric or figure. */
   tiles?(labels: readonly string[]): Readonly<Record<string, TileText>>;
   shareChart?(labels: readonly string[]): ShareChart;
+  lossText?(config: Config): LossText;
   /** Values of the task's figures, by key: the summary of a training run has the metrics alone. */
   figures?(details: Details): Readonly<Record<string, number>>;
   /** Sections between the curves and the example clips. */
   sections?(evaluation: Evaluation<Result, Details>, labels: readonly string[]): readonly PageSection[];
   /** Chooses up to `count` sentences that are shown with the clips that were found for them. */
   gallery?(evaluation: Evaluation<Result, Details>, options: { count: number }): readonly GalleryQuery[];
+  /** Chooses up to `count` clips that the network was wrong about, those first of which it was surest; shown with their frames. */
+  mistakes?(
+    predictions: readonly Result[],
+    options: { labels: readonly string[]; count: number },
+  ): readonly Example[];
   /** Chooses up to `count` clips that are shown with their frames. */
   examples?(
     predictions: readonly Result[],

@@ -4,6 +4,7 @@ import { formatCount, formatShare } from "../../lib/text.ts";
 import type { RetrievalDetails, SentenceResult } from "../../train/tasks/retrieval.ts";
 import type { ClipResult } from "../../train/tasks/task.ts";
 import { escapeHtml, shareBar } from "../html.ts";
+import { dataTable } from "../tables.ts";
 import type { GalleryQuery, PageParts, PageSection } from "./parts.ts";
 
 /** Upper ends of the rows that count ranks. */
@@ -35,10 +36,15 @@ function rankSection({ sentences }: RetrievalDetails, clips: number): PageSectio
     below = rank;
     return { name: from === rank ? String(rank) : `${from} to ${formatCount(rank)}`, count: share };
   });
-  const line = ({ name, count }: typeof rows[number]) =>
-    `<tr><th scope="row">${escapeHtml(name)}</th><td>${formatCount(count)}</td><td>${
-      formatShare(count / sentences.length)
-    }</td><td>${shareBar(count / sentences.length)}</td></tr>`;
+  const table = dataTable(rows, [
+    { title: "Rank", kind: "heading", cell: ({ name }) => escapeHtml(name) },
+    { title: "Sentences", kind: "number", cell: ({ count }) => formatCount(count) },
+    {
+      title: "Share",
+      kind: "wide",
+      cell: ({ count }) => formatShare(count / sentences.length) + shareBar(count / sentences.length),
+    },
+  ], { label: "Ranks of the right clips" });
   return {
     title: "Ranks",
     about:
@@ -46,12 +52,7 @@ function rankSection({ sentences }: RetrievalDetails, clips: number): PageSectio
         formatCount(clips)
       } clips: the place of the right clip in what each sentence finds. ` +
       "What scores as much as the right one does not stand before it.",
-    content: sentences.length === 0
-      ? ""
-      : `<div class="scroll"><table class="plain"><thead><tr><th scope="col">Rank</th><th scope="col">Sentences</th>` +
-        `<th scope="col">Share</th><th scope="col"></th></tr></thead><tbody>${
-          rows.map(line).join("")
-        }</tbody></table></div>`,
+    content: sentences.length === 0 ? "" : table,
   };
 }
 

@@ -105,10 +105,11 @@ Deno.test("a folder that is no run is bad data for every verb; a folder and an e
     code: 4,
     line: /^sidenet: Cannot open run "unfinished": it must hold best\.safetensors or last\.safetensors$/,
   });
-  await assertFails(folder, ["plan", "unfinished"], {
-    code: 2,
-    line:
-      /^sidenet: Cannot read config "unfinished": it must be a YAML file, this is a folder; .* config\.yaml$/,
+  const planned = await folder.sidenet(["plan", "unfinished", "--json"]); // a run's recipe is enough for that
+  assert.equal(planned.code, 0, planned.stderr);
+  await assertFails(folder, ["plan", "bare"], {
+    code: 4,
+    line: /^sidenet: Cannot .*"bare"/,
   });
   await assertFails(folder, ["plan", "empty.yaml"], {
     code: 2,

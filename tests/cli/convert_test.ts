@@ -3,6 +3,7 @@ import * as convert from "../../cli/convert.ts";
 import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
+import type { ConfigError } from "../../lib/errors.ts";
 import { runVerb } from "../_util/run_verb.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
@@ -53,6 +54,44 @@ Deno.test("convert writes every format from every format without changing a bit"
         assert.deepEqual([found.format, found.key, found.prefixes], [format, "", []]);
         await assertEqualWeights(found, expected);
       }
+    }
+  }));
+
+Deno.test("convert --to writes a CLIP for transformers and back, bit for bit, with a configuration beside it", () =>
+  temporary(async (path) => {
+    const own = "configs/demo_clip.safetensors";
+    await Deno.mkdir(path("clip"));
+    const out = path("clip/model.safetensors"), config = path("clip/config.json");
+    const { code, stderr } = await runVerb(convert, [own, out, "--to", "huggingface"]);
+    assert.equal(code, 0);
+    assert.match(stderr, /config\.json: for transformers/);
+    assert.partialDeepStrictEqual(JSON.parse(await Deno.readTextFile(config)), {
+      model_type: "clip",
+      vision_config: { hidden_size: 64, num_attention_heads: 2, image_size: 32, hidden_act: "quick_gelu" },
+      text_config: { vocab_size: 39, num_attention_heads: 2 },
+    });
+    await Deno.writeTextFile(config, "{}");
+    await runVerb(convert, [own, out, "--to", "huggingface"]);
+    assert.equal(await Deno.readTextFile(config), "{}", "one that is there stays");
+    await Deno.remove(config);
+    await runVerb(convert, [out, path("back.pt"), "--to", "openai"]);
+    await using found = await openWeights(path("back.pt"));
+    await using expected = await openWeights(own);
+    await assertEqualWeights(found, expected);
+    for (
+      const [flags, message] of [
+        [
+          ["--to", "huggingface", "--only", "trained"],
+          /--to is for a CLIP alone, so --only must be left out/,
+        ],
+        [["--to", "timm"], /--to/],
+      ] as const
+    ) {
+      await assert.rejects(runVerb(convert, [own, path("no.safetensors"), ...flags]), (error: Error) => {
+        assert.equal((error as ConfigError).exitCode, 2);
+        assert.match(error.message, message);
+        return true;
+      });
     }
   }));
 

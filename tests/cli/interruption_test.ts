@@ -80,7 +80,7 @@ if (hasSignals) {
 
 if (hasTerminal) {
   gpuTest(
-    "Ctrl-C in a terminal under ./denow task train saves the run, which goes on from there",
+    "Ctrl-C in a terminal under ./denow task train or ./denow train saves the run, which goes on from there",
     async () => {
       await using folder = await TinyFolder.create();
       const typed = (command: string, at: string) =>
@@ -95,7 +95,7 @@ if (hasTerminal) {
         stopped.said,
         /Stopped at step \d+; everything is saved: go on with --resume runs\/tiny\s*$/,
       );
-      const again = await typed(`${denow} task sidenet train --resume runs/tiny`, "epoch ");
+      const again = await typed(`${denow} train --resume runs/tiny`, "epoch ");
       assert.equal(again.code, 130, again.said);
       assert.match(again.said, /Stopped at step \d+; everything is saved/);
       const before = Number(/Stopped at step (\d+)/.exec(stopped.said)![1]);

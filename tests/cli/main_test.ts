@@ -155,3 +155,22 @@ Deno.test("an interrupted verb ends with 130 when it cannot be stopped, and with
   const { code, stderr } = await runTool(["work"], endless, false, again.signal);
   assert.deepEqual([code, stderr], [130, "sidenet: Interrupted\n"]);
 });
+
+Deno.test("help and messages name the program as it was called, so that their commands can be copied", async () => {
+  let said = "";
+  const add = (text: string) => void (said += text);
+  const streams = { stdout: add, stderr: add, isTerminal: false, columns: () => 80 };
+  const options = { streams, signal: new AbortController().signal, program: "./denow" };
+  await main(["plan", "--help"], options);
+  assert.match(said, /^Usage: \.\/denow plan CONFIG/);
+  assert.match(said, /^ {2}\.\/denow plan configs\//m);
+  said = "";
+  await main(["--help"], options);
+  assert.match(said, /^Usage: \.\/denow VERB(.*\n)*.*\.\/denow deno ARGUMENT/);
+  said = "";
+  await main(["plan", "--wrong"], options);
+  assert.equal(
+    said,
+    'sidenet: Cannot parse flag "--wrong": plan has no such flag; see "./denow plan --help"\n',
+  );
+});

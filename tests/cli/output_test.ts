@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createIo } from "../../cli/shared/output.ts";
+import { commandText, createIo } from "../../cli/shared/output.ts";
 
 /** What an Io sends to a terminal. */
 function sent(
@@ -31,4 +31,14 @@ Deno.test("with --json the values are exact, and nothing of them reaches the ter
   assert.deepEqual(JSON.parse(stdout), { label: NAME + "\x9b" });
   // deno-lint-ignore no-control-regex
   assert.doesNotMatch(stdout.trimEnd(), /[\x00-\x1f\x7f-\x9f\u202e]/);
+});
+
+Deno.test("a command can be typed again as it is told", async () => {
+  const args = ["predict", "runs/a b", "it's.mp4", "data.root=/x", "$HOME", "", "--top=3"];
+  const text = commandText(args);
+  assert.equal(text, "sidenet predict 'runs/a b' 'it'\\''s.mp4' data.root=/x '$HOME' '' --top=3");
+  const { stdout } = await new Deno.Command("sh", {
+    args: ["-c", `sidenet() { printf '%s\\n' "$@"; }; ${text}`],
+  }).output();
+  assert.deepEqual(new TextDecoder().decode(stdout).split("\n").slice(0, -1), args);
 });

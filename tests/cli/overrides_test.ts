@@ -81,8 +81,8 @@ Deno.test("every verb that takes a recipe hands it its pairs", async () => {
       message:
         'Cannot use argument "TRAIN.BATCH_SIZE": its value must come behind it, current value is missing',
     });
-    await assert.rejects(runVerb(evaluate, [weights, "more", "--config", recipe]), {
-      message: 'Cannot run "sidenet eval": there is no place for the argument "more"',
+    await assert.rejects(runVerb(evaluate, [weights, "more", "again", "--config", recipe]), {
+      message: 'Cannot run "sidenet eval": there is no place for the argument "again"',
     });
   });
 });

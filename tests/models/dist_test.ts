@@ -6,6 +6,7 @@ import { createPrng } from "../../lib/random.ts";
 import { VIT_PRESETS } from "../../models/clip/tower.ts";
 import { Dist, dist } from "../../models/dist.ts";
 import { identify } from "../../models/identify.ts";
+import { parseConfig } from "../../train/recipe/config.ts";
 
 interface Published {
   arch: string;
@@ -176,4 +177,30 @@ Deno.test("a checkpoint tells the sizes of its network", () => {
     "network.integration_temporal_mlp_ratio": 0.25,
   });
   assert.equal(dist.files.keysIn!({ names: () => [], shapeOf: () => undefined }), null);
+});
+
+Deno.test("a recipe that the network is not made for is refused by its key", () => {
+  const recipe = "system: dist\ndata: { num_classes: 3, num_segments: 4 }";
+  for (
+    const [override, message] of [
+      ["data.frame_ratio=3", /data\.num_segments must be a multiple of data\.frame_ratio \(3\)/],
+      [
+        "network.selected_layers=[3, 1]",
+        /network\.selected_layers must be ascending numbers of the backbone's 12 blocks/,
+      ],
+      ["network.selected_layers=[12]", /network\.selected_layers must be ascending numbers/],
+      ["network.stem_frames=4", /network\.stem_frames must be odd/],
+      ["network.temporal_kernel=2", /network\.temporal_kernel must be odd/],
+      ["network.integration_temporal_mlp_ratio=0.001", /must leave at least one hidden channel of 320/],
+      ["network.arch=EVA02-CLIP-L-14", /network\.arch must be a CLIP tower when system is dist/],
+    ] as const
+  ) {
+    assert.throws(() => parseConfig(recipe, { overrides: [override] }), message, override);
+  }
+  const { config } = parseConfig(recipe);
+  assert.deepEqual([config.data.family, config.solver.type, config.solver.optimizer], [
+    "dist",
+    "running_cosine",
+    "adamw",
+  ]);
 });

@@ -5,6 +5,7 @@ import { DataError } from "../../lib/errors.ts";
 import { fitTower } from "../../models/backbone_file.ts";
 import { clipSizesIn } from "../../models/clip_system.ts";
 import { createModel } from "../../models/create.ts";
+import { huggingFaceConfig, inLayout } from "../../models/layout_out.ts";
 import { checkAccount, type WeightSource } from "../../models/params.ts";
 import type { TextSizes, TowerSizes } from "../../models/tower.ts";
 import { explainBackbone, towerOf } from "../../models/towers.ts";
@@ -120,6 +121,73 @@ for (const [what, backbone, rename] of LAYOUTS) {
     for (const [name, { values }] of plain) assert.deepEqual(await source.readF32(name), values, name);
   });
 }
+
+/** A file of 16-bit numbers, so that bytes and values are not the same. */
+function rawSourceOf(tensors: ReadonlyMap<string, Stored>) {
+  const values = (name: string) => tensors.get(name)!.values;
+  return {
+    ...sourceOf(tensors),
+    dtypeOf: (name: string) => tensors.has(name) ? "U16" : undefined,
+    readRaw: (name: string) => Promise.resolve(new Uint8Array(Uint16Array.from(values(name)).buffer)),
+  };
+}
+
+for (const [what, backbone, rename] of LAYOUTS.filter(([, backbone]) => backbone === CLIP)) {
+  Deno.test(`a CLIP in ${what} layout is written in others, byte for byte`, async () => {
+    const plain = plainFile(backbone), stored = rawSourceOf(renamed(plain, rename));
+    for (
+      const [layout, expected] of [["openai", plain], ["huggingface", renamed(plain, transformers)]] as const
+    ) {
+      const laid = inLayout(stored, layout), wanted = rawSourceOf(expected);
+      assert.deepEqual([...laid.names()].sort(), [...expected.keys()].sort());
+      for (const name of expected.keys()) {
+        assert.deepEqual([...laid.shapeOf(name)!], [...wanted.shapeOf(name)!], name);
+        assert.deepEqual(await laid.readRaw(name), await wanted.readRaw(name), name);
+        assert.deepEqual(await laid.readF32(name), await wanted.readF32(name), name);
+        assert.equal(laid.dtypeOf(name), "U16");
+      }
+    }
+  });
+}
+
+Deno.test("what is no CLIP is not written as one", () => {
+  const refused = (file: ReadonlyMap<string, Stored>, message: RegExp) =>
+    assert.throws(() => inLayout(rawSourceOf(file), "huggingface"), (error: Error) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, message);
+      return true;
+    });
+  refused(plainFile(EVA), /^Cannot convert "file.pt" to another layout: tensor "visual\.\S+" is no CLIP's$/);
+  refused(
+    new Map([["fc.weight", { shape: [1], values: new Float32Array(1) }]]),
+    /it must hold one CLIP, it holds none/,
+  );
+  const beside = new Map([...plainFile(CLIP), ["fc.weight", { shape: [1], values: new Float32Array(1) }]]);
+  refused(beside, /tensor "fc\.weight" is no CLIP's$/);
+});
+
+Deno.test("transformers' configuration has the sizes of both towers", () => {
+  const config = huggingFaceConfig(sourceOf(plainFile(CLIP)), { activation: "gelu" });
+  assert.partialDeepStrictEqual(config, {
+    model_type: "clip",
+    projection_dim: 3,
+    text_config: {
+      hidden_size: 64,
+      num_hidden_layers: 2,
+      num_attention_heads: 1,
+      vocab_size: 6,
+      max_position_embeddings: 5,
+      hidden_act: "gelu",
+    },
+    vision_config: {
+      hidden_size: 64,
+      num_hidden_layers: 1,
+      patch_size: 2,
+      image_size: 4,
+      intermediate_size: 256,
+    },
+  });
+});
 
 Deno.test("the sizes of both towers are told by a file of CLIP", () => {
   const file = sourceOf(renamed(plainFile(CLIP), transformers));

@@ -1,14 +1,27 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import manifest from "../../deno.json" with { type: "json" };
 import { parseConfig } from "../../train/recipe/config.ts";
 import type { EvalRecord } from "../../train/files/run_folder.ts";
 import { createClassificationMetrics } from "../../train/tasks/class_metrics.ts";
 import { type ClassEvaluation, CLASSIFICATION } from "../../train/tasks/classification.ts";
 import type { Metrics } from "../../train/tasks/task.ts";
+import { recipeHash } from "../../train/recipe/hash.ts";
+import { CLASSIFICATION_PARTS } from "../../pages/parts/classification.ts";
+import { confusedClasses } from "../../pages/parts/_classes.ts";
+import { renderMatrix } from "../../pages/parts/_matrix.ts";
 import { registerPageParts } from "../../pages/parts/registry.ts";
-import { renderReport, type ReportData } from "../../pages/report.ts";
+import { type ExampleClip, renderReport, type ReportData } from "../../pages/report.ts";
 
 const PNG = Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 1, 2, 3]);
 const JPEG = Uint8Array.from([0xff, 0xd8, 0xff, 4, 5]);
+
+const EXAMPLE: ExampleClip = {
+  path: "val/1",
+  label: "class-0",
+  frames: [JPEG, PNG],
+  top: [{ label: "class-1", p: 0.6 }, { label: "class-0", p: 0.4 }],
+};
 
 function evalRecord(at: { epoch: number; step: number }, metrics: Metrics): EvalRecord {
   return { kind: "eval", ...at, ...metrics } as EvalRecord;
@@ -52,13 +65,10 @@ function reportData(classes: number, changes: Partial<ReportData> = {}): ReportD
       labels.map((_, k) => labels.map((_, j) => k === j ? 7 : j === (k + 1) % classes ? 1 : 0)),
     ),
     labels,
-    examples: [{
-      path: "val/1",
-      label: "class-0",
-      frames: [JPEG, PNG],
-      top: [{ label: "class-1", p: 0.6 }, { label: "class-0", p: 0.4 }],
-    }],
+    examples: { clips: [EXAMPLE], left: 0 },
+    mistakes: { clips: [], left: 0 },
     problems: [],
+    facts: [],
     ...changes,
   };
 }
@@ -76,7 +86,7 @@ Deno.test("the report shows figures, five charts, the matrix, every class, the e
     html,
     /aria-label="Confusion matrix of 4 classes: 28 of 32 clips on the diagonal; most often class-0 is taken for class-1"/,
   );
-  assert.equal(count(html, '<th scope="row" class="wrap">class-'), 4);
+  assert.equal(count(html, '<th scope="row">class-'), 4);
   assert.match(html, /✗ wrong/);
   assert.match(html, /data:image\/jpeg;base64,\/9j\/BAU=/);
   assert.match(html, /data:image\/png;base64,iVBORwECAw==/);
@@ -95,19 +105,45 @@ Deno.test("the report loads nothing from outside", () => {
   for (const address of namespaces) assert.match(address, /^http:\/\/www\.w3\.org\//);
 });
 
-Deno.test("many classes drop names and counts from the matrix and list the confused pairs instead", () => {
-  const few = renderReport(reportData(4)), many = renderReport(reportData(174));
-  const matrix = (html: string) => html.slice(html.indexOf("<h2>Classes"), html.indexOf("<table"));
-  assert.match(matrix(few), />class-3</);
-  assert.doesNotMatch(matrix(many), />class-3</);
+/** The tables and headings of the section on classes. */
+const classesOf = (html: string) => html.slice(html.indexOf("<h2>Classes"), html.indexOf("<h2>Example"));
+
+Deno.test("few classes have a matrix of all; of many it shows the most confused ones, beside their pairs", () => {
+  const few = classesOf(renderReport(reportData(4))), many = classesOf(renderReport(reportData(174)));
+  assert.match(few, /Share of each true class/);
   assert.equal(count(few, "Predicted as"), 0);
+  assert.match(many, /The 16 classes most often confused/);
+  assert.match(many, />all others</);
+  const shown = new Set([...many.matchAll(/<text[^>]*>(class-\d+)</g)].map(([, name]) => name));
+  assert.equal(shown.size, 16);
   assert.equal(count(many, "Predicted as"), 1);
-  assert.equal(count(many, '<th scope="row" class="wrap">class-'), 174);
-  assert.ok(matrix(many).length < 60_000, `${matrix(many).length} characters`);
+  for (const html of [few, many]) {
+    assert.match(html, /<th scope="col" aria-sort="ascending"><button type="button">Top-1/);
+  }
+  assert.equal(count(many, '<th scope="row">class-'), 50 + 174);
 });
 
-Deno.test("thousands of classes leave the page small, with the worst of them by name", () => {
-  for (const classes of [1000, 5000]) {
+Deno.test("the matrix of some classes counts what else they are taken for in its last column", () => {
+  const labels = Array.from({ length: 40 }, (_, k) => `class-${k}`);
+  const { details } = evaluationOf(labels.map((_, k) => labels.map((_, j) => k === j ? 5 : 0)));
+  details.confusion.add(3, 4, 9);
+  details.confusion.add(3, 20, 2);
+  details.confusion.add(20, 21, 8);
+  for (let k = 5; k < 12; k++) details.confusion.add(k, k + 20, 6);
+  const matrix = renderMatrix(details.confusion, labels, confusedClasses(details.confusion, 4));
+  const texts = [...matrix.matchAll(/<text[^>]*>([^<]+)/g)].map(([, text]) => text);
+  assert.deepEqual(texts.slice(0, 9), [
+    ...["class-3", "class-4", "class-20", "class-21"],
+    ...["class-3", "class-4", "class-20", "class-21", "all others"],
+  ]);
+  assert.deepEqual(texts.slice(9).filter((text) => /\d/.test(text)), ["5", "9", "2", "5", "5", "8", "5"]);
+  const others = renderMatrix(details.confusion, labels, [3, 4]);
+  assert.match(others, /role="img"[^>]*aria-label="Confusion matrix of 40 classes/);
+  assert.deepEqual([...others.matchAll(/>(\d+)</g)].map(([, text]) => text), ["5", "9", "2", "5"]);
+});
+
+Deno.test("sixty and a thousand classes are all in the table, worst first, sorted and filtered by hand", () => {
+  for (const classes of [60, 1000, 5000]) {
     const details = createClassificationMetrics(classes);
     // Five clips a class: one is right, one is taken for the next class, the others for classes far away.
     for (let truth = 0; truth < classes; truth++) {
@@ -121,17 +157,127 @@ Deno.test("thousands of classes leave the page small, with the worst of them by 
     details.confusion.add(7, 3, 20);
     const evaluation = { metrics: {}, details, predictions: [], problems: [] };
     const html = renderReport(reportData(classes, { evaluation }));
-    assert.ok(html.length < 1_000_000, `${html.length} characters for ${classes} classes`);
-    const names = [...html.matchAll(/<th scope="row" class="wrap">class-(\d+)/g)].map(([, k]) => Number(k));
-    assert.equal(names.length, 500);
+    assert.ok(html.length < 900_000, `${html.length} characters for ${classes} classes`);
+    const table = html.slice(html.indexOf("<h3>Every class"));
+    assert.match(table, /<input type="search" data-filters="classes"/);
+    assert.match(table, /<table id="classes" class="sortable">/);
+    assert.equal(count(table.slice(0, table.indexOf("</thead>")), "<button"), 4);
+    const names = [...table.matchAll(/<th scope="row">class-(\d+)/g)].map(([, k]) => Number(k));
+    assert.equal(new Set(names).size, Math.min(classes, 2000));
     assert.equal(names[0], 7);
+    const shares = [...table.matchAll(/<td class="tight" data-key="([\d.]+)"/g)].map(([, key]) =>
+      Number(key)
+    );
+    assert.deepEqual(shares, shares.toSorted((a, b) => a - b));
+    assert.equal(html.includes("3,000 more are not shown"), classes === 5000);
     assert.match(
       html,
-      new RegExp(`The 500 classes .* ${classes === 1000 ? "500" : "4,500"} more are not shown`),
+      /<th scope="row">class-7<\/th><td>class-3<\/td><td class="number" data-key="2\d">2\d</,
     );
-    assert.match(html, /<td class="wrap">class-7<\/td><td class="wrap">class-3<\/td><td class="number">20</);
-    assert.match(html, new RegExp(`Shares of ${Math.ceil(classes / 400)} neighbouring classes a cell`));
   }
+});
+
+Deno.test("the page's policy lets no script run but its own, and that one as it stands", () => {
+  const html = renderReport(reportData(60));
+  const [, policy] = html.match(/Content-Security-Policy" content="([^"]+)"/)!;
+  const [, script] = html.match(/<script>([^]*?)<\/script>/)!;
+  const hash = createHash("sha256").update(script).digest("base64");
+  assert.match(policy, /^default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src /);
+  assert.ok(policy.includes(`script-src 'sha256-${hash}';`), policy);
+  assert.equal(count(html, "<script"), 1);
+});
+
+Deno.test("mistakes are shown with what the true class got, wherever it stands; what has no room is counted", () => {
+  const labels = ["a", "b", "c", "d", "e", "f"];
+  const prediction = (index: number, label: number, probabilities: number[]) => ({
+    index,
+    path: `clip ${index}`,
+    label,
+    probabilities: Float64Array.from(probabilities),
+  });
+  const chosen = CLASSIFICATION_PARTS.mistakes!([
+    prediction(0, 0, [0.9, 0.1, 0, 0, 0, 0]),
+    prediction(1, 0, [0.2, 0.5, 0.3, 0, 0, 0]),
+    prediction(2, 5, [0.7, 0.1, 0.08, 0.06, 0.05, 0.01]),
+    prediction(3, 1, [0.6, 0.4, 0, 0, 0, 0]),
+  ], { labels, count: 2 });
+  assert.deepEqual(chosen.map(({ path }) => path), ["clip 2", "clip 3"]);
+  assert.deepEqual(chosen[0].truth, { p: 0.01, rank: 6 });
+  const clips = chosen.map((clip) => ({ ...clip, frames: [JPEG] }));
+  const html = renderReport(reportData(6, { mistakes: { clips, left: 1 } }));
+  const section = html.slice(html.indexOf("<h2>Most confident mistakes"), html.indexOf("<h2>Example"));
+  assert.match(section, /f <small>true class, number 6<\/small><\/span><span>1\.0 %</);
+  assert.match(section, /b <small>true class<\/small><\/span><span>40\.0 %</);
+  assert.match(section, / 1 more is not shown/);
+});
+
+Deno.test("figures are words and numbers, whatever a summary holds", () => {
+  const html = renderReport(reportData(4, {
+    summary: {
+      ...reportData(4).summary,
+      best: { epoch: 2, step: 20, top1: 0.875, loss: 0.5 },
+      baseline: { epoch: -1, step: 0, top1: 0.25 },
+      broken: [{ path: "a", problem: "b" }],
+      final_train_loss: 1.07668642,
+      odd: { list: [1, 2], deeper: { x: 0.5 } },
+    },
+  }));
+  const figures = html.slice(html.indexOf("<h2>Figures"), html.indexOf("<h2>Data problems"));
+  assert.match(
+    figures,
+    /Best evaluation<\/th><td[^>]*>after epoch 3, step 20: top-1 87\.50 %, validation loss 0\.50/,
+  );
+  assert.match(figures, /Before training<\/th><td[^>]*>before the first epoch, step 0: top-1 25\.00 %/);
+  assert.match(figures, /Final train loss<\/th><td[^>]*>1\.0767</);
+  assert.match(figures, /Odd<\/th><td[^>]*>list 1, 2, deeper x 0\.5000</);
+  assert.doesNotMatch(figures, /[{}[\]]|&quot;|Broken/);
+});
+
+Deno.test("losses that are not on one scale say so, with the least that smoothed labels leave", () => {
+  const noteOf = (recipe: string) => {
+    const { config } = parseConfig(recipe, { source: "a.yaml" });
+    return renderReport(reportData(4, { config })).match(/<p class="note">([^<]+)/)?.[1] ?? "";
+  };
+  // The entropy of 0.925, 0.025, 0.025, 0.025.
+  assert.match(
+    noteOf("{data: {num_classes: 4}, solver: {smoothing: 0.1}}"),
+    /Not on one scale.* smoothed by 0\.1.* of 0\.35;/,
+  );
+  assert.match(noteOf("{data: {num_classes: 4}, solver: {smoothing: 0}}"), /^Both are the cross entropy/);
+  assert.match(noteOf("{data: {num_classes: 4}, solver: {mixup: true}}"), /Not on one scale.* mixed of two/);
+});
+
+Deno.test("every chart has a key", () => {
+  const html = renderReport(reportData(4));
+  const charts = html.split('<figure class="chart').slice(1);
+  assert.equal(charts.length, 5);
+  for (const chart of charts) assert.match(chart, /<span class="key"><span><i[^>]*><\/i>[^<]+/);
+});
+
+Deno.test("the end of the page says when, how, of what and with which recipe it was made", () => {
+  const made = new Date("2026-01-02T03:04:05Z"), { config } = reportData(4);
+  const html = renderReport(reportData(4, {
+    origin: { command: "sidenet train 'my run.yaml'", made },
+    facts: [["Data set", "mine"], ["Nothing", undefined]],
+  }));
+  const end = html.slice(html.indexOf("<h2>How this page was made"));
+  const rows = [...end.matchAll(/<th scope="row">([^<]+)<\/th><td[^>]*>(?:<code>)?([^<]+)/g)]
+    .map(([, ...row]) => row);
+  assert.deepEqual(rows, [
+    ["Date", "2026-01-02 03:04 UTC"],
+    ["Command", "sidenet train &#39;my run.yaml&#39;"],
+    ["Version", `sidenet ${manifest.version}`],
+    ["Data set", "mine"],
+    ["Recipe", `my run, hash ${recipeHash(config)}`],
+  ]);
+});
+
+Deno.test("names of paragraphs and commands of thousands of paths leave the page small", () => {
+  const labels = Array.from({ length: 400 }, (_, k) => `${k} ${"word ".repeat(2000)}`);
+  const origin = { command: "sidenet eval " + "path ".repeat(100_000) };
+  const html = renderReport(reportData(400, { labels, origin }));
+  assert.ok(html.length < 600_000, `${html.length} characters`);
+  assert.match(html, /<th scope="row">399 word [^<]{100,200}…</);
 });
 
 Deno.test("names from lists and files cannot inject markup", () => {
@@ -141,21 +287,24 @@ Deno.test("names from lists and files cannot inject markup", () => {
   const html = renderReport({
     ...data,
     labels,
-    examples: [{ ...data.examples[0], label: nasty, path: nasty }],
+    examples: { clips: [{ ...EXAMPLE, label: nasty, path: nasty }], left: 0 },
+    mistakes: { clips: [{ ...EXAMPLE, label: nasty, path: nasty, truth: { p: 0.1, rank: 4 } }], left: 0 },
+    facts: [["Data set", nasty]],
+    origin: { command: nasty },
   });
   assert.doesNotMatch(html, /<script>alert/);
-  assert.ok(count(html, "&lt;script&gt;alert") >= 5);
+  assert.ok(count(html, "&lt;script&gt;alert") >= 9);
 });
 
 Deno.test("classes are listed worst first, classes without clips last", () => {
   const confusion = [[9, 1, 0], [0, 0, 0], [5, 0, 5]];
   const html = renderReport(reportData(3, { evaluation: evaluationOf(confusion) }));
-  const order = [...html.matchAll(/<th scope="row" class="wrap">class-(\d)/g)].map(([, k]) => Number(k));
+  const order = [...html.matchAll(/<th scope="row">class-(\d)/g)].map(([, k]) => Number(k));
   assert.deepEqual(order, [2, 0, 1]);
 });
 
 Deno.test("a report without training, evaluations or examples leaves those sections out", () => {
-  const bare = { steps: [], evals: [], examples: [], evaluation: null, summary: {} };
+  const bare = { steps: [], evals: [], examples: { clips: [], left: 0 }, evaluation: null, summary: {} };
   const html = renderReport(reportData(4, bare));
   for (const heading of ["Training", "Example clips", "Classes", "Figures"]) {
     assert.doesNotMatch(html, new RegExp(`<h2>${heading}`));
@@ -200,7 +349,7 @@ function toyData(task: ReportData["task"]): ReportData {
     },
     evals: errors.map((error, epoch) => evalRecord({ epoch, step: 5 * epoch }, { error, hits: 1 - error })),
     evaluation: { metrics: { error: 0.5, hits: 0.625 }, details: null, predictions: [], problems: [] },
-    examples: [],
+    examples: { clips: [], left: 0 },
   });
 }
 

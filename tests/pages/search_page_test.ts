@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { parseHTML } from "linkedom";
+import { PAGE_PICTURE_BYTES } from "../../pages/pictures.ts";
 import { renderSearchPage, spanText } from "../../pages/search_page.ts";
 
 /** As much of a document as is asked here. */
@@ -27,6 +28,18 @@ Deno.test("the page of a search shows every hit in order, and text of files as t
   assert.match(textsOf("header").join(), /1,200 clips/);
   assert.match(html, /3 more queries are not shown/);
   assert.doesNotMatch(html, /<script|https?:|<img src=x/);
+});
+
+Deno.test("a page of many hits stays small: frames end where there is no room, hits and queries are counted", () => {
+  const jpeg = new Uint8Array(60_000), thumbnails = [{ at: 0, jpeg }, { at: 1, jpeg }];
+  const hits = Array.from({ length: 70 }, (_, i) => ({ path: `${i}`, from: 0, to: 8, score: 1, thumbnails }));
+  const queries = Array.from({ length: 4 }, (_, i) => ({ query: `${i}`, hits }));
+  const html = renderSearchPage(queries, { index: "i", clips: 70, left: 0, leftHits: 20 });
+  assert.ok(html.length < 1.4 * PAGE_PICTURE_BYTES, `${html.length}`);
+  assert.equal(html.split('class="hit"').length - 1, 200);
+  assert.equal(html.split("<img").length - 1, 2 * Math.floor(PAGE_PICTURE_BYTES / 120_000));
+  assert.match(html, /Of each query the best 50 are shown, 20 more are not/);
+  assert.match(html, /Later hits are without frames/);
 });
 
 Deno.test("spanText() says when, finer where that is short", () => {

@@ -1,7 +1,8 @@
 /** A trained model on a list of clips, and on single clips: what `eval` and `predict` do, as functions. */
 
+import type { TellStage } from "../../lib/stage.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
-import { dataRoots } from "../recipe/config.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
 import { readSplit } from "../feed/lists.ts";
@@ -11,6 +12,7 @@ import { taskOfRecipe } from "../tasks/session_options.ts";
 import { describerOf, type Description, type ScoredClip } from "../tasks/task.ts";
 import { evaluateClips, scoreClips, type Views } from "./evaluate.ts";
 import type { EvaluationRun } from "./evaluation_files.ts";
+import type { EvaluationSet } from "./evaluation_set.ts";
 import { findTrainedModel, openTrainedModel, type TrainedModel, viewBatch } from "./trained_model.ts";
 
 /** How to evaluate or predict. */
@@ -20,12 +22,16 @@ export interface ModelOptions {
   signal?: AbortSignal;
   /** Measured kernel choices of this machine. */
   choices?: TunedChoices;
+  /** Told what is being done before the first clip. */
+  stage?: TellStage;
 }
 
 /** How to evaluate. */
 export interface EvaluateModelOptions extends ModelOptions {
   /** List of clips instead of the recipe's `data.val_list`. */
   list?: string;
+  /** Clips instead of a list's. */
+  set?: EvaluationSet;
   /** Told once the GPU is open. */
   onOpened?: (adapter: string) => void;
   onProgress?: (done: number, total: number) => void;
@@ -52,13 +58,18 @@ export async function evaluateModel(
 ): Promise<EvaluationRun> {
   const found = await modelOf(target), { labels, weights } = found;
   const { views = null, signal, list: valList, onNote: note } = options;
-  const config = await withFoundModality(found.config, { splits: ["val"], valList, note });
+  const { set } = options;
+  const config = set
+    ? onSet(found.config, set)
+    : await withFoundModality(found.config, { splits: ["val"], valList, note });
   const model = { ...found, config }, task = taskOfRecipe(config);
-  const clips = await readSplit(config, "val", { path: valList, keepShort: views !== null, note });
-  const list = options.list ?? config.data.val_list!, root = dataRoots(config).val;
+  const clips = set?.clips ??
+    await readSplit(config, "val", { path: valList, keepShort: views !== null, note });
+  const list = set?.name ?? options.list ?? config.data.val_list!, root = dataRoots(config).val;
   const batch = viewBatch(config, views, clips.length);
   await using frameCache = await openFrameCache(config, options.onNote);
-  await using session = await openTrainedModel(model, { clips, root, batch, choices: options.choices });
+  const { choices, stage } = options;
+  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
   await requireReadable(config, clips, { list, root, signal });
   const { adapter } = session;
   options.onOpened?.(adapter);
@@ -75,6 +86,12 @@ export async function evaluateModel(
   const seconds = (performance.now() - started) / 1000;
   for (const text of task.remarks?.(evaluation.details) ?? []) note?.(text);
   return { config, task, labels, weights, list, views, evaluation, seconds, adapter };
+}
+
+/** A recipe that reads a set's clips. */
+function onSet(config: Config, { root, template }: EvaluationSet): Config {
+  const data = { ...config.data, val_root: root, modality: "either" as const, image_tmpl: template };
+  return { ...config, data: { ...data, first_frame: null, frame_cache: null } };
 }
 
 /** A clip and what the network says of it. */
@@ -100,10 +117,10 @@ export async function* predictClips(
 ): AsyncGenerator<Predicted> {
   const model = await modelOf(target), { config, labels } = model, task = taskOfRecipe(config);
   const describe = describerOf(task);
-  const { views = null, signal, top = 5, choices } = options, root = "";
+  const { views = null, signal, top = 5, choices, stage } = options, root = "";
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
-  await using session = await openTrainedModel(model, { clips, root, batch, choices });
+  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
   const scoring = { clips, root, modality: "either", views, signal } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);

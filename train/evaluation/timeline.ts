@@ -285,7 +285,13 @@ export function formatClock(seconds: number, digits = 0): string {
   return `${hours > 0 ? `${hours}:` : ""}${minutes}:${two(whole % 60)}${rest}`;
 }
 
-/** Digits after a second that tell the segments of a timeline apart. */
-export function clockDigits(seconds: number, stride: number | null): number {
-  return (stride ?? seconds) >= 1 && seconds >= 10 ? 0 : 1;
+/** Digits after a second that tell the segments of a timeline apart: none begins and ends at the same time as it is shown. */
+export function clockDigits(
+  seconds: number,
+  stride: number | null,
+  segments: readonly Pick<Segment, "from" | "to">[] = [],
+): number {
+  const isFine = (stride ?? seconds) < 1 || seconds < 10 ||
+    segments.some(({ from, to }) => Math.round(from) === Math.round(to));
+  return isFine ? 1 : 0;
 }

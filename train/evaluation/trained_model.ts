@@ -1,11 +1,13 @@
 /** A trained model as the user names it, a run folder or a checkpoint: its recipe, its class names, its weights on a GPU. */
 
+import type { TellStage } from "../../lib/stage.ts";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { type ClassTextValues, readClassTexts, writeClassTexts } from "../files/class_texts.ts";
 import {
   checkTrained,
+  holdsBackbone,
   loadBackbone,
   loadOwnBackbone,
   loadTrained,
@@ -46,15 +48,23 @@ export interface TrainedModel {
 }
 
 /**
+ * Finds the backbone's file of a recipe, which may be asked for by name.
+ *
+ * @param from.isRecorded The recipe is a run's own, and may come from another machine.
+ */
+export type LocateBackbone = (config: Config, from: { isRecorded: boolean }) => Promise<Config>;
+
+/**
  * Finds recipe and class names.
  *
  * @param target Run folder, or safetensors file: one written by sidenet, or any with `options.config`.
  * @param options.config Recipe instead of the model's own.
  * @param options.overrides `key=value` arguments on top of it.
+ * @param options.locate Finds the backbone's file, where the weights do not hold it themselves.
  */
 export async function findTrainedModel(
   target: string,
-  options: { config?: string; overrides: readonly string[] },
+  options: { config?: string; overrides: readonly string[]; locate?: LocateBackbone },
 ): Promise<TrainedModel> {
   const info = await Deno.stat(target).catch(() => null);
   if (info === null) {
@@ -63,20 +73,29 @@ export async function findTrainedModel(
   if (info.isDirectory && options.config === undefined) await requireRunFolder(target);
   const weights = info.isDirectory ? await weightsOfRun(target) : target;
   await using source = await openCheckpoint(weights);
-  if (basename(weights) === RUN_FILES.state) {
+  const name = basename(weights);
+  if (name.endsWith(RUN_FILES.state)) {
+    const instead = name === RUN_FILES.state ? RUN_FILES.best : name.replace(RUN_FILES.state, "safetensors");
     throw new ConfigError(
-      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${RUN_FILES.best} beside it`,
+      `Cannot open "${target}": it must hold a model's weights, this is the state to go on training from; take ${instead} beside it`,
     );
   }
   const recipe = recipeOf(source);
   const { overrides } = options;
   // A run's own recipe has its backbone settled.
   const given = options.config === undefined ? null : await loadConfig(options.config, overrides);
+  const locate = async (config: Config, isRecorded: boolean) =>
+    options.locate === undefined || holdsOwnBackbone(config, source)
+      ? config
+      : await options.locate(config, { isRecorded });
   const config = given !== null
-    ? (await settleBackbone(given.config)).config
-    : info.isDirectory
-    ? (await loadRunConfig(target, overrides)).config
-    : await recipeInside(weights, recipe?.config ?? null, overrides);
+    ? (await settleBackbone(await locate(given.config, false))).config
+    : await locate(
+      info.isDirectory
+        ? (await loadRunConfig(target, overrides)).config
+        : await recipeInside(weights, recipe?.config ?? null, overrides),
+      true,
+    );
   const { config: fitting, correction } = fittedTo(config, source);
   const ownLabels = options.config === undefined && recipe?.labels.length === config.data.num_classes &&
     !overrides.some((override) => override.startsWith("data.label_list="));
@@ -88,6 +107,10 @@ export async function findTrainedModel(
     remarks: [...given?.onFiles ?? [], ...correction],
     resultPath: (name) => info.isDirectory ? join(target, name) : join(dirname(weights), `${stem}_${name}`),
   };
+}
+
+function holdsOwnBackbone(config: Config, source: WeightSource): boolean {
+  return holdsBackbone(source, { model: createModel(modelSpec(config)), system: systemOf(config.system) });
 }
 
 /** Whether a model compares clips with the texts of its classes, and so can take others. */
@@ -110,7 +133,9 @@ function fittedTo(config: Config, source: WeightSource): { config: Config; corre
   const wrong = Object.entries(told).filter(([key, value]) => valueAt(config, key) !== value);
   if (wrong.length === 0) return { config, correction: [] };
   const keys = wrong.map(([key, value]) => `${key}=${value}`);
-  const { config: fitted } = configFrom(config, { source: source.label, overrides: keys });
+  // The classifier's width follows that of the side network.
+  const overrides = [...keys, "network.n_emb=null"];
+  const { config: fitted } = configFrom(config, { source: source.label, overrides });
   return {
     config: fitted,
     correction: [`the weights are of another network than the recipe's: ${keys.join(" ")} is used`],
@@ -155,9 +180,13 @@ export async function openTrainedModel(
     batch: number;
     queries?: readonly Query[];
     choices?: TunedChoices;
+    /** Told what is being done. */
+    stage?: TellStage;
   },
 ): Promise<Session> {
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
+  const { stage, choices } = options;
+  stage?.({ what: "looking at the clips" });
   const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
   await using source = await openCheckpoint(weights);
   const texts = await classTextsFor(config, { model, source, labels, prompts });
@@ -166,8 +195,9 @@ export async function openTrainedModel(
   const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame, queries: options.queries }),
-    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },
+    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices, stage },
   );
+  stage?.({ what: "loading the weights" });
   try {
     const { weights: backbone, init } = config.network;
     if (!await loadOwnBackbone(session, source, { system })) {

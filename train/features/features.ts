@@ -9,6 +9,7 @@
  * epoch and one copy.
  */
 
+import { isFolder } from "../recipe/frame_cache.ts";
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,7 +21,8 @@ import { sha256OfFile } from "../../data/sha256.ts";
 import { reasonOf, textOfFileIfAny } from "../../data/files.ts";
 import { parseJson, parseValue, textOfValue } from "../../data/schema.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
-import { tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { createModel, tapShape, towerSizes, type VideoModel } from "../../models/mod.ts";
+import { modelSpec } from "../recipe/model.ts";
 import { hasCaptions, listDigest } from "../feed/lists.ts";
 import { pictureWindow } from "../feed/sampling.ts";
 import type { Config } from "../recipe/config.ts";
@@ -292,12 +294,13 @@ function featureRecipe(
     "data.modality": data.modality,
     "data.image_tmpl": data.modality === "video" ? null : data.image_tmpl,
     "data.first_frame": data.modality === "video" ? null : data.first_frame,
-    "data.frame_cache_side": data.frame_cache === null ? null : data.frame_cache_side,
+    "data.frame_cache_side": isFolder(data.frame_cache) ? data.frame_cache_side : null,
     "data.num_segments": data.num_segments,
     "data.num_diff": window?.size ?? null,
     "data.window_edge": window?.edge ?? null,
     "data.family": data.family,
     ...floatKeys(config),
+    ...sparseKeys(config),
     "data.random_shift": data.random_shift,
     "data.dense": data.dense,
     "data.resize": data.resize,
@@ -312,6 +315,13 @@ function featureRecipe(
     "data.train_list": listDigest(clips.train),
     "data.val_list": listDigest(clips.val),
   };
+}
+
+/** Which frames and blocks a tower is asked for, where its system reads other frames too: the others' features lack these keys. */
+function sparseKeys(config: Config): Record<string, unknown> {
+  const { tapFrames, tapped } = createModel({ ...modelSpec(config), taps: "stored" });
+  const { frame_ratio: ratio } = config.data as Record<string, unknown>;
+  return tapFrames === undefined ? {} : { "data.frame_ratio": ratio, "network.selected_layers": [...tapped] };
 }
 
 /** The synthetic set without the keys of clips with captions, of which no features are stored: older features lack them too. */

@@ -33,7 +33,9 @@ export function cropRefusal(
       ? `be ${size}x${size} for data.crop=none`
       : `hold the crop of ${size}x${size}`;
     return `its frames of ${frame.width}x${frame.height}${resized} must ${must}: change data.resize` +
-      (split === "train" ? " or data.crop" : "");
+      (split === "train"
+        ? " or data.crop, such as data.resize=short data.crop=random_resized"
+        : ", such as data.resize=short");
   };
 }
 

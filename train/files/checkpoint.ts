@@ -102,7 +102,7 @@ export async function loadOwnBackbone(
 ): Promise<boolean> {
   const source = underOwnNames(file, system.files);
   const { model } = session, frozen = model.weights.of("frozen");
-  if (frozen.every(({ name }) => source.shapeOf(name) === undefined)) return false;
+  if (!holdsBackbone(file, { model, system })) return false;
   const ignore = [
     ...keptWeights(model).map(({ name }) => name),
     ...model.weights.counters,
@@ -111,6 +111,15 @@ export async function loadOwnBackbone(
   checkAccount(frozen, source, { ignore, explain: explainBackbone });
   await writeAll(session, frozen, { source, refuse: refuseData });
   return true;
+}
+
+/** Whether a training checkpoint holds the frozen backbone, or some of it. */
+export function holdsBackbone(
+  file: WeightSource,
+  { model, system }: { model: Pick<VideoModel, "weights">; system: Pick<System, "files"> },
+): boolean {
+  const source = underOwnNames(file, system.files);
+  return model.weights.of("frozen").some(({ name }) => source.shapeOf(name) !== undefined);
 }
 
 /** How to take weights from a file. */
@@ -173,13 +182,18 @@ export async function loadTrained(
   return left;
 }
 
-/** The trained weights and running statistics as a file, under the originals' names. @param files How these name them. */
+/** The trained weights and running statistics, or their averages where those are kept, as a file under the originals' names. @param files How these name them. */
 export async function encodeWeights(
   session: Session,
   info: CheckpointInfo,
   files: FileNames = {},
 ): Promise<Uint8Array[]> {
-  const kept = keptWeights(session.model), values = await session.read(kept.map(({ name }) => name));
+  const kept = keptWeights(session.model), averaged = new Set(session.averaged);
+  const names = kept.filter((weight) => !averaged.has(weight)).map(({ name }) => name);
+  const values = new Map([
+    ...await session.read(names),
+    ...await session.read([...averaged].map(({ name }) => name), "average"),
+  ]);
   const tensors: TensorToWrite[] = kept.map(({ name, shape }) => ({
     name: originalName(files, name),
     dtype: "F32",
@@ -199,9 +213,10 @@ export async function encodeWeights(
  * and where updates may be skipped, the statistics to go back to. Of an update that will be skipped the gradients do not matter.
  */
 function stateParts(session: Session, { accumulated, skipped }: RunState): [WeightPart, readonly Weight[]][] {
-  const { model, updated, moments, skips } = session, isUnderWay = accumulated > 0;
+  const { model, updated, moments, averaged, skips } = session, isUnderWay = accumulated > 0;
   const parts: [WeightPart, readonly Weight[]][] = [["value", keptWeights(model)]];
   for (const moment of moments) parts.push([moment, updated]);
+  if (averaged.length > 0) parts.push(["average", averaged]);
   if (isUnderWay && !skipped.underWay) parts.push(["gradient", updated]);
   if (isUnderWay && skips) parts.push(["before", model.weights.of("statistic")]);
   return parts;
@@ -218,7 +233,7 @@ export async function firstNonFinite(session: Session, state: RunState): Promise
   return null;
 }
 
-/** The whole state of a run as one file: weights, statistics, moments, gradients summed so far, and position. */
+/** The whole state of a run as one file: weights, statistics, moments, averages, gradients summed so far, and position. */
 export async function encodeState(session: Session, info: CheckpointInfo): Promise<Uint8Array[]> {
   const tensors: TensorToWrite[] = [];
   for (const [part, weights] of stateParts(session, info.state)) {
@@ -235,10 +250,18 @@ export async function encodeState(session: Session, info: CheckpointInfo): Promi
  *
  * @throws {NonFiniteError} naming a tensor of the state that is not finite.
  */
-export async function restoreState(session: Session, path: string): Promise<RunState> {
+export async function restoreState(
+  session: Session,
+  path: string,
+  { note }: { note?: (text: string) => void } = {},
+): Promise<RunState> {
   await using source = await openCheckpoint(path);
   const { state } = stateOf(source);
-  const wanted = stateParts(session, state).flatMap(([part, weights]) =>
+  const averages = [...session.model.weights.of("trained"), ...session.model.weights.of("statistic")]
+    .map(({ name }) => `average.${name}`);
+  const hasAverages = averages.some((name) => source.shapeOf(name)), keeps = session.averaged.length > 0;
+  const parts = stateParts(session, state).filter(([part]) => part !== "average" || hasAverages);
+  const wanted = parts.flatMap(([part, weights]) =>
     weights.map((weight) => {
       const name = `${part}.${weight.name}`;
       // A run that skipped no updates kept no statistics to go back to: those that it has.
@@ -246,12 +269,18 @@ export async function restoreState(session: Session, path: string): Promise<RunS
       return { part, weight, stored };
     })
   );
-  const ignore = session.model.weights.of("statistic").map(({ name }) => `before.${name}`);
+  const before = session.model.weights.of("statistic").map(({ name }) => `before.${name}`);
+  const ignore = keeps ? before : [...before, ...averages];
   checkAccount(wanted.map(({ weight, stored }) => ({ ...weight, name: stored })), source, { ignore });
   for (const { part, weight, stored } of wanted) {
     const values = await readUsable(source, stored, { dtype: "f32", refuse: refuseState });
     await session.write(weight.name, values, part);
   }
+  if (keeps && !hasAverages) {
+    await session.beginAverages();
+    note?.("the state holds no averages (solver.ema): they begin with its weights");
+  }
+  if (hasAverages && !keeps) note?.("the state's averages are left out, because solver.ema is null");
   await session.restore({ steps: state.step, accumulated: state.accumulated, skipped: state.skipped });
   return state;
 }

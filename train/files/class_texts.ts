@@ -11,6 +11,7 @@ import { createModel } from "../../models/create.ts";
 import { checkAccount, type WeightSource } from "../../models/params.ts";
 import { underOwnNames } from "../../models/parts/file_names.ts";
 import { systemOf } from "../../models/registry.ts";
+import { towerOf } from "../../models/towers.ts";
 import type { ClassTexts, VideoModel } from "../../models/video_model.ts";
 import type { Config } from "../recipe/config.ts";
 import { modelSpec } from "../recipe/model.ts";
@@ -53,6 +54,13 @@ export async function readClassTexts(
   const tokenised = tokenise(await tokenizerFor(classTexts), prompts.flat(), classTexts.tower.context);
   const own = options.own ? underOwnNames(options.own, systemOf(config.system).files) : null;
   const { weights: path, init } = config.network;
+  const hasText = own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name) !== undefined;
+  if ((path === null || !init) && !hasText && own?.shapeOf(towerOf(backbone).mark)) {
+    throw new DataError(
+      `Cannot use "${own.label}": the names of the classes are compared as texts, and it holds a backbone without a text tower; ` +
+        "give network.weights",
+    );
+  }
   await using device = await RemoteDevice.open({});
   const read = async (source: WeightSource | null) => {
     const values = await valuesOf(device, { classTexts, backbone }, { tokenised, source, seed: config.seed });
@@ -62,7 +70,7 @@ export async function readClassTexts(
       meanByClass(features, prompts.map(({ length }) => length)),
     ]]);
   };
-  if (own?.shapeOf(declareTextTower(classTexts.tower).weights.list[0].name)) return await read(own);
+  if (hasText) return await read(own);
   if (path === null || !init) return await read(null);
   await using file = await openCheckpoint(path);
   return await read(fitTower(file, backbone).source);
@@ -126,6 +134,12 @@ function textsOf(
     throw new ConfigError(
       `Cannot compare clips with the texts of their classes: data.label_list must name ${data.num_classes} classes, ` +
         `current count is ${labels.length}`,
+    );
+  }
+  const nameless = labels.findIndex((label) => label.replaceAll('"', "").trim() === "");
+  if (nameless >= 0) {
+    throw new DataError(
+      `Cannot compare clips with the texts of their classes: class ${nameless} must have a name, it is empty`,
     );
   }
   const before = prefix.trim();

@@ -22,12 +22,16 @@ export interface KnownCheck {
  * Compares a file's SHA-256 with the published one, where its name or its contents say that it is one of OpenAI's: a file
  * named `ViT-B-16.pt`, or a TorchScript archive with a CLIP of a published size.
  *
+ * @param options.sha256 Of the file, where it has just been computed.
  * @returns null for a file that promises nothing.
  */
-export async function checkKnownWeights(path: string): Promise<KnownCheck | null> {
+export async function checkKnownWeights(
+  path: string,
+  options: { sha256?: string } = {},
+): Promise<KnownCheck | null> {
   const expected = knownByName(path) ?? await knownByContents(path);
   if (expected === undefined) return null;
-  const sha256 = await sha256OfFile(path);
+  const sha256 = options.sha256 ?? await sha256OfFile(path);
   const is = knownByHash(sha256) ?? null, ok = is === expected;
   const text = ok
     ? `"${path}" is OpenAI's ${expected.file} (${expected.backbone}): its SHA-256 matches`

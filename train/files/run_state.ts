@@ -42,6 +42,8 @@ const RUN_STATE = z.object({
   seconds: z.number().nonnegative(),
   /** The best evaluation so far; null before the first. */
   best: BEST.nullable(),
+  /** What `solver.early_stop` waits for: the value to be bettered, the epoch that gave it, and evaluations since. */
+  patience: z.object({ best: z.number(), epoch: count, waited: count }).optional(),
   /** Metrics of the evaluation before the first step, where one was made. */
   baseline: z.record(z.string(), z.number()).optional(),
   /** Whether the evaluation due at this step has been made. */

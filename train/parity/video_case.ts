@@ -122,9 +122,7 @@ function recipeOfCase(
 }
 
 /** The rate of the recorded steps, before the factors of groups. */
-function lrOf({ lr, base_lr = NaN }: { lr?: number; base_lr?: number }): number {
-  return lr ?? base_lr;
-}
+const lrOf = ({ lr, base_lr = NaN }: { lr?: number; base_lr?: number }) => lr ?? base_lr;
 
 class Replay {
   readonly #session: Session;

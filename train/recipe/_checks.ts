@@ -1,4 +1,5 @@
 /** What must hold in a settled recipe, and remarks on recipes that can be run: the common part, and the systems'. */
+import { isFolder } from "./frame_cache.ts";
 import { mostWorkers } from "../../data/frames/decode_pool.ts";
 import { CAPTIONED_KINDS, isCaptioned } from "../../data/synth/options.ts";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
@@ -156,6 +157,12 @@ export function runRequirements({ data, network, solver }: Config): Requirement[
     ...familyRequirements(data),
     ...decayRequirements(solver),
     [
+      solver.ema === null || solver.ema < 1,
+      "solver.ema",
+      "be below 1: with 1 the average would stay what the weights were at first",
+      solver.ema,
+    ],
+    [
       !solver.mixup || data.batch_size * data.num_sample % 2 === 0,
       "data.batch_size",
       "make an even number of clips (times num_sample) when solver.mixup is true",
@@ -252,10 +259,13 @@ export function remarksOn(config: Config): string[] {
   if (solver.lr_warmup_start > 0 && isByShare(solver.type)) {
     remarks.push(`solver.lr_warmup_start has no effect with solver.type ${solver.type}`);
   }
+  if (solver.early_stop_delta > 0 && solver.early_stop === null) {
+    remarks.push("solver.early_stop_delta has no effect without solver.early_stop");
+  }
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");
   }
-  if (data.frame_cache !== null && data.features !== null) {
+  if (isFolder(data.frame_cache) && data.features !== null) {
     remarks.push(
       "data.frame_cache is not read by training from data.features, only by extract and eval",
     );

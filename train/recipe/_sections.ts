@@ -23,6 +23,8 @@ const rate = () => z.number().nonnegative().max(1e9);
 const share = () => z.number().min(0).max(1);
 const portion = () => z.number().positive().max(1), shape = () => z.number().positive().max(1e3);
 const span = ([least, most]: readonly [number, number]): [number, number] => [least, most];
+/** Keys that are read of clips with labels alone, or of those with captions: what `catalogue.ts` says of who reads a key. */
+const OF_LABELS = { clips: "labels" } as const, OF_CAPTIONS = { clips: "captions" } as const;
 
 const SIZES = {
   image_size: count(MOST_SIDE).optional().describe("side of the input picture in pixels"),
@@ -97,8 +99,8 @@ export const DATA_KEYS = {
   captions: z.enum(["all", "random"]).default("all").describe(
     "of clips with captions; all: each caption with its clip counts as one clip; random: one of a clip's captions, drawn anew in " +
       "every epoch",
-  ),
-  label_list: path().describe("CSV with the header id,name, or class names, one a line"),
+  ).meta(OF_CAPTIONS),
+  label_list: path().describe("CSV with the header id,name, or class names, one a line").meta(OF_LABELS),
   val_share: z.number().gt(0).lt(1).default(0.1).describe(
     "share of each class kept for validation when training starts on a folder of class folders",
   ),
@@ -106,7 +108,7 @@ export const DATA_KEYS = {
     .describe("options of the synthetic set, generated into data.root when that folder does not exist"),
   num_classes: index().max(100_000).nullable().default(null).describe(
     "classes; taken from data.synth when that is given",
-  ),
+  ).meta(OF_LABELS),
   num_segments: count(2 ** 13).default(8).describe("frames of a clip, T"),
 };
 
@@ -153,13 +155,13 @@ export const MORE_DATA_KEYS = {
   balance: z.enum(["none", "sampler", "loss"]).default("none").describe(
     "classes of different sizes; sampler: an epoch draws every class equally often; loss: training losses (also as " +
       "reported) are weighted by clips / (classes x clips of the class), averaged over the batch's weights",
-  ),
+  ).meta(OF_LABELS),
   shots: count(MOST_STEPS).nullable().default(null).describe(
     "few-shot: train on so many clips of each class, chosen by seed; null: on all",
-  ),
+  ).meta(OF_LABELS),
   shots_repeat: z.boolean().default(false).describe(
     "few-shot: an epoch goes over the chosen clips as often as the whole list has room for, as published",
-  ),
+  ).meta(OF_LABELS),
   test_side: count(MOST_SIDE).nullable().default(null).describe(
     `family ${FLOAT_FAMILY}: short side of the frames of an evaluation, before the crop; null: input_size`,
   ),
@@ -208,10 +210,11 @@ export const MORE_DATA_KEYS = {
   features: path().describe(
     "folder that extract wrote: training and its evaluation read the backbone's outputs there and do not run it; " +
       "eval and predict run it as ever",
-  ),
+  ).meta(OF_LABELS),
   cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
-  frame_cache: path().describe(
-    "folder of a few large files that take up every clip when it is first read, and give it from then on; null: none",
+  frame_cache: z.string().min(1).nullable().default("auto").describe(
+    "folder of a few large files that take up every clip when it is first read, and give it from then on; run: one in the run " +
+      "folder, for the training videos; auto: run where there are videos, more than one epoch, and disk enough; null: none",
   ),
   frame_cache_side: count(MOST_SIDE).default(256).describe(
     "short side in pixels to which larger frames are shrunk in data.frame_cache; smaller JPEG files are kept as they are",
@@ -275,6 +278,9 @@ export const SOLVER_KEYS = {
     "stop after so many optimiser steps; the schedule keeps epochs",
   ),
   lr: z.number().nonnegative().default(1e-3).describe("learning rate at the end of the warm-up"),
+  find_lr: index().max(MOST_STEPS).nullable().default(null).transform((steps) => steps || null).describe(
+    "in place of training, sweep the learning rate over so many steps, 100 say, and suggest one; a page shows the loss by the rate; null or 0: train",
+  ),
   lr_warmup_step: rate().default(4).describe("length of the warm-up in epochs"),
   lr_warmup_start: rate().default(0).describe(
     "learning rate at the start of the warm-up; not of the schedules named warmup",
@@ -295,19 +301,34 @@ export const SOLVER_KEYS = {
   ),
   clip_ratio: rate().default(1).describe(
     "factor on the rate of the side network (not classifier, not batch norms)",
-  ),
+  ).meta(OF_LABELS),
   coef_lr: rate().default(1e-3).describe(
-    "retrieval: factor on the rate of trained weights that begin with the backbone file's values",
-  ),
+    "of a side network and its text tower: factor on the rate of trained weights that begin with the backbone file's values",
+  ).meta(OF_CAPTIONS),
   clip_grad_norm: z.number().positive().nullable().default(null).describe(
     "limit of the global gradient norm",
   ),
   skip_nonfinite: index().max(MOST_STEPS).nullable().default(null).transform((most) => most || null).describe(
     "skip an update whose gradient or loss is not finite, as loss scaling does; so many in a row stop the run; null or 0: the first stops it",
   ),
+  ema: share().nullable().default(null).transform((decay) => decay || null).describe(
+    "keep a moving average of the trained weights and running statistics with this decay, such as 0.9998; evaluations, best and last " +
+      "use it; null or 0: none",
+  ),
+  ema_warmup: z.boolean().default(true).describe(
+    "begin the average with a decay of (1 + n) / (10 + n) after update n, as long as that is less than solver.ema",
+  ),
+  early_stop: index().max(MOST_STEPS).nullable().default(null).transform((most) => most || null).describe(
+    "stop when so many evaluations in a row have not bettered the metric by which the best weights are kept; null or 0: never",
+  ),
+  early_stop_delta: rate().default(0).describe(
+    "what counts as better for solver.early_stop: by more than this, in the metric's own unit (accuracies are shares of 1)",
+  ),
   grad_accumulation_steps: count(1_000_000).default(1).describe("batches whose gradients make one update"),
-  smoothing: share().default(0.1).describe("label smoothing"),
-  mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse"),
+  smoothing: share().default(0.1).describe("label smoothing").meta(OF_LABELS),
+  mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse").meta(
+    OF_LABELS,
+  ),
   evaluate: z.boolean().default(false).describe("evaluate once and stop"),
 };
 
@@ -325,6 +346,12 @@ export const LOGGING_KEYS = {
   ),
   checkpoint_minutes: rate().nullable().default(10).transform((minutes) => minutes || null).describe(
     "minutes between two saved states, besides these and one after the first steps; null or 0: none by time",
+  ),
+  keep: index().max(1_000_000).nullable().default(null).transform((most) => most || null).describe(
+    "keep the weights and states of so many of the last epochs in the run's folder kept; null or 0: none but best, last and state",
+  ),
+  tensorboard: z.boolean().default(false).describe(
+    "also write the metrics as event files that TensorBoard reads, beside metrics.jsonl",
   ),
   example_clips: index().max(1000).default(12).describe("clips shown in report.html"),
 };

@@ -9,6 +9,7 @@ import { type ClassFolders, readClassFolders, remarkOnSplits } from "../../data/
 import { formatClipList } from "../../data/datasets/list.ts";
 import type { WalkOptions } from "../../data/datasets/walk.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
+import { publishedFile, weightsName } from "../../models/known_files.ts";
 import { type Config, loadConfig, type LoadedConfig, parseConfig } from "../recipe/config.ts";
 import { overrideOf } from "../recipe/overrides.ts";
 import { RUN_FILES, type RunFolder } from "../files/run_folder.ts";
@@ -30,30 +31,63 @@ const FOLDER_KEYS = [
   "data.num_classes",
   "data.modality",
 ];
+/** Names of classes that tell a side or a turn, which a mirror swaps. */
+const SIDED = /(^|[^a-z])(left|right|(anti|counter)?-?clockwise)($|[^a-z])/i;
 /** Classes that a remark names. */
 const CLASSES_NAMED = 10;
 
-/**
- * Reads a recipe, or the defaults, with its data replaced by a folder's.
- *
- * @param options.config File of the recipe; null: the defaults, for a run named like the folder.
- * @param options.overrides `key=value` arguments.
- */
-export async function loadFolderRecipe(
+/** Which recipe a folder's clips take the place of the data of. */
+export interface FolderRecipeOptions {
+  /** Its file; null: the defaults, for a run named like the folder. */
+  config: string | null;
+  /** The text of a recipe in place of the defaults. */
+  base?: string;
+  /** `key=value` arguments. */
+  overrides: readonly string[];
+}
+
+/** The recipe for a folder, read with more arguments at a time. @throws {ConfigError} for an argument that the folder decides */
+export function recipeReader(
   path: string,
-  options: { config: string | null; overrides: readonly string[] } & WalkOptions,
-): Promise<FolderRecipe> {
-  const { overrides } = options;
+  { config, base = "", overrides }: FolderRecipeOptions,
+): (more: readonly string[]) => LoadedConfig | Promise<LoadedConfig> {
   for (const override of overrides) {
     const key = override.split("=", 1)[0];
     if (FOLDER_KEYS.some((one) => key === one || key.startsWith(`${one}.`))) {
       throw new ConfigError(`Cannot use argument "${override}": ${key} follows from the folder "${path}"`);
     }
   }
-  const load = (more: readonly string[]) =>
-    options.config === null
-      ? parseConfig("", { source: basename(resolve(path)), overrides: [...overrides, ...more] })
-      : loadConfig(options.config, [...overrides, ...more]);
+  const source = basename(resolve(path));
+  return (more) =>
+    config === null
+      ? parseConfig(base, { source, overrides: [...ownTower(overrides), ...overrides, ...more] })
+      : loadConfig(config, [...overrides, ...more]);
+}
+
+/**
+ * Without a recipe the weights follow the tower that the arguments ask for: the published ones of its name, or none where they
+ * describe one, unless they name a file.
+ */
+function ownTower(overrides: readonly string[]): string[] {
+  const given = new Map(overrides.map((one) => [one.split("=", 1)[0], one.slice(one.indexOf("=") + 1)]));
+  const arch = given.get("network.arch"),
+    hasSizes = [...given.keys()].some((key) =>
+      /^network\.backbone(\.(image_size|patch_size|width|layers|heads))?$/.test(key)
+    );
+  if (given.has("network")) return [];
+  if (hasSizes) return ["network.arch=custom", "network.weights=null"];
+  const file = arch === undefined ? undefined : publishedFile(arch);
+  return arch === undefined ? [] : [`network.weights=${file === undefined ? "null" : weightsName(file)}`];
+}
+
+/**
+ * Reads a recipe, or the defaults, with its data replaced by a folder's.
+ */
+export async function loadFolderRecipe(
+  path: string,
+  options: FolderRecipeOptions & WalkOptions,
+): Promise<FolderRecipe> {
+  const { overrides } = options, load = recipeReader(path, options);
   // The seed and the share are the recipe's, the number of classes is known only with the clips.
   const { config: before } = await load(["data.synth=null", "data.num_classes=1"]);
   if (before.resume !== null) {
@@ -103,18 +137,40 @@ export async function loadFolderRecipe(
       "data.flip is none: with sth, left and right classes are swapped by Something-Something's own numbers",
     );
   }
-  if (before.data.features === null && (before.network.weights === null || !before.network.init)) {
+  const sided = folder.classes.filter((name) => SIDED.test(name));
+  const isAsked = options.config !== null || overrides.some((one) => one.startsWith("data.flip="));
+  if (keys.flip === "plain" && !isAsked && sided.length > 0) {
+    keys.flip = "none";
     remarks.push(
-      "the frozen backbone has random weights, which know nothing of pictures: give it CLIP's, such as " +
-        "network.weights=ViT-B-16.pt for network.arch=ViT-B/16",
+      `data.flip is none: a mirrored clip of ${
+        JSON.stringify(sided[0])
+      } would show another class; data.flip=plain mirrors all the same`,
     );
   }
+  remarks.push(...randomRemarks(before));
   const loaded = await load(Object.entries(keys).map(([key, value]) => overrideOf(`data.${key}`, value)));
   return { ...loaded, warnings: [...loaded.warnings, ...remarks], folder };
 }
 
-/** Writes the lists into the run's folder and points its recipe there. */
-export async function keepLists(config: Config, folder: ClassFolders, run: RunFolder): Promise<Config> {
+/** Says loudly that a backbone is random. */
+export function randomRemarks({ data, network }: Config): string[] {
+  if (data.features !== null || network.weights !== null && network.init) return [];
+  return [
+    "the frozen backbone has random weights, which know nothing of pictures: accuracy will be that of a toy; give it CLIP's, " +
+    "such as network.weights=ViT-B-16 for network.arch=ViT-B/16",
+  ];
+}
+
+/**
+ * Writes the lists into a folder and points its recipe there.
+ *
+ * @param run The folder of the run, or another one.
+ */
+export async function keepLists(
+  config: Config,
+  folder: ClassFolders,
+  run: Pick<RunFolder, "file" | "write">,
+): Promise<Config> {
   for (const [file, split] of [["trainList", "train"], ["valList", "val"]] as const) {
     // Without counts: the published rule drops clips that state few frames, and here every clip is meant.
     const clips = folder.clips.filter((clip) => clip.split === split).map((clip) => ({

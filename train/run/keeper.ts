@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from "node:util";
 import { formatCount } from "../../lib/text.ts";
 import { DataError, NonFiniteError } from "../../lib/errors.ts";
 import { encodeState, encodeWeights, firstNonFinite, savedState } from "../files/checkpoint.ts";
+import { keepEpoch } from "../files/kept_epochs.ts";
 import type { CheckpointInfo, RunState } from "../files/run_state.ts";
 import { type Best, RUN_FILES, type RunFolder } from "../files/run_folder.ts";
 import { systemOf } from "../../models/registry.ts";
@@ -83,6 +84,12 @@ export class Keeper {
     this.#savedAt = performance.now();
     this.#run.saved?.(state.step);
     if (!state.evaluated) await folder.write("last", await this.#weights());
+  }
+
+  /** Keeps what has just been written as that of an epoch, where the recipe says so. */
+  async keepEpoch(epoch: number): Promise<void> {
+    const { folder, config: { logging } } = this.#run, { keep } = logging;
+    if (keep !== null) await keepEpoch(folder, epoch, { most: keep });
   }
 
   /** The file of weights now. */

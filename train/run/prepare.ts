@@ -4,6 +4,7 @@ import { createModel } from "../../models/mod.ts";
 import { systemOf } from "../../models/registry.ts";
 import { type ClassTextValues, writeClassTexts } from "../files/class_texts.ts";
 import { loadBackbone, loadTrained, openCheckpoint, restoreState } from "../files/checkpoint.ts";
+import { cutEvents } from "../files/tensorboard.ts";
 import type { RunFolder } from "../files/run_folder.ts";
 import { initialState, type RunState } from "../files/run_state.ts";
 import type { TrainingSet } from "../feed/training_set.ts";
@@ -35,18 +36,25 @@ export async function prepareRun(
 ): Promise<RunState> {
   const { config, folder, resume, set, steady } = options;
   await prepareWeights(session, options);
+  await session.beginAverages();
   const state = resume === undefined
     ? initialState(config.solver.start_epoch)
-    : await restoreState(session, resume);
+    : await restoreState(session, resume, options);
+  // Metrics are cut back to this state: from here on no other may be the run's.
+  if (resume !== undefined && resume !== folder.file("state")) {
+    await folder.write("state", (await Deno.open(resume)).readable);
+  }
   state.set = set.id;
   state.steady = steady;
   await folder.cutMetrics(state.step, state.evaluated);
+  await cutEvents(folder.path, state.step, state.evaluated);
   await folder.write("config", formatConfig(config));
   if (set.shotList !== null) await folder.write("shots", set.shotList);
   return state;
 }
 
-async function prepareWeights(
+/** Puts a run's first weights in place: from a seed, the backbone's file and those to start from. */
+export async function prepareWeights(
   session: Session,
   options: {
     config: Config;

@@ -6,12 +6,13 @@ import type { ProblemLog } from "../feed/problems.ts";
 import type { Summary } from "../files/run_folder.ts";
 import type { Session } from "../runtime/session.ts";
 import type { Evaluation, Task } from "../tasks/task.ts";
+import { patienceFigures } from "./patience.ts";
 import { currentEpoch } from "./position.ts";
 
 /** Puts a run's summary together. */
 export function summarise(run: {
   config: Config;
-  task: Pick<Task, "metrics">;
+  task: Pick<Task, "metrics" | "best" | "id">;
   session: Pick<Session, "memory" | "allocatedBytes" | "adapter">;
   state: RunState;
   /** The last evaluation; null when none was made. */
@@ -46,6 +47,8 @@ export function summarise(run: {
     ...state.baseline && { baseline: state.baseline },
     final_train_loss: state.lastLoss,
     ...config.solver.skip_nonfinite !== null && { skipped_updates: state.skipped.total },
+    ...config.solver.ema !== null && { ema: config.solver.ema },
+    ...patienceFigures(config, task, state),
     data_problems: problems.count,
     broken: problems.list,
   };

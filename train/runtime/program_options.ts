@@ -6,7 +6,7 @@ import type { VideoModel } from "../../models/video_model.ts";
 import type { Cut } from "./micro_batches.ts";
 import type { BatchInputs, Objective } from "./objective.ts";
 import type { Query } from "./query.ts";
-import type { Optimizer } from "./update_rules.ts";
+import type { AverageOptions, Optimizer } from "./update_rules.ts";
 
 /** What programs are recorded for. */
 export interface ProgramOptions {
@@ -34,6 +34,8 @@ export interface ProgramOptions {
   clipGradNorm: number | null;
   /** Updates that may be skipped in a row because a gradient or the loss is not finite; none is skipped by default. */
   skipNonFinite?: number | null;
+  /** The moving average of trained weights and running statistics that is kept beside them; none by default. */
+  average?: AverageOptions | null;
   limits: PlanLimits;
   /** Keep every named activation readable, for parity checks. */
   keepActivations?: boolean;

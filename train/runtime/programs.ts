@@ -71,6 +71,10 @@ export interface RecordedPrograms {
   trained: readonly Weight[];
   /** Trained weights that no update touches; behind the others in flat order. */
   kept: readonly Weight[];
+  /** Moving averages: of `trained` in flat order, then of the running statistics in the model's; empty where none are kept. */
+  averages: ReadonlyMap<Weight, Tensor>;
+  /** What the averages are moved by, for 0, 1, … updates that were skipped since the host last looked. */
+  averageRates: Tensor;
   /** What accompanies each of `trained`, where there is training. */
   gradients: readonly Tensor[];
   moments: Readonly<Record<string, readonly Tensor[]>>;
@@ -149,6 +153,15 @@ export function recordPrograms(model: VideoModel, options: ProgramOptions): Reco
     before: options.skipNonFinite
       ? model.weights.of("statistic").map(({ name, shape }) => resident("state", `before.${name}`, shape))
       : [],
+    averages: new Map(
+      options.average && trains
+        ? [...trained, ...model.weights.of("statistic")].map((weight) => [
+          weight,
+          resident("state", `average.${weight.name}`, weight.shape),
+        ])
+        : [],
+    ),
+    averageRates: resident("input", "average_rates", [hyperSets(options)]),
     moments: Object.fromEntries(rule.moments.map((name) => [name, beside(name)])),
     train,
     batch,

@@ -24,17 +24,18 @@ import {
   PROGRAMS,
   type SessionOptions,
   type SessionPlan,
+  stepPlans,
   stepPrograms,
   type TrainBatch,
 } from "./session_plan.ts";
-import { type GroupRates, packHyper } from "./update_rules.ts";
+import { averageRate, type GroupRates, packHyper } from "./update_rules.ts";
 import type { SessionPosition, Standing } from "./standing.ts";
 
 /**
- * Which values of a weight: itself, its gradient, what the update rule keeps beside it ("exp_avg"), or of a running statistic what
- * it was before the update under way.
+ * Which values of a weight: itself, its gradient, its moving average, what the update rule keeps beside it ("exp_avg"), or of a running
+ * statistic what it was before the update under way.
  */
-export type WeightPart = "value" | "gradient" | "before" | (string & Record<never, never>);
+export type WeightPart = "value" | "gradient" | "average" | "before" | (string & Record<never, never>);
 
 /** A model on a device. Closing it frees the device. Use with `await using`. */
 export class Session implements AsyncDisposable {
@@ -113,6 +114,14 @@ export class Session implements AsyncDisposable {
     return programs.reduce((sum, name) => sum + this.#loaded.launches[name], 0);
   }
 
+  /** Work on a clip in evaluation, as a share of that in training; 1 in a session that does not train. */
+  get evaluationShare(): number {
+    const clips = Math.max(0, ...this.#options.trainClips), { plan } = this.#planned.programs.evaluation;
+    if (clips === 0) return 1;
+    const flops = stepPlans(this.#planned, clips).reduce((sum, plan) => sum + plan.flops, 0);
+    return plan.flops / this.#options.evalClips / (flops / clips);
+  }
+
   /** Sizes of the parts in which a batch of so many clips goes through the GPU. */
   partsOf(clips: number): number[] {
     return microBatches(clips, this.#planned.cut).map(({ length }) => length);
@@ -132,6 +141,11 @@ export class Session implements AsyncDisposable {
   /** What the optimiser keeps beside each of them, by name. */
   get moments(): readonly string[] {
     return this.#options.optimizer.rule.moments;
+  }
+
+  /** Weights and running statistics that a moving average is kept of; none where none is kept. */
+  get averaged(): readonly Weight[] {
+    return [...this.#planned.programs.averages.keys()];
   }
 
   /** The largest frame that it can take; null where it takes none. */
@@ -182,6 +196,32 @@ export class Session implements AsyncDisposable {
   /** Whether updates that are not finite are skipped. */
   get skips(): boolean {
     return this.#planned.before !== null;
+  }
+
+  /** Lets the moving averages begin with the weights and statistics that are there. */
+  async beginAverages(): Promise<void> {
+    const at = (tensor: Tensor) => this.#loaded.addressOf(tensor);
+    await this.#loaded.device.submit(
+      this.#planned.averaged.map(({ values, averages }): Command => ({
+        do: "copy",
+        from: at(values),
+        to: at(averages),
+        bytes: bytesOf(averages),
+      })),
+    );
+  }
+
+  /** Does something with the moving averages in the place of weights and statistics, where averages are kept. Nothing may be trained in it. */
+  async withAverages<R>(body: () => Promise<R>): Promise<R> {
+    const exchange: Command[] = this.#planned.averaged.length > 0
+      ? [{ do: "run", program: PROGRAMS.exchange }]
+      : [];
+    await this.#loaded.device.submit(exchange);
+    try {
+      return await body();
+    } finally {
+      await this.#loaded.device.submit(exchange);
+    }
   }
 
   /** Goes on where a run stood whose tensors have been written. */
@@ -272,6 +312,11 @@ export class Session implements AsyncDisposable {
       const numbers = Array.from({ length: unseen + 1 }, (_, more) => this.#steps - this.#skipped - more);
       const hyper = packHyper(this.#options.optimizer, rates, numbers);
       commands.unshift(this.#commands.write(this.#planned.programs.hyper, hyper));
+      const { average } = this.#options, { averages, averageRates } = this.#planned.programs;
+      if (average && averages.size > 0) {
+        const shares = Float32Array.from(numbers, (number) => averageRate(average, number));
+        commands.unshift(this.#commands.write(averageRates, shares));
+      }
       commands.push({ do: "run", program: PROGRAMS.update });
     }
     await this.#loaded.device.submit(commands, given);
@@ -448,7 +493,12 @@ export class Session implements AsyncDisposable {
     const weight: Weight | undefined = this.model.weights.get(name);
     if (!weight) throw new Error(`Cannot find weight "${name}": the model has none of that name`);
     if (part === "value") return weight.tensor;
-    const { trained, gradients, moments, before } = this.#planned.programs;
+    const { trained, gradients, moments, before, averages } = this.#planned.programs;
+    if (part === "average") {
+      const average = averages.get(weight);
+      if (average) return average;
+      throw new Error(`Cannot find the average of "${name}": none is kept`);
+    }
     if (part === "before") {
       const kept = before[this.model.weights.of("statistic").indexOf(weight)];
       if (kept) return kept;

@@ -18,7 +18,7 @@ import type { InputValues } from "./objective.ts";
 import { type Cut, microBatches, microSizes } from "./micro_batches.ts";
 import { type RecordedPrograms, recordPrograms } from "./programs.ts";
 import { cutOf, isTwoPass, type ProgramOptions } from "./program_options.ts";
-import { recordUpdate } from "./update_program.ts";
+import { type AveragedMemory, recordExchange, recordUpdate } from "./update_program.ts";
 import { type FiniteCheck, recordWatch } from "./watch.ts";
 
 /** Decoded frames and their transform, with the taps where those are stored. */
@@ -54,6 +54,7 @@ export type BytesByUse = Record<
   | "parameters"
   | "gradients"
   | "optimizer"
+  | "averages"
   | "statistics"
   | "inputs"
   | "activations"
@@ -86,6 +87,8 @@ export interface SessionPlan {
   /** All running statistics as one, and the same before the update under way where it may be skipped. */
   statistics: Tensor;
   before: Tensor | null;
+  /** Trained weights, then running statistics, with their moving averages; empty where none are kept. */
+  averaged: readonly AveragedMemory[];
   /** Counts what is not finite in all that a checkpoint would hold; null in a session for evaluation alone. */
   finiteCheck: FiniteCheck | null;
   frames: FramePrepOptions | null;
@@ -102,6 +105,7 @@ export const PROGRAMS = {
   evaluation: "evaluation",
   update: "update",
   guard: "guard",
+  exchange: "exchange",
   finiteCheck: "finite_check",
   prologue: "prologue",
   query: (name: string) => `query.${name}`,
@@ -149,18 +153,31 @@ export function planSession(
       rule.moments.map((name) => [name, layout.allocateFlat("optimizer", programs.moments[name]).flat]),
     ),
   };
+  const { averages } = programs;
+  const averaged: AveragedMemory[] = averages.size === 0 ? [] : [
+    { values: parameters.flat, of: trained },
+    { values: statistics, of: model.weights.of("statistic") },
+  ].map(({ values, of }) => ({
+    values,
+    averages: layout.allocateFlat("averages", of.map((weight) => averages.get(weight)!)).flat,
+  }));
+  const exchange = averaged.length > 0 ? recordExchange(averaged, options) : null;
   layout.allocate("inputs", inputTensors(programs, lossLog));
   // Of their own: they are copied to other inputs, and WebGPU copies nothing within one buffer.
   if (batch) layout.allocate("inputs", batch.gathered.values());
   const watch = flat &&
-    recordWatch(programs, { parameters: parameters.flat, statistics, constants, ...flat }, {
-      ...options,
-      layout,
-    });
+    recordWatch(programs, {
+      parameters: parameters.flat,
+      statistics,
+      constants,
+      averages: averaged.map(({ averages }) => averages),
+      ...flat,
+    }, { ...options, layout });
   const update = flat &&
     recordUpdate(programs, { parameters: parameters.flat, starts: parameters.starts, ...flat }, {
       ...options,
       model,
+      averaged,
     });
   const named = (
     name: (clips: number) => string,
@@ -174,6 +191,7 @@ export function planSession(
     [PROGRAMS.evaluation, programs.evaluation.plan] as const,
     ...update ? [[PROGRAMS.update, update.plan] as const] : [],
     ...watch?.guard ? [[PROGRAMS.guard, watch.guard.plan] as const] : [],
+    ...exchange ? [[PROGRAMS.exchange, exchange.plan] as const] : [],
     ...watch ? [[PROGRAMS.finiteCheck, watch.finiteCheck.plan] as const] : [],
     ...programs.prologue ? [[PROGRAMS.prologue, programs.prologue.plan] as const] : [],
     ...[...programs.queries].map(([name, { plan }]) => [PROGRAMS.query(name), plan] as const),
@@ -192,6 +210,7 @@ export function planSession(
     parameters: layout.bytesOf("parameters"),
     gradients: layout.bytesOf("gradients"),
     optimizer: layout.bytesOf("optimizer"),
+    averages: layout.bytesOf("averages"),
     statistics: layout.bytesOf("statistics"),
     inputs: layout.bytesOf("inputs"),
     activations: layout.bytesOf("arena.*"),
@@ -208,6 +227,7 @@ export function planSession(
     gradients: flat?.gradients ?? null,
     statistics,
     before: watch?.before ?? null,
+    averaged,
     finiteCheck: watch?.finiteCheck ?? null,
     frames,
     readbackBytes,
@@ -240,10 +260,22 @@ function largestBatch(
 
 /** Everything that is written before a step, but for what a loss over the batch reads of the model. */
 function inputTensors(
-  { frames, inputs, taps, seed, hyper, clip, batch, queries }: RecordedPrograms,
+  { frames, inputs, taps, seed, hyper, clip, averages, averageRates, batch, queries }: RecordedPrograms,
   lossLog: Tensor,
 ): Tensor[] {
   const whole = batch === null ? [] : [...batch.arriving.values(), ...Object.values(batch.inputs)];
   const asked = [...queries.values()].flatMap(({ inputs }) => Object.values(inputs));
-  return [frames, ...Object.values(inputs), ...taps, ...whole, ...asked, seed, hyper, clip, lossLog];
+  const rates = averages.size > 0 ? [averageRates] : [];
+  return [
+    frames,
+    ...Object.values(inputs),
+    ...taps,
+    ...whole,
+    ...asked,
+    seed,
+    hyper,
+    clip,
+    ...rates,
+    lossLog,
+  ];
 }

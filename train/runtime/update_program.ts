@@ -1,10 +1,20 @@
 /**
  * The optimiser's update as one program: the global norm if it is limited, then the rule over every group's range, cut where a
- * binding would exceed the adapter's limit, then what the model does after an update.
+ * binding would exceed the adapter's limit, then what the model does after an update, then the moving averages. And the program that
+ * exchanges weights and averages.
  */
 
 import { Graph, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { clipFactor, clipTensors, concatRows, copyInto, gradNorm, guardSettle } from "../../gpu/ops/mod.ts";
+import {
+  clipFactor,
+  clipTensors,
+  concatRows,
+  copyInto,
+  exchange,
+  gradNorm,
+  guardSettle,
+  moveAverage,
+} from "../../gpu/ops/mod.ts";
 import { planGraph } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
@@ -24,12 +34,42 @@ export interface FlatMemory {
   starts: readonly number[];
 }
 
+/** Flat memory of what is averaged, with the averages in the same places. */
+export interface AveragedMemory {
+  readonly values: Tensor;
+  readonly averages: Tensor;
+}
+
+/** Records and plans the exchange of weights with their averages. */
+export function recordExchange(
+  averaged: readonly AveragedMemory[],
+  { limits }: Pick<ProgramOptions, "limits">,
+): Recorded {
+  const g = new Graph();
+  for (const [values, averages] of averagedWindows(g, averaged, { limits })) exchange(g, values, averages);
+  return { g, plan: planGraph(g, { limits }) };
+}
+
+/** Windows of what is averaged, each with its average. Behind trained weights may lie others, which have none. */
+function averagedWindows(
+  g: Graph,
+  averaged: readonly AveragedMemory[],
+  { limits }: Pick<ProgramOptions, "limits">,
+): [values: Tensor, averages: Tensor][] {
+  return averaged.flatMap(({ values, averages }) => {
+    const own = windowsOf(g, values, limits, [0, sizeOf(averages.shape)]);
+    return windowsOf(g, averages, limits).map((window, i): [Tensor, Tensor] => [own[i], window]);
+  });
+}
+
 /** Records and plans the update. */
 export function recordUpdate(
   programs: RecordedPrograms,
   flat: FlatMemory,
   options: Pick<ProgramOptions, "limits" | "clipGradNorm" | "optimizer" | "skipNonFinite"> & {
     model?: Pick<VideoModel, "afterUpdate">;
+    /** What is averaged; nothing by default. */
+    averaged?: readonly AveragedMemory[];
   },
 ): Recorded {
   const g = new Graph(), { optimizer: { rule, groups }, limits, skipNonFinite } = options;
@@ -70,6 +110,10 @@ export function recordUpdate(
     );
   }
   options.model?.afterUpdate?.(g);
+  const { averageRates: rates, guard } = programs;
+  for (const [value, average] of averagedWindows(g, options.averaged ?? [], options)) {
+    moveAverage(g, { average, value, rates, guard }, { count: hyperRows });
+  }
   if (skipNonFinite) guardSettle(g, programs.guard, { most: skipNonFinite });
   return { g, plan: planGraph(g, { limits }) };
 }

@@ -76,6 +76,19 @@ export const RULES: Readonly<Record<OptimizerName, { rule: UpdateRule; eps: numb
   bert_adam: { rule: BERT_ADAM, eps: 1e-6 },
 };
 
+/** An exponential moving average of a model's weights. */
+export interface AverageOptions {
+  /** Share of the average that an update leaves as it was. */
+  readonly decay: number;
+  /** Begin with a smaller decay: (1 + n) / (10 + n) after update n, as long as that is less. */
+  readonly warmup: boolean;
+}
+
+/** The share of the new weights that an update moves the average by. @param update Its number, from 1. */
+export function averageRate({ decay, warmup }: AverageOptions, update: number): number {
+  return 1 - (warmup ? Math.min(decay, (1 + update) / (10 + update)) : decay);
+}
+
 /** How a model is trained. */
 export interface Optimizer {
   readonly rule: UpdateRule;

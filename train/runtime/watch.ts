@@ -80,18 +80,28 @@ export function recordWatch(
     statistics: Tensor;
     constants: Tensor | null;
     moments: Readonly<Record<string, Tensor>>;
+    /** Moving averages, of weights and of statistics. */
+    averages: readonly Tensor[];
     gradients: Tensor;
   },
   options: { layout: Layout; limits: PlanLimits; skipNonFinite?: number | null },
 ): Watch {
-  const { layout } = options, { parameters, statistics, constants, moments, gradients } = flat;
+  const { layout } = options, { parameters, statistics, constants, moments, averages, gradients } = flat;
+  const [average, averageStatistics] = averages;
   layout.allocate("optimizer", [programs.guard, programs.lastLoss]);
   const before = options.skipNonFinite ? layout.allocateFlat("optimizer", programs.before).flat : null;
   return {
     before,
     guard: before && recordGuard(programs, { gradients, statistics, before }, options),
     finiteCheck: recordFiniteCheck(
-      { value: parameters, statistics, ...constants && { constants }, ...moments, gradient: gradients },
+      {
+        value: parameters,
+        statistics,
+        ...constants && { constants },
+        ...moments,
+        ...average && { average, average_statistics: averageStatistics },
+        gradient: gradients,
+      },
       options,
     ),
   };

@@ -15,7 +15,7 @@ import { systemOf } from "../../models/registry.ts";
 import { FLOAT_FAMILY } from "../../models/system.ts";
 import type { ShapeSource, TowerSizes } from "../../models/tower.ts";
 import { TOWER_PRESETS } from "../../models/towers.ts";
-import { findTrainedModel } from "../evaluation/trained_model.ts";
+import { findTrainedModel, type LocateBackbone } from "../evaluation/trained_model.ts";
 import { settleBackbone } from "../files/backbone.ts";
 import { recipeOf } from "../files/run_state.ts";
 import { type Config, configFrom } from "../recipe/config.ts";
@@ -39,6 +39,8 @@ export interface AskedModel {
   /** Recipe instead of the model's own. */
   config: string | null;
   overrides: readonly string[];
+  /** Finds the backbone's file of a trained network, where its weights do not hold it. */
+  locate?: LocateBackbone;
 }
 
 /** The system of CLIP's own two towers, and the task of networks that compare clips with sentences. */
@@ -51,10 +53,11 @@ const VOCABULARY = 49408;
  *
  * @throws {ConfigError} where the target is a network of another kind
  */
-export async function findEmbeddingModel({ target, config, overrides }: AskedModel): Promise<EmbeddingModel> {
+export async function findEmbeddingModel(asked: AskedModel): Promise<EmbeddingModel> {
+  const { target, config, overrides, locate } = asked;
   const plain = config === null ? await plainRecipe(target, overrides) : null;
   if (plain !== null) return { weights: target, isPlain: true, ...plain };
-  const found = await findTrainedModel(target, { config: config ?? undefined, overrides });
+  const found = await findTrainedModel(target, { config: config ?? undefined, overrides, locate });
   if (taskOfRecipe(found.config).id !== TASK) {
     throw new ConfigError(
       `Cannot compare clips with sentences: "${target}" must be a network for retrieval, or a CLIP checkpoint with its text tower, ` +

@@ -40,6 +40,7 @@ function hasSoftTargets({ solver, data }: TaskRecipe): boolean {
 /** The task. */
 export const CLASSIFICATION = {
   id: "classification",
+  pipeline: "video-classification",
   metrics: [
     { key: "top1", name: "top-1", title: "top-1", format: "share", better: "more" },
     { key: "top5", name: "top-5", title: "top-5", format: "share", better: "more" },

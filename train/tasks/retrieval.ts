@@ -76,6 +76,7 @@ const CAPTION_STREAM = 0x63617074;
 /** The task. */
 export const RETRIEVAL = {
   id: "retrieval",
+  pipeline: "feature-extraction",
   metrics: [...columnsOf("t2v", "text to video"), ...columnsOf("v2t", "video to text")],
   best: "t2v_r1",
   thenBy: "t2v_mean_rank",

@@ -65,6 +65,7 @@ export function sessionOptions(
     accumulation: solver.grad_accumulation_steps,
     clipGradNorm: solver.clip_grad_norm,
     skipNonFinite: solver.skip_nonfinite,
+    average: solver.ema === null ? null : { decay: solver.ema, warmup: solver.ema_warmup },
     largestFrame: options.largestFrame,
     // Stored features are augmented already.
     augmentation: data.features !== null

@@ -137,6 +137,8 @@ export interface Description {
 // deno-lint-ignore no-explicit-any -- the registry holds tasks of different kinds
 export interface Task<Said = any, Result extends ClipResult = any, Details = any> {
   readonly id: string;
+  /** What model hubs call it; "other" when absent. */
+  readonly pipeline?: string;
   /** In the order in which they are shown. */
   readonly metrics: readonly MetricColumn[];
   /** Further figures of an evaluation of its own, beside the metrics. */

@@ -98,6 +98,20 @@ for (const system of ["tds-clip", "side4video-eva", "dist"] as const) {
   });
 }
 
+engineTest("features of other blocks, or of other frames, are refused by key", async () => {
+  await using runs = await FeatureRuns.create("dist");
+  await runs.extract("features", { overrides: ["network.selected_layers=[0]"] });
+  const features = `data.features=${runs.file("features")}`;
+  await assert.rejects(
+    runs.train("blocks", [features, "network.selected_layers=[1]"]),
+    /network\.selected_layers/,
+  );
+  await assert.rejects(
+    runs.train("frames", [features, "network.selected_layers=[0]", "data.frame_ratio=1"]),
+    /data\.frame_ratio/,
+  );
+});
+
 engineTest("an interrupted extraction goes on, and streamed weights give the same bytes", async () => {
   const { runs } = await base();
   const controller = new AbortController(), written: string[] = [];

@@ -61,14 +61,15 @@ Deno.test("a recipe whose crop fits the frames of no clip is refused with its ke
       name: "ConfigError",
       message:
         `Cannot use the clips under "${root}": one or more of 2 looked at must fit the recipe, current count is 0; ` +
-        "large: its frames of 64x48 must be 32x32 for data.crop=none: change data.resize or data.crop",
+        "large: its frames of 64x48 must be 32x32 for data.crop=none: change data.resize or data.crop, " +
+        "such as data.resize=short data.crop=random_resized",
     });
     assert.deepEqual(await probe("large", "fitting"), { width: 32, height: 32 });
     const ofVal = cropRefusal(config, "val");
     assert.equal(ofVal({ width: 64, height: 48 }), null);
     assert.equal(
       ofVal({ width: 40, height: 24 }),
-      "its frames of 40x24 must hold the crop of 32x32: change data.resize",
+      "its frames of 40x24 must hold the crop of 32x32: change data.resize, such as data.resize=short",
     );
     const random = cropRefusal({ data: { ...config.data, crop: "random_resized" } }, "train");
     assert.equal(random({ width: 4, height: 3 }), null);

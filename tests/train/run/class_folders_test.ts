@@ -41,7 +41,10 @@ Deno.test("a folder without a recipe gets the defaults, with a run of its name",
     assert.deepEqual(folder.clips.filter(({ split }) => split === "val").length, 2);
     assert.equal(data.batch_size, 16);
     assert.equal(warnings.length, 1);
-    assert.match(warnings[0], /^the frozen backbone has random weights, .* network\.weights=ViT-B-16\.pt/);
+    assert.match(
+      warnings[0],
+      /^the frozen backbone has random weights, .* network\.weights=ViT-B-16 for network\.arch=ViT-B\/16$/,
+    );
   });
 });
 

@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { openWeights } from "../../../data/checkpoint/open.ts";
 import { encodeSafetensors } from "../../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../../data/files.ts";
+import { createModel } from "../../../models/create.ts";
+import { readClassTexts } from "../../../train/files/class_texts.ts";
+import { modelSpec } from "../../../train/recipe/model.ts";
 import { loadConfig } from "../../../train/recipe/config.ts";
 import { evaluateModel, predictClips } from "../../../train/evaluation/evaluate_model.ts";
 import { findTrainedModel, withClasses } from "../../../train/evaluation/trained_model.ts";
@@ -84,6 +87,13 @@ engineTest(
     assert.deepEqual(found.remarks, [
       "the weights are of another network than the recipe's: data.num_segments=2 network.pooling_layers=1 is used",
     ]);
+    const narrow = await findTrainedModel(early, {
+      config: wrong,
+      overrides: ["network.side_dim=128", "network.n_emb=null"],
+    });
+    assert.deepEqual(narrow.remarks, [
+      "the weights are of another network than the recipe's: network.side_dim=64 is used",
+    ]);
     const again = await evaluateModel(found);
     const last = await evaluateModel(await findTrainedModel(own, { overrides: [] }));
     assert.deepEqual(again.evaluation.metrics, last.evaluation.metrics);
@@ -136,3 +146,25 @@ async function rewrite(from: string, to: string, rename: (name: string) => strin
   }
   await writeFileWhole(to, [...encodeSafetensors(tensors, {})]);
 }
+
+Deno.test("a class without a name, and a checkpoint with a backbone but no text tower, are refused", async () => {
+  await using runs = await FeatureRuns.create("dist");
+  const config = runs.config();
+  await assert.rejects(readClassTexts(config, { labels: ["left", ' "" '] }), {
+    name: "DataError",
+    message: "Cannot compare clips with the texts of their classes: class 1 must have a name, it is empty",
+  });
+  const shapes = new Map(
+    createModel(modelSpec(config)).weights.list.map(({ name, shape }) => [name, shape] as const),
+  );
+  const own = {
+    label: "full.pyth",
+    names: () => shapes.keys(),
+    shapeOf: (name: string) => shapes.get(name),
+    readF32: () => Promise.reject(new Error("nothing is read")),
+  };
+  await assert.rejects(readClassTexts(config, { labels: ["left", "right"], own }), {
+    name: "DataError",
+    message: /^Cannot use "full\.pyth": .* it holds a backbone without a text tower; give network\.weights$/,
+  });
+});

@@ -126,12 +126,18 @@ Deno.test("the page shows what sentences find, the right clip marked, and how fa
     evals: [],
     evaluation: found,
     labels: [],
-    examples: [],
+    examples: { clips: [], left: 0 },
+    mistakes: { clips: [], left: 0 },
+    facts: [],
     gallery: { queries: [{ ...queries[0], text: "a <b>red</b> square" }], pictures: new Map() },
     problems: [],
   });
   assert.match(html, /a &lt;b&gt;red&lt;\/b&gt; square/);
   assert.equal(html.split('class="hit true"').length - 1, queries[0].rank <= 5 ? 1 : 0);
-  const rows = [...html.matchAll(/<th scope="row">[^<]*<\/th><td>([\d,]+)<\/td><td>[\d.]+ %/g)];
+  const rows = [
+    ...html.matchAll(
+      /<th scope="row">[^<]*<\/th><td class="number">([\d,]+)<\/td><td class="wide">[\d.]+ %/g,
+    ),
+  ];
   assert.equal(rows.reduce((sum, [, count]) => sum + Number(count), 0), SENTENCES);
 });

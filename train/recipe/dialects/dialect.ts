@@ -11,6 +11,8 @@ export interface Dialect {
   readonly id: string;
   /** Keys that its files have beside the recipe's own, dotted: to suggest where one is misspelt. */
   readonly keys?: readonly string[];
+  /** The recipe's keys that have another name in its files, dotted, with what they follow from there. */
+  readonly publishedNames?: ReadonlyMap<string, readonly string[]>;
   /**
    * Whether an argument is a key that stands in front of its value (`KEY VALUE`), whether there is such a key or it is misspelt; none
    * is when absent.

@@ -11,6 +11,7 @@ import type { Requirement } from "../../../models/system.ts";
 import { valueAt } from "../../../data/schema.ts";
 import { describeUnknownKey, requireAll, schemaError } from "../errors.ts";
 import { argumentValue, whatFails } from "../overrides.ts";
+import { recipeSchema } from "../schema.ts";
 import { isTree, setLeaf, type Tree } from "../tree.ts";
 import type { Dialect, Reading, ReadOptions } from "./dialect.ts";
 import { assemble, namesParents, takeFound } from "./_dist_files.ts";
@@ -37,6 +38,7 @@ const PUBLISHED_BATCH = 32;
 export const dist: Dialect = {
   id: "dist",
   keys: KNOWN_KEYS,
+  publishedNames: new Map(MAPPING.filter(([, from]) => from.length > 0).map(([key, from]) => [key, from])),
   isPairKey,
   recognises: (tree) => namesParents(tree) || TELLING.some((key) => Object.hasOwn(tree, key)),
   assemble,
@@ -60,7 +62,7 @@ function read(assembled: Tree, { source, args }: ReadOptions): Reading {
     given.add(key);
   }
   const plain = withTruthValues(tree) as Tree;
-  requireAll([networkRequirement(plain)], source, argumentOf);
+  requireAll([networkRequirement(plain), ...ownSections(plain)], source, argumentOf);
   const parsed = VALUES.safeParse(plain);
   if (!parsed.success) {
     throw schemaError(parsed.error.issues, { source, tree: plain, setBy: argumentOf, known });
@@ -92,6 +94,21 @@ function networkRequirement(tree: Tree): Requirement {
     `be ${META_ARCH}: other networks are not built`,
     value,
   ];
+}
+
+/** Sections of a recipe in its own layout, which no published file has: it has no parents, and would be read of nothing. */
+function ownSections(tree: Tree): Requirement[] {
+  return Object.keys(tree).filter((key) =>
+    /^[a-z]/.test(key) && recipeSchema().names.some((name) => name.split(".")[0] === key)
+  )
+    .map((
+      key,
+    ) => [
+      false,
+      key,
+      "be left out: only files in the form of the published ones name parents (_BASE)",
+      tree[key],
+    ]);
 }
 
 /** Python's other words for true and false (YAML 1.1). */
@@ -216,6 +233,12 @@ function remarksOn(values: Values, own: ReadonlySet<string>): string[] {
   }
   if (values.PAI) {
     remarks.push("PAI has no effect: a run is one process on one GPU, without a cluster's variables");
+  }
+  if (!TRAIN.ENABLE) {
+    remarks.push(
+      "train evaluates one view of each clip, and reads the training list too; the published test is eval CHECKPOINT --config FILE " +
+        "--test-crops 1 --test-clips 3",
+    );
   }
   if (TRAIN.ENABLE && TRAIN.BATCH_SIZE === PUBLISHED_BATCH && !own.has("solver.grad_accumulation_steps")) {
     remarks.push(

@@ -32,6 +32,11 @@ export function isPairKey(argument: string): boolean {
   return registered.some((dialect) => dialect.isPairKey?.(argument));
 }
 
+/** All dialects. */
+export function dialects(): readonly Dialect[] {
+  return [side4video, ...registered];
+}
+
 /** Keys and sections that `key=value` arguments may name on top of a recipe in its own layout. */
 export function argumentNames(): string[] {
   return [...recipeSchema().names, ...side4video.keys ?? []];

@@ -54,7 +54,13 @@ export const KEYS_WITHOUT_EFFECT: readonly string[] = Object.entries(WITHOUT_EFF
 const PUBLISHED_KEYS: readonly string[] = ["data.shot", ...KEYS_WITHOUT_EFFECT];
 
 /** The dialect of Side4Video and TDS-CLIP, and of recipes in their own layout. */
-export const side4video: Dialect = { id: "side4video", keys: PUBLISHED_KEYS, recognises: () => true, read };
+export const side4video: Dialect = {
+  id: "side4video",
+  keys: PUBLISHED_KEYS,
+  publishedNames: new Map([["data.shots", ["data.shot"]], ["data.shots_repeat", ["data.shot"]]]),
+  recognises: () => true,
+  read,
+};
 
 function read(file: Tree, { source, args }: ReadOptions): Reading {
   const known = [...recipeSchema().names, ...PUBLISHED_KEYS];

@@ -1,6 +1,7 @@
 /** The YAML files of DiST: what they say in the recipe's own layout, their arguments, and what is refused or has no effect. */
 
 import assert from "node:assert/strict";
+import { loadConfig } from "../../../../train/recipe/config.ts";
 import { readTree } from "../../../../train/recipe/tree.ts";
 import { dist } from "../../../../train/recipe/dialects/dist.ts";
 import { dialectOf, isPairKey } from "../../../../train/recipe/dialects/registry.ts";
@@ -314,4 +315,18 @@ Deno.test("a file of any shape ends in a recipe or in one line", async () => {
     await Deno.writeTextFile(leaf, "TRAIN: {}\n_FOUND: { remarks: [injected] }");
     assert.ok(!(await readDist(project, LEAF)).remarks.includes("injected"));
   }, { without: ["pool/"] });
+});
+
+Deno.test("a recipe in our own layout has no parents: it is refused by the first of its sections", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/mine.yaml`;
+    await Deno.writeTextFile(path, `_BASE: ${Deno.cwd()}/configs/demo_dist.yaml\ndata: { batch_size: 4 }\n`);
+    await assert.rejects(
+      loadConfig(path),
+      /^ConfigError: Cannot use config ".*mine\.yaml": \w+ must be left out: only files in the form of the published ones name parents \(_BASE\)/,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
