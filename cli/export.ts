@@ -4,14 +4,15 @@ import manifest from "../deno.json" with { type: "json" };
 import { requireWritableFolder } from "../data/files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
-import { findTrainedModel } from "../train/evaluation/trained_model.ts";
+import { findTrainedModel, type LocateBackbone } from "../train/evaluation/trained_model.ts";
 import type { CheckResult } from "../train/export/check.ts";
 import { type ExportedFile, type ExportedModel, exportModel } from "../train/export/export_model.ts";
 import { findEmbeddingModel, isBackboneAlone } from "../train/search/embedding_model.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
-import { onlyModel } from "./shared/trained.ts";
+import { splitAssignments } from "./shared/overrides.ts";
 import { tunedChoices } from "./shared/tuned.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
 export const command = defineCommand({
   name: "export",
@@ -47,21 +48,29 @@ installed, and compares the outputs with those of sidenet.`,
     },
     external: { type: "boolean", help: "weights in a file of their own, FILE.data; above 2 GB always" },
     check: { type: "boolean", help: "compare the files with the model in onnxruntime" },
+    ...WEIGHTS_OPTIONS,
   },
 });
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const { out, config, dtype = "f32" } = values,
-    { model: target, overrides } = onlyModel(positionals, "export");
+  const { out, config, dtype = "f32" } = values;
+  const { overrides, others: [given, extra] } = splitAssignments(positionals);
+  if (extra !== undefined) {
+    throw new ConfigError(`Cannot run "${io.program} export": there is no place for the argument "${extra}"`);
+  }
   if (out === undefined) {
     throw new ConfigError('Cannot export: --out must name the file, such as "model.onnx"');
   }
   if (!/\.onnx$/i.test(out)) {
     throw new ConfigError(`Cannot export to "${out}": the name must end in .onnx`);
   }
-  const model = await findModel(target, { config, overrides, io });
-  await requireWritableFolder(dirname(out));
+  if (given === undefined) {
+    throw new ConfigError("Cannot export: a run or a checkpoint must be named, current value is missing");
+  }
+  await requireFileName(out);
+  const { target, locate } = await findTarget(given, io, { offline: values.offline });
+  const model = await findModel(target, { config, overrides, locate, io });
   const { files, check } = await exportModel(model, {
     out,
     dtype: dtype as "f32" | "f16",
@@ -79,16 +88,34 @@ export async function run(args: string[], io: Io): Promise<number> {
   return check && !check.ok ? 1 : 0;
 }
 
+/** @throws {ConfigError | DataError} where no file can be written under the name */
+async function requireFileName(out: string): Promise<void> {
+  const isFolder = await Deno.stat(out).then(({ isDirectory }) => isDirectory, () => false);
+  if (isFolder) {
+    throw new ConfigError(`Cannot export to "${out}": it must be a file, current value is a folder`);
+  }
+  await requireWritableFolder(dirname(out));
+}
+
 async function findModel(
   target: string,
-  { config, overrides, io }: { config?: string; overrides: readonly string[]; io: Io },
+  { config, overrides, locate, io }: {
+    config?: string;
+    overrides: readonly string[];
+    locate: LocateBackbone;
+    io: Io;
+  },
 ): Promise<ExportedModel> {
   if (config === undefined && await isBackboneAlone(target)) {
-    const { warnings, ...plain } = await findEmbeddingModel({ target, config: null, overrides });
+    const { warnings, ...plain } = await findEmbeddingModel({ target, config: null, overrides, locate });
     for (const warning of warnings) io.note(`warning: ${warning}`);
     return { ...plain, labels: [] };
   }
-  const { remarks, weights, config: recipe, labels } = await findTrainedModel(target, { config, overrides });
+  const { remarks, weights, config: recipe, labels } = await findTrainedModel(target, {
+    config,
+    overrides,
+    locate,
+  });
   for (const remark of remarks) io.note(`warning: ${remark}`);
   return { weights, config: recipe, labels, isPlain: false };
 }

@@ -2,7 +2,7 @@
 
 import { baseOf, type Graph, type Node, type Tensor } from "../gpu/graph.ts";
 import { describeNode } from "../gpu/op.ts";
-import { FORMS } from "./forms/table.ts";
+import { FORMS, NOT_EXPORTED } from "./forms/table.ts";
 import { type Dimension, ELEMENT, type OnnxNode, type ValueInfo } from "./schema.ts";
 import { BATCHES, isFixed, shapeFrom, type Size } from "./sizes.ts";
 import { OnnxWriter, type Stored, type Value } from "./writer.ts";
@@ -135,7 +135,10 @@ function emit(
   { pair, valueOf }: { pair: [Node, Node]; valueOf: (tensor: Tensor) => Value },
 ): Readonly<Record<string, Value>> {
   const [node, twin] = pair, form = FORMS[node.op.name];
-  if (!form) throw new RangeError(`Cannot export "${describeNode(node)}": the op has no ONNX form`);
+  if (!form) {
+    const why = Object.hasOwn(NOT_EXPORTED, node.op.name) ? `: ${NOT_EXPORTED[node.op.name]}` : "";
+    throw new RangeError(`Cannot export "${describeNode(node)}": the op has no ONNX form${why}`);
+  }
   for (const [name, value] of Object.entries(node.attrs)) {
     if (!form.varying.includes(name) && JSON.stringify(value) !== JSON.stringify(twin.attrs[name])) {
       throw new RangeError(`Cannot export "${describeNode(node)}": its ${name} must not depend on the batch`);

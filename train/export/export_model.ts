@@ -105,6 +105,15 @@ export async function exportSession(
   };
 }
 
+/** Writes what the network of a session makes of clips, weights inside, and nothing about how it came to be. */
+export async function exportClips(
+  session: Session,
+  options: GraphOptions & Pick<ExportOptions, "out">,
+): Promise<ExportedFile> {
+  const written = { ...options, external: false, version: "0", metadata: {} };
+  return await writeGraph(session, clipGraph(session.model, options), written);
+}
+
 /** The model on the GPU, for one clip at a time. */
 async function openModel(
   { weights, config, labels, isPlain }: ExportedModel,
@@ -120,13 +129,15 @@ async function openModel(
 async function writeGraph(
   session: Session,
   graph: Translated,
-  { out, external, dtype, version, metadata, onStage }: ExportOptions & { metadata: Record<string, string> },
+  { out, external, dtype, version, metadata, onStage }:
+    & Omit<ExportOptions, "check" | "withPreprocessing">
+    & { metadata: Readonly<Record<string, string>> },
 ): Promise<ExportedFile> {
   const bytes = weightBytes(graph.stored);
   const beside = external || bytes > MOST_INSIDE ? `${out}.data` : null;
   const info: FileInfo = {
     producerVersion: version,
-    description: `${metadata.title} ${metadata.backbone}, ${graph.name}`,
+    description: [metadata.title, metadata.backbone, graph.name].filter(Boolean).join(" "),
     metadata,
   };
   const read = (name: string) => readWeight(session, name, { out, dtype });

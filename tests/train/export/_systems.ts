@@ -61,9 +61,7 @@ export const EVA_TOWERS = {
 
 /** All recipes that are exported. */
 export function exportedRecipes(): [name: string, config: Config][] {
-  const plain = SYSTEMS.filter(({ id }) => OWN[id] || id.match(/^(side|tds)/)).map(({ id }) =>
-    [id, tinyRecipe(id)] as [string, Config]
-  );
+  const plain = SYSTEMS.map(({ id }): [string, Config] => [id, tinyRecipe(id)]);
   const onEva = Object.entries(EVA_TOWERS).map(([name, eva]): [string, Config] => [
     `${SYSTEMS[0].id}, ${name}`,
     tinyRecipe(SYSTEMS[0].id, { eva }),
