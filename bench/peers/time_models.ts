@@ -3,7 +3,6 @@
  * adapter, of the same exported file; each keeps its best round. Outputs are compared before anything is timed. Weights are random.
  */
 
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { openGpu } from "../../gpu/device.ts";
 import { createPrng } from "../../lib/random.ts";
@@ -25,7 +24,9 @@ const TOLERANCE = 1e-3;
 /** Blocks and frames on a software adapter, where a whole network takes minutes: the products are those of full size. */
 const SMALL = { layers: 2, frames: 2 };
 
-const require = createRequire(import.meta.url);
+/** The packages are found at run time, so that this file type-checks where they are not installed. */
+// deno-lint-ignore no-explicit-any
+const load = (name: string): Promise<any> => import(name);
 
 /** One clip through an engine. */
 interface Engine {
@@ -39,17 +40,17 @@ async function recipes(isSoftware: boolean): Promise<[name: string, config: Conf
   const tower = ["precision=f32", "network.weights=null", "network.arch=custom"].concat(
     `network.backbone={image_size: 224, patch_size: 16, width: 768, layers: ${layers}, heads: 12}`,
   );
-  const load = async (path: string, overrides: string[]) =>
+  const recipe = async (path: string, overrides: string[]) =>
     (await loadConfig(new URL(`../../${path}`, import.meta.url).pathname, [...tower, ...overrides])).config;
   const published = SYSTEMS.find(({ example }) => example !== undefined)!.example!;
   return [
-    ["tower", await load("configs/demo_clip.yaml", ["network.init=false", "data.num_segments=1"])],
-    ["model", await load(published, isSoftware ? [`data.num_segments=${SMALL.frames}`] : [])],
+    ["tower", await recipe("configs/demo_clip.yaml", ["network.init=false", "data.num_segments=1"])],
+    ["model", await recipe(published, isSoftware ? [`data.num_segments=${SMALL.frames}`] : [])],
   ];
 }
 
 async function onnxruntime(path: string, input: Float32Array, shape: number[]): Promise<Engine> {
-  const { InferenceSession, Tensor }: OnnxRuntime = require("onnxruntime-node");
+  const { InferenceSession, Tensor }: OnnxRuntime = await load("onnxruntime-node");
   const session = await InferenceSession.create(path, { executionProviders: ["cpu"] });
   const clip = new Tensor("float32", input, shape);
   return {
@@ -59,9 +60,7 @@ async function onnxruntime(path: string, input: Float32Array, shape: number[]): 
 }
 
 async function onnxruntimeWeb(path: string, input: Float32Array, shape: number[]): Promise<Engine> {
-  const web = await import(
-    new URL("./node_modules/onnxruntime-web/dist/ort.webgpu.bundle.min.mjs", import.meta.url).href
-  );
+  const web = await load("onnxruntime-web/webgpu");
   web.env.logLevel = "error";
   web.env.wasm.numThreads = 1;
   const providers = { executionProviders: ["webgpu"] };
@@ -116,7 +115,7 @@ try {
       await onnxruntime(path, input, shape),
       await onnxruntimeWeb(path, input, shape),
     ];
-    const outputs = [];
+    const outputs: Record<string, Float32Array>[] = [];
     for (const engine of engines) outputs.push(await engine.run());
     engines.slice(1).forEach((engine, i) => compare(engine.name, outputs[0], outputs[i + 1]));
     const best = engines.map(() => Infinity);
