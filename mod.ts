@@ -1,5 +1,5 @@
 /**
- * sidenet as a library: plan, train, evaluate, predict, index and search from code, without the command line (docs/library.md). Nothing here
+ * sidenet as a library: plan, train, evaluate, predict, export, index and search from code, without the command line (docs/library.md). Nothing here
  * prints, reads the environment or ends the process, and no call depends on an earlier one: what is remembered are caches, and the
  * systems, tasks and page parts that you register.
  *
@@ -78,6 +78,15 @@ export { type Reported, writeEvaluationReport, writeReport } from "./pages/repor
 export { registerPageParts } from "./pages/parts/registry.ts";
 export type { PageParts } from "./pages/parts/parts.ts";
 export { clipsOfPaths, type RefusePath } from "./train/feed/named_clips.ts";
+
+// A model as ONNX files.
+export {
+  type ExportedFile,
+  type ExportedModel,
+  exportModel,
+  type ExportOptions,
+  type ExportResult,
+} from "./train/export/export_model.ts";
 
 // Clips found by sentences.
 export { indexClips, type IndexClipsOptions } from "./train/search/index_clips.ts";

@@ -23,19 +23,20 @@ export interface ExportedModel {
   readonly weights: string;
   readonly config: Config;
   readonly labels: readonly string[];
-  /** There are no weights but those of `network.weights`. */
-  readonly isPlain: boolean;
+  /** There are no weights but those of `network.weights`; false by default. */
+  readonly isPlain?: boolean;
 }
 
 /** How to export. */
-export interface ExportOptions extends GraphOptions {
+export interface ExportOptions extends Partial<GraphOptions> {
   /** The file of clips; that of sentences stands beside it. */
   readonly out: string;
-  /** Weights in a file of their own, also where they would fit inside. */
-  readonly external: boolean;
-  /** Compares the files with the model. */
-  readonly check: boolean;
-  readonly version: string;
+  /** Weights in a file of their own, also where they would fit inside; false by default. */
+  readonly external?: boolean;
+  /** Compares the files with the model; false by default. */
+  readonly check?: boolean;
+  /** Of the program, for the file's metadata. */
+  readonly version?: string;
   readonly choices?: TunedChoices;
   readonly onOpened?: (adapter: string) => void;
   /** Told what is being done. */
@@ -59,6 +60,13 @@ export interface ExportResult {
   readonly check: CheckResult | null;
 }
 
+const DEFAULTS = {
+  dtype: "f32",
+  withPreprocessing: false,
+  external: false,
+  check: false,
+  version: "0",
+} as const;
 /** Beyond this a number has no half. */
 const HALF_LIMIT = 65520;
 
@@ -70,6 +78,8 @@ export function sentencesPath(out: string): string {
 /**
  * Writes a model as ONNX: frozen tower and side network in one graph of a free batch; in a network for retrieval also its text tower,
  * as a graph of its own. The GPU holds the weights meanwhile, in f32 whatever the recipe says.
+ *
+ * @throws {DataError} where a file cannot be written, or a weight is too large for f16
  */
 export async function exportModel(asked: ExportedModel, options: ExportOptions): Promise<ExportResult> {
   if (options.check) openRuntime(options.out);
@@ -85,23 +95,24 @@ export async function exportSession(
   asked: Omit<ExportedModel, "isPlain">,
   options: ExportOptions,
 ): Promise<ExportResult> {
-  const { out, check } = options, { model } = session, about = { ...asked, model };
-  const clips = await writeGraph(session, clipGraph(model, options), {
-    ...options,
-    metadata: clipMetadata(about, options),
+  const settled = { ...DEFAULTS, ...options }, { out, check } = settled, { model } = session;
+  const about = { ...asked, model };
+  const clips = await writeGraph(session, clipGraph(model, settled), {
+    ...settled,
+    metadata: clipMetadata(about, settled),
   });
   const sentences = model.text
-    ? await writeGraph(session, sentenceGraph(model, options), {
-      ...options,
+    ? await writeGraph(session, sentenceGraph(model, settled), {
+      ...settled,
       out: sentencesPath(out),
-      metadata: sentenceMetadata(about, options),
+      metadata: sentenceMetadata(about, settled),
     })
     : null;
   if (check) options.onStage?.("checking");
   const paths = { clips: out, sentences: sentences?.path ?? null }, seed = asked.config.seed;
   return {
     files: [clips, ...sentences ? [sentences] : []],
-    check: check ? await checkFiles(session, paths, { ...options, seed }) : null,
+    check: check ? await checkFiles(session, paths, { ...settled, seed }) : null,
   };
 }
 
@@ -110,8 +121,11 @@ export async function exportClips(
   session: Session,
   options: GraphOptions & Pick<ExportOptions, "out">,
 ): Promise<ExportedFile> {
-  const written = { ...options, external: false, version: "0", metadata: {} };
-  return await writeGraph(session, clipGraph(session.model, options), written);
+  return await writeGraph(session, clipGraph(session.model, options), {
+    ...DEFAULTS,
+    ...options,
+    metadata: {},
+  });
 }
 
 /** The model on the GPU, for one clip at a time. */
@@ -130,7 +144,8 @@ async function writeGraph(
   session: Session,
   graph: Translated,
   { out, external, dtype, version, metadata, onStage }:
-    & Omit<ExportOptions, "check" | "withPreprocessing">
+    & Required<Pick<ExportOptions, "out" | "external" | "dtype" | "version">>
+    & Pick<ExportOptions, "onStage">
     & { metadata: Readonly<Record<string, string>> },
 ): Promise<ExportedFile> {
   const bytes = weightBytes(graph.stored);
