@@ -161,12 +161,13 @@ gpuTest(
       assert.match(said[1], /^\d{6,} \d+ \[ 8 \] \d+\n\d+\n$/, "the plan");
       assert.match(said[2], /^[01](\.\d+)? 8\n$/, "the evaluation");
       assert.match(said[3], /^demo_data\/\S+ .*% .* 0\n$/, "predictions");
-      assert.match(said[4], /^24 0\n(demo_retrieval_data\/\S+ 0 [\d.]+ -?[\d.e-]+\n){3}\S+\n$/, "the search");
-      const found = said[4].trim().split("\n");
+      assert.match(said[4], /^demo\.onnx \d+ \[ "frames" \]\n$/, "the export");
+      assert.match(said[5], /^24 0\n(demo_retrieval_data\/\S+ 0 [\d.]+ -?[\d.e-]+\n){3}\S+\n$/, "the search");
+      const found = said[5].trim().split("\n");
       assert.equal(found.at(-1), found[1].split(" ")[0], "a clip is most like itself");
-      assert.match(said[5], /^2 Cannot .*lr/, "errors");
+      assert.match(said[6], /^2 Cannot .*lr/, "errors");
       assert.match(
-        said[6],
+        said[7],
         /^(?:\d+ \d[\d.]*\n)+\d+ .+\n[01](\.\d+)?\n {1,8}[\d.]+ % {2}(left|right|up|down)\n$/,
         "the example of mod.ts",
       );
