@@ -21,11 +21,14 @@ const ANY = ["VERB", "NAME"];
 const OF_A_CHECKOUT = "configs/projects/";
 
 /** Fails, in words, where the tool would not take a command. @param checkout A folder that stands for the authors'. */
-async function check({ args: [first, ...rest], isInline }: DocCommand, checkout: string): Promise<void> {
+async function check(
+  { args: [first, ...rest], isInline }: Pick<DocCommand, "args" | "isInline">,
+  checkout: string,
+): Promise<void> {
   if (ANY.includes(first) || first === "deno" || ["fmt", "lint", "run"].includes(first)) return;
   const task = first === "task" ? rest[0] : ["test", "ok"].includes(first) ? first : null;
   if (task === "sidenet" && rest.length > 1) {
-    return await check({ args: rest.slice(1), isInline } as DocCommand, checkout);
+    return await check({ args: rest.slice(1), isInline }, checkout);
   }
   if (task !== null) {
     assert.ok(ANY.includes(task) || task in manifest.tasks, `there is no task "${task}"`);

@@ -4,6 +4,7 @@
  *     ./denow task docs:recipes
  */
 import { join } from "node:path";
+import SECTIONS from "../configs/sections.json" with { type: "json" };
 import * as plan from "../cli/plan.ts";
 import { createIo } from "../cli/shared/output.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
@@ -31,35 +32,6 @@ export interface Planned {
   readonly gpuBytes: number;
   readonly trainable: number;
 }
-
-/** Sections of the page: a folder of configs/, and what is said of it. */
-const SECTIONS: readonly (readonly [folder: string, title: string, text: string])[] = [
-  [
-    "",
-    "To begin with",
-    "The demos draw their data. `own_videos.yaml` and `own_videos_tiny.yaml` are what `./denow train FOLDER` takes, without and with `--tiny`.",
-  ],
-  [
-    "side4video",
-    "Side4Video, recognition",
-    "Published: top-1 / top-5 of the results tables in the authors' repository (paper: arXiv 2311.15769).",
-  ],
-  [
-    "tds_clip",
-    "TDS-CLIP, recognition",
-    "Published: top-1 of the table in the authors' repository (paper: arXiv 2408.10688).",
-  ],
-  [
-    "dist",
-    "DiST, recognition",
-    "Published: top-1 / top-5 of the model zoo in the authors' repository (paper: arXiv 2309.07911). `frames` are those of the temporal encoder; the backbone reads every second one.",
-  ],
-  [
-    "side4video_retrieval",
-    "Side4Video, retrieval",
-    "Published: R@1 from text to video. For the best backbone, which is not named, the authors state 52.3 % (MSR-VTT), 56.1 % (MSVD) and 68.8 % (VATEX).",
-  ],
-];
 
 const HEAD = `# Recipes
 
@@ -129,11 +101,11 @@ export async function planOf(row: RecipeRow): Promise<Planned> {
  */
 export function recipesPage(rows: readonly RecipeRow[], planned: (row: RecipeRow) => PlannedCells): string {
   const folderOf = ({ file }: RecipeRow) => file.split("/").slice(1, -1).join("/");
-  const stray = rows.find((row) => !SECTIONS.some(([folder]) => folder === folderOf(row)));
+  const stray = rows.find((row) => !SECTIONS.some(({ folder }) => folder === folderOf(row)));
   if (stray !== undefined) {
-    throw new Error(`Cannot place ${stray.file}: its folder must be a section of the page`);
+    throw new Error(`Cannot place ${stray.file}: its folder must be one of those in configs/sections.json`);
   }
-  const sections = SECTIONS.map(([folder, title, text]) => {
+  const sections = SECTIONS.map(({ folder, title, text }) => {
     const lines = rows.filter((row) => folderOf(row) === folder).map((row) => lineOf(row, planned(row)));
     return `## ${title}\n\n${text}\n\n${table(lines)}`;
   });
@@ -193,7 +165,7 @@ function dataOf({ data }: Config): string {
   if (data.synth !== null) return "drawn";
   if (data.dataset === "own") return "yours";
   const form = { RGB: "frames", video: "videos", either: "frames or videos" }[data.modality];
-  return `${code(data.root)}, ${form}`;
+  return data.root === null ? form : `${code(data.root)}, ${form}`;
 }
 
 const code = (text: string) => "`" + text + "`";
