@@ -1,6 +1,7 @@
 /** Every command that a document tells people to type is one that the tool takes: verb, flags, values, keys and paths. `docs_runs_test.ts` runs them. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import manifest from "../deno.json" with { type: "json" };
 import { VERBS } from "../cli/_verbs.ts";
@@ -8,6 +9,7 @@ import { COMMON_OPTIONS, parseArguments } from "../cli/shared/args.ts";
 import { splitAssignments } from "../cli/shared/overrides.ts";
 import { loadConfig } from "../train/recipe/config.ts";
 import { readRecipes } from "../tools/recipes_page.ts";
+import { readTexts } from "../tools/sources.ts";
 import { inDistProject } from "./_util/dist_project.ts";
 import { commandsOfPage, type DocCommand, docCommands, placeOf, shellWords } from "./_util/doc_commands.ts";
 
@@ -168,4 +170,16 @@ Deno.test("the examples in the help of verbs are commands that the tool takes", 
   assert.ok(commands.length > 40, `${commands.length}`);
   const failures = await failuresOf(commands);
   assert.deepEqual(failures, [], failures.join("\n"));
+});
+
+Deno.test("what the documents link to and picture is there", async () => {
+  const pages = await readTexts(new URL("../", import.meta.url), {
+    folders: ["docs", "configs"],
+    endings: [".md"],
+  });
+  pages.push({ file: "README.md", text: await Deno.readTextFile(`${ROOT}README.md`) });
+  const broken = pages.flatMap(({ file, text }) =>
+    [...text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g)].map(([, target]) => ({ file, target }))
+  ).filter(({ file, target }) => !/^[a-z]+:/.test(target) && !existsSync(join(ROOT, dirname(file), target)));
+  assert.deepEqual(broken, []);
 });
