@@ -54,7 +54,7 @@ export const VERBS: readonly Verb[] = [
   },
   {
     name: "compare",
-    summary: "Put two or more runs side by side: accuracy, memory, speed, parameters",
+    summary: "Put runs side by side: accuracy, memory, speed, parameters, settings",
     load: () => import("./compare.ts"),
   },
   {

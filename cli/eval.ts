@@ -18,6 +18,7 @@ import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 import { tellLeftOut } from "./shared/clips.ts";
@@ -73,6 +74,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const set = data === undefined ? undefined : await evaluationSet(data, model, io);
   const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? data ?? null));
   await requireWritableFolder(folder);
+  using stages = tellStages(io);
   const evaluated = {
     ...await evaluateModel(model, {
       views,
@@ -80,12 +82,14 @@ export async function run(args: string[], io: Io): Promise<number> {
       set,
       signal: io.signal,
       choices: await tunedChoices(),
+      stage: stages.tell,
       onOpened: (adapter) => io.note(`adapter: ${adapter}`),
-      onProgress: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+      onProgress: (done, of) => stages.tell({ what: "evaluating", done, of, unit: "clips" }),
       onNote: (text) => io.note(`warning: ${text}`),
     }),
     everything: values.probabilities,
   };
+  stages.end();
   const { evaluation, labels, weights, list, task } = evaluated;
   tellProblems(evaluation.problems, folder, io);
   if (values["per-class"] && !task.rows) {

@@ -16,6 +16,7 @@ import { splitAssignments } from "./shared/overrides.ts";
 import type { Io } from "./shared/output.ts";
 import { findRecipe, fitRecipe, RECIPE_OPTIONS, settleFound, tellFolder } from "./shared/recipes.ts";
 import { sourcesOf } from "./shared/sources.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
@@ -75,6 +76,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     file: (which) => join(out, RUN_FILES[which]),
     write: (which, content) => writeFileWhole(join(out, RUN_FILES[which]), content),
   });
+  using stages = tellStages(io);
   const result = await extractFeatures({
     config: own,
     out,
@@ -83,7 +85,9 @@ export async function run(args: string[], io: Io): Promise<number> {
     choices: await tunedChoices(),
     events: {
       planned: (plan) => io.note(describePlan(plan)),
+      stage: stages.tell,
       opened: ({ adapter, allocatedBytes, clips }) => {
+        stages.end();
         io.note(`adapter: ${adapter}`);
         io.note(`GPU memory: ${formatBytes(allocatedBytes)}, ${formatCount(clips)} clips a batch`);
       },

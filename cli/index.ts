@@ -10,6 +10,7 @@ import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { clipsOfPaths } from "./shared/predict_inputs.ts";
 import { splitOverrides } from "./shared/overrides.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
@@ -88,6 +89,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   });
   tellKept(() => "what was done is kept, and the same command goes on");
   const choices = await tunedChoices();
+  using stages = tellStages(io);
   const result = await buildIndex({
     out,
     model: await indexModel(model, asked),
@@ -100,12 +102,15 @@ export async function run(args: string[], io: Io): Promise<number> {
       ...values.fps !== undefined && { frames_per_second: values.fps },
     },
     frames: { template, firstFrame },
-    open: (records) => openEmbedder(model, { clips: records, choices }),
+    open: (records) => openEmbedder(model, { clips: records, choices, stage: stages.tell }),
     signal: io.signal,
     events: {
       looked: (done, of) => io.status(`looking at ${formatCount(done)}/${formatCount(of)} clips`),
       planned: (plan) => io.note(describePlan(plan)),
-      opened: (adapter) => io.note(`adapter: ${adapter}`),
+      opened: (adapter) => {
+        stages.end();
+        io.note(`adapter: ${adapter}`);
+      },
       progress: ({ rows, of, rowsPerSecond }) =>
         io.status(
           `▕${progressBar(rows / of, 20)}▏ ${formatCount(rows)}/${formatCount(of)}  ${

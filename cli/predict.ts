@@ -43,6 +43,7 @@ import type { Io } from "./shared/output.ts";
 import { requireVideoFile, writeAnnotated } from "./extras/annotated.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths, windowed } from "./shared/predict_inputs.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 import { splitOverrides } from "./shared/overrides.ts";
@@ -188,8 +189,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
 
   if (classifier === null) {
-    const own = { views, top, signal: io.signal, choices: await tunedChoices() };
+    using stages = tellStages(io);
+    const own = { views, top, signal: io.signal, choices: await tunedChoices(), stage: stages.tell };
     for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
+      stages.end();
       if (clip.bad) failBad(clip);
       else printDescription(clip.path, clip, io);
     }
@@ -200,9 +203,13 @@ export async function run(args: string[], io: Io): Promise<number> {
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
   const choices = await tunedChoices(), { signal } = io;
+  using stages = tellStages(io);
   const scores = counted(
-    classifier.scores({ clips, whole, views, choices, signal }),
-    (done) => io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`),
+    classifier.scores({ clips, whole, views, choices, signal, stage: stages.tell }),
+    (done) => {
+      stages.end();
+      io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`);
+    },
   );
   const long: string[] = [];
   let next = 0;

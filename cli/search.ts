@@ -17,6 +17,7 @@ import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { requirePageFile } from "./shared/page_file.ts";
 import { cannotUse, clipsOfPaths } from "./shared/predict_inputs.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
@@ -66,7 +67,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   const model = await modelOf(folder, index, values, io);
   const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
   const clips = clip === null ? [] : [clip], choices = await tunedChoices();
-  await using embedder = await openEmbedder(model, { clips, atOnce: clips.length, choices });
+  using stages = tellStages(io);
+  await using embedder = await openEmbedder(model, {
+    clips,
+    atOnce: clips.length,
+    choices,
+    stage: stages.tell,
+  });
+  stages.end();
   const queries: SearchQueries = clip === null
     ? { texts: asked.texts }
     : { clip: await featuresOf(clip, embedder, io) };

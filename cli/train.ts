@@ -2,12 +2,7 @@
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
-import {
-  formatBest,
-  formatEvaluation,
-  formatProgressLine,
-  formatTerminalLine,
-} from "../train/run/progress.ts";
+import { formatBest, formatEvaluation, formatProgressLine } from "../train/run/progress.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { writeReport } from "../pages/report_data.ts";
 import {
@@ -21,15 +16,20 @@ import { loadRunConfig } from "../train/files/run_config.ts";
 import { runOfKeptState } from "../train/files/kept_epochs.ts";
 import { savedState } from "../train/files/checkpoint.ts";
 import { keepLists } from "../train/run/class_folders.ts";
-import { taskOfRecipe } from "../train/tasks/session_options.ts";
+import { trainingSpec } from "../train/recipe/model.ts";
+import { EarlyDevice } from "../train/runtime/open_session.ts";
+import { sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
+import { createModel } from "../models/mod.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { makeData } from "./shared/before_run.ts";
+import { isDataMissing, makeData } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { sweepRates } from "./extras/rate_sweep.ts";
+import { type Stages, tellStages } from "./text/stages.ts";
+import { TrainingLine } from "./text/training_line.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import {
@@ -120,6 +120,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = { ...fitted, started_in: startedIn };
   const from = resumed.run ?? loaded.config.resume;
   const recipe = await settleFound(loaded, started, { offline }, io);
+  using stages = tellStages(io);
+  await using early = recipe.solver.find_lr === null ? await earlyDevice(recipe) : undefined;
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   if (recipe.solver.find_lr !== null) {
@@ -136,7 +138,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
     const config = loaded.folder !== undefined ? await keepLists(recipe, loaded.folder, folder) : recipe;
-    const result = await trainInto(config, folder, state, io);
+    const result = await trainInto(config, folder, state, { early, stages }, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, origin: { command: io.command }, ...result });
     finish(result, { folder, columns: task.metrics }, io);
@@ -169,6 +171,23 @@ async function loadRecipe(
     ...parseConfig(await Deno.readTextFile(DEMO_CONFIG), { source: "demo.yaml", overrides }),
     isPicked: false,
   };
+}
+
+/** Where the data set must be made first, a device that compiles meanwhile. */
+async function earlyDevice(config: Config): Promise<EarlyDevice | undefined> {
+  if (!await isDataMissing(config)) return undefined;
+  const { synth, num_sample: copies, batch_size: batch } = config.data;
+  const lastBatch = (synth?.train_clips ?? 0) % batch * copies;
+  const frame = synth ?? { width: config.data.input_size, height: config.data.input_size };
+  return new EarlyDevice(
+    createModel(trainingSpec(config)),
+    sessionOptions(config, { lastBatch, largestFrame: frame }),
+    {
+      clipsPerVideo: copies,
+      halves: null,
+      choices: await tunedChoices(),
+    },
+  );
 }
 
 /** The folder of the run: a new one, or the one that is resumed. */
@@ -210,16 +229,20 @@ async function trainInto(
   config: Config,
   folder: RunFolder,
   state: { path: string; step: number } | null,
+  { early, stages }: { early: EarlyDevice | undefined; stages: Stages },
   io: Io,
 ): Promise<TrainResult> {
+  using line = new TrainingLine(io);
   return await train({
     config,
     folder,
+    early,
     resume: state?.path,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
       opened: ({ adapter, memory, allocatedBytes, launches }, { steps, trainable, frozen }) => {
+        stages.end();
         io.note(`run folder: ${folder.path}`);
         io.note(`adapter: ${adapter}`);
         io.note(
@@ -234,15 +257,23 @@ async function trainInto(
           io.note(`the run was at its last step already; ${key} takes it further`);
         }
       },
-      step: (record, { steps, epochs, secondsPerStep }) => {
-        const progress = { record, totalSteps: steps, epochs, secondsPerStep };
-        if (io.isTerminal) io.status(formatTerminalLine(progress, io.columns));
-        else io.note(formatProgressLine(progress));
+      stage: stages.tell,
+      moved: (at) => {
+        stages.end();
+        line.moved(at);
+      },
+      step: (record, totals) => {
+        line.recorded(record, totals);
+        if (!io.isTerminal) io.note(formatProgressLine({ record, totalSteps: totals.steps, ...totals }));
         io.printJson(record);
       },
       saved: (step) => keepsState(folder, step),
-      evaluating: (done, total) => io.status(`evaluating ${formatCount(done)}/${formatCount(total)}`),
+      evaluating: (done, of) => {
+        line.pause();
+        stages.tell({ what: "evaluating", done, of, unit: "clips" });
+      },
       evaluated: (record, { best }) => {
+        stages.end();
         io.note(
           formatEvaluation(record, {
             epochs: config.solver.epochs,

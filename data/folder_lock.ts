@@ -155,6 +155,28 @@ export async function tryLockFolder(folder: string, what: string): Promise<LockA
   }
 }
 
+/**
+ * Looks at a folder's lock without taking it.
+ *
+ * @returns "held": a process is writing there; "left": its last holder died; "free": nobody holds it; "unknown": the file system has no
+ * locks, or the file cannot be read.
+ */
+export async function lockStateOf(folder: string): Promise<"held" | "left" | "free" | "unknown"> {
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(join(folder, LOCK_FILE), { read: true });
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound ? "free" : "unknown";
+  }
+  try {
+    return await file.tryLock(false) ? "left" : "held";
+  } catch {
+    return "unknown";
+  } finally {
+    file.close();
+  }
+}
+
 /** Whether the path names the open file. */
 async function isStill(path: string, file: Deno.FsFile): Promise<boolean> {
   const [named, open] = await Promise.all([stat(path).catch(() => null), file.stat()]);

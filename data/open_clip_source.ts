@@ -13,10 +13,15 @@ import { decodeVideoClip, probeVideo } from "./video/decode.ts";
 
 /** Opens a source. */
 export function createClipSource(options: ClipSourceOptions): ClipSource {
-  if (options.frameCache) return createCachedSource(options, options.frameCache);
+  const { frameCache } = options,
+    onlyVideos = options.modality === "either" && frameCache?.modality === "video";
+  if (frameCache && !onlyVideos) return createCachedSource(options, frameCache);
   if (options.modality === "frames") return createFolderSource(options);
   if (options.modality === "video") return createVideoSource(options);
-  const folders = createFolderSource(options), videos = createVideoSource(options);
+  const folders = createFolderSource(options);
+  const videos = onlyVideos
+    ? createCachedSource({ ...options, modality: "video" }, frameCache!)
+    : createVideoSource(options);
   const sourceOf = async (path: string) =>
     (await stat(clipPath(options.root, path))).isDirectory() ? folders : videos;
   return {

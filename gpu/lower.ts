@@ -9,10 +9,21 @@ import { type Dispatch, type KernelEnvironment, MAX_GRID } from "./op.ts";
 import { align, type Plan } from "./plan.ts";
 import { packParams, specialise } from "./shader.ts";
 
-/** A pipeline to make. */
+/** A pipeline to make, and what it takes to launch it. */
 export interface KernelSpec {
+  /** Of its first launch, for messages. */
+  readonly label: string;
   readonly code: string;
   readonly entryPoint: string;
+  /** The uniform. */
+  readonly params: { readonly binding: number; readonly bytes: number };
+  /** Numbers of the storage bindings. */
+  readonly storage: readonly number[];
+}
+
+/** What tells pipelines apart: equal texts give one. */
+export function kernelKey({ code, entryPoint }: Pick<KernelSpec, "code" | "entryPoint">): string {
+  return `${entryPoint}\n${code}`;
 }
 
 /** One kernel launch. */
@@ -59,9 +70,7 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
         `Cannot launch ${label}: a grid must be 1 to ${MAX_GRID} in every dimension, current grid is [${grid}]`,
       );
     }
-    const code = specialise(dispatch), key = `${entryPoint}\n${code}`;
-    let kernel = numbers.get(key);
-    if (kernel === undefined) numbers.set(key, kernel = kernels.push({ code, entryPoint }) - 1);
+    const code = specialise(dispatch), key = kernelKey({ code, entryPoint });
     const params = new Uint8Array(packParams(label, dispatch.source, dispatch.params));
     const at = dispatch.paramsBinding ?? 0;
     const bindings = dispatch.tensors.map((tensor, i) => ({
@@ -69,6 +78,12 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
       bytes: Math.ceil(bytesOf(tensor) / 4) * 4,
       binding: i < at ? i : i + 1,
     }));
+    let kernel = numbers.get(key);
+    if (kernel === undefined) {
+      const uniform = { binding: at, bytes: params.length }, storage = bindings.map(({ binding }) => binding);
+      kernel = kernels.push({ label, code, entryPoint, params: uniform, storage }) - 1;
+      numbers.set(key, kernel);
+    }
     launches.push({
       label,
       kernel,

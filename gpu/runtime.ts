@@ -9,7 +9,8 @@ import type { Gpu } from "./device.ts";
 import { createFramePrep, type FrameClip, type FramePrep, type FramePrepOptions } from "./frames.ts";
 import { FrameMix } from "./frames/mix.ts";
 import type { Address, BufferSpec, StreamSpec } from "./layout.ts";
-import type { ProgramSpec } from "./lower.ts";
+import { compileKernels } from "./compile.ts";
+import type { KernelSpec, ProgramSpec } from "./lower.ts";
 import type { KernelEnvironment } from "./op.ts";
 import { align, type PlanLimits } from "./plan.ts";
 import { Program } from "./program.ts";
@@ -85,8 +86,13 @@ export class Runtime {
     this.#gpu = gpu;
   }
 
+  /** Makes pipelines ahead of `load`, which then finds them there. @throws {Error} when one does not compile */
+  compile(kernels: readonly KernelSpec[]): Promise<void> {
+    return compileKernels(this.#gpu, kernels);
+  }
+
   /**
-   * Allocates and compiles everything. Memory starts as zeros.
+   * Allocates everything, and compiles what is not compiled yet. Memory starts as zeros.
    *
    * @returns Bytes allocated.
    * @throws {OutOfMemoryError} when the adapter has not the memory.

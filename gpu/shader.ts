@@ -92,7 +92,12 @@ export class PipelineCache {
     this.#device = device;
   }
 
-  /** The pipeline of `code`, made at the first request. Compilation errors surface in `check`. */
+  /** Whether the pipeline is there. */
+  has(code: string, entryPoint = "main"): boolean {
+    return this.#pipelines.has(`${entryPoint}\n${code}`);
+  }
+
+  /** The pipeline of `code`, made at the first request. What is wrong with it comes out of the device's error scope. */
   get(label: string, code: string, entryPoint = "main"): GPUComputePipeline {
     const key = `${entryPoint}\n${code}`;
     let pipeline = this.#pipelines.get(key);

@@ -3,7 +3,7 @@
 import { metricOf } from "../train/files/run_folder.ts";
 import { recipeHash } from "../train/recipe/hash.ts";
 import type { ComparedRun, FigureRow, RunFigures } from "../train/run/compare.ts";
-import { figureRows } from "../train/run/compare.ts";
+import { comparisonTable, remarksOn, shortNames } from "../train/run/compare.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
 import { PageColours } from "./_colours.ts";
@@ -15,19 +15,25 @@ import { dataTable } from "./tables.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 
 /** Renders the page. */
-export function renderComparison(compared: readonly ComparedRun[], origin?: PageOrigin): string {
-  const { folder, runs } = shortNames(compared);
-  const palette = new PageColours();
+export function renderComparison(runs: readonly ComparedRun[], origin?: PageOrigin): string {
+  const names = runs.map(({ figures }) => figures.run), palette = new PageColours();
   const colours = runs.map((_, i) => `--run-${i}:${palette.of(i)}`).join(";");
   const content = [
+    ...remarksOn(runs).map((remark) =>
+      `<p class="wrap"><strong>${escapeHtml(capital(remark))}.</strong></p>`
+    ),
     section("Training", "", curves(runs)),
     costs(runs),
     section("At a glance", "Bars are shares of the largest value.", bars(runs)),
-    section("Figures", "The best value of a row is bold.", table(runs)),
+    section(
+      "Figures",
+      "The best value of a figure is bold; settings that differ stand behind the figures.",
+      table(runs),
+    ),
   ];
   return renderPage({
-    title: `${runs.length} runs side by side`,
-    about: `${runs.map(({ figures }) => figures.run).join(" · ")}${folder === "" ? "" : ` in ${folder}`}`,
+    title: runs.length === 1 ? "1 run" : `${runs.length} runs side by side`,
+    about: runs.length > MOST_NAMED ? "" : names.join(" · "),
     content: content.join(""),
     style: `:root{${colours}}`,
     origin,
@@ -40,21 +46,14 @@ export function renderComparison(compared: readonly ComparedRun[], origin?: Page
   });
 }
 
-/** Runs are named without the folders that all of them lie in. */
-function shortNames(compared: readonly ComparedRun[]): { folder: string; runs: readonly ComparedRun[] } {
-  const paths = compared.map(({ figures: { run } }) => run.split(/[\\/]/));
-  const shortest = Math.min(...paths.map((parts) => parts.length - 1));
-  let shared = 0;
-  while (shared < shortest && paths.every((parts) => parts[shared] === paths[0][shared])) shared++;
-  const runs = compared.map((one, i) => ({
-    ...one,
-    figures: { ...one.figures, run: paths[i].slice(shared).join("/") },
-  }));
-  return { folder: paths[0].slice(0, shared).join("/"), runs };
-}
+/** More runs are named in the table alone. */
+const MOST_NAMED = 6;
+
+const capital = (text: string) => text[0].toUpperCase() + text.slice(1);
 
 function curves(runs: readonly ComparedRun[]): string {
-  const keys = runs.map(({ figures }, i) => ({ name: figures.run, colour: `--run-${i}` }));
+  const names = shortNames(runs.map(({ figures }) => figures.run));
+  const keys = names.map((name, i) => ({ name, colour: `--run-${i}` }));
   const lastStep = runs.reduce((last, { figures }) => Math.max(last, figures.steps), 1);
   // Runs of one task have one metric; of several, a chart shows that of the first.
   const best = bestColumn(runs[0].task);
@@ -106,9 +105,10 @@ const MIB = 2 ** 20, MINUTE = 60;
 /** The best metric against memory and against time, as papers draw it; "" where too few runs have both. */
 function costs(runs: readonly ComparedRun[]): string {
   const best = bestColumn(runs[0].task), y = best.format === "share" ? { tickFormat: ".1%" } : {};
+  const names = shortNames(runs.map(({ figures }) => figures.run));
   const spots = (cost: (run: RunFigures) => number | null) =>
     runs.map(({ figures }, i) => ({
-      name: figures.run.split("/").at(-1)!,
+      name: names[i],
       x: cost(figures) ?? NaN,
       y: Number(figures[`best_${best.key}`] ?? NaN),
       colour: `--run-${i}`,
@@ -133,6 +133,7 @@ const text = (
 
 function bars(compared: readonly ComparedRun[]): string {
   const runs = compared.map(({ figures }) => figures), best = bestColumn(compared[0].task);
+  const names = shortNames(runs.map(({ run }) => run));
   const groups: [string, (run: RunFigures) => number | null, (value: number) => string][] = [
     [
       `Best ${best.title}`,
@@ -147,7 +148,7 @@ function bars(compared: readonly ComparedRun[]): string {
     const largest = runs.reduce((most, run) => Math.max(most, of(run) ?? 0), 0);
     return runs.map((run, i) => ({
       name: i === 0 ? name : "",
-      run: run.run,
+      run: names[i],
       i,
       value: of(run),
       largest,
@@ -169,14 +170,22 @@ function bars(compared: readonly ComparedRun[]): string {
 }
 
 function table(runs: readonly ComparedRun[]): string {
-  return dataTable(figureRows(runs), [
-    { title: "Figure", kind: "heading", cell: ({ name }) => escapeHtml(name) },
-    ...runs.map(({ figures: { run } }, i) => ({
-      title: run,
-      cell: ({ values, best }: FigureRow) => {
-        const value = escapeHtml(values[i]);
-        return best.includes(i) ? `<strong>${value}</strong>` : value;
-      },
-    })),
-  ], { label: "Figures of the runs", className: "whole" });
+  const { byRun, runs: names, rows, shared } = comparisonTable(runs);
+  const value = ({ values, best }: FigureRow, i: number) => {
+    const text = escapeHtml(values[i]);
+    return best.includes(i) ? `<strong>${text}</strong>` : text;
+  };
+  const options = { label: "Figures of the runs", className: "whole" };
+  if (!byRun) {
+    return dataTable(rows, [
+      { title: "Figure", kind: "heading", cell: ({ name }) => escapeHtml(name) },
+      ...names.map((title, i) => ({ title, cell: (row: FigureRow) => value(row, i) })),
+    ], options);
+  }
+  const same = shared.map(({ name, value }) => `${name} ${value}`).join(" · ");
+  const table = dataTable(names.map((name, i) => ({ name, i })), [
+    { title: "Run", kind: "heading", cell: ({ name }) => escapeHtml(name) },
+    ...rows.map((row) => ({ title: row.name, cell: ({ i }: { name: string; i: number }) => value(row, i) })),
+  ], options);
+  return (same === "" ? "" : `<p class="wrap">The same in all: ${escapeHtml(same)}</p>`) + table;
 }

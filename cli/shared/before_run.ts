@@ -5,6 +5,7 @@ import { settleBackbone } from "../../train/files/backbone.ts";
 import { checkKnownWeights } from "../../train/files/known_weights.ts";
 import { formatCount } from "../../lib/text.ts";
 import type { Io } from "./output.ts";
+import { tellStages } from "../text/stages.ts";
 import { type FindWeightsOptions, withWeightsFound } from "./weights.ts";
 
 /**
@@ -32,16 +33,25 @@ export async function settleWeights(
   return settled.config;
 }
 
+/** Whether a recipe has a synthetic set that is not there yet. */
+export async function isDataMissing(config: Config): Promise<boolean> {
+  const options = synthOptions(config), { root } = config.data;
+  return options !== null && root !== null && !await isSynthesized(root, options);
+}
+
 /** Makes the synthetic set of a recipe that has one, where it is not there yet. */
 export async function makeData(config: Config, io: Io): Promise<void> {
   const options = synthOptions(config), { root } = config.data;
   if (options === null || root === null || await isSynthesized(root, options)) return;
   io.note(`making the data set ${root} (${formatCount(options.trainClips + options.valClips)} clips)`);
+  using stages = tellStages(io);
   await synthesize(root, options, {
     signal: io.signal,
     onWait: (holder) => io.note(`waiting for the data set: ${holder}`),
     onProgress: (done, total) => {
-      if (done % 50 === 0) io.status(`  ${formatCount(done)} of ${formatCount(total)} clips`);
+      if (done % 10 === 0 || done === total) {
+        stages.tell({ what: "making the data set", done, of: total, unit: "clips" });
+      }
     },
   });
 }

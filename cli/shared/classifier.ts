@@ -1,4 +1,5 @@
 /** What names the classes of clips in `predict`: a trained classifier, or a network for retrieval with sentences about the classes. */
+import type { TellStage } from "../../lib/stage.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { classPrompts } from "../../data/text/prompts.ts";
 import { scoreClips, viewCount, type Views } from "../../train/evaluation/evaluate.ts";
@@ -19,6 +20,8 @@ export interface ClassifierOptions {
   views: Views | null;
   choices: TunedChoices | undefined;
   signal: AbortSignal;
+  /** Told what is being done before the first clip. */
+  stage?: TellStage;
 }
 
 /** A model that names classes. */
@@ -44,9 +47,9 @@ export function trainedClassifier(
     config,
     labels,
     task,
-    async *scores({ clips, whole, views, choices, signal }) {
+    async *scores({ clips, whole, views, choices, signal, stage }) {
       const root = "", batch = viewBatch(config, views, clips.length);
-      await using session = await openTrainedModel(model, { clips: whole, root, batch, choices });
+      await using session = await openTrainedModel(model, { clips: whole, root, batch, choices, stage });
       yield* scoreClips(session, config, { clips, root, modality: "either", views, signal });
     },
   };
@@ -63,11 +66,12 @@ export function zeroShotClassifier(
     config,
     labels,
     task: { read: ([{ shares }]) => Float64Array.from(shares), shares: (shares) => shares },
-    async *scores({ clips, whole, views, choices, signal }) {
+    async *scores({ clips, whole, views, choices, signal, stage }) {
       await using embedder = await openEmbedder(model, {
         clips: whole,
         atOnce: clips.length * viewCount(views),
         choices,
+        stage,
       });
       const prompts = classPrompts(labels, templates);
       for (const remark of await embedder.remarksOn(prompts.flat())) note(`note: ${remark}`);

@@ -7,10 +7,11 @@
  * at any time: what no line names is cut off when the cache is opened again. One process writes, as long as it
  * holds the lock; others read what was there when they opened it.
  */
-import { type FileHandle, mkdir, open, readdir, truncate } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { type FileHandle, mkdir, open, readdir, rm, truncate } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../../lib/errors.ts";
+import { formatBytes } from "../../lib/text.ts";
 import type { ClipModality } from "../datasets/list.ts";
 import { bytesOfFile, isTemporary, reasonOf, textOfFileIfAny, writeError, writeFileWhole } from "../files.ts";
 import { LOCK_FILE, type LockAttempt, removeTemporary, tryLockFolder } from "../folder_lock.ts";
@@ -61,6 +62,10 @@ export interface FrameCacheOptions {
   shardBytes?: number;
   /** Bytes of the disk that are left free. Default 1 GiB. */
   reserveBytes?: number;
+  /** Size from which nothing more is added. Default: any. */
+  mostBytes?: number;
+  /** Begin anew where the folder was built for something else. */
+  renew?: boolean;
 }
 
 /** A clip in the cache. */
@@ -91,6 +96,7 @@ export class FrameCache implements AsyncDisposable {
   readonly modality: ClipModality;
   readonly template: string;
   readonly #warn: (text: string) => void;
+  readonly #mostBytes: number;
   readonly #index: FrameIndex;
   #sizeBytes: number;
   #writing: { shards: ShardWriters; index: FileHandle; end: number; lock: Disposable } | null = null;
@@ -103,6 +109,7 @@ export class FrameCache implements AsyncDisposable {
     this.modality = options.modality;
     this.template = options.template;
     this.#warn = options.warn ?? (() => {});
+    this.#mostBytes = options.mostBytes ?? Infinity;
     this.#index = index;
     this.#sizeBytes = sizeBytes;
   }
@@ -161,6 +168,11 @@ export class FrameCache implements AsyncDisposable {
     return this.#index.size;
   }
 
+  /** Whether nothing more can be added to it. */
+  get isFull(): boolean {
+    return this.#full || this.#writing === null;
+  }
+
   /** Size of the files of frames. */
   get sizeBytes(): number {
     return this.#sizeBytes;
@@ -183,7 +195,10 @@ export class FrameCache implements AsyncDisposable {
 
   /** A place for the frames of a clip; null: nothing can be added. */
   async begin(): Promise<ClipWriter | null> {
-    return await this.#write(({ shards }) => shards.begin());
+    return await this.#write(({ shards }) => {
+      if (this.#sizeBytes < this.#mostBytes) return shards.begin();
+      throw new Error(`it has reached its limit of ${formatBytes(this.#mostBytes)}`);
+    });
   }
 
   /** Adds to a clip's frames. Returns false where that is not possible; then the clip is not kept. */
@@ -309,7 +324,7 @@ async function checkSettings(options: FrameCacheOptions, writable: boolean): Pro
   const file = join(folder, FILES.settings);
   const text = await textOfFileIfAny(file);
   if (text === null) {
-    if (writable) await writeFileWhole(file, JSON.stringify(settings, null, 2) + "\n");
+    if (writable) await begin(file, settings);
     return;
   }
   const found = parseJson(
@@ -320,6 +335,7 @@ async function checkSettings(options: FrameCacheOptions, writable: boolean): Pro
   for (const key of SETTINGS.keyof().options) {
     const value = settings[key];
     if (found[key] === value) continue;
+    if (options.renew && writable) return await begin(file, settings);
     throw new ConfigError(
       `Cannot use data.frame_cache "${folder}": ${key} must be ${
         JSON.stringify(found[key])
@@ -327,6 +343,12 @@ async function checkSettings(options: FrameCacheOptions, writable: boolean): Pro
         `built, current value is ${JSON.stringify(value)}; name another folder`,
     );
   }
+}
+
+/** Writes what a cache is for; an index of another one goes first, and opening cuts off what it named. */
+async function begin(file: string, settings: z.infer<typeof SETTINGS>): Promise<void> {
+  await rm(join(dirname(file), FILES.index), { force: true });
+  await writeFileWhole(file, JSON.stringify(settings, null, 2) + "\n");
 }
 
 /**

@@ -24,13 +24,29 @@ export interface Launch {
 /** Records one launch with its uniforms. */
 export type Launcher = (kernel: Kernel, params: Record<string, number>, launch: Launch) => void;
 
-/** Creates a pipeline from the kinds of its bindings, by group. */
+/** Kernels by device and text: each is made once, however often the preparation is. */
+const kernels = new WeakMap<GPUDevice, Map<string, Kernel>>();
+
+/** The kernel of a source, made at the first request from the kinds of its bindings, by group. */
 export function createKernel(
   device: GPUDevice,
   label: string,
   options: { source: string; bindings: Binding[][]; entryPoint?: string },
 ): Kernel {
+  let known = kernels.get(device);
+  if (!known) kernels.set(device, known = new Map());
   const { source, bindings, entryPoint = "main" } = options;
+  const key = `${entryPoint}\n${JSON.stringify(bindings)}\n${source}`;
+  let kernel = known.get(key);
+  if (!kernel) known.set(key, kernel = makeKernel(device, label, { source, bindings, entryPoint }));
+  return kernel;
+}
+
+function makeKernel(
+  device: GPUDevice,
+  label: string,
+  { source, bindings, entryPoint }: { source: string; bindings: Binding[][]; entryPoint: string },
+): Kernel {
   const groups = bindings.map((entries, group) =>
     device.createBindGroupLayout({
       label: `${label}/group${group}`,

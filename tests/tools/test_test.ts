@@ -1,6 +1,6 @@
 /** The counting of tests: the totals that a check of a commit relies on. */
 import assert from "node:assert/strict";
-import { exitCodeOf, parseTotals, testArguments } from "../../tools/test.ts";
+import { exitCodeOf, failuresOf, parseTotals, planRun } from "../../tools/test.ts";
 
 Deno.test("parseTotals() reads the summary of deno test, with steps, colours and skipped tests", () => {
   assert.deepEqual(parseTotals("ok | 12 passed (2 steps) | 0 failed (5ms)\n"), {
@@ -42,15 +42,27 @@ Deno.test("exitCodeOf() keeps the code of a failed run and fails a run in which 
   assert.equal(exitCodeOf({ code: 130, signal: "SIGINT" }, all), 130);
 });
 
-Deno.test("testArguments() runs the suite without what takes minutes, or what is named", () => {
-  assert.deepEqual(testArguments([]), ["test", "-A", "--ignore=tests/full", "tests"]);
-  assert.deepEqual(testArguments(["--full"]), ["test", "-A", "tests"]);
-  assert.deepEqual(testArguments(["--no-check"]), [
+Deno.test("planRun() runs the suite a few files at a time without what takes minutes, or what is named", () => {
+  const files = [...Array.from({ length: 8 }, (_, i) => `tests/gpu/${i}_test.ts`), "tests/full/long_test.ts"];
+  const usual = planRun([], files);
+  assert.equal(usual.jobs, 2);
+  assert.deepEqual(usual.batches.flat().filter((arg) => arg.endsWith("_test.ts")), files.slice(0, 8));
+  assert.ok(usual.batches.length > 1, "several processes");
+  const full = planRun(["--full", "--jobs=3", "--trace-leaks"], files);
+  assert.equal(full.jobs, 3);
+  assert.deepEqual(full.batches.at(-1), [
     "test",
     "-A",
-    "--ignore=tests/full",
     "--no-check",
-    "tests",
+    "--trace-leaks",
+    "tests/full/long_test.ts",
   ]);
-  assert.deepEqual(testArguments(["tests/gpu"]), ["test", "-A", "tests/gpu"]);
+  assert.deepEqual(planRun(["tests/gpu"], files), { batches: [["test", "-A", "tests/gpu"]], jobs: 1 });
+  assert.throws(() => planRun(["--jobs=none"], files), /--jobs/);
+});
+
+Deno.test("failuresOf() finds the names of failed tests", () => {
+  const output = "x\n FAILURES \n\na test => ./tests/a_test.ts:1:6\n\nFAILED | 1 passed | 1 failed (9ms)\n";
+  assert.match(failuresOf(output), /a test => \.\/tests\/a_test\.ts:1:6/);
+  assert.equal(failuresOf("ok | 1 passed | 0 failed (9ms)\n"), "");
 });

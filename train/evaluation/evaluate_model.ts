@@ -1,5 +1,6 @@
 /** A trained model on a list of clips, and on single clips: what `eval` and `predict` do, as functions. */
 
+import type { TellStage } from "../../lib/stage.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
@@ -21,6 +22,8 @@ export interface ModelOptions {
   signal?: AbortSignal;
   /** Measured kernel choices of this machine. */
   choices?: TunedChoices;
+  /** Told what is being done before the first clip. */
+  stage?: TellStage;
 }
 
 /** How to evaluate. */
@@ -65,7 +68,8 @@ export async function evaluateModel(
   const list = set?.name ?? options.list ?? config.data.val_list!, root = dataRoots(config).val;
   const batch = viewBatch(config, views, clips.length);
   await using frameCache = await openFrameCache(config, options.onNote);
-  await using session = await openTrainedModel(model, { clips, root, batch, choices: options.choices });
+  const { choices, stage } = options;
+  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
   await requireReadable(config, clips, { list, root, signal });
   const { adapter } = session;
   options.onOpened?.(adapter);
@@ -113,10 +117,10 @@ export async function* predictClips(
 ): AsyncGenerator<Predicted> {
   const model = await modelOf(target), { config, labels } = model, task = taskOfRecipe(config);
   const describe = describerOf(task);
-  const { views = null, signal, top = 5, choices } = options, root = "";
+  const { views = null, signal, top = 5, choices, stage } = options, root = "";
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
-  await using session = await openTrainedModel(model, { clips, root, batch, choices });
+  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
   const scoring = { clips, root, modality: "either", views, signal } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);

@@ -1,5 +1,6 @@
 /** A trained model as the user names it, a run folder or a checkpoint: its recipe, its class names, its weights on a GPU. */
 
+import type { TellStage } from "../../lib/stage.ts";
 import { basename, dirname, join } from "node:path";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
@@ -179,9 +180,13 @@ export async function openTrainedModel(
     batch: number;
     queries?: readonly Query[];
     choices?: TunedChoices;
+    /** Told what is being done. */
+    stage?: TellStage;
   },
 ): Promise<Session> {
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
+  const { stage, choices } = options;
+  stage?.({ what: "looking at the clips" });
   const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
   await using source = await openCheckpoint(weights);
   const texts = await classTextsFor(config, { model, source, labels, prompts });
@@ -190,8 +195,9 @@ export async function openTrainedModel(
   const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame, queries: options.queries }),
-    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices: options.choices },
+    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices, stage },
   );
+  stage?.({ what: "loading the weights" });
   try {
     const { weights: backbone, init } = config.network;
     if (!await loadOwnBackbone(session, source, { system })) {

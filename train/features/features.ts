@@ -9,6 +9,7 @@
  * epoch and one copy.
  */
 
+import { isFolder } from "../recipe/frame_cache.ts";
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -293,7 +294,7 @@ function featureRecipe(
     "data.modality": data.modality,
     "data.image_tmpl": data.modality === "video" ? null : data.image_tmpl,
     "data.first_frame": data.modality === "video" ? null : data.first_frame,
-    "data.frame_cache_side": data.frame_cache === null ? null : data.frame_cache_side,
+    "data.frame_cache_side": isFolder(data.frame_cache) ? data.frame_cache_side : null,
     "data.num_segments": data.num_segments,
     "data.num_diff": window?.size ?? null,
     "data.window_edge": window?.edge ?? null,

@@ -3,6 +3,7 @@
  * out.
  */
 
+import type { TellStage } from "../../lib/stage.ts";
 import type { FrameClip, FramePrepOptions } from "../../gpu/frames.ts";
 import { bytesOf, Graph, resident, type Tensor } from "../../gpu/graph.ts";
 import { Layout } from "../../gpu/layout.ts";
@@ -24,7 +25,7 @@ import {
   type FrameOptions,
   type FrameSize,
 } from "../runtime/frame_buffers.ts";
-import { type HalvesNeed, requireHalves } from "../runtime/open_session.ts";
+import { compilingStage, type HalvesNeed, requireHalves } from "../runtime/open_session.ts";
 import { RemoteDevice } from "../runtime/device/remote_device.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 
@@ -137,9 +138,10 @@ export function planFittingTower(
 export async function openTower(
   model: VideoModel,
   options: Omit<TowerOptions, "limits">,
-  more: { halves: HalvesNeed | null; choices?: TunedChoices },
+  more: { halves: HalvesNeed | null; choices?: TunedChoices; stage?: TellStage },
 ): Promise<Tower> {
-  const device = await RemoteDevice.open({ choices: more.choices });
+  const { choices, stage } = more;
+  const device = await RemoteDevice.open({ choices, onCompile: compilingStage(stage) });
   try {
     requireHalves(device.info, more.halves);
     const planned = planFittingTower(model, { ...options, limits: device.info.limits }, device.info);

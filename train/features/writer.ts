@@ -1,5 +1,6 @@
 /** Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. */
 
+import type { TellStage } from "../../lib/stage.ts";
 import { readdir, rm, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { isTemporary, requireWritableFolder, writeFileWhole } from "../../data/files.ts";
@@ -68,6 +69,8 @@ export interface ExtractOptions {
 export interface ExtractEvents {
   /** Before anything is written. Bytes are those still to come. */
   planned?: (plan: ExtractPlan) => void;
+  /** What is being done before the first batch. */
+  stage?: TellStage;
   opened?: (tower: Pick<Tower, "adapter" | "allocatedBytes" | "clips">) => void;
   /** After every batch. */
   progress?: (done: { entries: number; of: number; clipsPerSecond: number }) => void;
@@ -204,9 +207,10 @@ class Extraction {
   async run(jobs: readonly Job[], entries: number): Promise<{ adapter: string; seconds: number }> {
     const { config, choices, events } = this.#options, roots = dataRoots(config);
     const lists = [[roots.train, this.#clips.train], [roots.val, this.#clips.val]] as const;
+    events?.stage?.({ what: "looking at the clips" });
     await using frameCache = await openFrameCache(config, events?.note);
     const frame = await largestFrame(config, lists, {
-      viaCache: frameCache !== null,
+      cached: [frameCache, frameCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
     const { augmentation, streamFrozen } = sessionOptions(config, { lastBatch: 0, largestFrame: frame });
@@ -217,7 +221,7 @@ class Extraction {
     await using tower = await openTower(
       createModel(this.#spec),
       { clips: batch, largestFrame: frame, augmentation, streamFrozen, form: pictureForm(config) },
-      { halves: halvesNeed(config), choices },
+      { halves: halvesNeed(config), choices, stage: events?.stage },
     );
     events?.opened?.(tower);
     const { network, seed } = config, weights = network.init ? network.weights : null;

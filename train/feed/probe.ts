@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
-import { storedSize } from "../../data/frame_cache/frame_cache.ts";
+import { type FrameCache, storedSize } from "../../data/frame_cache/frame_cache.ts";
 import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { MOST_FRAME_SIDE, requireFrameFileSize } from "../../data/frames/limits.ts";
 import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
@@ -26,7 +26,7 @@ const WHOLE_BYTES = 64 * 2 ** 20;
 /**
  * Frames of this size or less are expected: the largest found, or the target of the first resize.
  *
- * @param options.viaCache the frames come out of the recipe's frame cache, which shrinks them
+ * @param options.cached for each of the splits, the frame cache that its clips come out of, which shrinks them; null: none
  * @param options.refusals for each of the splits, why frames of a size cannot be used; null where they can
  * @param options.anySize a session is to open whatever sizes there are
  * @throws {ConfigError} where those of all clips of a split cannot, as far as they are looked at
@@ -35,7 +35,7 @@ export async function largestFrame(
   config: Pick<Config, "data">,
   splits: readonly (readonly [root: string, clips: readonly ClipRecord[]])[],
   options: {
-    viaCache?: boolean;
+    cached?: readonly (Pick<FrameCache, "side" | "modality"> | null)[];
     refusals?: readonly ((size: FrameSize) => string | null)[];
     anySize?: boolean;
   } = {},
@@ -59,7 +59,9 @@ export async function largestFrame(
       // `predict` takes folders and videos whatever the recipe says.
       const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
       if (!ofFile) continue;
-      const found = options.viaCache ? storedSize(ofFile, config.data.frame_cache_side) : ofFile;
+      const cache = options.cached?.[split] ?? null;
+      const isCached = cache !== null && (frame === null || cache.modality !== "video");
+      const found = isCached ? storedSize(ofFile, cache.side) : ofFile;
       const reason = options.refusals?.[split]?.(found) ?? null;
       if (reason !== null && frame !== null && await isBrokenPicture(frame)) continue;
       sized++;

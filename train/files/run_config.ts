@@ -2,6 +2,7 @@
  * The recipe of a run as its folder holds it, which may have been moved or copied, and may be opened from another working folder:
  * what lies in the folder is found there, and relative paths are those of the folder that the run was started in.
  */
+import { isFolder } from "../recipe/frame_cache.ts";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { type Config, loadConfig, type LoadedConfig } from "../recipe/config.ts";
 import { RUN_FILES } from "./run_folder.ts";
@@ -47,6 +48,7 @@ export async function locateRunFiles(
     (await Promise.all(relative.map((path) => exists(join(home, path))))).some(Boolean);
   const located = (path: string | null, key: string): string | null => {
     if (path === null || isAbsolute(path) || !isElsewhere) return path;
+    if (key === "data.frame_cache" && !isFolder(path)) return path;
     // An argument's path is meant here, and must still be when the run is opened again from where it was started.
     if (given(key)) return resolve(path);
     return isThere ? join(home, path) : path;

@@ -2,6 +2,7 @@
  * The run folder `runs/NAME/` (docs/architecture.md, "Run folder"): where a run's config, metrics, weights, summary and
  * report lie. Every file but the metrics is written whole; the metrics grow by whole lines.
  */
+import { FRAME_CACHE_FOLDER } from "../recipe/frame_cache.ts";
 import { dirname, join } from "node:path";
 import {
   isTemporary,
@@ -133,7 +134,15 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
 /** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics and lists. */
 export async function discardUnstarted(path: string): Promise<void> {
   const { metrics, shots, trainList, valList, labels } = RUN_FILES;
-  const before: readonly string[] = [metrics, shots, trainList, valList, labels, LOCK_FILE];
+  const before: readonly string[] = [
+    metrics,
+    shots,
+    trainList,
+    valList,
+    labels,
+    LOCK_FILE,
+    FRAME_CACHE_FOLDER,
+  ];
   for (const name of await namesIn(path)) {
     if (!before.includes(name) && !isTemporary(name)) return;
     if (name !== metrics) continue;

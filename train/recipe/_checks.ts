@@ -1,4 +1,5 @@
 /** What must hold in a settled recipe, and remarks on recipes that can be run: the common part, and the systems'. */
+import { isFolder } from "./frame_cache.ts";
 import { mostWorkers } from "../../data/frames/decode_pool.ts";
 import { CAPTIONED_KINDS, isCaptioned } from "../../data/synth/options.ts";
 import { colourJitterOperations } from "../../data/transforms/colour_jitter.ts";
@@ -264,7 +265,7 @@ export function remarksOn(config: Config): string[] {
   if (data.shots_repeat && data.shots === null) {
     remarks.push("data.shots_repeat has no effect without data.shots");
   }
-  if (data.frame_cache !== null && data.features !== null) {
+  if (isFolder(data.frame_cache) && data.features !== null) {
     remarks.push(
       "data.frame_cache is not read by training from data.features, only by extract and eval",
     );

@@ -212,8 +212,9 @@ export const MORE_DATA_KEYS = {
       "eval and predict run it as ever",
   ).meta(OF_LABELS),
   cache_mb: rate().default(256).describe("memory for decoded frames, in MB; 0 decodes every time"),
-  frame_cache: path().describe(
-    "folder of a few large files that take up every clip when it is first read, and give it from then on; null: none",
+  frame_cache: z.string().min(1).nullable().default("auto").describe(
+    "folder of a few large files that take up every clip when it is first read, and give it from then on; run: one in the run " +
+      "folder, for the training videos; auto: run where there are videos, more than one epoch, and disk enough; null: none",
   ),
   frame_cache_side: count(MOST_SIDE).default(256).describe(
     "short side in pixels to which larger frames are shrunk in data.frame_cache; smaller JPEG files are kept as they are",

@@ -85,7 +85,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   const frame = features ? { width: side, height: side } : await largestFrame(
     config,
     [[dataRoots(config).train, set.clips]],
-    { viaCache: frameCache !== null, refusals: [cropRefusal(config, "train")] },
+    { cached: [frameCache], refusals: [cropRefusal(config, "train")] },
   );
   if (!features) requireHostMemory(config, frame);
   const classTexts = await readClassTexts(config, { labels });

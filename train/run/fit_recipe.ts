@@ -7,7 +7,9 @@ import { formatBytes, formatCount } from "../../lib/text.ts";
 import { createModel } from "../../models/mod.ts";
 import { cropRefusal } from "../feed/frame_room.ts";
 import { largestFrame } from "../feed/probe.ts";
+import { clipModality } from "../feed/sampling.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
+import { isFolder } from "../recipe/frame_cache.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import { RemoteDevice } from "../runtime/device/remote_device.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
@@ -28,9 +30,10 @@ export interface SplitClips {
  * @throws {ConfigError} naming the keys to change
  */
 export async function requireFittingFrames(config: Config, clips: SplitClips): Promise<ExpectedFrame> {
-  const roots = dataRoots(config);
+  const { frame_cache: folder, frame_cache_side: side } = config.data, roots = dataRoots(config);
+  const cache = isFolder(folder) ? { side, modality: clipModality(config) } : null;
   return await largestFrame(config, [[roots.train, clips.train], [roots.val, clips.val]], {
-    viaCache: config.data.frame_cache !== null,
+    cached: [cache, cache],
     refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
   });
 }

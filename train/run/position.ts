@@ -38,6 +38,21 @@ export function totalSteps(config: Config, set: Epochs, place: Place): number {
   return Math.min(all, most ?? all);
 }
 
+/** Evaluations that a run at a place has still to make: those due at the ends of loops, and the one at its end. */
+export function evaluationsToCome(config: Config, set: Epochs, place: Place): number {
+  const { epochs, folds, grad_accumulation_steps: group } = config.solver;
+  const last = totalSteps(config, set, place);
+  let count = 0, batches = 0;
+  for (let epoch = place.epoch; epoch < epochs; epoch += folds) {
+    batches += loopBatches(config, set, epoch === place.epoch ? place.clipsInEpoch : 0).batches;
+    const steps = place.step + Math.floor((place.accumulated + batches) / group);
+    const ends = epoch + folds >= epochs || steps >= last;
+    if (ends || isEvaluationDue(config, epoch)) count++;
+    if (ends) break;
+  }
+  return count;
+}
+
 /** Batches of this size, and parts of one, that have gone by in the loop: what the learning rate follows. */
 export function batchesDone(
   { data }: Pick<Config, "data">,

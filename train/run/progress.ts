@@ -13,29 +13,38 @@ import {
 import { type EvalRecord, metricOf, type StepRecord, type Summary } from "../files/run_folder.ts";
 import { formatMetric } from "../tasks/metric_text.ts";
 import type { MetricColumn } from "../tasks/task.ts";
+import type { TimeLeft } from "./pace.ts";
 
 /** Where a run stands. */
-export interface Progress {
-  record: StepRecord;
+export interface Progress extends TimeLeft {
+  /** The newest line of metrics; null: there is none yet. */
+  record: StepRecord | null;
+  /** Steps done, where they are more than the record's. */
+  step?: number;
   /** Optimiser steps of the whole run. */
   totalSteps: number;
   /** Epochs of the whole run. */
   epochs: number;
-  /** Mean time of a step, in seconds: the ETA is built on it. */
-  secondsPerStep: number;
 }
 
-/** Seconds until the last step, at the mean time of a step. */
-export function remainingSeconds({ record, totalSteps, secondsPerStep }: Progress): number {
-  return Math.max(0, totalSteps - record.step) * secondsPerStep;
+/** Seconds until the run has ended, evaluations included; NaN as long as nothing is known of its pace. */
+export function remainingSeconds(progress: Progress): number {
+  const { totalSteps, secondsPerStep, evaluationSeconds } = progress;
+  return Math.max(0, totalSteps - stepOf(progress)) * (secondsPerStep ?? NaN) + evaluationSeconds;
+}
+
+function stepOf({ record, step }: Progress): number {
+  return Math.max(step ?? 0, record?.step ?? 0);
 }
 
 /** The parts of a progress line, the most telling first. */
 function parts(progress: Progress): string[] {
-  const { record } = progress;
+  const { record } = progress, eta = remainingSeconds(progress);
+  const ETA = Number.isNaN(eta) ? [] : [`ETA ${formatDuration(eta)}`];
+  if (record === null) return ETA;
   return [
     `loss ${formatValue(record.loss)}`,
-    `ETA ${formatDuration(remainingSeconds(progress))}`,
+    ...ETA,
     `${threeDigits(record.clips_per_second)} clips/s`,
     `data wait ${formatShare(record.data_wait, 0)}`,
     `GPU ${formatBytes(record.gpu_bytes)}`,
@@ -44,7 +53,7 @@ function parts(progress: Progress): string[] {
 }
 
 /** A line for a log file or a pipe: everything, in a fixed order. */
-export function formatProgressLine(progress: Progress): string {
+export function formatProgressLine(progress: Progress & { record: StepRecord }): string {
   const { record, totalSteps, epochs } = progress;
   return [`epoch ${record.epoch + 1}/${epochs} step ${record.step}/${totalSteps}`, ...parts(progress)].join(
     " · ",
@@ -56,11 +65,11 @@ export function formatProgressLine(progress: Progress): string {
  * place with a carriage return.
  */
 export function formatTerminalLine(progress: Progress, columns: number): string {
-  const { record, totalSteps } = progress;
-  const share = totalSteps > 0 ? record.step / totalSteps : 0;
+  const { totalSteps } = progress, step = stepOf(progress);
+  const share = totalSteps > 0 ? step / totalSteps : 0;
   const head = `${String(Math.floor(100 * share)).padStart(3)} %`;
   const bar = columns >= 60 ? `▕${progressBar(share, columns >= 100 ? 20 : 10)}▏` : "";
-  const pieces = [`${bar}${head} ${record.step}/${totalSteps}`];
+  const pieces = [`${bar}${head} ${step}/${totalSteps}`];
   let length = pieces[0].length;
   for (const part of parts(progress)) {
     // One column stays free: a full line makes some terminals wrap.

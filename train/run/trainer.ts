@@ -3,141 +3,49 @@
  * What a run computes depends on its config and seed only, so an interrupted run goes on exactly where it was.
  */
 
-import type { ClipRecord } from "../../data/datasets/list.ts";
-import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { InterruptedError, NonFiniteError } from "../../lib/errors.ts";
-import { createModel } from "../../models/mod.ts";
-import { savedRun } from "../files/checkpoint.ts";
-import { readClassTexts } from "../files/class_texts.ts";
 import type { RunState } from "../files/run_state.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
-import { type Config, dataRoots } from "../recipe/config.ts";
+import type { Config } from "../recipe/config.ts";
 import { evaluateClips } from "../evaluation/evaluate.ts";
-import { type Features, openFeatures } from "../features/reader.ts";
-import { describeFrameCache, openFrameCache } from "../feed/frame_cache.ts";
-import { largestFrame } from "../feed/probe.ts";
-import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
+import { describeFrameCache } from "../feed/frame_cache.ts";
 import { ProblemLog } from "../feed/problems.ts";
-import { requireReadableSplits } from "../feed/readable.ts";
 import type { EvalRecord, MetricsRecord, RunFolder, StepRecord } from "../files/run_folder.ts";
-import { EventLog } from "../files/tensorboard.ts";
+import { openRun, type RunData } from "./open_run.ts";
 import { Keeper } from "./keeper.ts";
-import {
-  batchesDone,
-  currentEpoch,
-  isEvaluationDue,
-  isSteady,
-  requirePlace,
-  resumeRemarks,
-  totalSteps,
-} from "./position.ts";
-import { inParts, parameterCounts, prepareRun } from "./prepare.ts";
+import { batchesDone, currentEpoch, evaluationsToCome, isEvaluationDue, totalSteps } from "./position.ts";
+import { parameterCounts } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
 import { hasStoppedEarly, isOutOfPatience, waitedAfter, whyStopped } from "./patience.ts";
-import { remarksOnLists } from "../feed/list_remarks.ts";
-import { classNames, readSplit } from "../feed/lists.ts";
-import { withFoundModality } from "../feed/modality.ts";
-import { trainingSpec } from "../recipe/model.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
-import { loopBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
-import { describeParts, singleClipNotes } from "../runtime/fit.ts";
-import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
-import {
-  clipsPerBatch,
-  halvesNeed,
-  optimizerOf,
-  sessionOptions,
-  taskOfRecipe,
-} from "../tasks/session_options.ts";
+import { clipsPerBatch, optimizerOf, taskOfRecipe } from "../tasks/session_options.ts";
 import { type Encoder, type Evaluation, isBest, type Task } from "../tasks/task.ts";
-import type { TrainOptions, TrainResult } from "./options.ts";
-import { idleRateRemarks, rateOf } from "./schedule.ts";
+import type { Totals, TrainOptions, TrainResult } from "./options.ts";
+import { rateOf } from "./schedule.ts";
+import { DataWait } from "./data_wait.ts";
+import { Pace } from "./pace.ts";
 
 export type { OpenedSession, TrainEvents, TrainOptions, TrainResult } from "./options.ts";
 
 /** Trains, from the start or from a saved state. */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { folder, resume } = options, { note, info } = options.events ?? {};
-  const config = await withFoundModality(options.config, { splits: ["train", "val"], note });
-  const saved = resume === undefined ? null : await savedRun(resume);
-  const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
-  const labels = await classNames(config), roots = dataRoots(config);
-  for (const text of remarksOnLists(config, { ...set, train: set.clips, val: valClips })) note?.(text);
-  const { batches, lastBatch } = loopBatches(config, set);
-  for (const text of idleRateRemarks(config, { batchesPerLoop: batches })) note?.(text);
-  const features = await openFeatures(config, { train: set.clips, val: valClips });
-  if (saved !== null) requirePlace(set, saved, resume!);
-  const remarks = saved === null ? [] : resumeRemarks(config, set, saved);
-  const { lastBatch: resumedBatch } = loopBatches(config, set, saved?.state.clipsInEpoch);
-  if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
-  await using frameCache = features ? null : await openFrameCache(config, note);
-  if (frameCache) info?.(describeFrameCache(frameCache));
-  const side = config.data.input_size;
-  const frame = features
-    ? { width: side, height: side }
-    : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
-      viaCache: frameCache !== null,
-      refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
-    });
-  if (!features) requireHostMemory(config, frame);
-  const classTexts = resume === undefined ? await readClassTexts(config, { labels }) : null;
-  const opened = await openSession(
-    createModel(trainingSpec(config)),
-    sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame }),
-    {
-      clipsPerVideo: config.data.num_sample,
-      halves: halvesNeed(config, { stored: features !== null }),
-      choices: options.choices,
-    },
-  );
-  await using session = opened.session;
-  session.onGrow = ({ width, height }, bytes) =>
-    note?.(
-      `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,
-    );
-  for (const text of [...remarks, ...set.notes, ...features?.notes ?? []]) note?.(text);
-  const { against } = opened, clips = clipsPerBatch(config);
-  if (against !== null) {
-    note?.(describeParts(session.model, { against, clips, parts: session.partsOf(clips) }));
-  }
-  for (const text of singleClipNotes(session, { clips, lastBatch })) note?.(text);
-  const own = against === null ? config : inParts(config, session.partsOf(clips));
-  const steady = saved === null || isSteady(config, set, saved);
-  const storedFeatures = features !== null;
-  const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note };
-  const state = await prepareRun(session, begin);
-  const encode = await taskOfRecipe(own).encoder(own, set);
-  using events = own.logging.tensorboard ? await EventLog.in(folder.path, state) : null;
-  const data = { set, batches, valClips, features, frameCache, labels, encode, state, events };
+  await using stack = new AsyncDisposableStack();
+  const { config, session, data } = await openRun(options, stack);
   try {
-    return await new TrainingRun({ ...options, config: own }, session, data).run();
+    return await new TrainingRun({ ...options, config }, session, data).run();
   } finally {
-    if (frameCache) info?.(describeFrameCache(frameCache));
+    if (data.frameCache) options.events?.info?.(describeFrameCache(data.frameCache));
   }
-}
-
-interface RunData {
-  set: TrainingSet;
-  /** Of a loop. */
-  batches: number;
-  valClips: ClipRecord[];
-  /** null where the backbone runs. */
-  features: Features | null;
-  frameCache: FrameCache | null;
-  labels: string[];
-  /** Makes what batches bring. */
-  encode: Encoder;
-  /** For TensorBoard; null: it is not written for. */
-  events: EventLog | null;
-  /** Where the run stands: at its beginning, or where it goes on. */
-  state: RunState;
 }
 
 /** What has gone by since the last line of metrics. */
 interface Window {
   started: number;
+  /** From when its steps are counted for the pace, and how many of them were before that. */
+  paceFrom: number;
+  paceAfter: number;
   waitMs: number;
   clips: number;
   steps: number;
@@ -159,7 +67,11 @@ class TrainingRun {
   readonly #problems: ProblemLog;
   readonly #state: RunState;
   readonly #keeper: Keeper;
+  readonly #pace: Pace;
+  readonly #dataWait: DataWait;
   #last: Evaluation | null = null;
+  /** Whether no step of this process has been made. */
+  #isFirst = true;
 
   constructor(options: TrainOptions, session: Session, data: RunData) {
     const { config, folder } = options, { state } = data, { note, saved } = options.events ?? {};
@@ -173,6 +85,10 @@ class TrainingRun {
     this.#data = data;
     this.#rate = rateOf(config, { batchesPerLoop: data.batches });
     this.#totalSteps = totalSteps(config, data.set, state);
+    const share = session.evaluationShare / clipsPerBatch(config);
+    const { grad_accumulation_steps: batches } = config.solver;
+    this.#pace = new Pace({ stepsPerEvaluation: data.valClips.length * share / batches });
+    this.#dataWait = new DataWait(config, { clips: data.set.clips.length, cache: data.frameCache });
     this.#problems = new ProblemLog(note);
     if (state.problems) this.#problems.restore(state.problems);
     this.#state = state;
@@ -247,7 +163,10 @@ class TrainingRun {
   async #trainBatches(feed: ClipFeed): Promise<void> {
     const { data, logging } = this.#config, state = this.#state;
     const order = this.#data.set.order(state.epoch, state.clipsInEpoch);
-    const window: Window = { started: performance.now(), waitMs: 0, clips: 0, steps: 0 };
+    const now = performance.now();
+    const window: Window = { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 };
+    if (!this.#isFirst) this.#dataWait.begin();
+    if (this.#isFirst) this.#options.events?.stage?.({ what: "waiting for the first batch" });
     for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
       const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
       for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
@@ -261,10 +180,12 @@ class TrainingRun {
       state.accumulated = completed ? 0 : state.accumulated + 1;
       if (completed) state.step++;
       window.waitMs += waitMs;
+      this.#dataWait.add(waitMs, batch.clips[0].frames.length);
       window.clips += clips.length;
       await this.#keeper.batchDone();
       if (!completed) continue;
       window.steps++;
+      await this.#tellMoved(window);
       const stopping = this.#options.signal?.aborted ?? false;
       const last = state.step >= this.#totalSteps;
       // Reading the loss waits for the GPU, so it is done every print_freq steps only.
@@ -273,6 +194,27 @@ class TrainingRun {
       if (this.#keeper.isStateDue()) await this.#keeper.saveState();
       if (last) break;
     }
+  }
+
+  /** Tells of a step that was handed to the GPU. The first one is waited for, so that what follows can be measured. */
+  async #tellMoved(window: Window): Promise<void> {
+    const isDone = this.#isFirst;
+    if (isDone) {
+      await this.#session.finish();
+      [window.paceFrom, window.paceAfter] = [performance.now(), window.steps];
+      this.#isFirst = false;
+      this.#dataWait.begin();
+    }
+    this.#options.events?.moved?.({ step: this.#state.step, isDone, ...this.#totals() });
+  }
+
+  #totals(): Totals {
+    const evaluations = evaluationsToCome(this.#config, this.#data.set, this.#state);
+    return {
+      steps: this.#totalSteps,
+      epochs: this.#config.solver.epochs,
+      ...this.#pace.left(evaluations),
+    };
   }
 
   /** Waits for the GPU, then writes one line of metrics. */
@@ -297,13 +239,12 @@ class TrainingRun {
     };
     state.lastLoss = loss;
     this.#tell(record);
-    const totals = {
-      steps: this.#totalSteps,
-      epochs: this.#config.solver.epochs,
-      secondsPerStep: elapsed / Math.max(1, window.steps),
-    };
-    this.#options.events?.step?.(record, totals);
-    Object.assign(window, { started: performance.now(), waitMs: 0, clips: 0, steps: 0 });
+    const now = performance.now(), measured = window.steps - window.paceAfter;
+    if (measured > 0) this.#pace.addSteps(measured, (now - window.paceFrom) / 1000);
+    this.#options.events?.step?.(record, this.#totals());
+    const advice = this.#dataWait.advice();
+    if (advice !== null) this.#options.events?.info?.(advice);
+    Object.assign(window, { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 });
   }
 
   /** Writes a line of metrics. */
@@ -321,18 +262,20 @@ class TrainingRun {
 
   /** One view of every clip of the validation list, by the averaged weights where these are kept. */
   async #evaluation(): Promise<Evaluation> {
-    const { events, signal } = this.#options;
-    return await this.#session.withAverages(() =>
+    const { events, signal } = this.#options, started = performance.now();
+    const evaluation = await this.#session.withAverages(() =>
       evaluateClips(this.#session, this.#config, {
         task: this.#task,
         clips: this.#data.valClips,
         views: null,
         feed: this.#data.features?.feed("val"),
-        frameCache: this.#data.frameCache,
+        frameCache: this.#data.valCache,
         signal,
         onProgress: events?.evaluating,
       })
     );
+    this.#pace.addEvaluation((performance.now() - started) / 1000);
+    return evaluation;
   }
 
   /** What the network gives before the first step. It is not among those of which the best is kept. */

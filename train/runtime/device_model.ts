@@ -4,7 +4,8 @@ import { isFloatTransform } from "../../pixels/float_transform.ts";
 import type { FrameClip, FramePrepOptions } from "../../gpu/frames.ts";
 import { bytesOf, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import type { Address, Layout } from "../../gpu/layout.ts";
-import { lowerPlan } from "../../gpu/lower.ts";
+import { lowerPlan, type ProgramSpec } from "../../gpu/lower.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
 import { align, type Plan } from "../../gpu/plan.ts";
 import type { Command, DeviceSetup } from "../../gpu/runtime.ts";
 import { encodeValues, valuesOf } from "../../gpu/values.ts";
@@ -12,6 +13,7 @@ import { transferOf } from "../../lib/shared_bytes.ts";
 import { createPrng } from "../../lib/random.ts";
 import type { WeightKind } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
+import { compileKernels, kernelsOf } from "./device/compile.ts";
 import type { Device } from "./device/device.ts";
 import { frameRoom, type FrameSize, prepOptions } from "./frame_buffers.ts";
 import type { InputValues } from "./objective.ts";
@@ -39,6 +41,16 @@ const READ_BYTES = 2 ** 28;
 /** What a device needs to know of a model. */
 export type LoadableModel = Pick<VideoModel, "weights" | "config" | "window">;
 
+/** All programs of a model as plain data, by name. */
+export function lowerPlans(
+  { plans, layout }: Pick<ModelParts, "plans" | "layout">,
+  environment: KernelEnvironment,
+): Record<string, ProgramSpec> {
+  return Object.fromEntries(
+    Object.entries(plans).map(([name, plan]) => [name, lowerPlan(plan, layout, environment)]),
+  );
+}
+
 /** A model on a device. */
 export class DeviceModel<Model extends LoadableModel = VideoModel> {
   readonly model: Model;
@@ -63,9 +75,8 @@ export class DeviceModel<Model extends LoadableModel = VideoModel> {
     parts: ModelParts,
   ): Promise<DeviceModel<Model>> {
     const { layout, plans, readbackBytes, frames, mix = null } = parts;
-    const programs = Object.fromEntries(
-      Object.entries(plans).map(([name, plan]) => [name, lowerPlan(plan, layout, device.info.environment)]),
-    );
+    const programs = lowerPlans({ plans, layout }, device.info.environment);
+    await compileKernels(device, kernelsOf(programs));
     const setup: DeviceSetup = {
       buffers: layout.buffers,
       stream: layout.stream,

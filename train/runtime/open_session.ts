@@ -2,9 +2,12 @@
 
 import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { AdapterError } from "../../lib/errors.ts";
+import type { TellStage } from "../../lib/stage.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { type FittingSession, planFittingSession } from "./fit.ts";
+import { compileKernels, kernelsOf } from "./device/compile.ts";
 import { RemoteDevice } from "./device/remote_device.ts";
+import { lowerPlans } from "./device_model.ts";
 import { Session } from "./session.ts";
 import type { SessionOptions } from "./session_plan.ts";
 import type { TunedChoices } from "./device/tuned.ts";
@@ -32,24 +35,98 @@ export interface OpenedSession {
   readonly against: string | null;
 }
 
+/** How a device's compiling is told. */
+export function compilingStage(tell: TellStage | undefined): RemoteDevice["onCompile"] {
+  return tell && ((done, of) => tell({ what: "compiling", done, of, unit: "pipelines" }));
+}
+
+/** What opening a session needs to know beside its options. */
+export interface OpenOptions {
+  /** Clips that one video of the batch becomes, for advice on a batch that fits. */
+  clipsPerVideo: number;
+  halves: HalvesNeed | null;
+  choices?: TunedChoices;
+  /** Told what is being done: planning, compiling. */
+  stage?: TellStage;
+  /** A device that was opened ahead; it is the session's from now on. */
+  early?: EarlyDevice;
+}
+
+/**
+ * A device that compiles what a session will most likely run while its data is being made or looked at. Whatever it guesses wrong, the
+ * session compiles when it is opened. What goes wrong here is told there.
+ */
+export class EarlyDevice implements AsyncDisposable {
+  readonly #device: Promise<RemoteDevice>;
+  readonly #compiled: Promise<void>;
+  readonly #closing = new AbortController();
+  #told: TellStage | undefined;
+  #isTaken = false;
+
+  /** @param options What the session will be opened with, as far as it is known. */
+  constructor(model: VideoModel, options: Omit<SessionOptions, "limits">, more: OpenOptions) {
+    this.#device = RemoteDevice.open({
+      choices: more.choices,
+      onCompile: compilingStage((stage) => this.#told?.(stage)),
+    });
+    this.#compiled = this.#compile(model, options, more).catch(() => {});
+  }
+
+  /** Hands the device over when it has compiled. */
+  async take(stage?: TellStage): Promise<RemoteDevice> {
+    this.#isTaken = true;
+    this.#told = stage;
+    await this.#compiled;
+    const device = await this.#device;
+    device.onCompile = undefined;
+    return device;
+  }
+
+  get isTaken(): boolean {
+    return this.#isTaken;
+  }
+
+  /** Closes the device where nobody has taken it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isTaken) return;
+    this.#isTaken = true;
+    this.#closing.abort();
+    await this.#compiled;
+    await this.#device.then((device) => device[Symbol.asyncDispose](), () => {});
+  }
+
+  async #compile(
+    model: VideoModel,
+    options: Omit<SessionOptions, "limits">,
+    { clipsPerVideo }: OpenOptions,
+  ): Promise<void> {
+    const device = await this.#device, { info: { limits, environment, freeBytes } } = device;
+    const fit = { environment, freeBytes, clipsPerVideo };
+    const { plan } = planFittingSession(model, { ...options, limits }, fit);
+    await compileKernels(device, kernelsOf(lowerPlans(plan, environment)), this.#closing.signal);
+  }
+}
+
 /**
  * Opens a session. Where the adapter cannot hold the whole batch at once, with as many clips at once as it can.
  *
- * @param more.clipsPerVideo Clips that one video of the batch becomes, for advice on a batch that fits.
  * @throws {AdapterError} when there is no adapter, or it cannot hold the session one clip at a time.
  */
 export async function openSession(
   model: VideoModel,
   options: Omit<SessionOptions, "limits">,
-  more: { clipsPerVideo: number; halves: HalvesNeed | null; choices?: TunedChoices },
+  more: OpenOptions,
 ): Promise<OpenedSession> {
+  const { stage, early, choices } = more;
   let freeBytes = Infinity;
   for (let tries = 0;; tries++) {
-    const device = await RemoteDevice.open({ choices: more.choices });
+    const device = early && !early.isTaken ? await early.take(stage) : await RemoteDevice.open({ choices });
+    device.onCompile = compilingStage(stage);
     const { info } = device;
     let fitting: FittingSession | null = null;
     try {
       requireHalves(info, more.halves);
+      stage?.({ what: "planning" });
       fitting = planFittingSession(model, { ...options, limits: info.limits }, {
         environment: info.environment,
         freeBytes: Math.min(freeBytes, info.freeBytes ?? Infinity),

@@ -24,6 +24,7 @@ import {
   PROGRAMS,
   type SessionOptions,
   type SessionPlan,
+  stepPlans,
   stepPrograms,
   type TrainBatch,
 } from "./session_plan.ts";
@@ -111,6 +112,14 @@ export class Session implements AsyncDisposable {
       ? stepPrograms(this.#planned, Math.max(...trainClips))
       : [PROGRAMS.evaluation];
     return programs.reduce((sum, name) => sum + this.#loaded.launches[name], 0);
+  }
+
+  /** Work on a clip in evaluation, as a share of that in training; 1 in a session that does not train. */
+  get evaluationShare(): number {
+    const clips = Math.max(0, ...this.#options.trainClips), { plan } = this.#planned.programs.evaluation;
+    if (clips === 0) return 1;
+    const flops = stepPlans(this.#planned, clips).reduce((sum, plan) => sum + plan.flops, 0);
+    return plan.flops / this.#options.evalClips / (flops / clips);
   }
 
   /** Sizes of the parts in which a batch of so many clips goes through the GPU. */

@@ -1,5 +1,6 @@
 /** A network for retrieval on a GPU, as what turns clips and sentences into features. */
 
+import type { TellStage } from "../../lib/stage.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { SubsetTokenizer } from "../../data/text/tokenizer.ts";
 import { formatCount, shorten } from "../../lib/text.ts";
@@ -44,28 +45,29 @@ import { meanVector } from "./search_index.ts";
  */
 export async function openEmbedder(
   model: EmbeddingModel,
-  options: { clips: readonly ClipRecord[]; atOnce?: number; choices?: TunedChoices },
+  options: { clips: readonly ClipRecord[]; atOnce?: number; choices?: TunedChoices; stage?: TellStage },
 ): Promise<ModelEmbedder> {
   return new ModelEmbedder(model, await openEmbeddingSession(model, options));
 }
 
 async function openEmbeddingSession(
   model: EmbeddingModel,
-  { clips, atOnce = Infinity, choices }: {
+  { clips, atOnce = Infinity, choices, stage }: {
     clips: readonly ClipRecord[];
     atOnce?: number;
     choices?: TunedChoices;
+    stage?: TellStage;
   },
 ): Promise<Session> {
   const { config, isPlain } = model, { micro_batch_size: most } = config.data;
   const queries = embeddingQueries(config);
   const batch = Math.min(clipsPerBatch(config), most ?? Infinity, Math.max(1, atOnce));
-  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, choices });
+  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, choices, stage });
   const frame = await largestFrame(config, [["", clips]], { anySize: true });
   const { session } = await openSession(
     createModel(modelSpec(config)),
     evaluationOptions(config, { clips: batch, largestFrame: frame, queries }),
-    { clipsPerVideo: 1, halves: halvesNeed(config), choices },
+    { clipsPerVideo: 1, halves: halvesNeed(config), choices, stage },
   );
   try {
     await loadBackbone(session, config.network.weights!);

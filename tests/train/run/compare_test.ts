@@ -4,18 +4,20 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { parseHTML } from "linkedom";
 import { DataError } from "../../../lib/errors.ts";
-import { figureRows, readRun } from "../../../train/run/compare.ts";
+import { comparisonTable, figureRows, readRun, remarksOn } from "../../../train/run/compare.ts";
+import { lockFolder } from "../../../data/folder_lock.ts";
+import { comparisonCsv, comparisonLines } from "../../../cli/text/comparison.ts";
 import { renderComparison } from "../../../pages/comparison_page.ts";
 import { formatConfig, parseConfig } from "../../../train/recipe/config.ts";
 
 /** Writes a run folder: a config, two evaluations, and a summary where the run has ended. */
 async function writeRun(
   path: string,
-  run: { system: string; top1: readonly number[]; gpuBytes: number; ended?: boolean },
+  run: { system: string; top1: readonly number[]; gpuBytes: number; ended?: boolean; recipe?: string },
 ): Promise<string> {
-  const { system, top1, gpuBytes, ended = true } = run;
+  const { system, top1, gpuBytes, ended = true, recipe = "" } = run;
   await Deno.mkdir(path, { recursive: true });
-  const { config } = parseConfig(`system: ${system}\ndata: { num_classes: 4 }`);
+  const { config } = parseConfig(`system: ${system}\ndata: { num_classes: 4 }\n${recipe}`);
   await Deno.writeTextFile(join(path, "config.yaml"), formatConfig(config));
   const lines = top1.flatMap((value, i) => [
     {
@@ -103,6 +105,75 @@ Deno.test("a run under way is told from its metrics, and its unknown figures are
     assert.equal(figures.trainable_parameters, null);
     const row = figureRows([run, run]).find(({ name }) => name === "trainable parameters")!;
     assert.deepEqual([row.values, row.best], [["–", "–"], []]);
+  }));
+
+Deno.test("a run that nobody writes is no run under way", () =>
+  inFolder(async (folder) => {
+    const path = await writeRun(join(folder, "run"), {
+      system: "side4video",
+      top1: [0.5],
+      gpuBytes: 2e6,
+      ended: false,
+    });
+    const state = async () => (await readRun(path)).figures.state;
+    assert.equal(await state(), "failed", "no state was saved");
+    {
+      using _lock = await lockFolder(path, "train");
+      assert.equal(await state(), "under way");
+    }
+    await Deno.writeTextFile(join(path, "lock"), "{}");
+    assert.equal(await state(), "failed", "its process died with the lock");
+    const row = figureRows([await readRun(path), await readRun(path)]).find(({ name }) => name === "state")!;
+    assert.equal(row.values[0], "failed at step 10, no state");
+  }));
+
+Deno.test("settings that differ are rows, and runs with other validation clips are marked", () =>
+  inFolder(async (folder) => {
+    const write = async (name: string, recipe: string) =>
+      await readRun(
+        await writeRun(join(folder, name), { system: "side4video", top1: [0.5], gpuBytes: 2e6, recipe }),
+      );
+    const first = await write("a", "solver: { lr: 0.01 }");
+    const second = await write("b", "solver: { lr: 0.02, ema: 0.9 }");
+    assert.deepEqual(remarksOn([first, second]), []);
+    const rows = new Map(figureRows([first, second]).map((row) => [row.name, row.values]));
+    assert.deepEqual(rows.get("solver.lr"), ["0.01", "0.02"]);
+    assert.equal(rows.get("solver.ema")![1], "0.9");
+    assert.ok(!rows.has("solver.epochs"), "what is the same is no row");
+    const other = { ...second, validation: { id: "other", clips: 7 } };
+    assert.match(remarksOn([first, other])[0], /different validation sets/);
+    const marked = new Map(figureRows([first, other]).map((row) => [row.name, row]));
+    assert.deepEqual(marked.get("validation set")!.values, ["A (list not found)", "B: 7 clips"]);
+    const csv = comparisonCsv([first, second]).trim().split("\n").map((line) => line.split(","));
+    const column = csv[0].indexOf("solver.lr");
+    assert.deepEqual(csv.map((line) => line[column]), ["solver.lr", "0.01", "0.02"]);
+  }));
+
+Deno.test("more than six runs are a line each, and what all share stands above them", () =>
+  inFolder(async (folder) => {
+    const runs = [];
+    for (let i = 0; i < 8; i++) {
+      const recipe = `solver: { lr: 0.0${i + 1} }`;
+      runs.push(
+        await readRun(
+          await writeRun(join(folder, `run-${i}`), {
+            system: "side4video",
+            top1: [i / 10],
+            gpuBytes: 2e6,
+            recipe,
+          }),
+        ),
+      );
+    }
+    const table = comparisonTable(runs);
+    assert.ok(table.byRun);
+    assert.ok(table.shared.some(({ name, value }) => name === "backbone" && value === "ViT-B/16"));
+    const lines = comparisonLines(table, 100);
+    assert.ok(lines.every((line) => line.startsWith("the same in all") || line.length <= 100));
+    assert.match(lines.find((line) => line.startsWith("run-7"))!, /70\.0 % \*/);
+    const { document } = parseHTML(renderComparison(runs)) as unknown as { document: Queried };
+    const heads = [...document.querySelectorAll('tbody th[scope="row"]')].map((cell) => cell.textContent);
+    assert.ok(heads.includes("run-0") && heads.includes("run-7"), `${heads}`);
   }));
 
 Deno.test("a folder that is no run is refused by name", () =>

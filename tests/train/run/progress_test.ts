@@ -1,3 +1,4 @@
+import type { StepRecord } from "../../../train/files/run_folder.ts";
 import { CLASSIFICATION } from "../../../train/tasks/classification.ts";
 import { isBest } from "../../../train/tasks/task.ts";
 import assert from "node:assert/strict";
@@ -10,7 +11,7 @@ import {
   type Progress,
 } from "../../../train/run/progress.ts";
 
-const PROGRESS: Progress = {
+const PROGRESS: Progress & { record: StepRecord } = {
   record: {
     kind: "step",
     epoch: 1,
@@ -24,6 +25,7 @@ const PROGRESS: Progress = {
   totalSteps: 1000,
   epochs: 4,
   secondsPerStep: 0.3,
+  evaluationSeconds: 0,
 };
 
 Deno.test("durations, bytes, shares and values are short and never claim more than they know", () => {
@@ -54,6 +56,19 @@ Deno.test("a log line holds every figure", () => {
     formatProgressLine(PROGRESS),
     "epoch 2/4 step 300/1000 · loss 0.8123 · ETA 3m 30s · 52.3 clips/s · data wait 3 % · GPU 93.2 MiB · lr 3.00e-4",
   );
+});
+
+Deno.test("the time left has the evaluations in it, and is not told before anything was measured", () => {
+  const later = { ...PROGRESS, evaluationSeconds: 90 };
+  assert.match(formatProgressLine(later), / ETA 5m 00s /);
+  // Steps that have gone by since the last line of metrics count.
+  assert.match(
+    formatTerminalLine({ ...later, step: 800 }, 160),
+    / 80 % 800\/1000 · loss 0\.8123 · ETA 2m 30s /,
+  );
+  assert.doesNotMatch(formatProgressLine({ ...later, secondsPerStep: null }), /ETA/);
+  const first = { ...PROGRESS, record: null, step: 1, secondsPerStep: null };
+  assert.equal(formatTerminalLine(first, 80).trim(), "▕          ▏  0 % 1/1000");
 });
 
 Deno.test("a terminal line is always narrower than the terminal and drops the least telling figures first", () => {

@@ -2,12 +2,19 @@
 
 import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Gpu } from "../../../gpu/device.ts";
+import type { KernelSpec } from "../../../gpu/lower.ts";
 import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../../gpu/runtime.ts";
 
 /** An open device with room for one set of programs. */
 export interface Device extends AsyncDisposable {
   readonly info: DeviceInfo;
-  /** Allocates and compiles. @returns Bytes allocated. */
+  /** Told of every kernel that `compileKernels` has compiled. */
+  onCompile?: (done: number, total: number) => void;
+  /** Opens another device of the same adapter, on a thread of its own. */
+  openHelper?(): Promise<Device>;
+  /** Makes the pipelines of kernels ahead of `load`. One call at a time. */
+  compile(kernels: readonly KernelSpec[]): Promise<void>;
+  /** Allocates, and compiles what is not compiled yet. @returns Bytes allocated. */
   load(setup: DeviceSetup): Promise<number>;
   /** Makes the preparation of frames anew. @returns Bytes allocated. */
   setFrames(options: FramePrepOptions): Promise<number>;
@@ -33,6 +40,10 @@ export class LocalDevice implements Device {
   constructor(gpu: Gpu) {
     this.info = deviceInfo(gpu);
     this.runtime = new Runtime(gpu);
+  }
+
+  compile(kernels: readonly KernelSpec[]): Promise<void> {
+    return this.runtime.compile(kernels);
   }
 
   load(setup: DeviceSetup): Promise<number> {

@@ -20,6 +20,7 @@ const calls: WorkerCalls = {
     runtime = new Runtime(gpu);
     return deviceInfo(gpu, await freeMemory(gpu));
   },
+  compile: (kernels) => opened().compile(kernels),
   load: (setup) => opened().load(setup),
   setFrames: (options) => opened().setFrames(options),
   submit: (commands) => opened().submit(commands),

@@ -2,6 +2,7 @@
 
 import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Command, DeviceInfo, DeviceSetup } from "../../../gpu/runtime.ts";
+import type { KernelSpec } from "../../../gpu/lower.ts";
 import type { Device } from "./device.ts";
 import type { TunedChoices } from "./tuned.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
@@ -84,29 +85,50 @@ class WorkerChannel {
   }
 }
 
+/** How to open a device. */
+export interface RemoteOptions {
+  /** Measured kernel choices of this machine. */
+  choices?: TunedChoices;
+  /** Told of every kernel that is compiled. */
+  onCompile?: (done: number, total: number) => void;
+}
+
 /** A device in a Worker. Use with `await using`. */
 export class RemoteDevice implements Device {
   readonly info: DeviceInfo;
+  onCompile?: (done: number, total: number) => void;
   readonly #channel: WorkerChannel;
+  readonly #choices: TunedChoices | undefined;
 
   /**
    * Starts the Worker and opens the GPU there.
    *
    * @throws {AdapterError} when there is no adapter.
    */
-  static async open(options: { choices?: TunedChoices } = {}): Promise<RemoteDevice> {
+  static async open(options: RemoteOptions = {}): Promise<RemoteDevice> {
     const channel = idleWorkers?.pop() ?? new WorkerChannel();
     try {
-      return new RemoteDevice(channel, await channel.call("open", [options]));
+      const { choices, onCompile } = options;
+      return new RemoteDevice(channel, await channel.call("open", [{ choices }]), { choices, onCompile });
     } catch (error) {
       await channel.end();
       throw error;
     }
   }
 
-  private constructor(channel: WorkerChannel, info: DeviceInfo) {
+  private constructor(channel: WorkerChannel, info: DeviceInfo, { choices, onCompile }: RemoteOptions) {
     this.#channel = channel;
     this.info = info;
+    this.#choices = choices;
+    this.onCompile = onCompile;
+  }
+
+  openHelper(): Promise<RemoteDevice> {
+    return RemoteDevice.open({ choices: this.#choices });
+  }
+
+  compile(kernels: readonly KernelSpec[]): Promise<void> {
+    return this.#channel.call("compile", [kernels]);
   }
 
   load(setup: DeviceSetup): Promise<number> {

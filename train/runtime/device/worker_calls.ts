@@ -5,7 +5,7 @@ import type { DeviceInfo } from "../../../gpu/runtime.ts";
 import type { TunedChoices } from "./tuned.ts";
 
 /** The calls. `open` comes first, `close` last; those between are the runtime's own. */
-export interface WorkerCalls extends Pick<Runtime, "load" | "setFrames" | "submit"> {
+export interface WorkerCalls extends Pick<Runtime, "compile" | "load" | "setFrames" | "submit"> {
   /** Opens the best adapter. @param options.choices Measured kernel choices of this machine. */
   open(options: { choices?: TunedChoices }): Promise<DeviceInfo>;
   close(): Promise<void>;
