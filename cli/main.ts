@@ -9,6 +9,7 @@ import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
+import { endWorld, isFollower, silent, toldByRank } from "./shared/world.ts";
 import {
   commandText,
   createIo,
@@ -29,6 +30,8 @@ export interface Invocation {
   verbs?: readonly Verb[];
   /** What people type before a verb; "sidenet" by default. */
   program?: string;
+  /** Told of the error that ends it. */
+  failed?: (error: unknown) => void;
 }
 
 /**
@@ -70,7 +73,10 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
   } catch (thrown) {
     const error = toldError(thrown);
     io.status("");
-    io.note(withProgram(errorLine(error), { verbs, program }));
+    const line = await toldByRank(error, withProgram(errorLine(error), { verbs, program }));
+    invocation.failed?.(error);
+    if (line === null) return exitCodeOf(error);
+    io.note(line);
     if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
     return exitCodeOf(error);
   }
@@ -145,7 +151,11 @@ if (import.meta.main) {
   keepGpuWorkers();
   const streams = processStreams();
   const program = Deno.env.get("SIDENET_PROGRAM") || TOOL;
-  const code = await main(Deno.args, { streams, signal: interruptionSignal(streams), program });
+  let failure: unknown = null;
+  const failed = (error: unknown) => failure = error;
+  const signal = interruptionSignal(isFollower() ? silent(streams) : streams);
+  const code = await main(Deno.args, { streams, signal, program, failed });
   discardUnfinished();
+  await endWorld(code, failure);
   Deno.exit(code);
 }

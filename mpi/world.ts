@@ -35,6 +35,8 @@ export interface World {
   /** Number of this rank among those of its machine, and how many these are. */
   readonly localRank: number;
   readonly localSize: number;
+  /** Name of its machine. */
+  readonly host: string;
   /** The MPI in use, for people; null in a world of one. */
   readonly mpi: string | null;
   /** For the GPU Worker; null in a world of one. */
@@ -55,6 +57,7 @@ export const ALONE: World = {
   size: 1,
   localRank: 0,
   localSize: 1,
+  host: "localhost",
   mpi: null,
   forWorker: null,
   gather: (value) => Promise.resolve([value]),
@@ -69,6 +72,7 @@ export class MpiWorld implements World {
   readonly size: number;
   readonly localRank: number;
   readonly localSize: number;
+  readonly host: string;
   readonly forWorker: WorkerWorld;
   readonly #library: MpiLibrary;
   readonly #exchange: Exchange;
@@ -115,6 +119,7 @@ export class MpiWorld implements World {
     const here = all.filter(({ host }) => host === all[rank].host);
     this.localRank = launcher.localRank ?? here.findIndex((one) => one.rank === rank);
     this.localSize = here.length;
+    this.host = all[rank].host;
     const names = all.map((one) => `rank ${one.rank} (${one.host}, process ${one.process})`);
     this.#exchange = new Exchange(library, { comm, rank, size, names, limitSeconds });
     this.forWorker = { library: library.path, comm: workerComm, rank, size, names, limitSeconds };
@@ -145,8 +150,8 @@ export class MpiWorld implements World {
   }
 
   /** Leaves the world. Waits for all others, who must leave too. */
-  async leave(): Promise<void> {
-    await this.#exchange.meetIdle("the end");
+  async leave(limitSeconds: number): Promise<void> {
+    await this.#exchange.meetIdle("the end", limitSeconds);
     this.#library.finalize();
   }
 

@@ -1,0 +1,78 @@
+/**
+ * The ranks that an MPI launcher has started, as verbs see them: joined once, rank 0 speaks and writes for all, and all end together.
+ * Without a launcher nothing is loaded.
+ */
+import { ConfigError, InterruptedError } from "../../lib/errors.ts";
+import { formatCount } from "../../lib/text.ts";
+import { findLauncher } from "../../mpi/launcher.ts";
+import { ALONE, MpiWorld, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
+import { SharedEnd } from "../../train/run/rank_batches.ts";
+import type { Io, Streams } from "./output.ts";
+
+/** Names of the variable that limits how long a rank is waited for. */
+const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
+/** What another rank has to say for all comes first. */
+const LATER_MS = 1000;
+
+let joined: MpiWorld | null = null;
+
+/**
+ * Joins the ranks that have been started with this one; one alone where none were.
+ *
+ * @throws {ConfigError} where they cannot be joined.
+ */
+export async function joinWorld(io: Io): Promise<World> {
+  if (joined !== null) return joined;
+  const env = Deno.env.toObject(), launcher = findLauncher(env);
+  if (launcher === null) return ALONE;
+  joined = await MpiWorld.join(launcher, { env, limitSeconds: limitOf(env[LIMIT_VARIABLE]) });
+  if (joined.rank === 0) io.note(`${formatCount(joined.size)} ranks of ${joined.mpi}`);
+  return joined;
+}
+
+/** Whether this process is a rank that another one speaks for. */
+export function isFollower(): boolean {
+  try {
+    return (findLauncher(Deno.env.toObject())?.rank ?? 0) > 0;
+  } catch {
+    return false; // told when the ranks are joined
+  }
+}
+
+/** Output of a rank that another one speaks for: none. */
+export function silent(streams: Streams): Streams {
+  return { ...streams, isTerminal: false, stdout: () => {}, stderr: () => {} };
+}
+
+/**
+ * Waits where others may have more to say of an error.
+ *
+ * @returns The error in words; null where another rank tells it.
+ */
+export async function toldByRank(error: unknown, message: string): Promise<string | null> {
+  if (joined === null ? !isFollower() : joined.rank === 0) return message;
+  if (endsTogether(error)) return null;
+  await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+  return message.replace(/^sidenet: /, `sidenet: rank ${findLauncher(Deno.env.toObject())?.rank}: `);
+}
+
+/** Ends the ranks of this process's world: with all others where all have come to the end, and else all at once. */
+export async function endWorld(code: number, error: unknown): Promise<void> {
+  if (joined === null) return;
+  if (code === 0 || endsTogether(error)) await joined.leave(START_LIMIT_SECONDS).catch(() => {});
+  else joined.abort(code);
+}
+
+/** Whether all ranks end with this error, each by itself. */
+function endsTogether(error: unknown): boolean {
+  return error instanceof SharedEnd || error instanceof InterruptedError;
+}
+
+function limitOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  const seconds = Number(text);
+  if (seconds > 0 && Number.isFinite(seconds)) return seconds;
+  throw new ConfigError(
+    `Cannot wait for ranks: ${LIMIT_VARIABLE} must be a number of seconds above 0, current value is "${text}"`,
+  );
+}
