@@ -18,7 +18,7 @@ import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
 import { START_LIMIT_SECONDS } from "../mpi/world.ts";
-import { joinWorld, silent } from "./shared/world.ts";
+import { joinWorld, silent } from "./ranks/world.ts";
 import { createIo, type Io, processStreams } from "./shared/output.ts";
 import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";

@@ -9,7 +9,7 @@ import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
-import { endWorld, isFollower, silent, toldByRank } from "./shared/world.ts";
+import { endWorld, isFollower, silent, toldByRank } from "./ranks/world.ts";
 import {
   commandText,
   createIo,

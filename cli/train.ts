@@ -44,7 +44,7 @@ import { type Sources, sourcesOf } from "./shared/sources.ts";
 import { printPlan } from "./shared/plan_text.ts";
 import { START_LIMIT_SECONDS, type World } from "../mpi/world.ts";
 import { quietFolder } from "../train/files/quiet_folder.ts";
-import { joinWorld } from "./shared/world.ts";
+import { joinWorld } from "./ranks/world.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({

@@ -92,7 +92,10 @@ export class Exchange {
         return performance.now() - since < BUSY_MS;
       },
       isComplete: (): boolean => {
-        if (isThere()) return true;
+        if (isThere()) {
+          this.#listen(); // words that nobody takes would be left at the end
+          return true;
+        }
         const waited = performance.now() - since;
         if (waited < TELL_AFTER_MS) return false;
         if (!told) this.#tell(number);

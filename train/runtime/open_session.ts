@@ -9,7 +9,7 @@ import { type FittingSession, planFittingSession } from "./fit.ts";
 import { compileKernels, kernelsOf } from "./device/compile.ts";
 import { RemoteDevice } from "./device/remote_device.ts";
 import { lowerPlans } from "./device_model.ts";
-import { agreedFit, cardsOf } from "./rank_session.ts";
+import { agreedFit, cardsOf } from "./ranks/cards.ts";
 import { Session } from "./session.ts";
 import type { SessionOptions } from "./session_plan.ts";
 import type { TunedChoices } from "./device/tuned.ts";

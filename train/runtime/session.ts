@@ -18,7 +18,7 @@ import { LOSS_LOG_SIZE, LossLog } from "./loss_log.ts";
 import { microBatches, pickClips } from "./micro_batches.ts";
 import type { InputValues } from "./objective.ts";
 import { type BatchPrograms, bytesOfClips } from "./programs.ts";
-import { placesOf, RankCommands } from "./rank_commands.ts";
+import { placesOf, RankCommands } from "./ranks/commands.ts";
 import { addsGradients } from "./gradients.ts";
 import {
   type MemoryPlan,

@@ -1,12 +1,12 @@
 /** What a session exchanges with those of other ranks, as commands; none in a world of one. */
 
-import type { MemoryRange } from "../../gpu/collective.ts";
-import { bytesOf, type Tensor } from "../../gpu/graph.ts";
-import type { Command } from "../../gpu/runtime.ts";
-import type { World } from "../../mpi/world.ts";
-import type { DeviceModel } from "./device_model.ts";
-import { addsGradients } from "./gradients.ts";
-import type { SessionOptions, SessionPlan, TrainBatch } from "./session_plan.ts";
+import type { MemoryRange } from "../../../gpu/collective.ts";
+import { bytesOf, type Tensor } from "../../../gpu/graph.ts";
+import type { Command } from "../../../gpu/runtime.ts";
+import type { World } from "../../../mpi/world.ts";
+import type { DeviceModel } from "../device_model.ts";
+import { addsGradients } from "../gradients.ts";
+import type { SessionOptions, SessionPlan, TrainBatch } from "../session_plan.ts";
 
 /** Commands of a session that is one of several. */
 export class RankCommands {

@@ -7,7 +7,7 @@ import { formatCount } from "../../lib/text.ts";
 import { findLauncher } from "../../mpi/launcher.ts";
 import { ALONE, MpiWorld, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
-import type { Io, Streams } from "./output.ts";
+import type { Io, Streams } from "../shared/output.ts";
 
 /** Names of the variable that limits how long a rank is waited for. */
 const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
@@ -25,7 +25,15 @@ export async function joinWorld(io: Io): Promise<World> {
   if (joined !== null) return joined;
   const env = Deno.env.toObject(), launcher = findLauncher(env);
   if (launcher === null) return ALONE;
-  joined = await MpiWorld.join(launcher, { env, limitSeconds: limitOf(env[LIMIT_VARIABLE]) });
+  const limitSeconds = limitOf(env[LIMIT_VARIABLE]);
+  try {
+    joined = await MpiWorld.join(launcher, { env, limitSeconds });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new ConfigError(
+      `Cannot join ${launcher.size} ranks: loading MPI's library must be allowed; start ranks with denow (mpiexec -n ${launcher.size} ./denow …)`,
+    );
+  }
   if (joined.rank === 0) io.note(`${formatCount(joined.size)} ranks of ${joined.mpi}`);
   return joined;
 }

@@ -1,14 +1,14 @@
 /** What the sessions of several ranks agree upon before they are opened: which of them share a card, and how batches are cut. */
 
-import type { DeviceInfo } from "../../gpu/runtime.ts";
-import type { KernelEnvironment } from "../../gpu/op.ts";
-import { ConfigError } from "../../lib/errors.ts";
-import type { World } from "../../mpi/world.ts";
-import type { VideoModel } from "../../models/video_model.ts";
-import type { FittingSession } from "./fit.ts";
-import { microBatches, rankClips } from "./micro_batches.ts";
-import type { RankOptions } from "./program_options.ts";
-import { planSession, type SessionOptions } from "./session_plan.ts";
+import type { DeviceInfo } from "../../../gpu/runtime.ts";
+import type { KernelEnvironment } from "../../../gpu/op.ts";
+import { ConfigError } from "../../../lib/errors.ts";
+import type { World } from "../../../mpi/world.ts";
+import type { VideoModel } from "../../../models/video_model.ts";
+import type { FittingSession } from "../fit.ts";
+import { microBatches, rankClips } from "../micro_batches.ts";
+import type { RankOptions } from "../program_options.ts";
+import { planSession, type SessionOptions } from "../session_plan.ts";
 
 /** The cards of all ranks. */
 export interface RankCards {
