@@ -5,6 +5,7 @@ import { decodeJpeg, encodeJpeg } from "../data/frames/jpeg.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { formatBytes } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
+import { deviceLines } from "./ranks/devices.ts";
 import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
@@ -96,6 +97,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const machine = await inspectMachine();
   const findings = findingsOf(machine);
   for (const line of formatFindings(findings)) io.print(line);
+  for (const line of await deviceLines()) io.print(line);
   io.printJson(jsonOf(machine, findings));
   if (machine.adapter === null) return NO_ADAPTER_EXIT_CODE;
   return findings.some(({ state }) => state === "missing") ? 1 : 0;
@@ -116,7 +118,7 @@ export function findingsOf(machine: Machine): Finding[] {
     machine.mpi !== null ? ok("MPI", machine.mpi) : {
       topic: "MPI",
       state: "optional",
-      text: "mpiexec not found; for training on several GPUs, which is not built yet",
+      text: "mpiexec not found; for training on several GPUs, which mpiexec or srun starts (docs/clusters.md)",
       advice: "apt-get install mpich",
     },
     diskFinding(machine.freeBytes),

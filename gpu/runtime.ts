@@ -28,8 +28,6 @@ export interface DeviceInfo {
   readonly limits: PlanLimits;
   /** Bytes that the adapter has free; null where nobody can tell. */
   readonly freeBytes: number | null;
-  /** Which of several cards it is, where that was chosen. */
-  readonly card?: string;
 }
 
 /** A place that holds finished frames, `[clips T 3 S S]`, with the side and the number of the frames of a clip. */

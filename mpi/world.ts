@@ -37,6 +37,8 @@ export interface World {
   readonly localSize: number;
   /** Name of its machine. */
   readonly host: string;
+  /** The card that was chosen for this rank, in words; null where the system chooses. */
+  readonly card: string | null;
   /** The MPI in use, for people; null in a world of one. */
   readonly mpi: string | null;
   /** For the GPU Worker; null in a world of one. */
@@ -58,6 +60,7 @@ export const ALONE: World = {
   localRank: 0,
   localSize: 1,
   host: "localhost",
+  card: null,
   mpi: null,
   forWorker: null,
   gather: (value) => Promise.resolve([value]),
@@ -73,6 +76,7 @@ export class MpiWorld implements World {
   readonly localRank: number;
   readonly localSize: number;
   readonly host: string;
+  card: string | null = null;
   readonly forWorker: WorkerWorld;
   readonly #library: MpiLibrary;
   readonly #exchange: Exchange;

@@ -7,6 +7,7 @@ import { formatCount } from "../../lib/text.ts";
 import { findLauncher } from "../../mpi/launcher.ts";
 import { ALONE, MpiWorld, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
+import { chooseDevice, describeDevice } from "./devices.ts";
 import type { Io, Streams } from "../shared/output.ts";
 
 /** Names of the variable that limits how long a rank is waited for. */
@@ -15,6 +16,14 @@ const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
 const LATER_MS = 1000;
 
 let joined: MpiWorld | null = null;
+/** What `--device` says. */
+let deviceFlag: string | null = null;
+
+/** Settles the device of a process: at once where it is alone, and for a rank when it joins the others. */
+export async function settleDevice(flag: string | null): Promise<void> {
+  deviceFlag = flag;
+  if (findLauncher(Deno.env.toObject()) === null) await chooseDevice(flag, ALONE);
+}
 
 /**
  * Joins the ranks that have been started with this one; one alone where none were.
@@ -34,6 +43,8 @@ export async function joinWorld(io: Io): Promise<World> {
       `Cannot join ${launcher.size} ranks: loading MPI's library must be allowed; start ranks with denow (mpiexec -n ${launcher.size} ./denow …)`,
     );
   }
+  const chosen = await chooseDevice(deviceFlag, joined);
+  joined.card = chosen && describeDevice(chosen);
   if (joined.rank === 0) io.note(`${formatCount(joined.size)} ranks of ${joined.mpi}`);
   return joined;
 }

@@ -20,9 +20,9 @@ export interface RankCards {
 }
 
 /** Asks all ranks which cards they have. */
-export async function cardsOf(world: World, { name, card }: Pick<DeviceInfo, "name" | "card">): Promise<RankCards> {
+export async function cardsOf(world: World, { name }: Pick<DeviceInfo, "name">): Promise<RankCards> {
   if (world.size === 1) return { sharing: 1, notes: [], options: () => ({}) };
-  const all = await world.gather({ host: world.host, name, card: card ?? name }, "the cards of all ranks");
+  const all = await world.gather({ host: world.host, name, card: world.card ?? name }, "the cards of all ranks");
   const keys = all.map((one) => `${one.card} of ${one.host}`), own = keys[world.rank];
   const groups = Map.groupBy(all.keys(), (rank) => keys[rank]);
   const notes = [...groups].filter(([, ranks]) => ranks.length > 1).map(([key, ranks]) =>
