@@ -43,7 +43,11 @@ export class Collectives {
   }
 
   /** Puts the first rank's values of ranges in their place on all ranks. */
-  async broadcast(ranges: readonly MemoryRange[], buffers: readonly GPUBuffer[], what: string): Promise<void> {
+  async broadcast(
+    ranges: readonly MemoryRange[],
+    buffers: readonly GPUBuffer[],
+    what: string,
+  ): Promise<void> {
     await this.#each(ranges, buffers, (values, into) => {
       into.set(values);
       this.#ranks.meet(what);
@@ -88,7 +92,11 @@ export class Collectives {
     if (this.#staging !== null && this.#staging.size >= bytes) return this.#staging;
     this.#staging?.destroy();
     this.#result = new Float32Array(bytes / 4);
-    return this.#staging = this.#device.createBuffer({ label: "exchange", size: bytes, usage: MAP_READ | COPY_DST });
+    return this.#staging = this.#device.createBuffer({
+      label: "exchange",
+      size: bytes,
+      usage: MAP_READ | COPY_DST,
+    });
   }
 }
 

@@ -94,7 +94,9 @@ export function requireWorld(
   if (size === launcher.size) return;
   const whose = launcher.kind === null ? "the launcher" : `the launcher of ${MPI_NAMES[launcher.kind]}`;
   throw new ConfigError(
-    `Cannot join ${launcher.size} ranks: ${whose} started them, but "${library}" (${MPI_NAMES[kind]}) makes a world of ` +
+    `Cannot join ${launcher.size} ranks: ${whose} started them, but "${library}" (${
+      MPI_NAMES[kind]
+    }) makes a world of ` +
       `${size}; ${LIBRARY_VARIABLE} must name the library that belongs to the launcher`,
   );
 }

@@ -10,7 +10,11 @@ import { LIBRARY_VARIABLE, MPI_NAMES, type MpiKind } from "./launcher.ts";
 export type Handle = number | bigint;
 
 type Pointer = Deno.PointerValue;
-type Bytes = Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer> | Float64Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+type Bytes =
+  | Uint8Array<ArrayBuffer>
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>;
 
 /** `MPI_THREAD_MULTIPLE`. */
 const THREAD_MULTIPLE = 3;
@@ -104,9 +108,10 @@ export class MpiLibrary {
     const symbols = openMpiSymbols(path);
     this.kind = symbols === null ? "mpich" : "openmpi";
     this.#handles = symbols ?? MPICH_HANDLES;
-    this.#functions = (symbols === null
-      ? Deno.dlopen(path, functionsWith("i32")).symbols
-      : Deno.dlopen(path, functionsWith("pointer")).symbols) as unknown as Record<FunctionName, Call>;
+    this.#functions =
+      (symbols === null
+        ? Deno.dlopen(path, functionsWith("i32")).symbols
+        : Deno.dlopen(path, functionsWith("pointer")).symbols) as unknown as Record<FunctionName, Call>;
   }
 
   /** Its name for people. */
@@ -138,7 +143,9 @@ export class MpiLibrary {
     this.#call("MPI_Init_thread", null, null, THREAD_MULTIPLE, provided);
     if (provided[0] < THREAD_MULTIPLE) {
       throw new ConfigError(
-        `Cannot use "${this.path}": it must grant MPI_THREAD_MULTIPLE, current level is ${provided[0]}; take a library built with threads`,
+        `Cannot use "${this.path}": it must grant MPI_THREAD_MULTIPLE, current level is ${
+          provided[0]
+        }; take a library built with threads`,
       );
     }
     this.#call("MPI_Comm_set_errhandler", this.#handle(this.world), this.#handle(this.#handles.errorsReturn));
@@ -161,7 +168,9 @@ export class MpiLibrary {
 
   /** Begins a barrier. @returns Tells whether all ranks have come to it. */
   startBarrier(comm: Handle): () => boolean {
-    const request = new Uint8Array(HANDLE_BYTES), flag = new Int32Array(1), status = new Uint8Array(STATUS_BYTES);
+    const request = new Uint8Array(HANDLE_BYTES),
+      flag = new Int32Array(1),
+      status = new Uint8Array(STATUS_BYTES);
     this.#call("MPI_Ibarrier", this.#handle(comm), request);
     return () => {
       if (flag[0] === 0) this.#call("MPI_Test", request, flag, status);
@@ -180,19 +189,44 @@ export class MpiLibrary {
     const anySource = this.kind === "mpich" ? -2 : -1;
     this.#call("MPI_Iprobe", anySource, ANY_TAG, this.#handle(comm), flag, status);
     if (flag[0] === 0) return false;
-    this.#call("MPI_Recv", into, into.length, this.#of("double"), anySource, ANY_TAG, this.#handle(comm), status);
+    this.#call(
+      "MPI_Recv",
+      into,
+      into.length,
+      this.#of("double"),
+      anySource,
+      ANY_TAG,
+      this.#handle(comm),
+      status,
+    );
     return true;
   }
 
   /** Sums over ranks. */
   sumFloats(from: Float32Array, into: Float32Array<ArrayBuffer>, comm: Handle): void {
-    this.#call("MPI_Allreduce", from, into, from.length, this.#of("float"), this.#of("sum"), this.#handle(comm));
+    this.#call(
+      "MPI_Allreduce",
+      from,
+      into,
+      from.length,
+      this.#of("float"),
+      this.#of("sum"),
+      this.#handle(comm),
+    );
   }
 
   /** The largest of each place over ranks. */
   maxDoubles(from: Float64Array<ArrayBuffer>, comm: Handle): Float64Array<ArrayBuffer> {
     const into = new Float64Array(from.length);
-    this.#call("MPI_Allreduce", from, into, from.length, this.#of("double"), this.#of("max"), this.#handle(comm));
+    this.#call(
+      "MPI_Allreduce",
+      from,
+      into,
+      from.length,
+      this.#of("double"),
+      this.#of("max"),
+      this.#handle(comm),
+    );
     return into;
   }
 
@@ -202,7 +236,11 @@ export class MpiLibrary {
   }
 
   /** Everybody's bytes, in the order of ranks. @param lengths Of each rank's. */
-  gather(bytes: Uint8Array<ArrayBuffer>, lengths: readonly number[], comm: Handle): Uint8Array<ArrayBuffer>[] {
+  gather(
+    bytes: Uint8Array<ArrayBuffer>,
+    lengths: readonly number[],
+    comm: Handle,
+  ): Uint8Array<ArrayBuffer>[] {
     const counts = Int32Array.from(lengths), starts = new Int32Array(lengths.length);
     for (let rank = 1; rank < lengths.length; rank++) starts[rank] = starts[rank - 1] + counts[rank - 1];
     const all = new Uint8Array(lengths.reduce((a, b) => a + b, 0));

@@ -100,7 +100,9 @@ export class MpiWorld implements World {
     const own: RankIdentity = { rank, host: Deno.hostname(), process: Deno.pid };
     const first = new Exchange(library, { ...place, names: place0(size) });
     await first.meetIdle("the start", START_LIMIT_SECONDS);
-    const all = first.gather(new Uint8Array(serialize(own))).map((bytes) => deserialize(bytes) as RankIdentity);
+    const all = first.gather(new Uint8Array(serialize(own))).map((bytes) =>
+      deserialize(bytes) as RankIdentity
+    );
     const comm = library.duplicate(library.world);
     return new MpiWorld(library, { ...place, comm: place.comm, workerComm: comm, all, launcher });
   }

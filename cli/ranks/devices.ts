@@ -71,13 +71,10 @@ export function deviceFor(
 }
 
 function findDevice(devices: readonly DeviceChoice[], wanted: string): DeviceChoice {
-  const words = wanted.toLowerCase(), address = /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(words)
-    ? `0000:${words}`
-    : words;
-  const found = /^\d+$/.test(words)
-    ? devices[Number(words)]
-    : devices.find(({ pci }) => pci === address) ??
-      devices.find(({ name }) => words !== "" && name.toLowerCase().includes(words));
+  const words = wanted.toLowerCase(),
+    address = /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(words) ? `0000:${words}` : words;
+  const found = /^\d+$/.test(words) ? devices[Number(words)] : devices.find(({ pci }) => pci === address) ??
+    devices.find(({ name }) => words !== "" && name.toLowerCase().includes(words));
   if (found) return found;
   const known = devices.map((one, i) => `${i} (${describeDevice(one)})`).join(", ") || "none";
   throw new ConfigError(
@@ -96,7 +93,9 @@ export async function deviceLines(): Promise<string[]> {
   const lines = devices.map((device, i) => `device ${i}: ${describeDevice(device)}`);
   const turn = cards > 0 ? cards : devices.length;
   if (turn > 1) {
-    lines.push(`ranks of one machine take devices 0 to ${turn - 1} in turn; --device or ${VARIABLE} chooses others`);
+    lines.push(
+      `ranks of one machine take devices 0 to ${turn - 1} in turn; --device or ${VARIABLE} chooses others`,
+    );
   }
   return lines;
 }
@@ -109,7 +108,12 @@ export function environmentFor(
   const { ids, pci, driver } = device;
   if (driver !== null) return { VK_DRIVER_FILES: driver, VK_ICD_FILENAMES: driver };
   const twins = devices.filter((other) => other.ids === ids).length > 1;
-  if (twins) return { DRI_PRIME: `pci-${pci!.replaceAll(/[:.]/g, "_")}`, MESA_VK_DEVICE_SELECT_FORCE_DEFAULT_DEVICE: "1" };
+  if (twins) {
+    return {
+      DRI_PRIME: `pci-${pci!.replaceAll(/[:.]/g, "_")}`,
+      MESA_VK_DEVICE_SELECT_FORCE_DEFAULT_DEVICE: "1",
+    };
+  }
   return { MESA_VK_DEVICE_SELECT: `${ids}!`, VK_LOADER_DEVICE_SELECT: ids! };
 }
 
@@ -130,9 +134,11 @@ async function pciCards({ pciFolder, nvidiaNames }: DeviceSources): Promise<Devi
   const cards: DeviceChoice[] = [];
   let nvidia: string | null = null;
   for (const pci of await namesIn(pciFolder)) {
-    const read = (file: string) => Deno.readTextFile(join(pciFolder, pci, file)).then((text) => text.trim(), () => "");
+    const read = (file: string) =>
+      Deno.readTextFile(join(pciFolder, pci, file)).then((text) => text.trim(), () => "");
     if (!/^0x03/.test(await read("class"))) continue;
-    const vendor = (await read("vendor")).replace(/^0x/, ""), device = (await read("device")).replace(/^0x/, "");
+    const vendor = (await read("vendor")).replace(/^0x/, ""),
+      device = (await read("device")).replace(/^0x/, "");
     if (!(vendor in VENDORS)) continue; // a console without a driver of Vulkan
     if (vendor === "10de") nvidia ??= await nvidiaNames();
     const named = vendor === "10de" ? nvidiaName(nvidia!, pci) : null;

@@ -114,7 +114,8 @@ const sharedNormBackwardOp = defineOp<{ eps: number; wantsX: boolean; rank: numb
     },
   }),
   dispatches: ({ inputs, outputs, attrs: { eps, wantsX, ranks }, axes: { R, C } }) => {
-    const { x, weight, mean, variance, parts, dout } = inputs, { dWeight, dBias, sums, slope, flow } = outputs;
+    const { x, weight, mean, variance, parts, dout } = inputs,
+      { dWeight, dBias, sums, slope, flow } = outputs;
     const { chunkRows, chunks } = rowChunks(R), groups = Math.ceil(C / COLUMNS);
     const aliases = { x_t: floatType(x), dout_t: floatType(dout) };
     const dispatches: Dispatch[] = [

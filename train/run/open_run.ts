@@ -119,7 +119,8 @@ export async function openRun(
       world,
     },
   );
-  const session = stack.use(opened.session), { data: { num_sample: copies }, solver: { mixup: pairs } } = config;
+  const session = stack.use(opened.session),
+    { data: { num_sample: copies }, solver: { mixup: pairs } } = config;
   const ofRank = (count: number) => rankClips(count, { rank: world.rank, ranks: world.size, copies, pairs });
   session.onGrow = ({ width, height }, bytes) =>
     note?.(
@@ -140,7 +141,9 @@ export async function openRun(
   stage?.({ what: "loading the weights" });
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
-  const events = stack.use(own.logging.tensorboard && world.rank === 0 ? await EventLog.in(folder.path, state) : null);
+  const events = stack.use(
+    own.logging.tensorboard && world.rank === 0 ? await EventLog.in(folder.path, state) : null,
+  );
   const data = { set, batches, valClips, features, frameCache, valCache, labels, encode, state, events };
   return { config: own, session, data };
 }
@@ -155,6 +158,8 @@ function withoutOwnCache(config: Config, { note }: { note?: (text: string) => vo
         "leave it out (data.frame_cache=null), or shrink the frames once",
     );
   }
-  if (data.frame_cache === "run") note?.("several ranks keep no decoded frames: data.frame_cache is null in this run");
+  if (data.frame_cache === "run") {
+    note?.("several ranks keep no decoded frames: data.frame_cache is null in this run");
+  }
   return { ...config, data: { ...data, frame_cache: null } };
 }

@@ -103,7 +103,10 @@ export async function* rankBatches(
       const failed = told.findIndex((one) => one.failure !== null);
       if (failed >= 0) {
         const { message, exitCode } = told[failed].failure!;
-        throw new SharedEnd(`rank ${failed} has failed: ${message}`, { exitCode, cause: failure ?? undefined });
+        throw new SharedEnd(`rank ${failed} has failed: ${message}`, {
+          exitCode,
+          cause: failure ?? undefined,
+        });
       }
       const { copies } = options, clips = new Array<BatchClip>(sizes[batch] * copies);
       const placesOf = byRank.map((entries) =>

@@ -226,7 +226,9 @@ class TrainingRun {
         isStateDue: () => world.rank === 0 && this.#keeper.isStateDue(),
       });
     } catch (error) {
-      if (world.size > 1 && error instanceof SharedEnd && this.#state.step > 0) await this.#keeper.saveState();
+      if (world.size > 1 && error instanceof SharedEnd && this.#state.step > 0) {
+        await this.#keeper.saveState();
+      }
       throw error;
     }
   }

@@ -126,7 +126,9 @@ export async function openSession(
   const { stage, early, choices, world = ALONE } = more;
   let freeBytes = Infinity;
   for (let tries = 0;; tries++) {
-    const device = early && !early.isTaken ? await early.take(stage) : await RemoteDevice.open({ choices, world: world.forWorker });
+    const device = early && !early.isTaken
+      ? await early.take(stage)
+      : await RemoteDevice.open({ choices, world: world.forWorker });
     device.onCompile = compilingStage(stage);
     const { info } = device;
     let fitting: FittingSession | null = null;

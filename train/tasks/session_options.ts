@@ -72,7 +72,13 @@ export function sessionOptions(
     leftAlone: systemOf(config.system).leftAlone,
     trainClips,
     ...world.size > 1 && {
-      ranks: { rank: world.rank, ranks: world.size, batches, syncNorms: config.network.sync_bn, mixed: false },
+      ranks: {
+        rank: world.rank,
+        ranks: world.size,
+        batches,
+        syncNorms: config.network.sync_bn,
+        mixed: false,
+      },
     },
     evalClips: Math.min(ofRank(clips, 0), data.micro_batch_size ?? Infinity),
     microClips: data.micro_batch_size ?? undefined,

@@ -22,7 +22,10 @@ export interface RankCards {
 /** Asks all ranks which cards they have. */
 export async function cardsOf(world: World, { name }: Pick<DeviceInfo, "name">): Promise<RankCards> {
   if (world.size === 1) return { sharing: 1, notes: [], options: () => ({}) };
-  const all = await world.gather({ host: world.host, name, card: world.card ?? name }, "the cards of all ranks");
+  const all = await world.gather(
+    { host: world.host, name, card: world.card ?? name },
+    "the cards of all ranks",
+  );
   const keys = all.map((one) => `${one.card} of ${one.host}`), own = keys[world.rank];
   const groups = Map.groupBy(all.keys(), (rank) => keys[rank]);
   const notes = [...groups].filter(([, ranks]) => ranks.length > 1).map(([key, ranks]) =>
@@ -69,7 +72,9 @@ export async function agreedFit(
       if (Math.min(...parts) === Math.max(...parts)) continue;
       throw new ConfigError(
         `Cannot synchronise batch norms over ${world.size} ranks (network.sync_bn): each rank must have as many parts of every batch, ` +
-          `a batch of ${clips} clips gives ${parts.join(", ")}; choose data.batch_size and data.micro_batch_size that divide, ` +
+          `a batch of ${clips} clips gives ${
+            parts.join(", ")
+          }; choose data.batch_size and data.micro_batch_size that divide, ` +
           `and data.drop_last=true where the last batch is short`,
       );
     }

@@ -30,7 +30,11 @@ export class RankCommands {
     const { gradients, before, programs: { lastLoss } } = this.#planned;
     if (this.#world.size === 1 || !completes && before === null) return [];
     const summed = [...completes ? [gradients!] : [], ...before === null ? [] : [lastLoss]];
-    return [{ do: "sum", ranges: summed.map((one) => this.#range(one)), what: `the gradients of step ${step}` }];
+    return [{
+      do: "sum",
+      ranges: summed.map((one) => this.#range(one)),
+      what: `the gradients of step ${step}`,
+    }];
   }
 
   /** What comes behind an update: the first rank's weights where the same sums may give others. */
@@ -71,7 +75,10 @@ export class RankCommands {
   }
 
   /** Around the outputs of a batch, of which each rank has its own rows: first nothing is there, then the sum is all of them. */
-  gathering(batch: TrainBatch, tensors: Iterable<Tensor>): { clear: Command[]; sum: (what: string) => Command[] } {
+  gathering(
+    batch: TrainBatch,
+    tensors: Iterable<Tensor>,
+  ): { clear: Command[]; sum: (what: string) => Command[] } {
     if (!batch.whole) return { clear: [], sum: () => [] };
     const ranges = [...tensors].map((tensor) => this.#range(tensor));
     return {
