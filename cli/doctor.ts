@@ -118,7 +118,8 @@ export function findingsOf(machine: Machine): Finding[] {
     machine.mpi !== null ? ok("MPI", machine.mpi) : {
       topic: "MPI",
       state: "optional",
-      text: "mpiexec not found; for training on several GPUs, which mpiexec or srun starts (docs/clusters.md)",
+      text:
+        "mpiexec not found; for training on several GPUs, which mpiexec or srun starts (docs/clusters.md)",
       advice: "apt-get install mpich",
     },
     diskFinding(machine.freeBytes),

@@ -134,7 +134,9 @@ export async function run(args: string[], io: Io): Promise<number> {
       `Cannot look for a learning rate with ${world.size} ranks: solver.find_lr must run in one process; start it without mpiexec`,
     );
   }
-  await using early = recipe.solver.find_lr === null && world.size === 1 ? await earlyDevice(recipe) : undefined;
+  await using early = recipe.solver.find_lr === null && world.size === 1
+    ? await earlyDevice(recipe)
+    : undefined;
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   if (recipe.solver.find_lr !== null) {

@@ -155,6 +155,12 @@ export class MpiWorld implements World {
     await this.#exchange.meetIdle(what, options.limitSeconds);
   }
 
+  /** Sums over ranks, and blocks the thread. For measurements: gradients are summed by the GPU Worker. */
+  sum(values: Float32Array, into: Float32Array<ArrayBuffer>, what: string): void {
+    this.#exchange.meet(what);
+    this.#exchange.sum(values, into);
+  }
+
   /** Leaves the world. Waits for all others, who must leave too. */
   async leave(limitSeconds: number): Promise<void> {
     await this.#exchange.meetIdle("the end", limitSeconds);
