@@ -44,7 +44,7 @@ export interface World {
   /** For the GPU Worker; null in a world of one. */
   readonly forWorker: WorkerWorld | null;
   /** Everybody's value, in the order of ranks. */
-  gather<T>(value: T, what: string): Promise<T[]>;
+  gather<T>(value: T, what: string, options?: { limitSeconds?: number }): Promise<T[]>;
   /** Rank 0's value. The others' is not looked at. */
   share<T>(value: T | null, what: string, options?: { limitSeconds?: number }): Promise<T>;
   /** The largest of each place. */
@@ -135,8 +135,8 @@ export class MpiWorld implements World {
     return this.#library.version;
   }
 
-  async gather<T>(value: T, what: string): Promise<T[]> {
-    await this.#exchange.meetIdle(what);
+  async gather<T>(value: T, what: string, options: { limitSeconds?: number } = {}): Promise<T[]> {
+    await this.#exchange.meetIdle(what, options.limitSeconds);
     return this.#exchange.gather(new Uint8Array(serialize(value))).map((bytes) => deserialize(bytes) as T);
   }
 

@@ -5,7 +5,6 @@
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { ALONE } from "../../mpi/world.ts";
-import { ConfigError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import { savedRun } from "../files/checkpoint.ts";
 import { readClassTexts } from "../files/class_texts.ts";
@@ -17,6 +16,7 @@ import {
   describeFrameCache,
   openRunCache,
   settleFrameCache,
+  withoutFrameCache,
 } from "../feed/frame_cache.ts";
 import { isFolder } from "../recipe/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
@@ -84,7 +84,7 @@ export async function openRun(
   const { lastBatch: resumedBatch } = loopBatches(config, set, saved?.state.clipsInEpoch);
   stage?.({ what: "looking at the clips" });
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
-  if (world.size > 1) config = withoutOwnCache(config, { note });
+  if (world.size > 1) config = withoutFrameCache(config, { note });
   const settled = await settleFrameCache(config, { clips: set.clips, folder: folder.path });
   config = settled.config;
   if (settled.note !== null) info?.(settled.note);
@@ -146,20 +146,4 @@ export async function openRun(
   );
   const data = { set, batches, valClips, features, frameCache, valCache, labels, encode, state, events };
   return { config: own, session, data };
-}
-
-/** One process alone may fill a frame cache: several ranks do without that of their run. */
-function withoutOwnCache(config: Config, { note }: { note?: (text: string) => void }): Config {
-  const { data } = config;
-  if (data.frame_cache === null || data.features !== null) return config;
-  if (isFolder(data.frame_cache)) {
-    throw new ConfigError(
-      `Cannot use data.frame_cache "${data.frame_cache}" with several ranks: one process alone may write to it; ` +
-        "leave it out (data.frame_cache=null), or shrink the frames once",
-    );
-  }
-  if (data.frame_cache === "run") {
-    note?.("several ranks keep no decoded frames: data.frame_cache is null in this run");
-  }
-  return { ...config, data: { ...data, frame_cache: null } };
 }
