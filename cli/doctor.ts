@@ -6,6 +6,7 @@ import { type Gpu, openGpu } from "../gpu/device.ts";
 import { formatBytes } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { deviceLines } from "./ranks/devices.ts";
+import { joinWorld, rankLines, tellCard } from "./ranks/world.ts";
 import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
@@ -94,10 +95,12 @@ export interface Finding {
 
 export async function run(args: string[], io: Io): Promise<number> {
   parseArguments(command, args);
+  const world = await joinWorld(io);
+  if (world.rank > 0) return await tellCard(world);
   const machine = await inspectMachine();
   const findings = findingsOf(machine);
   for (const line of formatFindings(findings)) io.print(line);
-  for (const line of await deviceLines()) io.print(line);
+  for (const line of [...await deviceLines(), ...await rankLines(world)]) io.print(line);
   io.printJson(jsonOf(machine, findings));
   if (machine.adapter === null) return NO_ADAPTER_EXIT_CODE;
   return findings.some(({ state }) => state === "missing") ? 1 : 0;

@@ -95,3 +95,28 @@ function limitOf(text: string | undefined): number | undefined {
     `Cannot wait for ranks: ${LIMIT_VARIABLE} must be a number of seconds above 0, current value is "${text}"`,
   );
 }
+
+/** For `doctor`: the world, and which card each rank has. All ranks call it or `tellCard`. */
+export async function rankLines(world: World): Promise<string[]> {
+  if (world.size === 1) return [];
+  const all = await cardsOf(world);
+  return [
+    `${formatCount(world.size)} ranks of ${world.mpi}:`,
+    ...all.map(({ host, localRank, card }, rank) =>
+      `  rank ${rank}: local rank ${localRank} of ${host}, ${card ?? "the system's own choice of a card"}`
+    ),
+  ];
+}
+
+/** The part of the ranks that say nothing. @returns The exit code. */
+export async function tellCard(world: World): Promise<number> {
+  await cardsOf(world);
+  return 0;
+}
+
+function cardsOf(world: World) {
+  const { host, localRank, card } = world;
+  return world.gather({ host, localRank, card }, "the cards of all ranks", {
+    limitSeconds: START_LIMIT_SECONDS,
+  });
+}

@@ -67,9 +67,13 @@ export class Keeper {
     if (++this.#unreadLosses === LOSS_LOG_SIZE) await this.look();
   }
 
-  /** Whether a state is to be written after the step that the run is at. Time decides when, never what is computed. */
-  isStateDue(): boolean {
-    const { state: { step }, config: { logging } } = this.#run;
+  /**
+   * Whether a state is to be written after the step that the run is at. Time decides when, never what is computed.
+   *
+   * @param ahead After so many more steps.
+   */
+  isStateDue(ahead = 0): boolean {
+    const { state, config: { logging } } = this.#run, step = state.step + ahead;
     const { checkpoint_every: every, checkpoint_minutes: minutes } = logging;
     if (every !== null && step % every === 0) return true;
     if (minutes === null) return false;

@@ -223,13 +223,17 @@ class TrainingRun {
         copies,
         pairs,
         isStopping: () => this.#options.signal?.aborted ?? false,
-        isStateDue: () => world.rank === 0 && this.#keeper.isStateDue(),
+        isStateDue: () => world.rank === 0 && this.#keeper.isStateDue(world.size > 1 ? 1 : 0),
       });
     } catch (error) {
-      if (world.size > 1 && error instanceof SharedEnd && this.#state.step > 0) {
-        await this.#keeper.saveState();
-      }
-      throw error;
+      if (!(error instanceof SharedEnd) || this.#state.step === 0) throw error;
+      await this.#keeper.saveState();
+      const { message, exitCode, cause } = error,
+        saved = `everything up to step ${this.#state.step} is saved`;
+      throw new SharedEnd(`${message}; ${saved}: go on with --resume ${this.#folder.path}`, {
+        exitCode,
+        cause,
+      });
     }
   }
 
@@ -300,9 +304,9 @@ class TrainingRun {
   /** One view of every clip of the validation list, by the averaged weights where these are kept. */
   async #evaluation(): Promise<Evaluation> {
     const { events, signal } = this.#options, started = performance.now();
-    await this.#session.align();
-    const evaluation = await this.#session.withAverages(() =>
-      evaluateClips(this.#session, this.#config, {
+    const evaluation = await this.#session.withAverages(async () => {
+      await this.#session.align();
+      return await evaluateClips(this.#session, this.#config, {
         task: this.#task,
         clips: this.#data.valClips,
         views: null,
@@ -311,8 +315,8 @@ class TrainingRun {
         signal,
         world: this.#world,
         onProgress: events?.evaluating,
-      })
-    );
+      });
+    });
     this.#pace.addEvaluation((performance.now() - started) / 1000);
     return evaluation;
   }

@@ -143,7 +143,7 @@ export async function openSession(
       });
       fitting = await agreedFit(model, fitting, { world, environment: info.environment });
       const session = await Session.open(device, model, fitting.options, fitting.plan, world);
-      return { session, against: fitting.against, cards: cards.notes };
+      return { session, against: fitting.against, cards: cards.notes(session.memory.total) };
     } catch (error) {
       await device[Symbol.asyncDispose]();
       const refused = (error as Error).name === "OutOfMemoryError" && world.size === 1;

@@ -1,28 +1,8 @@
 /** An evaluation that ranks share counts every clip once, in the order of the list, whatever divides what. */
 import assert from "node:assert/strict";
-import { ALONE, type World } from "../../../mpi/world.ts";
+import { meetingRanks } from "../../_util/meeting_ranks.ts";
 import { placesOfRank, shareScores } from "../../../train/evaluation/rank_scores.ts";
 import type { ScoredClip } from "../../../train/tasks/task.ts";
-
-/** Ranks in one process, which meet where all have come. */
-function worlds(size: number): World[] {
-  let told = new Map<number, unknown>(), meeting = Promise.withResolvers<unknown[]>();
-  const gather = <T>(rank: number, value: T): Promise<T[]> => {
-    const { promise } = meeting;
-    told.set(rank, value);
-    if (told.size === size) {
-      meeting.resolve(Array.from({ length: size }, (_, i) => told.get(i)));
-      [told, meeting] = [new Map(), Promise.withResolvers<unknown[]>()];
-    }
-    return promise as Promise<T[]>;
-  };
-  return Array.from({ length: size }, (_, rank): World => ({
-    ...ALONE,
-    rank,
-    size,
-    gather: (value) => gather(rank, value),
-  }));
-}
 
 function scored(index: number): ScoredClip {
   const views = [{ logits: Float32Array.of(index, -index) }];
@@ -34,7 +14,7 @@ Deno.test("1, 2 and 3 ranks give every clip of lists of 0 to 25 once, in order, 
     for (const block of [1, 3, 4]) {
       for (let clips = 0; clips <= 25; clips++) {
         const all = await Promise.all(
-          worlds(size).map(async (world) => {
+          meetingRanks(size).map(async (world) => {
             const own = placesOfRank(clips, { world, block });
             const score = (async function* () {
               for (const index of own) yield await Promise.resolve(scored(index));
@@ -51,7 +31,7 @@ Deno.test("1, 2 and 3 ranks give every clip of lists of 0 to 25 once, in order, 
 Deno.test("one rank that is to stop stops all", async () => {
   const controller = new AbortController();
   controller.abort();
-  const ends = worlds(2).map(async (world) => {
+  const ends = meetingRanks(2).map(async (world) => {
     const own = (async function* () {
       yield await Promise.resolve(scored(world.rank));
     })();

@@ -21,16 +21,21 @@ Deno.test("parts of pairs hold a clip and the one in its place of the reversed b
 
 Deno.test("every clip is one rank's, shares differ by a clip or a pair, and pairs stay pairs", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 9 }), fc.boolean(), (n, ranks, pairs) => {
-      const shares = Array.from({ length: ranks }, (_, rank) => rankPlaces(n, { rank, ranks, pairs }));
-      assert.deepEqual(shares.flat().sort((a, b) => a - b), [...Array(n).keys()]);
-      const sizes = shares.map(({ length }) => length);
-      assert.ok(Math.max(...sizes) - Math.min(...sizes) <= (pairs ? 3 : 1));
-      for (const share of shares) {
-        assert.deepEqual(share, share.toSorted((a, b) => a - b));
-        if (pairs) share.forEach((place, i) => assert.equal(share[share.length - 1 - i], n - 1 - place));
-      }
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 70 }),
+      fc.integer({ min: 1, max: 9 }),
+      fc.boolean(),
+      (n, ranks, pairs) => {
+        const shares = Array.from({ length: ranks }, (_, rank) => rankPlaces(n, { rank, ranks, pairs }));
+        assert.deepEqual(shares.flat().sort((a, b) => a - b), [...Array(n).keys()]);
+        const sizes = shares.map(({ length }) => length);
+        assert.ok(Math.max(...sizes) - Math.min(...sizes) <= (pairs ? 3 : 1));
+        for (const share of shares) {
+          assert.deepEqual(share, share.toSorted((a, b) => a - b));
+          if (pairs) share.forEach((place, i) => assert.equal(share[share.length - 1 - i], n - 1 - place));
+        }
+      },
+    ),
   );
 });
 

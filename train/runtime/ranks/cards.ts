@@ -2,6 +2,7 @@
 
 import type { DeviceInfo } from "../../../gpu/runtime.ts";
 import type { KernelEnvironment } from "../../../gpu/op.ts";
+import { formatBytes } from "../../../lib/text.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import type { World } from "../../../mpi/world.ts";
 import type { VideoModel } from "../../../models/video_model.ts";
@@ -14,32 +15,38 @@ import { planSession, type SessionOptions } from "../session_plan.ts";
 export interface RankCards {
   /** Ranks on this rank's card, itself among them. */
   readonly sharing: number;
-  readonly notes: readonly string[];
+  /** @param bytes Of a rank's session. */
+  notes(bytes: number): string[];
   /** What follows for the options of a session. */
   options(options: Pick<SessionOptions, "ranks">): { ranks?: RankOptions };
 }
 
 /** Asks all ranks which cards they have. */
 export async function cardsOf(world: World, { name }: Pick<DeviceInfo, "name">): Promise<RankCards> {
-  if (world.size === 1) return { sharing: 1, notes: [], options: () => ({}) };
+  if (world.size === 1) return { sharing: 1, notes: () => [], options: () => ({}) };
   const all = await world.gather(
     { host: world.host, name, card: world.card ?? name },
     "the cards of all ranks",
   );
   const keys = all.map((one) => `${one.card} of ${one.host}`), own = keys[world.rank];
   const groups = Map.groupBy(all.keys(), (rank) => keys[rank]);
-  const notes = [...groups].filter(([, ranks]) => ranks.length > 1).map(([key, ranks]) =>
-    `ranks ${ranks.join(", ")} share one card, ${key}: each needs its own memory there, and they take turns`
-  );
   const mixed = new Set(all.map((one) => one.name)).size > 1;
-  if (mixed) {
-    notes.push(
-      "the ranks have different adapters: the weights of rank 0 are sent to all after every update, so that they stay equal",
+  const sharing = (bytes: number) =>
+    [...groups].filter(([, ranks]) => ranks.length > 1).map(([key, ranks]) =>
+      `ranks ${
+        ranks.join(", ")
+      } share one card, ${key}: they take turns on it, and need ${ranks.length} times ${
+        formatBytes(bytes)
+      }, ${formatBytes(ranks.length * bytes)}`
     );
-  }
+  const differing = mixed
+    ? [
+      "the ranks have different adapters: the weights of rank 0 are sent to all after every update, so that they stay equal",
+    ]
+    : [];
   return {
     sharing: groups.get(own)!.length,
-    notes,
+    notes: (bytes) => [...sharing(bytes), ...differing],
     options: ({ ranks }) => ranks ? { ranks: { ...ranks, mixed } } : {},
   };
 }
