@@ -64,8 +64,9 @@ training does it, and copied. ratio is the time of the copy divided by that.
 search: the ten best of 100,000 stored embeddings for a query, on the CPU, and a plain loop over them, which must find the same.
 ratio is the time of the plain loop divided by that. Then the scores of a sentence with 100,000 clips of four frames by a network that
 weighs words and frames, on the GPU, alone and among 64.
-peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
-into bench/peers at the first run. ratio is the peer's time divided by ours.
+peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; then one clip of a tower and of a published
+network in sidenet, onnxruntime (CPU) and onnxruntime-web (webgpu), on a software adapter two blocks and two frames of them. The
+peers (470 MB) are installed by npm into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
 and eval then use. Other kernels sum in another order, so tune before a run and not in the middle of one.
 mpi, started by mpiexec: sums over ranks by size, beside copying in memory, and what the exchange takes of a step of a recipe

@@ -20,7 +20,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   gpu: ["gpu", "pixels", "lib"],
   data: ["data", "pixels", "lib"],
   models: ["models", "gpu", "pixels", "lib"],
-  train: ["train", "models", "gpu", "data", "mpi", "pixels", "lib"],
+  onnx: ["onnx", "gpu", "pixels", "lib"],
+  train: ["train", "onnx", "models", "gpu", "data", "mpi", "pixels", "lib"],
   pages: ["pages", "train", "models", "data", "lib"],
   bench: ["bench", "train", "models", "gpu", "data", "mpi", "pixels", "lib"],
   cli: ["cli", "bench", "pages", "train", "models", "gpu", "data", "mpi", "lib"],
@@ -38,7 +39,9 @@ export const TRAIN_ROOMS: readonly string[] = [
   "files",
   "evaluation",
   "search",
+  "export",
   "features",
+  "planning",
   "run",
   "parity",
 ];
@@ -52,7 +55,7 @@ const LISTS_OF_LIKE = ["gpu/ops", "gpu/cases"];
 const OUTSIDE = ["tests", "tools"];
 
 /** Rooms that must also work in a browser page; `lib` because they import it. */
-const WEB_STANDARD_ROOMS = ["lib", "pixels", "gpu", "models"];
+const WEB_STANDARD_ROOMS = ["lib", "pixels", "gpu", "models", "onnx"];
 
 /** The file outside the folders that is part of the product. */
 export const ROOT_MODULE = "mod.ts";

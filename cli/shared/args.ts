@@ -104,11 +104,11 @@ export function parseArguments<C extends Command>(
   for (const [name, spec] of Object.entries(command.options)) if (spec.multiple) values[name] = [];
   const positionals: string[] = [];
   for (const token of tokens) {
-    if (token.kind === "positional") positionals.push(token.value);
+    if (token.kind === "positional") positionals.push(token.value.replace(NO_FLAG, ""));
     if (token.kind !== "option") continue;
     const spec = table[token.name];
     if (spec === undefined) throw unknownFlag(command, token.rawName, table);
-    const value = parseValue(spec, token.rawName, token.value);
+    const value = parseValue(spec, token.rawName, token.value?.replace(NO_FLAG, ""));
     if (spec.multiple) (values[token.name] as unknown[]).push(value);
     else values[token.name] = value;
   }
@@ -116,15 +116,18 @@ export function parseArguments<C extends Command>(
   return { values: values as OptionValues<C>, positionals };
 }
 
-/** `--shift -3`: an argument that is a number is the value of the flag before it, not a flag. */
+/** Marks an argument that begins with "-" and is no flag. */
+const NO_FLAG = "\0";
+
+/** `--shift -3`, `LR -3`: an argument that is a number is the value of the flag before it or an argument of its own, not a flag. */
 function joinNegativeNumbers(args: readonly string[], table: Record<string, OptionSpec>): string[] {
   const joined: string[] = [];
   for (const arg of args) {
     const previous = joined.at(-1) ?? "";
     const wantsNumber = ["number", "integer"].includes(table[previous.replace(/^--/, "")]?.type ?? "");
-    if (previous.startsWith("--") && wantsNumber && /^-[.\d]/.test(arg)) {
-      joined[joined.length - 1] = `${previous}=${arg}`;
-    } else joined.push(arg);
+    if (!/^-[.\d]/.test(arg)) joined.push(arg);
+    else if (previous.startsWith("--") && wantsNumber) joined[joined.length - 1] = `${previous}=${arg}`;
+    else joined.push(NO_FLAG + arg);
   }
   return joined;
 }
