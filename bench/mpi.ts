@@ -1,6 +1,6 @@
 /** Measures the exchange of gradients: sums over ranks by size, beside the machine's memory, and what they take of a step. */
 
-import { Collectives, type Ranks } from "../gpu/collective.ts";
+import { Collectives, type Ranks } from "../gpu/ranks/collective.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { MpiWorld } from "../mpi/world.ts";
 import type { Config } from "../train/recipe/config.ts";

@@ -3,7 +3,7 @@
  * the places they read and write. It crosses to a Worker as it is.
  */
 
-import type { MemoryRange } from "./collective.ts";
+import type { MemoryRange } from "./ranks/collective.ts";
 import { bytesOf } from "./graph.ts";
 import type { Address, Layout } from "./layout.ts";
 import { type Dispatch, type KernelEnvironment, MAX_GRID } from "./op.ts";

@@ -1,6 +1,6 @@
 /** A lowered program on a device: pipelines, bind groups and uniforms are made once, and a run only encodes the launches. */
 
-import type { Collectives, MemoryRange } from "./collective.ts";
+import type { Collectives, MemoryRange } from "./ranks/collective.ts";
 import type { Gpu } from "./device.ts";
 import type { LaunchSpec, ProgramSpec } from "./lower.ts";
 import { numbered, type PipelineCache } from "./shader.ts";

@@ -5,7 +5,7 @@
 
 import type { BatchMix } from "../pixels/batch_mix.ts";
 import { AdapterError } from "../lib/errors.ts";
-import { Collectives, type MemoryRange, type Ranks } from "./collective.ts";
+import { Collectives, type MemoryRange, type Ranks } from "./ranks/collective.ts";
 import type { Gpu } from "./device.ts";
 import { createFramePrep, type FrameClip, type FramePrep, type FramePrepOptions } from "./frames.ts";
 import { FrameMix } from "./frames/mix.ts";

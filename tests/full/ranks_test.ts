@@ -66,15 +66,15 @@ for (const launcher of [MPICH, OPEN_MPI]) {
         "data.batch_size=8",
         "solver.epochs=4",
         "solver.mixup=true",
-          "solver.skip_nonfinite=3",
+        "solver.skip_nonfinite=3",
         "solver.ema=0.9",
         "data.num_sample=2",
       ];
       const options = { launcher: launcher!, count: 2, alone: ["data.micro_batch_size=8"] };
       assert.equal(await largestDifference(folder, everything, options), 0);
-    // Batches that an update sums over are summed by each rank first: another order.
-    const accumulating = [...everything, "solver.grad_accumulation_steps=2"];
-    assert.ok(await largestDifference(folder, accumulating, options) < 1e-6);
+      // Batches that an update sums over are summed by each rank first: another order.
+      const accumulating = [...everything, "solver.grad_accumulation_steps=2"];
+      assert.ok(await largestDifference(folder, accumulating, options) < 1e-6);
     },
   );
 

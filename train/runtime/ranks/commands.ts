@@ -1,6 +1,6 @@
 /** What a session exchanges with those of other ranks, as commands; none in a world of one. */
 
-import type { MemoryRange } from "../../../gpu/collective.ts";
+import type { MemoryRange } from "../../../gpu/ranks/collective.ts";
 import { bytesOf, type Tensor } from "../../../gpu/graph.ts";
 import type { Command } from "../../../gpu/runtime.ts";
 import type { World } from "../../../mpi/world.ts";

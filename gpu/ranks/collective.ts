@@ -3,7 +3,7 @@
  * the host, one copy each way.
  */
 
-import type { Address } from "./layout.ts";
+import type { Address } from "../layout.ts";
 
 const COPY_DST = 0x8, MAP_READ = 0x1;
 /** Bytes that are brought to the host at once. */
