@@ -9,7 +9,7 @@ import { commonValue, hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
-import { endWorld, isFollower, settleDevice, silent, toldByRank } from "./ranks/world.ts";
+import { endWorld, isFollower, requireSharedVerb, settleDevice, silent, toldByRank } from "./ranks/world.ts";
 import {
   commandText,
   createIo,
@@ -67,6 +67,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
       streams.stdout(helpOf(module.command, program) + "\n");
       return 0;
     }
+    requireSharedVerb(verb.name);
     await settleDevice(commonValue(rest, "device"));
     const { savesOnInterrupt = false } = module.command, verbEnds = module.run(rest, io);
     // A signal that came too late to stop anything changes nothing: what is done and written is done.

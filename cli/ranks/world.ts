@@ -49,6 +49,25 @@ export async function joinWorld(io: Io): Promise<World> {
   return joined;
 }
 
+/** Verbs that ranks share, or whose ranks tell of themselves. */
+const SHARED_VERBS = ["train", "eval", "extract", "doctor", "bench"];
+
+/**
+ * Refuses a verb that each rank would do for itself, in the way of the others.
+ *
+ * @throws {SharedEnd} on every rank.
+ */
+export function requireSharedVerb(name: string): void {
+  const launcher = findLauncher(Deno.env.toObject());
+  if (launcher === null || SHARED_VERBS.includes(name)) return;
+  throw new SharedEnd(
+    `Cannot run "${name}" as ${launcher.size} ranks: ${
+      SHARED_VERBS.slice(0, 3).join(", ")
+    } are what ranks share; start it without mpiexec`,
+    { exitCode: 2 },
+  );
+}
+
 /** Whether this process is a rank that another one speaks for. */
 export function isFollower(): boolean {
   try {
