@@ -4,6 +4,8 @@ import { adapterFindings } from "./doctor/adapter_findings.ts";
 import type { Finding } from "./doctor/finding.ts";
 import { type FolderFacts, inspectMachine, type Machine } from "./doctor/machine.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
+import { deviceLines } from "./ranks/devices.ts";
+import { joinWorld, rankLines, tellCard } from "./ranks/world.ts";
 import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
@@ -21,9 +23,12 @@ const NO_ADAPTER_EXIT_CODE = 3;
 
 export async function run(args: string[], io: Io): Promise<number> {
   parseArguments(command, args);
+  const world = await joinWorld(io);
+  if (world.rank > 0) return await tellCard(world);
   const machine = await inspectMachine();
   const findings = findingsOf(machine);
   for (const line of formatFindings(findings)) io.print(line);
+  for (const line of [...await deviceLines(), ...await rankLines(world)]) io.print(line);
   io.print(verdictOf(findings));
   io.printJson(jsonOf(machine, findings));
   if (machine.adapter === null) return NO_ADAPTER_EXIT_CODE;
@@ -133,7 +138,7 @@ function mpiFinding({ mpi }: Machine): Finding {
   return {
     topic: "MPI",
     state: "optional",
-    text: "mpiexec not found; for training on several GPUs, which is not built yet",
+    text: "mpiexec not found; for training on several GPUs, which mpiexec or srun starts (docs/clusters.md)",
     advice: "apt-get install mpich",
   };
 }

@@ -3,6 +3,7 @@
  * the places they read and write. It crosses to a Worker as it is.
  */
 
+import type { MemoryRange } from "./ranks/collective.ts";
 import { baseOf, bytesOf } from "./graph.ts";
 import type { Address, Layout } from "./layout.ts";
 import { type Dispatch, type KernelEnvironment, MAX_GRID } from "./op.ts";
@@ -39,6 +40,8 @@ export interface LaunchSpec {
   readonly bindings: readonly (Address & { readonly bytes: number; readonly binding: number })[];
   /** The streamed block whose weights it reads. */
   readonly block?: number;
+  /** What is summed over ranks after it. */
+  readonly sumOverRanks?: MemoryRange;
 }
 
 /** A program as plain data. */
@@ -100,6 +103,10 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
       params: { binding: at, offset, bytes: params.length },
       bindings,
       block: bindings.find(({ block }) => block !== undefined)?.block,
+      sumOverRanks: dispatch.sumOverRanks && {
+        ...layout.locate(plan, dispatch.sumOverRanks),
+        bytes: bytesOf(dispatch.sumOverRanks),
+      },
     });
     uniforms.push(params);
     offset += align(params.length);

@@ -64,6 +64,11 @@ export const COMMON_OPTIONS = {
   help: { type: "boolean", short: "h", help: "show this help" },
   json: { type: "boolean", help: "results on stdout as JSON, one object or one a line" },
   debug: { type: "boolean", help: "show the stack of an error" },
+  device: {
+    type: "string",
+    placeholder: "DEVICE",
+    help: "compute on this device: its number, name or PCI address, as `sidenet doctor` lists them",
+  },
 } as const satisfies Record<string, OptionSpec>;
 
 /** Declares a verb, keeping the exact type of its flags. */
@@ -178,6 +183,14 @@ function checkPositionals(command: Command, given: readonly string[]): void {
       `Cannot run "sidenet ${command.name}": there is no place for the argument "${given[max]}"`,
     );
   }
+}
+
+/** The value of a common flag; null where it was not given. What is wrong with it, the verb says. */
+export function commonValue(args: readonly string[], name: "device"): string | null {
+  const end = args.indexOf("--"), flags = end < 0 ? args : args.slice(0, end), flag = `--${name}`;
+  const at = flags.findLastIndex((arg) => arg === flag || arg.startsWith(`${flag}=`));
+  if (at < 0) return null;
+  return (flags[at] === flag ? flags[at + 1] : flags[at].slice(flag.length + 1)) || null;
 }
 
 /** Whether a common flag stands among the arguments (before a "--"). */
