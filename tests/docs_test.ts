@@ -18,7 +18,7 @@ const COMMANDS = await docCommands();
 const RECIPES = (await readRecipes()).map(({ file }) => file);
 
 /** What stands for a verb or a task in general. */
-const ANY = ["VERB", "NAME"];
+const ANY = ["VERB", "NAME", "…"];
 /** The authors' own recipes, which a checkout of theirs holds; here the tests write them. */
 const OF_A_CHECKOUT = "configs/projects/";
 

@@ -25,6 +25,7 @@ const WORDS: Record<string, string> = {
   "PATH…": "clip.mp4",
   LIST: "demo_data/val.txt",
   "check DIR": "demo_data",
+  "extract DIR": "features",
   "synth DIR": "drawn",
   "[SECTION|WORD]": "solver",
   "ViT-B-16": "clip.safetensors",
@@ -53,12 +54,13 @@ const SIZES: readonly (readonly [command: RegExp, more: readonly string[]])[] = 
   [/^train videos/, ["--plan-only"]],
   [/^synth /, ["--train-clips", "4", "--val-clips", "3"]],
   [/^explain /, ["--grid", "1"]],
-  [/^extract /, ["solver.epochs=1"]],
+  // Random views are stored by the epoch, others once.
+  [/^extract /, ["solver.epochs=1", "data.random_shift=false", "data.crop=centre"]],
 ];
 
 /** What is not run, and why. */
 const NOT_RUN: readonly (readonly [command: RegExp, why: string])[] = [
-  [/^(VERB|NAME|deno|fmt|lint|run|task|test|ok)\b/, "no verb: the checks of the project itself"],
+  [/^(…|(VERB|NAME|deno|fmt|lint|run|task|test|ok)\b)/, "no verb: the checks of the project itself"],
   [/^bench /, "it measures for minutes; tests/cli/bench_test.ts measures little"],
   [
     /\.pyth /,
@@ -89,7 +91,9 @@ export async function runsOf(commands: readonly DocCommand[], options: { slow: b
     const given = from.args.slice(0, 2).join(" ") === "task sidenet" ? from.args.slice(2) : from.args;
     const line = given.join(" ");
     if (NOT_RUN.some(([command]) => command.test(line)) || SLOW.test(line) !== options.slow) continue;
-    const [verb, ...rest] = given.map((word) => WORDS[`${given[0]} ${word}`] ?? WORDS[word] ?? word);
+    const [verb, ...rest] = given.filter((word) => word !== "…").map((word) =>
+      WORDS[`${given[0]} ${word}`] ?? WORDS[word] ?? word
+    );
     // In a sentence a verb may stand without what it needs.
     if (from.isInline && rest.length === 0 && !["train", "doctor"].includes(verb)) continue;
     const words = [verb, ...rest.map(runOf)];
@@ -102,7 +106,8 @@ export async function runsOf(commands: readonly DocCommand[], options: { slow: b
     // Recipes of a folder are of a kind, and so are runs; without a recipe the demo is trained.
     const target = (positionals.find((word) => !word.includes("=")) ?? "configs/demo.yaml")
       .replace(/^(configs\/\w+)\/.*|^(runs)\/\w+$/, "$1$2");
-    const key = [verb, target, ...flags.sort()].join(" ");
+    const stored = args.some((word) => word.startsWith("data.features=")) ? "from features" : "";
+    const key = [verb, target, stored, ...flags.sort()].join(" ");
     if (!runs.has(key)) runs.set(key, { from, args });
   }
   const rank = ({ args }: Run) => ORDER.findIndex((pattern) => pattern.test(args.join(" ")));
