@@ -70,7 +70,7 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
         `Cannot launch ${label}: a grid must be 1 to ${MAX_GRID} in every dimension, current grid is [${grid}]`,
       );
     }
-    const code = specialise(dispatch), key = kernelKey({ code, entryPoint });
+    const code = specialise(dispatch, environment.features), key = kernelKey({ code, entryPoint });
     const params = new Uint8Array(packParams(label, dispatch.source, dispatch.params));
     const at = dispatch.paramsBinding ?? 0;
     const bindings = dispatch.tensors.map((tensor, i) => ({

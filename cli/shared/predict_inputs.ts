@@ -9,9 +9,9 @@ import { identifyFile } from "../../data/video/identify.ts";
 import { type FileContent, WORDS } from "../../data/video/kind.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
+import { clipTimes } from "../../train/evaluation/clip_times.ts";
 import {
   type ClipTimes,
-  clipTimes,
   type PredictedInput,
   type WindowLength,
   windowsOf,

@@ -2,7 +2,8 @@
 
 import { mostPixelOps } from "../../data/transforms/recipe.ts";
 import { systemOf } from "../../models/registry.ts";
-import { type Config, transformRecipe } from "../recipe/config.ts";
+import type { Config } from "../recipe/config.ts";
+import { transformRecipe } from "../recipe/transform.ts";
 import type { ExpectedFrame } from "../runtime/frame_buffers.ts";
 import type { HalvesNeed } from "../runtime/open_session.ts";
 import type { Query } from "../runtime/query.ts";
