@@ -11,6 +11,9 @@ import { recipeHash } from "../train/recipe/hash.ts";
 import { shorten } from "../lib/text.ts";
 import { escapeHtml, section } from "./html.ts";
 
+/** The look that all pages share. */
+export const PAGE_STYLE: string = css;
+
 /** What is known of how a page came to be. */
 export interface PageOrigin {
   /** The command that wrote it, as it can be typed again. */

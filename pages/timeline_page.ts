@@ -6,7 +6,7 @@ import type { ClipSource } from "../data/clip_source.ts";
 import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
 import { escapeHtml, pictureTag, section, shareBar, shortened } from "./html.ts";
 import { CHART_SIZES, timelineCharts } from "./_timeline_charts.ts";
-import { PageColours } from "./_colours.ts";
+import { PageColours } from "../lib/colours.ts";
 import { type Fact, type PageOrigin, renderPage } from "./page.ts";
 import { dataTable } from "./tables.ts";
 import { formatCount, formatShare } from "../lib/text.ts";
@@ -22,6 +22,9 @@ import {
   segmentsOf,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
+
+/** The look of timelines, on top of that of all pages. */
+export const TIMELINE_STYLE: string = ownCss;
 
 /** A frame of a clip, small. */
 export interface Thumbnail {

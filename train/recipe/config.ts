@@ -7,7 +7,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import * as YAML from "yaml";
 import { ConfigError } from "../../lib/errors.ts";
 import type { SynthOptions } from "../../data/synth/options.ts";
-import { remarksOn } from "./_checks.ts";
+import { remarksOn } from "./_remarks.ts";
 import { settleConfig } from "./_resolve.ts";
 import type { Config } from "./_settled.ts";
 import { toSynthOptions } from "./_synth.ts";
