@@ -63,6 +63,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./extras/card.ts"),
   },
   {
+    name: "page",
+    summary: "Write a page that runs a trained model on videos in a browser",
+    load: () => import("./extras/page.ts"),
+  },
+  {
     name: "plan",
     summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
     load: () => import("./plan.ts"),

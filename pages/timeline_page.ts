@@ -1,6 +1,6 @@
 /** The page of predictions: one self-contained HTML file with a timeline or bars of every clip. */
 
-import ownCss from "./_timeline_style.css" with { type: "text" };
+import { TIMELINE_STYLE } from "./look.ts";
 import { writeFileWhole } from "../data/files.ts";
 import type { ClipSource } from "../data/clip_source.ts";
 import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
@@ -22,9 +22,6 @@ import {
   segmentsOf,
   type WindowLength,
 } from "../train/evaluation/timeline.ts";
-
-/** The look of timelines, on top of that of all pages. */
-export const TIMELINE_STYLE: string = ownCss;
 
 /** A frame of a clip, small. */
 export interface Thumbnail {
@@ -137,7 +134,7 @@ export class PredictionPage {
       title: `Predictions of ${model}`,
       heading: "Predictions",
       about: model,
-      style: ownCss,
+      style: TIMELINE_STYLE,
       tables: true,
       origin,
       content: this.#failedSection() + this.#overview() + this.#entries.join(""),

@@ -14,7 +14,7 @@ export class Camera {
   #stream: MediaStream | null = null;
   #kept: { at: number; rgb: Uint8Array<ArrayBuffer> }[] = [];
   #isAsked = false;
-  #timer = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param send Has a clip classified; `show` or `fail` is called with what comes of it. */
   constructor(

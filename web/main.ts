@@ -1,3 +1,4 @@
+/// <reference path="./globals.d.ts" />
 /** The page: takes files, shows what they are, how far the work is, and what the network says. The work is the Worker's. */
 import { PageColours } from "../lib/colours.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";

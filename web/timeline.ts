@@ -50,7 +50,10 @@ export function resultView(result: VideoResult, colours: PageColours): HTMLEleme
   showWhole();
   const strip = make(
     "div",
-    { class: `thumbs${thumbnails.length >= 9 ? " many" : ""}`, style: `--frames:${thumbnails.length}` },
+    {
+      class: `thumbs${thumbnails.length >= 9 ? " many" : ""}`,
+      style: `--frames:${thumbnails.length};--few:${Math.floor((thumbnails.length + 1) / 3)}`,
+    },
     ...thumbnails.map(({ at, picture }) => {
       const image = make("img", { src: URL.createObjectURL(picture), alt: `frame at ${clock(at)}` });
       return make("figure", {}, image, make("span", {}, clock(at)));

@@ -1,3 +1,4 @@
+/// <reference path="./globals.d.ts" />
 /** The page's Worker: everything that takes time. One model at a time; what is asked is done in its order. */
 import { z } from "zod";
 import { formatBytes } from "../lib/text.ts";

@@ -7,8 +7,7 @@ import manifest from "../../deno.json" with { type: "json" };
 import body from "../../web/body.html" with { type: "text" };
 import ownStyle from "../../web/style.css" with { type: "text" };
 import { escapeHtml } from "../html.ts";
-import { PAGE_STYLE } from "../page.ts";
-import { TIMELINE_STYLE } from "../timeline_page.ts";
+import { PAGE_STYLE, TIMELINE_STYLE } from "../look.ts";
 import { bundleForPage } from "./bundle.ts";
 
 /** A file inside the page. */

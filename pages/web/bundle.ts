@@ -59,11 +59,13 @@ export async function bundleForPage(
     );
     throw new Error(`Cannot build the page: ${told?.join("; ") ?? error.message}`);
   });
+  const code = result.outputFiles![0].text, use = /(?<![\w$.])Deno\s*\??\.\s*\w+/.exec(code)?.[0];
+  if (use !== undefined) throw new Error(`Cannot build the page: its code uses ${use}, which no page has`);
   const [output] = Object.values(result.metafile!.outputs);
   const parts = Object.entries(output.inputs).map(([file, { bytesInOutput }]) =>
     [file.replace(/^[a-z]+:(?=\/)/, ""), bytesInOutput] as const
   );
-  return { code: result.outputFiles![0].text, parts: new Map(parts) };
+  return { code, parts: new Map(parts) };
 }
 
 /** The messages of schemas in English alone: the package would bring fifty languages. */
