@@ -1,6 +1,5 @@
 /** A tensor as PyTorch stores one: a window with strides over a storage. */
 import { type Dtype, DTYPE_BYTES, elementsOf } from "./dtype.ts";
-import type { PyValue } from "./pickle_values.ts";
 
 /** Where a tensor's elements lie. All counts are in elements. */
 export class TensorView {
@@ -84,23 +83,4 @@ function elementViews(bytes: Uint8Array, size: number): Uint8Array | Uint16Array
   if (size === 2) return new Uint16Array(buffer, byteOffset, byteLength / 2);
   if (size === 4) return new Uint32Array(buffer, byteOffset, byteLength / 4);
   return new BigUint64Array(buffer, byteOffset, byteLength / 8) as unknown as Uint32Array;
-}
-
-/** An open file of PyTorch's: its pickle as data, tensors read on demand. */
-export interface TorchFile {
-  readonly format: "torch zip" | "torchscript" | "torch stream";
-  readonly root: PyValue;
-  /** The elements of a tensor, row by row. */
-  read(view: TensorView): Promise<Uint8Array>;
-}
-
-/** Reads a tensor. @param range Bytes of its storage. */
-export async function readView(
-  view: TensorView,
-  range: (offset: number, length: number) => Promise<Uint8Array>,
-): Promise<Uint8Array> {
-  if (view.count === 0) return new Uint8Array(0);
-  const size = DTYPE_BYTES[view.dtype];
-  const bytes = await range((view.storage.start + view.offset) * size, view.extent * size);
-  return view.isContiguous ? bytes : gatherRows(view, bytes);
 }

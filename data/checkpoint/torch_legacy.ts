@@ -3,9 +3,9 @@
  * about the machine, the object, the keys of its storages), then every storage as a count and its elements
  * (torch/serialization.py, `_legacy_save`).
  */
-import { readView, type TorchFile } from "./tensor_view.ts";
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
+import { readView, type TorchFile } from "./_torch_file.ts";
 import { torchRules } from "./_torch_rules.ts";
 import { type Dtype, DTYPE_BYTES } from "./dtype.ts";
 import { MAX_PICKLE_BYTES, type PickleRules, readPickle, TruncatedPickle } from "./pickle.ts";

@@ -2,9 +2,9 @@
  * Reader of `torch.save` files since PyTorch 1.6 and of TorchScript archives: a ZIP archive with a pickle `<top>/data.pkl`
  * that describes tensors, and their elements in `<top>/data/<key>` (PyTorch's docs/source/notes/serialization.rst).
  */
-import { readView, type TorchFile } from "./tensor_view.ts";
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
+import { readView, type TorchFile } from "./_torch_file.ts";
 import { torchRules } from "./_torch_rules.ts";
 import { DTYPE_BYTES } from "./dtype.ts";
 import { MAX_PICKLE_BYTES, readPickle } from "./pickle.ts";
