@@ -13,7 +13,7 @@ import {
 } from "mediabunny";
 import { DataError } from "../lib/errors.ts";
 import type { ClipTimes } from "../train/evaluation/timeline.ts";
-import { colourRule, rotated, toRgb } from "./colour.ts";
+import { type ColourRule, colourRule, rotated, toRgb } from "./colour.ts";
 
 /** A picture. */
 export interface Picture {
@@ -55,6 +55,8 @@ export async function openVideo(file: File): Promise<OpenVideo> {
     if (!await track.canDecode()) {
       throw fail(`this browser cannot decode ${codec}; Chromium as Debian has it can`);
     }
+    // What the file or its stream says; a decoded frame does not tell that from the browser's guess.
+    const rule = colourRule(await track.getColorSpace());
     const stamps = await stampsOf(track), first = stamps[0];
     if (first === undefined) throw fail("none of its frames can be found");
     const frames = stamps.map((stamp) => stamp - first), count = frames.length, last = frames[count - 1];
@@ -65,7 +67,7 @@ export async function openVideo(file: File): Promise<OpenVideo> {
       codec,
       times: { frames, seconds },
       rate: count > 1 && last > 0 ? (count - 1) / last : null,
-      frames: (numbers) => decode(track, { stamps, numbers, fail }),
+      frames: (numbers) => decode(track, { stamps, numbers, rule, fail }),
       [Symbol.dispose]: () => input[Symbol.dispose](),
     };
   } catch (error) {
@@ -87,9 +89,10 @@ async function stampsOf(track: InputVideoTrack): Promise<Float64Array> {
 
 async function* decode(
   track: InputVideoTrack,
-  { stamps, numbers, fail }: {
+  { stamps, numbers, rule, fail }: {
     stamps: Float64Array;
     numbers: readonly number[];
+    rule: ColourRule;
     fail: (what: string) => DataError;
   },
 ): AsyncGenerator<{ number: number; picture: Picture }> {
@@ -99,29 +102,28 @@ async function* decode(
     const number = numbers[next++];
     if (sample === null) throw fail(`its frame ${number + 1} cannot be decoded`);
     try {
-      yield { number, picture: await pictureOf(sample) };
+      yield { number, picture: await pictureOf(sample, rule) };
     } finally {
       sample.close();
     }
   }
 }
 
-async function pictureOf(sample: VideoSample): Promise<Picture> {
+async function pictureOf(sample: VideoSample, rule: ColourRule): Promise<Picture> {
   const frame = sample.toVideoFrame();
   try {
-    return rotated(await pictureOfFrame(frame), sample.rotation);
+    return rotated(await pictureOfFrame(frame, rule), sample.rotation);
   } finally {
     frame.close();
   }
 }
 
-/** The picture of a decoded frame as it lies in memory: what the browser converts itself, it converts by rules of its own. */
-export async function pictureOfFrame(frame: VideoFrame): Promise<Picture> {
+async function pictureOfFrame(frame: VideoFrame, rule: ColourRule): Promise<Picture> {
   const { visibleRect, format } = frame, { width, height } = visibleRect!;
   // Frames that lie on the GPU have no format of their own.
-  const options: VideoFrameCopyToOptions = format === null ? { format: "RGBA" } : {};
+  const options = (format === null ? { format: "RGBA" } : {}) as VideoFrameCopyToOptions;
   const data = new Uint8Array(frame.allocationSize(options));
   const layout = await frame.copyTo(data, options);
-  const rgb = toRgb({ format: format ?? "RGBA", width, height, data, layout }, colourRule(frame.colorSpace));
+  const rgb = toRgb({ format: format ?? "RGBA", width, height, data, layout }, rule);
   return { width, height, rgb };
 }
