@@ -107,7 +107,9 @@ export function readModel(weights: Weights): KnownModel {
     facts: {
       file: weights.label,
       system: system.title,
-      backbone: config.network.arch === "custom" ? `a ViT of ${backbone.layers} blocks` : config.network.arch,
+      backbone: config.network.arch === "custom"
+        ? `a ViT of ${backbone.layers} block${backbone.layers === 1 ? "" : "s"}`
+        : config.network.arch,
       labels,
       frames: model.config.frames,
       side: backbone.imageSize,
