@@ -119,6 +119,11 @@ export const VERBS: readonly Verb[] = [
     load: async () => (await import("./extras/completions.ts")).completionsOf(VERBS),
   },
   {
+    name: "licenses",
+    summary: "List versions and licences of what sidenet is made of",
+    load: () => import("./extras/licenses.ts"),
+  },
+  {
     name: "doctor",
     summary: "Say what works on this machine and what to install",
     load: () => import("./doctor.ts"),
