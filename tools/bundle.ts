@@ -13,13 +13,13 @@ import { formatBytes } from "../lib/text.ts";
 import { ROOMS } from "./layers.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
-const FILES = ["mod.ts", "deno.json", "deno.lock", "LICENSE", "README.md", "denow"], FOLDERS = [...ROOMS, "configs"];
+const FILES = ["mod.ts", "deno.json", "deno.lock", "LICENSE", "README.md", "denow"],
+  FOLDERS = [...ROOMS, "configs"];
 /** Libraries for other kinds of Linux than this one. */
 const OTHER_LIBC = Deno.build.target.endsWith("-musl") ? /sharp.*-linux-/ : /linuxmusl/;
 
 /** What is left out of packages: descriptions, maps, sources of what is there compiled. */
-const UNUSED =
-  /\.(map|md|markdown|d\.ts|d\.cts|d\.mts|html|umd\.js|min\.cjs)$|^(docs?|examples?|\.github)\//;
+const UNUSED = /\.(map|md|markdown|d\.ts|d\.cts|d\.mts|html|umd\.js|min\.cjs)$|^(docs?|examples?|\.github)\//;
 
 /** The script in front of the archive. `KEY` and `SKIP` are its name and the lines of the script. */
 const HEADER = await Deno.readTextFile(new URL("./bundle_header.sh", import.meta.url));

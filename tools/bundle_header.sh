@@ -2,13 +2,15 @@
 # sidenet @VERSION@ in one file: this script, and behind it an archive of Deno, the sources and their packages. The first start unpacks it
 # into $SIDENET_CACHE, $XDG_CACHE_HOME/sidenet, ~/.cache/sidenet, or where none of these can be written a folder of yours in /tmp.
 set -eu
-umask 077
 PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
 export PATH
 
 self=$0
 case $self in */*) ;; *) self=$(command -v -- "$self") ;; esac
 
+# What is unpacked is yours alone; what a verb writes follows your own mask.
+mask=$(umask)
+umask 077
 usable() { [ -n "$1" ] && mkdir -p "$1" 2>/dev/null && [ -w "$1" ]; }
 cache=
 for place in "${SIDENET_CACHE:-}" "${XDG_CACHE_HOME:+$XDG_CACHE_HOME/sidenet}" "${HOME:+$HOME/.cache/sidenet}"; do
@@ -48,6 +50,7 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
   export XDG_RUNTIME_DIR
 fi
 export DENO_DIR DENO_NO_UPDATE_CHECK
+umask "$mask"
 permissions=verbs
 if [ "${1:-}" = bench ]; then permissions=bench; fi
 exec "$home/deno" run -q -P=$permissions --config "$home/deno.json" --node-modules-dir=manual --no-lock --no-remote --no-prompt \

@@ -235,8 +235,4 @@ function listen(): void {
 
 listen();
 const own = ownFiles();
-if (!navigator.gpu) {
-  fail(
-    "Cannot compute: this browser has no WebGPU. Current Chrome and Edge have it, Safari from 26, Firefox from 141 on Windows; on Linux start Chromium with --enable-unsafe-webgpu.",
-  );
-} else if (own.length > 0) addFiles(own);
+if (own.length > 0) addFiles(own);

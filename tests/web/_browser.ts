@@ -24,12 +24,12 @@ async function found(names: readonly string[]): Promise<string | null> {
   return null;
 }
 
-/** Starts a browser whose WebGPU computes on the CPU. */
-export function startBrowser(more: readonly string[] = []): Promise<Browser> {
-  return chromium.launch({
-    executablePath: program!,
-    args: ["--no-sandbox", "--enable-unsafe-webgpu", "--enable-unsafe-swiftshader", ...more],
-  });
+/** Starts a browser whose WebGPU computes on the CPU, or that offers pages none. */
+export function startBrowser(
+  { webGpu = true, more = [] }: { webGpu?: boolean; more?: readonly string[] } = {},
+): Promise<Browser> {
+  const gpu = webGpu ? ["--enable-unsafe-webgpu", "--enable-unsafe-swiftshader"] : [];
+  return chromium.launch({ executablePath: program!, args: ["--no-sandbox", ...gpu, ...more] });
 }
 
 /** Registers a test that is given a browser. */

@@ -4,8 +4,12 @@
  */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
+import { buildWebPage } from "../../pages/web/build.ts";
+import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import type { outcomeJson } from "../../train/evaluation/timeline.ts";
 import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";
+import * as pageVerb from "../../cli/extras/page.ts";
+import { runVerb } from "../_util/run_verb.ts";
 import { TinyFolder } from "../cli/_tiny.ts";
 import { hasBrowser, startBrowser } from "./_browser.ts";
 import { ADAPTERS, kernelsOfCase, SYSTEM_CASES } from "./_kernels.ts";
@@ -46,7 +50,7 @@ Deno.test({
     const source = ["-f", "lavfi", "-i", "testsrc2=size=20x20:rate=8:duration=3"];
     await ffmpeg([...source, "-pix_fmt", "yuv420p", ...encoding, folder.file(name)]);
   }
-  const written = await folder.sidenet(["page", "runs/tiny", "--out", "tiny.html", "--json"]);
+  const written = await runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("tiny.html")]);
   assert.equal(written.code, 0, written.stderr);
   const expected = await folder.sidenet([
     ...["predict", "runs/tiny", ...Object.keys(VIDEOS), "--window", "1", "--json"],
@@ -159,6 +163,44 @@ Deno.test({
     });
   } finally {
     await browser.close();
+  }
+  const without = await startBrowser({ webGpu: false });
+  try {
+    const page = await without.newPage();
+    await page.goto(`file://${folder.file("tiny.html")}`);
+    await page.locator("#error", { hasText: "this browser offers no GPU to pages" }).waitFor({
+      timeout: 20_000,
+    });
+  } finally {
+    await without.close();
+  }
+});
+
+Deno.test({
+  name: "the page without a model says which files it takes, whatever stands in its title",
+  ignore: !hasBrowser,
+  ...sanitize,
+}, async () => {
+  const folder = await Deno.makeTempDir({ prefix: "sidenet-" });
+  const browser = await startBrowser({ webGpu: false });
+  try {
+    const weights = encodeSafetensors([{ name: "x", dtype: "F32", shape: [1], data: Float32Array.of(1) }]);
+    await Deno.writeFile(
+      `${folder}/x.safetensors`,
+      new Uint8Array(await new Blob([...weights] as Uint8Array<ArrayBuffer>[]).arrayBuffer()),
+    );
+    await Deno.writeTextFile(`${folder}/page.html`, await buildWebPage({ title: "<no> model" }));
+    const page = await browser.newPage();
+    await page.goto(`file://${folder}/page.html`);
+    assert.equal(await page.textContent("h1"), "<no> model");
+    const error = page.locator("#error");
+    await page.setInputFiles("#files", `${folder}/x.safetensors`);
+    await error.filter({ hasText: "must be the best.safetensors of a run, or the backbone" }).waitFor({
+      timeout: 20_000,
+    });
+  } finally {
+    await browser.close();
+    await Deno.remove(folder, { recursive: true });
   }
 });
 
