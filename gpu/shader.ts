@@ -31,7 +31,9 @@ export function specialise(
     usesF16 ||= type === "f16";
   }
   if (usesF16 && !code.includes("enable f16;")) code = `enable f16;\n${code}`;
-  return features.has(ENABLES_SUBGROUPS) && /\bsubgroup[A-Z]/.test(code) ? `enable subgroups;\n${code}` : code;
+  return features.has(ENABLES_SUBGROUPS) && /\bsubgroup[A-Z]/.test(code)
+    ? `enable subgroups;\n${code}`
+    : code;
 }
 
 function replaceLine(

@@ -46,7 +46,9 @@ export function uniformLayout(source: string): UniformLayout | null {
 export function writeUniform(view: DataView, field: UniformField, value: number | Iterable<number>): void {
   const { name, offset, kind, lanes } = field, values = typeof value === "number" ? [value] : [...value];
   if (values.length !== lanes) {
-    throw new Error(`Cannot set uniform "${name}": it must have ${lanes} values, current count is ${values.length}`);
+    throw new Error(
+      `Cannot set uniform "${name}": it must have ${lanes} values, current count is ${values.length}`,
+    );
   }
   values.forEach((one, i) => {
     const at = offset + 4 * i;

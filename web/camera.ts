@@ -25,6 +25,11 @@ export class Camera {
     this.#send = send;
   }
 
+  /** Whether it has not been stopped. */
+  get isRunning(): boolean {
+    return this.#stream !== null;
+  }
+
   /** @param window Seconds that the network is shown. */
   async start(window: () => number): Promise<void> {
     const stop = make("button", { click: () => this.stop() }, "Stop");

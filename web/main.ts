@@ -219,11 +219,7 @@ function listen(): void {
     if (ready) clips.forEach((_, number) => predict(number));
   });
   byId("camera").addEventListener("click", async () => {
-    if (camera) {
-      camera.stop();
-      camera = null;
-      return;
-    }
+    if (camera?.isRunning) return camera.stop();
     camera = new Camera(
       byId("live"),
       (frames, { width, height }) =>

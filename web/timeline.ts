@@ -72,6 +72,13 @@ export function resultView(result: VideoResult, colours: PageColours): HTMLEleme
       }, label);
     }),
   );
+  // Names that do not fit are told by the cursor alone.
+  new ResizeObserver(() => {
+    const names = [...ribbon.children];
+    for (const name of names) name.classList.remove("tight");
+    const tight = names.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth);
+    for (const name of tight) name.classList.add("tight");
+  }).observe(ribbon);
   const cursor = make("i", { class: "cursor", hidden: true });
   const slider = make(
     "div",

@@ -43,7 +43,15 @@ export async function buildWebPage(
     "base-uri 'none'",
     "form-action 'none'",
   ].join("; ");
-  const texts: Readonly<Record<string, string>> = { title: escapeHtml(title), version: manifest.version };
+  const hasModel = files.length > 0, videos = "MP4, MOV, WebM, MKV";
+  const texts: Readonly<Record<string, string>> = {
+    title: escapeHtml(title),
+    version: manifest.version,
+    invitation: hasModel
+      ? "Drop videos on this page, or turn a camera on."
+      : "Drop a trained model and videos.",
+    kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, ${videos}`,
+  };
   const embedded = files.map(({ name, bytes }) =>
     `<script type="text/base64" data-name="${escapeHtml(name)}">${bytes.toBase64()}</script>`
   );

@@ -57,7 +57,9 @@ Deno.test({
   ]);
   const predicted = expected.stdout.trim().split("\n").map((line): Prediction => JSON.parse(line));
 
-  const browser = await startBrowser();
+  const browser = await startBrowser({
+    more: ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
+  });
   try {
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
     const requests: string[] = [], complaints: string[] = [];
@@ -127,6 +129,16 @@ Deno.test({
       assert.ok((await slider.getAttribute("aria-valuetext"))!.endsWith(timeline.at(-1)!.top[0].label));
       await page.keyboard.press("Escape");
       assert.equal(await readout.textContent(), "Whole clip");
+    });
+
+    await t.step("a camera is classified while it runs, and stops", async () => {
+      await page.click("#camera");
+      const shares = page.locator("#live .shares li");
+      await shares.first().waitFor({ timeout: 20_000 });
+      assert.equal(await shares.count(), 2);
+      assert.match((await page.textContent("#live .about"))!, /answers a second/);
+      await page.getByRole("button", { name: "Stop" }).click();
+      assert.equal(await page.textContent("#live"), "");
     });
 
     await t.step("the whole clip at once, and what cannot be used is told in words", async () => {
