@@ -3,6 +3,7 @@
 import { type OpenCheckpoint, openCheckpoint } from "../files/checkpoint.ts";
 import { textOfFile } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
+import { referenceCase, requireDescription } from "./reference.ts";
 
 /** The description, as far as replaying needs it. */
 export interface CaseDescription {
@@ -58,24 +59,9 @@ export async function openCase(path: string): Promise<ReferenceCase> {
   } catch (error) {
     throw new DataError(`Cannot read case "${path}": ${(error as Error).message}`);
   }
-  const isWithoutNetwork = Array.isArray(description?.strings) || Array.isArray(description?.cases);
-  if (
-    typeof description?.system !== "string" || (typeof description.config !== "object" && !isWithoutNetwork)
-  ) {
-    throw new DataError(
-      `Cannot read case "${path}": it must have "system" and "config", or "strings" or "cases", as in a recorded reference case`,
-    );
-  }
+  requireDescription(description, path);
   const file = description.file ?? `${path.replace(/^.*[\\/]/, "").replace(/\.json$/, "")}.safetensors`;
   const folder = /^(.*[\\/])?/.exec(path)![0];
   const source: OpenCheckpoint = await openCheckpoint(`${folder}${file}`);
-  const all = [...source.names()];
-  return {
-    description: { ...description, case: description.case ?? path },
-    has: (name) => source.shapeOf(name) !== undefined,
-    names: (prefix) => all.filter((name) => name.startsWith(prefix)),
-    shapeOf: (name) => source.shapeOf(name)!,
-    read: (name) => source.readF32(name),
-    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
-  };
+  return referenceCase(source, { ...description, case: description.case ?? path });
 }

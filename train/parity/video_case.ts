@@ -8,7 +8,7 @@ import type { CaseForm, System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { DataError } from "../../lib/errors.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
-import { type ClassTextValues, writeClassTexts } from "../files/class_texts.ts";
+import { type ClassTextValues, writeClassTexts } from "../files/class_text_values.ts";
 import { Session } from "../runtime/session.ts";
 import type { BatchInputs } from "../runtime/objective.ts";
 import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
