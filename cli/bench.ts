@@ -52,6 +52,7 @@ export const command = defineCommand({
   name: "bench",
   summary: "Measure kernels and training steps",
   usage: "[NAME…]",
+  words: NAMES,
   details: `matmul: the matrix product family, every kernel checked before it is timed.
 ops: every op and its gradient, on the rows for measuring of the case tables that the tests use; --op picks some.
 vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.

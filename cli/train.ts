@@ -27,7 +27,7 @@ import { defineCommand, parseArguments } from "./shared/args.ts";
 import { isDataMissing, makeData } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
-import { sweepRates } from "./extras/rate_sweep.ts";
+import { requireNewRun, sweepRates } from "./extras/rate_sweep.ts";
 import { type Stages, tellStages } from "./text/stages.ts";
 import { TrainingLine } from "./text/training_line.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
@@ -127,6 +127,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const fitted = data === null ? loaded.config : await fitRecipe(loaded, overrides, io);
   const started = { ...fitted, started_in: startedIn };
   const from = resumed.run ?? loaded.config.resume;
+  requireNewRun(loaded.config, { resumes: from !== null });
   const recipe = await settleFound(loaded, started, { offline }, io);
   using stages = tellStages(io);
   if (recipe.solver.find_lr !== null && world.size > 1) {
@@ -140,10 +141,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   if (recipe.solver.find_lr !== null) {
-    return await sweepRates(recipe, loaded.folder ?? null, {
-      resumes: from !== null,
-      io,
-    });
+    return await sweepRates(recipe, loaded.folder ?? null, { io });
   }
   using folder = await openFolder(recipe, from, io);
   try {

@@ -4,11 +4,11 @@
  */
 
 import type { MemoryRange } from "./ranks/collective.ts";
-import { bytesOf } from "./graph.ts";
+import { baseOf, bytesOf } from "./graph.ts";
 import type { Address, Layout } from "./layout.ts";
 import { type Dispatch, type KernelEnvironment, MAX_GRID } from "./op.ts";
 import { align, type Plan } from "./plan.ts";
-import { packParams, specialise } from "./shader.ts";
+import { mergeBindings, packParams, specialise } from "./shader.ts";
 
 /** A pipeline to make, and what it takes to launch it. */
 export interface KernelSpec {
@@ -73,14 +73,23 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
         `Cannot launch ${label}: a grid must be 1 to ${MAX_GRID} in every dimension, current grid is [${grid}]`,
       );
     }
-    const code = specialise(dispatch), key = kernelKey({ code, entryPoint });
     const params = new Uint8Array(packParams(label, dispatch.source, dispatch.params));
     const at = dispatch.paramsBinding ?? 0;
-    const bindings = dispatch.tensors.map((tensor, i) => ({
+    const places = dispatch.tensors.map((tensor, i) => ({
       ...layout.locate(plan, tensor),
       bytes: Math.ceil(bytesOf(tensor) / 4) * 4,
       binding: i < at ? i : i + 1,
     }));
+    let code = specialise(dispatch);
+    // One place may be bound once alone.
+    for (const [i, tensor] of dispatch.tensors.entries()) {
+      const before = plan.inPlace.get(tensor);
+      const gone = before && dispatch.tensors.findIndex((other) => baseOf(other) === before);
+      if (gone === undefined || gone < 0) continue;
+      code = mergeBindings(code, { label, from: gone < at ? gone : gone + 1, into: i < at ? i : i + 1 });
+      places.splice(places.findIndex(({ binding }) => binding === (gone < at ? gone : gone + 1)), 1);
+    }
+    const key = kernelKey({ code, entryPoint }), bindings = places;
     let kernel = numbers.get(key);
     if (kernel === undefined) {
       const uniform = { binding: at, bytes: params.length }, storage = bindings.map(({ binding }) => binding);

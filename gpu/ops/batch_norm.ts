@@ -22,6 +22,7 @@ const batchNormTrainOp = defineOp<NormAttrs>({
   name: "batchNormTrain",
   inputs: { x: "*R C", weight: "C", bias: "C" },
   attrs: { eps: 1e-5 },
+  isCheap: true,
   outputs: ({ inputs, attrs, axes: { R, C } }) => ({
     out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
     mean: { shape: [C], auxiliary: true },
@@ -88,6 +89,7 @@ const batchNormEvalOp = defineOp<NormAttrs>({
   name: "batchNormEval",
   inputs: { x: "*R C", weight: "C", bias: "C", runningMean: "C", runningVar: "C" },
   attrs: { eps: 1e-5 },
+  isCheap: true,
   outputs: ({ inputs, attrs }) => ({
     out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
   }),
