@@ -9,7 +9,15 @@ import { commonValue, hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
-import { endWorld, isFollower, requireSharedVerb, settleDevice, silent, toldByRank } from "./ranks/world.ts";
+import {
+  endWorld,
+  isFollower,
+  isRank,
+  requireSharedVerb,
+  settleDevice,
+  silent,
+  toldByRank,
+} from "./ranks/world.ts";
 import {
   commandText,
   createIo,
@@ -155,7 +163,7 @@ if (import.meta.main) {
   const program = Deno.env.get("SIDENET_PROGRAM") || TOOL;
   let failure: unknown = null;
   const failed = (error: unknown) => failure = error;
-  const signal = interruptionSignal(isFollower() ? silent(streams) : streams);
+  const signal = interruptionSignal(isFollower() ? silent(streams) : streams, { isRank: isRank() });
   const code = await main(Deno.args, { streams, signal, program, failed });
   discardUnfinished();
   await endWorld(code, failure);

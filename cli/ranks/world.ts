@@ -4,7 +4,7 @@
  */
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
-import { findLauncher } from "../../mpi/launcher.ts";
+import { findLauncher, type Launcher } from "../../mpi/launcher.ts";
 import { ALONE, MpiWorld, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
 import { chooseDevice, describeDevice } from "./devices.ts";
@@ -68,12 +68,21 @@ export function requireSharedVerb(name: string): void {
   );
 }
 
+/** Whether a launcher has started this process as one of several. */
+export function isRank(): boolean {
+  return launcherIfAny() !== null;
+}
+
 /** Whether this process is a rank that another one speaks for. */
 export function isFollower(): boolean {
+  return (launcherIfAny()?.rank ?? 0) > 0;
+}
+
+function launcherIfAny(): Launcher | null {
   try {
-    return (findLauncher(Deno.env.toObject())?.rank ?? 0) > 0;
+    return findLauncher(Deno.env.toObject());
   } catch {
-    return false; // told when the ranks are joined
+    return null; // told when the ranks are joined
   }
 }
 
