@@ -43,7 +43,8 @@ export function textOfValue(value: unknown): string {
   return isOdd(value) ? String(value) : JSON.stringify(value, (_, one) => isOdd(one) ? String(one) : one);
 }
 
-function shown(value: unknown): string {
+/** The same, cut where it is long. */
+export function shown(value: unknown): string {
   const text = textOfValue(value);
   return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
 }

@@ -23,6 +23,7 @@ import { largestFrame } from "../feed/probe.ts";
 import { cropRefusal, requireHostMemory } from "../feed/frame_room.ts";
 import { requireReadableSplits } from "../feed/readable.ts";
 import { EventLog } from "../files/tensorboard.ts";
+import { requireSameModel } from "../recipe/same_model.ts";
 import { isSteady, requirePlace, resumeRemarks } from "./position.ts";
 import { inParts, prepareRun } from "./prepare.ts";
 import { remarksOnLists } from "../feed/list_remarks.ts";
@@ -73,6 +74,7 @@ export async function openRun(
   stage?.({ what: "reading the lists" });
   let config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);
+  if (saved !== null) requireSameModel(config, saved.recipe);
   const set = await readTrainingSet(config), valClips = await readSplit(config, "val", { note });
   const labels = await classNames(config), roots = dataRoots(config);
   for (const text of remarksOnLists(config, { ...set, train: set.clips, val: valClips })) note?.(text);
