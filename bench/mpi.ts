@@ -2,7 +2,7 @@
 
 import { Collectives, type Ranks } from "../gpu/ranks/collective.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { MpiWorld } from "../mpi/world.ts";
+import type { MpiWorld } from "../mpi/mpi_world.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { parameterCounts } from "../train/run/prepare.ts";
 import type { Measurement } from "./matmul.ts";

@@ -63,6 +63,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./extras/card.ts"),
   },
   {
+    name: "page",
+    summary: "Write a page that runs a trained model on videos in a browser",
+    load: () => import("./extras/page.ts"),
+  },
+  {
     name: "plan",
     summary: "Print the bytes, FLOPs and steps of a recipe without allocating anything",
     load: () => import("./plan.ts"),
@@ -117,6 +122,11 @@ export const VERBS: readonly Verb[] = [
     name: "completions",
     summary: "Print the completion of verbs, flags and keys for a shell",
     load: async () => (await import("./extras/completions.ts")).completionsOf(VERBS),
+  },
+  {
+    name: "licenses",
+    summary: "List versions and licences of what sidenet is made of",
+    load: () => import("./extras/licenses.ts"),
   },
   {
     name: "doctor",

@@ -5,9 +5,9 @@ import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { ConfigError, type DataError } from "../lib/errors.ts";
 import { predictClips } from "../train/evaluation/evaluate_model.ts";
 import { formatCount, formatShare, progressBar } from "../lib/text.ts";
+import { clipTimes } from "../train/evaluation/clip_times.ts";
 import {
   type ClipOutcome,
-  clipTimes,
   clockDigits,
   defaultStride,
   formatClock,

@@ -3,6 +3,7 @@
 import { AdapterError } from "../lib/errors.ts";
 import { adapterName, isSoftwareAdapter } from "./adapter.ts";
 import type { KernelEnvironment } from "./op.ts";
+import { ENABLES_SUBGROUPS } from "./shader.ts";
 
 /** Features asked for where the adapter grants them. `adapter.features` hides native ones, so each is tried. */
 const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", "wgpu-shader-int64"] as const;
@@ -117,10 +118,19 @@ export async function openGpu(options: { choices?: ReadonlyMap<string, string> }
       requiredFeatures: features,
       requiredLimits,
     });
-    return new Gpu(device, adapter.info, new Set(features), options.choices);
+    const known = new Set<string>(features);
+    if (known.has("subgroups") && await compiles(device, "enable subgroups;")) known.add(ENABLES_SUBGROUPS);
+    return new Gpu(device, adapter.info, known, options.choices);
   } catch (error) {
     throw new AdapterError(`Cannot open adapter "${adapterName(adapter.info)}": ${(error as Error).message}`);
   }
+}
+
+/** Whether a device takes this WGSL. */
+async function compiles(device: GPUDevice, code: string): Promise<boolean> {
+  device.pushErrorScope("validation");
+  device.createShaderModule({ label: "probe", code });
+  return await device.popErrorScope() === null;
 }
 
 /** Whether the adapter gives a device with this feature. An adapter serves one device, so each try takes a new one. */

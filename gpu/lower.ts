@@ -80,7 +80,7 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
       bytes: Math.ceil(bytesOf(tensor) / 4) * 4,
       binding: i < at ? i : i + 1,
     }));
-    let code = specialise(dispatch);
+    let code = specialise(dispatch, environment.features);
     // One place may be bound once alone.
     for (const [i, tensor] of dispatch.tensors.entries()) {
       const before = plan.inPlace.get(tensor);

@@ -1,14 +1,24 @@
 /** From WGSL text and named constants to a compute pipeline, with errors that show the numbered source. */
 
-import { makeShaderDataDefinitions, makeStructuredView, type StructDefinition } from "webgpu-utils";
 import type { Dispatch } from "./op.ts";
+import { type UniformLayout, uniformLayout, writeUniform } from "./uniforms.ts";
+
+/**
+ * Stands among a device's features where its WGSL wants `enable subgroups;` before the use of any, as browsers do. Deno's compiler
+ * does not know the line.
+ */
+export const ENABLES_SUBGROUPS = "enable subgroups";
 
 /**
  * Replaces tunable constants and storage types in a WGSL source.
  *
+ * @param features Of the device, which decide what must be enabled.
  * @throws {Error} when a name that is to be set has no `const NAME: u32 = …u;` or `alias NAME = …;` line.
  */
-export function specialise(dispatch: Pick<Dispatch, "label" | "source" | "constants" | "aliases">): string {
+export function specialise(
+  dispatch: Pick<Dispatch, "label" | "source" | "constants" | "aliases">,
+  features: ReadonlySet<string> = new Set(),
+): string {
   let code = dispatch.source;
   for (const [name, value] of Object.entries(dispatch.constants ?? {})) {
     const line = { pattern: new RegExp(`const ${name}: u32 = \\d+u;`), label: dispatch.label, name };
@@ -20,7 +30,10 @@ export function specialise(dispatch: Pick<Dispatch, "label" | "source" | "consta
     code = replaceLine(code, line, `alias ${name} = ${type};`);
     usesF16 ||= type === "f16";
   }
-  return usesF16 && !code.includes("enable f16;") ? `enable f16;\n${code}` : code;
+  if (usesF16 && !code.includes("enable f16;")) code = `enable f16;\n${code}`;
+  return features.has(ENABLES_SUBGROUPS) && /\bsubgroup[A-Z]/.test(code)
+    ? `enable subgroups;\n${code}`
+    : code;
 }
 
 function replaceLine(
@@ -57,7 +70,7 @@ export function mergeBindings(
   return rest.replaceAll(new RegExp(`\\b${gone[1]}\\[`, "g"), `${kept[1]}[`);
 }
 
-const layouts = new Map<string, StructDefinition>();
+const layouts = new Map<string, UniformLayout>();
 
 /**
  * The bytes of a shader's uniform `params`, fields set by name.
@@ -68,32 +81,25 @@ export function packParams(label: string, source: string, params: Dispatch["para
   if (params instanceof ArrayBuffer) return params;
   let layout = layouts.get(source);
   if (!layout) {
-    const definition = makeShaderDataDefinitions(uniformDeclaration(source)).uniforms.params;
-    if (!definition) throw new Error(`Cannot set uniforms of shader "${label}": it has no uniform "params"`);
-    layout = definition as unknown as StructDefinition;
-    layouts.set(source, layout);
+    const read = uniformLayout(source);
+    if (!read) throw new Error(`Cannot set uniforms of shader "${label}": it has no uniform "params"`);
+    layouts.set(source, layout = read);
   }
-  const view = makeStructuredView(layout as never);
-  const fields = Object.keys(view.views as Record<string, unknown>);
-  for (const name of fields) {
-    if (!(name in params)) {
-      throw new Error(`Cannot set uniforms of shader "${label}": field "${name}" must be given`);
-    }
-  }
+  const { fields, bytes } = layout;
   for (const name of Object.keys(params)) {
-    if (!fields.includes(name)) {
+    if (!fields.some((field) => field.name === name)) {
       throw new Error(`Cannot set uniforms of shader "${label}": there is no field "${name}"`);
     }
   }
-  view.set(params);
-  return view.arrayBuffer as ArrayBuffer;
-}
-
-/** The `struct Params` and the uniform of a source: all the parser needs, which does not know every form of a function. */
-function uniformDeclaration(source: string): string {
-  const struct = /^struct Params \{[^}]*\}/m.exec(source)?.[0] ?? "";
-  const variable = /^@group\(\d+\) @binding\(\d+\) var<uniform> params: Params;/m.exec(source)?.[0] ?? "";
-  return `${struct}\n${variable}\n`;
+  const packed = new ArrayBuffer(bytes), view = new DataView(packed);
+  for (const field of fields) {
+    const value = params[field.name];
+    if (value === undefined) {
+      throw new Error(`Cannot set uniforms of shader "${label}": field "${field.name}" must be given`);
+    }
+    writeUniform(view, field, value);
+  }
+  return packed;
 }
 
 /** Compute pipelines of a device by code and entry point: each is made once, whoever asks. */

@@ -5,7 +5,7 @@ import { parseHTML } from "linkedom";
 import { escapeHtml } from "./html.ts";
 import { topClasses } from "../train/tasks/class_metrics.ts";
 import { formatCount, formatShare } from "../lib/text.ts";
-import { inkOn, type PageColours } from "./_colours.ts";
+import { inkOn, type PageColours } from "../lib/colours.ts";
 import { formatClock, segmentsOf, spansOf, type WindowPrediction } from "../train/evaluation/timeline.ts";
 
 /** A class and its colour. */

@@ -6,7 +6,7 @@ import type { ComparedRun, FigureRow, RunFigures } from "../train/run/compare.ts
 import { comparisonTable, remarksOn, shortNames } from "../train/run/compare.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import { bestColumn, type MetricColumn } from "../train/tasks/task.ts";
-import { PageColours } from "./_colours.ts";
+import { PageColours } from "../lib/colours.ts";
 import { averaged, type Chart, dots, draw, line } from "./_plot.ts";
 import { drawScatter } from "./_scatter.ts";
 import { escapeHtml, section, shareBar } from "./html.ts";

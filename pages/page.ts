@@ -4,12 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import manifest from "../deno.json" with { type: "json" };
-import css from "./_style.css" with { type: "text" };
 import tableScript from "./_tables.js" with { type: "text" };
 import type { Config } from "../train/recipe/config.ts";
 import { recipeHash } from "../train/recipe/hash.ts";
 import { shorten } from "../lib/text.ts";
 import { escapeHtml, section } from "./html.ts";
+import { PAGE_STYLE } from "./look.ts";
 
 /** What is known of how a page came to be. */
 export interface PageOrigin {
@@ -59,7 +59,7 @@ export function renderPage(
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
 <title>${escapeHtml(title)} · sidenet</title>
-<style>${css}${style}</style></head>
+<style>${PAGE_STYLE}${style}</style></head>
 <body><main><header><h1>${escapeHtml(heading)}</h1>${intro}</header>${content}${
     originSection(facts, origin)
   }<footer>Written by sidenet. This page is self-contained: it loads nothing.</footer></main>${

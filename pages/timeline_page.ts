@@ -1,12 +1,12 @@
 /** The page of predictions: one self-contained HTML file with a timeline or bars of every clip. */
 
-import ownCss from "./_timeline_style.css" with { type: "text" };
+import { TIMELINE_STYLE } from "./look.ts";
 import { writeFileWhole } from "../data/files.ts";
 import type { ClipSource } from "../data/clip_source.ts";
 import { encodeJpeg, resizePicture } from "../data/frames/jpeg.ts";
 import { escapeHtml, pictureTag, section, shareBar, shortened } from "./html.ts";
 import { CHART_SIZES, timelineCharts } from "./_timeline_charts.ts";
-import { PageColours } from "./_colours.ts";
+import { PageColours } from "../lib/colours.ts";
 import { type Fact, type PageOrigin, renderPage } from "./page.ts";
 import { dataTable } from "./tables.ts";
 import { formatCount, formatShare } from "../lib/text.ts";
@@ -134,7 +134,7 @@ export class PredictionPage {
       title: `Predictions of ${model}`,
       heading: "Predictions",
       about: model,
-      style: ownCss,
+      style: TIMELINE_STYLE,
       tables: true,
       origin,
       content: this.#failedSection() + this.#overview() + this.#entries.join(""),

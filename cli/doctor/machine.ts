@@ -6,7 +6,7 @@ import { decodeJpeg, encodeJpeg } from "../../data/frames/jpeg.ts";
 import { tryVideoPrograms, type VideoTrial } from "../../data/video/trial.ts";
 import { adapterVendor } from "../../gpu/adapter.ts";
 import { type Gpu, openGpu } from "../../gpu/device.ts";
-import { type KernelTrial, tryKernels } from "../../gpu/trial.ts";
+import { type KernelTrial, tryKernels } from "../../gpu/cases/trial.ts";
 import { WEIGHTS_ENDINGS } from "../../train/files/named_weights.ts";
 import { KNOWN_FILES, UNCHECKED_FILES, weightsName } from "../../models/known_files.ts";
 import { userCache } from "../shared/cache.ts";

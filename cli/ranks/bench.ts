@@ -2,7 +2,7 @@
 import { benchExchange, benchSharedStep, type ExchangeMeasurement } from "../../bench/mpi.ts";
 import { openGpu } from "../../gpu/device.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { MpiWorld } from "../../mpi/world.ts";
+import { MpiWorld } from "../../mpi/mpi_world.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import type { Io } from "../shared/output.ts";
 import { tunedChoices } from "../shared/tuned.ts";

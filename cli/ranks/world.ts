@@ -5,7 +5,8 @@
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { findLauncher, type Launcher } from "../../mpi/launcher.ts";
-import { ALONE, MpiWorld, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
+import { MpiWorld } from "../../mpi/mpi_world.ts";
+import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
 import { chooseDevice, describeDevice } from "./devices.ts";
 import type { Io, Streams } from "../shared/output.ts";

@@ -4,14 +4,14 @@ import { requireWritableFolder } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
 /** A page that cannot take its name is refused before the work, not after; so is one that would replace another kind of file. */
-export async function requirePageFile(file: string | undefined): Promise<void> {
+export async function requirePageFile(file: string | undefined, flag = "--html"): Promise<void> {
   if (file === undefined) return;
   await requireWritableFolder(dirname(file));
   const info = await Deno.stat(file).catch(() => null);
   if (info === null || info.isFile && (info.size === 0 || await isPage(file))) return;
   const what = info.isDirectory ? "a folder" : "a file of another kind, which would be lost";
   throw new ConfigError(
-    `Cannot write "${file}": --html must be the name of a new file or of a page, current value is ${what}`,
+    `Cannot write "${file}": ${flag} must be the name of a new file or of a page, current value is ${what}`,
   );
 }
 

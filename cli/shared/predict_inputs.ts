@@ -3,9 +3,9 @@ import { mapConcurrently } from "../../data/datasets/walk.ts";
 import { reasonOf } from "../../data/files.ts";
 import { parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { clipTimes } from "../../train/evaluation/clip_times.ts";
 import {
   type ClipTimes,
-  clipTimes,
   type PredictedInput,
   type WindowLength,
   windowsOf,

@@ -16,7 +16,7 @@ import {
 } from "./pickle_values.ts";
 import type { TensorToStream } from "./safetensors.ts";
 import { TensorView } from "./tensor_view.ts";
-import { encodeZip } from "./zip_write.ts";
+import { encodeZip } from "../zip_write.ts";
 
 /** A tensor to write, where a tree holds one. */
 export class TensorLeaf {

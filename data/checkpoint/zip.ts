@@ -5,7 +5,7 @@
  * Only the directory is read when an archive is opened. Everything it claims is checked against the size of the file before
  * anything is allocated: ranges lie inside the file, no two entries overlap, names are unique.
  */
-import { crc32 } from "node:zlib";
+import { crc32 as plainCrc32 } from "../../lib/crc32.ts";
 import { DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import type { RangeSource } from "./safetensors.ts";
@@ -37,6 +37,11 @@ export interface ZipArchive {
    */
   read(entry: ZipEntry, range?: { offset: number; length: number }): Promise<Uint8Array>;
 }
+
+/** The platform's own checksum where it has one, which is twenty times as quick; a browser page has none. */
+const crc32: (bytes: Uint8Array) => number =
+  (globalThis as { process?: { getBuiltinModule?(name: string): { crc32: typeof plainCrc32 } } }).process
+    ?.getBuiltinModule?.("node:zlib").crc32 ?? plainCrc32;
 
 /** Raises an error about the archive at hand. */
 export type Fail = (what: string) => never;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { crc32 } from "node:zlib";
 import { openCheckpointFile } from "../../data/checkpoint/open.ts";
-import { encodeZip } from "../../data/checkpoint/zip_write.ts";
+import { encodeZip } from "../../data/zip_write.ts";
 import { DataError } from "../../lib/errors.ts";
 import { memorySource } from "./memory_source.ts";
 

@@ -1,7 +1,7 @@
 /** Names of adapters from what implementations state; and the trials of kernels. */
 import assert from "node:assert/strict";
 import { adapterName, adapterVendor, isSoftwareAdapter } from "../../gpu/adapter.ts";
-import { tryKernels } from "../../gpu/trial.ts";
+import { tryKernels } from "../../gpu/cases/trial.ts";
 import { openGpu } from "../../gpu/device.ts";
 import { gpuTest } from "../_util/gpu.ts";
 

@@ -1,27 +1,12 @@
 /** Evaluation on a list of clips: one view a clip inside training, several by the published test protocol. */
 
 import type { ClipModality } from "../../data/datasets/list.ts";
-import { createClipLoader, type LoadedClip } from "../../data/loader.ts";
+import { createClipLoader } from "../../data/loader.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
-import {
-  centreTransform,
-  knownTestCrops,
-  type TestCrops,
-  testTransforms,
-} from "../../data/transforms/sample.ts";
-import type { FrameClip } from "../../gpu/frames.ts";
-import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
-import { ConfigError, NonFiniteError } from "../../lib/errors.ts";
-import { orText } from "../../lib/text.ts";
-import {
-  clipModality,
-  evaluationSampler,
-  needsRate,
-  padded,
-  picturesOfView,
-  readRule,
-} from "../feed/sampling.ts";
+import { type Config, dataRoots } from "../recipe/config.ts";
+import { NonFiniteError } from "../../lib/errors.ts";
+import { clipModality, needsRate, picturesOfView, readRule } from "../feed/sampling.ts";
 import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
@@ -30,12 +15,9 @@ import { ALONE, type World } from "../../mpi/world.ts";
 import { placesOfRank, shareScores } from "./rank_scores.ts";
 import { type ClipFeed, feedFrom } from "../feed/clip_feed.ts";
 import { type DataProblem, problemsOf } from "../feed/problems.ts";
+import { requireKnownCrops, viewCount, type Views, viewSampler, viewsOf } from "./views.ts";
 
-/** Views of every clip: crops in space times clips in time. null: the single centre view of validation inside training. */
-export interface Views {
-  crops: TestCrops;
-  clips: number;
-}
+export { chosenViews, requireKnownCrops, viewCount, type Views, viewSampler, viewsOf } from "./views.ts";
 
 /** How to score clips. */
 export interface ScoreOptions {
@@ -62,48 +44,6 @@ export type ScoringSession =
 /** How to evaluate. */
 export interface EvaluateOptions extends ScoreOptions {
   onProgress?: (done: number, total: number) => void;
-}
-
-/** The views of `crops` and `clips`, where one alone leaves the other at 1; without both, the rule of validation. */
-export function chosenViews({ crops, clips }: Partial<Views>): Views | null {
-  return crops === undefined && clips === undefined ? null : { crops: crops ?? 1, clips: clips ?? 1 };
-}
-
-/**
- * Fails where the rules of a recipe do not know a number of crops.
- *
- * @throws {ConfigError}
- */
-export function requireKnownCrops(config: Config, views: Views | null): void {
-  const known = knownTestCrops(transformRecipe(config)), crops = views?.crops ?? 1;
-  if (known.includes(crops)) return;
-  throw new ConfigError(
-    `Cannot see clips in ${crops} crops: test crops of data.family=${config.data.family} must be ${
-      orText(known)
-    }, current value is ${crops}`,
-  );
-}
-
-/** Number of views of a clip. */
-export function viewCount(views: Views | null): number {
-  return views ? views.crops * views.clips : 1;
-}
-
-/** The views of a decoded clip, in the published order: crop-major, then clip, then frame. */
-export function viewsOf(clip: LoadedClip, config: Config, views: Views | null): FrameClip[] {
-  const { width, height } = clip, recipe = transformRecipe(config);
-  const frameBytes = width * height * 3, bytes = picturesOfView(config) * frameBytes;
-  const part = (k: number) =>
-    padded(config, { frames: clip.frames.subarray(k * bytes, (k + 1) * bytes), frameBytes });
-  if (!views) return [{ frames: part(0), width, height, transform: centreTransform(clip, recipe) }];
-  return testTransforms(clip, recipe, views.crops).flatMap((transform) =>
-    Array.from({ length: views.clips }, (_, k) => ({ frames: part(k), width, height, transform }))
-  );
-}
-
-/** The frame-index rule of a kind of views. */
-export function viewSampler(config: Config, views: Views | null) {
-  return evaluationSampler(config, views?.clips ?? null);
 }
 
 /** Clips of a list from files, with the views of an evaluation. @param options.room the largest frame that the adapter can take */

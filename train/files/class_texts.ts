@@ -8,32 +8,19 @@ import { ConfigError, DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { fitTower } from "../../models/backbone_file.ts";
 import { createModel } from "../../models/create.ts";
-import { checkAccount, type WeightSource } from "../../models/params.ts";
+import type { WeightSource } from "../../models/params.ts";
 import { underOwnNames } from "../../models/parts/file_names.ts";
 import { systemOf } from "../../models/registry.ts";
 import { towerOf } from "../../models/towers.ts";
-import type { ClassTexts, VideoModel } from "../../models/video_model.ts";
+import type { ClassTexts } from "../../models/video_model.ts";
 import type { Config } from "../recipe/config.ts";
 import { modelSpec } from "../recipe/model.ts";
-import type { Device } from "../runtime/device/device.ts";
 import { RemoteDevice } from "../runtime/device/remote_device.ts";
-import type { Session } from "../runtime/session.ts";
-import { declareTextTower, readTexts, type TokenisedTexts } from "../runtime/text_features.ts";
-import { openCheckpoint, readUsable } from "./checkpoint.ts";
+import { declareTextTower, type TokenisedTexts } from "../runtime/text_features.ts";
+import { openCheckpoint } from "./checkpoint.ts";
+import { type ClassTextValues, valuesOf } from "./class_text_values.ts";
 
-/** Values of a model's constants by name. */
-export type ClassTextValues = ReadonlyMap<string, Float32Array>;
-
-/** Writes what was read into a session. */
-export async function writeClassTexts(
-  session: Pick<Session, "write">,
-  texts: ClassTextValues | null,
-): Promise<void> {
-  for (const [name, values] of texts ?? []) await session.write(name, values.slice());
-}
-
-/** The logarithm of the factor on cosines of a model that was never trained, as CLIP's own begins. */
-const UNTRAINED_SCALE = Math.log(1 / 0.07);
+export { type ClassTextValues, writeClassTexts } from "./class_text_values.ts";
 
 /**
  * Reads the texts of a recipe's classes on a GPU of their own; null where its network has none.
@@ -89,35 +76,6 @@ function meanByClass(features: Float32Array, counts: readonly number[]): Float32
     }
   });
   return means;
-}
-
-/** Features and scale, from a file or, where there is none, as a seed draws them. */
-export async function valuesOf(
-  device: Device,
-  { classTexts: { tower, features, scale }, backbone }: {
-    classTexts: ClassTexts;
-    backbone: VideoModel["config"]["backbone"];
-  },
-  { tokenised, source, seed }: { tokenised: TokenisedTexts; source: WeightSource | null; seed: number },
-): Promise<ClassTextValues> {
-  if (source === null) {
-    return new Map([
-      [features, await readTexts(device, { tower, backbone }, tokenised, { seed })],
-      [scale, Float32Array.of(UNTRAINED_SCALE)],
-    ]);
-  }
-  const refuse = (message: string) => new DataError(message);
-  const read = (name: string) => readUsable(source, name, { dtype: "f32", refuse });
-  // What else is in the file, others look at.
-  checkAccount(declareTextTower(tower).weights.list, source, {
-    ignore: [...source.names()],
-    explain: () =>
-      "the names of the classes are compared as texts, which takes the text tower of network.weights",
-  });
-  return new Map([
-    [features, await readTexts(device, { tower, backbone }, tokenised, ({ name }) => read(name))],
-    [scale, await read(scale)],
-  ]);
 }
 
 /** A name as the originals say it (spec dist §4.1): without quotation marks, behind the words before all of them. */

@@ -6,9 +6,9 @@ import type { WeightSource } from "../../models/params.ts";
 import { underOwnNames } from "../../models/parts/file_names.ts";
 import type { System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
-import { type ClassTextValues, valuesOf } from "../files/class_texts.ts";
+import { type ClassTextValues, valuesOf } from "../files/class_text_values.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
-import type { ReferenceCase } from "./case.ts";
+import type { ReferenceCase } from "./reference.ts";
 
 /** Where the start weights lie in a case. */
 const STATE = "state.";

@@ -5,7 +5,8 @@ import type { FrameTemplate } from "../../data/frames/frame_folder.ts";
 import { reasonOf } from "../../data/files.ts";
 import type { ClipSpan, IndexWindows } from "../../data/search_index/manifest.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { type ClipTimes, clipTimes, leastSpacing, windowsOf } from "../evaluation/timeline.ts";
+import { clipTimes } from "../evaluation/clip_times.ts";
+import { type ClipTimes, leastSpacing, windowsOf } from "../evaluation/timeline.ts";
 
 /** Clips that are longer, in seconds, are cut into windows, unless the user says otherwise; and the length of these. */
 export const DEFAULT_WINDOWS = { longer_than: 30, window: 8 } as const;

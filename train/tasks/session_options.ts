@@ -3,7 +3,8 @@
 import { mostPixelOps } from "../../data/transforms/recipe.ts";
 import { ALONE, type World } from "../../mpi/world.ts";
 import { systemOf } from "../../models/registry.ts";
-import { type Config, transformRecipe } from "../recipe/config.ts";
+import type { Config } from "../recipe/config.ts";
+import { transformRecipe } from "../recipe/transform.ts";
 import type { ExpectedFrame } from "../runtime/frame_buffers.ts";
 import type { HalvesNeed } from "../runtime/open_session.ts";
 import { rankClips } from "../runtime/micro_batches.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { openCheckpointFile } from "../../../data/checkpoint/open.ts";
 import type { RangeSource } from "../../../data/checkpoint/safetensors.ts";
 import { openZip } from "../../../data/checkpoint/zip.ts";
-import { encodeDirectory, encodeZip } from "../../../data/checkpoint/zip_write.ts";
+import { encodeDirectory, encodeZip } from "../../../data/zip_write.ts";
 import { DataError } from "../../../lib/errors.ts";
 import { archiveOf } from "../../_util/checkpoint_fuzz.ts";
 import { memorySource } from "../../_util/memory_source.ts";

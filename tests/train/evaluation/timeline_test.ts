@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { parseFrameTemplate } from "../../../data/frames/frame_folder.ts";
 import type { ScoredClip } from "../../../train/tasks/task.ts";
+import { clipTimes } from "../../../train/evaluation/clip_times.ts";
 import {
-  clipTimes,
   formatClock,
   frameAt,
   outcomeJson,

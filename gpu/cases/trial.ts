@@ -1,14 +1,14 @@
 /** Whether an adapter computes what it should: a few small kernels, as training uses them, held against plain loops. */
 
-import { cases as linearCases } from "./cases/linear_cases.ts";
-import { cases as layerNormCases } from "./cases/layer_norm_cases.ts";
-import { declareInputs, inputValues, type OpCase } from "./cases/op_case.ts";
-import type { Gpu } from "./device.ts";
-import { Graph, type Tensor } from "./graph.ts";
-import { type Arrays, type Op, OPS } from "./op.ts";
-import "./ops/mod.ts";
-import { prepareGraph } from "./run.ts";
-import { createPrng } from "../lib/random.ts";
+import { cases as linearCases } from "./linear_cases.ts";
+import { cases as layerNormCases } from "./layer_norm_cases.ts";
+import { declareInputs, inputValues, type OpCase } from "./op_case.ts";
+import type { Gpu } from "../device.ts";
+import { Graph, type Tensor } from "../graph.ts";
+import { type Arrays, type Op, OPS } from "../op.ts";
+import "../ops/mod.ts";
+import { prepareGraph } from "../run.ts";
+import { createPrng } from "../../lib/random.ts";
 
 /** What became of a trial. */
 export interface KernelTrial {

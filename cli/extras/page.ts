@@ -1,0 +1,95 @@
+/** `sidenet page`: a page that runs a trained model on videos in a browser, with the model inside. */
+import { basename } from "node:path";
+import { bytesOfFile, reading, writeFileWhole } from "../../data/files.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { formatBytes } from "../../lib/text.ts";
+import { createModel } from "../../models/mod.ts";
+import { systemOf } from "../../models/registry.ts";
+import { buildWebPage } from "../../pages/web/build.ts";
+import { findTrainedModel, type TrainedModel } from "../../train/evaluation/trained_model.ts";
+import { holdsBackbone, openCheckpoint } from "../../train/files/checkpoint.ts";
+import { recipeOf } from "../../train/files/run_state.ts";
+import { modelSpec } from "../../train/recipe/model.ts";
+import { taskOfRecipe } from "../../train/tasks/session_options.ts";
+import { defineCommand, parseArguments } from "../shared/args.ts";
+import type { Io } from "../shared/output.ts";
+import { requirePageFile } from "../shared/page_file.ts";
+import { findTarget, WEIGHTS_OPTIONS } from "../shared/weights.ts";
+
+const DEFAULT_OUT = "page.html";
+/** Bytes of model and backbone in a page, at most: browsers hold the text, its bytes and the GPU's copy at once. */
+const MOST_BYTES = 100 * 2 ** 20;
+
+export const command = defineCommand({
+  name: "page",
+  summary: "Write a page that runs a trained model on videos in a browser",
+  usage: "RUN|CHECKPOINT",
+  positionals: { min: 1, max: 1 },
+  details:
+    `The page is one HTML file with the model inside, to be handed on: whoever opens it in a browser with WebGPU drops videos
+on it, or turns a camera on, and sees which class is when, computed by the same kernels, on their machine alone. RUN is a run folder; a
+checkpoint must hold its recipe, as best.safetensors does. The frozen backbone comes along, where the model was trained beside a file of one.
+Larger ones than ${
+      formatBytes(MOST_BYTES)
+    } are refused: ./denow task web serves the page without a model, which is then dropped on it.`,
+  examples: [
+    ["sidenet page runs/demo", `writes ${DEFAULT_OUT}`],
+    ["sidenet page runs/demo --out /tmp/gestures.html", "under a name of its own"],
+  ],
+  options: {
+    out: { type: "string", placeholder: "FILE", help: `where the page goes; ${DEFAULT_OUT} by default` },
+    offline: WEIGHTS_OPTIONS.offline,
+  },
+});
+
+export async function run(args: string[], io: Io): Promise<number> {
+  const { values, positionals: [named] } = parseArguments(command, args);
+  const out = values.out ?? DEFAULT_OUT;
+  await requirePageFile(out, "--out");
+  const { target, locate } = await findTarget(named, io, { offline: values.offline });
+  const trained = await findTrainedModel(target, { overrides: [], locate });
+  const files = await filesOf(trained);
+  const sizes = await Promise.all(files.map((file) => reading(file, () => Deno.stat(file))));
+  const total = sizes.reduce((sum, { size }) => sum + size, 0);
+  if (total > MOST_BYTES) {
+    throw new ConfigError(
+      `Cannot write a page of "${named}": its files must have at most ${
+        formatBytes(MOST_BYTES)
+      } together, current size is ` +
+        `${formatBytes(total)}; run ./denow task web and drop ${
+          files.join(" and ")
+        } on the page that it serves`,
+    );
+  }
+  io.status("building the page");
+  const page = await buildWebPage({
+    title: trained.config.name,
+    files: await Promise.all(
+      files.map(async (file) => ({ name: basename(file), bytes: await bytesOfFile(file, MOST_BYTES) })),
+    ),
+  });
+  await writeFileWhole(out, page);
+  const { size: bytes } = await Deno.stat(out);
+  io.print(`page: ${out}, ${formatBytes(bytes)}; open it in a browser with WebGPU, such as Chrome or Edge`);
+  io.printJson({ page: out, bytes, files });
+  return 0;
+}
+
+/** The files that a page needs: the weights, and the backbone where they do not hold it. */
+async function filesOf({ weights, config }: TrainedModel): Promise<string[]> {
+  const task = taskOfRecipe(config), { weights: backbone, init } = config.network;
+  if (!task.shares) {
+    throw new ConfigError(
+      `Cannot write a page of "${weights}": the model must name classes, its task is "${task.id}"`,
+    );
+  }
+  await using source = await openCheckpoint(weights);
+  if (recipeOf(source) === null) {
+    throw new ConfigError(
+      `Cannot write a page of "${weights}": it must hold its recipe, as the best.safetensors of a run does`,
+    );
+  }
+  const model = createModel(modelSpec(config)), system = systemOf(config.system);
+  const isElsewhere = backbone !== null && init && !holdsBackbone(source, { model, system });
+  return isElsewhere ? [weights, backbone] : [weights];
+}

@@ -1,0 +1,67 @@
+/**
+ * Builds the page that computes (`web/`) as one HTML file. Its policy lets it load nothing and send nothing: scripts are those written
+ * in it, its Worker is made of them, pictures and files are the user's own.
+ */
+import { createHash } from "node:crypto";
+import manifest from "../../deno.json" with { type: "json" };
+import body from "../../web/body.html" with { type: "text" };
+import ownStyle from "../../web/style.css" with { type: "text" };
+import { escapeHtml } from "../html.ts";
+import { PAGE_STYLE, TIMELINE_STYLE } from "../look.ts";
+import { bundleForPage } from "./bundle.ts";
+
+/** A file inside the page. */
+export interface EmbeddedFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What the Worker imports on the way and never uses: it reads no sentences, and writes no tables. */
+const ABSENT = ["../../data/text/tokenizer.ts", "csv-stringify/sync"];
+
+/**
+ * Builds the page.
+ *
+ * @param options.title Its heading.
+ * @param options.files A model, and the backbone where it needs one, that the page opens by itself.
+ */
+export async function buildWebPage(
+  options: { title?: string; files?: readonly EmbeddedFile[] } = {},
+): Promise<string> {
+  const { title = "sidenet", files = [] } = options;
+  const code = async (module: string) =>
+    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent: ABSENT })).code
+      .trim().replaceAll(/<(\/script|!--)/gi, "<\\$1");
+  const script = await code("main.ts"), worker = await code("worker.ts");
+  const policy = [
+    "default-src 'none'",
+    `script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`,
+    "worker-src blob:",
+    "style-src 'unsafe-inline'",
+    "img-src blob:",
+    "media-src blob:",
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  const hasModel = files.length > 0, videos = "MP4, MOV, WebM, MKV";
+  const texts: Readonly<Record<string, string>> = {
+    title: escapeHtml(title),
+    version: manifest.version,
+    invitation: hasModel
+      ? "Drop videos on this page, or turn a camera on."
+      : "Drop a trained model and videos.",
+    kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, ${videos}`,
+  };
+  const embedded = files.map(({ name, bytes }) =>
+    `<script type="text/base64" data-name="${escapeHtml(name)}">${bytes.toBase64()}</script>`
+  );
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<title>${texts.title} · sidenet</title>
+<style>${PAGE_STYLE}${TIMELINE_STYLE}${ownStyle}</style></head>
+<body><main>${body.replaceAll(/\{(\w+)\}/g, (_, name) => texts[name])}</main>${embedded.join("")}
+<script type="text/plain" id="worker">${worker}</script><script>${script}</script></body></html>
+`;
+}

@@ -1,0 +1,79 @@
+/** Every kernel that the systems use, as shader texts, for kinds of adapters. */
+import type { KernelSpec } from "../../gpu/lower.ts";
+import type { KernelEnvironment } from "../../gpu/op.ts";
+import { ENABLES_SUBGROUPS } from "../../gpu/shader.ts";
+import { createModel } from "../../models/mod.ts";
+import { SYSTEMS } from "../../models/registry.ts";
+import { kernelsOf } from "../../train/runtime/device/compile.ts";
+import { lowerPlans } from "../../train/runtime/device_model.ts";
+import { planSession } from "../../train/runtime/session_plan.ts";
+import { RULES } from "../../train/runtime/update_rules.ts";
+import { taskOf } from "../../train/tasks/registry.ts";
+import type { TaskRecipe } from "../../train/tasks/task.ts";
+import { ROOMY } from "../_util/tiny_model.ts";
+
+const FIXTURES = new URL("../fixtures/", import.meta.url);
+/** A case of each system, for its sizes. */
+export const SYSTEM_CASES = [
+  "dist/small",
+  "side4video/tiny",
+  "side4video-eva/tiny-L14-options",
+  "side4video-retrieval/small-wti",
+  "side4video-retrieval/small-eva-wti",
+  "tds-clip/odd",
+];
+
+const adapter = (environment: Partial<KernelEnvironment>): KernelEnvironment => ({
+  features: new Set(["subgroups", ENABLES_SUBGROUPS]),
+  isSoftware: false,
+  vendor: "",
+  architecture: "",
+  description: "",
+  choices: new Map(),
+  ...environment,
+});
+
+/** Adapters whose kernels differ: GPUs, CPUs, and CPUs that tell the lanes of their subgroups. */
+export const ADAPTERS: Readonly<Record<string, KernelEnvironment>> = {
+  "a GPU": adapter({ vendor: "nvidia" }),
+  "a CPU": adapter({ isSoftware: true, architecture: "swiftshader" }),
+  "a CPU with known lanes": adapter({ isSoftware: true, description: "llvmpipe (LLVM 15.0.6, 256 bits)" }),
+};
+
+/** The kernels of a case's training and evaluation on an adapter, each once. */
+export async function kernelsOfCase(name: string, environment: KernelEnvironment): Promise<KernelSpec[]> {
+  const { system: form, case: label, config } = JSON.parse(
+    await Deno.readTextFile(new URL(`${name}.json`, FIXTURES)),
+  );
+  const system = SYSTEMS.find(({ cases }) => cases.some((one) => one.system === form))!;
+  const record = system.cases.find((one) => one.system === form)!;
+  const model = createModel({ system: system.id, sizes: record.sizes(config, label), backboneDtype: "f32" });
+  const { num_classes: classes = 0, batch } = config;
+  const task = taskOf(system.task),
+    recipe = {
+      system: system.id,
+      precision: "f32",
+      data: { num_classes: classes, balance: "none" },
+      solver: { smoothing: 0, mixup: false },
+      seed: 0,
+      ...record.recipe?.(config, label),
+    } as TaskRecipe;
+  const { inputs, objective } = task.training(recipe), { rule, eps } = RULES[system.optimizer ?? "adamw"];
+  const plan = planSession(model, {
+    inputs,
+    objective,
+    optimizer: { rule, options: { betas: [0.9, 0.98], eps }, groups: record.groups(config) },
+    collects: task.collects,
+    leftAlone: system.leftAlone,
+    trainClips: [batch],
+    evalClips: batch,
+    recompute: true,
+    accumulation: 1,
+    clipGradNorm: 1,
+    skipNonFinite: 3,
+    limits: ROOMY,
+    largestFrame: null,
+  }, environment);
+  const kernels = kernelsOf(lowerPlans(plan, environment));
+  return [...new Map(kernels.map((kernel) => [`${kernel.entryPoint}\n${kernel.code}`, kernel])).values()];
+}

@@ -1,0 +1,234 @@
+/// <reference path="./globals.d.ts" />
+/** The page: takes files, shows what they are, how far the work is, and what the network says. The work is the Worker's. */
+import { PageColours } from "../lib/colours.ts";
+import { formatBytes, formatCount } from "../lib/text.ts";
+import { defaultStride, formatClock } from "../train/evaluation/timeline.ts";
+import { Camera } from "./camera.ts";
+import { byId, make } from "./dom.ts";
+import type { Answer, ModelFacts, Request, VideoResult, WindowChoice } from "./protocol.ts";
+import { resultView, shareList } from "./timeline.ts";
+
+const colours = new PageColours();
+const MODEL_FILE = /\.(safetensors|pt|pth|bin|pyth)$/i;
+/** The number of the camera among the videos. */
+const CAMERA = -1;
+
+/** A video that was given. */
+interface Clip {
+  readonly file: File;
+  readonly view: HTMLElement;
+}
+
+const clips: Clip[] = [];
+let worker: Worker | null = null, ready: ModelFacts | null = null, camera: Camera | null = null;
+
+function ask(request: Request, given: Transferable[] = []): void {
+  worker ??= startWorker();
+  worker.postMessage(request, given);
+}
+
+function startWorker(): Worker {
+  const code = byId("worker").textContent!;
+  const started = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+  started.onmessage = ({ data }: MessageEvent<Answer>) => take(data);
+  started.onerror = ({ message }) => fail(`Cannot go on: ${message}`);
+  return started;
+}
+
+function say(text: string, share?: number): void {
+  byId("status").textContent = text;
+  const bar = byId<HTMLProgressElement>("progress");
+  bar.hidden = text === "";
+  if (share === undefined) bar.removeAttribute("value");
+  else bar.value = share;
+}
+
+function fail(message: string): void {
+  say("");
+  byId("error").textContent = message;
+}
+
+function take(answer: Answer): void {
+  switch (answer.tell) {
+    case "stage": {
+      const { what, done, of } = answer;
+      return say(
+        of ? `${what} ${formatCount(done ?? 0)}/${formatCount(of)}` : what,
+        of ? (done ?? 0) / of : undefined,
+      );
+    }
+    case "known":
+      describe(answer.model);
+      if (answer.model.needs !== null) say("");
+      return;
+    case "ready": {
+      ready = answer.model;
+      describe(ready, [
+        ["GPU memory", formatBytes(answer.bytes), answer.adapter],
+        [
+          "ready in",
+          `${(answer.compileMs / 1000).toFixed(1)} s`,
+          answer.isSoftware ? "no GPU: a CPU computes" : "compiled for this GPU",
+        ],
+      ]);
+      say("");
+      byId<HTMLButtonElement>("camera").disabled = false;
+      return clips.forEach((_, number) => predict(number));
+    }
+    case "progress":
+      return progress(answer.video, answer.done, answer.of);
+    case "result":
+      return showResult(answer.video, answer.result);
+    case "shares":
+      camera?.show(shareList(answer.top, colours), answer.ms);
+      return;
+    case "failed":
+      if (answer.video === null) return fail(answer.message);
+      if (answer.video === CAMERA) return camera?.fail(answer.message);
+      clips[answer.video].view.querySelector(".body")!.replaceChildren(
+        make("p", { class: "error" }, answer.message),
+      );
+  }
+}
+
+type Tile = readonly [title: string, value: string, small: string];
+
+function describe(model: ModelFacts, more: readonly Tile[] = []): void {
+  const { labels, needs } = model;
+  const tiles: Tile[] = [
+    ["model", model.system, model.file],
+    ["backbone", model.backbone, needs === null ? "no further file" : `in ${needs}`],
+    ["classes", formatCount(labels.length), labels.slice(0, 6).join(", ") + (labels.length > 6 ? ", …" : "")],
+    ["reads", `${model.frames} frames`, `of ${model.side}×${model.side} pixels`],
+    ...more,
+  ];
+  byId("model").replaceChildren(
+    make(
+      "dl",
+      { class: "tiles" },
+      ...tiles.map(([title, value, small]) =>
+        make("div", { class: "tile" }, make("dt", {}, title), make("dd", {}, value, make("small", {}, small)))
+      ),
+    ),
+  );
+  if (needs !== null && more.length === 0) {
+    byId("model").append(
+      make("p", { class: "wanted" }, `This model was trained beside ${needs}: drop that file too.`),
+    );
+  }
+}
+
+/** Window and stride as they are chosen. */
+function choice(): WindowChoice {
+  const number = (id: string) => Number(byId<HTMLInputElement>(id).value);
+  const window = number("window");
+  return window > 0 ? { window, stride: number("stride") || defaultStride(window) } : null;
+}
+
+function predict(number: number): void {
+  const { file, view } = clips[number];
+  view.querySelector(".body")!.replaceChildren(
+    make("p", { class: "waiting" }, "waiting"),
+    make("progress", {}),
+  );
+  ask({ do: "predict", video: number, file, window: choice() });
+}
+
+function progress(number: number, done: number, of: number): void {
+  const body = clips[number].view.querySelector(".body")!;
+  body.replaceChildren(
+    make(
+      "p",
+      { class: "waiting" },
+      done === 0 ? "decoding" : `window ${formatCount(done)}/${formatCount(of)}`,
+    ),
+    make("progress", { value: done, max: of }),
+  );
+}
+
+function showResult(number: number, result: VideoResult): void {
+  const { view } = clips[number];
+  view.querySelector(".about")!.textContent = `${formatClock(result.seconds, 1)} · ${
+    result.windows.length === 0
+      ? "whole clip at once"
+      : `${formatCount(result.windows.length)} window${result.windows.length === 1 ? "" : "s"}`
+  } · ${(result.computeMs / 1000).toFixed(1)} s`;
+  const save = make("button", {
+    click: () => download(`${result.file.replace(/\.[^.]*$/, "")}.json`, JSON.stringify(result.json)),
+  }, "JSON");
+  view.querySelector(".tools")!.replaceChildren(save);
+  view.querySelector(".body")!.replaceChildren(resultView(result, colours));
+}
+
+function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text + "\n"], { type: "application/json" }));
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+function addFiles(files: readonly File[]): void {
+  byId("error").textContent = "";
+  const models = files.filter(({ name }) => MODEL_FILE.test(name));
+  if (models.length > 0) {
+    say(`reading ${models.map(({ name }) => name).join(", ")}`);
+    ask({ do: "model", files: models });
+  }
+  for (const file of files.filter((one) => !models.includes(one))) {
+    const view = make(
+      "article",
+      { class: "input" },
+      make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
+      make("p", { class: "about" }, formatBytes(file.size)),
+      make(
+        "div",
+        { class: "body" },
+        make("p", { class: "waiting" }, ready ? "waiting" : "waiting for a model"),
+      ),
+    );
+    byId("videos").append(view);
+    clips.push({ file, view });
+    if (ready) predict(clips.length - 1);
+  }
+}
+
+/** The model that the page brings along, as files. */
+function ownFiles(): File[] {
+  return [...document.querySelectorAll<HTMLScriptElement>('script[type="text/base64"]')].map((element) => {
+    const text = atob(element.textContent!.trim()),
+      bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+    element.remove();
+    return new File([bytes], element.dataset.name!);
+  });
+}
+
+function listen(): void {
+  const input = byId<HTMLInputElement>("files"), drop = byId("drop");
+  input.addEventListener("change", () => {
+    addFiles([...input.files!]);
+    input.value = "";
+  });
+  for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+      if (kind === "drop") addFiles([...(event as DragEvent).dataTransfer?.files ?? []]);
+    });
+  }
+  byId("again").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (ready) clips.forEach((_, number) => predict(number));
+  });
+  byId("camera").addEventListener("click", async () => {
+    if (camera?.isRunning) return camera.stop();
+    camera = new Camera(
+      byId("live"),
+      (frames, { width, height }) =>
+        ask({ do: "frames", video: CAMERA, width, height, frames }, frames.map(({ buffer }) => buffer)),
+    );
+    await camera.start(() => choice()?.window ?? 2);
+  });
+}
+
+listen();
+const own = ownFiles();
+if (own.length > 0) addFiles(own);

@@ -1,0 +1,88 @@
+/** What the page and its Worker say to each other. Everything crosses by structured clone. */
+import type { ClassShare } from "../train/tasks/class_shares.ts";
+
+/** What is known of a model that was given. */
+export interface ModelFacts {
+  readonly file: string;
+  readonly system: string;
+  readonly backbone: string;
+  readonly labels: readonly string[];
+  readonly frames: number;
+  readonly side: number;
+  /** The file of the backbone that it was trained beside, by name; null: it needs none. */
+  readonly needs: string | null;
+}
+
+/** A place of the window with its best classes. */
+export interface WindowShares {
+  readonly from: number;
+  readonly to: number;
+  readonly top: readonly ClassShare[];
+}
+
+/** Time in which one class is the best throughout. */
+export interface SegmentShares {
+  readonly from: number;
+  readonly to: number;
+  readonly label: string;
+  readonly index: number;
+  readonly p: number;
+}
+
+/** What the network said of a video. */
+export interface VideoResult {
+  readonly file: string;
+  readonly seconds: number;
+  readonly top: readonly ClassShare[];
+  readonly windows: readonly WindowShares[];
+  readonly segments: readonly SegmentShares[];
+  /** Probabilities over time of the classes that matter most, by class. */
+  readonly curves: readonly {
+    readonly index: number;
+    readonly label: string;
+    readonly p: readonly number[];
+  }[];
+  readonly thumbnails: readonly { readonly at: number; readonly picture: Blob }[];
+  /** What `predict --json` prints. */
+  readonly json: unknown;
+  readonly computeMs: number;
+}
+
+/** Window and stride in seconds; null: the whole clip at once. */
+export type WindowChoice = { readonly window: number; readonly stride: number } | null;
+
+/** From the page. */
+export type Request =
+  | { readonly do: "model"; readonly files: readonly File[] }
+  | { readonly do: "predict"; readonly video: number; readonly file: File; readonly window: WindowChoice }
+  /** Pictures of a camera, RGB one after the other, as one clip. */
+  | {
+    readonly do: "frames";
+    readonly video: number;
+    readonly width: number;
+    readonly height: number;
+    readonly frames: readonly Uint8Array<ArrayBuffer>[];
+  };
+
+/** From the Worker. `video` is the number of the request it answers. */
+export type Answer =
+  | { readonly tell: "stage"; readonly what: string; readonly done?: number; readonly of?: number }
+  | { readonly tell: "known"; readonly model: ModelFacts }
+  /** The model is on the GPU. */
+  | {
+    readonly tell: "ready";
+    readonly model: ModelFacts;
+    readonly adapter: string;
+    readonly bytes: number;
+    readonly isSoftware: boolean;
+    readonly compileMs: number;
+  }
+  | { readonly tell: "progress"; readonly video: number; readonly done: number; readonly of: number }
+  | { readonly tell: "result"; readonly video: number; readonly result: VideoResult }
+  | {
+    readonly tell: "shares";
+    readonly video: number;
+    readonly top: readonly ClassShare[];
+    readonly ms: number;
+  }
+  | { readonly tell: "failed"; readonly video: number | null; readonly message: string };
