@@ -41,7 +41,7 @@ holds no recipe. FOLDER holds other clips in folders named like the model's clas
 those clips count alone. A clip is seen in crops x clips views, and its probabilities are averaged. Without --test-crops and
 --test-clips it is seen once, by the rule of validation inside training, and clips shorter than data.min_frames are left
 out as there. Figures (eval.json), predictions (predictions.csv and predictions.jsonl, one line a clip) and a report are written
-beside the weights. --probabilities adds those of all classes to the JSON lines, of which two runs can be averaged.`,
+beside the weights. Ranks that mpiexec has started share the clips. --probabilities adds those of all classes to the JSON lines, of which two runs can be averaged.`,
   examples: [
     ["sidenet eval runs/demo", "one view a clip"],
     ["sidenet eval runs/ssv2_vitb16_f8 --test-crops 3 --test-clips 2", "the protocol of Something-Something"],

@@ -34,6 +34,7 @@ Runs frame preparation and the frozen backbone over the training and validation 
 tapped features, the prepared pictures and the labels to DIR. Training then takes data.features=DIR and skips the backbone.
 Where views are drawn at random (data.random_shift, data.crop, data.flip, data.grey, data.rand_aug, data.colour_jitter),
 --epochs says how many epochs of them are stored; training goes round them. A recipe whose views are always the same needs one.
+Ranks that mpiexec has started take the shards in turn.
 Ctrl-C stops after the batch under way and keeps what is done; the same command goes on from there. Every ten minutes what is done
 is kept too.`,
   examples: [

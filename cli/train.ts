@@ -63,6 +63,7 @@ without network; such a run shows that all works, and its accuracy is that of a 
 validation, unless folders named train and val hold the classes. The lists made are kept with the run.
 network.weights is a file, or the name of published weights: ViT-B-32, ViT-B-16, ViT-L-14 or ViT-L-14-336px. They are looked for in
 the folder SIDENET_WEIGHTS and in the cache (SIDENET_CACHE, or ~/.cache/sidenet), and else fetched; --offline fetches nothing.
+Started by mpiexec or srun (mpiexec -n 4 ./denow train RECIPE), ranks share every batch, each on a card of its own (docs/clusters.md).
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
 Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped. A state is also saved
 after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed.`,
