@@ -23,6 +23,7 @@ import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
 import { foreignText } from "./shared/foreign.ts";
 import type { Io } from "./shared/output.ts";
+import { fileOfWeights } from "./shared/weights.ts";
 import { PUBLISHED_TITLE } from "./shared/published.ts";
 
 export const command = defineCommand({
@@ -31,7 +32,7 @@ export const command = defineCommand({
   usage: "IN OUT",
   positionals: { min: 2, max: 2 },
   details:
-    `IN is any checkpoint that inspect reads. The ending of OUT says its format: .safetensors, or .pt, .pth, .pyth, .bin for a
+    `IN is any checkpoint that inspect reads, or a run folder. The ending of OUT says its format: .safetensors, or .pt, .pth, .pyth, .bin for a
 file that torch.load(..., weights_only=True) reads. Of a training checkpoint the state dict is converted, without the
 "module.", "_orig_mod." and "model." that training tools put before names.
 NaN and infinities are named; in the weights of a run they are refused, unless --all copies everything as it is.
@@ -85,8 +86,9 @@ const DTYPES: Readonly<Record<string, FloatDtype>> = { f16: "F16", f32: "F32", b
 const TORCH_ENDINGS = [".pt", ".pth", ".pyth", ".bin"];
 
 export async function run(args: string[], io: Io): Promise<number> {
-  const { values, positionals: [from, to] } = parseArguments(command, args);
+  const { values, positionals: [given, to] } = parseArguments(command, args);
   const format = formatOf(to);
+  const from = await fileOfWeights(given, io, { notFetched: "convert fetches nothing" });
   checkFlags(values, { from, to, format });
   await using weights = await openWeights(
     from,
@@ -160,7 +162,10 @@ export async function run(args: string[], io: Io): Promise<number> {
 async function writeHuggingFaceConfig(weights: OpenWeights, out: string, io: Io): Promise<void> {
   const path = join(dirname(out), "config.json"), { activation, by } = await activationOf(weights, undefined);
   const config = huggingFaceConfig(inLayout(weights, "openai"), { activation, heads: headsOf(weights) });
-  if (config === null || await Deno.stat(path).then(() => true, () => false)) return;
+  if (config === null) {
+    return io.note("no config.json is written: transformers' one is for a file with both towers");
+  }
+  if (await Deno.stat(path).then(() => true, () => false)) return io.note(`${path} is there and stays`);
   await writeFileWhole(path, [new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)]);
   io.note(
     `${path}: for transformers${

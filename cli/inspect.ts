@@ -6,12 +6,11 @@ import { clipTower } from "../models/clip/tower.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
 import { activationOf, type Told } from "../train/files/backbone.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
-import { requireRunFolder, weightsOfRun } from "../train/files/run_folder.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { foreignText } from "./shared/foreign.ts";
 import type { Io } from "./shared/output.ts";
-import { findTarget } from "./shared/weights.ts";
+import { fileOfWeights } from "./shared/weights.ts";
 
 export const command = defineCommand({
   name: "inspect",
@@ -38,7 +37,7 @@ files, its SHA-256 is compared with the published one.`,
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals: [given] } = parseArguments(command, args);
-  const path = await fileOf(given, io);
+  const path = await fileOfWeights(given, io, { notFetched: "inspect fetches nothing" });
   await using weights = await openWeights(path, values.all ? { key: "", prefix: "" } : { key: values.key });
   const { size } = await Deno.stat(path);
   const known = await checkKnownWeights(path);
@@ -109,15 +108,6 @@ export async function run(args: string[], io: Io): Promise<number> {
     list: tensors,
   });
   return 0;
-}
-
-/** The checkpoint that is meant: a file, the weights of a run folder, or published weights that are here. */
-async function fileOf(given: string, io: Io): Promise<string> {
-  const info = await Deno.stat(given).catch(() => null);
-  if (info === null) return (await findTarget(given, io, { notFetched: "inspect fetches nothing" })).target;
-  if (!info.isDirectory) return given;
-  await requireRunFolder(given);
-  return await weightsOfRun(given);
 }
 
 /** Types with their counts: "300 F16, 2 F32". */

@@ -33,7 +33,7 @@ export async function renderOcclusionPage(
   } Hiding it makes the class less likely: it speaks for it. ${
     swatch(AGAINST)
   } Hiding it makes the class more likely. The strongest patch changes the probability by a factor of ${
-    Math.exp(most).toPrecision(2)
+    Math.exp(most).toPrecision(3)
   }, in full colour. Below each frame: the probability where all of it is hidden.`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8">

@@ -24,6 +24,8 @@ export interface CardOptions {
   summary: Partial<Summary>;
   labels: readonly string[];
   evaluations: readonly CardEvaluation[];
+  /** Clips of the validation list; null where it cannot be read any more. */
+  validationClips: number | null;
   /** The file of weights that the figures are of, and its size. */
   weights: { name: string; bytes: number };
   /** Identifiers of the Hub. */
@@ -69,12 +71,13 @@ function backboneOf({ network }: Config): string {
 }
 
 /** The best metric in a sentence. */
-function headline({ task, summary }: CardOptions): string {
+function headline({ task, summary, validationClips: clips }: CardOptions): string {
   const column = task.metrics.find(({ key }) => key === task.best), { best } = summary;
   if (!column || !best) return "";
-  return `On its validation list it reaches ${column.title} ${
-    formatMetric(column, metricOf(best, column.key))
-  }. `;
+  const on = clips === null
+    ? "its validation list"
+    : `the ${formatCount(clips)} clips of its validation list`;
+  return `On ${on} it reaches ${column.title} ${formatMetric(column, metricOf(best, column.key))}. `;
 }
 
 /** What the Hub reads. */
@@ -172,7 +175,7 @@ function usageOf({ config, weights }: CardOptions): string {
     tower,
     `\`\`\`\n${
       [...commands, `eval ${weights.name} data.val_list=LIST data.root=FOLDER`].map((line) =>
-        `./denow task sidenet ${line}`
+        `./denow ${line}`
       ).join("\n")
     }\n\`\`\``,
     `\`${weights.name}\` (${
@@ -187,7 +190,7 @@ function dataOf({ config, summary, labels, datasets }: CardOptions): string {
       ["data set", datasets.length > 0 ? datasets.join(", ") : data.dataset],
       ["training clips", countIn(summary.training_clips)],
       ["frames of a clip", `${data.num_segments}, ${data.input_size} × ${data.input_size} pixels`],
-      ["broken frames and clips that were replaced", countIn(summary.data_problems)],
+      ["frames and clips that could not be used as they are", countIn(summary.data_problems)],
     ];
   const names = labels.slice(0, CLASSES_SHOWN).map(plain).join(", "), more = labels.length - CLASSES_SHOWN;
   const classes = labels.length === 0 ? [] : [

@@ -61,6 +61,7 @@ export async function writeAnnotated(
 ): Promise<void> {
   const { fail, io } = options;
   try {
+    await Deno.mkdir(dirname(file), { recursive: true });
     await annotate(await sourceOf(outcome.path, options), captionsOf(outcome, shown), file, {
       signal: io.signal,
       onProgress: (done) =>

@@ -5,6 +5,7 @@ import { reading, textOfFile, textOfFileIfAny, writeFileWhole } from "../../data
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { CARD_FILE, type CardEvaluation, renderModelCard } from "./_model_card.ts";
 import { EVALUATION_FILES } from "../../train/evaluation/evaluation_files.ts";
+import { validationSet } from "../../train/run/settings.ts";
 import { findTrainedModel } from "../../train/evaluation/trained_model.ts";
 import { parseSummary } from "../../train/files/records.ts";
 import { requireRunFolder, RUN_FILES } from "../../train/files/run_folder.ts";
@@ -71,6 +72,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     summary: parseSummary(summary, summaryFile),
     labels,
     evaluations: await evaluationsIn(path),
+    validationClips: (await validationSet({ path, config })).clips,
     weights: { name: basename(weights), bytes },
     license,
     datasets: values.dataset,

@@ -24,10 +24,10 @@ const command = defineCommand({
   words: NAMES,
   positionals: { min: 1, max: 1 },
   details:
-    `Completes ./denow task sidenet VERB …, ./denow VERB … and a command named sidenet: verbs, flags, the values of those that take a
+    `Completes ./denow VERB … and a command named sidenet: verbs, flags, the values of those that take a
 few words, files, and the keys of a recipe where they can be given.`,
   examples: [
-    ['eval "$(./denow task sidenet completions bash)"', "for this bash; the line in ~/.bashrc for every one"],
+    ['eval "$(./denow completions bash)"', "for this bash; the line in ~/.bashrc for every one"],
     ["sidenet completions zsh > ~/.zfunc/_sidenet", "for zsh, in a folder of fpath"],
     ["sidenet completions fish > ~/.config/fish/completions/sidenet.fish", "for fish"],
   ],

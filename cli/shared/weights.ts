@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import { type LocatedWeights, locateWeights, type WeightsPlaces } from "../../train/files/named_weights.ts";
 import type { LocateBackbone } from "../../train/evaluation/trained_model.ts";
+import { requireRunFolder, weightsOfRun } from "../../train/files/run_folder.ts";
 import { publishedFile } from "../../models/known_files.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { formatBytes, formatDuration, progressBar } from "../../lib/text.ts";
@@ -134,4 +135,17 @@ export async function withWeightsFound(
   requireNameOfBackbone(config);
   const { path, sha256 } = await findWeights(network.weights, io, options);
   return { config: { ...config, network: { ...network, weights: path } }, sha256 };
+}
+
+/** The checkpoint that is meant: a file, the weights of a run folder, or published weights that are here. */
+export async function fileOfWeights(
+  given: string,
+  io: Io,
+  options: { notFetched: string },
+): Promise<string> {
+  const info = await Deno.stat(given).catch(() => null);
+  if (info === null) return (await findTarget(given, io, options)).target;
+  if (!info.isDirectory) return given;
+  await requireRunFolder(given);
+  return await weightsOfRun(given);
 }

@@ -48,6 +48,11 @@ export class ProblemLog {
     return this.#count;
   }
 
+  /** Number of different problems; of very many, those that are kept. */
+  get different(): number {
+    return this.#kept.size;
+  }
+
   /** The different problems, oldest first. */
   get list(): DataProblem[] {
     return [...this.#kept.values()];

@@ -50,7 +50,9 @@ export function whyStopped(
   const by = delta > 0 ? ` by more than ${delta}` : "";
   return `stopped early: ${column.name} ${formatMetric(column, best)} of epoch ${
     epoch + 1
-  } has not been bettered${by} in ${count} ${count === 1 ? "evaluation" : "evaluations"}`;
+  } has not been bettered${by} in ${count} ${
+    count === 1 ? "evaluation" : "evaluations"
+  }, where an equal one does not count`;
 }
 
 /** What `summary.json` says of it. */

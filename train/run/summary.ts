@@ -49,7 +49,7 @@ export function summarise(run: {
     ...config.solver.skip_nonfinite !== null && { skipped_updates: state.skipped.total },
     ...config.solver.ema !== null && { ema: config.solver.ema },
     ...patienceFigures(config, task, state),
-    data_problems: problems.count,
+    data_problems: problems.different,
     broken: problems.list,
   };
 }

@@ -59,7 +59,7 @@ engineTest("a card tells what the run's files tell, and an edited one stays", as
   assert.match(text, /2 classes: left, right\./);
   assert.match(text, /moving average of the weights \(decay 0\.9\)/);
   assert.match(text, /frozen image tower of its own size \(pictures of 16 × 16 pixels\)/);
-  assert.match(text, /sidenet predict best\.safetensors clip\.mp4/);
+  assert.match(text, /denow predict best\.safetensors clip\.mp4/);
   assert.ok(!text.includes(config.data.root!) && !text.includes("/home/me"), "no path of this machine");
   assert.equal(YAML.parse(/```yaml\n(.*?)```/s.exec(text)![1]).solver.ema, 0.9);
 

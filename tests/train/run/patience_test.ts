@@ -42,7 +42,7 @@ Deno.test("patience counts evaluations since one that was better by more than th
   assert.equal(isOutOfPatience(limits(null), { patience: waits[4] }), false);
   assert.equal(
     whyStopped(config, CLASSIFICATION, waits[4]),
-    "stopped early: top-1 52.0 % of epoch 3 has not been bettered by more than 0.01 in 2 evaluations",
+    "stopped early: top-1 52.0 % of epoch 3 has not been bettered by more than 0.01 in 2 evaluations, where an equal one does not count",
   );
 });
 
@@ -71,7 +71,7 @@ engineTest(
     const reason = infos.find((text) => text.startsWith("stopped early"))!;
     assert.match(
       reason,
-      /^stopped early: top-1 [\d.]+ % of epoch 1 has not been bettered by more than 1 in 2 evaluations$/,
+      /^stopped early: top-1 [\d.]+ % of epoch 1 has not been bettered by more than 1 in 2 evaluations, where/,
     );
     assert.deepEqual(summary.early_stop, {
       stopped: true,
