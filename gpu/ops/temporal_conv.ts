@@ -17,6 +17,7 @@ const WG_SIZE = 64;
 
 const temporalConvOp = defineOp({
   name: "temporalConv",
+  isCheap: true,
   inputs: { x: "B T P D", weight: "D K", bias: "D" },
   outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.x.dtype } }),
   dispatches: ({ inputs, outputs, axes }) => [

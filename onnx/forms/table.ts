@@ -30,6 +30,8 @@ export const NOT_EXPORTED: Readonly<Record<string, string>> = {
   batchNormTrain: "statistics of a batch; evaluation reads the running ones",
   batchNormBackward: BACKWARD,
   batchNormUpdate: UPDATE,
+  sharedNormTrain: "statistics of the batches of several ranks; evaluation reads the running ones",
+  sharedNormBackward: BACKWARD,
   moveAverage: UPDATE,
   exchange: UPDATE,
   joinWindows: BACKWARD,

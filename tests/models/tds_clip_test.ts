@@ -153,7 +153,7 @@ Deno.test("a side width that the gate cannot reduce by sixteen is refused", () =
   );
 });
 
-Deno.test("with recomputation ViT-B/16 at 32 clips needs at most 1.25 times the memory of Side4Video", () => {
+Deno.test("with recomputation ViT-B/16 at 32 clips needs at most 1.3 times the memory of Side4Video", () => {
   const environment = {
     features: new Set(["shader-f16", "subgroups"]),
     isSoftware: false,
@@ -173,7 +173,7 @@ Deno.test("with recomputation ViT-B/16 at 32 clips needs at most 1.25 times the 
   const bytes = (model: Side4Video | TdsClip) => planSession(model, options, environment).memory.total;
   const side = bytes(new Side4Video(sizes, { backboneDtype: "f16" }));
   const tds = bytes(new TdsClip({ ...sizes, smeScale: 0.5 }, { backboneDtype: "f16" }));
-  assert.ok(tds <= 1.25 * side, `${tds} bytes against ${side}`);
+  assert.ok(tds <= 1.3 * side, `${tds} bytes against ${side}`);
 });
 
 const SIZES = {
