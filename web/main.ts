@@ -74,7 +74,8 @@ function take(answer: Answer): void {
         ],
       ]);
       say("");
-      byId<HTMLButtonElement>("camera").disabled = ready.searches;
+      byId<HTMLButtonElement>("camera").disabled = false;
+      byId("camera").hidden = ready.searches; // a camera is not searched
       byId("search").hidden = !ready.searches;
       return clips.forEach((_, number) => predict(number));
     }
