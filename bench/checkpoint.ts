@@ -11,7 +11,7 @@ import { encodeTorch, stateDict } from "../data/checkpoint/torch_write.ts";
 import { type Dtype, DTYPE_BYTES, elementsOf } from "../data/checkpoint/dtype.ts";
 import { openWeights } from "../data/checkpoint/open.ts";
 import { fileRange, writeFileWhole } from "../data/files.ts";
-import { adapterName, type Gpu, openGpu } from "../gpu/device.ts";
+import { type Gpu, openGpu } from "../gpu/device.ts";
 import { Layout } from "../gpu/layout.ts";
 import { Runtime } from "../gpu/runtime.ts";
 import { encodeValues } from "../gpu/values.ts";
@@ -125,7 +125,7 @@ export async function* benchFile(path: string, variant: string): AsyncGenerator<
   yield row("checkpoint.read", plain, "");
   for (let i = 0; i < REPEATS; i++) {
     using gpu = await openGpu();
-    adapter = adapterName(gpu.info);
+    adapter = gpu.name;
     best = Math.min(best, await upload(gpu, path));
   }
   yield row("checkpoint.upload", best, adapter);

@@ -9,7 +9,7 @@
 
 import { matmulCandidates } from "../gpu/ops/matmul_kernel.ts";
 import type { MatmulAdapter, MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
-import { adapterName, openGpu } from "../gpu/device.ts";
+import { openGpu } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createTrial, operandLengths } from "../gpu/tune.ts";
 
@@ -102,7 +102,7 @@ export async function* benchMatmul(gpu: Gpu, options: { all?: boolean } = {}): A
           ms: Number(ms.toFixed(3)),
           gflops: Number((flops / ms / 1e6).toFixed(2)),
           gbps: Number((bytesOf(spec) / ms / 1e6).toFixed(2)),
-          adapter: adapterName(gpu.info),
+          adapter: gpu.name,
         };
       }
     } finally {

@@ -88,6 +88,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./convert.ts"),
   },
   {
+    name: "export",
+    summary: "Write a trained model as an ONNX file, for other engines",
+    load: () => import("./export.ts"),
+  },
+  {
     name: "prepare",
     summary: "Make lists of clips from folders or the files of known data sets",
     load: () => import("./prepare.ts"),

@@ -8,6 +8,8 @@ import { benchSearch } from "../bench/search.ts";
 import { benchWordSearch } from "../bench/search_words.ts";
 import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
+import type { ExchangeMeasurement } from "../bench/mpi.ts";
+import { benchRanks } from "./ranks/bench.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, parseConfig } from "../train/recipe/config.ts";
@@ -30,6 +32,7 @@ const NAMES = [
   "search",
   "peers",
   "tune",
+  "mpi",
 ] as const;
 /** Clips that are handed over. */
 const HANDOVER_CLIPS = 128;
@@ -49,6 +52,7 @@ export const command = defineCommand({
   name: "bench",
   summary: "Measure kernels and training steps",
   usage: "[NAME…]",
+  words: NAMES,
   details: `matmul: the matrix product family, every kernel checked before it is timed.
 ops: every op and its gradient, on the rows for measuring of the case tables that the tests use; --op picks some.
 vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
@@ -61,10 +65,13 @@ training does it, and copied. ratio is the time of the copy divided by that.
 search: the ten best of 100,000 stored embeddings for a query, on the CPU, and a plain loop over them, which must find the same.
 ratio is the time of the plain loop divided by that. Then the scores of a sentence with 100,000 clips of four frames by a network that
 weighs words and frames, on the GPU, alone and among 64.
-peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; the peers are installed by npm
-into bench/peers at the first run. ratio is the peer's time divided by ours.
+peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; then one clip of a tower and of a published
+network in sidenet, onnxruntime (CPU) and onnxruntime-web (webgpu), on a software adapter two blocks and two frames of them. The
+peers (470 MB) are installed by npm into bench/peers at the first run. ratio is the peer's time divided by ours.
 tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
 and eval then use. Other kernels sum in another order, so tune before a run and not in the middle of one.
+mpi, started by mpiexec: sums over ranks by size, beside copying in memory, and what the exchange takes of a step of a recipe
+(the demo's without --config) whose batch the ranks share.
 
 Without a name: matmul, vit and step. Figures are only comparable within one run on a quiet machine.`,
   examples: [
@@ -116,6 +123,10 @@ export async function run(args: string[], io: Io): Promise<number> {
       for (const row of benchSearch(SEARCHED)) show(row, io);
       const network = await demoRecipe("demo_retrieval.yaml", SEARCHED_WORDS);
       for await (const row of benchWordSearch(network, { rows: SEARCHED.embeddings })) show(row, io);
+      continue;
+    }
+    if (name === "mpi") {
+      for await (const row of benchRanks(await recipe(values), io)) show(row, io);
       continue;
     }
     using gpu = await openGpu({ choices: await tunedChoices() });
@@ -201,7 +212,9 @@ async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io
 }
 
 function show(
-  row: Measurement & Partial<StepMeasurement> & Partial<LoaderMeasurement> & { share_of_matmul?: number },
+  row: Measurement & Partial<StepMeasurement> & Partial<LoaderMeasurement> & Partial<ExchangeMeasurement> & {
+    share_of_matmul?: number;
+  },
   io: Io,
 ): void {
   io.printJson(row);
@@ -220,6 +233,7 @@ function show(
     row.growth_mb === undefined
       ? ""
       : `${row.rss_start_mb} to ${row.rss_end_mb} MB: ${row.growth_mb} MB more`,
+    row.share_of_step === undefined ? "" : `${(100 * row.share_of_step).toFixed(0)} % of it exchange`,
     row.data_wait === undefined ? "" : `${(100 * row.data_wait).toFixed(1)} % waiting for data`,
     row.gpu_bytes === undefined ? "" : formatBytes(row.gpu_bytes),
     row.share_of_matmul === undefined ? "" : `${(100 * row.share_of_matmul).toFixed(0)} % of the matmul rate`,

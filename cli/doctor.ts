@@ -1,10 +1,11 @@
-/** `sidenet doctor`: what works on this machine, and what to install for the rest. */
-import { statfs } from "node:fs/promises";
-import denow from "../denow" with { type: "text" };
-import { decodeJpeg, encodeJpeg } from "../data/frames/jpeg.ts";
-import { type Gpu, openGpu } from "../gpu/device.ts";
+/** `sidenet doctor`: what works on this machine, and what to install for the rest. It believes what it has tried (`doctor/`). */
 import { formatBytes } from "../lib/text.ts";
+import { adapterFindings } from "./doctor/adapter_findings.ts";
+import type { Finding } from "./doctor/finding.ts";
+import { type FolderFacts, inspectMachine, type Machine } from "./doctor/machine.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
+import { deviceLines } from "./ranks/devices.ts";
+import { joinWorld, rankLines, tellCard } from "./ranks/world.ts";
 import type { Io } from "./shared/output.ts";
 
 export const command = defineCommand({
@@ -13,89 +14,22 @@ export const command = defineCommand({
   usage: "",
   positionals: { max: 0 },
   details:
+    "Every line is the outcome of a trial: drivers are loaded one by one, small kernels run and are held against plain loops, ffmpeg writes and reads a tiny clip.\n" +
     "Exit code: 0 when training can run here, 3 without a GPU adapter, 1 when something else that is needed fails.",
   options: {},
 });
 
 const NO_ADAPTER_EXIT_CODE = 3;
 
-/** Limits that decide what fits, as WebGPU names them. */
-const REPORTED_LIMITS = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupsPerDimension",
-] as const;
-
-/** What an optional feature is good for here. */
-const FEATURE_USES: Readonly<Record<string, string>> = {
-  "shader-f16": "half-precision kernels",
-  "subgroups": "the fastest matrix products on some adapters",
-  "timestamp-query": "exact kernel times",
-};
-
-const VENDORS: Readonly<Record<number, string>> = {
-  0x1002: "AMD",
-  0x106b: "Apple",
-  0x10de: "NVIDIA",
-  0x13b5: "Arm",
-  0x5143: "Qualcomm",
-  0x8086: "Intel",
-  0x10005: "Mesa",
-};
-
-const VULKAN_DRIVER_FOLDERS = [
-  "/usr/share/vulkan/icd.d",
-  "/etc/vulkan/icd.d",
-  "/usr/local/share/vulkan/icd.d",
-];
-
-/** The adapter as the report shows it. */
-export interface AdapterFacts {
-  readonly name: string;
-  readonly vendor: string;
-  readonly isSoftware: boolean;
-  /** Granted features, the optional ones probed by asking for a device. */
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-}
-
-/** Everything the report is made of. */
-export interface Machine {
-  readonly os: string;
-  readonly adapter: AdapterFacts | null;
-  /** Why the adapter cannot be used, where there is one. */
-  readonly adapterError?: string;
-  /** Driver files of the Vulkan loader; null where there is no such thing. */
-  readonly vulkanDrivers: readonly string[] | null;
-  readonly deno: string;
-  readonly pinnedDeno: string;
-  /** First line of `ffmpeg -version`, of `ffprobe -version`, and of `mpiexec --version`; null when absent. */
-  readonly ffmpeg: string | null;
-  readonly ffprobe: string | null;
-  readonly mpi: string | null;
-  /** Why the JPEG decoder fails; null when it works. */
-  readonly jpegError: string | null;
-  /** Free space in the working directory; null when it cannot be told. */
-  readonly freeBytes: number | null;
-}
-
-/** One line of the report. */
-export interface Finding {
-  readonly topic: string;
-  /** `missing` is needed; `optional` is absent but not needed for training. */
-  readonly state: "ok" | "missing" | "optional" | "warning";
-  readonly text: string;
-  readonly advice?: string;
-}
-
 export async function run(args: string[], io: Io): Promise<number> {
   parseArguments(command, args);
+  const world = await joinWorld(io);
+  if (world.rank > 0) return await tellCard(world);
   const machine = await inspectMachine();
   const findings = findingsOf(machine);
   for (const line of formatFindings(findings)) io.print(line);
+  for (const line of [...await deviceLines(), ...await rankLines(world)]) io.print(line);
+  io.print(verdictOf(findings));
   io.printJson(jsonOf(machine, findings));
   if (machine.adapter === null) return NO_ADAPTER_EXIT_CODE;
   return findings.some(({ state }) => state === "missing") ? 1 : 0;
@@ -106,84 +40,40 @@ export function findingsOf(machine: Machine): Finding[] {
   return [
     ...adapterFindings(machine),
     denoFinding(machine),
-    machine.jpegError === null ? ok("JPEG decoder", "decodes") : {
-      topic: "JPEG decoder",
-      state: "missing",
-      text: machine.jpegError,
-      advice: "delete node_modules/ and run ./denow deno install",
-    },
-    ffmpegFinding(machine),
-    machine.mpi !== null ? ok("MPI", machine.mpi) : {
-      topic: "MPI",
-      state: "optional",
-      text: "mpiexec not found; for training on several GPUs, which is not built yet",
-      advice: "apt-get install mpich",
-    },
+    jpegFinding(machine),
+    ...videoFindings(machine),
+    mpiFinding(machine),
+    ...memoryFindings(machine),
     diskFinding(machine.freeBytes),
+    folderFinding("weights folder", machine.weightsFolder, {
+      none: "none of your own; SIDENET_WEIGHTS=FOLDER names one with files such as ViT-B-16.pt",
+      advice: "set SIDENET_WEIGHTS to the folder that has your weights, or unset it",
+    }),
+    folderFinding("cache folder", machine.cacheFolder, {
+      none: "none: no home folder is known, so fetched weights and measured kernels cannot be kept",
+      advice: "set SIDENET_CACHE to a folder that can be written",
+    }),
   ];
+}
+
+/** The last line: whether training can run here, and what stands against it. */
+export function verdictOf(findings: readonly Finding[]): string {
+  const missing = findings.filter(({ state }) => state === "missing").map(({ topic }) => topic);
+  if (missing.length > 0) return `Cannot train here: what must be mended first: ${missing.join(", ")}`;
+  const worth = findings.filter(({ state }) => state === "slow" || state === "warning").length;
+  return worth === 0
+    ? "Training can run here."
+    : `Training can run here; ${worth} line${worth === 1 ? "" : "s"} above ${
+      worth === 1 ? "says" : "say"
+    } what is slow or in the way.`;
 }
 
 function ok(topic: string, text: string): Finding {
   return { topic, state: "ok", text };
 }
 
-function adapterFindings({ adapter, adapterError, vulkanDrivers, os }: Machine): Finding[] {
-  const drivers: Finding[] = vulkanDrivers === null
-    ? []
-    : vulkanDrivers.length > 0
-    ? [ok("Vulkan drivers", vulkanDrivers.join(", "))]
-    : [{
-      topic: "Vulkan drivers",
-      state: adapter === null ? "missing" : "warning",
-      text: adapter === null
-        ? "none found"
-        : "none found: the adapter works through OpenGL, on which sidenet is not tested",
-      advice: "apt-get install mesa-vulkan-drivers libvulkan1",
-    }];
-  if (adapter === null) {
-    return [
-      {
-        topic: "GPU adapter",
-        state: "missing",
-        text: adapterError ?? "none found: nothing can be trained or run",
-        advice: adapterAdvice(os),
-      },
-      ...drivers,
-    ];
-  }
-  const { limits, features } = adapter;
-  return [
-    {
-      topic: "GPU adapter",
-      ...(adapter.isSoftware
-        ? { state: "ok", text: `${adapter.name}: a software adapter, kernels run on the CPU` }
-        : { state: "ok", text: `${adapter.name}${adapter.vendor ? ` (${adapter.vendor})` : ""}` }),
-    },
-    ...drivers,
-    ok(
-      "limits",
-      `buffer ${formatBytes(limits.maxBufferSize)}, binding ${
-        formatBytes(limits.maxStorageBufferBindingSize)
-      }, ` +
-        `workgroup memory ${formatBytes(limits.maxComputeWorkgroupStorageSize)}, ` +
-        `${limits.maxComputeInvocationsPerWorkgroup} invocations a workgroup`,
-    ),
-    ...Object.entries(FEATURE_USES).map(([feature, use]): Finding =>
-      features.includes(feature)
-        ? ok(feature, use)
-        : { topic: feature, state: "optional", text: `the adapter does not offer ${use}` }
-    ),
-  ];
-}
-
-function adapterAdvice(os: string): string {
-  if (os !== "linux") return "update the graphics driver";
-  return "install the Vulkan driver of your GPU, or Mesa's, which also has one for the CPU: " +
-    "apt-get install mesa-vulkan-drivers libvulkan1; in a container pass the GPU on (docs/troubleshooting.md)";
-}
-
 function denoFinding({ deno, pinnedDeno }: Machine): Finding {
-  if (deno === pinnedDeno) return ok("Deno", deno);
+  if (deno === pinnedDeno) return ok("Deno", `${deno}, the version that sidenet is tested with`);
   return {
     topic: "Deno",
     state: "warning",
@@ -192,20 +82,83 @@ function denoFinding({ deno, pinnedDeno }: Machine): Finding {
   };
 }
 
-function ffmpegFinding({ ffmpeg, ffprobe }: Machine): Finding {
-  if (ffmpeg !== null && ffprobe !== null) return ok("ffmpeg", ffmpeg);
+function jpegFinding({ jpegError }: Machine): Finding {
+  if (jpegError === null) return ok("JPEG decoder", "wrote and read a picture");
   return {
-    topic: "ffmpeg",
+    topic: "JPEG decoder",
+    state: "missing",
+    text: jpegError,
+    advice: "delete node_modules/ and run ./denow deno install",
+  };
+}
+
+/** Videos are one of two things to train on: what fails here is told, and is no obstacle for folders of frames. */
+function videoFindings({ video }: Machine): Finding[] {
+  const { ffmpeg, ffprobe, decodeError, encoder, encodeError } = video;
+  if (ffmpeg === null || ffprobe === null) {
+    const absent = [ffmpeg === null && "ffmpeg", ffprobe === null && "ffprobe"].filter(Boolean).join(" and ");
+    return [{
+      topic: "ffmpeg",
+      state: "optional",
+      text: `${absent} not found, or not to be started; needed only to read video files, not frame folders`,
+      advice: "apt-get install --no-install-recommends ffmpeg",
+    }];
+  }
+  const version = ffmpeg.replace(/ Copyright.*$/, "").replace(/^ffmpeg version /, "") || "of no version";
+  const reads: Finding = decodeError === null
+    ? ok("ffmpeg", `${version}: read an H.264 clip, its pictures are right`)
+    : {
+      topic: "ffmpeg",
+      state: "warning",
+      text: `${version}: cannot read a small H.264 clip (${decodeError}); such videos cannot be trained on`,
+      advice: "install an ffmpeg that has the decoder h264, 5.1 or later (apt-get install ffmpeg; Fedora: " +
+        "ffmpeg-free with openh264, or RPM Fusion's ffmpeg), and look which comes first on the PATH",
+    };
+  if (encoder === null) {
+    return [reads, {
+      topic: "video encoder",
+      state: "optional",
+      text: `none works (${encodeError}); needed only for predict --annotate`,
+      advice: "install an ffmpeg with libx264 or mpeg4",
+    }];
+  }
+  const isH264 = encoder === "libx264";
+  return [
+    reads,
+    ok(
+      "video encoder",
+      `${encoder}: wrote a clip and read it back` +
+        (isH264 ? "" : `; libx264 does not work (${encodeError}), so predict --annotate writes MPEG-4`),
+    ),
+  ];
+}
+
+function mpiFinding({ mpi }: Machine): Finding {
+  if (mpi !== null) return ok("MPI", mpi);
+  return {
+    topic: "MPI",
     state: "optional",
-    text: `${
-      ffmpeg === null ? "ffmpeg" : "ffprobe"
-    } not found; needed only to read video files, not frame folders`,
-    advice: "apt-get install ffmpeg",
+    text: "mpiexec not found; for training on several GPUs, which mpiexec or srun starts (docs/clusters.md)",
+    advice: "apt-get install mpich",
   };
 }
 
 /** A demo run with its data set takes about a tenth of this. */
 const LITTLE_SPACE_BYTES = 2 ** 30;
+/** The demo takes half of this; a ViT-B/16 with its decoders four times as much. */
+const LITTLE_MEMORY_BYTES = 2 ** 30;
+
+function memoryFindings({ memory }: Machine): Finding[] {
+  if (memory === null) return [];
+  const text = `${formatBytes(memory.available)} of ${formatBytes(memory.total)} free`;
+  if (memory.available >= LITTLE_MEMORY_BYTES) return [ok("memory", text)];
+  return [{
+    topic: "memory",
+    state: "warning",
+    text: `${text}: reading clips and loading a backbone may fail`,
+    advice: "close other programs; plan RECIPE says what a run takes of it",
+  }];
+}
 
 function diskFinding(freeBytes: number | null): Finding {
   if (freeBytes === null) return { topic: "disk", state: "optional", text: "free space unknown" };
@@ -217,6 +170,16 @@ function diskFinding(freeBytes: number | null): Finding {
     text,
     advice: "free some space: runs and checkpoints are written here",
   };
+}
+
+function folderFinding(
+  topic: string,
+  { path, problem, weights }: FolderFacts,
+  words: { none: string; advice: string },
+): Finding {
+  if (path === null) return { topic, state: "optional", text: words.none };
+  if (problem !== null) return { topic, state: "warning", text: `${path}: ${problem}`, advice: words.advice };
+  return ok(topic, `${path} (${weights.length === 0 ? "no published weights in it" : weights.join(", ")})`);
 }
 
 /** The report as aligned lines. */
@@ -237,107 +200,20 @@ export function jsonOf(machine: Machine, findings: readonly Finding[]): Record<s
     features: adapter?.features ?? [],
     limits: adapter?.limits ?? {},
     deno: machine.deno,
-    ffmpeg: machine.ffprobe === null ? null : machine.ffmpeg,
+    tested_deno: machine.pinnedDeno,
+    opengl: adapter === null || adapter.isVulkan === null ? null : !adapter.isVulkan,
+    kernels: adapter?.trials ?? [],
+    vulkan_drivers: machine.vulkanDrivers,
+    ffmpeg: machine.video.ffprobe === null ? null : machine.video.ffmpeg,
+    h264: machine.video.decodeError === null,
+    video_encoder: machine.video.encoder,
     mpi: machine.mpi,
     jpeg: machine.jpegError === null,
     free_bytes: machine.freeBytes,
+    memory: machine.memory,
+    weights_folder: machine.weightsFolder,
+    cache_folder: machine.cacheFolder,
     ok: findings.every(({ state }) => state !== "missing"),
     findings,
   };
-}
-
-async function inspectMachine(): Promise<Machine> {
-  const [gpu, ffmpeg, ffprobe, mpi, jpegError, freeBytes] = await Promise.all([
-    inspectAdapter(),
-    firstLine("ffmpeg", "-version"),
-    firstLine("ffprobe", "-version"),
-    firstLine("mpiexec", "--version"),
-    jpegFailure(),
-    statfs(".").then(({ bavail, bsize }) => bavail * bsize, () => null),
-  ]);
-  return {
-    os: Deno.build.os,
-    ...gpu,
-    vulkanDrivers: Deno.build.os === "linux" ? await vulkanDrivers() : null,
-    deno: Deno.version.deno,
-    pinnedDeno: pinnedDenoVersion(denow),
-    ffmpeg,
-    ffprobe,
-    mpi,
-    jpegError,
-    freeBytes,
-  };
-}
-
-async function inspectAdapter(): Promise<Pick<Machine, "adapter" | "adapterError">> {
-  if (!(await navigator.gpu.requestAdapter())) return { adapter: null };
-  try {
-    using gpu = await openGpu();
-    return { adapter: adapterFacts(gpu) };
-  } catch (error) {
-    return { adapter: null, adapterError: (error as Error).message };
-  }
-}
-
-function adapterFacts(gpu: Gpu): AdapterFacts {
-  const { limits, features } = gpu.device;
-  return {
-    name: gpu.name,
-    vendor: VENDORS[Number(gpu.info.vendor)] ?? gpu.info.vendor,
-    isSoftware: gpu.isSoftware,
-    features: [...new Set([...features, ...gpu.features])].sort(),
-    limits: Object.fromEntries(REPORTED_LIMITS.map((name) => [name, limits[name]])),
-  };
-}
-
-/** The version that `denow` fetches. */
-export function pinnedDenoVersion(script: string): string {
-  const version = script.match(/^DENO_VERSION=(\S+)$/m)?.[1];
-  if (version === undefined) {
-    throw new Error("Cannot tell the pinned Deno: denow must have a DENO_VERSION line");
-  }
-  return version;
-}
-
-/** First line that a program prints; null when it cannot be run. */
-async function firstLine(program: string, flag: string): Promise<string | null> {
-  try {
-    const { stdout, success } = await new Deno.Command(program, {
-      args: [flag],
-      stdin: "null",
-      stderr: "null",
-    }).output();
-    return success ? new TextDecoder().decode(stdout).trim().split("\n")[0] : null;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) return null;
-    throw error;
-  }
-}
-
-/** Encodes and decodes a small grey picture. */
-async function jpegFailure(): Promise<string | null> {
-  const rgb = new Uint8Array(16 * 8 * 3).fill(128);
-  try {
-    const decoded = await decodeJpeg(await encodeJpeg({ width: 16, height: 8, rgb }, { quality: 90 }));
-    const isRight = decoded.width === 16 && decoded.height === 8 &&
-      decoded.rgb.every((value) => Math.abs(value - 128) <= 2);
-    return isRight ? null : "decodes a grey picture into something else";
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-/** Names of the driver files that the Vulkan loader would find, or the variable that replaces its search. */
-async function vulkanDrivers(): Promise<string[]> {
-  const chosen = Deno.env.get("VK_DRIVER_FILES") ?? Deno.env.get("VK_ICD_FILENAMES");
-  if (chosen) return chosen.split(":");
-  const found: string[] = [];
-  for (const folder of VULKAN_DRIVER_FOLDERS) {
-    try {
-      for await (const { name } of Deno.readDir(folder)) if (name.endsWith(".json")) found.push(name);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return found.sort();
 }

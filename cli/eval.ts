@@ -17,7 +17,9 @@ import { findTrainedModel, type TrainedModel } from "../train/evaluation/trained
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn, Task } from "../train/tasks/task.ts";
 import { columnLines, defineCommand, parseArguments } from "./shared/args.ts";
-import type { Io } from "./shared/output.ts";
+import { START_LIMIT_SECONDS } from "../mpi/world.ts";
+import { joinWorld, silent } from "./ranks/world.ts";
+import { createIo, type Io, processStreams } from "./shared/output.ts";
 import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
@@ -67,13 +69,20 @@ export async function run(args: string[], io: Io): Promise<number> {
       `Cannot evaluate on "${data}": --list names other clips, so one of them must be left out`,
     );
   }
+  const world = await joinWorld(io), isFirst = world.rank === 0;
+  if (!isFirst) io = createIo(silent(processStreams()), { json: false, signal: io.signal });
   const views = viewsOfFlags(values);
+  // What has to be fetched is fetched once.
+  if (!isFirst) await world.meet("the model", { limitSeconds: START_LIMIT_SECONDS });
   const { locate } = await findTarget(target, io, { offline: values.offline });
   const model = await findTrainedModel(target, { config: values.config, overrides, locate });
   for (const remark of model.remarks) io.note(`warning: ${remark}`);
   const set = data === undefined ? undefined : await evaluationSet(data, model, io);
   const folder = values.out ?? model.resultPath(evaluationName(views, values.list ?? data ?? null));
-  await requireWritableFolder(folder);
+  if (isFirst) {
+    await requireWritableFolder(folder);
+    await world.meet("the model", { limitSeconds: START_LIMIT_SECONDS });
+  }
   using stages = tellStages(io);
   const evaluated = {
     ...await evaluateModel(model, {
@@ -81,6 +90,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       list: values.list,
       set,
       signal: io.signal,
+      world,
       choices: await tunedChoices(),
       stage: stages.tell,
       onOpened: (adapter) => io.note(`adapter: ${adapter}`),
@@ -90,6 +100,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     everything: values.probabilities,
   };
   stages.end();
+  if (!isFirst) return 0;
   const { evaluation, labels, weights, list, task } = evaluated;
   tellProblems(evaluation.problems, folder, io);
   if (values["per-class"] && !task.rows) {

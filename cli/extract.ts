@@ -10,6 +10,9 @@ import { checkStorable, storedEpochs } from "../train/features/features.ts";
 import { describeProblems } from "../train/feed/problems.ts";
 import { formatBytes, formatCount, formatDuration, progressBar } from "../lib/text.ts";
 import { modelSpec } from "../train/recipe/model.ts";
+import { START_LIMIT_SECONDS, type World } from "../mpi/world.ts";
+import type { Config } from "../train/recipe/config.ts";
+import { joinWorld } from "./ranks/world.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { makeData } from "./shared/before_run.ts";
 import { splitAssignments } from "./shared/overrides.ts";
@@ -50,6 +53,8 @@ is kept too.`,
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
+  const world = await joinWorld(io);
+  if (world.rank > 0) return await follow(world, io);
   const { overrides, others } = splitAssignments(positionals), sources = await sourcesOf(others, "extract");
   const { tiny, offline } = values;
   const found = await findRecipe(sources, { tiny, offline, overrides, needsWeights: true }, io);
@@ -76,11 +81,16 @@ export async function run(args: string[], io: Io): Promise<number> {
     file: (which) => join(out, RUN_FILES[which]),
     write: (which, content) => writeFileWhole(join(out, RUN_FILES[which]), content),
   });
+  await world.share<SharedExtract>({ config: own, out, epochs }, START);
+  if (world.size > 1) {
+    io.note(`${formatCount(world.size)} ranks take the missing shards in turn; rank 0 tells of its own`);
+  }
   using stages = tellStages(io);
   const result = await extractFeatures({
     config: own,
     out,
     epochs,
+    world,
     signal: io.signal,
     choices: await tunedChoices(),
     events: {
@@ -105,6 +115,20 @@ export async function run(args: string[], io: Io): Promise<number> {
     },
   });
   finish(result, out, io);
+  return 0;
+}
+
+/** What rank 0 has settled for all. */
+type SharedExtract = { config: Config; out: string; epochs: number };
+
+/** What the others wait for at first. */
+const START = "the start of the extraction";
+
+/** Extracts as a rank that rank 0 speaks for. */
+async function follow(world: World, io: Io): Promise<number> {
+  const limit = { limitSeconds: START_LIMIT_SECONDS };
+  const { config, out, epochs } = await world.share<SharedExtract>(null, START, limit);
+  await extractFeatures({ config, out, epochs, world, signal: io.signal, choices: await tunedChoices() });
   return 0;
 }
 

@@ -1,14 +1,12 @@
 /** `sidenet index`: embeds a collection of clips, so that it can be searched with sentences. */
 import { ConfigError, DataError } from "../lib/errors.ts";
 import { formatCount, formatDuration, progressBar } from "../lib/text.ts";
-import { buildIndex, type BuildIndexResult, type IndexPlan } from "../train/search/build_index.ts";
-import { findEmbeddingModel, indexModel } from "../train/search/embedding_model.ts";
-import { openEmbedder } from "../train/search/model_embedder.ts";
+import type { BuildIndexResult, IndexPlan } from "../train/search/build_index.ts";
+import { indexClips } from "../train/search/index_clips.ts";
 import { DEFAULT_WINDOWS } from "../train/search/parts.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
-import { clipsOfPaths } from "./shared/predict_inputs.ts";
 import { splitOverrides } from "./shared/overrides.ts";
 import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
@@ -69,40 +67,19 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot index: a PATH must be given, current value is missing`);
   }
   const { target, locate } = await findTarget(given, io, { offline: values.offline });
-  const asked = { target, config: values.config ?? null, overrides, locate };
-  const model = await findEmbeddingModel(asked);
-  for (const warning of model.warnings) io.note(`warning: ${warning}`);
-  const { image_tmpl: template, first_frame: firstFrame } = model.config.data;
   let failed: DataError | null = null;
-  const fail = (error: DataError) => {
-    failed ??= error;
-    io.note(`sidenet: ${error.message}`);
-  };
-  const noClips: { path: string; reason: string }[] = [];
-  const clips = await clipsOfPaths(named, template, {
-    fail: (error, what) => {
-      fail(error);
-      noClips.push(what);
-    },
-    note: io.note,
-    what: "index",
-  });
   tellKept(() => "what was done is kept, and the same command goes on");
-  const choices = await tunedChoices();
   using stages = tellStages(io);
-  const result = await buildIndex({
+  const result = await indexClips(target, named, {
     out,
-    model: await indexModel(model, asked),
-    named,
-    clips,
-    startedIn: Deno.cwd(),
-    windows: {
-      ...values.window !== undefined && { window: values.window },
-      ...values.stride !== undefined && { stride: values.stride },
-      ...values.fps !== undefined && { frames_per_second: values.fps },
-    },
-    frames: { template, firstFrame },
-    open: (records) => openEmbedder(model, { clips: records, choices, stage: stages.tell }),
+    config: values.config,
+    overrides,
+    locate,
+    windowSeconds: values.window,
+    strideSeconds: values.stride,
+    framesPerSecond: values.fps,
+    choices: await tunedChoices(),
+    stage: stages.tell,
     signal: io.signal,
     events: {
       looked: (done, of) => io.status(`looking at ${formatCount(done)}/${formatCount(of)} clips`),
@@ -117,11 +94,15 @@ export async function run(args: string[], io: Io): Promise<number> {
             rowsPerSecond.toFixed(1)
           } a second  ${formatDuration((of - rows) / rowsPerSecond)} left`,
         ),
-      unreadable: ({ path, reason }) => fail(new DataError(`Cannot index "${path}": ${reason}`)),
+      unreadable: ({ path, reason }) => {
+        const error = new DataError(`Cannot index "${path}": ${reason}`);
+        failed ??= error;
+        io.note(`sidenet: ${error.message}`);
+      },
       note: io.note,
     },
   });
-  finish({ ...result, unreadable: [...noClips, ...result.unreadable] }, out, io);
+  finish(result, out, io);
   return failed === null ? 0 : (failed as DataError).exitCode;
 }
 

@@ -5,10 +5,19 @@
 import { ConfigError } from "../lib/errors.ts";
 import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
-import { hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
+import { commonValue, hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
+import {
+  endWorld,
+  isFollower,
+  isRank,
+  requireSharedVerb,
+  settleDevice,
+  silent,
+  toldByRank,
+} from "./ranks/world.ts";
 import {
   commandText,
   createIo,
@@ -29,6 +38,8 @@ export interface Invocation {
   verbs?: readonly Verb[];
   /** What people type before a verb; "sidenet" by default. */
   program?: string;
+  /** Told of the error that ends it. */
+  failed?: (error: unknown) => void;
 }
 
 /**
@@ -64,13 +75,18 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
       streams.stdout(helpOf(module.command, program) + "\n");
       return 0;
     }
+    requireSharedVerb(verb.name);
+    await settleDevice(commonValue(rest, "device"));
     const { savesOnInterrupt = false } = module.command, verbEnds = module.run(rest, io);
     // A signal that came too late to stop anything changes nothing: what is done and written is done.
     return await (savesOnInterrupt ? verbEnds : Promise.race([verbEnds, abandoned(signal)]));
   } catch (thrown) {
     const error = toldError(thrown);
     io.status("");
-    io.note(withProgram(errorLine(error), { verbs, program }));
+    const line = await toldByRank(error, withProgram(errorLine(error), { verbs, program }));
+    invocation.failed?.(error);
+    if (line === null) return exitCodeOf(error);
+    io.note(line);
     if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
     return exitCodeOf(error);
   }
@@ -145,7 +161,11 @@ if (import.meta.main) {
   keepGpuWorkers();
   const streams = processStreams();
   const program = Deno.env.get("SIDENET_PROGRAM") || TOOL;
-  const code = await main(Deno.args, { streams, signal: interruptionSignal(streams), program });
+  let failure: unknown = null;
+  const failed = (error: unknown) => failure = error;
+  const signal = interruptionSignal(isFollower() ? silent(streams) : streams, { isRank: isRank() });
+  const code = await main(Deno.args, { streams, signal, program, failed });
   discardUnfinished();
+  await endWorld(code, failure);
   Deno.exit(code);
 }

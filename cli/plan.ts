@@ -5,6 +5,7 @@ import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
+import { bandwidthOf, printScaling, SCALING_OPTIONS } from "./ranks/scaling.ts";
 import { findRecipe, RECIPE_OPTIONS, tellFolder } from "./shared/recipes.ts";
 import { sourcesOf } from "./shared/sources.ts";
 
@@ -15,18 +16,21 @@ export const command = defineCommand({
   positionals: { min: 1 },
   details:
     `CONFIG is a recipe, FOLDER a folder as train takes it, with a recipe or without, RUN a run folder. The plan is exact: a run on such a GPU allocates what it says. No GPU is needed: the limits and kernels of a common one
-are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many.`,
+are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many. --ranks measures a step and the loading of clips on this machine, and prints how long steps of the
+same batch would take on more ranks.`,
   examples: [
     [`sidenet plan ${PUBLISHED_RECIPE}`, "the memory of a published recipe"],
     [
       `sidenet plan ${PUBLISHED_RECIPE} data.batch_size=8 --steps`,
       "every step with its buffers",
     ],
+    ["sidenet plan configs/demo.yaml --ranks 64 --bandwidth 25GB/s", "where more cards stop paying"],
     ["sidenet plan videos", "what training on a folder of clips would take"],
   ],
   options: {
     tiny: RECIPE_OPTIONS.tiny,
     steps: { type: "boolean", help: "also list every step: allocate, run, free, with bytes" },
+    ...SCALING_OPTIONS,
   },
 });
 
@@ -41,5 +45,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   }
   if (found.folder !== undefined) tellFolder(sources.folder!.path, found.folder, io);
   for (const warning of found.warnings) io.note(`warning: ${warning}`);
-  return printPlan(found.config, io, { steps: values.steps });
+  if (values.ranks !== undefined) bandwidthOf(values.bandwidth); // before anything is printed
+  const code = await printPlan(found.config, io, { steps: values.steps });
+  if (values.ranks === undefined) return code;
+  const { ranks, bandwidth, "ranks-per-node": ranksPerNode } = values;
+  await printScaling(found.config, { ranks, bandwidth, ranksPerNode }, io);
+  return code;
 }

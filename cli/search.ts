@@ -5,13 +5,14 @@ import { createClipSource } from "../data/open_clip_source.ts";
 import { bytesOfFile, reading, writeFileWhole } from "../data/files.ts";
 import { parseFrameTemplate } from "../data/frames/frame_folder.ts";
 import { boundedLines, decodeText } from "../data/datasets/text.ts";
-import { ConfigError, DataError } from "../lib/errors.ts";
+import { ConfigError, type DataError } from "../lib/errors.ts";
 import { recipeFact } from "../pages/page.ts";
 import { renderSearchPage, SEARCH_PAGE, type ShownQuery, spanText } from "../pages/search_page.ts";
 import { type Thumbnail, thumbnailsOf } from "../pages/timeline_page.ts";
 import { clipTimes } from "../train/evaluation/clip_times.ts";
 import { FOLDER_FRAME_RATE } from "../train/evaluation/timeline.ts";
-import { type EmbeddingModel, findEmbeddingModel, identityOf } from "../train/search/embedding_model.ts";
+import { modelOfIndex } from "../train/search/clip_search.ts";
+import type { EmbeddingModel } from "../train/search/embedding_model.ts";
 import { type ModelEmbedder, openEmbedder } from "../train/search/model_embedder.ts";
 import { type SearchHit, SearchIndex, type SearchQueries } from "../train/search/search_index.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
@@ -65,7 +66,11 @@ export async function run(args: string[], io: Io): Promise<number> {
       `note: "${folder}" does not hold all clips yet: its indexing was stopped, the same command finishes it`,
     );
   }
-  const model = await modelOf(folder, index, values, io);
+  const model = await modelOfIndex(folder, index, {
+    model: values.model,
+    config: values.config,
+    find: (target, { isRecorded }) => findTarget(target, io, { offline: values.offline, isRecorded }),
+  });
   const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
   const clips = clip === null ? [] : [clip], choices = await tunedChoices();
   using stages = tellStages(io);
@@ -125,33 +130,6 @@ async function askedOf(
 function requireWords(texts: string[], what: string): string[] {
   if (texts.some((text) => text.trim() !== "")) return texts;
   throw new ConfigError(`Cannot search: ${what} must hold a word or more, current value is empty`);
-}
-
-/** The model that an index was made with, wherever it is now. */
-async function modelOf(
-  folder: string,
-  { manifest }: SearchIndex,
-  now: { model?: string; config?: string; offline?: boolean },
-  io: Io,
-): Promise<EmbeddingModel> {
-  const { target, config, overrides, identity } = manifest.model;
-  const at = (path: string) => resolve(manifest.started_in, path);
-  const { target: place, locate } = await findTarget(now.model ?? at(target), io, {
-    offline: now.offline,
-    isRecorded: now.model === undefined,
-  });
-  if (!await Deno.stat(place).then(() => true, () => false)) {
-    throw new DataError(
-      `Cannot search "${folder}": its model must be at "${place}", nothing is there; say where it is with --model`,
-    );
-  }
-  const recipe = now.config ?? (config === null ? null : at(config));
-  const model = await findEmbeddingModel({ target: place, config: recipe, overrides, locate });
-  if (await identityOf(model) === identity) return model;
-  throw new ConfigError(
-    `Cannot search "${folder}" with "${place}": the model must be the one that the index was made with, it has other weights or ` +
-      `settings; name that one with --model, or index again`,
-  );
 }
 
 /** The one clip to search with. */

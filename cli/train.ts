@@ -27,7 +27,7 @@ import { defineCommand, parseArguments } from "./shared/args.ts";
 import { isDataMissing, makeData } from "./shared/before_run.ts";
 import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
-import { sweepRates } from "./extras/rate_sweep.ts";
+import { requireNewRun, sweepRates } from "./extras/rate_sweep.ts";
 import { type Stages, tellStages } from "./text/stages.ts";
 import { TrainingLine } from "./text/training_line.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
@@ -42,6 +42,9 @@ import {
 } from "./shared/recipes.ts";
 import { type Sources, sourcesOf } from "./shared/sources.ts";
 import { printPlan } from "./shared/plan_text.ts";
+import { START_LIMIT_SECONDS, type World } from "../mpi/world.ts";
+import { quietFolder } from "../train/files/quiet_folder.ts";
+import { joinWorld } from "./ranks/world.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
@@ -95,6 +98,8 @@ const DEMO_CONFIG = new URL("../configs/demo.yaml", import.meta.url);
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
+  const world = await joinWorld(io);
+  if (world.rank > 0) return await follow(world, io);
   const { overrides, others } = splitAssignments(positionals);
   const resumed = resumedFrom(values.resume),
     resume = resumed.run,
@@ -115,20 +120,28 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { started_in: home } = loaded.config;
   const startedIn = resume === null || home === null ? Deno.cwd() : home;
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
-  if (planOnly) return printPlan({ ...loaded.config, started_in: startedIn }, io);
+  if (planOnly) {
+    await world.share<SharedStart>(null, START);
+    return printPlan({ ...loaded.config, started_in: startedIn }, io);
+  }
   const fitted = data === null ? loaded.config : await fitRecipe(loaded, overrides, io);
   const started = { ...fitted, started_in: startedIn };
   const from = resumed.run ?? loaded.config.resume;
+  requireNewRun(loaded.config, { resumes: from !== null });
   const recipe = await settleFound(loaded, started, { offline }, io);
   using stages = tellStages(io);
-  await using early = recipe.solver.find_lr === null ? await earlyDevice(recipe) : undefined;
+  if (recipe.solver.find_lr !== null && world.size > 1) {
+    throw new ConfigError(
+      `Cannot look for a learning rate with ${world.size} ranks: solver.find_lr must run in one process; start it without mpiexec`,
+    );
+  }
+  await using early = recipe.solver.find_lr === null && world.size === 1
+    ? await earlyDevice(recipe)
+    : undefined;
   await makeData(recipe, io);
   io.signal.throwIfAborted();
   if (recipe.solver.find_lr !== null) {
-    return await sweepRates(recipe, loaded.folder ?? null, {
-      resumes: from !== null,
-      io,
-    });
+    return await sweepRates(recipe, loaded.folder ?? null, { io });
   }
   using folder = await openFolder(recipe, from, io);
   try {
@@ -138,7 +151,8 @@ export async function run(args: string[], io: Io): Promise<number> {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
     const config = loaded.folder !== undefined ? await keepLists(recipe, loaded.folder, folder) : recipe;
-    const result = await trainInto(config, folder, state, { early, stages }, io);
+    await world.share<SharedStart>({ config, folder: folder.path, resume: state?.path }, START);
+    const result = await trainInto(config, folder, state, { early, stages, world }, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, origin: { command: io.command }, ...result });
     finish(result, { folder, columns: task.metrics }, io);
@@ -147,6 +161,29 @@ export async function run(args: string[], io: Io): Promise<number> {
     await discardUnstarted(folder.path);
     throw error;
   }
+}
+
+/** What rank 0 has settled for all; null: there is nothing for the others to do. */
+type SharedStart = { config: Config; folder: string; resume?: string } | null;
+
+/** What the others wait for at first. */
+const START = "the start of the run";
+
+/** Trains as a rank that rank 0 speaks and writes for. */
+async function follow(world: World, io: Io): Promise<number> {
+  const options = { limitSeconds: START_LIMIT_SECONDS };
+  const start = await world.share<SharedStart>(null, START, options);
+  if (start === null) return 0;
+  const { config, folder, resume } = start;
+  await train({
+    config,
+    folder: quietFolder(folder),
+    resume,
+    world,
+    signal: io.signal,
+    choices: await tunedChoices(),
+  });
+  return 0;
 }
 
 /** The recipe of a run to go on with, what was given or picked, or the demo. */
@@ -229,7 +266,7 @@ async function trainInto(
   config: Config,
   folder: RunFolder,
   state: { path: string; step: number } | null,
-  { early, stages }: { early: EarlyDevice | undefined; stages: Stages },
+  { early, stages, world }: { early: EarlyDevice | undefined; stages: Stages; world: World },
   io: Io,
 ): Promise<TrainResult> {
   using line = new TrainingLine(io);
@@ -237,6 +274,7 @@ async function trainInto(
     config,
     folder,
     early,
+    world,
     resume: state?.path,
     signal: io.signal,
     choices: await tunedChoices(),

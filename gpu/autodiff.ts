@@ -4,7 +4,8 @@
  *
  * With `recompute`, the values of a marked region are not kept from the forward pass: when the sweep enters the region,
  * its nodes are recorded once more (activation checkpointing, Chen et al. 2016, arXiv 1604.06174) and the gradient rules
- * read the copies. The copies run the same kernels on the same inputs, so the gradients are the same bits.
+ * read the copies. The copies run the same kernels on the same inputs, so the gradients are the same bits. Of an op that is cheap the
+ * rules read a second copy, recorded where the first of them reads it: the first copy ends with the recomputation.
  */
 
 import { describeNode, type PartialGradient } from "./op.ts";
@@ -145,6 +146,8 @@ class RegionCopies {
   readonly #recompute: boolean;
   readonly #members = new Map<string, Node[]>();
   readonly #tensors = new Map<Tensor, Tensor>();
+  /** Second copies, of what cheap ops give. */
+  readonly #late = new Map<Tensor, Tensor>();
   readonly #entered = new Set<string>();
 
   constructor(g: Graph, forward: readonly Node[], recompute: boolean) {
@@ -165,19 +168,43 @@ class RegionCopies {
       this.#entered.add(node.region);
       for (const member of this.#members.get(node.region)!) this.#copy(member);
     }
-    return { inputs: this.#map(node.inputs), outputs: this.#map(node.outputs) };
+    return { inputs: this.#mapLate(node.inputs, node.region), outputs: this.#map(node.outputs) };
   }
 
   #copy(node: Node): void {
     if (node.op.updates.length > 0) return; // an effect such as running statistics happens once
-    const outputs = this.#g.scope(
-      `recompute/${node.scope}`,
-      () => this.#g.record(node.op, this.#map(node.inputs), node.attrs),
-    );
+    const outputs = this.#record(node, this.#map(node.inputs));
     for (const [name, tensor] of Object.entries(node.outputs)) this.#tensors.set(tensor, outputs[name]);
+  }
+
+  #record(node: Node, inputs: Record<string, Tensor>): Readonly<Record<string, Tensor>> {
+    return this.#g.scope(`recompute/${node.scope}`, () => this.#g.record(node.op, inputs, node.attrs));
   }
 
   #map(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
     return Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, this.#tensors.get(t) ?? t]));
+  }
+
+  /** For the rules: with second copies, which die in the plan where no rule reads them. */
+  #mapLate(tensors: Readonly<Record<string, Tensor>>, region: string): Record<string, Tensor> {
+    return Object.fromEntries(
+      Object.entries(tensors).map((
+        [name, t],
+      ) => [name, this.#lateCopy(t, region) ?? this.#tensors.get(t) ?? t]),
+    );
+  }
+
+  /** The second copy of what a cheap op of the region gives, also seen through views; null of anything else. */
+  #lateCopy(tensor: Tensor, region: string): Tensor | null {
+    const known = this.#late.get(tensor);
+    if (known) return known;
+    const { producer } = tensor;
+    if (producer === null || producer.region !== region) return null;
+    const isView = producer.op.view !== undefined;
+    if (!isView && !producer.op.isCheap) return null;
+    if (isView && this.#lateCopy(producer.inputs.x, region) === null) return null;
+    const inputs = this.#mapLate(producer.inputs, region), outputs = this.#record(producer, inputs);
+    for (const [name, output] of Object.entries(producer.outputs)) this.#late.set(output, outputs[name]);
+    return this.#late.get(tensor)!;
   }
 }

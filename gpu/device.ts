@@ -1,6 +1,7 @@
 /** Opening a GPU: the adapter's own limits, the features we can use, and a ledger of every byte allocated. */
 
 import { AdapterError } from "../lib/errors.ts";
+import { adapterName, isSoftwareAdapter } from "./adapter.ts";
 import type { KernelEnvironment } from "./op.ts";
 import { ENABLES_SUBGROUPS } from "./shader.ts";
 
@@ -89,19 +90,6 @@ export class Gpu {
     this.memory[Symbol.dispose]();
     this.device.destroy();
   }
-}
-
-/** A readable name from whatever fields the implementation fills in. */
-export function adapterName(info: GPUAdapterInfo): string {
-  return [info.device, info.description].find((s) => s && s.length > 3) ??
-    [info.vendor, info.architecture].filter(Boolean).join(" ") ?? "unknown";
-}
-
-/** Whether the adapter computes on the CPU. */
-export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
-  return /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(
-    `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
-  );
 }
 
 /**

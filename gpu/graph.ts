@@ -103,6 +103,14 @@ export interface Dispatch {
   params: KernelParams | ArrayBuffer;
   /** Workgroups. Each must be at most 65535; `grid1d` folds a long axis. */
   grid: readonly [number, number, number];
+  /** What is summed over ranks after this launch, where there are several. */
+  sumOverRanks?: Tensor;
+}
+
+/** Ranks that compute statistics together, and which of them this is. */
+export interface NormRanks {
+  readonly rank: number;
+  readonly ranks: number;
 }
 
 /** What kernel selection may look at. */
@@ -164,6 +172,16 @@ export interface Op<A extends OpAttrs = OpAttrs> {
   /** Names of inputs the op writes (resident state): it is an effect, kept even when nobody reads its outputs. */
   readonly updates: readonly string[];
   dispatches(context: OpContext<A> & Outputs & { environment: KernelEnvironment }): Dispatch[];
+  /**
+   * Outputs that may take the memory of an input, which nothing reads afterwards, by name: kernels read an element of that input, if at
+   * all, before they write the same element of the output, and no other one after it.
+   */
+  readonly overwrites: Readonly<Record<string, string>>;
+  /**
+   * It costs little more than reading its inputs: in a region that is recomputed, its outputs are made once more where a gradient rule
+   * reads them, and not kept until then.
+   */
+  readonly isCheap: boolean;
   /**
    * Records the gradient of each wanted input. "none": differentiating through it is an error that names the op.
    * "stop": the op is a constant to differentiation by definition (labels, statistics updates).
@@ -236,13 +254,19 @@ export class Graph {
   readonly outputs = new Map<string, Tensor>();
   /** Most bytes of one tensor that the program's device can bind; what is recorded in parts stays below it. */
   readonly maxTensorBytes: number;
+  /** Ranks over which batch norms see their batch. */
+  readonly normRanks: NormRanks;
   phase: Phase = "forward";
   #scopes: string[] = [];
   #region: string | null = null;
 
-  /** @param options.maxTensorBytes No limit by default. */
-  constructor(options: { maxTensorBytes?: number } = {}) {
+  /**
+   * @param options.maxTensorBytes No limit by default.
+   * @param options.normRanks This one alone by default.
+   */
+  constructor(options: { maxTensorBytes?: number; normRanks?: NormRanks } = {}) {
     this.maxTensorBytes = options.maxTensorBytes ?? Infinity;
+    this.normRanks = options.normRanks ?? { rank: 0, ranks: 1 };
   }
 
   /**

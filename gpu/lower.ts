@@ -3,11 +3,12 @@
  * the places they read and write. It crosses to a Worker as it is.
  */
 
-import { bytesOf } from "./graph.ts";
+import type { MemoryRange } from "./ranks/collective.ts";
+import { baseOf, bytesOf } from "./graph.ts";
 import type { Address, Layout } from "./layout.ts";
 import { type Dispatch, type KernelEnvironment, MAX_GRID } from "./op.ts";
 import { align, type Plan } from "./plan.ts";
-import { packParams, specialise } from "./shader.ts";
+import { mergeBindings, packParams, specialise } from "./shader.ts";
 
 /** A pipeline to make, and what it takes to launch it. */
 export interface KernelSpec {
@@ -39,6 +40,8 @@ export interface LaunchSpec {
   readonly bindings: readonly (Address & { readonly bytes: number; readonly binding: number })[];
   /** The streamed block whose weights it reads. */
   readonly block?: number;
+  /** What is summed over ranks after it. */
+  readonly sumOverRanks?: MemoryRange;
 }
 
 /** A program as plain data. */
@@ -70,14 +73,23 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
         `Cannot launch ${label}: a grid must be 1 to ${MAX_GRID} in every dimension, current grid is [${grid}]`,
       );
     }
-    const code = specialise(dispatch, environment.features), key = kernelKey({ code, entryPoint });
     const params = new Uint8Array(packParams(label, dispatch.source, dispatch.params));
     const at = dispatch.paramsBinding ?? 0;
-    const bindings = dispatch.tensors.map((tensor, i) => ({
+    const places = dispatch.tensors.map((tensor, i) => ({
       ...layout.locate(plan, tensor),
       bytes: Math.ceil(bytesOf(tensor) / 4) * 4,
       binding: i < at ? i : i + 1,
     }));
+    let code = specialise(dispatch, environment.features);
+    // One place may be bound once alone.
+    for (const [i, tensor] of dispatch.tensors.entries()) {
+      const before = plan.inPlace.get(tensor);
+      const gone = before && dispatch.tensors.findIndex((other) => baseOf(other) === before);
+      if (gone === undefined || gone < 0) continue;
+      code = mergeBindings(code, { label, from: gone < at ? gone : gone + 1, into: i < at ? i : i + 1 });
+      places.splice(places.findIndex(({ binding }) => binding === (gone < at ? gone : gone + 1)), 1);
+    }
+    const key = kernelKey({ code, entryPoint }), bindings = places;
     let kernel = numbers.get(key);
     if (kernel === undefined) {
       const uniform = { binding: at, bytes: params.length }, storage = bindings.map(({ binding }) => binding);
@@ -91,6 +103,10 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
       params: { binding: at, offset, bytes: params.length },
       bindings,
       block: bindings.find(({ block }) => block !== undefined)?.block,
+      sumOverRanks: dispatch.sumOverRanks && {
+        ...layout.locate(plan, dispatch.sumOverRanks),
+        bytes: bytesOf(dispatch.sumOverRanks),
+      },
     });
     uniforms.push(params);
     offset += align(params.length);

@@ -36,7 +36,7 @@ export type {
 /** The fields one writes; the rest has defaults. */
 export type OpDefinition<A extends OpAttrs> =
   & Pick<Op<A>, "name" | "inputs" | "outputs" | "dispatches" | "gradient" | "reference">
-  & Partial<Pick<Op<A>, "attrs" | "updates" | "view" | "addInto">>
+  & Partial<Pick<Op<A>, "attrs" | "updates" | "overwrites" | "isCheap" | "view" | "addInto">>
   & { flops?(context: OpContext<A> & Outputs): number }
   & (NoAttrs extends A ? unknown : { attrs: A }); // attributes that must be there need a default
 
@@ -52,6 +52,8 @@ export function defineOp<A extends OpAttrs = NoAttrs>(definition: OpDefinition<A
   const op: Op<A> = {
     attrs: attrs ?? {} as A, // without defaults, no attribute is needed
     updates: [],
+    overwrites: {},
+    isCheap: false,
     ...rest,
     work: (context) => {
       let bytes = 0;

@@ -2,7 +2,8 @@
  * From a recorded graph to a list of steps with every value placed in memory, before anything is allocated.
  *
  * Dead nodes go, lifetimes are computed, and values share an arena: largest first, each at the lowest offset where no
- * value alive at the same time lies ("greedy by size", Pisarchyk & Lee 2020, arXiv 2001.03288).
+ * value alive at the same time lies ("greedy by size", Pisarchyk & Lee 2020, arXiv 2001.03288). An output that may overwrite an input
+ * that ends there takes its place.
  */
 
 import { baseOf, BINDING_ALIGNMENT, bytesOf, type Graph, type Node, type Tensor } from "./graph.ts";
@@ -35,6 +36,8 @@ export interface Plan {
   steps: readonly PlanStep[];
   /** Memory of every value, by owning tensor. */
   placements: ReadonlyMap<Tensor, Placement>;
+  /** Values that took the memory of another, which ended where they began, with that one. */
+  inPlace: ReadonlyMap<Tensor, Tensor>;
   /** Values that live in resident memory instead of the arena, by owning tensor. */
   pinned: ReadonlyMap<Tensor, Tensor>;
   /** Size of each arena buffer in bytes. */
@@ -68,12 +71,14 @@ export function planGraph(g: Graph, options: PlanOptions): Plan {
   const pinned = options.pinned ?? new Map<Tensor, Tensor>();
   const nodes = liveNodes(g, pinned).filter((node) => !node.op.view);
   const lifetimes = valueLifetimes(g, nodes, pinned);
+  const { inPlace, owners } = joinInPlace(g, nodes, lifetimes);
   const chunkBytes = Math.floor(options.limits.maxBufferBytes / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
   const limitBytes = Math.min(options.limits.maxBindingBytes, chunkBytes);
   for (const tensor of lifetimes.keys()) {
     if (bytesOf(tensor) > limitBytes) throw TooLargeError.of(tensor, limitBytes);
   }
   const { placements, chunks } = place(lifetimes, chunkBytes);
+  for (const [tensor, owner] of owners) placements.set(tensor, placements.get(owner)!);
   const allocates = nodes.map((): Tensor[] => []), frees = nodes.map((): Tensor[] => []);
   for (const [tensor, { first, last }] of lifetimes) {
     allocates[first].push(tensor);
@@ -96,6 +101,7 @@ export function planGraph(g: Graph, options: PlanOptions): Plan {
   return {
     steps: nodes.map((node, i) => ({ node, allocates: allocates[i], frees: frees[i] })),
     placements,
+    inPlace,
     pinned,
     chunks,
     arenaBytes: chunks.reduce((a, b) => a + b, 0),
@@ -166,6 +172,38 @@ function valueLifetimes(
     if (lifetime) lifetime.last = nodes.length - 1;
   }
   return lifetimes;
+}
+
+/**
+ * Lets outputs take the memory of inputs that they may overwrite: the lifetime of the one goes on in that of the other.
+ *
+ * @returns Which value took over from which, and to which they all belong, whose memory it is.
+ */
+function joinInPlace(
+  g: Graph,
+  nodes: readonly Node[],
+  lifetimes: Map<Tensor, { first: number; last: number }>,
+) {
+  const kept = new Set([...g.outputs.values()].map(baseOf));
+  const inPlace = new Map<Tensor, Tensor>(), owners = new Map<Tensor, Tensor>();
+  for (const [i, { op, inputs, outputs }] of nodes.entries()) {
+    for (const [outputName, inputName] of Object.entries(op.overwrites)) {
+      const output = outputs[outputName], input = inputs[inputName];
+      if (output === undefined || input === undefined) continue;
+      const base = baseOf(input), owner = owners.get(base) ?? base;
+      const before = lifetimes.get(owner), after = lifetimes.get(output);
+      const isRead = Object.values(inputs).filter((other) => baseOf(other) === base).length;
+      const fits = output.dtype === input.dtype && bytesOf(output) === bytesOf(input) &&
+        bytesOf(base) === bytesOf(input);
+      if (before === undefined || after === undefined || before.last !== i || isRead > 1 || !fits) continue;
+      if (kept.has(base)) continue;
+      before.last = after.last;
+      lifetimes.delete(output);
+      inPlace.set(output, base);
+      owners.set(output, owner);
+    }
+  }
+  return { inPlace, owners };
 }
 
 /** @param limit Largest buffer in bytes, a multiple of the binding alignment. */

@@ -1,5 +1,6 @@
 /** A lowered program on a device: pipelines, bind groups and uniforms are made once, and a run only encodes the launches. */
 
+import type { Collectives, MemoryRange } from "./ranks/collective.ts";
 import type { Gpu } from "./device.ts";
 import type { LaunchSpec, ProgramSpec } from "./lower.ts";
 import { numbered, type PipelineCache } from "./shader.ts";
@@ -13,6 +14,7 @@ interface Launch {
   bindGroup: GPUBindGroup;
   grid: readonly [number, number, number];
   block: number | undefined;
+  sumOverRanks: MemoryRange | undefined;
 }
 
 /** What a program is made with. */
@@ -21,6 +23,8 @@ export interface ProgramParts {
   buffers: readonly GPUBuffer[];
   pipelines: PipelineCache;
   stream: BlockStream | null;
+  /** null: there are no other ranks. */
+  collectives?: Collectives | null;
 }
 
 /** A program ready to run. */
@@ -29,12 +33,13 @@ export class Program {
   readonly #stream: BlockStream | null;
   readonly #launches: readonly Launch[];
   readonly #uniforms: GPUBuffer | null;
+  readonly #buffers: readonly GPUBuffer[];
+  readonly #collectives: Collectives | null;
 
-  private constructor(
-    gpu: Gpu,
-    parts: { launches: Launch[]; uniforms: GPUBuffer | null; stream: BlockStream | null },
-  ) {
+  private constructor(gpu: Gpu, parts: ProgramParts & { launches: Launch[]; uniforms: GPUBuffer | null }) {
     this.#gpu = gpu;
+    this.#buffers = parts.buffers;
+    this.#collectives = parts.collectives ?? null;
     this.#launches = parts.launches;
     this.#uniforms = parts.uniforms;
     this.#stream = parts.stream;
@@ -51,7 +56,7 @@ export class Program {
     const uniforms = bytes > 0 ? gpu.memory.create("uniforms", bytes, UNIFORM | COPY_DST) : null;
     const launches: Launch[] = [];
     for (const launch of specs) {
-      const { label, grid, block } = launch, { code, entryPoint } = kernels[launch.kernel];
+      const { label, grid, block, sumOverRanks } = launch, { code, entryPoint } = kernels[launch.kernel];
       device.pushErrorScope("validation");
       const pipeline = parts.pipelines.get(label, code, entryPoint);
       const bindGroup = device.createBindGroup({
@@ -61,10 +66,10 @@ export class Program {
       });
       const error = await device.popErrorScope();
       if (error) throw new Error(`Cannot prepare ${label}: ${error.message}\n${numbered(code)}`);
-      launches.push({ label, pipeline, bindGroup, grid, block });
+      launches.push({ label, pipeline, bindGroup, grid, block, sumOverRanks });
     }
     if (uniforms) device.queue.writeBuffer(uniforms, 0, spec.uniforms);
-    return new Program(gpu, { launches, uniforms, stream: parts.stream });
+    return new Program(gpu, { ...parts, launches, uniforms });
   }
 
   get launchCount(): number {
@@ -81,13 +86,13 @@ export class Program {
     const stream = this.#stream, { queue } = this.#gpu.device;
     const starts = this.#blockStarts();
     if (!stream || starts.length === 0) {
-      this.#encodePart(encoder, label, 0, this.#launches.length);
-      return encoder;
+      return await this.#encodeSummed(encoder, label, 0, this.#launches.length);
     }
     const running: Promise<void>[] = [];
     stream.upload(starts[0].block);
     for (const [i, { at }] of starts.entries()) {
-      this.#encodePart(encoder, label, i === 0 ? 0 : at, starts[i + 1]?.at ?? this.#launches.length);
+      const end = starts[i + 1]?.at ?? this.#launches.length;
+      encoder = await this.#encodeSummed(encoder, label, i === 0 ? 0 : at, end);
       if (i === starts.length - 1) break;
       queue.submit([encoder.finish()]);
       encoder = this.#gpu.device.createCommandEncoder({ label });
@@ -113,6 +118,27 @@ export class Program {
       starts.push({ block, at });
     });
     return starts;
+  }
+
+  /** Encodes launches; where one is followed by a sum over ranks, submits what there is and sums. */
+  async #encodeSummed(
+    encoder: GPUCommandEncoder,
+    label: string,
+    from: number,
+    to: number,
+  ): Promise<GPUCommandEncoder> {
+    const collectives = this.#collectives, { device } = this.#gpu;
+    for (let at = from; collectives !== null && at < to; at++) {
+      const { sumOverRanks, label: what } = this.#launches[at];
+      if (!sumOverRanks) continue;
+      this.#encodePart(encoder, label, from, at + 1);
+      device.queue.submit([encoder.finish()]);
+      await collectives.sum([sumOverRanks], this.#buffers, `the sums of ${what}`);
+      encoder = device.createCommandEncoder({ label });
+      from = at + 1;
+    }
+    this.#encodePart(encoder, label, from, to);
+    return encoder;
   }
 
   #encodePart(encoder: GPUCommandEncoder, label: string, from: number, to: number): void {

@@ -5,6 +5,7 @@ import { baseOf, bytesOf, type Graph, type Tensor } from "./graph.ts";
 import { Layout } from "./layout.ts";
 import { lowerPlan } from "./lower.ts";
 import { type Plan, planGraph } from "./plan.ts";
+import { type LaunchTime, profileProgram } from "./profile.ts";
 import { type Command, Runtime } from "./runtime.ts";
 import { encodeValues, valuesOf } from "./values.ts";
 
@@ -20,6 +21,8 @@ export interface PreparedGraph {
   readonly runtime: Runtime;
   /** Runs it once. Does not wait. */
   run(): Promise<void>;
+  /** Milliseconds of every launch by the GPU's own clock; needs timestamp queries. */
+  times(): Promise<LaunchTime[]>;
   /** Labels of the launches in order. */
   labels(): string[];
   /** Values of resident tensors and outputs now. Waits for the GPU. */
@@ -62,6 +65,7 @@ export async function prepareGraph(
   return {
     plan,
     runtime,
+    times: () => profileProgram(gpu, runtime.program(PROGRAM)),
     labels: () => runtime.program(PROGRAM).labels(),
     run: async () => void await runtime.submit([{ do: "run", program: PROGRAM }]),
     read: async (tensors) => {

@@ -5,6 +5,7 @@
 
 import type { BatchMix } from "../pixels/batch_mix.ts";
 import { AdapterError } from "../lib/errors.ts";
+import { Collectives, type MemoryRange, type Ranks } from "./ranks/collective.ts";
 import type { Gpu } from "./device.ts";
 import { createFramePrep, type FrameClip, type FramePrep, type FramePrepOptions } from "./frames.ts";
 import { FrameMix } from "./frames/mix.ts";
@@ -62,7 +63,9 @@ export type Command =
   /** Its bytes are among the results. Waits for the GPU: ask for many at once, and not in every step. */
   | { readonly do: "read"; readonly from: Address; readonly bytes: number }
   /** Waits until the GPU has done all that was queued. */
-  | { readonly do: "wait" };
+  | { readonly do: "wait" }
+  /** Sums memory over ranks, or gives that of the first one to all; nothing where there are no others. Waits for the GPU and for them. */
+  | { readonly do: "sum" | "broadcast"; readonly ranges: readonly MemoryRange[]; readonly what: string };
 
 /** The adapter granted less memory than was asked for. */
 export class OutOfMemoryError extends AdapterError {
@@ -81,9 +84,13 @@ export class Runtime {
   #prep: FramePrep | null = null;
   #mix: FrameMix | null = null;
   readonly #programs = new Map<string, Program>();
+  readonly #collectives: Collectives | null;
+  #lastSubmit: Promise<unknown> = Promise.resolve();
 
-  constructor(gpu: Gpu) {
+  /** @param ranks The other ranks; null: there are none. */
+  constructor(gpu: Gpu, ranks: Ranks | null = null) {
     this.#gpu = gpu;
+    this.#collectives = ranks && new Collectives(gpu.device, ranks);
   }
 
   /** Makes pipelines ahead of `load`, which then finds them there. @throws {Error} when one does not compile */
@@ -103,7 +110,7 @@ export class Runtime {
     this.#buffers = setup.buffers.map(({ label, bytes }) =>
       memory.create(label, bytes, STORAGE | COPY_SRC | COPY_DST)
     );
-    const buffers = this.#buffers, pipelines = PipelineCache.of(device);
+    const buffers = this.#buffers, pipelines = PipelineCache.of(device), collectives = this.#collectives;
     this.#stream = setup.stream && new BlockStream(device.queue, setup.stream, buffers);
     if (setup.readbackBytes > 0) {
       this.#staging = memory.create("readback", setup.readbackBytes, MAP_READ | COPY_DST);
@@ -121,7 +128,7 @@ export class Runtime {
     for (const [name, spec] of Object.entries(setup.programs)) {
       this.#programs.set(
         name,
-        await Program.prepare(this.#gpu, spec, { buffers, pipelines, stream: this.#stream }),
+        await Program.prepare(this.#gpu, spec, { buffers, pipelines, stream: this.#stream, collectives }),
       );
     }
     const allocated = memory.allocatedBytes;
@@ -145,7 +152,15 @@ export class Runtime {
    *
    * @returns The bytes of its reads, in order.
    */
-  async submit(commands: readonly Command[]): Promise<Uint8Array<ArrayBuffer>[]> {
+  submit(commands: readonly Command[]): Promise<Uint8Array<ArrayBuffer>[]> {
+    if (this.#collectives === null) return this.#submit(commands);
+    // Exchanges wait in the midst of a submission: the next one must not overtake it.
+    const done = this.#lastSubmit.then(() => this.#submit(commands));
+    this.#lastSubmit = done.catch(() => {});
+    return done;
+  }
+
+  async #submit(commands: readonly Command[]): Promise<Uint8Array<ArrayBuffer>[]> {
     this.#gpu.assertAlive();
     const { device } = this.#gpu, { queue } = device;
     let encoder: GPUCommandEncoder | null = null;
@@ -193,6 +208,11 @@ export class Runtime {
           flush();
           await queue.onSubmittedWorkDone();
           break;
+        case "sum":
+        case "broadcast":
+          flush();
+          await this.#collectives?.[command.do](command.ranges, this.#buffers, command.what);
+          break;
       }
     }
     flush();
@@ -212,6 +232,7 @@ export class Runtime {
   /** Waits for the GPU and frees all memory. The device itself stays open. */
   async unload(): Promise<void> {
     await this.#gpu.device.queue.onSubmittedWorkDone();
+    this.#collectives?.[Symbol.dispose]();
     this.#gpu.memory[Symbol.dispose]();
     this.#programs.clear();
     this.#buffers = [];

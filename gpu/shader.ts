@@ -47,6 +47,29 @@ function replaceLine(
   return code.replace(pattern, text);
 }
 
+/**
+ * A source in which what was read through one storage binding is read through another, of the same place and type.
+ *
+ * @throws {Error} when one of them is no storage array.
+ */
+export function mergeBindings(
+  code: string,
+  { label, from, into }: { label: string; from: number; into: number },
+): string {
+  const declaration = (binding: number) => {
+    const found = new RegExp(`@binding\\(${binding}\\) var<storage, read_write> (\\w+): array<.+>;.*\\n`)
+      .exec(code);
+    if (!found) {
+      throw new Error(`Cannot merge bindings of shader "${label}": ${binding} must be a storage array`);
+    }
+    return found;
+  };
+  const gone = declaration(from), kept = declaration(into);
+  const at = gone.index - "@group(0) ".length;
+  const rest = code.slice(0, at) + code.slice(gone.index + gone[0].length);
+  return rest.replaceAll(new RegExp(`\\b${gone[1]}\\[`, "g"), `${kept[1]}[`);
+}
+
 const layouts = new Map<string, UniformLayout>();
 
 /**

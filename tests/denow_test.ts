@@ -94,6 +94,17 @@ Deno.test({ name: "denow runs a deno of the pinned version that is on PATH", ign
 });
 
 Deno.test(
+  { name: "denow has Deno believe the system's certificates, unless told otherwise", ignore },
+  async () => {
+    const deno = `#!/bin/sh\n[ "$1" = --version ] && echo "deno ${VERSION}" || echo "$DENO_TLS_CA_STORE"\n`;
+    await inMachine({ deno }, async (denow) => assert.equal((await denow("fmt")).stdout, "system,mozilla\n"));
+    await inMachine({ deno }, async (denow) => assert.equal((await denow("fmt")).stdout, "mozilla\n"), {
+      DENO_TLS_CA_STORE: "mozilla",
+    });
+  },
+);
+
+Deno.test(
   { name: "denow fetches its own Deno, once, when the one on PATH is another version", ignore },
   async () => {
     await inMachine({ deno: fakeDeno("path", "1.0.0"), npm: FAKE_NPM }, async (denow, home) => {
@@ -147,7 +158,8 @@ Deno.test(
   { name: "denow VERB runs the verb as the task does, and Deno's own words stand behind deno", ignore },
   async () => {
     const tasks = manifest.tasks as Record<string, { command: string }>;
-    const flagsOf = (task: string) => / deno (run .*) "\$ROOT\/cli\/main\.ts"/.exec(tasks[task].command)![1];
+    const flagsOf = (task: string) =>
+      / deno (run .*) "\$ROOT\/cli\/main\.ts"/.exec(tasks[task].command)![1].replace("$SIDENET_RANKS", "");
     await inMachine({ deno: fakeDeno("path", VERSION) }, async (denow, home) => {
       const main = `${await Deno.realPath(home)}/project/cli/main.ts`;
       const said = async (...args: string[]) => (await denow(...args)).stdout.trimEnd();

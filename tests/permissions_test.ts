@@ -15,7 +15,8 @@ Deno.test("tasks that run verbs give them a named set of permissions, never all,
   assert.deepEqual(VERB_TASKS.map(({ name }) => name), ["sidenet", "train", "bench"]);
   for (const { name, flags } of VERB_TASKS) {
     const set = name === "bench" ? "bench" : "verbs";
-    assert.deepEqual(flags, ["-q", `-P=${set}`, "--no-remote", "--no-prompt"]);
+    // $SIDENET_RANKS is empty but for ranks that an MPI launcher has started.
+    assert.deepEqual(flags, ["-q", `-P=${set}$SIDENET_RANKS`, "--no-remote", "--no-prompt"]);
   }
 });
 
@@ -23,6 +24,10 @@ Deno.test("verbs reach the hosts and start the programs that docs/security.md na
   const { verbs, bench } = manifest.permissions;
   for (const set of [verbs, bench]) {
     assert.deepEqual([set.import, set.ffi], [{ deny: true }, ["./node_modules"]]);
+  }
+  for (const [name, { ffi: _, ...alone }] of Object.entries({ verbs, bench })) {
+    const { ffi, ...ofRanks } = manifest.permissions[`${name}_of_ranks` as "verbs_of_ranks"];
+    assert.deepEqual([ffi, ofRanks], [true, alone], "ranks may load MPI's library, and nothing else more");
   }
   const hosts = new Set(KNOWN_FILES.map(({ address }) => new URL(address).hostname));
   assert.deepEqual([verbs.net, bench.net], [[...hosts].map((host) => `${host}:443`), { deny: true }]);
@@ -39,7 +44,7 @@ Deno.test("under a task's permissions neither other hosts nor other programs nor
   const address = `http://127.0.0.1:${server.addr.port}`;
   for (const { name, flags } of VERB_TASKS) {
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", ...flags, PROBE, address],
+      args: ["run", ...flags.map((flag) => flag.replace("$SIDENET_RANKS", "")), PROBE, address],
       env: { NO_COLOR: "1" },
     }).output();
     const seen = JSON.parse(new TextDecoder().decode(stdout) || new TextDecoder().decode(stderr));

@@ -48,6 +48,7 @@ async function collect(
   const { folder, endings, files } = options;
   if (!(await exists(new URL(folder, root)))) return;
   for await (const entry of Deno.readDir(new URL(folder, root))) {
+    if (entry.name === "node_modules") continue; // packages that bench installs
     if (entry.isDirectory) await collect(root, { ...options, folder: `${folder}${entry.name}/` });
     else if (endings.some((ending) => entry.name.endsWith(ending))) files.push(folder + entry.name);
   }

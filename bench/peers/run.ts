@@ -1,5 +1,6 @@
 /**
- * Times one product in sidenet, jax-js and TensorFlow.js (webgpu), in turn, in one process on one adapter.
+ * Times one product in sidenet, jax-js and TensorFlow.js (webgpu), in turn, in one process on one adapter; then a tower and a whole
+ * network in sidenet, onnxruntime (CPU) and onnxruntime-web (webgpu), in a process of their own.
  *
  *     deno run -A bench/peers/run.ts [--json]
  *
@@ -16,10 +17,16 @@ async function deno(args: string[], stdout: "inherit" | "null"): Promise<number>
   return (await child.status).code;
 }
 
+const PACKAGES = [
+  "@jax-js/jax",
+  "@tensorflow/tfjs-backend-webgpu",
+  "onnxruntime-node",
+  "onnxruntime-web",
+];
+
 async function isInstalled(): Promise<boolean> {
   try {
-    await Deno.stat(new URL("./node_modules/@jax-js/jax", import.meta.url));
-    await Deno.stat(new URL("./node_modules/@tensorflow/tfjs-backend-webgpu", import.meta.url));
+    for (const name of PACKAGES) await Deno.stat(new URL(`./node_modules/${name}`, import.meta.url));
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
@@ -30,4 +37,7 @@ async function isInstalled(): Promise<boolean> {
 if (!(await isInstalled()) && await deno(["install", "--quiet"], "null") !== 0) {
   throw new Error("Cannot time peers: the packages of bench/peers/package.json must be installable from npm");
 }
-Deno.exit(await deno(["run", "-A", "time_peers.ts", ...Deno.args], "inherit"));
+for (const script of ["time_peers.ts", "time_models.ts"]) {
+  const code = await deno(["run", "-A", script, ...Deno.args], "inherit");
+  if (code !== 0) Deno.exit(code);
+}

@@ -4,7 +4,7 @@
  */
 
 import { adapterOf, plainSpec } from "../matmul.ts";
-import { adapterName, openGpu } from "../../gpu/device.ts";
+import { openGpu } from "../../gpu/device.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { defaultVariant } from "../../gpu/ops/matmul_kernel.ts";
 import type { MatmulSpec } from "../../gpu/ops/matmul_kernel.ts";
@@ -165,7 +165,7 @@ function print(line: string): void {
 }
 
 const gpu = await openGpu();
-const adapter = adapterName(gpu.info);
+const adapter = gpu.name;
 for (const transposeB of [true, false]) {
   const spec = plainSpec(M, N, K, { transposeB });
   const a = randomMatrix(M * K, 1);

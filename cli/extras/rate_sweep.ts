@@ -11,6 +11,14 @@ import { findRate } from "../../train/run/find_rate.ts";
 import type { Io } from "../shared/output.ts";
 import { tunedChoices } from "../shared/tuned.ts";
 
+/** Refuses a sweep of a run that goes on, before weights are fetched and data is made. */
+export function requireNewRun({ solver }: Config, options: { resumes: boolean }): void {
+  if (solver.find_lr === null || !options.resumes) return;
+  throw new ConfigError(
+    `Cannot sweep the learning rate of a run that goes on: solver.find_lr must be left out with --resume, current value is ${solver.find_lr}`,
+  );
+}
+
 /**
  * Sweeps, prints what was found and writes its page beside the runs.
  *
@@ -19,14 +27,9 @@ import { tunedChoices } from "../shared/tuned.ts";
 export async function sweepRates(
   recipe: Config,
   folder: FolderRecipe["folder"] | null,
-  { resumes, io }: { resumes: boolean; io: Io },
+  { io }: { io: Io },
 ): Promise<number> {
   const steps = recipe.solver.find_lr!;
-  if (resumes) {
-    throw new ConfigError(
-      `Cannot sweep the learning rate of a run that goes on: solver.find_lr must be left out with --resume, current value is ${steps}`,
-    );
-  }
   const lists = await Deno.makeTempDir({ prefix: "sidenet-lists-" });
   try {
     using run = folder === null ? null : await createRunFolder(lists, "run");

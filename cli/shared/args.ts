@@ -64,6 +64,11 @@ export const COMMON_OPTIONS = {
   help: { type: "boolean", short: "h", help: "show this help" },
   json: { type: "boolean", help: "results on stdout as JSON, one object or one a line" },
   debug: { type: "boolean", help: "show the stack of an error" },
+  device: {
+    type: "string",
+    placeholder: "DEVICE",
+    help: "compute on this device: its number, name or PCI address, as `sidenet doctor` lists them",
+  },
 } as const satisfies Record<string, OptionSpec>;
 
 /** Declares a verb, keeping the exact type of its flags. */
@@ -99,11 +104,11 @@ export function parseArguments<C extends Command>(
   for (const [name, spec] of Object.entries(command.options)) if (spec.multiple) values[name] = [];
   const positionals: string[] = [];
   for (const token of tokens) {
-    if (token.kind === "positional") positionals.push(token.value);
+    if (token.kind === "positional") positionals.push(token.value.replace(NO_FLAG, ""));
     if (token.kind !== "option") continue;
     const spec = table[token.name];
     if (spec === undefined) throw unknownFlag(command, token.rawName, table);
-    const value = parseValue(spec, token.rawName, token.value);
+    const value = parseValue(spec, token.rawName, token.value?.replace(NO_FLAG, ""));
     if (spec.multiple) (values[token.name] as unknown[]).push(value);
     else values[token.name] = value;
   }
@@ -111,15 +116,18 @@ export function parseArguments<C extends Command>(
   return { values: values as OptionValues<C>, positionals };
 }
 
-/** `--shift -3`: an argument that is a number is the value of the flag before it, not a flag. */
+/** Marks an argument that begins with "-" and is no flag. */
+const NO_FLAG = "\0";
+
+/** `--shift -3`, `LR -3`: an argument that is a number is the value of the flag before it or an argument of its own, not a flag. */
 function joinNegativeNumbers(args: readonly string[], table: Record<string, OptionSpec>): string[] {
   const joined: string[] = [];
   for (const arg of args) {
     const previous = joined.at(-1) ?? "";
     const wantsNumber = ["number", "integer"].includes(table[previous.replace(/^--/, "")]?.type ?? "");
-    if (previous.startsWith("--") && wantsNumber && /^-[.\d]/.test(arg)) {
-      joined[joined.length - 1] = `${previous}=${arg}`;
-    } else joined.push(arg);
+    if (!/^-[.\d]/.test(arg)) joined.push(arg);
+    else if (previous.startsWith("--") && wantsNumber) joined[joined.length - 1] = `${previous}=${arg}`;
+    else joined.push(NO_FLAG + arg);
   }
   return joined;
 }
@@ -175,6 +183,14 @@ function checkPositionals(command: Command, given: readonly string[]): void {
       `Cannot run "sidenet ${command.name}": there is no place for the argument "${given[max]}"`,
     );
   }
+}
+
+/** The value of a common flag; null where it was not given. What is wrong with it, the verb says. */
+export function commonValue(args: readonly string[], name: "device"): string | null {
+  const end = args.indexOf("--"), flags = end < 0 ? args : args.slice(0, end), flag = `--${name}`;
+  const at = flags.findLastIndex((arg) => arg === flag || arg.startsWith(`${flag}=`));
+  if (at < 0) return null;
+  return (flags[at] === flag ? flags[at + 1] : flags[at].slice(flag.length + 1)) || null;
 }
 
 /** Whether a common flag stands among the arguments (before a "--"). */

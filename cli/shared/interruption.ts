@@ -19,8 +19,12 @@ export function tellKept(words: () => string): void {
   kept = words;
 }
 
-/** Aborted by the first signal. Called once in a process. */
-export function interruptionSignal(streams: Streams): AbortSignal {
+/**
+ * Aborted by the first signal. Called once in a process.
+ *
+ * @param options.isRank SIGUSR2 counts too, which launchers of MPI pass on to their ranks (SIGUSR1 would open Deno's inspector).
+ */
+export function interruptionSignal(streams: Streams, options: { isRank?: boolean } = {}): AbortSignal {
   const outlivesTerminal = hangUpIsIgnored(); // the first listener of any signal takes that back
   const controller = new AbortController();
   let toldAt = 0;
@@ -36,6 +40,7 @@ export function interruptionSignal(streams: Streams): AbortSignal {
   Deno.addSignalListener("SIGINT", onSignal);
   if (Deno.build.os !== "windows") {
     Deno.addSignalListener("SIGTERM", onSignal);
+    if (options.isRank) Deno.addSignalListener("SIGUSR2", onSignal);
     Deno.addSignalListener("SIGHUP", outlivesTerminal ? () => {} : onSignal);
   }
   return controller.signal;

@@ -16,7 +16,7 @@ import { tellLeftOut } from "./clips.ts";
 import type { Io } from "./output.ts";
 import type { Sources } from "./sources.ts";
 import { tunedChoices } from "./tuned.ts";
-import { findWeights, WEIGHTS_OPTIONS } from "./weights.ts";
+import { findWeights, requireNameOfBackbone, WEIGHTS_OPTIONS } from "./weights.ts";
 
 /** Flags of verbs that pick a recipe for a folder. */
 export const RECIPE_OPTIONS = {
@@ -98,6 +98,7 @@ export async function findRecipe(
   tellPicked(usual.config, "usual", io);
   const { weights, init } = usual.config.network;
   if (!options.needsWeights || weights === null || !init || usual.config.data.features !== null) return usual;
+  requireNameOfBackbone(usual.config);
   try {
     await findWeights(weights, io, { offline: options.offline });
     return usual;

@@ -1,5 +1,7 @@
 /** Weights by name, as verbs find them: the folders that the environment names, `--offline`, and a bar while a file is fetched. */
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
+import { ConfigError } from "../../lib/errors.ts";
 import { type LocatedWeights, locateWeights, type WeightsPlaces } from "../../train/files/named_weights.ts";
 import type { LocateBackbone } from "../../train/evaluation/trained_model.ts";
 import { publishedFile } from "../../models/known_files.ts";
@@ -33,6 +35,8 @@ export function weightsPlaces(options: FindWeightsOptions = {}): WeightsPlaces {
   };
 }
 
+/** `network.arch` of a recipe that gives the sizes of its backbone itself. */
+const CUSTOM = "custom";
 /** Between two states of the bar. */
 const SHOWN_EVERY_MS = 200;
 /** Between two lines where there is no terminal. */
@@ -106,6 +110,19 @@ export async function findTarget(
   };
 }
 
+/** Refuses the name of weights that are of another backbone than the recipe's, before they are fetched. */
+export function requireNameOfBackbone({ network: { weights, arch } }: Pick<Config, "network">): void {
+  const published = weights === null || existsSync(weights) ? undefined : publishedFile(weights);
+  // Weights for larger pictures fit, their positions are resized; a larger text tower is beside the same picture tower.
+  const tower = (backbone: string) => backbone.replace(/-336(px)?$|-plus$/, "");
+  if (published === undefined || arch === CUSTOM || tower(published.backbone) === tower(arch)) return;
+  throw new ConfigError(
+    `Cannot use the weights "${weights}": they are of ${published.backbone}, and network.arch is ${arch}; give network.arch=${
+      tower(published.backbone)
+    } too`,
+  );
+}
+
 /** A recipe whose backbone's file is found, and its SHA-256 where that was just checked. */
 export async function withWeightsFound(
   config: Config,
@@ -114,6 +131,7 @@ export async function withWeightsFound(
 ): Promise<{ config: Config; sha256?: string }> {
   const { network } = config;
   if (network.weights === null || !network.init) return { config };
+  requireNameOfBackbone(config);
   const { path, sha256 } = await findWeights(network.weights, io, options);
   return { config: { ...config, network: { ...network, weights: path } }, sha256 };
 }

@@ -1,9 +1,11 @@
 /**
  * Files of class names: a CSV with the header `id,name`, as in the originals; names alone, one a line, as MMAction2's and Jester's;
- * numbered names, as UCF101's `classInd.txt`; a JSON object from name to index, as DiST's and Something-Something V2's.
+ * numbered names, as UCF101's `classInd.txt`; JSON: an object from name to index, as DiST's and Something-Something V2's, or from index to
+ * name, as Hugging Face's `id2label`, or a list of names.
  */
 import { DataError } from "../../lib/errors.ts";
 import { parseIndexedLabels } from "./indexed_json.ts";
+import { parseJson } from "./ssv2_json.ts";
 import { boundedLines, MOST_LINE, quoted } from "./text.ts";
 
 /** What a first line is that heads a column: such a file is none of names alone. */
@@ -21,14 +23,14 @@ interface Row {
  */
 export function parseLabels(text: string, options: { file: string; classes?: number }): string[] {
   const { file, classes } = options;
-  const isJson = text.trimStart().startsWith("{"); // all of it may be one line
+  const isJson = /\.json$/i.test(file) || text.trimStart().startsWith("{"); // all of it may be one line
   const rows = (isJson ? [] : boundedLines(text.replace(/^\uFEFF/, ""), file)).map((row, index) => ({
     text: row.trim(),
     line: index + 1,
   }));
   const filled = rows.filter((row) => row.text !== "");
   const names = isJson
-    ? parseIndexedLabels(text, file)
+    ? parseJsonLabels(text, file)
     : filled.length === 0
     ? []
     : numberedNames(filled) ?? namesAlone(filled) ?? namesOfTable(rows, file);
@@ -47,6 +49,20 @@ export function parseLabels(text: string, options: { file: string; classes?: num
     );
   }
   return names;
+}
+
+function parseJsonLabels(text: string, file: string): string[] {
+  const value = parseJson(text, file);
+  const isNames = (names: readonly unknown[]): names is string[] =>
+    names.every((name) => typeof name === "string" && name.trim() !== "");
+  if (Array.isArray(value) && isNames(value)) return value.map((name) => name.trim());
+  const byIndex = typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.entries(value)
+    : [];
+  const isInOrder = byIndex.length > 0 && byIndex.every(([key], i) => key === String(i));
+  const names = byIndex.map(([, name]) => name);
+  // Names that are numbers have numbers as their indices.
+  return isInOrder && isNames(names) ? names.map((name) => name.trim()) : parseIndexedLabels(text, file);
 }
 
 /** Lines of a number, from 0 or 1, and a name; null where there are others. */

@@ -92,7 +92,8 @@ export function isClipId(id: unknown): id is string | number {
   return id.length <= MOST_PATH && /^[^\x00-\x1f\x7f]+$/.test(id);
 }
 
-function parseJson(text: string, file: string): unknown {
+/** Parses JSON, with or without a byte order mark. @throws {DataError} where it is none */
+export function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch (error) {

@@ -12,6 +12,7 @@ export const SYNTH_KINDS = {
 
 export type SynthKind = keyof typeof SYNTH_KINDS;
 
+/** A synthetic set: its kind, its size, its classes and what its clips look like. */
 export interface SynthOptions {
   kind: SynthKind;
   trainClips: number;

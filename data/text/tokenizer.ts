@@ -15,6 +15,7 @@ export interface Word {
   readonly ids: readonly number[];
 }
 
+/** Turns text into tokens as CLIP reads them. */
 export interface Tokenizer {
   /** Tokens there are: rows of a token table. */
   readonly vocabulary: number;

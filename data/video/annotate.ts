@@ -29,7 +29,7 @@ const LINE_SHARE = 1 / 14, LEAST_LETTERS = 16, MOST_LETTERS = 60;
 /** Bytes of an argument that every system takes. */
 const MOST_ARGUMENT = 30_000;
 /** Encoders of H.264 and, where that was left out of ffmpeg, of MPEG-4. */
-const ENCODERS = [
+export const ENCODERS: readonly (readonly string[])[] = [
   ["-c:v", "libx264", "-crf", "20", "-preset", "veryfast", "-pix_fmt", "yuv420p"],
   ["-c:v", "mpeg4", "-q:v", "3", "-pix_fmt", "yuv420p"],
 ];

@@ -18,6 +18,7 @@ import { cases as optimizer } from "./optimizer_cases.ts";
 import { cases as permute } from "./permute_cases.ts";
 import { cases as reduce } from "./reduce_cases.ts";
 import { cases as rope } from "./rope_cases.ts";
+import { cases as sharedBatchNorm } from "./shared_batch_norm_cases.ts";
 import { cases as sigmoidGate } from "./sigmoid_gate_cases.ts";
 import { cases as siluMultiply } from "./silu_multiply_cases.ts";
 import { cases as softmax } from "./softmax_cases.ts";
@@ -49,6 +50,7 @@ const TABLES: readonly CaseTable[] = [
   permute,
   reduce,
   rope,
+  sharedBatchNorm,
   sigmoidGate,
   siluMultiply,
   softmax,

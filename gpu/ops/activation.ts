@@ -56,6 +56,7 @@ function defineActivation(
     name: `${name}Dx`,
     inputs: { x: "*R", dOut: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.dOut.dtype } }),
+    overwrites: { out: "dOut" },
     dispatches: ({ inputs: { x, dOut }, outputs: { out }, axes }) => [
       flatDispatch(`${name}.backward`, backward.source, {
         tensors: { x, out, dout: dOut },

@@ -7,65 +7,22 @@
 
 import partialsSource from "./batch_norm_partials.wgsl" with { type: "text" };
 import mergeSource from "./batch_norm_merge.wgsl" with { type: "text" };
-import applySource from "./batch_norm_apply.wgsl" with { type: "text" };
 import sumsSource from "./batch_norm_backward_sums.wgsl" with { type: "text" };
 import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
 import updateSource from "./batch_norm_update.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
-import { type Arrays, defineOp, type Dispatch, MAX_GRID, type OpContext, recordOne } from "../op.ts";
+import { defineOp, type Dispatch, recordOne } from "../op.ts";
 import { floatType } from "./_dispatch.ts";
+import { apply, applyChunks, constants, type NormAttrs, referenceApply } from "./_batch_norm.ts";
+import { sharedNormTrainOp } from "./shared_batch_norm.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
-
-/** Rows of one workgroup of the elementwise kernels, so that the values of a column are read once for all of them. */
-const APPLY_ROWS = 16;
-
-const constants = { WG_SIZE: COLUMNS };
-
-type NormAttrs = { eps: number; dtype?: Dtype };
-
-/** Chunks of the elementwise kernels. */
-function applyChunks(rows: number, columns: number) {
-  const chunkRows = Math.max(APPLY_ROWS, Math.ceil(rows / MAX_GRID));
-  return {
-    chunkRows,
-    grid: [Math.ceil(columns / COLUMNS), Math.ceil(rows / chunkRows), 1] as [number, number, number],
-  };
-}
-
-function apply(
-  tensors: Record<string, Tensor>,
-  { axes: { R, C }, attrs }: OpContext<NormAttrs>,
-): Dispatch {
-  const { x, mean, variance, weight, bias, out } = tensors;
-  const { chunkRows, grid } = applyChunks(R, C);
-  return {
-    label: "batchNorm.apply",
-    source: applySource,
-    constants,
-    aliases: { x_t: floatType(x), out_t: floatType(out) },
-    tensors: [x, mean, variance, weight, bias, out],
-    params: { rows: R, channels: C, chunk_rows: chunkRows, eps: attrs.eps },
-    grid,
-  };
-}
-
-function referenceApply(
-  { x, weight, bias }: Arrays,
-  statistics: { mean: Float64Array; variance: Float64Array },
-  eps: number,
-): Float64Array {
-  const C = weight.length;
-  return x.map((value, i) => {
-    const c = i % C;
-    return (value - statistics.mean[c]) / Math.sqrt(statistics.variance[c] + eps) * weight[c] + bias[c];
-  });
-}
 
 const batchNormTrainOp = defineOp<NormAttrs>({
   name: "batchNormTrain",
   inputs: { x: "*R C", weight: "C", bias: "C" },
   attrs: { eps: 1e-5 },
+  isCheap: true,
   outputs: ({ inputs, attrs, axes: { R, C } }) => ({
     out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
     mean: { shape: [C], auxiliary: true },
@@ -132,6 +89,7 @@ const batchNormEvalOp = defineOp<NormAttrs>({
   name: "batchNormEval",
   inputs: { x: "*R C", weight: "C", bias: "C", runningMean: "C", runningVar: "C" },
   attrs: { eps: 1e-5 },
+  isCheap: true,
   outputs: ({ inputs, attrs }) => ({
     out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
   }),
@@ -273,7 +231,8 @@ export interface BatchNormTensors {
 }
 
 /**
- * Normalises every column of x over its rows, then applies weight and bias.
+ * Normalises every column of x over its rows, then applies weight and bias. Where the graph's batches are shared by ranks
+ * (`Graph.normRanks`), the statistics of a batch are those of all ranks' rows.
  *
  * @param x `[… C]`.
  * @param options.mode "train": statistics of this batch, and the running ones move towards them; "eval": the running ones.
@@ -292,6 +251,17 @@ export function batchNorm(
   const { eps = 1e-5, momentum = 0.1, dtype = "f32" } = options;
   if (options.mode === "eval") {
     return recordOne(g, batchNormEvalOp, { x, weight, bias, runningMean, runningVar }, { eps, dtype });
+  }
+  if (g.normRanks.ranks > 1) {
+    const { rank, ranks } = g.normRanks;
+    const shared = g.record(sharedNormTrainOp, { x, weight, bias }, { eps, dtype, rank, ranks });
+    g.record(batchNormUpdateOp, {
+      mean: shared.mean,
+      variance: shared.unbiased,
+      runningMean,
+      runningVar,
+    }, { momentum, count: 1 });
+    return shared.out;
   }
   const { out, mean, variance } = g.record(batchNormTrainOp, { x, weight, bias }, { eps, dtype });
   const count = sizeOf(x.shape) / sizeOf(weight.shape);

@@ -32,6 +32,7 @@ const layerNormOp = defineOp<{ eps: number; dtype?: Dtype }>({
   name: "layerNorm",
   inputs: { x: "*R C", weight: "C", bias: "C" },
   attrs: { eps: 1e-5 },
+  isCheap: true,
   outputs: ({ inputs, attrs, axes }) => ({
     out: { shape: inputs.x.shape, dtype: attrs.dtype ?? "f32" },
     mean: { shape: [axes.R], auxiliary: true },

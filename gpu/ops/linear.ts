@@ -79,10 +79,13 @@ const matmulOp: Op<MatmulAttrs> = defineOp({
     }
     const d = grads.out;
     const [left, right] = transposeB ? [d, inputs.a] : [inputs.a, d];
+    // The gradient of `a` comes last: what only that of `b` reads is gone before there is another tensor of its size.
+    const b = needs("b") ? productOverRows(g, left, right) : undefined;
+    const bias = needs("bias") ? columnSum(g, d) : undefined;
     return {
       a: needs("a") ? matmul(g, d, inputs.b, { transposeB: !transposeB }) : undefined,
-      b: needs("b") ? productOverRows(g, left, right) : undefined,
-      bias: needs("bias") ? columnSum(g, d) : undefined,
+      b,
+      bias,
       residual: needs("residual") ? d : undefined,
     };
   },

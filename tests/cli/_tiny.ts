@@ -1,6 +1,7 @@
 /** A run so small that a spawned command takes a second or two: recipe, data set, and how to call the tool. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { TestLauncher } from "../_util/ranks.ts";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -77,15 +78,18 @@ export class TinyFolder implements AsyncDisposable {
       cwd?: string;
       /** Commands of a shell that then becomes the tool, such as limits. */
       shell?: string;
+      /** As so many ranks that a launcher of MPI starts. */
+      ranks?: { launcher: TestLauncher; count: number };
       onStart?: (child: Deno.ChildProcess) => void;
       onStderr?: (text: string, child: Deno.ChildProcess) => void;
     } = {},
   ): Promise<Outcome> {
-    const { shell } = options;
+    const { shell, ranks } = options;
     const command = [
+      ...ranks ? [ranks.launcher.program, "-n", `${ranks.count}`] : [],
       Deno.execPath(),
       "run",
-      ...AS_THE_TASK,
+      ...AS_THE_TASK.map((flag) => ranks && flag.startsWith("-P=") ? `${flag}_of_ranks` : flag),
       "--config",
       join(ROOT, "deno.json"),
       MAIN,
@@ -97,7 +101,7 @@ export class TinyFolder implements AsyncDisposable {
     const child = new Deno.Command(program, {
       args: rest,
       cwd: options.cwd ?? this.path,
-      env: { NO_COLOR: "1", ...options.env },
+      env: { NO_COLOR: "1", ...ranks?.launcher.env, ...options.env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

@@ -47,6 +47,12 @@ Deno.test("a negative number may follow its flag after a space, and -- ends the 
   assert.deepEqual(positionals, ["--quick"]);
 });
 
+Deno.test("a negative number that follows no flag is an argument, as the value of a key", () => {
+  const { values, positionals } = parseArguments(COMMAND, ["TRAIN.SEED", "-12", "--label", "-.5"]);
+  assert.deepEqual(positionals, ["TRAIN.SEED", "-12"]);
+  assert.deepEqual(values.label, ["-.5"]);
+});
+
 const WRONG: [situation: string, args: string[], message: RegExp][] = [
   [
     "an unknown flag near a known one",

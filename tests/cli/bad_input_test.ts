@@ -98,7 +98,7 @@ Deno.test("a folder that is no run is bad data for every verb; a folder and an e
   await folder.write("unfinished/config.yaml", TINY_RECIPE);
   const noRun = /^sidenet: Cannot (open|compare) (run )?"bare": it must be a (run )?folder.* config\.yaml/;
   for (const verb of [["eval"], ["predict"], ["train", "--resume"], ["compare"]]) {
-    const rest = verb[0] === "predict" ? ["data"] : verb[0] === "compare" ? ["unfinished"] : [];
+    const rest = verb[0] === "predict" ? ["data"] : [];
     await assertFails(folder, [...verb, "bare", ...rest], { code: 4, line: noRun });
   }
   await assertFails(folder, ["eval", "unfinished"], {

@@ -7,7 +7,7 @@ import { Runtime } from "../../gpu/runtime.ts";
 import { Graph, resident } from "../../gpu/graph.ts";
 import { defineOp } from "../../gpu/op.ts";
 import { planGraph } from "../../gpu/plan.ts";
-import { numbered, packParams, PipelineCache, specialise } from "../../gpu/shader.ts";
+import { mergeBindings, numbered, packParams, PipelineCache, specialise } from "../../gpu/shader.ts";
 import { engineTest } from "../_util/engine.ts";
 
 const SOURCE = `const WG_SIZE: u32 = 64u; // tunable
@@ -22,6 +22,18 @@ struct Params {
   if (id.x < params.rows) { x[id.x] = elem(params.eps); }
 }
 `;
+
+Deno.test("two bindings of one place become one", () => {
+  const declarations = ["x", "out", "dout"].map((name, i) =>
+    `@group(0) @binding(${i + 1}) var<storage, read_write> ${name}: array<${name}_t>; // [count]\n`
+  );
+  const code = declarations.join("") + "out[i] = out_t(f32(dout[i]) * x[i]); // dout\n";
+  assert.equal(
+    mergeBindings(code, { label: "test", from: 3, into: 2 }),
+    declarations.slice(0, 2).join("") + "out[i] = out_t(f32(out[i]) * x[i]); // dout\n",
+  );
+  assert.throws(() => mergeBindings(code, { label: "test", from: 4, into: 2 }), /4 must be a storage array/);
+});
 
 Deno.test("constants and storage types are set where the source declares them, and nowhere else", () => {
   const code = specialise({

@@ -11,6 +11,8 @@ import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
 import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
+import { ALONE, type World } from "../../mpi/world.ts";
+import { placesOfRank, shareScores } from "./rank_scores.ts";
 import { type ClipFeed, feedFrom } from "../feed/clip_feed.ts";
 import { type DataProblem, problemsOf } from "../feed/problems.ts";
 import { requireKnownCrops, viewCount, type Views, viewSampler, viewsOf } from "./views.ts";
@@ -30,6 +32,8 @@ export interface ScoreOptions {
   frameCache?: FrameCache | null;
   /** Where the clips come from, with these views; their files by default. */
   feed?: ClipFeed;
+  /** The ranks that share the clips; one alone by default. All get all results. */
+  world?: World;
 }
 
 /** What runs the network on views. */
@@ -80,11 +84,27 @@ export async function* scoreClips(
   config: Config,
   options: ScoreOptions,
 ): AsyncGenerator<ScoredClip> {
-  const { clips, views } = options, batch = session.evaluationClips;
+  const { clips, world = ALONE, signal } = options;
+  if (world.size === 1) return yield* scoreSome(session, config, options, clips.keys());
+  const perClip = viewCount(options.views);
+  const most = Math.max(1, Math.floor(session.evaluationClips / perClip));
+  const own = placesOfRank(clips.length, { world, block: most });
+  const scored = scoreSome(session, config, { ...options, signal: undefined }, own);
+  yield* shareScores(scored, { world, clips: clips.length, block: most, signal });
+}
+
+/** Scores some of the clips. @param places Theirs in the list. */
+async function* scoreSome(
+  session: ScoringSession,
+  config: Config,
+  options: ScoreOptions,
+  places: Iterable<number>,
+): AsyncGenerator<ScoredClip> {
+  const { views } = options, batch = session.evaluationClips;
   await using own = options.feed ? null : viewFeed(config, { ...options, room: session.frameRoom });
   const feed = options.feed ?? own!;
   const perClip = viewCount(views);
-  const order = clips.map((_, clip) => ({ clip, epoch: 0, repeat: 1 }));
+  const order = Array.from(places, (clip) => ({ clip, epoch: 0, repeat: 1 }));
   for await (const { clips: fed } of feed.epoch(order, Math.max(1, Math.floor(batch / perClip)))) {
     options.signal?.throwIfAborted();
     const all = fed.flatMap((clip) => clip.views);
@@ -147,7 +167,9 @@ export async function evaluateClips<Result extends ClipResult, Details>(
     problems.push(...clip.problems);
     options.onProgress?.(predictions.length, options.clips.length);
   }
-  const { metrics, details } = await evaluator.finish();
+  const { metrics: own, details } = await evaluator.finish();
+  // Adapters may differ in the last bits of what is asked at the end: what follows must be the same on all ranks.
+  const metrics = await (options.world ?? ALONE).share(own, "the metrics");
   const spoilt = Object.entries(metrics).find(([, value]) => !Number.isFinite(value));
   if (spoilt) {
     throw new NonFiniteError(

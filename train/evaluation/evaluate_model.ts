@@ -2,6 +2,7 @@
 
 import type { TellStage } from "../../lib/stage.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
+import type { World } from "../../mpi/world.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { openFrameCache } from "../feed/frame_cache.ts";
 import { requireReadable } from "../feed/readable.ts";
@@ -37,6 +38,8 @@ export interface EvaluateModelOptions extends ModelOptions {
   onProgress?: (done: number, total: number) => void;
   /** Something that is not as it should be, on its own line. */
   onNote?: (text: string) => void;
+  /** The ranks that share the clips; one alone by default. */
+  world?: World;
 }
 
 /** A model by its name: a run folder or a checkpoint, or what `findTrainedModel` gave. */
@@ -82,6 +85,7 @@ export async function evaluateModel(
     frameCache,
     signal,
     onProgress,
+    world: options.world,
   });
   const seconds = (performance.now() - started) / 1000;
   for (const text of task.remarks?.(evaluation.details) ?? []) note?.(text);

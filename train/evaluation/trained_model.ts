@@ -64,7 +64,7 @@ export type LocateBackbone = (config: Config, from: { isRecorded: boolean }) => 
  */
 export async function findTrainedModel(
   target: string,
-  options: { config?: string; overrides: readonly string[]; locate?: LocateBackbone },
+  options: { config?: string; overrides?: readonly string[]; locate?: LocateBackbone } = {},
 ): Promise<TrainedModel> {
   const info = await Deno.stat(target).catch(() => null);
   if (info === null) {
@@ -81,7 +81,7 @@ export async function findTrainedModel(
     );
   }
   const recipe = recipeOf(source);
-  const { overrides } = options;
+  const { overrides = [] } = options;
   // A run's own recipe has its backbone settled.
   const given = options.config === undefined ? null : await loadConfig(options.config, overrides);
   const locate = async (config: Config, isRecorded: boolean) =>

@@ -31,7 +31,8 @@ import {
   storedEpochs,
   unfinishedPath,
 } from "./features.ts";
-import { openFrameCache } from "../feed/frame_cache.ts";
+import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
+import { openFrameCache, withoutFrameCache } from "../feed/frame_cache.ts";
 import { cropRefusal } from "../feed/frame_room.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { ProblemLog } from "../feed/problems.ts";
@@ -59,6 +60,8 @@ export interface ExtractOptions {
   events?: ExtractEvents;
   /** Measured kernel choices of this machine. */
   choices?: TunedChoices;
+  /** The ranks that share the shards; one alone by default. They need one folder. */
+  world?: World;
   /** Size of a shard, about. */
   shardBytes?: number;
   /** Between two times that what is done of a shard is kept: what a process that is killed loses at most; 10 by default. */
@@ -129,10 +132,11 @@ interface Job {
 
 /** Writes the features of a recipe, as far as they are not there yet. */
 export async function extractFeatures(options: ExtractOptions): Promise<ExtractResult> {
-  const { out, events } = options;
+  const { out, events, world = ALONE } = options;
   const { note } = events ?? {};
+  const recipe = { ...options.config, data: { ...options.config.data, features: null } };
   const config = await withFoundModality(
-    { ...options.config, data: { ...options.config.data, features: null } },
+    world.size > 1 ? withoutFrameCache(recipe, { note }) : recipe,
     { splits: ["train", "val"], note },
   );
   const spec: ModelSpec = modelSpec(config), model = createModel(spec);
@@ -145,6 +149,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
     };
   for (const text of set.notes) note?.(text);
   await requireReadableSplits(config, clips, options.signal);
+  if (world.rank > 0) return await extractOwn({ ...options, config }, { spec, clips });
   await requireWritableFolder(out);
   options.signal?.throwIfAborted();
   using lock = await lockFolder(out, "extract");
@@ -171,10 +176,12 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
     );
   }
   await writeFileWhole(join(out, FEATURES_FILE), JSON.stringify(manifest, null, 2) + "\n");
-  const extraction = new Extraction({ ...options, config }, { spec, manifest, clips });
-  const { adapter, seconds } = jobs.length === 0
+  const parts = { spec, manifest, clips };
+  const { adapter, seconds } = world.size > 1
+    ? await shareShards({ ...options, config }, parts, jobs)
+    : jobs.length === 0
     ? { adapter: null, seconds: 0 }
-    : await extraction.run(jobs, entries);
+    : await new Extraction({ ...options, config }, parts).run(jobs, entries);
   return {
     ...await summarise(out, manifest),
     extracted: entries,
@@ -182,6 +189,51 @@ export async function extractFeatures(options: ExtractOptions): Promise<ExtractR
     clips_per_second: seconds > 0 ? entries / seconds : 0,
     adapter,
   };
+}
+
+/** Ranks that have written their shards wait for the others, which may have longer ones. */
+const OTHERS_LIMIT_SECONDS = 24 * 3600;
+
+/** What a rank but the first does: it looks for what is missing when the first one has settled what there is. */
+async function extractOwn(
+  options: ExtractOptions,
+  { spec, clips }: { spec: ModelSpec; clips: FeatureClips },
+): Promise<ExtractResult> {
+  const { out } = options;
+  const manifest = await options.world!.share<FeatureManifest>(null, "the features", {
+    limitSeconds: START_LIMIT_SECONDS,
+  });
+  const { jobs } = await missingShards(out, manifest);
+  const done = await shareShards(options, { spec, manifest, clips }, jobs);
+  return { clips: 0, shards: 0, bytes: 0, extracted: 0, clips_per_second: 0, broken: [], bad: 0, ...done };
+}
+
+/** Writes a rank's share of the missing shards, and waits for the others. */
+async function shareShards(
+  options: ExtractOptions,
+  parts: { spec: ModelSpec; manifest: FeatureManifest; clips: FeatureClips },
+  jobs: readonly Job[],
+): Promise<{ adapter: string | null; seconds: number }> {
+  const { world = ALONE } = options;
+  if (world.rank === 0) await world.share(parts.manifest, "the features");
+  await world.meet("the missing shards"); // whoever writes changes what is missing
+  const own = jobs.filter((_, i) => i % world.size === world.rank);
+  const entries = own.reduce((sum, { count, have }) => sum + count - have, 0);
+  let done = { adapter: null as string | null, seconds: 0 }, stopped: InterruptedError | null = null;
+  try {
+    if (own.length > 0) done = await new Extraction(options, parts).run(own, entries);
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    stopped = error;
+  }
+  const all = await world.gather({ ...done, stopped: stopped?.message ?? null }, "the end of the shards", {
+    limitSeconds: OTHERS_LIMIT_SECONDS,
+  });
+  if (stopped !== null) throw stopped;
+  const other = all.find((one) => one.stopped !== null);
+  if (other) throw new InterruptedError(other.stopped!);
+  const adapters = all.flatMap(({ adapter }) => adapter ?? []);
+  return { adapter: adapters[0] ?? null, seconds: Math.max(...all.map(({ seconds }) => seconds)) };
 }
 
 class Extraction {

@@ -86,6 +86,29 @@ export async function openRunCache(
   });
 }
 
+/**
+ * One process alone may fill a frame cache: several ranks do without that of their run.
+ *
+ * @throws {ConfigError} where a recipe names a folder.
+ */
+export function withoutFrameCache<C extends Config>(
+  config: C,
+  { note }: { note?: (text: string) => void },
+): C {
+  const { data } = config;
+  if (data.frame_cache === null || data.features !== null) return config;
+  if (isFolder(data.frame_cache)) {
+    throw new ConfigError(
+      `Cannot use data.frame_cache "${data.frame_cache}" with several ranks: one process alone may write to it; ` +
+        "leave it out (data.frame_cache=null), or shrink the frames once",
+    );
+  }
+  if (data.frame_cache === "run") {
+    note?.("several ranks keep no decoded frames: data.frame_cache is null in this run");
+  }
+  return { ...config, data: { ...data, frame_cache: null } };
+}
+
 /** What a frame cache holds, in words. */
 export function describeFrameCache(cache: FrameCache): string {
   const clips = cache.clips === 1 ? "1 clip" : `${formatCount(cache.clips)} clips`;

@@ -37,7 +37,7 @@ export interface LocatedWeights {
 }
 
 /** Endings under which a published file may lie in the user's folder. */
-const ENDINGS = [".pt", ".safetensors"];
+export const WEIGHTS_ENDINGS = [".pt", ".safetensors"];
 
 /**
  * Finds the file of `network.weights`.
@@ -59,7 +59,7 @@ export async function locateWeights(given: string, options: LocateOptions): Prom
   }
   const isName = published(given) !== undefined || options.isRecorded;
   if (folder !== null) {
-    for (const name of [file.file, ...ENDINGS.map((ending) => weightsName(file) + ending)]) {
+    for (const name of [file.file, ...WEIGHTS_ENDINGS.map((ending) => weightsName(file) + ending)]) {
       const path = join(folder, name);
       if (await isFile(path)) return { path: resolve(path) };
     }

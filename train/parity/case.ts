@@ -5,8 +5,6 @@ import { textOfFile } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
 import { type CaseDescription, type ReferenceCase, referenceCase, requireDescription } from "./reference.ts";
 
-export type { CaseDescription, RecordedDirection, RecordedMetrics, ReferenceCase } from "./reference.ts";
-
 /** Opens `path` (JSON) and the safetensors file it names. */
 export async function openCase(path: string): Promise<ReferenceCase> {
   let description: CaseDescription;

@@ -5,7 +5,7 @@ import type { VideoModel } from "../../models/video_model.ts";
 import type { BatchInputs, InputValues } from "../runtime/objective.ts";
 import type { Query } from "../runtime/query.ts";
 import type { Session } from "../runtime/session.ts";
-import type { ReferenceCase } from "./case.ts";
+import type { ReferenceCase } from "./reference.ts";
 
 /** The batch of a case. */
 export interface CaseBatch {

@@ -8,7 +8,7 @@ import type { System } from "../../models/system.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { type ClassTextValues, valuesOf } from "../files/class_text_values.ts";
 import { LocalDevice } from "../runtime/device/device.ts";
-import type { ReferenceCase } from "./case.ts";
+import type { ReferenceCase } from "./reference.ts";
 
 /** Where the start weights lie in a case. */
 const STATE = "state.";

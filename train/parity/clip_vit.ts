@@ -9,7 +9,7 @@ import { permute } from "../../lib/permute.ts";
 import { ClipImageHead, FrozenVit } from "../../models/clip/vit.ts";
 import { endPositions, TextTower } from "../../models/clip/text.ts";
 import { constant, Weights } from "../../models/params.ts";
-import type { ReferenceCase } from "./case.ts";
+import type { ReferenceCase } from "./reference.ts";
 import { compareGroup, type GroupResult } from "./compare.ts";
 
 const TOLERANCE = 1e-4;

@@ -4,7 +4,7 @@
  */
 import { DataError } from "../../lib/errors.ts";
 import { metricsOf, rankScores } from "../tasks/retrieval_metrics.ts";
-import type { RecordedDirection, RecordedMetrics, ReferenceCase } from "./case.ts";
+import type { RecordedDirection, RecordedMetrics, ReferenceCase } from "./reference.ts";
 import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
 
 /** Ranks are integers; metrics of the original are 32-bit shares of 100. */

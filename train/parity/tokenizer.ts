@@ -1,7 +1,7 @@
 /** Replays recorded texts: their tokens, and the rows of tokens that networks are given. */
 import { clipTokenizer, frameSentence, frameStrict } from "../../data/text/tokenizer.ts";
 import { DataError } from "../../lib/errors.ts";
-import type { ReferenceCase } from "./case.ts";
+import type { ReferenceCase } from "./reference.ts";
 import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
 
 /** Ids are integers. */

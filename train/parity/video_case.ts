@@ -15,7 +15,7 @@ import { type GroupRates, ratesOf, RULES } from "../runtime/update_rules.ts";
 import { averageViews } from "../tasks/class_metrics.ts";
 import { taskOf } from "../tasks/registry.ts";
 import type { TaskRecipe } from "../tasks/task.ts";
-import type { ReferenceCase } from "./case.ts";
+import type { ReferenceCase } from "./reference.ts";
 import { type CaseBatch, type CaseTask, PLAIN_CASES } from "./case_task.ts";
 import { compareGroup, type GroupResult, type Pair } from "./compare.ts";
 import { readCaseTexts } from "./class_texts_case.ts";

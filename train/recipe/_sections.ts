@@ -243,7 +243,9 @@ export const NETWORK_KEYS = {
 
 /** `network`, behind the systems' own keys. */
 export const MORE_NETWORK_KEYS = {
-  sync_bn: z.boolean().default(false).describe("keep the side batch norms' rate under gradient accumulation"),
+  sync_bn: z.boolean().default(false).describe(
+    "batch norms see the clips of all ranks (MPI); and keep their rate under gradient accumulation",
+  ),
   drop_out: z.literal(0).default(0).describe("drop path in the backbone: not built, 0"),
   emb_dropout: z.literal(0).default(0).describe("dropout after the position embedding: not built, 0"),
   drop_fc: z.literal(0).default(0).describe("dropout before the classifier: not built, 0"),

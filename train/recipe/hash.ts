@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { Config } from "./config.ts";
+import { isFolder } from "./frame_cache.ts";
 
 /** Keys that say where things lie, what they are called and what is shown of them, and change nothing that is computed. */
 const PLACES: readonly string[] = [
@@ -21,8 +22,8 @@ const PLACES: readonly string[] = [
   "data.features",
   "network.weights",
 ];
-/** Keys of which it matters whether they are given: what lies there has shrunk frames. */
-const GIVEN: readonly string[] = ["data.frame_cache"];
+/** It matters how frames are kept, because those that are have shrunk, and not in which folder. */
+const FRAME_CACHE = "data.frame_cache";
 const DIGITS = 12;
 
 /** The first digits of the SHA-256 of a recipe's settings, without the keys that only say where things lie. */
@@ -35,7 +36,7 @@ export function recipeHash(config: Config): string {
 /** Every setting as `key: value`, in a form that does not depend on the order of keys. */
 function collect(value: unknown, key: string, lines: string[]): void {
   if (PLACES.includes(key)) return;
-  if (GIVEN.includes(key)) return void lines.push(`${key}: ${value !== null}`);
+  if (key === FRAME_CACHE && isFolder(value as string | null)) return void lines.push(`${key}: a folder`);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     lines.push(`${key}: ${JSON.stringify(value) ?? "null"}`);
     return;

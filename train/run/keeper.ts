@@ -11,6 +11,7 @@ import { keepEpoch } from "../files/kept_epochs.ts";
 import type { CheckpointInfo, RunState } from "../files/run_state.ts";
 import { type Best, RUN_FILES, type RunFolder } from "../files/run_folder.ts";
 import { systemOf } from "../../models/registry.ts";
+import type { World } from "../../mpi/world.ts";
 import type { Config } from "../recipe/config.ts";
 import type { Session } from "../runtime/session.ts";
 import { LOSS_LOG_SIZE } from "../runtime/loss_log.ts";
@@ -34,6 +35,8 @@ export interface Kept {
   saved?: (step: number) => void;
   /** Step of the state that is in the folder already; null: none is. */
   savedStep: number | null;
+  /** The ranks of the run: all call the same, the first one writes. */
+  world: World;
 }
 
 /** The evaluation that weights kept as the best are of; null where there are none that can be read. */
@@ -64,9 +67,13 @@ export class Keeper {
     if (++this.#unreadLosses === LOSS_LOG_SIZE) await this.look();
   }
 
-  /** Whether a state is to be written after the step that the run is at. Time decides when, never what is computed. */
-  isStateDue(): boolean {
-    const { state: { step }, config: { logging } } = this.#run;
+  /**
+   * Whether a state is to be written after the step that the run is at. Time decides when, never what is computed.
+   *
+   * @param ahead After so many more steps.
+   */
+  isStateDue(ahead = 0): boolean {
+    const { state, config: { logging } } = this.#run, step = state.step + ahead;
     const { checkpoint_every: every, checkpoint_minutes: minutes } = logging;
     if (every !== null && step % every === 0) return true;
     if (minutes === null) return false;
@@ -77,11 +84,15 @@ export class Keeper {
   /** Writes the state; and the weights, where no evaluation of this step has written them. */
   async saveState(): Promise<void> {
     const { folder, session, state, info } = this.#run;
+    await session.collectGradients();
     await this.look({ check: true });
-    await folder.flushMetrics();
-    await folder.write("state", await encodeState(session, info()));
+    if (this.#writes) {
+      await folder.flushMetrics();
+      await folder.write("state", await encodeState(session, info()));
+    }
     this.#savedStep = state.step;
     this.#savedAt = performance.now();
+    if (!this.#writes) return;
     this.#run.saved?.(state.step);
     if (!state.evaluated) await folder.write("last", await this.#weights());
   }
@@ -89,7 +100,11 @@ export class Keeper {
   /** Keeps what has just been written as that of an epoch, where the recipe says so. */
   async keepEpoch(epoch: number): Promise<void> {
     const { folder, config: { logging } } = this.#run, { keep } = logging;
-    if (keep !== null) await keepEpoch(folder, epoch, { most: keep });
+    if (keep !== null && this.#writes) await keepEpoch(folder, epoch, { most: keep });
+  }
+
+  get #writes(): boolean {
+    return this.#run.world.rank === 0;
   }
 
   /** The file of weights now. */
@@ -102,6 +117,7 @@ export class Keeper {
   async saveWeights({ best }: { best: boolean }): Promise<void> {
     const { folder } = this.#run;
     await this.look({ check: true });
+    if (!this.#writes) return;
     const weights = await this.#weights();
     await folder.write("last", weights);
     if (best) await folder.write("best", weights);
@@ -112,6 +128,12 @@ export class Keeper {
    * so a kill or a full disk in between leaves others; and people move files.
    */
   async settleBest(): Promise<void> {
+    const { state, world } = this.#run;
+    if (this.#writes) await this.#settleBest();
+    state.best = await world.share(state.best, "the best evaluation");
+  }
+
+  async #settleBest(): Promise<void> {
     const { folder, state, note } = this.#run, file = folder.file("best"), { best } = state;
     const found = await bestOf(file);
     if (found === null && best === null || isDeepStrictEqual(found, best)) return;

@@ -4,6 +4,7 @@
 
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
+import { ALONE } from "../../mpi/world.ts";
 import { createModel } from "../../models/mod.ts";
 import { savedRun } from "../files/checkpoint.ts";
 import { readClassTexts } from "../files/class_texts.ts";
@@ -15,6 +16,7 @@ import {
   describeFrameCache,
   openRunCache,
   settleFrameCache,
+  withoutFrameCache,
 } from "../feed/frame_cache.ts";
 import { isFolder } from "../recipe/frame_cache.ts";
 import { largestFrame } from "../feed/probe.ts";
@@ -29,6 +31,7 @@ import { withFoundModality } from "../feed/modality.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import { loopBatches, readTrainingSet, type TrainingSet } from "../feed/training_set.ts";
 import { describeParts, singleClipNotes } from "../runtime/fit.ts";
+import { rankClips } from "../runtime/micro_batches.ts";
 import { openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { clipsPerBatch, halvesNeed, sessionOptions, taskOfRecipe } from "../tasks/session_options.ts";
@@ -66,7 +69,7 @@ export async function openRun(
   options: TrainOptions,
   stack: AsyncDisposableStack,
 ): Promise<{ config: Config; session: Session; data: RunData }> {
-  const { folder, resume } = options, { note, info, stage } = options.events ?? {};
+  const { folder, resume, world = ALONE } = options, { note, info, stage } = options.events ?? {};
   stage?.({ what: "reading the lists" });
   let config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);
@@ -81,6 +84,7 @@ export async function openRun(
   const { lastBatch: resumedBatch } = loopBatches(config, set, saved?.state.clipsInEpoch);
   stage?.({ what: "looking at the clips" });
   if (!features) await requireReadableSplits(config, { train: set.clips, val: valClips }, options.signal);
+  if (world.size > 1) config = withoutFrameCache(config, { note });
   const settled = await settleFrameCache(config, { clips: set.clips, folder: folder.path });
   config = settled.config;
   if (settled.note !== null) info?.(settled.note);
@@ -105,34 +109,41 @@ export async function openRun(
   const classTexts = resume === undefined ? await readClassTexts(config, { labels }) : null;
   const opened = await openSession(
     createModel(trainingSpec(config)),
-    sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame }),
+    sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame, world }),
     {
       clipsPerVideo: config.data.num_sample,
       halves: halvesNeed(config, { stored: features !== null }),
       choices: options.choices,
       stage,
       early: options.early,
+      world,
     },
   );
-  const session = stack.use(opened.session);
+  const session = stack.use(opened.session),
+    { data: { num_sample: copies }, solver: { mixup: pairs } } = config;
+  const ofRank = (count: number) => rankClips(count, { rank: world.rank, ranks: world.size, copies, pairs });
   session.onGrow = ({ width, height }, bytes) =>
     note?.(
       `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,
     );
   for (const text of [...remarks, ...set.notes, ...features?.notes ?? []]) note?.(text);
-  const { against } = opened, clips = clipsPerBatch(config);
+  for (const text of opened.cards) note?.(text);
+  const { against } = opened, clips = ofRank(clipsPerBatch(config));
   if (against !== null) {
     note?.(describeParts(session.model, { against, clips, parts: session.partsOf(clips) }));
   }
-  for (const text of singleClipNotes(session, { clips, lastBatch })) note?.(text);
+  for (const text of singleClipNotes(session, { clips, lastBatch: ofRank(lastBatch) })) note?.(text);
   const own = against === null ? config : inParts(config, session.partsOf(clips));
   const steady = saved === null || isSteady(config, set, saved);
   const storedFeatures = features !== null;
-  const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note };
+  const writes = world.rank === 0;
+  const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note, writes };
   stage?.({ what: "loading the weights" });
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);
-  const events = stack.use(own.logging.tensorboard ? await EventLog.in(folder.path, state) : null);
+  const events = stack.use(
+    own.logging.tensorboard && world.rank === 0 ? await EventLog.in(folder.path, state) : null,
+  );
   const data = { set, batches, valClips, features, frameCache, valCache, labels, encode, state, events };
   return { config: own, session, data };
 }

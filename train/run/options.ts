@@ -1,6 +1,7 @@
 /** What a run is given, what it tells while it goes on, and what comes of it. */
 
 import type { TellStage } from "../../lib/stage.ts";
+import type { World } from "../../mpi/world.ts";
 import type { DataProblem } from "../feed/problems.ts";
 import type { EvalRecord, RunFolder, StepRecord, Summary } from "../files/run_folder.ts";
 import type { Config } from "../recipe/config.ts";
@@ -56,6 +57,8 @@ export interface TrainOptions {
   events?: TrainEvents;
   /** Measured kernel choices of this machine. */
   choices?: TunedChoices;
+  /** The ranks that the run is shared by; one alone by default. All have the same config, rank 0 alone writes. */
+  world?: World;
   /** A device that has begun to compile; the run's from now on. */
   early?: EarlyDevice;
 }

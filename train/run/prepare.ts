@@ -32,20 +32,23 @@ export async function prepareRun(
     /** What was read of the classes' texts; null where the network reads none, or goes on with those of its state. */
     classTexts: ClassTextValues | null;
     note?: (text: string) => void;
+    /** False where another rank writes the folder. */
+    writes?: boolean;
   },
 ): Promise<RunState> {
-  const { config, folder, resume, set, steady } = options;
+  const { config, folder, resume, set, steady, writes = true } = options;
   await prepareWeights(session, options);
   await session.beginAverages();
   const state = resume === undefined
     ? initialState(config.solver.start_epoch)
     : await restoreState(session, resume, options);
+  state.set = set.id;
+  state.steady = steady;
+  if (!writes) return state;
   // Metrics are cut back to this state: from here on no other may be the run's.
   if (resume !== undefined && resume !== folder.file("state")) {
     await folder.write("state", (await Deno.open(resume)).readable);
   }
-  state.set = set.id;
-  state.steady = steady;
   await folder.cutMetrics(state.step, state.evaluated);
   await cutEvents(folder.path, state.step, state.evaluated);
   await folder.write("config", formatConfig(config));

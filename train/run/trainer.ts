@@ -4,6 +4,8 @@
  */
 
 import { InterruptedError, NonFiniteError } from "../../lib/errors.ts";
+import { ALONE, type World } from "../../mpi/world.ts";
+import type { OrderEntry } from "../../data/sampling/epoch_order.ts";
 import type { RunState } from "../files/run_state.ts";
 import type { ClipFeed } from "../feed/clip_feed.ts";
 import type { Config } from "../recipe/config.ts";
@@ -23,6 +25,7 @@ import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
 import { clipsPerBatch, optimizerOf, taskOfRecipe } from "../tasks/session_options.ts";
 import { type Encoder, type Evaluation, isBest, type Task } from "../tasks/task.ts";
 import type { Totals, TrainOptions, TrainResult } from "./options.ts";
+import { type RankBatch, rankBatches, SharedEnd } from "./rank_batches.ts";
 import { rateOf } from "./schedule.ts";
 import { DataWait } from "./data_wait.ts";
 import { Pace } from "./pace.ts";
@@ -69,6 +72,7 @@ class TrainingRun {
   readonly #keeper: Keeper;
   readonly #pace: Pace;
   readonly #dataWait: DataWait;
+  readonly #world: World;
   #last: Evaluation | null = null;
   /** Whether no step of this process has been made. */
   #isFirst = true;
@@ -94,7 +98,18 @@ class TrainingRun {
     this.#state = state;
     const savedStep = options.resume === undefined ? null : state.step;
     const info = () => this.#info();
-    this.#keeper = new Keeper({ config, folder, session, state, note, saved, savedStep, info });
+    this.#world = options.world ?? ALONE;
+    this.#keeper = new Keeper({
+      config,
+      folder,
+      session,
+      state,
+      note,
+      saved,
+      savedStep,
+      info,
+      world: this.#world,
+    });
   }
 
   async run(): Promise<TrainResult> {
@@ -167,32 +182,58 @@ class TrainingRun {
     const window: Window = { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 };
     if (!this.#isFirst) this.#dataWait.begin();
     if (this.#isFirst) this.#options.events?.stage?.({ what: "waiting for the first batch" });
-    for await (const { clips, waitMs } of feed.epoch(order, data.batch_size)) {
+    for await (const rankBatch of this.#batches(feed, order)) {
+      const { clips, own, whole, waitMs } = rankBatch;
       const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
       for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
       const encoded = this.#encode({ clips, epoch: this.#epoch, batch: Math.floor(done) });
-      const batch = { clips: clips.map(({ views: [view] }) => view), ...encoded };
+      const batch = { clips: own, whole, ...encoded };
       const completed = await this.#session.step(batch, ratesOf(this.#optimizer, lr));
       state.clipsInEpoch += clips.length / data.num_sample;
-      state.microBatches += this.#session.partsOf(batch.clips.length).length;
+      state.microBatches += own.length > 0 ? this.#session.partsOf(own.length).length : 1;
       state.clips += clips.length;
       state.evaluated = false;
       state.accumulated = completed ? 0 : state.accumulated + 1;
       if (completed) state.step++;
       window.waitMs += waitMs;
-      this.#dataWait.add(waitMs, batch.clips[0].frames.length);
+      this.#dataWait.add(waitMs, own[0]?.frames.length ?? 0);
       window.clips += clips.length;
       await this.#keeper.batchDone();
       if (!completed) continue;
       window.steps++;
       await this.#tellMoved(window);
-      const stopping = this.#options.signal?.aborted ?? false;
+      const stopping = rankBatch.stops;
       const last = state.step >= this.#totalSteps;
       // Reading the loss waits for the GPU, so it is done every print_freq steps only.
       if (state.step % logging.print_freq === 0 || last || this.#isLoopWhole) await this.#report(lr, window);
       if (stopping) await this.#interrupt();
-      if (this.#keeper.isStateDue()) await this.#keeper.saveState();
+      if (rankBatch.saves) await this.#keeper.saveState();
       if (last) break;
+    }
+  }
+
+  /** Batches of all ranks. Where one fails, all stop with what was done saved. */
+  async *#batches(feed: ClipFeed, order: readonly OrderEntry[]): AsyncGenerator<RankBatch> {
+    const { data: { batch_size: batchSize, num_sample: copies }, solver: { mixup: pairs } } = this.#config;
+    const world = this.#world;
+    try {
+      yield* rankBatches(feed, order, {
+        world,
+        batchSize,
+        copies,
+        pairs,
+        isStopping: () => this.#options.signal?.aborted ?? false,
+        isStateDue: () => world.rank === 0 && this.#keeper.isStateDue(world.size > 1 ? 1 : 0),
+      });
+    } catch (error) {
+      if (!(error instanceof SharedEnd) || this.#state.step === 0) throw error;
+      await this.#keeper.saveState();
+      const { message, exitCode, cause } = error,
+        saved = `everything up to step ${this.#state.step} is saved`;
+      throw new SharedEnd(`${message}; ${saved}: go on with --resume ${this.#folder.path}`, {
+        exitCode,
+        cause,
+      });
     }
   }
 
@@ -263,17 +304,19 @@ class TrainingRun {
   /** One view of every clip of the validation list, by the averaged weights where these are kept. */
   async #evaluation(): Promise<Evaluation> {
     const { events, signal } = this.#options, started = performance.now();
-    const evaluation = await this.#session.withAverages(() =>
-      evaluateClips(this.#session, this.#config, {
+    const evaluation = await this.#session.withAverages(async () => {
+      await this.#session.align();
+      return await evaluateClips(this.#session, this.#config, {
         task: this.#task,
         clips: this.#data.valClips,
         views: null,
         feed: this.#data.features?.feed("val"),
         frameCache: this.#data.valCache,
         signal,
+        world: this.#world,
         onProgress: events?.evaluating,
-      })
-    );
+      });
+    });
     this.#pace.addEvaluation((performance.now() - started) / 1000);
     return evaluation;
   }
@@ -296,7 +339,7 @@ class TrainingRun {
       if (error instanceof NonFiniteError) {
         throw this.#keeper.failure(error.message, { before: state.step === 0 });
       }
-      if (!signal?.aborted) throw error;
+      if (!signal?.aborted && !(error instanceof InterruptedError)) throw error;
       return await this.#interrupt(); // it is made from the start when the run goes on
     }
     this.#last = evaluation;
@@ -317,7 +360,8 @@ class TrainingRun {
     await this.#keeper.saveWeights({ best });
     if (isAgain) await this.#keeper.saveState();
     events?.evaluated?.(record, { best });
-    if (signal?.aborted) await this.#interrupt();
+    const [stops] = await this.#world.max([signal?.aborted ? 1 : 0], "the end of the evaluation");
+    if (stops > 0) await this.#interrupt();
   }
 
   #info() {

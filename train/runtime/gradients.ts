@@ -5,16 +5,14 @@ import { type Graph, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { accumulateInto, copyInto } from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
-import type { ProgramOptions } from "./program_options.ts";
+import { isTwoPass, type ProgramOptions } from "./program_options.ts";
 
 /** Whether several programs give the gradients of one update: then each adds its own to what is there. */
 export function addsGradients(
-  { accumulation, trainClips, microClips = Infinity }: Pick<
-    ProgramOptions,
-    "accumulation" | "trainClips" | "microClips"
-  >,
+  options: Pick<ProgramOptions, "accumulation" | "trainClips" | "microClips" | "objective" | "ranks">,
 ): boolean {
-  return accumulation > 1 || trainClips.some((clips) => clips > microClips);
+  const { accumulation, trainClips, microClips = Infinity } = options;
+  return accumulation > 1 || trainClips.some((clips) => clips > microClips) || isTwoPass(options);
 }
 
 /** Sends the gradients of a sweep to their places beside the weights. */

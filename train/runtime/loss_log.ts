@@ -34,7 +34,8 @@ export class LossLog {
     this.#waiting = [];
     return waiting.map((shares, i) => {
       const first = ((oldest + i) % LOSS_LOG_SIZE) * this.#parts;
-      return shares.reduce((sum, share, part) => sum + share * values[first + part], 0);
+      // What counts for nothing need not be a number: another rank has computed it.
+      return shares.reduce((sum, share, part) => share === 0 ? sum : sum + share * values[first + part], 0);
     });
   }
 }

@@ -34,6 +34,29 @@ export function microSizes(batches: readonly number[], cut: Cut): number[] {
   return [...new Set(batches.flatMap((clips) => microBatches(clips, cut).map(({ length }) => length)))];
 }
 
+/**
+ * A rank's share of a batch, by places in it; none where there are fewer than ranks. In pairs, the share's reversed order is that of the
+ * batch, as in `microBatches`.
+ *
+ * @example `rankPlaces(5, { rank: 1, ranks: 2 })` is [3, 4]
+ */
+export function rankPlaces(
+  count: number,
+  { rank, ranks, pairs = false }: { rank: number; ranks: number; pairs?: boolean },
+): number[] {
+  if (!pairs) return span(...shares(count, ranks)[rank]);
+  const [start, end] = shares(Math.ceil(count / 2), ranks)[rank];
+  return start === end ? [] : [...span(start, end), ...span(Math.max(count - end, end), count - start)];
+}
+
+/** Clips of a rank in a batch of so many. */
+export function rankClips(
+  clips: number,
+  options: { rank: number; ranks: number; copies: number; pairs: boolean },
+): number {
+  return rankPlaces(clips / options.copies, options).length * options.copies;
+}
+
 /** The values of some clips, from those of a batch, `[clips …]` row-major. */
 export function pickClips(
   inputs: Readonly<Record<string, InputValues>>,

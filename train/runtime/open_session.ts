@@ -3,11 +3,13 @@
 import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import type { TellStage } from "../../lib/stage.ts";
+import { ALONE, type World } from "../../mpi/world.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { type FittingSession, planFittingSession } from "./fit.ts";
 import { compileKernels, kernelsOf } from "./device/compile.ts";
 import { RemoteDevice } from "./device/remote_device.ts";
 import { lowerPlans } from "./device_model.ts";
+import { agreedFit, cardsOf } from "./ranks/cards.ts";
 import { Session } from "./session.ts";
 import type { SessionOptions } from "./session_plan.ts";
 import type { TunedChoices } from "./device/tuned.ts";
@@ -33,6 +35,8 @@ const TRIES_AFTER_REFUSAL = 4;
 export interface OpenedSession {
   readonly session: Session;
   readonly against: string | null;
+  /** What there is to say of the cards of several ranks. */
+  readonly cards: readonly string[];
 }
 
 /** How a device's compiling is told. */
@@ -50,6 +54,8 @@ export interface OpenOptions {
   stage?: TellStage;
   /** A device that was opened ahead; it is the session's from now on. */
   early?: EarlyDevice;
+  /** The ranks that the session is one of; one alone by default. */
+  world?: World;
 }
 
 /**
@@ -117,26 +123,30 @@ export async function openSession(
   options: Omit<SessionOptions, "limits">,
   more: OpenOptions,
 ): Promise<OpenedSession> {
-  const { stage, early, choices } = more;
+  const { stage, early, choices, world = ALONE } = more;
   let freeBytes = Infinity;
   for (let tries = 0;; tries++) {
-    const device = early && !early.isTaken ? await early.take(stage) : await RemoteDevice.open({ choices });
+    const device = early && !early.isTaken
+      ? await early.take(stage)
+      : await RemoteDevice.open({ choices, world: world.forWorker });
     device.onCompile = compilingStage(stage);
     const { info } = device;
     let fitting: FittingSession | null = null;
     try {
       requireHalves(info, more.halves);
       stage?.({ what: "planning" });
-      fitting = planFittingSession(model, { ...options, limits: info.limits }, {
+      const cards = await cardsOf(world, info);
+      fitting = planFittingSession(model, { ...options, ...cards.options(options), limits: info.limits }, {
         environment: info.environment,
-        freeBytes: Math.min(freeBytes, info.freeBytes ?? Infinity),
+        freeBytes: Math.min(freeBytes, (info.freeBytes ?? Infinity) / cards.sharing),
         clipsPerVideo: more.clipsPerVideo,
       });
-      const session = await Session.open(device, model, fitting.options, fitting.plan);
-      return { session, against: fitting.against };
+      fitting = await agreedFit(model, fitting, { world, environment: info.environment });
+      const session = await Session.open(device, model, fitting.options, fitting.plan, world);
+      return { session, against: fitting.against, cards: cards.notes(session.memory.total) };
     } catch (error) {
       await device[Symbol.asyncDispose]();
-      const refused = (error as Error).name === "OutOfMemoryError";
+      const refused = (error as Error).name === "OutOfMemoryError" && world.size === 1;
       if (!refused || fitting === null || tries === TRIES_AFTER_REFUSAL) throw error;
       // How much was free is not known; with half of it a try is worth while.
       freeBytes = fitting.plan.memory.total / 2;

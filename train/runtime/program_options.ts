@@ -1,5 +1,6 @@
 /** How a model is trained, as far as its programs depend on it. */
 
+import type { NormRanks } from "../../gpu/graph.ts";
 import type { PlanLimits } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
 import type { VideoModel } from "../../models/video_model.ts";
@@ -37,20 +38,38 @@ export interface ProgramOptions {
   /** The moving average of trained weights and running statistics that is kept beside them; none by default. */
   average?: AverageOptions | null;
   limits: PlanLimits;
+  /** The ranks that batches are cut over; one alone by default. */
+  ranks?: RankOptions;
   /** Keep every named activation readable, for parity checks. */
   keepActivations?: boolean;
   /** Trained weights that no loss reaches: kept as they are. */
   leftAlone?: (weight: Weight, model: VideoModel) => boolean;
 }
 
+/** A rank's part in batches that are cut over several. `ProgramOptions.trainClips` are then its own. */
+export interface RankOptions extends NormRanks {
+  /** Clips of whole batches. */
+  readonly batches: readonly number[];
+  /** Batch norms see the clips of all ranks. */
+  readonly syncNorms: boolean;
+  /** The ranks' adapters differ, so that the same sums may give weights that do. */
+  readonly mixed: boolean;
+}
+
+/** Sizes of whole batches. */
+export function wholeBatches({ ranks, trainClips }: Pick<ProgramOptions, "ranks" | "trainClips">) {
+  return trainClips.length === 0 ? [] : ranks?.batches ?? trainClips;
+}
+
 /** Whether a step is one over the whole batch that goes through the GPU in parts: encode all, compare, then go backward. */
 export function isTwoPass(
-  { objective, trainClips, microClips = Infinity }: Pick<
+  { objective, trainClips, microClips = Infinity, ranks }: Pick<
     ProgramOptions,
-    "objective" | "trainClips" | "microClips"
+    "objective" | "trainClips" | "microClips" | "ranks"
   >,
 ): boolean {
-  return objective.over === "batch" && trainClips.some((clips) => clips > microClips);
+  if (objective.over !== "batch") return false;
+  return trainClips.some((clips) => clips > microClips) || trainClips.length > 0 && ranks !== undefined;
 }
 
 /** How a session's batches are cut. */

@@ -18,7 +18,7 @@ import {
 import { addsGradients, GradientWriter, requireReached } from "./gradients.ts";
 import type { BatchInputs } from "./objective.ts";
 import { microSizes } from "./micro_batches.ts";
-import { cutOf, isTwoPass, type ProgramOptions } from "./program_options.ts";
+import { cutOf, isTwoPass, type ProgramOptions, wholeBatches } from "./program_options.ts";
 import type { Query } from "./query.ts";
 import type { Optimizer } from "./update_rules.ts";
 import { hyperSets } from "./standing.ts";
@@ -200,8 +200,8 @@ function recordBatch(
   shared: Shared,
   options: ProgramOptions,
 ): BatchPrograms {
-  const { trainClips, objective } = options;
-  const micro = Math.max(...sizes), largest = Math.max(...trainClips);
+  const { objective } = options;
+  const batches = wholeBatches(options), micro = Math.max(...sizes), largest = Math.max(...batches);
   const shapes = outputShapes(model, micro, shared, options);
   const whole = (name: string, shape: readonly number[]) =>
     resident("input", `batch.${name}`, [shape[0] / micro * largest, ...shape.slice(1)], "f32", {
@@ -225,7 +225,7 @@ function recordBatch(
       for (const name of objective.reads) g.output(name, outputs[name]);
       return { g, plan: planGraph(g, { limits: options.limits }) };
     }),
-    loss: each(trainClips, (clips) => {
+    loss: each(batches, (clips) => {
       const g = graphFor(options), share = clips / largest;
       const outputs = Object.fromEntries(
         [...gathered].map(([name, all]) => [name, firstShare(g, all, share)]),
@@ -300,8 +300,9 @@ function recordQuery(model: VideoModel, { name, inputs: shapes, record }: Query,
   return { g, inputs, plan: planGraph(g, { limits: options.limits }) };
 }
 
-function graphFor({ limits }: Pick<ProgramOptions, "limits">): Graph {
-  return new Graph({ maxTensorBytes: Math.min(limits.maxBindingBytes, limits.maxBufferBytes) });
+function graphFor({ limits, ranks }: Pick<ProgramOptions, "limits" | "ranks">): Graph {
+  const maxTensorBytes = Math.min(limits.maxBindingBytes, limits.maxBufferBytes);
+  return new Graph({ maxTensorBytes, normRanks: ranks?.syncNorms ? ranks : undefined });
 }
 
 /** The forward pass of the first `clips` of the inputs. */

@@ -6,6 +6,7 @@
 
 import { bytesOf, type Tensor } from "../../gpu/graph.ts";
 import type { Command } from "../../gpu/runtime.ts";
+import { ALONE, type World } from "../../mpi/world.ts";
 import type { Weight } from "../../models/params.ts";
 import { picturesOf, type VideoModel } from "../../models/video_model.ts";
 import type { Device } from "./device/device.ts";
@@ -17,6 +18,7 @@ import { LOSS_LOG_SIZE, LossLog } from "./loss_log.ts";
 import { microBatches, pickClips } from "./micro_batches.ts";
 import type { InputValues } from "./objective.ts";
 import { type BatchPrograms, bytesOfClips } from "./programs.ts";
+import { placesOf, RankCommands } from "./ranks/commands.ts";
 import { addsGradients } from "./gradients.ts";
 import {
   type MemoryPlan,
@@ -47,6 +49,8 @@ export class Session implements AsyncDisposable {
   readonly #commands: BatchCommands;
   readonly #answers: Answers;
   readonly #losses: LossLog;
+  readonly #world: World;
+  readonly #ranks: RankCommands;
   #steps = 0;
   /** Batches whose gradients wait for the rest of their accumulation group. */
   #accumulated = 0;
@@ -65,21 +69,31 @@ export class Session implements AsyncDisposable {
     model: VideoModel,
     options: SessionOptions,
     planned: SessionPlan = planSession(model, options, device.info.environment),
+    world: World = ALONE,
   ): Promise<Session> {
     const { programs: { frames }, layout } = planned;
     const mix = options.mixes
       ? { ...layout.find(frames), bytes: bytesOf(frames), frames: picturesOf(model), size: frames.shape[2] }
       : null;
-    const session = new Session(await DeviceModel.load(device, model, { ...planned, mix }), options, planned);
-    const { seed, clip } = planned.programs;
+    const loaded = await DeviceModel.load(device, model, { ...planned, mix });
+    const session = new Session(loaded, { options, planned, world });
+    const { seed, clip, batch } = planned.programs;
+    // A loss over the batch is computed by every rank, each for its share.
+    const share = batch === null ? 1 : 1 / world.size;
     await device.submit([
-      session.#loaded.writeCommand(seed, Float32Array.of(1 / options.accumulation)),
+      session.#loaded.writeCommand(seed, Float32Array.of(share / options.accumulation)),
       session.#loaded.writeCommand(clip, Float32Array.of(1)),
     ]);
     return session;
   }
 
-  private constructor(loaded: DeviceModel, options: SessionOptions, planned: SessionPlan) {
+  private constructor(
+    loaded: DeviceModel,
+    parts: { options: SessionOptions; planned: SessionPlan; world: World },
+  ) {
+    const { options, planned, world } = parts;
+    this.#world = world;
+    this.#ranks = new RankCommands(loaded, parts);
     this.model = loaded.model;
     this.memory = planned.memory;
     this.#loaded = loaded;
@@ -122,7 +136,7 @@ export class Session implements AsyncDisposable {
     return plan.flops / this.#options.evalClips / (flops / clips);
   }
 
-  /** Sizes of the parts in which a batch of so many clips goes through the GPU. */
+  /** Sizes of the parts in which so many clips, of a batch or of a rank's, go through the GPU. */
   partsOf(clips: number): number[] {
     return microBatches(clips, this.#planned.cut).map(({ length }) => length);
   }
@@ -229,9 +243,20 @@ export class Session implements AsyncDisposable {
     this.#steps = steps;
     this.#accumulated = accumulated;
     this.#skipped = skipped.total;
+    if (accumulated > 0) await this.#loaded.device.submit(this.#ranks.ofFirstAlone());
     if (!this.skips) return;
     const values = Float32Array.of(skipped.underWay ? 1 : 0, 0, skipped.inARow);
     await this.#loaded.write(this.#planned.programs.guard, values);
+  }
+
+  /** Gives all ranks what only the first one's counts of; before an evaluation, which they share. All ranks call it. */
+  async align(): Promise<void> {
+    await this.#loaded.device.submit(this.#ranks.align());
+  }
+
+  /** Brings a sum of gradients under way to the first rank, whose state holds it. All ranks call it. */
+  async collectGradients(): Promise<void> {
+    if (this.#accumulated > 0) await this.#loaded.device.submit(this.#ranks.collect());
   }
 
   /**
@@ -243,16 +268,22 @@ export class Session implements AsyncDisposable {
    */
   async step(batch: TrainBatch, rates: GroupRates): Promise<boolean> {
     await this.#loaded.fitUploads(batch.clips);
-    const { clips, inputs, mix } = batch, { programs: { batch: whole }, cut } = this.#planned;
-    this.#requireSize(clips.length);
-    if (whole) return await this.#stepOverBatch(whole, batch, rates);
-    const parts = microBatches(clips.length, cut), shares = parts.map(({ length }) => length / clips.length);
+    const { clips, inputs, mix, whole } = batch, { cut, programs: { batch: programs } } = this.#planned;
+    if (clips.length > 0 || !whole) this.#requireSize(clips.length);
+    if (programs) return await this.#stepOverBatch(programs, batch, rates);
+    if (clips.length === 0) {
+      this.#losses.add([0]);
+      const others = [...this.#beginUpdate(), ...this.#ranks.withoutClips()];
+      return await this.#finishBatch(others, { rates, given: [] });
+    }
+    const all = whole?.clips ?? clips.length;
+    const parts = microBatches(clips.length, cut), shares = parts.map(({ length }) => length / all);
     const places = this.#losses.add(shares);
     for (const [i, part] of parts.entries()) {
       const own = parts.length === 1 ? clips : part.map((place) => clips[place]);
       const commands = [
         ...this.#seedCommands(shares[i]),
-        ...this.#commands.inputs(pickClips(inputs, part, clips.length), own.length),
+        ...this.#commands.inputs(pickClips(inputs, placesOf(part, batch), all), own.length),
         ...this.#commands.frames(own),
       ];
       if (mix) commands.push({ do: "mix", clips: own.length, mix });
@@ -294,7 +325,8 @@ export class Session implements AsyncDisposable {
   /** Weighs a part of a batch. Batches that go through the GPU whole all weigh the same, which is written once. */
   #seedCommands(share: number): Command[] {
     const { programs: { seed }, cut: { microClips = Infinity } } = this.#planned;
-    if (this.#options.trainClips.every((clips) => clips <= microClips)) return [];
+    const { trainClips, ranks } = this.#options;
+    if (!ranks && trainClips.every((clips) => clips <= microClips)) return [];
     return [this.#loaded.writeCommand(seed, Float32Array.of(share / this.#options.accumulation))];
   }
 
@@ -305,6 +337,8 @@ export class Session implements AsyncDisposable {
   ): Promise<boolean> {
     this.#accumulated = (this.#accumulated + 1) % this.#options.accumulation;
     const completes = this.#accumulated === 0;
+    const exchange = this.#ranks.endOfBatch(this.#steps + 1, { completes });
+    if (exchange.length > 0) commands.push(...exchange, ...this.#guardCommands());
     if (completes) {
       this.#steps++;
       // Its number among the updates that were made depends on what was skipped since the last look.
@@ -317,7 +351,7 @@ export class Session implements AsyncDisposable {
         const shares = Float32Array.from(numbers, (number) => averageRate(average, number));
         commands.unshift(this.#commands.write(averageRates, shares));
       }
-      commands.push({ do: "run", program: PROGRAMS.update });
+      commands.push({ do: "run", program: PROGRAMS.update }, ...this.#ranks.endOfUpdate(this.#steps));
     }
     await this.#loaded.device.submit(commands, given);
     return completes;
@@ -329,22 +363,24 @@ export class Session implements AsyncDisposable {
    */
   async #stepOverBatch(programs: BatchPrograms, batch: TrainBatch, rates: GroupRates): Promise<boolean> {
     const { clips, inputs } = batch, { micro, gathered, arriving } = programs;
-    const loss = programs.loss.get(clips.length)!;
-    const lossName = PROGRAMS.loss(clips.length), { device } = this.#loaded;
-    const parts = microBatches(clips.length, this.#planned.cut).map((places) => ({
-      places,
-      own: places.map((place) => clips[place]),
+    const all = batch.whole?.clips ?? clips.length, loss = programs.loss.get(all)!;
+    const lossName = PROGRAMS.loss(all), { device } = this.#loaded, isFirstRank = this.#world.rank === 0;
+    const cut = clips.length === 0 ? [] : microBatches(clips.length, this.#planned.cut);
+    const parts = cut.map((part) => ({
+      places: placesOf(part, batch),
+      own: part.map((place) => clips[place]),
     }));
+    const gathering = this.#ranks.gathering(batch, gathered.values());
     /** Copies between a micro-batch's tensors and its rows in those of the batch. */
     const rows = (name: string, { places, own }: typeof parts[number]) => {
       const bytes = bytesOfClips(arriving.get(name)!, own.length, micro);
       return { bytes, start: bytes / own.length * places[0] };
     };
     const load = ({ places, own }: typeof parts[number]) => [
-      ...this.#commands.inputs(pickClips(inputs, places, clips.length), own.length),
+      ...this.#commands.inputs(pickClips(inputs, places, all), own.length),
       ...this.#commands.frames(own),
     ];
-    await device.submit(this.#beginUpdate());
+    await device.submit([...this.#beginUpdate(), ...gathering.clear]);
     for (const part of parts) {
       const name = PROGRAMS.encode(part.own.length), { g } = programs.encode.get(part.own.length)!;
       const commands = [...load(part), { do: "run", program: name } as Command];
@@ -356,9 +392,10 @@ export class Session implements AsyncDisposable {
       await device.submit(commands);
     }
     await device.submit([
+      ...gathering.sum("what all clips of the batch give"),
       ...Object.entries(inputs).map(([name, values]) => this.#commands.write(programs.inputs[name], values)),
       { do: "run", program: lossName },
-      ...this.#logLoss(loss.loss, lossName, this.#losses.add([1])[0]),
+      ...this.#logLoss(loss.loss, lossName, this.#losses.add([isFirstRank ? 1 : 0])[0]),
       // The gradients lie in the arena, which the backward programs use: they are kept where outputs were gathered.
       ...[...loss.gradients].map(([output, gradient]): Command => ({
         do: "copy",
@@ -366,6 +403,7 @@ export class Session implements AsyncDisposable {
         to: this.#loaded.addressOf(gathered.get(output)!),
         bytes: bytesOf(gradient),
       })),
+      ...gathering.sum("the gradients of what all clips of the batch give"),
     ]);
     for (const part of parts) {
       const commands: Command[] = load(part);
@@ -406,10 +444,15 @@ export class Session implements AsyncDisposable {
     if (skipped > 0) await this.#loaded.write(guard, Float32Array.of(marked, 0, inARow));
     // The gradient of an update that has been made is of no further use.
     const isHeld = (part: string) => part !== "gradient" || this.#accumulated > 0 && marked === 0;
-    return {
+    const own = {
       losses: this.#losses.take(log),
-      skipped: { total: this.#skipped, inARow, underWay: marked !== 0 },
       nonFinite: check?.parts.filter((part, i) => counts[i] > 0 && isHeld(part)) ?? [],
+    };
+    const all = await this.#world.gather(own, "the losses");
+    return {
+      losses: own.losses.map((_, i) => all.reduce((sum, { losses }) => sum + losses[i], 0)),
+      skipped: { total: this.#skipped, inARow, underWay: marked !== 0 },
+      nonFinite: [...new Set(all.flatMap(({ nonFinite }) => nonFinite))],
     };
   }
 

@@ -36,6 +36,8 @@ export interface TrainBatch {
   readonly inputs: Readonly<Record<string, InputValues>>;
   /** How its clips are mixed; null or absent: not at all. */
   readonly mix?: BatchMix | null;
+  /** Where the clips are one rank's: their places in the whole batch, which has so many. The inputs are those of the whole. */
+  readonly whole?: { readonly places: readonly number[]; readonly clips: number } | null;
 }
 
 /** Options of a session. */
@@ -84,6 +86,8 @@ export interface SessionPlan {
   lossLog: Tensor;
   /** Gradients of all trained weights as one; null in a session for evaluation alone. */
   gradients: Tensor | null;
+  /** Trained weights as one. */
+  parameters: Tensor;
   /** All running statistics as one, and the same before the update under way where it may be skipped. */
   statistics: Tensor;
   before: Tensor | null;
@@ -225,6 +229,7 @@ export function planSession(
     layout,
     lossLog,
     gradients: flat?.gradients ?? null,
+    parameters: parameters.flat,
     statistics,
     before: watch?.before ?? null,
     averaged,
@@ -239,11 +244,12 @@ export function planSession(
   };
 }
 
-/** The programs that a training batch of so many clips runs, in order, without the update. */
+/** The programs that a training batch of so many clips of a rank runs, in order, without the update. */
 export function stepPrograms({ programs: { batch }, cut }: SessionPlan, clips: number): string[] {
   const sizes = microBatches(clips, cut).map(({ length }) => length);
   if (!batch) return sizes.map(PROGRAMS.train);
-  return [...sizes.map(PROGRAMS.encode), PROGRAMS.loss(clips), ...sizes.map(PROGRAMS.backward)];
+  const whole = batch.loss.has(clips) ? clips : Math.max(...batch.loss.keys());
+  return [...sizes.map(PROGRAMS.encode), PROGRAMS.loss(whole), ...sizes.map(PROGRAMS.backward)];
 }
 
 /** Their plans. */

@@ -50,17 +50,22 @@ export async function openEmbedder(
   return new ModelEmbedder(model, await openEmbeddingSession(model, options));
 }
 
-async function openEmbeddingSession(
+/**
+ * Opens a session with such a network's weights in it.
+ *
+ * @param options.queries What is asked of it; by default what an embedder asks.
+ */
+export async function openEmbeddingSession(
   model: EmbeddingModel,
-  { clips, atOnce = Infinity, choices, stage }: {
+  { clips, atOnce = Infinity, choices, stage, queries = embeddingQueries(model.config) }: {
     clips: readonly ClipRecord[];
     atOnce?: number;
     choices?: TunedChoices;
     stage?: TellStage;
+    queries?: readonly Query[];
   },
 ): Promise<Session> {
   const { config, isPlain } = model, { micro_batch_size: most } = config.data;
-  const queries = embeddingQueries(config);
   const batch = Math.min(clipsPerBatch(config), most ?? Infinity, Math.max(1, atOnce));
   if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, choices, stage });
   const frame = await largestFrame(config, [["", clips]], { anySize: true });

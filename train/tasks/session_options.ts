@@ -1,11 +1,13 @@
 /** From a recipe to what a session is made for: its system's optimiser groups, its task's inputs and loss, its own numbers. */
 
 import { mostPixelOps } from "../../data/transforms/recipe.ts";
+import { ALONE, type World } from "../../mpi/world.ts";
 import { systemOf } from "../../models/registry.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/transform.ts";
 import type { ExpectedFrame } from "../runtime/frame_buffers.ts";
 import type { HalvesNeed } from "../runtime/open_session.ts";
+import { rankClips } from "../runtime/micro_batches.ts";
 import type { Query } from "../runtime/query.ts";
 import type { SessionOptions } from "../runtime/session_plan.ts";
 import { type Optimizer, RULES } from "../runtime/update_rules.ts";
@@ -48,18 +50,38 @@ export function optimizerOf(config: Config): Optimizer {
  */
 export function sessionOptions(
   config: Config,
-  options: { lastBatch: number; resumedBatch?: number; largestFrame: ExpectedFrame },
+  options: {
+    lastBatch: number;
+    resumedBatch?: number;
+    largestFrame: ExpectedFrame;
+    /** The ranks that batches are cut over; one alone by default. */
+    world?: Pick<World, "rank" | "size">;
+  },
 ): RecipeSessionOptions {
   const { solver, data } = config, recipe = transformRecipe(config), task = taskOfRecipe(config);
   const clips = clipsPerBatch(config), short = [options.lastBatch, options.resumedBatch ?? 0];
+  const batches = [...new Set([clips, ...short.filter((count) => count > 0)])];
+  const { world = ALONE } = options, pairs = solver.mixup, copies = data.num_sample;
+  const ofRank = (count: number, rank = world.rank) =>
+    rankClips(count, { rank, ranks: world.size, copies, pairs });
+  const trainClips = [...new Set(batches.map((count) => ofRank(count)))].filter((count) => count > 0);
   return {
     ...task.training(config),
     optimizer: optimizerOf(config),
     collects: task.collects,
     queries: task.queries?.(config),
     leftAlone: systemOf(config.system).leftAlone,
-    trainClips: [...new Set([clips, ...short.filter((count) => count > 0)])],
-    evalClips: Math.min(clips, data.micro_batch_size ?? Infinity),
+    trainClips,
+    ...world.size > 1 && {
+      ranks: {
+        rank: world.rank,
+        ranks: world.size,
+        batches,
+        syncNorms: config.network.sync_bn,
+        mixed: false,
+      },
+    },
+    evalClips: Math.min(ofRank(clips, 0), data.micro_batch_size ?? Infinity),
     microClips: data.micro_batch_size ?? undefined,
     recompute: config.memory === "recompute",
     streamFrozen: config.frozen === "stream",

@@ -28,6 +28,8 @@ Deno.test("names are read as other projects list them: alone, numbered from 1 or
     ["1 ApplyEyeMakeup\n2 Archery\n", ["ApplyEyeMakeup", "Archery"]],
     ["0\tno gesture\n1\twave\n", ["no gesture", "wave"]],
     ['{"b": 1, "a c": "0"}', ["a c", "b"]],
+    ['{"0": "a c", "1": "b"}', ["a c", "b"]],
+    ['{"0": "1", "1": "0"}', ["1", "0"]],
     ["3 points\n1 point\n", ["3 points", "1 point"]],
     ['tench, Tinca tinca\n"sailing, fast"\nfoo\n', ["tench, Tinca tinca", "sailing, fast", "foo"]],
     ["abseiling\n", ["abseiling"]],
@@ -35,6 +37,13 @@ Deno.test("names are read as other projects list them: alone, numbered from 1 or
     ['id,name\n0,"a, b"\n', ["a, b"]],
   ];
   for (const [text, names] of forms) assert.deepEqual(parseLabels(text, { file }), names);
+  assert.deepEqual(parseLabels('["b", "a c"]', { file: "labels.json" }), ["b", "a c"]);
+  for (const text of ['"a": 0}', "a\nb\n", '["a", 3]']) {
+    assert.throws(
+      () => parseLabels(text, { file: "labels.json" }),
+      /^DataError: Cannot read "labels\.json": it must be /,
+    );
+  }
   for (const head of ["label", "Name", '"class"', "index,title", "class,id"]) {
     assert.throws(
       () => parseLabels(`${head}\na\nb\n`, { file }),

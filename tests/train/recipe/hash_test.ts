@@ -23,6 +23,8 @@ Deno.test("a recipe's hash tells settings apart, and not where things lie or wha
   assert.equal(hashOf("data.frame_cache=/a"), hashOf("data.frame_cache=/b"));
   const settings = [
     "data.frame_cache=/a",
+    "data.frame_cache=null",
+    "data.frame_cache=run",
     "solver.lr=0.5",
     "seed=7",
     "data.num_classes=5",

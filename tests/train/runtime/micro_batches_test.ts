@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { LOSS_LOG_SIZE, LossLog } from "../../../train/runtime/loss_log.ts";
-import { microBatches, microSizes, pickClips } from "../../../train/runtime/micro_batches.ts";
+import { microBatches, microSizes, pickClips, rankPlaces } from "../../../train/runtime/micro_batches.ts";
 
 Deno.test("a batch is cut into parts that are as equal as can be", () => {
   assert.deepEqual(microBatches(5, { microClips: 2 }), [[0, 1], [2, 3], [4]]);
@@ -17,6 +17,26 @@ Deno.test("parts of pairs hold a clip and the one in its place of the reversed b
   assert.deepEqual(microBatches(8, { microClips: 4, pairs: true }), [[0, 1, 6, 7], [2, 3, 4, 5]]);
   assert.deepEqual(microBatches(7, { microClips: 4, pairs: true }), [[0, 1, 5, 6], [2, 3, 4]]);
   assert.deepEqual(microBatches(4, { microClips: 1, pairs: true }), [[0, 3], [1, 2]]);
+});
+
+Deno.test("every clip is one rank's, shares differ by a clip or a pair, and pairs stay pairs", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 70 }),
+      fc.integer({ min: 1, max: 9 }),
+      fc.boolean(),
+      (n, ranks, pairs) => {
+        const shares = Array.from({ length: ranks }, (_, rank) => rankPlaces(n, { rank, ranks, pairs }));
+        assert.deepEqual(shares.flat().sort((a, b) => a - b), [...Array(n).keys()]);
+        const sizes = shares.map(({ length }) => length);
+        assert.ok(Math.max(...sizes) - Math.min(...sizes) <= (pairs ? 3 : 1));
+        for (const share of shares) {
+          assert.deepEqual(share, share.toSorted((a, b) => a - b));
+          if (pairs) share.forEach((place, i) => assert.equal(share[share.length - 1 - i], n - 1 - place));
+        }
+      },
+    ),
+  );
 });
 
 Deno.test("every clip is in one part, no part is too large, and pairs stay pairs", () => {

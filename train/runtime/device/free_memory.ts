@@ -1,5 +1,6 @@
 /** How much memory an adapter has free, as far as it can be told before allocating. */
 
+import { adapterVendor } from "../../../gpu/adapter.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 
 /** Share of the host's free memory that a software adapter may take: the program and its decoders need the rest. */
@@ -8,7 +9,7 @@ const SOFTWARE_SHARE = 0.9;
 /** Bytes that an adapter has free; null where nobody can tell before allocating. */
 export async function freeMemory(gpu: Pick<Gpu, "isSoftware" | "name" | "info">): Promise<number | null> {
   if (gpu.isSoftware) return Math.floor(SOFTWARE_SHARE * Deno.systemMemoryInfo().available);
-  if (!/nvidia/i.test(`${gpu.info.vendor} ${gpu.name}`)) return null;
+  if (!/nvidia/i.test(`${adapterVendor(gpu.info)} ${gpu.name}`)) return null;
   try {
     const { success, stdout } = await new Deno.Command("nvidia-smi", {
       args: ["--query-gpu=name,memory.free", "--format=csv,noheader,nounits"],

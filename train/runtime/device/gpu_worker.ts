@@ -3,6 +3,7 @@
 import { releasedFrames } from "../../../data/frames/shared_garbage.ts";
 import { type Gpu, openGpu } from "../../../gpu/device.ts";
 import { type Command, Runtime } from "../../../gpu/runtime.ts";
+import { workerExchange } from "../../../mpi/worker_exchange.ts";
 import { deviceInfo } from "./device.ts";
 import { freeMemory } from "./free_memory.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
@@ -15,9 +16,9 @@ const opened = (): Runtime => {
 };
 
 const calls: WorkerCalls = {
-  async open({ choices }) {
+  async open({ choices, world }) {
     gpu = await openGpu({ choices });
-    runtime = new Runtime(gpu);
+    runtime = new Runtime(gpu, world ? workerExchange(world) : null);
     return deviceInfo(gpu, await freeMemory(gpu));
   },
   compile: (kernels) => opened().compile(kernels),

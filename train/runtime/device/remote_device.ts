@@ -4,6 +4,7 @@ import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Command, DeviceInfo, DeviceSetup } from "../../../gpu/runtime.ts";
 import type { KernelSpec } from "../../../gpu/lower.ts";
 import type { Device } from "./device.ts";
+import type { WorkerWorld } from "../../../mpi/world.ts";
 import type { TunedChoices } from "./tuned.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
 
@@ -91,6 +92,8 @@ export interface RemoteOptions {
   choices?: TunedChoices;
   /** Told of every kernel that is compiled. */
   onCompile?: (done: number, total: number) => void;
+  /** The ranks to take part with; none by default. */
+  world?: WorkerWorld | null;
 }
 
 /** A device in a Worker. Use with `await using`. */
@@ -108,8 +111,9 @@ export class RemoteDevice implements Device {
   static async open(options: RemoteOptions = {}): Promise<RemoteDevice> {
     const channel = idleWorkers?.pop() ?? new WorkerChannel();
     try {
-      const { choices, onCompile } = options;
-      return new RemoteDevice(channel, await channel.call("open", [{ choices }]), { choices, onCompile });
+      const { choices, onCompile, world } = options;
+      const info = await channel.call("open", [{ choices, world }]);
+      return new RemoteDevice(channel, info, { choices, onCompile });
     } catch (error) {
       await channel.end();
       throw error;

@@ -2,12 +2,18 @@
 
 import type { Runtime } from "../../../gpu/runtime.ts";
 import type { DeviceInfo } from "../../../gpu/runtime.ts";
+import type { WorkerWorld } from "../../../mpi/world.ts";
 import type { TunedChoices } from "./tuned.ts";
 
 /** The calls. `open` comes first, `close` last; those between are the runtime's own. */
 export interface WorkerCalls extends Pick<Runtime, "compile" | "load" | "setFrames" | "submit"> {
-  /** Opens the best adapter. @param options.choices Measured kernel choices of this machine. */
-  open(options: { choices?: TunedChoices }): Promise<DeviceInfo>;
+  /**
+   * Opens the best adapter.
+   *
+   * @param options.choices Measured kernel choices of this machine.
+   * @param options.world The ranks to take part with; none by default.
+   */
+  open(options: { choices?: TunedChoices; world?: WorkerWorld | null }): Promise<DeviceInfo>;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,151 @@
+/**
+ * The ranks that an MPI launcher has started, as verbs see them: joined once, rank 0 speaks and writes for all, and all end together.
+ * Without a launcher nothing is loaded.
+ */
+import { ConfigError, InterruptedError } from "../../lib/errors.ts";
+import { formatCount } from "../../lib/text.ts";
+import { findLauncher, type Launcher } from "../../mpi/launcher.ts";
+import { MpiWorld } from "../../mpi/mpi_world.ts";
+import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
+import { SharedEnd } from "../../train/run/rank_batches.ts";
+import { chooseDevice, describeDevice } from "./devices.ts";
+import type { Io, Streams } from "../shared/output.ts";
+
+/** Names of the variable that limits how long a rank is waited for. */
+const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
+/** What another rank has to say for all comes first. */
+const LATER_MS = 1000;
+
+let joined: MpiWorld | null = null;
+/** What `--device` says. */
+let deviceFlag: string | null = null;
+
+/** Settles the device of a process: at once where it is alone, and for a rank when it joins the others. */
+export async function settleDevice(flag: string | null): Promise<void> {
+  deviceFlag = flag;
+  if (findLauncher(Deno.env.toObject()) === null) await chooseDevice(flag, ALONE);
+}
+
+/**
+ * Joins the ranks that have been started with this one; one alone where none were.
+ *
+ * @throws {ConfigError} where they cannot be joined.
+ */
+export async function joinWorld(io: Io): Promise<World> {
+  if (joined !== null) return joined;
+  const env = Deno.env.toObject(), launcher = findLauncher(env);
+  if (launcher === null) return ALONE;
+  const limitSeconds = limitOf(env[LIMIT_VARIABLE]);
+  try {
+    joined = await MpiWorld.join(launcher, { env, limitSeconds });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    throw new ConfigError(
+      `Cannot join ${launcher.size} ranks: loading MPI's library must be allowed; start ranks with denow (mpiexec -n ${launcher.size} ./denow …)`,
+    );
+  }
+  const chosen = await chooseDevice(deviceFlag, joined);
+  joined.card = chosen && describeDevice(chosen);
+  if (joined.rank === 0) io.note(`${formatCount(joined.size)} ranks of ${joined.mpi}`);
+  return joined;
+}
+
+/** Verbs that ranks share, or whose ranks tell of themselves. */
+const SHARED_VERBS = ["train", "eval", "extract", "doctor", "bench"];
+
+/**
+ * Refuses a verb that each rank would do for itself, in the way of the others.
+ *
+ * @throws {SharedEnd} on every rank.
+ */
+export function requireSharedVerb(name: string): void {
+  const launcher = findLauncher(Deno.env.toObject());
+  if (launcher === null || SHARED_VERBS.includes(name)) return;
+  throw new SharedEnd(
+    `Cannot run "${name}" as ${launcher.size} ranks: ${
+      SHARED_VERBS.slice(0, 3).join(", ")
+    } are what ranks share; start it without mpiexec`,
+    { exitCode: 2 },
+  );
+}
+
+/** Whether a launcher has started this process as one of several. */
+export function isRank(): boolean {
+  return launcherIfAny() !== null;
+}
+
+/** Whether this process is a rank that another one speaks for. */
+export function isFollower(): boolean {
+  return (launcherIfAny()?.rank ?? 0) > 0;
+}
+
+function launcherIfAny(): Launcher | null {
+  try {
+    return findLauncher(Deno.env.toObject());
+  } catch {
+    return null; // told when the ranks are joined
+  }
+}
+
+/** Output of a rank that another one speaks for: none. */
+export function silent(streams: Streams): Streams {
+  return { ...streams, isTerminal: false, stdout: () => {}, stderr: () => {} };
+}
+
+/**
+ * Waits where others may have more to say of an error.
+ *
+ * @returns The error in words; null where another rank tells it.
+ */
+export async function toldByRank(error: unknown, message: string): Promise<string | null> {
+  if (joined === null ? !isFollower() : joined.rank === 0) return message;
+  if (endsTogether(error)) return null;
+  await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+  return message.replace(/^sidenet: /, `sidenet: rank ${findLauncher(Deno.env.toObject())?.rank}: `);
+}
+
+/** Ends the ranks of this process's world: with all others where all have come to the end, and else all at once. */
+export async function endWorld(code: number, error: unknown): Promise<void> {
+  if (joined === null) return;
+  if (code === 0 || endsTogether(error)) await joined.leave(START_LIMIT_SECONDS).catch(() => {});
+  else joined.abort(code);
+}
+
+/** Whether all ranks end with this error, each by itself. */
+function endsTogether(error: unknown): boolean {
+  return error instanceof SharedEnd || error instanceof InterruptedError;
+}
+
+function limitOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  const seconds = Number(text);
+  if (seconds > 0 && Number.isFinite(seconds)) return seconds;
+  throw new ConfigError(
+    `Cannot wait for ranks: ${LIMIT_VARIABLE} must be a number of seconds above 0, current value is "${text}"`,
+  );
+}
+
+/** For `doctor`: the world, and which card each rank has. All ranks call it or `tellCard`. */
+export async function rankLines(world: World): Promise<string[]> {
+  if (world.size === 1) return [];
+  const all = await cardsOf(world);
+  return [
+    `${formatCount(world.size)} ranks of ${world.mpi}:`,
+    ...all.map(({ host, localRank, card }, rank) =>
+      `  rank ${rank}: local rank ${localRank} of ${host}, ${card ?? "the system's own choice of a card"}`
+    ),
+  ];
+}
+
+/** The part of the ranks that say nothing. @returns The exit code. */
+export async function tellCard(world: World): Promise<number> {
+  await cardsOf(world);
+  return 0;
+}
+
+function cardsOf(world: World) {
+  const { host, localRank, card } = world;
+  return world.gather({ host, localRank, card }, "the cards of all ranks", {
+    limitSeconds: START_LIMIT_SECONDS,
+  });
+}

@@ -1,0 +1,56 @@
+/** What the ways of batch normalisation share: the elementwise kernel, which normalises by given statistics. */
+
+import applySource from "./batch_norm_apply.wgsl" with { type: "text" };
+import type { Dtype, Tensor } from "../graph.ts";
+import { type Arrays, type Dispatch, MAX_GRID, type OpContext } from "../op.ts";
+import { COLUMNS } from "./_columns.ts";
+import { floatType } from "./_dispatch.ts";
+
+/** Rows of one workgroup of the elementwise kernels, so that the values of a column are read once for all of them. */
+const APPLY_ROWS = 16;
+
+/** Constants of the kernels. */
+export const constants = { WG_SIZE: COLUMNS };
+
+/** Attributes of a normalisation. */
+export type NormAttrs = { eps: number; dtype?: Dtype };
+
+/** Chunks of the elementwise kernels. */
+export function applyChunks(rows: number, columns: number) {
+  const chunkRows = Math.max(APPLY_ROWS, Math.ceil(rows / MAX_GRID));
+  return {
+    chunkRows,
+    grid: [Math.ceil(columns / COLUMNS), Math.ceil(rows / chunkRows), 1] as [number, number, number],
+  };
+}
+
+/** Normalises by given statistics. */
+export function apply(
+  tensors: Record<string, Tensor>,
+  { axes: { R, C }, attrs }: Pick<OpContext<NormAttrs>, "axes" | "attrs">,
+): Dispatch {
+  const { x, mean, variance, weight, bias, out } = tensors;
+  const { chunkRows, grid } = applyChunks(R, C);
+  return {
+    label: "batchNorm.apply",
+    source: applySource,
+    constants,
+    aliases: { x_t: floatType(x), out_t: floatType(out) },
+    tensors: [x, mean, variance, weight, bias, out],
+    params: { rows: R, channels: C, chunk_rows: chunkRows, eps: attrs.eps },
+    grid,
+  };
+}
+
+/** The same in plain loops. */
+export function referenceApply(
+  { x, weight, bias }: Arrays,
+  statistics: { mean: Float64Array; variance: Float64Array },
+  eps: number,
+): Float64Array {
+  const C = weight.length;
+  return x.map((value, i) => {
+    const c = i % C;
+    return (value - statistics.mean[c]) / Math.sqrt(statistics.variance[c] + eps) * weight[c] + bias[c];
+  });
+}
