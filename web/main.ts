@@ -5,8 +5,8 @@ import { formatBytes, formatCount } from "../lib/text.ts";
 import { defaultStride, formatClock } from "../train/evaluation/timeline.ts";
 import { Camera } from "./camera.ts";
 import { byId, make } from "./dom.ts";
-import type { Answer, ModelFacts, Request, VideoResult, WindowChoice } from "./protocol.ts";
-import { resultView, shareList } from "./timeline.ts";
+import type { Answer, EmbeddedVideo, ModelFacts, Request, VideoResult, WindowChoice } from "./protocol.ts";
+import { resultView, shareList, thumbnailStrip } from "./timeline.ts";
 
 const colours = new PageColours();
 const MODEL_FILE = /\.(safetensors|pt|pth|bin|pyth)$/i;
@@ -20,6 +20,8 @@ interface Clip {
 }
 
 const clips: Clip[] = [];
+/** Pictures of videos that can be searched, by number. */
+const thumbnailsOf: Record<number, VideoResult["thumbnails"]> = {};
 let worker: Worker | null = null, ready: ModelFacts | null = null, camera: Camera | null = null;
 
 function ask(request: Request, given: Transferable[] = []): void {
@@ -73,12 +75,18 @@ function take(answer: Answer): void {
       ]);
       say("");
       byId<HTMLButtonElement>("camera").disabled = false;
+      byId("camera").hidden = ready.searches; // a camera is not searched
+      byId("search").hidden = !ready.searches;
       return clips.forEach((_, number) => predict(number));
     }
     case "progress":
       return progress(answer.video, answer.done, answer.of);
     case "result":
       return showResult(answer.video, answer.result);
+    case "embedded":
+      return showEmbedded(answer.video, answer.result);
+    case "hits":
+      return showHits(answer);
     case "shares":
       camera?.show(shareList(answer.top, colours), answer.ms);
       return;
@@ -98,7 +106,11 @@ function describe(model: ModelFacts, more: readonly Tile[] = []): void {
   const tiles: Tile[] = [
     ["model", model.system, model.file],
     ["backbone", model.backbone, needs === null ? "no further file" : `in ${needs}`],
-    ["classes", formatCount(labels.length), labels.slice(0, 6).join(", ") + (labels.length > 6 ? ", …" : "")],
+    model.searches ? ["finds", "parts of videos", "by sentences"] : [
+      "classes",
+      formatCount(labels.length),
+      labels.slice(0, 6).join(", ") + (labels.length > 6 ? ", …" : ""),
+    ],
     ["reads", `${model.frames} frames`, `of ${model.side}×${model.side} pixels`],
     ...more,
   ];
@@ -160,6 +172,45 @@ function showResult(number: number, result: VideoResult): void {
   view.querySelector(".body")!.replaceChildren(resultView(result, colours));
 }
 
+/** A video that can be searched. */
+function showEmbedded(number: number, { seconds, parts, thumbnails, computeMs }: EmbeddedVideo): void {
+  const { view } = clips[number];
+  view.querySelector(".about")!.textContent = `${formatClock(seconds, 1)} · ${formatCount(parts)} part${
+    parts === 1 ? "" : "s"
+  } · ${(computeMs / 1000).toFixed(1)} s`;
+  view.querySelector(".body")!.replaceChildren(thumbnailStrip(thumbnails, (at) => formatClock(at, 1)));
+  thumbnailsOf[number] = thumbnails;
+  if (byId<HTMLInputElement>("sentence").value.trim() !== "") searchNow();
+}
+
+function searchNow(): void {
+  const sentence = byId<HTMLInputElement>("sentence").value.trim();
+  if (sentence !== "") ask({ do: "search", sentence });
+}
+
+/** The parts that a sentence finds, with the picture nearest to the middle of each. */
+function showHits({ hits, unknown }: Answer & { tell: "hits" }): void {
+  const remark = unknown.length === 0 ? [] : [make(
+    "p",
+    { class: "about" },
+    `The model has no word for ${unknown.map((word) => `"${word}"`).join(", ")}.`,
+  )];
+  const lines = hits.map(({ video, from, to, score }) => {
+    const middle = (from + to) / 2, pictures = [...thumbnailsOf[video] ?? []];
+    const [nearest] = pictures.sort((a, b) => Math.abs(a.at - middle) - Math.abs(b.at - middle));
+    const picture = nearest ? [make("img", { src: URL.createObjectURL(nearest.picture), alt: "" })] : [];
+    return make(
+      "li",
+      {},
+      ...picture,
+      make("span", { class: "name" }, clips[video].file.name),
+      make("span", { class: "span" }, `${formatClock(from, 1)}–${formatClock(to, 1)}`),
+      make("span", { class: "figure" }, score.toFixed(4)),
+    );
+  });
+  byId("hits").replaceChildren(...remark, make("ol", { class: "hits" }, ...lines));
+}
+
 function download(name: string, text: string): void {
   const url = URL.createObjectURL(new Blob([text + "\n"], { type: "application/json" }));
   make("a", { href: url, download: name }).click();
@@ -217,6 +268,10 @@ function listen(): void {
   byId("again").addEventListener("submit", (event) => {
     event.preventDefault();
     if (ready) clips.forEach((_, number) => predict(number));
+  });
+  byId("search").addEventListener("submit", (event) => {
+    event.preventDefault();
+    searchNow();
   });
   byId("camera").addEventListener("click", async () => {
     if (camera?.isRunning) return camera.stop();

@@ -21,12 +21,10 @@ import { Session } from "../train/runtime/session.ts";
 import { evaluationOptions, halvesNeed, taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Task } from "../train/tasks/task.ts";
 import type { ModelFacts } from "./protocol.ts";
+import { readsSentences, searchQueries } from "./sentences.ts";
 
 /** Weights of an open file. */
 type Weights = Omit<OpenWeights, typeof Symbol.asyncDispose>;
-
-/** A model that names classes. */
-export type ClassTask = Task & Required<Pick<Task, "read" | "shares">>;
 
 /** A model as its file tells it. */
 export interface KnownModel {
@@ -34,7 +32,7 @@ export interface KnownModel {
   readonly config: Config;
   readonly labels: readonly string[];
   readonly model: VideoModel;
-  readonly task: ClassTask;
+  readonly task: Task;
   readonly facts: ModelFacts;
 }
 
@@ -42,7 +40,8 @@ export interface KnownModel {
 export interface LoadedModel {
   readonly config: Config;
   readonly labels: readonly string[];
-  readonly task: ClassTask;
+  readonly task: Task;
+  readonly model: VideoModel;
   readonly session: Session;
   readonly gpu: Gpu;
   readonly compileMs: number;
@@ -88,13 +87,12 @@ export function roleOf(weights: Weights): "model" | "backbone" {
 export function readModel(weights: Weights): KnownModel {
   const { config: written, labels } = recipeOf(weights)!;
   const config = settledRecipe(written, weights.label), task = taskOfRecipe(config);
-  const { shares } = task;
-  if (!shares) {
+  const model = createModel(modelSpec(config)), system = systemOf(config.system);
+  if (model.text && !readsSentences()) {
     throw new ConfigError(
-      `Cannot use "${weights.label}": the model must name classes, its task is "${task.id}"; search with it on the command line: sidenet index, sidenet search`,
+      `Cannot use "${weights.label}": it searches with sentences, and this page has no table of words; sidenet page RUN writes one that has`,
     );
   }
-  const model = createModel(modelSpec(config)), system = systemOf(config.system);
   if (model.classTexts && !weights.shapeOf(model.classTexts.features)) {
     throw new DataError(
       `Cannot use "${weights.label}": it does not hold the texts of its classes; train it with this version`,
@@ -108,9 +106,10 @@ export function readModel(weights: Weights): KnownModel {
     config,
     labels,
     model,
-    task: { ...task, shares },
+    task,
     facts: {
       file: weights.label,
+      searches: model.text !== undefined,
       system: system.title,
       backbone: config.network.arch === "custom"
         ? `a ViT of ${backbone.layers} block${backbone.layers === 1 ? "" : "s"}`
@@ -151,7 +150,11 @@ export async function loadModel(
     }
     const clips = gpu.isSoftware ? 1 : AT_ONCE;
     const asked = {
-      ...evaluationOptions(config, { clips, largestFrame: USUAL_FRAME, queries: [] }),
+      ...evaluationOptions(config, {
+        clips,
+        largestFrame: USUAL_FRAME,
+        queries: searchQueries(config, model),
+      }),
       limits: info.limits,
     };
     const fitting = planFittingSession(model, asked, {
@@ -170,7 +173,7 @@ export async function loadModel(
       else await session.initialise(config.seed); // the backbone that the run was trained beside
     }
     await loadTrained(session, weights, { system, head: "strict" });
-    return { config, labels, task, session, gpu, compileMs };
+    return { config, labels, task, model, session, gpu, compileMs };
   } catch (error) {
     gpu[Symbol.dispose]();
     throw error;

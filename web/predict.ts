@@ -2,6 +2,7 @@
 import { DataError } from "../lib/errors.ts";
 import {
   type ClipOutcome,
+  type ClipWindow,
   outcomeJson,
   recordsOf,
   segmentsOf,
@@ -9,7 +10,7 @@ import {
   windowsOf,
 } from "../train/evaluation/timeline.ts";
 import { viewSampler, viewsOf } from "../train/evaluation/views.ts";
-import { needsRate, readRule } from "../train/feed/sampling.ts";
+import { needsRate, picturesOfView, readRule } from "../train/feed/sampling.ts";
 import { topClasses } from "../train/tasks/class_metrics.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
 import type { LoadedModel } from "./model.ts";
@@ -28,28 +29,33 @@ interface Place {
   readonly last: number;
 }
 
-/** Probabilities of clips by class, one row a clip. */
+/** What the network says of a clip: its collected outputs by name. */
+export type Said = Readonly<Record<string, Float32Array>>;
+
+/** What the network says of clips of decoded pictures. */
 export async function scorePictures(
-  loaded: LoadedModel,
+  { session, config }: LoadedModel,
   clips: readonly (readonly Picture[])[],
-): Promise<Float64Array[]> {
-  const { session, config, task } = loaded;
+): Promise<Said[]> {
   const views = clips.flatMap((pictures) => {
     const [{ width, height }] = pictures, bytes = width * height * 3;
     const frames = new Uint8Array(pictures.length * bytes);
     pictures.forEach(({ rgb }, i) => frames.set(rgb, i * bytes));
     return viewsOf({ frames, width, height }, config, null);
   });
-  const outputs = await session.evaluate(views);
-  return clips.map((_, i) => {
-    const own = Object.fromEntries(
-      Object.entries(outputs).map(([name, values]) => {
-        const each = values.length / clips.length;
-        return [name, values.subarray(i * each, (i + 1) * each)];
-      }),
-    );
-    return task.shares(task.read([own]));
-  });
+  const outputs = Object.entries(await session.evaluate(views));
+  return clips.map((_, i) =>
+    Object.fromEntries(outputs.map(([name, values]) => {
+      const each = values.length / clips.length;
+      return [name, values.slice(i * each, (i + 1) * each)];
+    }))
+  );
+}
+
+/** Probabilities of classes in what the network says. */
+export function sharesOf({ task }: LoadedModel, said: Said): Float64Array {
+  if (!task.shares) throw new Error(`Cannot name classes: the model's task is "${task.id}"`);
+  return task.shares(task.read([said]));
 }
 
 /** Numbers from 0 of the frames that the network reads of so many. */
@@ -58,13 +64,29 @@ export function readNumbers({ config }: LoadedModel, frames: number, rate: numbe
   return rule(frames, undefined, needsRate(config, "val") ? rate : null).map((index) => index - 1);
 }
 
-/** Scores a video, window by window while it is decoded once. */
-export async function predictVideo(
+/** How a video is looked at. */
+export interface ScoreOptions {
+  readonly window: WindowChoice;
+  readonly onProgress: (done: number, of: number) => void;
+}
+
+/** What the network said of a video, place by place. */
+export interface ScoredVideo {
+  /** null: the whole clip at once. */
+  readonly windows: readonly ClipWindow[] | null;
+  readonly said: readonly Said[];
+  /** Frames that were read for each place. */
+  readonly frameCounts: readonly number[];
+  readonly thumbnails: VideoResult["thumbnails"];
+}
+
+/** Runs the network over a video, window by window while it is decoded once. */
+export async function scoreVideo(
   loaded: LoadedModel,
   video: OpenVideo,
-  options: { window: WindowChoice; onProgress: (done: number, of: number) => void; signal?: AbortSignal },
-): Promise<VideoResult> {
-  const { window: length, onProgress } = options, { times, name } = video, started = performance.now();
+  { window: length, onProgress }: ScoreOptions,
+): Promise<ScoredVideo> {
+  const { times, name } = video;
   const windows = length && windowsOf(times, length);
   const records = recordsOf([{ path: name, windows }]);
   const places: Place[] = records.map(({ range }) => {
@@ -78,7 +100,7 @@ export async function predictVideo(
   const wanted = [...new Set([...places.flatMap(({ numbers }) => numbers), ...shown])].sort((a, b) => a - b);
   const lastUse = new Map<number, number>();
   places.forEach(({ numbers }, place) => numbers.forEach((number) => lastUse.set(number, place)));
-  const held = new Map<number, Picture>(), scores: Float64Array[] = [];
+  const held = new Map<number, Picture>(), scores: Said[] = [];
   const batch = loaded.session.evaluationClips;
   let ready = 0;
   const score = async () => {
@@ -91,7 +113,6 @@ export async function predictVideo(
   onProgress(0, places.length);
   let size: Picture | undefined;
   for await (const { number, picture } of video.frames(wanted)) {
-    options.signal?.throwIfAborted();
     size ??= picture;
     if (picture.width !== size.width || picture.height !== size.height) {
       throw new DataError(
@@ -112,10 +133,22 @@ export async function predictVideo(
     while (ready - scores.length >= batch) await score();
   }
   while (scores.length < places.length) await score();
-  const outcome = outcomeOf(name, scores, windows);
+  const most = picturesOfView(loaded.config);
+  const frameCounts = places.map(({ numbers }) => Math.min(numbers.length, most));
+  return { windows, said: scores, frameCounts, thumbnails };
+}
+
+/** Names the classes of a video. */
+export async function predictVideo(
+  loaded: LoadedModel,
+  video: OpenVideo,
+  options: ScoreOptions,
+): Promise<VideoResult> {
+  const started = performance.now(), { windows, said, thumbnails } = await scoreVideo(loaded, video, options);
+  const outcome = outcomeOf(video.name, said.map((one) => sharesOf(loaded, one)), windows);
   return resultOf(loaded, outcome, {
-    length,
-    seconds: times.seconds,
+    length: options.window,
+    seconds: video.times.seconds,
     thumbnails,
     computeMs: performance.now() - started,
   });
@@ -124,7 +157,7 @@ export async function predictVideo(
 function outcomeOf(
   path: string,
   scores: readonly Float64Array[],
-  windows: ReturnType<typeof windowsOf> | null,
+  windows: readonly ClipWindow[] | null,
 ): ClipOutcome {
   const probabilities = new Float64Array(scores[0].length);
   for (const one of scores) one.forEach((p, k) => probabilities[k] += p / scores.length);

@@ -5,6 +5,8 @@ import type { ClassShare } from "../train/tasks/class_shares.ts";
 export interface ModelFacts {
   readonly file: string;
   readonly system: string;
+  /** Finds parts of videos by sentences, and names no classes. */
+  readonly searches: boolean;
   readonly backbone: string;
   readonly labels: readonly string[];
   readonly frames: number;
@@ -48,6 +50,19 @@ export interface VideoResult {
   readonly computeMs: number;
 }
 
+/** A video of which the network has taken note, ready to be searched. */
+export type EmbeddedVideo = Pick<VideoResult, "file" | "seconds" | "thumbnails" | "computeMs"> & {
+  readonly parts: number;
+};
+
+/** A part of a video that a sentence finds. */
+export interface Hit {
+  readonly video: number;
+  readonly from: number;
+  readonly to: number;
+  readonly score: number;
+}
+
 /** Window and stride in seconds; null: the whole clip at once. */
 export type WindowChoice = { readonly window: number; readonly stride: number } | null;
 
@@ -55,6 +70,7 @@ export type WindowChoice = { readonly window: number; readonly stride: number } 
 export type Request =
   | { readonly do: "model"; readonly files: readonly File[] }
   | { readonly do: "predict"; readonly video: number; readonly file: File; readonly window: WindowChoice }
+  | { readonly do: "search"; readonly sentence: string }
   /** Pictures of a camera, RGB one after the other, as one clip. */
   | {
     readonly do: "frames";
@@ -84,5 +100,13 @@ export type Answer =
     readonly video: number;
     readonly top: readonly ClassShare[];
     readonly ms: number;
+  }
+  | { readonly tell: "embedded"; readonly video: number; readonly result: EmbeddedVideo }
+  | {
+    readonly tell: "hits";
+    readonly sentence: string;
+    readonly hits: readonly Hit[];
+    /** Words that the network does not know. */
+    readonly unknown: readonly string[];
   }
   | { readonly tell: "failed"; readonly video: number | null; readonly message: string };

@@ -31,6 +31,25 @@ export function shareList(top: readonly ClassShare[], colours: PageColours): HTM
   );
 }
 
+/** Pictures of a video with their times, side by side. */
+export function thumbnailStrip(
+  thumbnails: VideoResult["thumbnails"],
+  clock: (at: number) => string,
+): HTMLElement {
+  const few = Math.floor((thumbnails.length + 1) / 3);
+  return make(
+    "div",
+    {
+      class: `thumbs${thumbnails.length >= 9 ? " many" : ""}`,
+      style: `--frames:${thumbnails.length};--few:${few}`,
+    },
+    ...thumbnails.map(({ at, picture }) => {
+      const image = make("img", { src: URL.createObjectURL(picture), alt: `frame at ${clock(at)}` });
+      return make("figure", {}, image, make("span", {}, clock(at)));
+    }),
+  );
+}
+
 /** All that is shown of a result. */
 export function resultView(result: VideoResult, colours: PageColours): HTMLElement {
   const { seconds, windows, segments, thumbnails, top } = result;
@@ -48,17 +67,7 @@ export function resultView(result: VideoResult, colours: PageColours): HTMLEleme
   };
   const showWhole = () => show("Whole clip", top);
   showWhole();
-  const strip = make(
-    "div",
-    {
-      class: `thumbs${thumbnails.length >= 9 ? " many" : ""}`,
-      style: `--frames:${thumbnails.length};--few:${Math.floor((thumbnails.length + 1) / 3)}`,
-    },
-    ...thumbnails.map(({ at, picture }) => {
-      const image = make("img", { src: URL.createObjectURL(picture), alt: `frame at ${clock(at)}` });
-      return make("figure", {}, image, make("span", {}, clock(at)));
-    }),
-  );
+  const strip = thumbnailStrip(thumbnails, clock);
   if (windows.length === 0) return make("div", {}, strip, readout, list);
   const spans = spansOf(windows), share = (at: number) => `${100 * at / seconds}%`;
   const ribbon = make(

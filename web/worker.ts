@@ -4,8 +4,9 @@ import { z } from "zod";
 import { formatBytes } from "../lib/text.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
 import { type LoadedModel, loadModel, openFile, readModel, roleOf } from "./model.ts";
-import { predictVideo, readNumbers, scorePictures, TOP } from "./predict.ts";
+import { predictVideo, readNumbers, scorePictures, sharesOf, TOP } from "./predict.ts";
 import type { Answer, Request } from "./protocol.ts";
+import { Library } from "./search.ts";
 import { openVideo } from "./video.ts";
 
 z.config({ jitless: true }); // the page's policy lets no text become code
@@ -19,6 +20,7 @@ const scope = globalThis as unknown as {
 const tell = (answer: Answer) => scope.postMessage(answer);
 
 let model: Weights | null = null, backbone: Weights | null = null, loaded: LoadedModel | null = null;
+let library = new Library();
 
 async function takeFiles(files: readonly File[]): Promise<void> {
   for (const file of files) {
@@ -47,6 +49,7 @@ async function takeFiles(files: readonly File[]): Promise<void> {
 function unload(): null {
   loaded?.session[Symbol.asyncDispose]();
   loaded?.gpu[Symbol.dispose]();
+  library = new Library();
   return null;
 }
 
@@ -57,33 +60,35 @@ function requireLoaded(): LoadedModel {
 
 async function answer(request: Request): Promise<void> {
   if (request.do === "model") return await takeFiles(request.files);
-  const ready = requireLoaded(), { video: number } = request;
+  const ready = requireLoaded();
+  if (request.do === "search") {
+    const { sentence } = request;
+    return tell({ tell: "hits", sentence, ...await library.search(ready, sentence) });
+  }
+  const { video: number } = request;
   if (request.do === "frames") {
     const { width, height, frames } = request, started = performance.now();
     const numbers = readNumbers(ready, frames.length, null);
-    const [shares] = await scorePictures(ready, [
-      numbers.map((one) => ({ width, height, rgb: frames[one] })),
-    ]);
-    tell({
-      tell: "shares",
-      video: number,
-      top: topShares(shares, ready.labels, TOP),
-      ms: performance.now() - started,
-    });
-    return;
+    const [said] = await scorePictures(ready, [numbers.map((one) => ({ width, height, rgb: frames[one] }))]);
+    const top = topShares(sharesOf(ready, said), ready.labels, TOP);
+    return tell({ tell: "shares", video: number, top, ms: performance.now() - started });
   }
   using video = await openVideo(request.file);
-  const result = await predictVideo(ready, video, {
+  const options = {
     window: request.window,
-    onProgress: (done, of) => tell({ tell: "progress", video: number, done, of }),
-  });
-  tell({ tell: "result", video: number, result });
+    onProgress: (done: number, of: number) => tell({ tell: "progress", video: number, done, of }),
+  };
+  if (ready.model.text) {
+    const result = await library.add(ready, { number, video }, options);
+    return tell({ tell: "embedded", video: number, result });
+  }
+  tell({ tell: "result", video: number, result: await predictVideo(ready, video, options) });
 }
 
 let queue = Promise.resolve();
 scope.onmessage = ({ data }) => {
   queue = queue.then(() => answer(data)).catch((error) => {
     const { message } = error as Error;
-    tell({ tell: "failed", video: data.do === "model" ? null : data.video, message });
+    tell({ tell: "failed", video: "video" in data ? data.video : null, message });
   });
 };

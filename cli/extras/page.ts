@@ -10,7 +10,6 @@ import { findTrainedModel, type TrainedModel } from "../../train/evaluation/trai
 import { holdsBackbone, openCheckpoint } from "../../train/files/checkpoint.ts";
 import { recipeOf } from "../../train/files/run_state.ts";
 import { modelSpec } from "../../train/recipe/model.ts";
-import { taskOfRecipe } from "../../train/tasks/session_options.ts";
 import { defineCommand, parseArguments } from "../shared/args.ts";
 import type { Io } from "../shared/output.ts";
 import { requirePageFile } from "../shared/page_file.ts";
@@ -27,7 +26,8 @@ export const command = defineCommand({
   positionals: { min: 1, max: 1 },
   details:
     `The page is one HTML file with the model inside, to be handed on: whoever opens it in a browser with WebGPU drops videos
-on it, or turns a camera on, and sees which class is when, computed by the same kernels, on their machine alone. RUN is a run folder; a
+on it, or turns a camera on, and sees which class is when, or finds parts of the videos by a sentence where the model is one for retrieval, computed
+by the same kernels, on their machine alone. RUN is a run folder; a
 checkpoint must hold its recipe, as best.safetensors does. The frozen backbone comes along, where the model was trained beside a file of one.
 Larger ones than ${
       formatBytes(MOST_BYTES)
@@ -64,6 +64,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   io.status("building the page");
   const page = await buildWebPage({
     title: trained.config.name,
+    sentences: createModel(modelSpec(trained.config)).text !== undefined,
     files: await Promise.all(
       files.map(async (file) => ({ name: basename(file), bytes: await bytesOfFile(file, MOST_BYTES) })),
     ),
@@ -77,12 +78,7 @@ export async function run(args: string[], io: Io): Promise<number> {
 
 /** The files that a page needs: the weights, and the backbone where they do not hold it. */
 async function filesOf({ weights, config }: TrainedModel): Promise<string[]> {
-  const task = taskOfRecipe(config), { weights: backbone, init } = config.network;
-  if (!task.shares) {
-    throw new ConfigError(
-      `Cannot write a page of "${weights}": the model must name classes, its task is "${task.id}"`,
-    );
-  }
+  const { weights: backbone, init } = config.network;
   await using source = await openCheckpoint(weights);
   if (recipeOf(source) === null) {
     throw new ConfigError(

@@ -16,21 +16,25 @@ export interface EmbeddedFile {
   readonly bytes: Uint8Array;
 }
 
-/** What the Worker imports on the way and never uses: it reads no sentences, and writes no tables. */
-const ABSENT = ["../../data/text/tokenizer.ts", "csv-stringify/sync"];
+/** What the Worker imports on the way and never uses: it writes no tables. */
+const ABSENT = ["csv-stringify/sync"];
+/** What it does without where nothing is searched: CLIP's table of words is a quarter of a page. */
+const OF_SENTENCES = ["../../data/text/tokenizer.ts", "../data/text/tokenizer.ts"];
 
 /**
  * Builds the page.
  *
  * @param options.title Its heading.
+ * @param options.sentences Whether models that search with sentences can be used in it.
  * @param options.files A model, and the backbone where it needs one, that the page opens by itself.
  */
 export async function buildWebPage(
-  options: { title?: string; files?: readonly EmbeddedFile[] } = {},
+  options: { title?: string; sentences?: boolean; files?: readonly EmbeddedFile[] } = {},
 ): Promise<string> {
-  const { title = "sidenet", files = [] } = options;
+  const { title = "sidenet", sentences = false, files = [] } = options;
+  const absent = sentences ? ABSENT : [...ABSENT, ...OF_SENTENCES];
   const code = async (module: string) =>
-    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent: ABSENT })).code
+    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent })).code
       .trim().replaceAll(/<(\/script|!--)/gi, "<\\$1");
   const script = await code("main.ts"), worker = await code("worker.ts");
   const policy = [

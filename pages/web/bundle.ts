@@ -100,6 +100,11 @@ function setUp(
     { filter: /.*/, namespace: "made" },
     ({ path }) => ({ contents: texts[path], loader: "text" }),
   );
+  // It is told of what nobody listens to.
+  build.onLoad({ filter: /^node:diagnostics_channel$/, namespace: "absent" }, () => ({
+    contents: "const none = () => ({}); export { none as channel, none as tracingChannel };",
+    loader: "js",
+  }));
   build.onLoad(
     { filter: /.*/, namespace: "absent" },
     () => ({ contents: "module.exports = {};", loader: "js" }),
