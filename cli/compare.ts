@@ -6,7 +6,7 @@ import { DataError } from "../lib/errors.ts";
 import { renderComparison } from "../pages/comparison_page.ts";
 import { comparisonTable, isRun, readRun, remarksOn } from "../train/run/compare.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
-import { comparisonCsv, comparisonLines } from "./text/comparison.ts";
+import { comparisonCsv, comparisonLines, metricsCsv, metricsPath } from "./text/comparison.ts";
 import type { Io } from "./shared/output.ts";
 
 /** The page's name, beside the folder of the first run. */
@@ -34,7 +34,12 @@ six runs are a line each. A page with the same figures, curves and bars is writt
       placeholder: "FILE",
       help: `where the page goes, ${PAGE} beside the runs by default`,
     },
-    csv: { type: "string", placeholder: "FILE", help: "also write the figures as CSV, a line a run" },
+    csv: {
+      type: "string",
+      placeholder: "FILE",
+      help:
+        "also write the figures as CSV, a line a run, and beside it FILE.metrics.csv, a line of metrics.jsonl each",
+    },
   },
 });
 
@@ -47,12 +52,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   const figures = runs.map((run) => run.figures), remarks = remarksOn(runs);
   const page = values.out ?? join(dirname(figures[0].run), PAGE);
   await writeFileWhole(page, renderComparison(runs, { command: io.command }));
-  if (values.csv !== undefined) await writeFileWhole(values.csv, comparisonCsv(runs));
+  if (values.csv !== undefined) {
+    await writeFileWhole(values.csv, comparisonCsv(runs));
+    await writeFileWhole(metricsPath(values.csv), metricsCsv(runs));
+  }
   for (const remark of remarks) io.note(`warning: ${remark}`);
   const columns = io.isTerminal ? io.columns : WIDE;
   for (const line of comparisonLines(comparisonTable(runs), columns)) io.print(line);
   io.print(`page: ${page}`);
-  if (values.csv !== undefined) io.print(`CSV: ${values.csv}`);
+  if (values.csv !== undefined) io.print(`CSV: ${values.csv}, ${metricsPath(values.csv)}`);
   io.printJson({
     runs: figures,
     page,

@@ -29,11 +29,12 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { positionals: [word] } = parseArguments(command, args);
   const all = catalogue(), found = word === undefined ? all : findKeys(all, word);
   if (found.length === 0) {
-    const nearest = nearestName(word, all.map(({ name }) => name)) ??
+    const nearest = nearestName(word, Object.keys(SECTION_TITLES).filter((section) => section !== "")) ??
+      nearestName(word, all.map(({ name }) => name)) ??
       nearestName(word, all.map(({ name }) => name.split(".").at(-1)!));
     throw new ConfigError(
       `Cannot find a key for "${word}": it must be a section, a key or a word of its text; ${
-        nearest === undefined ? `run "sidenet keys" for the list` : `the nearest known key is "${nearest}"`
+        nearest === undefined ? `run "sidenet keys" for the list` : `the nearest is "${nearest}"`
       }`,
     );
   }

@@ -54,6 +54,21 @@ export function comparisonCsv(compared: readonly ComparedRun[]): string {
   return stringify([[...names, ...settings.map(({ key }) => key)], ...lines], { escape_formulas: true });
 }
 
+/** A line of `metrics.jsonl` a line, of all runs, in the order of their steps. */
+export function metricsCsv(compared: readonly ComparedRun[]): string {
+  const records = compared.flatMap(({ figures: { run }, steps, evals }) =>
+    [...steps, ...evals].sort((a, b) => a.step - b.step).map((record) => ({ run, ...record }))
+  ) as Record<string, unknown>[];
+  const names = [...new Set(["run", "kind", "epoch", "step", ...records.flatMap((one) => Object.keys(one))])];
+  const lines = records.map((record) => names.map((name) => cellOf(record[name])));
+  return stringify([names, ...lines], { escape_formulas: true });
+}
+
+/** Where the metrics stand beside the figures: `runs.csv` and `runs.metrics.csv`. */
+export function metricsPath(csv: string): string {
+  return csv.replace(/(\.csv)?$/i, ".metrics.csv");
+}
+
 function cellOf(value: unknown): string {
   return value === null || value === undefined || value === "–" ? "" : neutralText(String(value));
 }

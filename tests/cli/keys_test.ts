@@ -28,6 +28,6 @@ Deno.test("a word that no key holds is an error with the nearest key", async () 
   await assert.rejects(runVerb(keys, ["smothing"]), {
     name: "ConfigError",
     message:
-      'Cannot find a key for "smothing": it must be a section, a key or a word of its text; the nearest known key is "smoothing"',
+      'Cannot find a key for "smothing": it must be a section, a key or a word of its text; the nearest is "smoothing"',
   });
 });

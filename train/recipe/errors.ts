@@ -63,6 +63,21 @@ export function requireAll(
   }
 }
 
+/** Words of other programs for keys. */
+const OTHER_WORDS: Readonly<Record<string, string>> = {
+  base_lr: "solver.lr",
+  learning_rate: "solver.lr",
+  wd: "solver.weight_decay",
+  warmup_epochs: "solver.lr_warmup_step",
+  label_smoothing: "solver.smoothing",
+  frames: "data.num_segments",
+  num_frames: "data.num_segments",
+  batch: "data.batch_size",
+  classes: "data.num_classes",
+  num_workers: "data.workers",
+  checkpoint: "pretrain",
+};
+
 /** "key … is not known", with the nearest of the known keys when there is a likely one. */
 export function describeUnknownKey(key: string, known: readonly string[]): string {
   if (key.length > MOST_SHOWN) return `key "${shortened(key)}" is not known`;
@@ -70,6 +85,7 @@ export function describeUnknownKey(key: string, known: readonly string[]): strin
   const section = key.slice(0, key.lastIndexOf(".") + 1);
   const siblings = known.filter((name) => name === section + leaf(name));
   const nearest = known.find((name) => leaf(name) === leaf(key)) ??
+    known.find((name) => name === OTHER_WORDS[leaf(key).toLowerCase()]) ??
     prefixed(section, nearestName(leaf(key), siblings.map(leaf))) ??
     nearestName(key, known) ??
     known.find((name) => leaf(name) === nearestName(leaf(key), known.map(leaf)));

@@ -344,6 +344,12 @@ const WRONG: [situation: string, text: string, override: string | null, message:
     'Cannot use argument "optimizer.lr=1": key "optimizer.lr" is not known; the nearest known key is "solver.lr"',
   ],
   [
+    "an override by another program's word",
+    BASE,
+    "solver.learning_rate=1",
+    'Cannot use argument "solver.learning_rate=1": key "solver.learning_rate" is not known; the nearest known key is "solver.lr"',
+  ],
+  [
     "an override of the prototype",
     BASE,
     "__proto__.lr=1",

@@ -6,7 +6,7 @@ import { parseHTML } from "linkedom";
 import { DataError } from "../../../lib/errors.ts";
 import { comparisonTable, figureRows, readRun, remarksOn } from "../../../train/run/compare.ts";
 import { lockFolder } from "../../../data/folder_lock.ts";
-import { comparisonCsv, comparisonLines } from "../../../cli/text/comparison.ts";
+import { comparisonCsv, comparisonLines, metricsCsv, metricsPath } from "../../../cli/text/comparison.ts";
 import { renderComparison } from "../../../pages/comparison_page.ts";
 import { formatConfig, parseConfig } from "../../../train/recipe/config.ts";
 
@@ -145,6 +145,10 @@ Deno.test("settings that differ are rows, and runs with other validation clips a
     const marked = new Map(figureRows([first, other]).map((row) => [row.name, row]));
     assert.deepEqual(marked.get("validation set")!.values, ["A (list not found)", "B: 7 clips"]);
     const csv = comparisonCsv([first, second]).trim().split("\n").map((line) => line.split(","));
+    const metrics = metricsCsv([first, second]).trim().split("\n").map((line) => line.split(","));
+    assert.deepEqual(metrics[0].slice(0, 5), ["run", "kind", "epoch", "step", "loss"]);
+    assert.deepEqual(metrics.slice(1).map(([, kind]) => kind), ["step", "eval", "step", "eval"]);
+    assert.equal(metricsPath("runs.csv"), "runs.metrics.csv");
     const column = csv[0].indexOf("solver.lr");
     assert.deepEqual(csv.map((line) => line[column]), ["solver.lr", "0.01", "0.02"]);
   }));
