@@ -80,7 +80,7 @@ export function runChild(program: string, args: readonly string[], options: Chil
     reject(
       error.code === "ENOENT"
         ? new ConfigError(
-          `Cannot read videos: ${program} must be on the PATH, nothing is there; apt-get install ffmpeg`,
+          `Cannot read videos: ${program} must be on the PATH, nothing is there; apt-get install --no-install-recommends ffmpeg`,
         )
         : error,
     );

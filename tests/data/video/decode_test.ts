@@ -198,7 +198,7 @@ videoTest("without ffprobe there is one error that says how to get it", async (r
   Deno.env.set("PATH", root);
   try {
     const expected =
-      /^ConfigError: Cannot read videos: ffprobe must be on the PATH, .* apt-get install ffmpeg$/;
+      /^ConfigError: Cannot read videos: ffprobe must be on the PATH, .* apt-get install --no-install-recommends ffmpeg$/;
     await assert.rejects(probeVideo(file), expected);
     const clips = [{ path: "b.mp4", label: 0, frames: null, line: 1 }];
     await using loader = createClipLoader({ ...loaderOptions(root), clips });
