@@ -230,8 +230,7 @@ function encode(
   { values, format }: { values: Values; format: Format },
 ): AsyncIterable<Uint8Array> {
   if (format === "safetensors") {
-    const isSame = weights.format === "safetensors" && values.to === undefined;
-    const metadata = isSame ? weights.metadata : { format: "pt" };
+    const metadata = values.to === undefined ? { format: "pt", ...weights.metadata } : { format: "pt" };
     return streamSafetensors(tensors, { ...metadata, ...(values.all ? plainValues(weights) : {}) });
   }
   const { tree } = weights.file;
@@ -240,11 +239,16 @@ function encode(
     const leaves = new Map([...tree.tensors].map(([name, view]) => [view, byName.get(name)!]));
     return encodeTorch(tree.root, { tensorOf: (view) => leaves.get(view)! });
   }
-  const dict = stateDict(tensors);
-  if (values.key === undefined) return encodeTorch(dict);
+  const dict = stateDict(tensors), { to, prefix, only } = values;
+  // Recipe and class names, of the whole network under its own names.
+  const isWhole = recipeOf(weights) !== null && to === undefined && prefix === undefined &&
+    only !== "backbone";
+  const metadata = isWhole ? weights.metadata : undefined;
+  if (values.key === undefined) return encodeTorch(dict, { metadata });
   const epoch = epochOf(weights);
   return encodeTorch(
     new Map<string, TorchTree>([...(epoch === null ? [] : [["epoch", epoch] as const]), [values.key, dict]]),
+    { metadata },
   );
 }
 

@@ -7,6 +7,8 @@ import { gatherRows, type TensorView } from "./tensor_view.ts";
 export interface TorchFile {
   readonly format: "torch zip" | "torchscript" | "torch stream";
   readonly root: PyValue;
+  /** Texts that were written beside PyTorch's records; of files written here. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** The elements of a tensor, row by row. */
   read(view: TensorView): Promise<Uint8Array>;
 }

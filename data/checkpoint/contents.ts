@@ -98,7 +98,7 @@ export async function openCheckpointFile(
     return {
       label,
       format: torch.format,
-      metadata: {},
+      metadata: torch.metadata ?? {},
       values,
       foreign,
       tree: { root: torch.root, tensors },

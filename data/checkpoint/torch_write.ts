@@ -16,6 +16,7 @@ import {
 } from "./pickle_values.ts";
 import type { TensorToStream } from "./safetensors.ts";
 import { TensorView } from "./tensor_view.ts";
+import { METADATA_RECORD } from "./torch_zip.ts";
 import { encodeZip } from "../zip_write.ts";
 
 /** A tensor to write, where a tree holds one. */
@@ -44,12 +45,16 @@ export function stateDict(tensors: Iterable<TensorToStream>): ReadonlyMap<string
  * Maps become `OrderedDict`s, arrays lists, whole numbers ints; what was not read of
  * another file becomes None.
  *
+ * @param options.metadata Texts for a record of their own, which PyTorch leaves alone.
  * @param options.tensorOf What to write for a tensor of another PyTorch file, where the tree holds such tensors.
  * @example `await writeFileWhole("model.pt", encodeTorch(new Map([["epoch", 3], ["model_state_dict", stateDict(tensors)]])))`
  */
 export function encodeTorch(
   tree: TorchTree,
-  options: { tensorOf?: (view: TensorView) => TensorLeaf } = {},
+  options: {
+    tensorOf?: (view: TensorView) => TensorLeaf;
+    metadata?: Readonly<Record<string, string>>;
+  } = {},
 ): AsyncGenerator<Uint8Array> {
   const pickler = new Pickler(options.tensorOf);
   const pickle = pickler.encode(tree);
@@ -57,6 +62,9 @@ export function encodeTorch(
   return encodeZip([
     { name: `${FOLDER}/data.pkl`, read: () => pickle },
     { name: `${FOLDER}/byteorder`, read: text("little") },
+    ...options.metadata === undefined
+      ? []
+      : [{ name: `${FOLDER}/${METADATA_RECORD}`, read: text(JSON.stringify(options.metadata)) }],
     ...pickler.leaves.map(({ tensor }, i) => ({
       name: `${FOLDER}/data/${i}`,
       async read() {

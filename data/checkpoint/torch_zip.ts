@@ -9,9 +9,19 @@ import { torchRules } from "./_torch_rules.ts";
 import { DTYPE_BYTES } from "./dtype.ts";
 import { MAX_PICKLE_BYTES, readPickle } from "./pickle.ts";
 import type { RangeSource } from "./safetensors.ts";
+import { z } from "zod";
+import { parseJson } from "../schema.ts";
 import { compressionRefusal, openZip } from "./zip.ts";
 
+const METADATA = z.record(z.string(), z.string());
+
 const PICKLE = "data.pkl";
+/**
+ * A record beside those of PyTorch, which `torch.load` does not look at: texts by name, as in the header of a safetensors file. Recipe and class
+ * names of a model that was trained here travel in it.
+ */
+export const METADATA_RECORD = "extra/sidenet.json";
+const MAX_METADATA_BYTES = 16 * 2 ** 20;
 
 /**
  * Opens an archive: reads its directory and its pickle, no tensor.
@@ -67,7 +77,18 @@ export async function openTorchZip(source: RangeSource, options: { label: string
     },
   });
   const { value } = readPickle(await archive.read(pickle), { label, rules });
+  const beside = archive.entries.get(`${top}${METADATA_RECORD}`);
+  if (beside && beside.sizeBytes > MAX_METADATA_BYTES) {
+    fail(
+      `"${METADATA_RECORD}" may have at most ${MAX_METADATA_BYTES} bytes, current value is ${beside.sizeBytes}`,
+    );
+  }
+  const metadata = beside &&
+    parseJson(new TextDecoder().decode(await archive.read(beside)), METADATA, (what) => {
+      throw new DataError(`Cannot read "${label}": "${METADATA_RECORD}": ${what}; the file has been damaged`);
+    });
   return {
+    metadata,
     format: isScript ? "torchscript" : "torch zip",
     root: value,
     read: (view) =>

@@ -4,6 +4,7 @@ import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
 import type { ConfigError } from "../../lib/errors.ts";
+import { metadataOf, recipeOf } from "../../train/files/run_state.ts";
 import { runVerb } from "../_util/run_verb.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
@@ -55,6 +56,27 @@ Deno.test("convert writes every format from every format without changing a bit"
         await assertEqualWeights(found, expected);
       }
     }
+  }));
+
+Deno.test("a PyTorch file of a network that was trained here keeps its recipe and class names", () =>
+  temporary(async (path) => {
+    const tensors = [{ name: "a.weight", dtype: "F32" as const, shape: [1], data: new Float32Array(1) }];
+    const config = { system: "x", data: {} };
+    const metadata = metadataOf({ config, labels: ["é", "b"], state: {} as never });
+    await writeFileWhole(path("best.safetensors"), encodeSafetensors(tensors, metadata));
+    for (
+      const [from, to] of [["best.safetensors", "b.pt"], ["b.pt", "c.safetensors"], [
+        "c.safetensors",
+        "d.pth",
+      ]]
+    ) {
+      await runVerb(convert, [path(from), path(to)]);
+      await using found = await openWeights(path(to));
+      assert.deepEqual(recipeOf(found), { config, labels: ["é", "b"] }, to);
+    }
+    await runVerb(convert, [path("best.safetensors"), path("e.pt"), "--prefix", "model."]);
+    await using renamed = await openWeights(path("e.pt"));
+    assert.equal(recipeOf(renamed), null, "the recipe is of other names");
   }));
 
 Deno.test("convert --to writes a CLIP for transformers and back, bit for bit, with a configuration beside it", () =>
