@@ -190,7 +190,14 @@ export async function run(args: string[], io: Io): Promise<number> {
 
   if (classifier === null) {
     using stages = tellStages(io);
-    const own = { views, top, signal: io.signal, choices: await tunedChoices(), stage: stages.tell };
+    const own = {
+      views,
+      top,
+      signal: io.signal,
+      choices: await tunedChoices(),
+      stage: stages.tell,
+      onNote: (text: string) => io.note(text),
+    };
     for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
       stages.end();
       if (clip.bad) failBad(clip);

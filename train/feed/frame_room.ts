@@ -2,12 +2,14 @@
 
 import { READ_AHEAD_BYTES } from "../../data/loader.ts";
 import { bytesOfFrames } from "../../data/frames/limits.ts";
+import type { ShrinkRule } from "../../data/frames/shrink.ts";
 import { resizeInBuffers } from "../../data/transforms/recipe.ts";
 import { resizeFor } from "../../data/transforms/sample.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import type { ExpectedFrame, FrameSize } from "../runtime/frame_buffers.ts";
+import { sideOf } from "./frame_cache.ts";
 import { sizeInBuffers } from "./probe.ts";
 import { picturesOfView } from "./sampling.ts";
 
@@ -55,7 +57,48 @@ export function frameRefusal(
       ? ""
       : `, resized to ${needed.width}x${needed.height},`;
     return `its frames of ${width}x${height}${resized} are larger than the adapter can take with ` +
-      `data.num_segments=${config.data.num_segments} (${room.width}x${room.height}); data.frame_cache shrinks them`;
+      `data.num_segments=${config.data.num_segments} (${room.width}x${room.height}), ` +
+      `even with a short side of ${sideOf(config)}; use ${
+        smallerSide(config) ? "a lower data.frame_cache_side, " : ""
+      }fewer frames (data.num_segments), or scale or crop the files`;
+  };
+}
+
+/** Whether the short side of shrunken frames is larger than what the transform looks at. */
+function smallerSide({ data }: Pick<Config, "data">): boolean {
+  return sideOf({ data: { ...data, frame_cache_side: 1 } }) < sideOf({ data });
+}
+
+/** How frames that are too large for the adapter are shrunk: as a frame cache would store them. @param room null: nobody knows of a limit */
+export function shrinkRule(config: Pick<Config, "data">, room: FrameSize | null): ShrinkRule | undefined {
+  return room === null ? undefined : { ...room, side: sideOf(config) };
+}
+
+/** Lets the first text through alone: several feeds have the same to say. */
+export function noteOnce(note?: (text: string) => void): (text: string) => void {
+  let isTold = false;
+  return (text) => {
+    if (!isTold) note?.(text);
+    isTold = true;
+  };
+}
+
+/** What a feed tells, once, of frames that are shrunk. */
+export function shrinkTeller(
+  config: Pick<Config, "data">,
+  room: FrameSize | null,
+  note?: (text: string) => void,
+): (from: FrameSize) => void {
+  const tell = noteOnce(note);
+  return ({ width, height }) => {
+    if (room === null) return;
+    tell(
+      `frames larger than the adapter can take with data.num_segments=${config.data.num_segments} ` +
+        `(${room.width}x${room.height}) are shrunk to a short side of ${
+          sideOf(config)
+        } when they are decoded, such as ` +
+        `those of ${width}x${height}`,
+    );
   };
 }
 

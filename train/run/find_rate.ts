@@ -101,7 +101,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note });
   const encode = await taskOfRecipe(config).encoder(config, set), optimizer = optimizerOf(config);
   await using feed = features?.feed("train") ??
-    trainingFeed(config, set.clips, { frameCache, room: session.frameRoom });
+    trainingFeed(config, set.clips, { frameCache, room: session.frameRoom, note });
   const sweep = new Sweep(options.steps);
   for (let epoch = 0; !sweep.isOver; epoch++) {
     let batch = 0;
