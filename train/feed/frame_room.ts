@@ -2,7 +2,7 @@
 
 import { READ_AHEAD_BYTES } from "../../data/loader.ts";
 import { bytesOfFrames } from "../../data/frames/limits.ts";
-import type { ShrinkRule } from "../../data/frames/shrink.ts";
+import { isSameSize, type ShrinkRule, shrunkSize } from "../../data/frames/shrink.ts";
 import { resizeInBuffers } from "../../data/transforms/recipe.ts";
 import { resizeFor } from "../../data/transforms/sample.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -114,16 +114,30 @@ export function readingBytes(config: Pick<Config, "system" | "data">, frame: Fra
   return clips * clip + Math.max(clip, Math.min(READ_AHEAD_BYTES, 2 * clips * clip)) + cache_mb * 2 ** 20;
 }
 
+/** The largest of most frames, as they come from the decoder. */
+function shrunkFrame(
+  config: Pick<Config, "data">,
+  { usual, found = [], ...largest }: ExpectedFrame,
+  room: FrameSize | null,
+): FrameSize {
+  const frame = usual ?? largest, rule = shrinkRule(config, room);
+  if (isSameSize(shrunkSize(frame, rule), frame)) return frame;
+  const given = found.map((size) => shrunkSize(size, rule));
+  return given.reduce((a, b) => a.width * a.height >= b.width * b.height ? a : b, { width: 1, height: 1 });
+}
+
 /**
  * Refuses a recipe whose batches of decoded frames this machine cannot hold.
  *
+ * @param room The largest frame that the adapter can take; larger ones are shrunk. null: nobody knows of a limit.
  * @throws {ConfigError} with the batch that it can
  */
 export function requireHostMemory(
   config: Pick<Config, "system" | "data">,
-  { usual, ...largest }: ExpectedFrame,
+  expected: ExpectedFrame,
+  room: FrameSize | null,
 ): void {
-  const frame = usual ?? largest;
+  const frame = shrunkFrame(config, expected, room);
   const clip = bytesOfFrames(picturesOfView(config), frame), most = mostBatchBytes();
   const { batch_size: clips } = config.data, { width, height } = frame;
   if (clips * clip <= most) return;
