@@ -212,7 +212,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   const choices = await tunedChoices(), { signal } = io;
   using stages = tellStages(io);
   const scores = counted(
-    classifier.scores({ clips, whole, views, choices, signal, stage: stages.tell }),
+    classifier.scores({
+      clips,
+      whole,
+      views,
+      choices,
+      signal,
+      stage: stages.tell,
+      onNote: (text) => io.note(text),
+    }),
     (done) => {
       stages.end();
       io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`);
