@@ -190,7 +190,14 @@ export async function run(args: string[], io: Io): Promise<number> {
 
   if (classifier === null) {
     using stages = tellStages(io);
-    const own = { views, top, signal: io.signal, choices: await tunedChoices(), stage: stages.tell };
+    const own = {
+      views,
+      top,
+      signal: io.signal,
+      choices: await tunedChoices(),
+      stage: stages.tell,
+      onNote: (text: string) => io.note(text),
+    };
     for await (const clip of predictClips(trained!, inputs.map(({ path }) => path), own)) {
       stages.end();
       if (clip.bad) failBad(clip);
@@ -205,7 +212,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   const choices = await tunedChoices(), { signal } = io;
   using stages = tellStages(io);
   const scores = counted(
-    classifier.scores({ clips, whole, views, choices, signal, stage: stages.tell }),
+    classifier.scores({
+      clips,
+      whole,
+      views,
+      choices,
+      signal,
+      stage: stages.tell,
+      onNote: (text) => io.note(text),
+    }),
     (done) => {
       stages.end();
       io.status(`predicting ${formatCount(done)}/${formatCount(clips.length)}`);

@@ -2,6 +2,7 @@
 import type { ClipModality } from "./datasets/list.ts";
 import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import type { DecodedClip } from "./frames/decoded_clip.ts";
+import type { ShrinkRule } from "./frames/shrink.ts";
 
 export interface ClipSourceOptions {
   modality: ClipModality;
@@ -15,6 +16,8 @@ export interface ClipSourceOptions {
   workers: number;
   /** Answers for the clips that it holds, and takes up the others. */
   frameCache?: FrameCache;
+  /** Frames that are too large are shrunk. Absent: none are; what a cache holds stays as it is. */
+  shrink?: ShrinkRule;
 }
 
 /** Reads clips; how many are asked for at once is the caller's to bound. */

@@ -18,6 +18,7 @@ import type { FrameCache } from "./frame_cache/frame_cache.ts";
 import { reasonOf } from "./files.ts";
 import { badClip, type DecodedClip, type Substitution } from "./frames/decoded_clip.ts";
 import { releasedFrames } from "./frames/shared_garbage.ts";
+import type { ShrinkRule } from "./frames/shrink.ts";
 import { parseFrameTemplate } from "./frames/frame_folder.ts";
 import type { OrderEntry } from "./sampling/epoch_order.ts";
 
@@ -50,6 +51,10 @@ export interface ClipLoaderOptions {
   mostBatchBytes?: number;
   /** Why frames of a size cannot be used; null where they can. A clip of such frames is one of which nothing can be read. */
   refuses?: (size: { width: number; height: number }) => string | null;
+  /** Frames that are too large are shrunk when they are decoded. Default: none are. */
+  shrink?: ShrinkRule;
+  /** Told when a clip's frames were shrunk, from this size. */
+  onShrunk?: (from: { readonly width: number; readonly height: number }) => void;
   /** Bytes of decoded clips to keep for later epochs. Default 0. */
   cacheBytes?: number;
   /** Frames on disk, in a few large files; it stays the caller's, who closes it after the loader. */
@@ -231,6 +236,7 @@ export function createClipLoader(options: ClipLoaderOptions): ClipLoader {
     }
     if (problem !== null) return { clip, frameIndices, decoded: badClip(path, problem) };
     const decoded = await decode(clip, count, frameIndices, reading);
+    if (decoded.shrunkFrom) options.onShrunk?.(decoded.shrunkFrom);
     const refused = decoded.bad ? null : options.refuses?.(decoded) ?? null;
     if (refused !== null) return { clip, frameIndices, decoded: badClip(path, refused) };
     const substitutions = [...miscounted(clip, count), ...decoded.substitutions];

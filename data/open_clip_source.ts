@@ -8,6 +8,7 @@ import { clipPath } from "./clip_path.ts";
 import { badClip, tooManyBytes } from "./frames/decoded_clip.ts";
 import { bytesOfFrames, MOST_CLIP_BYTES, tooLongClip } from "./frames/limits.ts";
 import { FrameFolders } from "./frames/frame_folder.ts";
+import { shrunkSize } from "./frames/shrink.ts";
 import { inTurn } from "./in_turn.ts";
 import { decodeVideoClip, probeVideo } from "./video/decode.ts";
 
@@ -36,7 +37,7 @@ export function createClipSource(options: ClipSourceOptions): ClipSource {
 }
 
 function createFolderSource(options: ClipSourceOptions): ClipSource {
-  const { root, template, workers, modality } = options, folders = new FrameFolders(root, options);
+  const { root, template, workers, modality, shrink } = options, folders = new FrameFolders(root, options);
   let pool = modality === "frames" ? new DecodePool(workers) : undefined;
   return {
     count: (path) => folders.count(path),
@@ -50,6 +51,7 @@ function createFolderSource(options: ClipSourceOptions): ClipSource {
         frameCount,
         indices,
         mostBytes,
+        shrink,
       });
     },
     async [Symbol.asyncDispose]() {
@@ -58,7 +60,7 @@ function createFolderSource(options: ClipSourceOptions): ClipSource {
   };
 }
 
-function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
+function createVideoSource({ root, workers, shrink }: ClipSourceOptions): ClipSource {
   const queue = new PQueue({ concurrency: workers }), closed = new AbortController();
   const within = <T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>) => {
     const either = signal ? AbortSignal.any([signal, closed.signal]) : closed.signal;
@@ -74,10 +76,11 @@ function createVideoSource({ root, workers }: ClipSourceOptions): ClipSource {
         const file = clipPath(root, path);
         // A video that cannot be probed is told by its decoding.
         const info = await probeVideo(file, { signal: either }).catch(() => null);
-        const bytes = info === null ? 0 : bytesOfFrames(indices.length, info);
-        if (bytes > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, info!));
-        if (bytes > mostBytes) return tooManyBytes(bytes, info);
-        return await decodeVideoClip({ file, path, indices }, { signal: either });
+        const size = info && shrunkSize(info, shrink);
+        const bytes = size === null ? 0 : bytesOfFrames(indices.length, size);
+        if (bytes > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, size!));
+        if (bytes > mostBytes) return tooManyBytes(bytes, size);
+        return await decodeVideoClip({ file, path, indices }, { signal: either, shrink });
       }),
     async [Symbol.asyncDispose]() {
       closed.abort(new Error("Cannot decode videos: the source is closed"));

@@ -57,6 +57,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     index: values.class === undefined ? undefined : classIndex(values.class, model.labels),
     grid: values.grid,
     signal: io.signal,
+    onNote: (text) => io.note(text),
     choices: await tunedChoices(),
     onProgress: (done, total) => io.status(`hiding ${formatCount(done)}/${formatCount(total)}`),
   });

@@ -22,6 +22,8 @@ export interface ClassifierOptions {
   signal: AbortSignal;
   /** Told what is being done before the first clip. */
   stage?: TellStage;
+  /** Told, once, that frames are shrunk. */
+  onNote?: (text: string) => void;
 }
 
 /** A model that names classes. */
@@ -47,10 +49,10 @@ export function trainedClassifier(
     config,
     labels,
     task,
-    async *scores({ clips, whole, views, choices, signal, stage }) {
+    async *scores({ clips, whole, views, choices, signal, stage, onNote }) {
       const root = "", batch = viewBatch(config, views, clips.length);
       await using session = await openTrainedModel(model, { clips: whole, root, batch, choices, stage });
-      yield* scoreClips(session, config, { clips, root, modality: "either", views, signal });
+      yield* scoreClips(session, config, { clips, root, modality: "either", views, signal, note: onNote });
     },
   };
 }
@@ -66,7 +68,7 @@ export function zeroShotClassifier(
     config,
     labels,
     task: { read: ([{ shares }]) => Float64Array.from(shares), shares: (shares) => shares },
-    async *scores({ clips, whole, views, choices, signal, stage }) {
+    async *scores({ clips, whole, views, choices, signal, stage, onNote }) {
       await using embedder = await openEmbedder(model, {
         clips: whole,
         atOnce: clips.length * viewCount(views),
@@ -76,7 +78,7 @@ export function zeroShotClassifier(
       const prompts = classPrompts(labels, templates);
       for (const remark of await embedder.remarksOn(prompts.flat())) note(`note: ${remark}`);
       const zeroShot = await ZeroShot.create(embedder, prompts);
-      for await (const clip of embedder.scored(clips, { views, signal })) {
+      for await (const clip of embedder.scored(clips, { views, signal, note: onNote })) {
         const shares = Float32Array.from(await zeroShot.sharesOf(embedder.featuresOf(clip)));
         yield { ...clip, views: [{ shares }] };
       }

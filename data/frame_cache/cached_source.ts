@@ -14,10 +14,11 @@ import { badClip, type DecodedClip, type Substitution, tooManyBytes } from "../f
 import { MOST_CLIP_BYTES, tooLongClip } from "../frames/limits.ts";
 import { clipPath } from "../clip_path.ts";
 import { FrameFolders } from "../frames/frame_folder.ts";
+import { storedSize } from "../frames/shrink.ts";
 import type { SourceStamp } from "./_index.ts";
 import type { ClipWriter } from "./_shards.ts";
 import { inTurn } from "../in_turn.ts";
-import { type MissingFrame, storedSize } from "./stored_frames.ts";
+import type { MissingFrame } from "./stored_frames.ts";
 import { probeVideo, streamFrames } from "../video/decode.ts";
 import { TIMEOUT_MS, UnfinishedError, withWords } from "../video/probe.ts";
 

@@ -27,7 +27,7 @@ import {
 import { type ClipWriter, shardFile, shardSizes, ShardWriters } from "./_shards.ts";
 import type { MissingFrame, StoredFrames } from "./stored_frames.ts";
 
-export { storedSize } from "./stored_frames.ts";
+export { storedSize } from "../frames/shrink.ts";
 
 /** 2: folders whose numbers begin at 0 are held whole. */
 const VERSION = 2;

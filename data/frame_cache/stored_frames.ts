@@ -13,6 +13,7 @@ import { decodeFramesOf, type FrameBytes, type FramesWanted } from "../frames/de
 import { folderFrames } from "../frames/frame_folder.ts";
 import { decodeJpeg, encodeJpeg, shrinkPicture } from "../frames/jpeg.ts";
 import { decodePicture, pictureSize } from "../frames/picture.ts";
+import { storedSize } from "../frames/shrink.ts";
 
 const QUALITY = 95;
 /** A worker hands frames back when it holds so many bytes of them. */
@@ -89,16 +90,6 @@ export interface StoredPiece {
   readonly missing: MissingFrame[];
   /** A frame could not be read for a reason that may pass. */
   readonly passing: boolean;
-}
-
-/** Size of the stored form of a frame: its short side is no more than `side`, the long one in proportion, rounded down. */
-export function storedSize(
-  { width, height }: { width: number; height: number },
-  side: number,
-): { width: number; height: number } {
-  if (Math.min(width, height) <= side) return { width, height };
-  if (width <= height) return { width: side, height: Math.floor(side * height / width) };
-  return { width: Math.floor(side * width / height), height: side };
 }
 
 /** Decodes frames that are in the cache. */

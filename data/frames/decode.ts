@@ -9,9 +9,10 @@ import { sharedBytes } from "../../lib/shared_bytes.ts";
 import { reasonOf } from "../files.ts";
 import { badClip, type DecodedClip, type Substitution, tooManyBytes } from "./decoded_clip.ts";
 import { folderFrames } from "./frame_folder.ts";
-import { type Picture, resizePicture } from "./jpeg.ts";
+import { type Picture, resizePicture, shrinkPicture } from "./jpeg.ts";
 import { bytesOfFrames, MOST_CLIP_BYTES, tooLongClip } from "./limits.ts";
 import { decodePicture, pictureSize } from "./picture.ts";
+import { isSameSize, type ShrinkRule, shrunkSize } from "./shrink.ts";
 
 /** Which frames of a clip to read. */
 export interface FramesWanted {
@@ -23,6 +24,8 @@ export interface FramesWanted {
   readonly indices: readonly number[];
   /** A clip with more decoded bytes is not decoded, and says how many it has. Absent: any that a clip may have. */
   readonly mostBytes?: number;
+  /** Frames that are too large are shrunk. Absent: none are. */
+  readonly shrink?: ShrinkRule;
 }
 
 export interface ClipRequest extends FramesWanted {
@@ -44,18 +47,19 @@ export async function decodeClip(request: ClipRequest): Promise<DecodedClip> {
 
 /** The same for frames that come from elsewhere. */
 export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): Promise<DecodedClip> {
-  const { path, frameCount, indices } = request;
+  const { path, frameCount, indices, shrink } = request;
   const reader = new FrameReader(frameCount, read);
   let size = await reader.clipSize();
   if (size === null) {
     return badClip(path, `none of its ${frameCount} frames can be read; frame 1: ${reader.reason(1)}`);
   }
-  const { mostBytes = MOST_CLIP_BYTES } = request, stated = bytesOfFrames(indices.length, size);
+  const { mostBytes = MOST_CLIP_BYTES } = request,
+    stated = bytesOfFrames(indices.length, shrunkSize(size, shrink));
   if (mostBytes < MOST_CLIP_BYTES && stated > mostBytes) {
     // What it has in truth is for the caller to find, with room for it.
     return tooManyBytes(
       Math.min(stated, MOST_CLIP_BYTES),
-      await reader.allState(size, indices) ? size : null,
+      await reader.allState(size, indices) ? shrunkSize(size, shrink) : null,
     );
   }
   const first = (await reader.goodFrame(indices[0]))?.picture;
@@ -65,10 +69,11 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
   // A broken header may state any size, and gigabytes with it: where pictures disagree, one that decodes decides.
   if (first.width !== size.width || first.height !== size.height) size = await reader.decodedSize() ?? first;
 
-  const { width, height } = size, frameBytes = bytesOfFrames(1, size);
+  const { width, height } = size, given = shrunkSize(size, shrink), isShrunk = !isSameSize(given, size);
+  const frameBytes = bytesOfFrames(1, given);
   const total = indices.length * frameBytes;
-  if (total > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, size));
-  if (total > mostBytes) return tooManyBytes(total, size);
+  if (total > MOST_CLIP_BYTES) return badClip(path, tooLongClip(indices.length, given));
+  if (total > mostBytes) return tooManyBytes(total, given);
   const frames = sharedBytes(total);
   const substitutions: Substitution[] = [];
   const placed = new Map<number, number>(); // frame number → where its pixels already are
@@ -90,11 +95,12 @@ export async function decodeFramesOf(request: FramesWanted, read: FrameBytes): P
       substitutions.push({ path, frame, reason, used: "resized" });
       picture = await resizePicture(picture, size);
     }
+    if (isShrunk) picture = await shrinkPicture(picture, given);
     frames.set(picture.rgb, position * frameBytes);
     placed.set(frame, position);
     reader.forget(good.frame);
   }
-  return { width, height, frames, substitutions, bad: false };
+  return { ...given, frames, substitutions, bad: false, ...isShrunk && { shrunkFrom: { width, height } } };
 }
 
 /**

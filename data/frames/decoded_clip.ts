@@ -25,6 +25,8 @@ export interface DecodedClip {
   readonly substitutions: Substitution[];
   /** No frame of the clip could be read. */
   readonly bad: boolean;
+  /** The size of the frames before they were shrunk; absent: they are as they were. */
+  readonly shrunkFrom?: { readonly width: number; readonly height: number };
   /**
    * Nothing was decoded: the clip has so many bytes, more than the caller would take. Its size is what the files state, and 0 where
    * they do not agree.

@@ -12,12 +12,19 @@ import { runChild } from "./_child.ts";
 import { reasonOf } from "../files.ts";
 import { MOST_CLIP_BYTES } from "../frames/limits.ts";
 import { badClip, type DecodedClip, type Substitution } from "../frames/decoded_clip.ts";
+import { isSameSize, type ShrinkRule, shrunkSize } from "../frames/shrink.ts";
 import { planRuns, type VideoIndex } from "./_index.ts";
 import { checkEnd, STREAM, TIMEOUT_MS, withWords } from "./_ffprobe.ts";
 import { INPUT_LIMITS, inputName } from "./formats.ts";
 import { type KnownVideo, knownVideo, type VideoInfo, type VideoOptions } from "./probe.ts";
 
 export type { VideoInfo, VideoOptions } from "./probe.ts";
+
+/** How to decode frames. */
+export interface FrameOptions extends VideoOptions {
+  /** Frames that are too large are shrunk by the decoder. Absent: none are. */
+  shrink?: ShrinkRule;
+}
 
 /** Frames of a video as they came out of the decoder. */
 export interface VideoFrames {
@@ -71,20 +78,20 @@ export async function videoTimes(
 export async function decodeFrames(
   path: string,
   indices: readonly number[],
-  options: VideoOptions = {},
+  options: FrameOptions = {},
 ): Promise<VideoFrames> {
-  const video = await knownVideo(path, options);
-  const { width, height } = video.info;
+  const video = await knownVideo(path, options), size = shrunkSize(video.info, options.shrink);
+  const { width, height } = size;
   const frameBytes = width * height * 3, total = indices.length * frameBytes;
   if (total > MOST_CLIP_BYTES) {
     throw new Error(`${indices.length} frames of ${width}x${height} are more than ${MOST_CLIP_BYTES} bytes`);
   }
   const rgb = sharedBytes(total);
-  if (await decodeRuns(path, indices, video, rgb, options)) {
+  if (await decodeRuns(path, indices, video, { rgb, size }, options)) {
     return { width, height, rgb, count: indices.length, complaint: null };
   }
   const select = sumOf(ranges(indices, "n", (frame) => frame));
-  const { filled, tooMuch, complaint } = await decodeInto(path, rgb, { select, info: video.info }, options);
+  const { filled, tooMuch, complaint } = await decodeInto(path, rgb, { select, size }, options);
   if (tooMuch) throw new Error("ffmpeg gave more bytes than the frames have");
   const count = Math.floor(filled / frameBytes);
   if (count === 0) throw new Error(withWords("none of its frames can be decoded", complaint));
@@ -99,20 +106,20 @@ async function decodeRuns(
   path: string,
   indices: readonly number[],
   video: KnownVideo,
-  rgb: Uint8Array,
+  { rgb, size }: { rgb: Uint8Array; size: { width: number; height: number } },
   options: VideoOptions,
 ): Promise<boolean> {
   const { info, index, seekOffset } = video;
   if (index === null || seekOffset === null || indices.some((frame) => frame >= info.frames)) return false;
   const runs = planRuns(indices, index, info.width * info.height, options.costs);
   if (runs.every(({ start }) => start === 0)) return false;
-  const frameBytes = info.width * info.height * 3;
+  const frameBytes = size.width * size.height * 3;
   let at = 0;
   for (const { start, frames } of runs) {
     const target = rgb.subarray(at, at += frames.length * frameBytes);
-    const how = start === 0 ? { select: sumOf(ranges(frames, "n", (frame) => frame)), info } : {
+    const how = start === 0 ? { select: sumOf(ranges(frames, "n", (frame) => frame)), size } : {
       select: selectAfter(start, frames, index),
-      info,
+      size,
       seekSeconds: index.seekSeconds(start) + seekOffset,
     };
     const { filled, tooMuch, complaint } = await decodeInto(path, target, how, options);
@@ -128,12 +135,12 @@ async function decodeRuns(
 async function decodeInto(
   path: string,
   target: Uint8Array,
-  how: { select: string; info: VideoInfo; seekSeconds?: number },
+  how: { select: string; size: { width: number; height: number }; seekSeconds?: number },
   options: VideoOptions,
 ) {
-  const frames = target.length / (how.info.width * how.info.height * 3);
+  const frames = target.length / (how.size.width * how.size.height * 3);
   let filled = 0, tooMuch = false;
-  const end = await runChild("ffmpeg", decoderArguments(path, { ...how, size: how.info, frames }), {
+  const end = await runChild("ffmpeg", decoderArguments(path, { ...how, frames }), {
     timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
     signal: options.signal,
     onOutput(chunk) {
@@ -251,13 +258,13 @@ function sumOf(terms: readonly string[]): string {
  */
 export async function decodeVideoClip(
   request: { file: string; path: string; indices: readonly number[] },
-  options: VideoOptions = {},
+  options: FrameOptions = {},
 ): Promise<DecodedClip> {
   const { file, path, indices } = request;
   const wanted = [...new Set(indices)].sort((a, b) => a - b);
-  let decoded: VideoFrames, complaint: string | null;
+  let decoded: VideoFrames, own: VideoInfo;
   try {
-    complaint = (await probeVideo(file, options)).complaint;
+    own = await probeVideo(file, options);
     decoded = await decodeFrames(file, wanted.map((index) => index - 1), options);
   } catch (error) {
     if (error instanceof ConfigError || options.signal?.aborted) throw error; // not the clip's own fault
@@ -265,18 +272,19 @@ export async function decodeVideoClip(
   }
   const { width, height, count, rgb } = decoded, frameBytes = width * height * 3;
   const substitutions: Substitution[] = [];
-  complaint ??= decoded.complaint;
+  const complaint = own.complaint ?? decoded.complaint;
   if (complaint !== null) substitutions.push({ path, frame: 0, reason: complaint, used: "concealed" });
   for (const frame of wanted.slice(count)) {
     substitutions.push({ path, frame, reason: "the video ends before it", used: wanted[count - 1] });
   }
+  const shrunk = isSameSize(own, decoded) ? {} : { shrunkFrom: { width: own.width, height: own.height } };
   const place = new Map(wanted.map((frame, i) => [frame, Math.min(i, count - 1)]));
   const inOrder = count === indices.length && indices.every((index, i) => index === wanted[i]);
-  if (inOrder) return { width, height, frames: rgb, substitutions, bad: false };
+  if (inOrder) return { width, height, frames: rgb, substitutions, bad: false, ...shrunk };
   const frames = sharedBytes(indices.length * frameBytes);
   indices.forEach((index, position) => {
     const at = place.get(index)! * frameBytes;
     frames.set(rgb.subarray(at, at + frameBytes), position * frameBytes);
   });
-  return { width, height, frames, substitutions, bad: false };
+  return { width, height, frames, substitutions, bad: false, ...shrunk };
 }

@@ -47,8 +47,12 @@ gpuTest(
       assert.match(stderr, /Cannot predict "data\/train\/00005": .*are larger than the adapter can take/);
       assert.equal(stdout.includes(small), paths.includes(small));
     }
+    const large = { width: 5000, height: 3500 }; // of a size that the adapter takes once it is shrunk
+    const grey = new Uint8Array(large.width * large.height * 3).fill(128);
+    await fill("val/00003", await encodeJpeg({ ...large, rgb: grey }, { quality: 50 }));
     const { code, stderr } = await folder.sidenet(["eval", "runs/huge"]);
     assert.equal(code, 0, stderr);
+    assert.match(stderr, /^(warning: )?frames larger than the adapter can take .* are shrunk .*5000x3500$/m);
     const figures = await folder.json<EvaluationFigures>("runs", "huge", "eval", "eval.json");
     assert.deepEqual([figures.clips, figures.broken.map(({ path }) => path)], [8, ["val/00002"]]);
   },

@@ -7,7 +7,7 @@ import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { NonFiniteError } from "../../lib/errors.ts";
 import { clipModality, needsRate, picturesOfView, readRule } from "../feed/sampling.ts";
-import { frameRefusal, mostBatchBytes } from "../feed/frame_room.ts";
+import { frameRefusal, mostBatchBytes, shrinkRule, shrinkTeller } from "../feed/frame_room.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
 import type { Session } from "../runtime/session.ts";
 import type { ClipResult, Evaluation, ScoredClip, Task } from "../tasks/task.ts";
@@ -34,6 +34,8 @@ export interface ScoreOptions {
   feed?: ClipFeed;
   /** The ranks that share the clips; one alone by default. All get all results. */
   world?: World;
+  /** Told, once, that frames are shrunk. */
+  note?: (text: string) => void;
 }
 
 /** What runs the network on views. */
@@ -46,14 +48,14 @@ export interface EvaluateOptions extends ScoreOptions {
   onProgress?: (done: number, total: number) => void;
 }
 
-/** Clips of a list from files, with the views of an evaluation. @param options.room the largest frame that the adapter can take */
+/** Clips of a list from files, with the views of an evaluation. @param options.room the largest frame that the adapter can take; larger ones are shrunk */
 export function viewFeed(
   config: Config,
-  options: Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameCache"> & {
+  options: Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameCache" | "note"> & {
     room?: FrameSize | null;
   },
 ): ClipFeed {
-  const { clips, views } = options, { input_size: size } = config.data;
+  const { clips, views, room = null, note } = options, { input_size: size } = config.data;
   requireKnownCrops(config, views);
   const loader = createClipLoader({
     clips,
@@ -66,7 +68,9 @@ export function viewFeed(
     seed: config.seed,
     workers: config.data.workers,
     frameCache: options.frameCache ?? undefined,
-    refuses: frameRefusal(config, "val", options.room ?? null),
+    refuses: frameRefusal(config, "val", room),
+    shrink: shrinkRule(config, room),
+    onShrunk: shrinkTeller(config, room, note),
     mostBatchBytes: mostBatchBytes(),
     blankSize: { width: size, height: size },
   });

@@ -86,6 +86,7 @@ export async function evaluateModel(
     signal,
     onProgress,
     world: options.world,
+    note,
   });
   const seconds = (performance.now() - started) / 1000;
   for (const text of task.remarks?.(evaluation.details) ?? []) note?.(text);
@@ -117,7 +118,7 @@ export interface Predicted extends Description {
 export async function* predictClips(
   target: ModelTarget,
   paths: readonly string[],
-  options: ModelOptions & { top?: number } = {},
+  options: ModelOptions & { top?: number; onNote?: (text: string) => void } = {},
 ): AsyncGenerator<Predicted> {
   const model = await modelOf(target), { config, labels } = model, task = taskOfRecipe(config);
   const describe = describerOf(task);
@@ -125,7 +126,7 @@ export async function* predictClips(
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
   await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
-  const scoring = { clips, root, modality: "either", views, signal } as const;
+  const scoring = { clips, root, modality: "either", views, signal, note: options.onNote } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);
     const { path, problems, bad } = clip;

@@ -50,6 +50,8 @@ export interface OcclusionOptions {
   grid?: number;
   signal?: AbortSignal;
   choices?: TunedChoices;
+  /** Told that frames are shrunk. */
+  onNote?: (text: string) => void;
   onProgress?: (done: number, total: number) => void;
 }
 
@@ -86,7 +88,7 @@ export async function explainClip(
   ]).flat();
   const batch = Math.min(clipsPerBatch(config), MOST_AT_ONCE, parts.length);
   await using session = await openTrainedModel(model, { clips, root: "", batch, choices: options.choices });
-  const pictures = await picturesOf(session, config, clips),
+  const pictures = await picturesOf(session, config, { clips, note: options.onNote }),
     plain = pictures.map((one) => normaliseFrame(one));
   const scores = async (hidden: readonly (Part | null)[]) => {
     const outputs = await session.evaluateFrames(
@@ -133,7 +135,7 @@ export async function explainClip(
 async function picturesOf(
   session: Pick<Session, "frameRoom">,
   config: TrainedModel["config"],
-  clips: readonly ClipRecord[],
+  { clips, note }: { clips: readonly ClipRecord[]; note?: (text: string) => void },
 ): Promise<RgbImage[]> {
   const { input_size: size } = config.data, [{ path }] = clips;
   await using feed = viewFeed(config, {
@@ -142,6 +144,7 @@ async function picturesOf(
     modality: "either",
     views: null,
     room: session.frameRoom,
+    note,
   });
   for await (const { clips: [clip] } of feed.epoch([{ clip: 0, epoch: 0, repeat: 1 }], 1)) {
     if (clip.bad) {

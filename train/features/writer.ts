@@ -33,7 +33,7 @@ import {
 } from "./features.ts";
 import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { openFrameCache, withoutFrameCache } from "../feed/frame_cache.ts";
-import { cropRefusal } from "../feed/frame_room.ts";
+import { cropRefusal, noteOnce } from "../feed/frame_room.ts";
 import { largestFrame } from "../feed/probe.ts";
 import { ProblemLog } from "../feed/problems.ts";
 import { formatBytes } from "../../lib/text.ts";
@@ -280,12 +280,13 @@ class Extraction {
     if (weights === null) await tower.initialise(seed);
     else await loadBackbone(tower, weights);
     this.#started = performance.now();
+    const note = noteOnce(events?.note);
     for (const split of FEATURE_SPLITS) {
       const own = jobs.filter((job) => job.split === split);
       if (own.length === 0) continue;
       await using feed = split === "train"
-        ? trainingFeed(config, this.#clips.train, { frameCache, room: tower.frameRoom })
-        : viewFeed(config, { clips: this.#clips.val, views: null, frameCache, room: tower.frameRoom });
+        ? trainingFeed(config, this.#clips.train, { frameCache, room: tower.frameRoom, note })
+        : viewFeed(config, { clips: this.#clips.val, views: null, frameCache, room: tower.frameRoom, note });
       for (const job of own) await this.#writeShard(tower, feed, job, entries);
     }
     return { adapter: tower.adapter, seconds: (performance.now() - this.#started) / 1000 };

@@ -124,7 +124,7 @@ export function announceFrameCache({ folder }: FrameCache): string {
 }
 
 /** Short side of stored frames: nothing that the transform looks at is lost by it. */
-function sideOf(config: Config): number {
+export function sideOf(config: Pick<Config, "data">): number {
   const { resize, size } = transformRecipe(config), least = config.data.frame_cache_side;
   if (resize.kind === "shortSide") return Math.max(least, resize.side);
   if (resize.kind === "exact") return Math.max(least, resize.width, resize.height);

@@ -2,12 +2,14 @@
 
 import { READ_AHEAD_BYTES } from "../../data/loader.ts";
 import { bytesOfFrames } from "../../data/frames/limits.ts";
+import { isSameSize, type ShrinkRule, shrunkSize } from "../../data/frames/shrink.ts";
 import { resizeInBuffers } from "../../data/transforms/recipe.ts";
 import { resizeFor } from "../../data/transforms/sample.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
 import { type Config, transformRecipe } from "../recipe/config.ts";
 import type { ExpectedFrame, FrameSize } from "../runtime/frame_buffers.ts";
+import { sideOf } from "./frame_cache.ts";
 import { sizeInBuffers } from "./probe.ts";
 import { picturesOfView } from "./sampling.ts";
 
@@ -55,7 +57,48 @@ export function frameRefusal(
       ? ""
       : `, resized to ${needed.width}x${needed.height},`;
     return `its frames of ${width}x${height}${resized} are larger than the adapter can take with ` +
-      `data.num_segments=${config.data.num_segments} (${room.width}x${room.height}); data.frame_cache shrinks them`;
+      `data.num_segments=${config.data.num_segments} (${room.width}x${room.height}), ` +
+      `even with a short side of ${sideOf(config)}; use ${
+        smallerSide(config) ? "a lower data.frame_cache_side, " : ""
+      }fewer frames (data.num_segments), or scale or crop the files`;
+  };
+}
+
+/** Whether the short side of shrunken frames is larger than what the transform looks at. */
+function smallerSide({ data }: Pick<Config, "data">): boolean {
+  return sideOf({ data: { ...data, frame_cache_side: 1 } }) < sideOf({ data });
+}
+
+/** How frames that are too large for the adapter are shrunk: as a frame cache would store them. @param room null: nobody knows of a limit */
+export function shrinkRule(config: Pick<Config, "data">, room: FrameSize | null): ShrinkRule | undefined {
+  return room === null ? undefined : { ...room, side: sideOf(config) };
+}
+
+/** Lets the first text through alone: several feeds have the same to say. */
+export function noteOnce(note?: (text: string) => void): (text: string) => void {
+  let isTold = false;
+  return (text) => {
+    if (!isTold) note?.(text);
+    isTold = true;
+  };
+}
+
+/** What a feed tells, once, of frames that are shrunk. */
+export function shrinkTeller(
+  config: Pick<Config, "data">,
+  room: FrameSize | null,
+  note?: (text: string) => void,
+): (from: FrameSize) => void {
+  const tell = noteOnce(note);
+  return ({ width, height }) => {
+    if (room === null) return;
+    tell(
+      `frames larger than the adapter can take with data.num_segments=${config.data.num_segments} ` +
+        `(${room.width}x${room.height}) are shrunk to a short side of ${
+          sideOf(config)
+        } when they are decoded, such as ` +
+        `those of ${width}x${height}`,
+    );
   };
 }
 
@@ -71,16 +114,30 @@ export function readingBytes(config: Pick<Config, "system" | "data">, frame: Fra
   return clips * clip + Math.max(clip, Math.min(READ_AHEAD_BYTES, 2 * clips * clip)) + cache_mb * 2 ** 20;
 }
 
+/** The largest of most frames, as they come from the decoder. */
+function shrunkFrame(
+  config: Pick<Config, "data">,
+  { usual, found = [], ...largest }: ExpectedFrame,
+  room: FrameSize | null,
+): FrameSize {
+  const frame = usual ?? largest, rule = shrinkRule(config, room);
+  if (isSameSize(shrunkSize(frame, rule), frame)) return frame;
+  const given = found.map((size) => shrunkSize(size, rule));
+  return given.reduce((a, b) => a.width * a.height >= b.width * b.height ? a : b, { width: 1, height: 1 });
+}
+
 /**
  * Refuses a recipe whose batches of decoded frames this machine cannot hold.
  *
+ * @param room The largest frame that the adapter can take; larger ones are shrunk. null: nobody knows of a limit.
  * @throws {ConfigError} with the batch that it can
  */
 export function requireHostMemory(
   config: Pick<Config, "system" | "data">,
-  { usual, ...largest }: ExpectedFrame,
+  expected: ExpectedFrame,
+  room: FrameSize | null,
 ): void {
-  const frame = usual ?? largest;
+  const frame = shrunkFrame(config, expected, room);
   const clip = bytesOfFrames(picturesOfView(config), frame), most = mostBatchBytes();
   const { batch_size: clips } = config.data, { width, height } = frame;
   if (clips * clip <= most) return;

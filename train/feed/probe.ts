@@ -10,6 +10,7 @@ import { decodePicture, pictureSize } from "../../data/frames/picture.ts";
 import { resizeInBuffers, type TransformRecipe } from "../../data/transforms/recipe.ts";
 import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { sideOf } from "./frame_cache.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
 import { type ExpectedFrame, type FrameSize, united } from "../runtime/frame_buffers.ts";
@@ -44,7 +45,7 @@ export async function largestFrame(
   const least = resize.kind === "exact" ? resize : { width: size, height: size };
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
   const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);
-  const seen: FrameSize[] = [];
+  const seen: (FrameSize & { shrunk: FrameSize })[] = [], side = sideOf(config);
   const ofVideos = config.data.modality !== "RGB";
   for (const [split, [root, clips]] of splits.entries()) {
     let sized = 0;
@@ -73,7 +74,7 @@ export async function largestFrame(
       if (Math.max(own.width, own.height) > MOST_FRAME_SIDE) continue; // refused when it comes
       const grows = larger.width > largest.width || larger.height > largest.height;
       if (grows && frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
-      seen.push(own);
+      seen.push({ ...own, shrunk: isCached ? own : sizeInBuffers(storedSize(found, side), resize) });
       Object.assign(largest, larger);
     }
     if (sized > 0 && refused.length === sized) {
@@ -89,8 +90,15 @@ export async function largestFrame(
   return {
     ...largest,
     ...!isUsual && seen.length > 0 && { usual: united(usual, { width: size, height: size }) },
-    ...options.anySize && { found: seen },
+    ...seen.length > 0 && { found: distinct(seen) },
+    ...options.anySize && { anySize: true },
   };
+}
+
+/** Each size once, the smallest first. */
+function distinct<Size extends FrameSize>(sizes: readonly Size[]): Size[] {
+  const bySide = new Map(sizes.map((size) => [`${size.width}x${size.height}`, size]));
+  return [...bySide.values()].sort((a, b) => a.width * a.height - b.width * b.height);
 }
 
 /** Frames of more than so many times the pixels of the middle one are far larger than most. */

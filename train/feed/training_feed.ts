@@ -8,17 +8,17 @@ import { createPrng } from "../../lib/random.ts";
 import { type ClipFeed, feedFrom } from "./clip_feed.ts";
 import { type Config, dataRoots, transformRecipe } from "../recipe/config.ts";
 import type { FrameSize } from "../runtime/frame_buffers.ts";
-import { frameRefusal, mostBatchBytes } from "./frame_room.ts";
+import { frameRefusal, mostBatchBytes, shrinkRule, shrinkTeller } from "./frame_room.ts";
 import { problemsOf } from "./problems.ts";
 import { clipModality, needsRate, padded, readRule, trainSampler } from "./sampling.ts";
 
-/** Opens the feed of a recipe's training clips. @param options.room the largest frame that the adapter can take */
+/** Opens the feed of a recipe's training clips. @param options.room the largest frame that the adapter can take; larger ones are shrunk */
 export function trainingFeed(
   config: Config,
   clips: readonly ClipRecord[],
-  options: { frameCache?: FrameCache | null; room?: FrameSize | null } = {},
+  options: { frameCache?: FrameCache | null; room?: FrameSize | null; note?: (text: string) => void } = {},
 ): ClipFeed {
-  const { data } = config, recipe = transformRecipe(config);
+  const { data } = config, { room = null, note } = options, recipe = transformRecipe(config);
   const loader = createClipLoader({
     clips,
     root: dataRoots(config).train,
@@ -32,7 +32,9 @@ export function trainingFeed(
     cacheBytes: data.cache_mb * 2 ** 20,
     frameCache: options.frameCache ?? undefined,
     replaceBad: true,
-    refuses: frameRefusal(config, "train", options.room ?? null),
+    refuses: frameRefusal(config, "train", room),
+    shrink: shrinkRule(config, room),
+    onShrunk: shrinkTeller(config, room, note),
     mostBatchBytes: mostBatchBytes(),
     blankSize: { width: data.input_size, height: data.input_size },
   });

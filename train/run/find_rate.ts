@@ -87,7 +87,6 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
     [[dataRoots(config).train, set.clips]],
     { cached: [frameCache], refusals: [cropRefusal(config, "train")] },
   );
-  if (!features) requireHostMemory(config, frame);
   const classTexts = await readClassTexts(config, { labels });
   const { data: { batch_size: batchSize, num_sample: clipsPerVideo } } = config;
   const isShort = set.loopClips < batchSize, { lastBatch } = loopBatches(config, set);
@@ -97,11 +96,12 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
     { clipsPerVideo, halves: halvesNeed(config, { stored: features !== null }), choices: options.choices },
   );
   await using session = opened;
+  if (!features) requireHostMemory(config, frame, session.frameRoom);
   options.onOpened?.(session);
   await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note });
   const encode = await taskOfRecipe(config).encoder(config, set), optimizer = optimizerOf(config);
   await using feed = features?.feed("train") ??
-    trainingFeed(config, set.clips, { frameCache, room: session.frameRoom });
+    trainingFeed(config, set.clips, { frameCache, room: session.frameRoom, note });
   const sweep = new Sweep(options.steps);
   for (let epoch = 0; !sweep.isOver; epoch++) {
     let batch = 0;

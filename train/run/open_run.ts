@@ -107,7 +107,6 @@ export async function openRun(
       cached: [frameCache, valCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
-  if (!features) requireHostMemory(config, frame);
   const classTexts = resume === undefined ? await readClassTexts(config, { labels }) : null;
   const opened = await openSession(
     createModel(trainingSpec(config)),
@@ -124,6 +123,7 @@ export async function openRun(
   const session = stack.use(opened.session),
     { data: { num_sample: copies }, solver: { mixup: pairs } } = config;
   const ofRank = (count: number) => rankClips(count, { rank: world.rank, ranks: world.size, copies, pairs });
+  if (!features) requireHostMemory(config, frame, session.frameRoom);
   session.onGrow = ({ width, height }, bytes) =>
     note?.(
       `a frame is larger than expected: the upload buffers grow to ${width}x${height}, GPU memory is now ${bytes} bytes`,

@@ -19,6 +19,7 @@ import { batchesDone, currentEpoch, evaluationsToCome, isEvaluationDue, totalSte
 import { parameterCounts } from "./prepare.ts";
 import { round, summarise } from "./summary.ts";
 import { hasStoppedEarly, isOutOfPatience, waitedAfter, whyStopped } from "./patience.ts";
+import { noteOnce } from "../feed/frame_room.ts";
 import { trainingFeed } from "../feed/training_feed.ts";
 import type { Session } from "../runtime/session.ts";
 import { type Optimizer, ratesOf } from "../runtime/update_rules.ts";
@@ -68,6 +69,7 @@ class TrainingRun {
   /** Optimiser steps of the whole run. */
   readonly #totalSteps: number;
   readonly #problems: ProblemLog;
+  readonly #noteOnce: (text: string) => void;
   readonly #state: RunState;
   readonly #keeper: Keeper;
   readonly #pace: Pace;
@@ -94,6 +96,7 @@ class TrainingRun {
     this.#pace = new Pace({ stepsPerEvaluation: data.valClips.length * share / batches });
     this.#dataWait = new DataWait(config, { clips: data.set.clips.length, cache: data.frameCache });
     this.#problems = new ProblemLog(note);
+    this.#noteOnce = noteOnce(note);
     if (state.problems) this.#problems.restore(state.problems);
     this.#state = state;
     const savedStep = options.resume === undefined ? null : state.step;
@@ -124,7 +127,11 @@ class TrainingRun {
     if (this.#options.resume !== undefined) await this.#keeper.settleBest();
     const { solver } = this.#config, { set, features, frameCache } = this.#data;
     await using feed = features?.feed("train") ??
-      trainingFeed(this.#config, set.clips, { frameCache, room: this.#session.frameRoom });
+      trainingFeed(this.#config, set.clips, {
+        frameCache,
+        room: this.#session.frameRoom,
+        note: this.#noteOnce,
+      });
     if (this.#config.logging.baseline && !solver.evaluate && state.step === 0 && !state.baseline) {
       await this.#evaluateUntrained();
     }
@@ -314,6 +321,7 @@ class TrainingRun {
         frameCache: this.#data.valCache,
         signal,
         world: this.#world,
+        note: this.#noteOnce,
         onProgress: events?.evaluating,
       });
     });

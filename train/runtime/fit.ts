@@ -8,6 +8,7 @@ import { TooLargeError } from "../../gpu/plan.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import { formatBytes } from "../../lib/text.ts";
 import type { VideoModel } from "../../models/video_model.ts";
+import { checkedPrepBytes, expectedPrep } from "./frame_buffers.ts";
 import { planSession, type SessionOptions, type SessionPlan } from "./session_plan.ts";
 
 /** What is known about the adapter, the memory and the batch. */
@@ -142,7 +143,25 @@ function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): st
     else [least, fitting] = [videos, plan];
   }
   if (fitting) return `data.batch_size=${least} would fit (${formatBytes(fitting.memory.total)})`;
+  if (areFramesTooLarge(model, options)) {
+    return "no batch would fit: use fewer frames (data.num_segments) or a lower data.frame_cache_side, or scale or crop the files";
+  }
   return `no batch would fit: use precision=f16, memory=recompute, fewer frames (data.num_segments) or a smaller backbone`;
+}
+
+/** Whether the decoded frames of a clip, shrunk where that helps, are more than the adapter can prepare. */
+function areFramesTooLarge(
+  model: VideoModel,
+  { largestFrame, augmentation, limits }: SessionOptions,
+): boolean {
+  if (largestFrame === null) return false;
+  try {
+    checkedPrepBytes(expectedPrep(model, { clips: 1, largestFrame, augmentation }, limits), limits);
+    return false;
+  } catch (error) {
+    if (error instanceof TooLargeError) return true;
+    throw error;
+  }
 }
 
 function purpose(options: SessionOptions): string {

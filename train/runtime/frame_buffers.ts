@@ -16,8 +16,10 @@ export interface FrameSize {
 export interface ExpectedFrame extends FrameSize {
   /** The same without those that are far larger than most; absent: there are none such. */
   readonly usual?: FrameSize;
-  /** The sizes found, where a session is to open whatever they are: it is made for those that the adapter can take. */
-  readonly found?: readonly FrameSize[];
+  /** The sizes found, smallest first, each with what it is shrunk to where the adapter cannot take it; absent: nobody looked. */
+  readonly found?: readonly (FrameSize & { readonly shrunk: FrameSize })[];
+  /** A session is to open whatever the sizes are: it is made for those that the adapter can take. */
+  readonly anySize?: boolean;
 }
 
 /** Holds frames of either size. */
@@ -75,26 +77,32 @@ export function checkedPrepBytes(options: FramePrepOptions, limits: PlanLimits):
 }
 
 /**
- * The preparation for the frames that are expected. Where the largest are too large for the adapter, and far larger than most, it is
- * made for most: a few files decide nothing, and their clips are refused when they come.
- *
- * @throws {TooLargeError} where most frames are too large, unless the sizes found are given.
+ * The preparation for the frames that are expected. Where the largest are too large for the adapter, it is made for the others and
+ * for what these are shrunk to when they come. Those that shrinking does not help, and that are far larger than most, decide
+ * nothing: their clips are refused when they come.
  */
 export function expectedPrep(
   model: Pick<VideoModel, "config" | "window">,
   options: FrameOptions,
   limits: PlanLimits,
 ): FramePrepOptions {
-  const { largestFrame: { usual, found, ...largest } } = options;
+  const { largestFrame: { usual, found = [], anySize = false, ...largest } } = options;
   const prepOf = (size: FrameSize) => prepOptions(model, { ...options, largestFrame: size });
+  const fitsOf = (size: FrameSize) => fits(prepOf(size), limits);
   const prep = prepOf(largest);
   if (fits(prep, limits)) return prep;
-  if (found === undefined) return usual === undefined ? prep : prepOf(usual);
-  const { imageSize } = model.config.backbone;
-  return prepOf(found.reduce<FrameSize>((room, size) => {
-    const larger = united(room, size);
-    return fits(prepOf(larger), limits) ? larger : room;
-  }, { width: imageSize, height: imageSize }));
+  const { imageSize } = model.config.backbone, isMost = !anySize && usual !== undefined && fitsOf(usual);
+  let room: FrameSize = isMost ? usual : { width: imageSize, height: imageSize }, isRefused = false;
+  for (const size of found) {
+    const larger = united(room, size), shrunk = united(room, size.shrunk);
+    if (fitsOf(larger)) room = isMost ? room : larger;
+    else if (fitsOf(shrunk)) room = shrunk;
+    else isRefused = true;
+  }
+  if (!anySize && !isMost && (isRefused || found.length === 0)) {
+    return usual === undefined ? prep : prepOf(usual);
+  }
+  return prepOf(room);
 }
 
 /**

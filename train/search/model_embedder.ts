@@ -137,9 +137,16 @@ export class ModelEmbedder implements Embedder {
   /** What the network says of clips, in their order. */
   async *scored(
     clips: readonly ClipRecord[],
-    { views, signal }: { views: Views | null; signal?: AbortSignal },
+    { views, signal, note }: { views: Views | null; signal?: AbortSignal; note?: (text: string) => void },
   ): AsyncGenerator<ScoredClip> {
-    yield* scoreClips(this.#session, this.#config, { clips, root: "", modality: "either", views, signal });
+    yield* scoreClips(this.#session, this.#config, {
+      clips,
+      root: "",
+      modality: "either",
+      views,
+      signal,
+      note,
+    });
   }
 
   /** What the network said of a clip as a row of an index. */
