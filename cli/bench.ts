@@ -10,6 +10,7 @@ import { benchStep, type StepMeasurement } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
 import type { ExchangeMeasurement } from "../bench/mpi.ts";
 import { benchRanks } from "./ranks/bench.ts";
+import { requireSharedVerb } from "./ranks/world.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, parseConfig } from "../train/recipe/config.ts";
@@ -105,6 +106,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError(`Cannot bench "${unknown}": it must be one of ${NAMES.join(", ")}`);
   }
   const names = positionals.length > 0 ? positionals : USUAL;
+  for (const name of names) requireSharedVerb(`bench ${name}`, ["bench mpi"]);
   for (const name of names) {
     if (name === "peers") {
       const code = await benchPeers(io);

@@ -56,14 +56,16 @@ const SHARED_VERBS = ["train", "eval", "extract", "doctor", "bench"];
 /**
  * Refuses a verb that each rank would do for itself, in the way of the others.
  *
+ * @param shared Names that are not refused.
+ *
  * @throws {SharedEnd} on every rank.
  */
-export function requireSharedVerb(name: string): void {
+export function requireSharedVerb(name: string, shared: readonly string[] = SHARED_VERBS): void {
   const launcher = findLauncher(Deno.env.toObject());
-  if (launcher === null || SHARED_VERBS.includes(name)) return;
+  if (launcher === null || shared.includes(name)) return;
   throw new SharedEnd(
     `Cannot run "${name}" as ${launcher.size} ranks: ${
-      SHARED_VERBS.slice(0, 3).join(", ")
+      [...SHARED_VERBS.slice(0, -1), "bench mpi"].join(", ")
     } are what ranks share; start it without mpiexec`,
     { exitCode: 2 },
   );

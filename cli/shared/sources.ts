@@ -1,4 +1,5 @@
 /** What a verb is given to work on: a recipe, a folder with a folder for each class, a folder with lists, a run, or several of these. */
+import { fileURLToPath } from "node:url";
 import { readError } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { RUN_FILES } from "../../train/files/run_folder.ts";
@@ -17,13 +18,24 @@ export async function sourceAt(path: string): Promise<Source | null> {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return null;
     throw readError(path, error);
   });
-  if (info === null) return /\.ya?ml$/i.test(path) ? { kind: "recipe", path } : null;
+  if (info === null) {
+    return /\.ya?ml$/i.test(path) ? { kind: "recipe", path: await shippedRecipe(path) ?? path } : null;
+  }
   if (!info.isDirectory) return { kind: "recipe", path };
   if (await Deno.stat(`${path}/${RUN_FILES.config}`).then(() => true, () => false)) {
     return { kind: "run", path };
   }
   const lists = await findListedFolder(path);
   return lists === null ? { kind: "classes", path } : { kind: "lists", path, lists };
+}
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** The recipe that comes with the program under a name such as `configs/demo.yaml`; null where there is none. */
+async function shippedRecipe(path: string): Promise<string | null> {
+  const url = new URL(path.replaceAll("\\", "/").replace(/^\.\//, ""), ROOT);
+  if (!url.href.startsWith(`${ROOT.href}configs/`)) return null;
+  return await Deno.stat(url).then(() => fileURLToPath(url), () => null);
 }
 
 /** The recipe and the data among the arguments of a verb; a run stands alone. */

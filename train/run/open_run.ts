@@ -5,6 +5,7 @@
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
 import { ALONE } from "../../mpi/world.ts";
+import { ConfigError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import { savedRun } from "../files/checkpoint.ts";
 import { readClassTexts } from "../files/class_texts.ts";
@@ -71,6 +72,12 @@ export async function openRun(
   stack: AsyncDisposableStack,
 ): Promise<{ config: Config; session: Session; data: RunData }> {
   const { folder, resume, world = ALONE } = options, { note, info, stage } = options.events ?? {};
+  const { batch_size: batchSize } = options.config.data;
+  if (batchSize < world.size) {
+    throw new ConfigError(
+      `Cannot train as ${world.size} ranks: data.batch_size must be at least their number, current value is ${batchSize}`,
+    );
+  }
   stage?.({ what: "reading the lists" });
   let config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);
