@@ -206,7 +206,11 @@ function ticks(seconds: number, clock: (at: number) => string): HTMLElement {
     { class: "ticks", "aria-hidden": "true" },
     ...Array.from(
       { length: count },
-      (_, i) => make("span", { style: `left:${100 * i * step / seconds}%` }, clock(i * step)),
+      (_, i) => {
+        // As far to its left as it stands to the right, so that no label leaves the axis.
+        const share = Math.min(100, 100 * i * step / seconds);
+        return make("span", { style: `left:${share}%;transform:translateX(-${share}%)` }, clock(i * step));
+      },
     ),
   );
 }
