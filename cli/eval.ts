@@ -72,6 +72,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   const world = await joinWorld(io), isFirst = world.rank === 0;
   if (!isFirst) io = createIo(silent(processStreams()), { json: false, signal: io.signal });
   const views = viewsOfFlags(values);
+  using stages = tellStages(io);
+  stages.tell({ what: "reading the model" });
   // What has to be fetched is fetched once.
   if (!isFirst) await world.meet("the model", { limitSeconds: START_LIMIT_SECONDS });
   const { locate } = await findTarget(target, io, { offline: values.offline });
@@ -83,7 +85,6 @@ export async function run(args: string[], io: Io): Promise<number> {
     await requireWritableFolder(folder);
     await world.meet("the model", { limitSeconds: START_LIMIT_SECONDS });
   }
-  using stages = tellStages(io);
   const evaluated = {
     ...await evaluateModel(model, {
       views,

@@ -75,7 +75,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const epochs = storedEpochs(asked, values.epochs);
   const fitted = sources.folder === null
     ? asked
-    : await fitRecipe({ ...found, config: asked }, overrides, io);
+    : (await fitRecipe({ ...found, config: asked }, overrides, io)).config;
   const settled = await settleFound(found, fitted, { offline }, io);
   await makeData(settled, io);
   const own = found.folder === undefined ? settled : await keepLists(settled, found.folder, {

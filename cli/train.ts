@@ -1,6 +1,6 @@
 /** `sidenet train`: trains a side network from a recipe, end to end, with pictures at the end. */
 import { ConfigError } from "../lib/errors.ts";
-import { type Config, parseConfig } from "../train/recipe/config.ts";
+import { type Config, formatConfig, parseConfig } from "../train/recipe/config.ts";
 import { formatBytes, formatCount, formatDuration } from "../lib/text.ts";
 import { formatBest, formatEvaluation, formatProgressLine } from "../train/run/progress.ts";
 import { describeProblems } from "../train/feed/problems.ts";
@@ -15,7 +15,7 @@ import {
 import { loadRunConfig } from "../train/files/run_config.ts";
 import { runOfKeptState } from "../train/files/kept_epochs.ts";
 import { savedState } from "../train/files/checkpoint.ts";
-import { keepLists } from "../train/run/class_folders.ts";
+import { keepLists, withKeptLists } from "../train/run/class_folders.ts";
 import { trainingSpec } from "../train/recipe/model.ts";
 import { EarlyDevice } from "../train/runtime/open_session.ts";
 import { sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
@@ -125,7 +125,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     await world.share<SharedStart>(null, START);
     return printPlan({ ...loaded.config, started_in: startedIn }, io);
   }
-  const fitted = data === null ? loaded.config : await fitRecipe(loaded, overrides, io);
+  const fitted = data === null ? loaded.config : (await fitRecipe(loaded, overrides, io)).config;
   const started = { ...fitted, started_in: startedIn };
   const from = resumed.run ?? loaded.config.resume;
   requireNewRun(loaded.config, { resumes: from !== null });
@@ -145,21 +145,26 @@ export async function run(args: string[], io: Io): Promise<number> {
     return await sweepRates(recipe, loaded.folder ?? null, { io });
   }
   using folder = await openFolder(recipe, from, io);
+  let hasBegun = from !== null;
   try {
     const state = from === null ? null : await findState(folder, resumed.state);
     keepsState(folder, state?.step ?? null);
     if (from !== null && state === null) {
       io.note(`${from} holds no saved state yet: the run begins again in it`);
     }
-    const config = loaded.folder !== undefined ? await keepLists(recipe, loaded.folder, folder) : recipe;
+    const config = loaded.folder !== undefined ? withKeptLists(recipe, folder) : recipe;
+    // First of all, so that what a killed process leaves is a run, which can be begun again.
+    if (from === null) await folder.write("config", formatConfig(config));
+    if (loaded.folder !== undefined) await keepLists(config, loaded.folder, folder);
     await world.share<SharedStart>({ config, folder: folder.path, resume: state?.path }, START);
-    const result = await trainInto(config, folder, state, { early, stages, world }, io);
+    const begun = () => void (hasBegun = true);
+    const result = await trainInto(config, folder, state, { early, stages, world, begun }, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, origin: { command: io.command }, ...result });
     finish(result, { folder, columns: task.metrics }, io);
     return 0;
   } catch (error) {
-    await discardUnstarted(folder.path);
+    if (!hasBegun) await discardUnstarted(folder.path);
     throw error;
   }
 }
@@ -267,7 +272,13 @@ async function trainInto(
   config: Config,
   folder: RunFolder,
   state: { path: string; step: number } | null,
-  { early, stages, world }: { early: EarlyDevice | undefined; stages: Stages; world: World },
+  { early, stages, world, begun }: {
+    early: EarlyDevice | undefined;
+    stages: Stages;
+    world: World;
+    /** Told when a step has been made. */
+    begun: () => void;
+  },
   io: Io,
 ): Promise<TrainResult> {
   using line = new TrainingLine(io);
@@ -298,6 +309,7 @@ async function trainInto(
       },
       stage: stages.tell,
       moved: (at) => {
+        begun();
         stages.end();
         line.moved(at);
       },

@@ -2,7 +2,7 @@
 import { writeFileWhole } from "../../data/files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { nearestName } from "../../lib/nearest_name.ts";
-import { formatCount, formatShare, progressBar } from "../../lib/text.ts";
+import { formatShare, progressBar } from "../../lib/text.ts";
 import { renderOcclusionPage, shareWithout } from "../../pages/occlusion_page.ts";
 import { explainClip } from "../../train/evaluation/occlusion.ts";
 import { findTrainedModel } from "../../train/evaluation/trained_model.ts";
@@ -11,6 +11,7 @@ import type { Io } from "../shared/output.ts";
 import { splitOverrides } from "../shared/overrides.ts";
 import { requirePageFile } from "../shared/page_file.ts";
 import { tunedChoices } from "../shared/tuned.ts";
+import { tellStages } from "../text/stages.ts";
 
 const BAR_WIDTH = 20;
 
@@ -51,6 +52,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     );
   }
   await requirePageFile(values.html);
+  using stages = tellStages(io);
+  stages.tell({ what: "reading the model" });
   const model = await findTrainedModel(target, { config: values.config, overrides });
   for (const remark of model.remarks) io.note(`warning: ${remark}`);
   const found = await explainClip(model, path, {
@@ -59,8 +62,9 @@ export async function run(args: string[], io: Io): Promise<number> {
     signal: io.signal,
     onNote: (text) => io.note(text),
     choices: await tunedChoices(),
-    onProgress: (done, total) => io.status(`hiding ${formatCount(done)}/${formatCount(total)}`),
+    stage: stages.tell,
   });
+  stages.end();
   const label = model.labels[found.index], { byFrame, byPatch, grid } = found;
   if (values.html !== undefined) {
     await writeFileWhole(values.html, await renderOcclusionPage(found, { label, model: model.weights }));

@@ -10,6 +10,7 @@ import { type FolderRecipe, keepLists } from "../../train/run/class_folders.ts";
 import { findRate } from "../../train/run/find_rate.ts";
 import type { Io } from "../shared/output.ts";
 import { tunedChoices } from "../shared/tuned.ts";
+import { tellStages } from "../text/stages.ts";
 
 /** Refuses a sweep of a run that goes on, before weights are fetched and data is made. */
 export function requireNewRun({ solver }: Config, options: { resumes: boolean }): void {
@@ -30,6 +31,7 @@ export async function sweepRates(
   { io }: { io: Io },
 ): Promise<number> {
   const steps = recipe.solver.find_lr!;
+  using stages = tellStages(io);
   const lists = await Deno.makeTempDir({ prefix: "sidenet-lists-" });
   try {
     using run = folder === null ? null : await createRunFolder(lists, "run");
@@ -39,7 +41,9 @@ export async function sweepRates(
       signal: io.signal,
       choices: await tunedChoices(),
       note: (text) => io.note(`warning: ${text}`),
+      stage: stages.tell,
       onOpened: ({ adapter, memory }) => {
+        stages.end();
         io.note(`adapter: ${adapter}`);
         io.note(
           `GPU memory: ${formatBytes(memory.total)}; sweeping ${
@@ -47,9 +51,13 @@ export async function sweepRates(
           } learning rates, nothing of it is kept`,
         );
       },
-      onStep: ({ rate, smoothed }, done) =>
-        io.status(`rate ${rate.toExponential(1)} · loss ${formatValue(smoothed)} · step ${done}/${steps}`),
+      onStep: ({ rate, smoothed }, done) => {
+        if (!io.isTerminal) return stages.tell({ what: "sweeping", done, of: steps, unit: "learning rates" });
+        stages.end();
+        io.status(`rate ${rate.toExponential(1)} · loss ${formatValue(smoothed)} · step ${done}/${steps}`);
+      },
     });
+    stages.end();
     const page = join(config.run_root, `${config.name}.find_lr.html`);
     await writeFileWhole(page, renderRatePage(sweep, config));
     io.print(describeSweep(sweep));

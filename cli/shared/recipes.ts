@@ -1,4 +1,5 @@
 /** The recipe that verbs work with: a file, that of a run, or the one that is picked for a folder of clips. */
+import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { systemOf } from "../../models/registry.ts";
@@ -10,6 +11,8 @@ import { loadFolderRecipe } from "../../train/run/class_folders.ts";
 import { fitToAdapter, requireFittingFrames, type SplitClips } from "../../train/run/fit_recipe.ts";
 import { loadListedRecipe } from "../../train/run/listed_folder.ts";
 import { readSplit } from "../../train/feed/lists.ts";
+import type { ExpectedFrame } from "../../train/runtime/frame_buffers.ts";
+import { tellStages } from "../text/stages.ts";
 import type { OptionSpec } from "./args.ts";
 import { settleWeights } from "./before_run.ts";
 import { tellLeftOut } from "./clips.ts";
@@ -154,6 +157,15 @@ export function tellFolder(path: string, { classes, clips, unusable }: ClassFold
   );
 }
 
+/** A recipe that suits its clips, and what it was suited to. */
+export interface SuitedRecipe {
+  config: Config;
+  /** The largest frame that is expected; absent where no clip is looked at. */
+  frame?: ExpectedFrame;
+  /** Absent where nothing is chosen for it. */
+  adapter?: DeviceInfo;
+}
+
 /**
  * Looks at a folder's clips before anything is made of them: refuses those that the recipe cannot take, and, where the recipe
  * was picked, suits it to the adapter.
@@ -162,29 +174,34 @@ export async function fitRecipe(
   found: FoundRecipe,
   overrides: readonly string[],
   io: Io,
-): Promise<Config> {
-  const { config, folder } = found;
-  if (config.data.features !== null) return config;
+): Promise<SuitedRecipe> {
+  const { config, folder } = found, { signal } = io;
+  if (config.data.features !== null) return { config };
+  using stages = tellStages(io);
+  stages.tell({ what: "looking at the clips" });
   const clips = folder === undefined ? await listedClips(config) : clipsOf(folder);
-  const frame = await requireFittingFrames(config, clips);
-  if (!found.isPicked) return config;
+  const frame = await requireFittingFrames(config, clips, { signal, stage: stages.tell });
+  if (!found.isPicked) return { config, frame };
   const given = (key: string) => overrides.some((one) => one.startsWith(`${key}=`));
-  const { config: fitted, notes, isSoftware } = await fitToAdapter(config, {
+  const { config: fitted, notes, adapter } = await fitToAdapter(config, {
     clips: clips.train.length,
     frame,
+    signal,
+    stage: stages.tell,
     may: {
       batch: !given("data.batch_size"),
       precision: !given("precision"),
       choices: await tunedChoices(),
     },
   });
+  stages.end();
   for (const note of notes) io.note(note);
-  if (isSoftware && config.network.arch !== "custom") {
+  if (adapter.environment.isSoftware && config.network.arch !== "custom") {
     io.note(
       `warning: there is no GPU, and on a software adapter a step of ${config.network.arch} takes minutes; --tiny takes a small network`,
     );
   }
-  return fitted;
+  return { config: fitted, frame, adapter };
 }
 
 async function listedClips(config: Config): Promise<SplitClips> {

@@ -8,7 +8,7 @@ import type { Io } from "../shared/output.ts";
 
 /** When something is told. */
 export interface StageTimes {
-  /** A stage shorter than this leaves no line in a log. */
+  /** Stages of which no one has left a line in a log for so long: the one under way does, however short it has been. */
   quietMs: number;
   /** Between two lines of one stage in a log. */
   repeatMs: number;
@@ -50,13 +50,14 @@ export function tellStages(
     began = 0,
     told = 0,
     drawn = 0,
+    quietSince = 0, // since nothing was told
     timer: ReturnType<typeof setInterval> | undefined;
   const show = () => {
     if (current === null) return;
     const now = performance.now(), seconds = (now - began) / 1000;
     if (io.isTerminal) return io.status(formatStage(current, seconds, io.columns));
-    if (now - began < quietMs || told > 0 && now - told < repeatMs) return;
-    told = now;
+    if (told > 0 ? now - told < repeatMs : now - quietSince < quietMs) return;
+    told = quietSince = now;
     io.note(formatStage(current, seconds, LOG_COLUMNS));
   };
   const end = () => {
@@ -68,6 +69,7 @@ export function tellStages(
   return {
     tell(stage) {
       const now = performance.now();
+      if (current === null) quietSince = now;
       if (current?.what !== stage.what) [began, told, drawn] = [now, 0, 0];
       current = stage;
       if (now - drawn >= FRAME_MS || stage.done === stage.of) {

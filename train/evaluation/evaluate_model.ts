@@ -72,7 +72,7 @@ export async function evaluateModel(
   const batch = viewBatch(config, views, clips.length);
   await using frameCache = await openFrameCache(config, options.onNote);
   const { choices, stage } = options;
-  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
+  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage, signal });
   await requireReadable(config, clips, { list, root, signal });
   const { adapter } = session;
   options.onOpened?.(adapter);
@@ -125,7 +125,7 @@ export async function* predictClips(
   const { views = null, signal, top = 5, choices, stage } = options, root = "";
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
-  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage });
+  await using session = await openTrainedModel(model, { clips, root, batch, choices, stage, signal });
   const scoring = { clips, root, modality: "either", views, signal, note: options.onNote } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);

@@ -8,6 +8,7 @@ import type { RgbImage } from "../../data/transforms/picture.ts";
 import { normaliseFrame, transformFrame } from "../../data/transforms/apply.ts";
 import type { ByteClip } from "../../data/transforms/float_clip.ts";
 import { floatClipOf } from "../../data/transforms/float_transforms.ts";
+import type { TellStage } from "../../lib/stage.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { type FloatTransform, isFloatTransform } from "../../pixels/float_transform.ts";
 import { towerSizes } from "../../models/towers.ts";
@@ -52,7 +53,8 @@ export interface OcclusionOptions {
   choices?: TunedChoices;
   /** Told that frames are shrunk. */
   onNote?: (text: string) => void;
-  onProgress?: (done: number, total: number) => void;
+  /** Told what is being done, and of how many parts it is known what hiding them does. */
+  stage?: TellStage;
 }
 
 /** A part to hide: of one frame, in patches of the grid; null: the whole frame. */
@@ -75,7 +77,7 @@ export async function explainClip(
   const { config } = model, task = taskOfRecipe(config), { shares } = task;
   if (!shares) throw new ConfigError(`Cannot explain: the model must name classes, its task is "${task.id}"`);
   const { imageSize, patchSize } = towerSizes(config.network), finest = Math.floor(imageSize / patchSize);
-  const { grid = Math.min(USUAL_GRID, finest), signal } = options, frames = config.data.num_segments;
+  const { grid = Math.min(USUAL_GRID, finest), signal, stage } = options, frames = config.data.num_segments;
   if (grid > finest) {
     throw new ConfigError(
       `Cannot explain: --grid must be at most the ${finest} patches of the backbone's pictures, current value is ${grid}`,
@@ -87,7 +89,15 @@ export async function explainClip(
     ...Array.from({ length: grid ** 2 }, (_, patch) => ({ frame, patch })),
   ]).flat();
   const batch = Math.min(clipsPerBatch(config), MOST_AT_ONCE, parts.length);
-  await using session = await openTrainedModel(model, { clips, root: "", batch, choices: options.choices });
+  await using session = await openTrainedModel(model, {
+    clips,
+    root: "",
+    batch,
+    choices: options.choices,
+    stage,
+    signal,
+  });
+  stage?.({ what: "reading the clip" });
   const pictures = await picturesOf(session, config, { clips, note: options.onNote }),
     plain = pictures.map((one) => normaliseFrame(one));
   const scores = async (hidden: readonly (Part | null)[]) => {
@@ -117,7 +127,7 @@ export async function explainClip(
       if (patch === null) byFrame[frame] = drop;
       else byPatch[frame * grid ** 2 + patch] = drop;
     });
-    options.onProgress?.(start + own.length, parts.length);
+    stage?.({ what: "hiding", done: start + own.length, of: parts.length, unit: "parts" });
   }
   const window = pictures.length / frames, middle = Math.floor(window / 2);
   return {

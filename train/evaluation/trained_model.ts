@@ -182,12 +182,18 @@ export async function openTrainedModel(
     choices?: TunedChoices;
     /** Told what is being done. */
     stage?: TellStage;
+    /** Ends it before the session is open. */
+    signal?: AbortSignal;
   },
 ): Promise<Session> {
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
-  const { stage, choices } = options;
+  const { stage, choices, signal } = options;
   stage?.({ what: "looking at the clips" });
-  const frame = await largestFrame(config, [[options.root, options.clips]], { anySize: true });
+  const frame = await largestFrame(config, [[options.root, options.clips]], {
+    anySize: true,
+    signal,
+    stage,
+  });
   await using source = await openCheckpoint(weights);
   const texts = await classTextsFor(config, { model, source, labels, prompts });
   const load = { system, head: "strict", except: [...texts?.keys() ?? []] } as const;
@@ -195,7 +201,7 @@ export async function openTrainedModel(
   const { session } = await openSession(
     model,
     evaluationOptions(config, { clips: options.batch, largestFrame: frame, queries: options.queries }),
-    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices, stage },
+    { clipsPerVideo: config.data.num_sample, halves: halvesNeed(config), choices, stage, signal },
   );
   stage?.({ what: "loading the weights" });
   try {

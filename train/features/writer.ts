@@ -262,6 +262,8 @@ class Extraction {
     events?.stage?.({ what: "looking at the clips" });
     await using frameCache = await openFrameCache(config, events?.note);
     const frame = await largestFrame(config, lists, {
+      signal: this.#options.signal,
+      stage: events?.stage,
       cached: [frameCache, frameCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { clipPath } from "../../data/clip_path.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
+import { mapConcurrently } from "../../data/datasets/walk.ts";
 import { type FrameCache, storedSize } from "../../data/frame_cache/frame_cache.ts";
 import { listFrames, parseFrameTemplate } from "../../data/frames/frame_folder.ts";
 import { MOST_FRAME_SIDE, requireFrameFileSize } from "../../data/frames/limits.ts";
@@ -11,6 +12,7 @@ import { resizeInBuffers, type TransformRecipe } from "../../data/transforms/rec
 import { probeVideo } from "../../data/video/decode.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { sideOf } from "./frame_cache.ts";
+import type { TellStage } from "../../lib/stage.ts";
 import type { Config } from "../recipe/config.ts";
 import { transformRecipe } from "../recipe/config.ts";
 import { type ExpectedFrame, type FrameSize, united } from "../runtime/frame_buffers.ts";
@@ -19,6 +21,8 @@ import { type ExpectedFrame, type FrameSize, united } from "../runtime/frame_buf
 const CLIPS_PROBED = 200;
 /** The same for video files, each of which takes a program some 50 ms to look at. */
 const VIDEOS_PROBED = 40;
+/** Clips looked at in one go: each is a file that is read, or a program that is waited for. */
+const AT_ONCE = Math.max(2, Math.min(8, navigator.hardwareConcurrency));
 /** Bytes of a file that hold its frame header in practice, embedded previews included; some kinds have it at the end. */
 const HEADER_BYTES = 64 * 1024;
 /** Larger files are not read whole for their size. */
@@ -30,6 +34,7 @@ const WHOLE_BYTES = 64 * 2 ** 20;
  * @param options.cached for each of the splits, the frame cache that its clips come out of, which shrinks them; null: none
  * @param options.refusals for each of the splits, why frames of a size cannot be used; null where they can
  * @param options.anySize a session is to open whatever sizes there are
+ * @param options.stage told how many of the clips have been looked at
  * @throws {ConfigError} where those of all clips of a split cannot, as far as they are looked at
  */
 export async function largestFrame(
@@ -39,6 +44,8 @@ export async function largestFrame(
     cached?: readonly (Pick<FrameCache, "side" | "modality"> | null)[];
     refusals?: readonly ((size: FrameSize) => string | null)[];
     anySize?: boolean;
+    signal?: AbortSignal;
+    stage?: TellStage;
   } = {},
 ): Promise<ExpectedFrame> {
   const recipe = transformRecipe(config), { size } = recipe, resize = resizeInBuffers(recipe);
@@ -46,35 +53,45 @@ export async function largestFrame(
   const largest = { width: Math.max(size, least.width), height: Math.max(size, least.height) };
   const { image_tmpl, first_frame: firstFrame } = config.data, template = parseFrameTemplate(image_tmpl);
   const seen: (FrameSize & { shrunk: FrameSize })[] = [], side = sideOf(config);
-  const ofVideos = config.data.modality !== "RGB";
-  for (const [split, [root, clips]] of splits.entries()) {
+  const most = config.data.modality === "RGB" ? CLIPS_PROBED : VIDEOS_PROBED;
+  const probed = splits.map(([root, clips]) => someOf(clips, most).map((clip) => ({ root, clip })));
+  const { signal, stage } = options;
+  const found = await mapConcurrently(probed.flat(), async ({ root, clip }) => {
+    signal?.throwIfAborted();
+    const path = clipPath(root, clip.path);
+    const frame = await listFrames(path, template, firstFrame).then(
+      ({ first }) => join(path, template.name(first)),
+      () => null, // a video, or nothing: the loader will name it
+    );
+    // `predict` takes folders and videos whatever the recipe says.
+    const ofFile = frame === null ? await videoSize(path, signal) : await sizeOf(frame);
+    return { clip, frame, ofFile };
+  }, {
+    atOnce: AT_ONCE,
+    signal,
+    onProgress: (done, of) => stage?.({ what: "looking at the clips", done, of, unit: "clips" }),
+  });
+  const looked = probed.map(({ length }) => found.splice(0, length));
+  for (const [split, [root]] of splits.entries()) {
     let sized = 0;
     const refused: string[] = [];
-    const stride = Math.max(1, Math.floor(clips.length / (ofVideos ? VIDEOS_PROBED : CLIPS_PROBED)));
-    for (let i = 0; i < clips.length; i += stride) {
-      const path = clipPath(root, clips[i].path);
-      const frame = await listFrames(path, template, firstFrame).then(
-        ({ first }) => join(path, template.name(first)),
-        () => null, // a video, or nothing: the loader will name it
-      );
-      // `predict` takes folders and videos whatever the recipe says.
-      const ofFile = frame === null ? await videoSize(path) : await sizeOf(frame);
+    for (const { clip, frame, ofFile } of looked[split]) {
       if (!ofFile) continue;
       const cache = options.cached?.[split] ?? null;
       const isCached = cache !== null && (frame === null || cache.modality !== "video");
-      const found = isCached ? storedSize(ofFile, cache.side) : ofFile;
-      const reason = options.refusals?.[split]?.(found) ?? null;
+      const size = isCached ? storedSize(ofFile, cache.side) : ofFile;
+      const reason = options.refusals?.[split]?.(size) ?? null;
       if (reason !== null && frame !== null && await isBrokenPicture(frame)) continue;
       sized++;
       if (reason !== null) {
-        refused.push(`${clips[i].path}: ${reason}`);
+        refused.push(`${clip.path}: ${reason}`);
         continue;
       }
-      const own = sizeInBuffers(found, resize), larger = united(largest, own);
+      const own = sizeInBuffers(size, resize), larger = united(largest, own);
       if (Math.max(own.width, own.height) > MOST_FRAME_SIDE) continue; // refused when it comes
       const grows = larger.width > largest.width || larger.height > largest.height;
       if (grows && frame !== null && await isBrokenPicture(frame)) continue; // its header may state any size
-      seen.push({ ...own, shrunk: isCached ? own : sizeInBuffers(storedSize(found, side), resize) });
+      seen.push({ ...own, shrunk: isCached ? own : sizeInBuffers(storedSize(size, side), resize) });
       Object.assign(largest, larger);
     }
     if (sized > 0 && refused.length === sized) {
@@ -99,6 +116,12 @@ export async function largestFrame(
 function distinct<Size extends FrameSize>(sizes: readonly Size[]): Size[] {
   const bySide = new Map(sizes.map((size) => [`${size.width}x${size.height}`, size]));
   return [...bySide.values()].sort((a, b) => a.width * a.height - b.width * b.height);
+}
+
+/** At most so many of a list, spread over it. */
+function someOf<T>(items: readonly T[], most: number): T[] {
+  const stride = Math.max(1, Math.ceil(items.length / most));
+  return items.filter((_, i) => i % stride === 0);
 }
 
 /** Frames of more than so many times the pixels of the middle one are far larger than most. */
@@ -152,10 +175,14 @@ async function isBrokenPicture(path: string): Promise<boolean> {
 }
 
 /** Size of a video, or null; that ffprobe is missing is told at once. */
-async function videoSize(path: string): Promise<{ width: number; height: number } | null> {
+async function videoSize(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ width: number; height: number } | null> {
   try {
-    return await probeVideo(path);
+    return await probeVideo(path, { signal });
   } catch (error) {
+    signal?.throwIfAborted();
     if (error instanceof ConfigError) throw error;
     return null;
   }

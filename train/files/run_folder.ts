@@ -131,10 +131,14 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   return openFolder(folder, lock);
 }
 
-/** Removes the folder of a run that failed before it began: one that holds nothing but empty metrics and lists. */
+/**
+ * Removes the folder of a new run that failed before it began: one that holds nothing but its config, empty metrics and lists. Not for
+ * a run that is gone on with, which may have begun and been killed before.
+ */
 export async function discardUnstarted(path: string): Promise<void> {
-  const { metrics, shots, trainList, valList, labels } = RUN_FILES;
+  const { config, metrics, shots, trainList, valList, labels } = RUN_FILES;
   const before: readonly string[] = [
+    config,
     metrics,
     shots,
     trainList,

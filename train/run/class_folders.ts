@@ -180,6 +180,11 @@ export async function keepLists(
     await run.write(file, formatClipList(clips));
   }
   await run.write("labels", formatLabels(folder.classes));
+  return withKeptLists(config, run);
+}
+
+/** The recipe on the lists that `keepLists` writes. */
+export function withKeptLists(config: Config, run: Pick<RunFolder, "file">): Config {
   const data = {
     ...config.data,
     train_list: resolve(run.file("trainList")),

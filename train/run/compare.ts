@@ -88,7 +88,8 @@ export async function readRun(path: string): Promise<ComparedRun> {
     backbone: summary.backbone ?? config.network.arch,
     ...Object.fromEntries(task.metrics.map(({ key }) => [key, metric(key)])),
     [`best_${best.key}`]: bestOf(evals.map((record) => metricOf(record, best.key)), best.better),
-    steps: Math.max(summary.steps ?? 0, last?.step ?? 0),
+    // A state may be of a step whose line of metrics was still to come.
+    steps: Math.max(summary.steps ?? 0, last?.step ?? 0, end.savedStep ?? 0),
     clips: given(summary.clips),
     seconds: given(summary.seconds),
     clips_per_second: given(summary.clips_per_second ?? last?.clips_per_second),

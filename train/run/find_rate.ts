@@ -4,6 +4,7 @@
  */
 
 import { NonFiniteError } from "../../lib/errors.ts";
+import type { TellStage } from "../../lib/stage.ts";
 import { createModel } from "../../models/mod.ts";
 import { readClassTexts } from "../files/class_texts.ts";
 import { openFeatures } from "../features/reader.ts";
@@ -63,6 +64,8 @@ export interface SweepOptions {
   onOpened?: (session: Pick<Session, "adapter" | "memory">) => void;
   onStep?: (step: SweptRate, done: number) => void;
   note?: (text: string) => void;
+  /** Told what is being done until the first step. */
+  stage?: TellStage;
 }
 
 /** The rate of a step of a sweep, from 0: each is the one before times a factor. */
@@ -72,20 +75,22 @@ export function sweptRate(step: number, steps: number): number {
 
 /** Sweeps. Stops early where the loss runs away. */
 export async function findRate(recipe: Config, options: SweepOptions): Promise<RateSweep> {
-  const { note, signal } = options;
+  const { note, signal, stage } = options;
+  stage?.({ what: "reading the lists" });
   // The average of weights that are thrown away, and the skipping of what is to be found, are left out.
   const solver = { ...recipe.solver, ema: null, skip_nonfinite: null };
   const config = await withFoundModality({ ...recipe, solver }, { splits: ["train", "val"], note });
   const set = await readTrainingSet(config), labels = await classNames(config);
   const clips = { train: set.clips, val: await readSplit(config, "val", { note }) };
   const features = await openFeatures(config, clips);
+  stage?.({ what: "looking at the clips" });
   if (!features) await requireReadableSplits(config, clips, signal);
   await using frameCache = features ? null : await openFrameCache(config, note);
   const side = config.data.input_size;
   const frame = features ? { width: side, height: side } : await largestFrame(
     config,
     [[dataRoots(config).train, set.clips]],
-    { cached: [frameCache], refusals: [cropRefusal(config, "train")] },
+    { signal, stage, cached: [frameCache], refusals: [cropRefusal(config, "train")] },
   );
   const classTexts = await readClassTexts(config, { labels });
   const { data: { batch_size: batchSize, num_sample: clipsPerVideo } } = config;
@@ -93,16 +98,24 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   const { session: opened } = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch: isShort ? lastBatch : 0, largestFrame: frame }),
-    { clipsPerVideo, halves: halvesNeed(config, { stored: features !== null }), choices: options.choices },
+    {
+      clipsPerVideo,
+      halves: halvesNeed(config, { stored: features !== null }),
+      choices: options.choices,
+      stage,
+      signal,
+    },
   );
   await using session = opened;
   if (!features) requireHostMemory(config, frame, session.frameRoom);
   options.onOpened?.(session);
+  stage?.({ what: "loading the weights" });
   await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note });
   const encode = await taskOfRecipe(config).encoder(config, set), optimizer = optimizerOf(config);
   await using feed = features?.feed("train") ??
     trainingFeed(config, set.clips, { frameCache, room: session.frameRoom, note });
   const sweep = new Sweep(options.steps);
+  stage?.({ what: "waiting for the first step" });
   for (let epoch = 0; !sweep.isOver; epoch++) {
     let batch = 0;
     for await (const { clips } of feed.epoch(set.order(epoch, 0), batchSize)) {

@@ -2,7 +2,9 @@
  * A recipe and the clips that it is to be trained on, looked at before anything is made: whether they go together, and which batch
  * and which precision suit the adapter.
  */
+import type { DeviceInfo } from "../../gpu/runtime.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
+import type { TellStage } from "../../lib/stage.ts";
 import { formatBytes, formatCount } from "../../lib/text.ts";
 import { createModel } from "../../models/mod.ts";
 import { cropRefusal } from "../feed/frame_room.ts";
@@ -29,10 +31,15 @@ export interface SplitClips {
  * @returns The largest frame that is expected.
  * @throws {ConfigError} naming the keys to change
  */
-export async function requireFittingFrames(config: Config, clips: SplitClips): Promise<ExpectedFrame> {
+export async function requireFittingFrames(
+  config: Config,
+  clips: SplitClips,
+  options: { signal?: AbortSignal; stage?: TellStage } = {},
+): Promise<ExpectedFrame> {
   const { frame_cache: folder, frame_cache_side: side } = config.data, roots = dataRoots(config);
   const cache = isFolder(folder) ? { side, modality: clipModality(config) } : null;
   return await largestFrame(config, [[roots.train, clips.train], [roots.val, clips.val]], {
+    ...options,
     cached: [cache, cache],
     refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
   });
@@ -66,8 +73,8 @@ export interface FitChoices {
 export interface FittedRecipe {
   config: Config;
   notes: string[];
-  /** Whether the adapter is a program and no GPU. */
-  isSoftware: boolean;
+  /** What it suits. */
+  adapter: DeviceInfo;
 }
 
 /**
@@ -78,16 +85,25 @@ export interface FittedRecipe {
  */
 export async function fitToAdapter(
   recipe: Config,
-  { clips, frame, may }: { clips: number; frame: ExpectedFrame; may: FitChoices },
+  { clips, frame, may, signal, stage }: {
+    clips: number;
+    frame: ExpectedFrame;
+    may: FitChoices;
+    signal?: AbortSignal;
+    stage?: TellStage;
+  },
 ): Promise<FittedRecipe> {
+  stage?.({ what: "looking for an adapter" });
   const device = await RemoteDevice.open({ choices: may.choices }), { info } = device;
   await device[Symbol.asyncDispose]();
+  signal?.throwIfAborted();
+  stage?.({ what: "planning" });
   const { features, isSoftware } = info.environment;
   const takesHalves = may.precision && recipe.precision === "f32" && features.has("shader-f16") &&
     !isSoftware;
   const config: Config = takesHalves ? { ...recipe, precision: "f16" } : recipe;
   const notes = takesHalves ? ["precision is f16, which the adapter has"] : [];
-  if (!may.batch) return { config, notes, isSoftware };
+  if (!may.batch) return { config, notes, adapter: info };
   const model = createModel(trainingSpec(config));
   const withBatch = (batch_size: number): Config => ({ ...config, data: { ...config.data, batch_size } });
   for (let batch = batchForClips(clips, config.data.batch_size);; batch = Math.ceil(batch / 2)) {
@@ -103,6 +119,6 @@ export async function fitToAdapter(
         formatBytes(plan.memory.total)
       } of GPU memory${free}`,
     );
-    return { config: fitted, notes, isSoftware };
+    return { config: fitted, notes, adapter: info };
   }
 }

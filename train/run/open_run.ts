@@ -111,6 +111,8 @@ export async function openRun(
   const frame = features
     ? { width: side, height: side }
     : await largestFrame(config, [[roots.train, set.clips], [roots.val, valClips]], {
+      signal: options.signal,
+      stage,
       cached: [frameCache, valCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
@@ -123,6 +125,7 @@ export async function openRun(
       halves: halvesNeed(config, { stored: features !== null }),
       choices: options.choices,
       stage,
+      signal: options.signal,
       early: options.early,
       world,
     },
@@ -147,6 +150,7 @@ export async function openRun(
   const storedFeatures = features !== null;
   const writes = world.rank === 0;
   const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note, writes };
+  if (world.size === 1) options.signal?.throwIfAborted();
   stage?.({ what: "loading the weights" });
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);

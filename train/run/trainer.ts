@@ -189,7 +189,10 @@ class TrainingRun {
     const window: Window = { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 };
     if (!this.#isFirst) this.#dataWait.begin();
     if (this.#isFirst) this.#options.events?.stage?.({ what: "waiting for the first batch" });
+    let isUnbegun = this.#isFirst;
     for await (const rankBatch of this.#batches(feed, order)) {
+      if (isUnbegun) await this.#endUnbegun();
+      isUnbegun = false;
       const { clips, own, whole, waitMs } = rankBatch;
       const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
       for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
@@ -299,6 +302,14 @@ class TrainingRun {
   #tell(record: MetricsRecord): void {
     this.#folder.appendMetrics(record);
     this.#data.events?.add(record);
+  }
+
+  /** Ends a run that was stopped before its first batch in this process: there is nothing to save that is not saved. */
+  async #endUnbegun(): Promise<void> {
+    const { signal } = this.#options, { step, microBatches } = this.#state;
+    if (this.#world.size > 1 || !signal?.aborted) return;
+    if (step === 0 && microBatches === 0) throw signal.reason;
+    await this.#interrupt();
   }
 
   async #interrupt(): Promise<never> {

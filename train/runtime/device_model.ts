@@ -76,7 +76,7 @@ export class DeviceModel<Model extends LoadableModel = VideoModel> {
   ): Promise<DeviceModel<Model>> {
     const { layout, plans, readbackBytes, frames, mix = null } = parts;
     const programs = lowerPlans({ plans, layout }, device.info.environment);
-    await compileKernels(device, kernelsOf(programs));
+    await compileKernels(device, kernelsOf(programs), device.stopsCompiling);
     const setup: DeviceSetup = {
       buffers: layout.buffers,
       stream: layout.stream,

@@ -54,6 +54,8 @@ export interface OpenOptions {
   stage?: TellStage;
   /** A device that was opened ahead; it is the session's from now on. */
   early?: EarlyDevice;
+  /** Ends it before the session is open: between two kernels that are compiled. One alone, never one of several ranks. */
+  signal?: AbortSignal;
   /** The ranks that the session is one of; one alone by default. */
   world?: World;
 }
@@ -79,10 +81,14 @@ export class EarlyDevice implements AsyncDisposable {
   }
 
   /** Hands the device over when it has compiled. */
-  async take(stage?: TellStage): Promise<RemoteDevice> {
+  async take(stage?: TellStage, signal?: AbortSignal): Promise<RemoteDevice> {
     this.#isTaken = true;
     this.#told = stage;
+    const stop = () => this.#closing.abort();
+    if (signal?.aborted) stop();
+    signal?.addEventListener("abort", stop, { once: true });
     await this.#compiled;
+    signal?.removeEventListener("abort", stop);
     const device = await this.#device;
     device.onCompile = undefined;
     return device;
@@ -124,15 +130,19 @@ export async function openSession(
   more: OpenOptions,
 ): Promise<OpenedSession> {
   const { stage, early, choices, world = ALONE } = more;
+  // Others would wait for a rank that has gone.
+  const signal = world.size === 1 ? more.signal : undefined;
   let freeBytes = Infinity;
   for (let tries = 0;; tries++) {
     const device = early && !early.isTaken
-      ? await early.take(stage)
+      ? await early.take(stage, signal)
       : await RemoteDevice.open({ choices, world: world.forWorker });
     device.onCompile = compilingStage(stage);
+    device.stopsCompiling = signal;
     const { info } = device;
     let fitting: FittingSession | null = null;
     try {
+      signal?.throwIfAborted();
       requireHalves(info, more.halves);
       stage?.({ what: "planning" });
       const cards = await cardsOf(world, info);
@@ -143,6 +153,8 @@ export async function openSession(
       });
       fitting = await agreedFit(model, fitting, { world, environment: info.environment });
       const session = await Session.open(device, model, fitting.options, fitting.plan, world);
+      // What is compiled later, for a larger frame, belongs to a step that is to be ended.
+      device.stopsCompiling = undefined;
       return { session, against: fitting.against, cards: cards.notes(session.memory.total) };
     } catch (error) {
       await device[Symbol.asyncDispose]();

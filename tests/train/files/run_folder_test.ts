@@ -118,13 +118,14 @@ Deno.test("summary and weights are found again, best before last", () =>
 Deno.test("a run that failed before it began leaves no folder; one that holds anything stays", () =>
   inTemporaryFolder(async (root) => {
     const paths: string[] = [];
-    for (const content of ["", "lists", "metrics", "config"] as const) {
+    for (const content of ["", "config", "metrics", "state"] as const) {
       using run = await createRunFolder(root, "demo");
       for (const file of ["trainList", "valList", "labels", "shots"] as const) {
-        if (content === "lists") await run.write(file, "a 0\n");
+        if (content === "config") await run.write(file, "a 0\n");
       }
       if (content === "metrics") run.appendMetrics(step(1));
       if (content === "config") await run.write("config", "seed: 1\n");
+      if (content === "state") await run.write("state", new Uint8Array([1]));
       paths.push(run.path);
       await discardUnstarted(run.path);
     }

@@ -217,14 +217,17 @@ async function trained(name: string, overrides: string[], stopAt?: number) {
     path = folder.path;
     if (stopAt === undefined) await train({ config, folder });
     else {
-      let looks = 0;
+      let looks = -Infinity;
       const signal = {
         get aborted() {
-          return ++looks >= stopAt;
+          return ++looks > stopAt; // the first is before the first step
         },
         throwIfAborted() {},
-      } as AbortSignal;
-      await assert.rejects(train({ config, folder, signal }), InterruptedError);
+        addEventListener() {},
+        removeEventListener() {},
+      } as unknown as AbortSignal;
+      const events = { opened: () => void (looks = 0) };
+      await assert.rejects(train({ config, folder, signal, events }), InterruptedError);
     }
   }
   if (stopAt !== undefined) {

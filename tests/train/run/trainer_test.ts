@@ -61,8 +61,8 @@ async function tinyConfig(overrides: string[] = []): Promise<Config> {
 }
 
 /**
- * A signal that says "abort" from the n-th look of the trainer on, once its session is open: it looks after every step, before every
- * batch of an evaluation, and after the evaluation.
+ * A signal that says "abort" from the n-th look of the trainer on, once its session is open: it looks before its first batch, after
+ * every step, before every batch of an evaluation, and after the evaluation.
  */
 function abortAtLook(n: number): { signal: AbortSignal; events: TrainEvents } {
   let looks = -Infinity;
@@ -70,10 +70,12 @@ function abortAtLook(n: number): { signal: AbortSignal; events: TrainEvents } {
     get aborted() {
       return ++looks >= n;
     },
-    throwIfAborted() {
+    throwIfAborted(this: AbortSignal) {
       if (this.aborted) throw new DOMException("stopped by the test", "AbortError");
     },
-  } as AbortSignal;
+    addEventListener() {},
+    removeEventListener() {},
+  } as unknown as AbortSignal;
   return { signal, events: { opened: () => looks = 0 } };
 }
 
@@ -222,11 +224,11 @@ engineTest(
   async () => {
     const config = await tinyConfig();
     const stopped = await runWithStops(config, [
-      { look: 3, step: 3 }, // in the middle of an epoch, losses waiting for their line
-      { look: 5, step: 6 }, // in the evaluation after the first epoch
+      { look: 4, step: 3 }, // in the middle of an epoch, losses waiting for their line
+      { look: 6, step: 6 }, // in the evaluation after the first epoch
       { look: 3, step: 6 }, // when that evaluation is done
-      { look: 6, step: 12 }, // at the last batch of an epoch that is not evaluated
-      { look: 6, step: 18 }, // at the last step of all, before the last evaluation
+      { look: 7, step: 12 }, // at the last batch of an epoch that is not evaluated
+      { look: 7, step: 18 }, // at the last step of all, before the last evaluation
       { look: 3, step: 18 }, // when that is done
     ]);
     assertSameResult(stopped, await wholeDefaultRun(config));
@@ -250,8 +252,8 @@ engineTest(
     assert.equal(whole.state.microBatches, 16);
     assert.equal(whole.summary.skipped_updates, 0);
     const stopped = await runWithStops(config, [
-      { look: 2, step: 1 }, // in the evaluation after the first epoch
-      { look: 5, step: 4 }, // at the last step
+      { look: 3, step: 1 }, // in the evaluation after the first epoch
+      { look: 6, step: 4 }, // at the last step
     ]);
     assertSameResult(stopped, whole);
   },

@@ -10,6 +10,8 @@ export interface Device extends AsyncDisposable {
   readonly info: DeviceInfo;
   /** Told of every kernel that `compileKernels` has compiled. */
   onCompile?: (done: number, total: number) => void;
+  /** Ends `compileKernels` after the kernel under way. */
+  stopsCompiling?: AbortSignal;
   /** Opens another device of the same adapter, on a thread of its own. */
   openHelper?(): Promise<Device>;
   /** Makes the pipelines of kernels ahead of `load`. One call at a time. */

@@ -100,6 +100,7 @@ export interface RemoteOptions {
 export class RemoteDevice implements Device {
   readonly info: DeviceInfo;
   onCompile?: (done: number, total: number) => void;
+  stopsCompiling?: AbortSignal;
   readonly #channel: WorkerChannel;
   readonly #choices: TunedChoices | undefined;
 
