@@ -45,7 +45,8 @@ export class Layout {
   stream: StreamSpec | null = null;
   readonly #limits: PlanLimits;
   readonly #homes = new Map<Tensor, Address>();
-  #arena = 0;
+  /** The first buffer of each plan's arena. */
+  readonly #arenas = new Map<Plan, number>();
 
   constructor(limits: PlanLimits) {
     this.#limits = limits;
@@ -131,11 +132,18 @@ export class Layout {
     this.stream = { blockBytes, slots };
   }
 
-  /** Makes room for the values of all plans that will run. Programs never run at one time, so they share it. */
-  allocateArena(plans: readonly Plan[]): void {
-    if (this.#arena > 0) throw new Error("Cannot allocate the arena: it must be empty");
-    this.#arena = this.buffers.length;
-    arenaSizes(plans).forEach((bytes, i) => this.#add(`arena.${i}`, bytes));
+  /**
+   * Makes room for the values of all plans that will run. Programs never run at one time, so they share it.
+   *
+   * @param apart Plans that share another room, so that what they leave there stays when others have run.
+   */
+  allocateArena(plans: readonly Plan[], apart: readonly Plan[] = []): void {
+    if (this.#arenas.size > 0) throw new Error("Cannot allocate the arena: it must be empty");
+    for (const sharing of [plans, apart]) {
+      const start = this.buffers.length;
+      arenaSizes(sharing).forEach((bytes, i) => this.#add(`arena.${start + i}`, bytes));
+      for (const plan of sharing) this.#arenas.set(plan, start);
+    }
   }
 
   /** A buffer for something else, by its number. */
@@ -159,7 +167,11 @@ export class Layout {
       return { ...home, offset: home.offset + within };
     }
     const placement = plan.placements.get(base);
-    if (placement) return { buffer: this.#arena + placement.chunk, offset: placement.offset + within };
+    if (placement) {
+      const arena = this.#arenas.get(plan);
+      if (arena === undefined) throw new Error("Cannot find the arena of a plan: it must be allocated first");
+      return { buffer: arena + placement.chunk, offset: placement.offset + within };
+    }
     return this.find(tensor);
   }
 

@@ -90,6 +90,7 @@ export async function replayVideoCase(
       queries: task.queries?.(model, batch),
       leftAlone: system.leftAlone,
       trainClips: [batch],
+      keepsOutputs: true,
       evalClips: batch,
       recompute: options.recompute,
       accumulation: 1,

@@ -46,6 +46,8 @@ export interface SessionOptions extends ProgramOptions {
   streamFrozen?: boolean;
   /** Largest decoded frame, for the upload buffers; null: frames are written as finished floats. */
   largestFrame: ExpectedFrame | null;
+  /** Whether outputs of training programs can still be read when an update has been made; they then have memory of their own. */
+  keepsOutputs?: boolean;
   /** What transforms of clips may hold besides geometry; nothing when absent. */
   augmentation?: Pick<FramePrepOptions, "pixelOps" | "erase">;
 }
@@ -200,7 +202,11 @@ export function planSession(
     ...programs.prologue ? [[PROGRAMS.prologue, programs.prologue.plan] as const] : [],
     ...[...programs.queries].map(([name, { plan }]) => [PROGRAMS.query(name), plan] as const),
   ]);
-  layout.allocateArena(Object.values(plans));
+  const training = [...programs.train.values()].map(({ plan }) => plan);
+  layout.allocateArena(
+    Object.values(plans).filter((plan) => !options.keepsOutputs || !training.includes(plan)),
+    options.keepsOutputs ? training : [],
+  );
   const looked = watch ? [lossLog, programs.guard, watch.finiteCheck.counts] : [];
   const readBytes = (tensors: Iterable<Tensor>) =>
     [...tensors].reduce((sum, tensor) => sum + align(bytesOf(tensor)), 0);
