@@ -78,6 +78,8 @@ class TrainingRun {
   #last: Evaluation | null = null;
   /** Whether no step of this process has been made. */
   #isFirst = true;
+  /** Whether a batch of this process has come. */
+  #hasBegun = false;
 
   constructor(options: TrainOptions, session: Session, data: RunData) {
     const { config, folder } = options, { state } = data, { note, saved } = options.events ?? {};
@@ -189,10 +191,9 @@ class TrainingRun {
     const window: Window = { started: now, paceFrom: now, paceAfter: 0, waitMs: 0, clips: 0, steps: 0 };
     if (!this.#isFirst) this.#dataWait.begin();
     if (this.#isFirst) this.#options.events?.stage?.({ what: "waiting for the first batch" });
-    let isUnbegun = this.#isFirst;
     for await (const rankBatch of this.#batches(feed, order)) {
-      if (isUnbegun) await this.#endUnbegun();
-      isUnbegun = false;
+      if (!this.#hasBegun) await this.#endUnbegun();
+      this.#hasBegun = true;
       const { clips, own, whole, waitMs } = rankBatch;
       const done = batchesDone(this.#config, state), lr = this.#rate(state.epoch, done);
       for (const problem of clips.flatMap((clip) => clip.problems)) this.#problems.add(problem);
