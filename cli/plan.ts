@@ -6,7 +6,7 @@ import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
 import { bandwidthOf, printScaling, SCALING_OPTIONS } from "./ranks/scaling.ts";
-import { findRecipe, RECIPE_OPTIONS, tellFolder } from "./shared/recipes.ts";
+import { findRecipe, RECIPE_OPTIONS, recipeToPlan, tellFolder } from "./shared/recipes.ts";
 import { sourcesOf } from "./shared/sources.ts";
 
 export const command = defineCommand({
@@ -46,9 +46,10 @@ export async function run(args: string[], io: Io): Promise<number> {
   if (found.folder !== undefined) tellFolder(sources.folder!.path, found.folder, io);
   for (const warning of found.warnings) io.note(`warning: ${warning}`);
   if (values.ranks !== undefined) bandwidthOf(values.bandwidth); // before anything is printed
-  const code = await printPlan(found.config, io, { steps: values.steps });
+  const config = await recipeToPlan(found, overrides, io);
+  const code = await printPlan(config, io, { steps: values.steps });
   if (values.ranks === undefined) return code;
   const { ranks, bandwidth, "ranks-per-node": ranksPerNode } = values;
-  await printScaling(found.config, { ranks, bandwidth, ranksPerNode }, io);
+  await printScaling(config, { ranks, bandwidth, ranksPerNode }, io);
   return code;
 }

@@ -37,6 +37,7 @@ import {
   fitRecipe,
   type FoundRecipe,
   RECIPE_OPTIONS,
+  recipeToPlan,
   settleFound,
   tellFolder,
 } from "./shared/recipes.ts";
@@ -123,7 +124,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const warning of loaded.warnings) io.note(`warning: ${warning}`);
   if (planOnly) {
     await world.share<SharedStart>(null, START);
-    return printPlan({ ...loaded.config, started_in: startedIn }, io);
+    return printPlan({ ...await recipeToPlan(loaded, overrides, io), started_in: startedIn }, io);
   }
   const fitted = data === null ? loaded.config : (await fitRecipe(loaded, overrides, io)).config;
   const started = { ...fitted, started_in: startedIn };

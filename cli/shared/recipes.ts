@@ -1,6 +1,6 @@
 /** The recipe that verbs work with: a file, that of a run, or the one that is picked for a folder of clips. */
 import type { DeviceInfo } from "../../gpu/runtime.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { AdapterError, ConfigError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { systemOf } from "../../models/registry.ts";
 import type { ClassFolders } from "../../data/datasets/folders.ts";
@@ -19,7 +19,7 @@ import { tellLeftOut } from "./clips.ts";
 import type { Io } from "./output.ts";
 import type { Sources } from "./sources.ts";
 import { tunedChoices } from "./tuned.ts";
-import { findWeights, requireNameOfBackbone, WEIGHTS_OPTIONS } from "./weights.ts";
+import { findWeights, requireNameOfBackbone, requireSmallWeights, WEIGHTS_OPTIONS } from "./weights.ts";
 
 /** Flags of verbs that pick a recipe for a folder. */
 export const RECIPE_OPTIONS = {
@@ -93,15 +93,17 @@ export async function findRecipe(
   };
   if (isTiny) {
     const found = await pick("tiny");
+    requireNameOfBackbone(found.config);
+    requireSmallWeights(found.config);
     if (!options.tiny) io.note("the set is synthetic: a small network is enough for it");
     tellPicked(found.config, "tiny", io);
     return found;
   }
   const usual = await pick("usual");
+  requireNameOfBackbone(usual.config);
   tellPicked(usual.config, "usual", io);
   const { weights, init } = usual.config.network;
   if (!options.needsWeights || weights === null || !init || usual.config.data.features !== null) return usual;
-  requireNameOfBackbone(usual.config);
   try {
     await findWeights(weights, io, { offline: options.offline });
     return usual;
@@ -202,6 +204,26 @@ export async function fitRecipe(
     );
   }
   return { config: fitted, frame, adapter };
+}
+
+/**
+ * The recipe to plan: one that was picked as a run would have it. Without an adapter it is the recipe's own.
+ */
+export async function recipeToPlan(
+  found: FoundRecipe,
+  overrides: readonly string[],
+  io: Io,
+): Promise<Config> {
+  if (!found.isPicked) return found.config;
+  try {
+    return (await fitRecipe(found, overrides, io)).config;
+  } catch (error) {
+    if (!(error instanceof AdapterError)) throw error;
+    io.note(
+      "a run chooses its batch for the adapter, and there is none here: what follows is the recipe's own",
+    );
+    return found.config;
+  }
 }
 
 async function listedClips(config: Config): Promise<SplitClips> {

@@ -1,11 +1,11 @@
 /** Weights by name, as verbs find them: the folders that the environment names, `--offline`, and a bar while a file is fetched. */
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, DataError } from "../../lib/errors.ts";
 import { type LocatedWeights, locateWeights, type WeightsPlaces } from "../../train/files/named_weights.ts";
 import type { LocateBackbone } from "../../train/evaluation/trained_model.ts";
 import { requireRunFolder, weightsOfRun } from "../../train/files/run_folder.ts";
-import { publishedFile } from "../../models/known_files.ts";
+import { publishedFile, weightsNames } from "../../models/known_files.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { formatBytes, formatDuration, progressBar } from "../../lib/text.ts";
 import type { OptionSpec } from "./args.ts";
@@ -111,9 +111,16 @@ export async function findTarget(
   };
 }
 
-/** Refuses the name of weights that are of another backbone than the recipe's, before they are fetched. */
-export function requireNameOfBackbone({ network: { weights, arch } }: Pick<Config, "network">): void {
-  const published = weights === null || existsSync(weights) ? undefined : publishedFile(weights);
+/** Refuses a name that no weights have, and that of weights of another backbone than the recipe's, before they are fetched. */
+export function requireNameOfBackbone({ network }: Pick<Config, "network">): void {
+  const { weights, arch, init } = network;
+  if (weights === null || !init || existsSync(weights)) return;
+  const published = publishedFile(weights);
+  if (published === undefined && !/[\\/.]/.test(weights)) {
+    throw new DataError(
+      `Cannot find the weights "${weights}": it must be a file or one of ${weightsNames().join(", ")}`,
+    );
+  }
   // Weights for larger pictures fit, their positions are resized; a larger text tower is beside the same picture tower.
   const tower = (backbone: string) => backbone.replace(/-336(px)?$|-plus$/, "");
   if (published === undefined || arch === CUSTOM || tower(published.backbone) === tower(arch)) return;
@@ -121,6 +128,15 @@ export function requireNameOfBackbone({ network: { weights, arch } }: Pick<Confi
     `Cannot use the weights "${weights}": they are of ${published.backbone}, and network.arch is ${arch}; give network.arch=${
       tower(published.backbone)
     } too`,
+  );
+}
+
+/** Refuses the name of weights for a small network that was picked. */
+export function requireSmallWeights({ network: { weights, arch } }: Pick<Config, "network">): void {
+  const published = weights === null || existsSync(weights) ? undefined : publishedFile(weights);
+  if (arch !== CUSTOM || published === undefined) return;
+  throw new ConfigError(
+    `Cannot use the weights "${weights}": they are of ${published.backbone}, and a small network of its own sizes is picked; leave out --tiny`,
   );
 }
 

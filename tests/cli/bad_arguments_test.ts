@@ -91,6 +91,11 @@ const CASES: readonly Case[] = [
     "EVA02_CLIP_E_psz14_plus_s9B, EVA02_CLIP_L_psz14_s4B, EVA02_CLIP_L_336_psz14_s6B",
   ],
   [
+    ["plan", "clips", "--tiny", "network.weights=ViT-L-14"],
+    2,
+    'Cannot use the weights "ViT-L-14": they are of ViT-L/14, and a small network of its own sizes is picked; leave out --tiny',
+  ],
+  [
     ["train", "clips", "network.weights=ViT-L-14"],
     2,
     'Cannot use the weights "ViT-L-14": they are of ViT-L/14, and network.arch is ViT-B/16; give network.arch=ViT-L/14 too',

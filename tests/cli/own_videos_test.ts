@@ -75,6 +75,8 @@ gpuTest("train FOLDER --tiny, then eval on other clips, check, inspect and plan 
   assert.deepEqual([checked.code, ...lists.map(({ clips }) => clips)], [0, 6, 2]);
   const inspected = await folder.sidenet(["inspect", "runs/mine", "--json"], { env });
   assert.match(JSON.parse(inspected.stdout).path, /^runs\/mine\/best\.safetensors$/);
+  const asked = await folder.sidenet(["plan", "mine", "--tiny", ...once], { env });
+  assert.match(asked.stdout, /^side4video on custom, 4 clips of 4 frames, /, "the batch that a run takes");
   const planned = await folder.sidenet(["plan", "runs/mine", "--json"], { env });
   assert.equal(planned.code, 0, planned.stderr);
   assert.ok(JSON.parse(planned.stdout).gpu_bytes > 0);

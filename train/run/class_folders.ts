@@ -156,8 +156,10 @@ export async function loadFolderRecipe(
 export function randomRemarks({ data, network }: Config): string[] {
   if (data.features !== null || network.weights !== null && network.init) return [];
   return [
-    "the frozen backbone has random weights, which know nothing of pictures: accuracy will be that of a toy; give it CLIP's, " +
-    "such as network.weights=ViT-B-16 for network.arch=ViT-B/16",
+    "the frozen backbone has random weights, which know nothing of pictures: accuracy will be that of a toy; take one of CLIP's, " +
+    `${
+      network.arch === "custom" ? "without --tiny, or by a recipe with " : "with "
+    }network.weights=ViT-B-16 for network.arch=ViT-B/16`,
   ];
 }
 
