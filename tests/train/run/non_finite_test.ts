@@ -31,10 +31,10 @@ async function failed(name: string, ...keys: string[]) {
   return { path, files, message: error.message.replaceAll(path, "RUN") as string };
 }
 
-/** A stop by the user that comes once the session is open. */
-function stoppedOnceOpen(): { signal: AbortSignal; events: TrainEvents } {
+/** Stops a run within its first step. */
+function stoppedInStep(): { signal: AbortSignal; events: TrainEvents } {
   const controller = new AbortController();
-  return { signal: controller.signal, events: { opened: () => controller.abort() } };
+  return { signal: controller.signal, events: { moved: () => controller.abort() } };
 }
 
 function assertFinite(tensors: ReadonlyMap<string, Float32Array>): void {
@@ -66,11 +66,11 @@ engineTest(
     assert.deepEqual(files, [RUN_FILES.config]);
     // Stopped at the first step, whose update has made weights that are finite but of no use: that is what is saved.
     const config = await runs.config("name=stopped", ...TOO_FAST, "logging.checkpoint_minutes=0");
-    await assert.rejects(runs.train(config, stoppedOnceOpen()), { name: "InterruptedError" });
+    await assert.rejects(runs.train(config, stoppedInStep()), { name: "InterruptedError" });
     const path = join(config.run_root, "stopped");
     assertFinite(await tensorsOf(path, "state"));
     // Going on, the next loss is NaN: the stop that comes with it does not write it.
-    await assert.rejects(runs.resume(config, path, stoppedOnceOpen()), {
+    await assert.rejects(runs.resume(config, path, stoppedInStep()), {
       name: "NonFiniteError",
       message: /at step 2; the state of step 1 is kept: /,
     });
