@@ -1,9 +1,10 @@
-/** What the ways of batch normalisation share: the elementwise kernel, which normalises by given statistics. */
+/** What the ways of batch normalisation share: the statistics of chunks, and the elementwise kernel that normalises by given ones. */
 
 import applySource from "./batch_norm_apply.wgsl" with { type: "text" };
+import partialsSource from "./batch_norm_partials.wgsl" with { type: "text" };
 import type { Dtype, Tensor } from "../graph.ts";
 import { type Arrays, type Dispatch, MAX_GRID, type OpContext } from "../op.ts";
-import { COLUMNS } from "./_columns.ts";
+import { COLUMNS, rowChunks } from "./_columns.ts";
 import { floatType } from "./_dispatch.ts";
 
 /** Rows of one workgroup of the elementwise kernels, so that the values of a column are read once for all of them. */
@@ -21,6 +22,20 @@ export function applyChunks(rows: number, columns: number) {
   return {
     chunkRows,
     grid: [Math.ceil(columns / COLUMNS), Math.ceil(rows / chunkRows), 1] as [number, number, number],
+  };
+}
+
+/** The first stage of a batch's statistics: those of every chunk of rows. */
+export function chunkStatistics(x: Tensor, partials: Tensor, { R, C }: { R: number; C: number }): Dispatch {
+  const { chunkRows, chunks } = rowChunks(R);
+  return {
+    label: "batchNorm.partials",
+    source: partialsSource,
+    constants,
+    aliases: { x_t: floatType(x) },
+    tensors: [x, partials],
+    params: { rows: R, channels: C, chunk_rows: chunkRows },
+    grid: [Math.ceil(C / COLUMNS), chunks, 1],
   };
 }
 

@@ -5,7 +5,6 @@
  * stages (`_columns.ts`); the statistics of chunks are merged without cancellation.
  */
 
-import partialsSource from "./batch_norm_partials.wgsl" with { type: "text" };
 import mergeSource from "./batch_norm_merge.wgsl" with { type: "text" };
 import sumsSource from "./batch_norm_backward_sums.wgsl" with { type: "text" };
 import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
@@ -14,7 +13,14 @@ import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
 import { defineOp, type Dispatch, recordOne } from "../op.ts";
 import { floatType } from "./_dispatch.ts";
-import { apply, applyChunks, constants, type NormAttrs, referenceApply } from "./_batch_norm.ts";
+import {
+  apply,
+  applyChunks,
+  chunkStatistics,
+  constants,
+  type NormAttrs,
+  referenceApply,
+} from "./_batch_norm.ts";
 import { sharedNormTrainOp } from "./shared_batch_norm.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
 
@@ -34,15 +40,7 @@ const batchNormTrainOp = defineOp<NormAttrs>({
     const { chunkRows, chunks } = rowChunks(R);
     const columnGroups = Math.ceil(C / COLUMNS);
     const dispatches: Dispatch[] = [
-      {
-        label: "batchNorm.partials",
-        source: partialsSource,
-        constants,
-        aliases: { x_t: floatType(inputs.x) },
-        tensors: [inputs.x, outputs.partials],
-        params: { rows: R, channels: C, chunk_rows: chunkRows },
-        grid: [columnGroups, chunks, 1],
-      },
+      chunkStatistics(inputs.x, outputs.partials, { R, C }),
       {
         label: "batchNorm.merge",
         source: mergeSource,

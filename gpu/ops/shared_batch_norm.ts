@@ -4,7 +4,6 @@
  * are summed over ranks. The gradients of weight and bias stay a rank's own: they are summed with all others.
  */
 
-import partialsSource from "./batch_norm_partials.wgsl" with { type: "text" };
 import sumsSource from "./batch_norm_backward_sums.wgsl" with { type: "text" };
 import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
 import partSource from "./batch_norm_rank_part.wgsl" with { type: "text" };
@@ -12,7 +11,14 @@ import mergeSource from "./batch_norm_rank_merge.wgsl" with { type: "text" };
 import rankSumsSource from "./batch_norm_rank_sums.wgsl" with { type: "text" };
 import meansSource from "./batch_norm_rank_means.wgsl" with { type: "text" };
 import { defineOp, type Dispatch } from "../op.ts";
-import { apply, applyChunks, constants, type NormAttrs, referenceApply } from "./_batch_norm.ts";
+import {
+  apply,
+  applyChunks,
+  chunkStatistics,
+  constants,
+  type NormAttrs,
+  referenceApply,
+} from "./_batch_norm.ts";
 import { floatType } from "./_dispatch.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
 
@@ -35,15 +41,7 @@ export const sharedNormTrainOp = defineOp<SharedAttrs>({
     const { inputs, outputs, attrs: { rank, ranks }, axes: { R, C } } = context;
     const { chunkRows, chunks } = rowChunks(R), groups = Math.ceil(C / COLUMNS);
     const dispatches: Dispatch[] = [
-      {
-        label: "batchNorm.partials",
-        source: partialsSource,
-        constants,
-        aliases: { x_t: floatType(inputs.x) },
-        tensors: [inputs.x, outputs.partials],
-        params: { rows: R, channels: C, chunk_rows: chunkRows },
-        grid: [groups, chunks, 1],
-      },
+      chunkStatistics(inputs.x, outputs.partials, { R, C }),
       {
         label: "batchNorm.rankPart",
         source: partSource,

@@ -1,4 +1,5 @@
 /** Launchers of MPI for tests of ranks, which are reported as ignored where there is none. */
+import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 
 /** A launcher, and what its ranks need in their environment. */
@@ -46,4 +47,22 @@ function find(
     if (error === undefined && version.test(stdout)) return { name, program, env };
   }
   return null;
+}
+
+interface Line {
+  kind: "step" | "eval";
+  step: number;
+  loss: number;
+}
+
+/** The losses of a run's steps. */
+export async function losses(folder: { file(...parts: string[]): string }, run: string): Promise<number[]> {
+  const text = await Deno.readTextFile(folder.file("runs", run, "metrics.jsonl"));
+  const lines = text.trim().split("\n").map((line) => JSON.parse(line) as Line);
+  return lines.filter(({ kind }) => kind === "step").map(({ loss }) => loss);
+}
+
+/** Fails with what a command said, where it failed. */
+export function requireDone({ code, stderr }: { code: number; stderr: string }): void {
+  assert.equal(code, 0, stderr);
 }

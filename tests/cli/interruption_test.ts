@@ -51,6 +51,27 @@ Deno.test({
   },
 });
 
+const earlyName = "a run that is stopped before its first step ends, and leaves no folder";
+if (hasSignals) {
+  gpuTest(earlyName, async () => {
+    await using folder = await TinyFolder.create();
+    const args = ["run", "-A", "--no-check", MAIN, "train", "tiny.yaml", "solver.epochs=5000"];
+    await using process = new Started(Deno.execPath(), args, { cwd: folder.path });
+    const there = (name: string) => Deno.stat(folder.file(`runs/tiny${name}`)).then(() => true, () => false);
+    // The recipe is the first file of a run: whoever kills it leaves a run that compare and --resume know.
+    while (!await there("")) await sleep(1);
+    while (!await there("/config.yaml")) await sleep(1);
+    assert.equal(await there("/metrics.jsonl"), false);
+    process.child.kill("SIGINT");
+    assert.equal((await process.ended).code, 130);
+    await process[Symbol.asyncDispose]();
+    assert.doesNotMatch(process.said, /epoch 1\//);
+    assert.equal(await there(""), false);
+  });
+} else {
+  Deno.test({ name: `${earlyName} (no signals)`, ignore: true, fn: () => {} });
+}
+
 const keptName = "a run that is stopped at once says which state is kept";
 if (hasSignals) {
   gpuTest(keptName, async () => {

@@ -3,27 +3,11 @@
  * ranks, two kinds of drivers in one job, ranks that are killed, stuck or interrupted. Takes minutes.
  */
 import assert from "node:assert/strict";
-import { MPICH, OPEN_MPI, rankTest, type TestLauncher } from "../_util/ranks.ts";
-import { type Outcome, TinyFolder } from "../cli/_tiny.ts";
+import { losses, MPICH, OPEN_MPI, rankTest, requireDone, type TestLauncher } from "../_util/ranks.ts";
+import { TinyFolder } from "../cli/_tiny.ts";
 
 const SWIFTSHADER = "/usr/lib/chromium/vk_swiftshader_icd.json";
 const LLVMPIPE = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
-
-interface Line {
-  kind: "step" | "eval";
-  step: number;
-  loss: number;
-}
-
-async function losses(folder: TinyFolder, run: string): Promise<number[]> {
-  const text = await Deno.readTextFile(folder.file("runs", run, "metrics.jsonl"));
-  const lines = text.trim().split("\n").map((line) => JSON.parse(line) as Line);
-  return lines.filter(({ kind }) => kind === "step").map(({ loss }) => loss);
-}
-
-function requireDone({ code, stderr }: Outcome): void {
-  assert.equal(code, 0, stderr);
-}
 
 /** Losses of the same recipe in one process and over ranks: their largest difference. */
 async function largestDifference(

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { differentiate } from "../../gpu/autodiff.ts";
-import { arenaSizes } from "../../gpu/layout.ts";
+import { arenaSizes, Layout } from "../../gpu/layout.ts";
 import { baseOf, BINDING_ALIGNMENT, bytesOf, Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { add, copyInto, gelu, linear, reshape, scale, sliceRows } from "../../gpu/ops/mod.ts";
 import { align, describePlan, liveNodes, type Plan, planGraph, TooLargeError } from "../../gpu/plan.ts";
@@ -105,6 +105,22 @@ Deno.test("an activation's gradient takes the memory of what flows into it, unle
     assert.equal(taken, isReadLater ? undefined : gradient);
     checkPlacements(plan, g);
   }
+});
+
+Deno.test("plans that are apart share no memory with the others, which share theirs", () => {
+  const planOf = (count: number) => {
+    const g = new Graph();
+    const y = g.output("y", scale(g, input("x", [count]), 2));
+    return { y, plan: planGraph(g, { limits: ROOMY }) };
+  };
+  const [one, two, apart] = [64, 128, 96].map(planOf);
+  const layout = new Layout(ROOMY);
+  layout.allocateArena([one.plan, two.plan], [apart.plan]);
+  const [first, second, third] = [one, two, apart].map(({ y, plan }) => layout.locate(plan, y));
+  assert.deepEqual(first, second);
+  assert.notEqual(first.buffer, third.buffer);
+  assert.equal(layout.bytesOf("arena.*"), 512 + 512, "the largest of those that share, and the one apart");
+  assert.throws(() => layout.locate(planOf(8).plan, planOf(8).y));
 });
 
 Deno.test("dead nodes go; outputs, pinned values and effects stay", () => {

@@ -1,4 +1,7 @@
-/** Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. */
+/**
+ * Extraction: runs the frozen backbone over the clips of a recipe and writes what it gives as shards. Over 400 lines, because going on with
+ * shards that are there, alone or over ranks, is one plan.
+ */
 
 import type { TellStage } from "../../lib/stage.ts";
 import { readdir, rm, statfs } from "node:fs/promises";

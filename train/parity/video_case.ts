@@ -1,4 +1,7 @@
-/** Replays a recorded case of a system: eval and train forward, gradients, statistics and three optimiser steps. */
+/**
+ * Replays a recorded case of a system: eval and train forward, gradients, statistics and three optimiser steps. Over 400 lines, because
+ * the groups of a case are judged one after the other on one session.
+ */
 
 import type { Gpu } from "../../gpu/device.ts";
 import { createModel } from "../../models/mod.ts";

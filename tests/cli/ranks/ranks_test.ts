@@ -1,23 +1,7 @@
 /** A real job of two and three ranks: what they compute is what one process computes. Skipped where MPICH is missing, but not in CI. */
 import assert from "node:assert/strict";
-import { MPICH, rankTest } from "../../_util/ranks.ts";
-import { type Outcome, TinyFolder } from "../_tiny.ts";
-
-interface Line {
-  kind: "step" | "eval";
-  step: number;
-  loss: number;
-}
-
-async function losses(folder: TinyFolder, run: string): Promise<number[]> {
-  const text = await Deno.readTextFile(folder.file("runs", run, "metrics.jsonl"));
-  const lines = text.trim().split("\n").map((line) => JSON.parse(line) as Line);
-  return lines.filter(({ kind }) => kind === "step").map(({ loss }) => loss);
-}
-
-function requireDone({ code, stderr }: Outcome): void {
-  assert.equal(code, 0, stderr);
-}
+import { losses, MPICH, rankTest, requireDone } from "../../_util/ranks.ts";
+import { TinyFolder } from "../_tiny.ts";
 
 // Batches of 5, 5, 5 and 1: the ranks' shares differ, and of the last batch the second rank has no clip.
 const BATCHES = ["data.batch_size=5", "solver.epochs=2"];
