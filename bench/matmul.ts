@@ -8,10 +8,11 @@
  */
 
 import { matmulCandidates } from "../gpu/ops/matmul_kernel.ts";
-import type { MatmulAdapter, MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
+import type { MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
 import { openGpu } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { createTrial, operandLengths } from "../gpu/tune.ts";
+import { matmulTrial, operandLengths } from "../gpu/tuning/matmul_trial.ts";
+import { createTrial } from "../gpu/tuning/trial.ts";
 
 /** One measurement, as `bench --json` prints it. */
 export interface Measurement {
@@ -69,12 +70,6 @@ const SPECS: [string, MatmulSpec][] = [
   ["matmul.splitK", plainSpec(320, 320, 50_000, { transposeA: true, splitK: 4 })],
 ];
 
-/** What kernel selection looks at, from an open GPU. */
-export function adapterOf(gpu: Gpu): MatmulAdapter {
-  const { vendor, architecture, description } = gpu.info;
-  return { vendor, architecture, description, isSoftware: gpu.isSoftware, features: gpu.features };
-}
-
 /** Bytes that a product must move at least: every operand once. */
 function bytesOf(spec: MatmulSpec): number {
   const lengths = operandLengths(spec);
@@ -84,10 +79,9 @@ function bytesOf(spec: MatmulSpec): number {
 
 /** Times the default variant (or all candidates) of each spec. */
 export async function* benchMatmul(gpu: Gpu, options: { all?: boolean } = {}): AsyncGenerator<Measurement> {
-  const adapter = adapterOf(gpu);
   for (const [name, spec] of SPECS) {
-    const candidates = matmulCandidates(spec, adapter);
-    const trial = createTrial(gpu.device, spec);
+    const candidates = matmulCandidates(spec, gpu.environment);
+    const trial = createTrial(gpu.device, matmulTrial(spec));
     try {
       for (const variant of options.all ? candidates : candidates.slice(0, 1)) {
         const ms = await trial.measure(variant.build(spec), 1500);

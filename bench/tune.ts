@@ -2,8 +2,9 @@
 
 import type { Gpu } from "../gpu/device.ts";
 import { matmulSpecs } from "../gpu/ops/mod.ts";
-import { defaultVariant, matmulCandidates, type MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
-import { adapterKeyOf, chooseVariant, tuneKey } from "../gpu/tune.ts";
+import { MATMUL, type MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
+import { chooseVariant } from "../gpu/tuning/choose.ts";
+import { adapterKeyOf, tuneKey } from "../gpu/tuning/family.ts";
 import { createModel } from "../models/mod.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { planSession } from "../train/runtime/session_plan.ts";
@@ -35,16 +36,14 @@ export async function* tuneRecipe(
   );
   const nodes = Object.values(plan.plans).flatMap(({ steps }) => steps.map((step) => step.node));
   const { environment } = gpu, adapterKey = adapterKeyOf(environment);
-  const cache = new Map(known), done = new Set<string>();
+  const done = new Set<string>();
   for (const spec of matmulSpecs(nodes)) {
-    const all = matmulCandidates(spec, environment), key = tuneKey(adapterKey, spec, all);
+    const all = MATMUL.candidates(spec, environment);
+    const key = tuneKey(MATMUL, spec, { adapterKey, candidates: all });
     if (done.has(key) || known.has(key)) continue;
     done.add(key);
-    const winner = await chooseVariant(gpu.device, spec, all.slice(0, CANDIDATES), {
-      cache: new Map(),
-      adapterKey,
-    });
-    cache.set(key, winner.name);
-    yield { key, spec, chosen: winner.name, byDefault: defaultVariant(spec, environment).name };
+    const candidates = all.slice(0, CANDIDATES);
+    const { variant } = await chooseVariant(gpu.device, { family: MATMUL, spec, candidates });
+    yield { key, spec, chosen: variant.name, byDefault: all[0].name };
   }
 }

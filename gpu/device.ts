@@ -30,7 +30,7 @@ export class Gpu {
   /** True for a CPU implementation such as Mesa's llvmpipe. */
   readonly isSoftware: boolean;
   readonly memory: MemoryLedger;
-  /** Measured kernel choices by key (`gpu/tune.ts`). */
+  /** Measured kernel choices by key (`gpu/tuning/family.ts`). */
   readonly choices: ReadonlyMap<string, string>;
   #lost: string | null = null;
 
@@ -58,13 +58,17 @@ export class Gpu {
 
   /** What kernel selection may look at. */
   get environment(): KernelEnvironment {
-    const { vendor, architecture, description } = this.info;
+    const { vendor, architecture, description, subgroupMinSize: min, subgroupMaxSize: max } = this.info;
+    const { limits } = this.device;
     return {
       features: this.features,
       isSoftware: this.isSoftware,
       vendor,
       architecture,
       description,
+      workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+      workgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
+      subgroupSizes: this.features.has("subgroups") && min > 0 && max > 0 ? { min, max } : null,
       choices: this.choices,
     };
   }

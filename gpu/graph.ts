@@ -113,14 +113,23 @@ export interface NormRanks {
   readonly ranks: number;
 }
 
-/** What kernel selection may look at. */
-export interface KernelEnvironment {
+/** What the choice of kernels may look at. */
+export interface KernelAdapter {
   readonly features: ReadonlySet<string>;
   readonly isSoftware: boolean;
   readonly vendor: string;
   readonly architecture: string;
   readonly description: string;
-  /** A measured choice by kernel family and key, when one is cached. */
+  /** Bytes of workgroup memory that a kernel may take, and the most invocations of a workgroup. */
+  readonly workgroupBytes: number;
+  readonly workgroupInvocations: number;
+  /** Sizes that a subgroup may have; null where the adapter does not tell. */
+  readonly subgroupSizes: { readonly min: number; readonly max: number } | null;
+}
+
+/** What kernels are made for: an adapter, and what was measured on it. */
+export interface KernelEnvironment extends KernelAdapter {
+  /** Measured choices of kernels by key (`gpu/tuning/family.ts`). */
   readonly choices: ReadonlyMap<string, string>;
 }
 

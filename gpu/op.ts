@@ -22,6 +22,7 @@ export type {
   Arrays,
   Dispatch,
   GradientContext,
+  KernelAdapter,
   KernelEnvironment,
   KernelParams,
   NoAttrs,

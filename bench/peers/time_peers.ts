@@ -3,10 +3,11 @@
  * machine does falls on all three; each keeps its best round. Results are compared before anything is timed.
  */
 
-import { adapterOf, plainSpec } from "../matmul.ts";
+import { plainSpec } from "../matmul.ts";
 import { openGpu } from "../../gpu/device.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { defaultVariant } from "../../gpu/ops/matmul_kernel.ts";
+import { defaultVariant } from "../../gpu/tuning/family.ts";
+import { MATMUL } from "../../gpu/ops/matmul_kernel.ts";
 import type { MatmulSpec } from "../../gpu/ops/matmul_kernel.ts";
 
 const ROUNDS = 5;
@@ -40,7 +41,7 @@ function sidenet(
   b: Float32Array<ArrayBuffer>,
 ): Contestant {
   const { device } = gpu;
-  const variant = defaultVariant(spec, adapterOf(gpu));
+  const variant = defaultVariant(MATMUL, spec, gpu.environment);
   const kernel = variant.build(spec);
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST |
     GPUBufferUsage.COPY_SRC;

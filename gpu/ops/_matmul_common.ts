@@ -3,6 +3,7 @@
  * block, tile addressing and the epilogue.
  */
 
+import type { BuiltKernel, KernelVariant } from "../tuning/family.ts";
 import { ACTIVATION_WGSL } from "./_activation_text.ts";
 
 /** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
@@ -29,22 +30,15 @@ export interface MatmulSpec {
   strideC: number;
 }
 
-/** A kernel ready to be launched: bindings are in order from `@group(0) @binding(0)`, params is a uniform buffer. */
-export interface MatmulKernel {
-  label: string;
-  code: string;
-  entryPoint: "main";
-  bindings: ("a" | "b" | "c" | "bias" | "residual" | "params")[];
-  params: Uint32Array<ArrayBuffer>;
-  workgroups: [number, number, number];
+/** A product's kernel. */
+export interface MatmulKernel extends BuiltKernel {
+  readonly bindings: readonly ("a" | "b" | "c" | "bias" | "residual" | "params")[];
 }
 
 /** One way to compute a product. `cost` is an estimate in cycles of one core, only comparable within one algorithm. */
-export interface MatmulVariant {
-  name: string;
+export interface MatmulVariant extends KernelVariant<MatmulSpec> {
   /** Device features that must be enabled. */
-  needs: string[];
-  supports(spec: MatmulSpec): boolean;
+  readonly needs: readonly string[];
   build(spec: MatmulSpec): MatmulKernel;
   cost(spec: MatmulSpec): number;
 }
@@ -146,7 +140,7 @@ export function declareBindings(
   spec: MatmulSpec,
   words: { a: string; b: string; c: string },
 ): { text: string; bindings: MatmulKernel["bindings"] } {
-  const bindings: MatmulKernel["bindings"] = ["params", "a", "b", "c"];
+  const bindings: MatmulKernel["bindings"][number][] = ["params", "a", "b", "c"];
   if (spec.bias) bindings.push("bias");
   if (spec.residual) bindings.push("residual");
   const typeOf = { ...words, bias: "f32", residual: words.c };

@@ -77,7 +77,6 @@ export function registerVariant(tile: RegisterTile): MatmulVariant {
   return {
     name,
     needs,
-    supports: () => true,
     build: (spec) => build(spec, tile, name),
     cost: (spec) => cost(spec, tile),
   };

@@ -31,7 +31,6 @@ export function sharedVariant(tile: SharedTile): MatmulVariant {
   return {
     name,
     needs: [],
-    supports: () => true,
     build: (spec) => build(spec, tile, name),
     cost: (spec) => cost(spec, tile),
   };

@@ -20,8 +20,8 @@ import { floatType } from "./_dispatch.ts";
 import { ACTIVATION_OPS } from "./activation.ts";
 import { ACTIVATIONS } from "./activation_functions.ts";
 import { splitLength } from "./_matmul_common.ts";
-import type { MatmulSpec } from "./matmul_kernel.ts";
-import { tunedVariant } from "../tune.ts";
+import { MATMUL, type MatmulSpec } from "./matmul_kernel.ts";
+import { chosenVariant } from "../tuning/family.ts";
 import { columnSum, sumLeading } from "./reduce.ts";
 import { reshape } from "./views.ts";
 
@@ -152,9 +152,9 @@ export function matmulSpecs(nodes: Iterable<Node>): MatmulSpec[] {
 
 function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
   const { inputs: { a, b, bias, residual }, outputs: { out } } = use, spec = specOf(use);
-  const kernel = tunedVariant(spec, use.environment).build(spec);
+  const kernel = chosenVariant(MATMUL, spec, use.environment).build(spec);
   const tensors = { a, b, c: out, bias, residual };
-  const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name !== "params");
+  const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name in tensors);
   return {
     label: kernel.label,
     source: kernel.code,

@@ -7,9 +7,10 @@
  *     what costs; one that reads 64 bits a lane and spreads A by subgroup broadcast touches each value once.
  *   - `_matmul_shared.ts`: workgroup memory plus a register tile. For GPUs.
  *
- * Which variant runs is measured (`gpu/tune.ts`); `defaultVariant` serves without a measurement.
+ * Which variant runs is measured (`gpu/tuning/`); the first candidate serves without a measurement.
  */
 
+import { type KernelAdapter, type KernelFamily, sizeRange } from "../tuning/family.ts";
 import type { MatmulSpec, MatmulVariant } from "./_matmul_common.ts";
 import { registerVariant } from "./_matmul_register.ts";
 import type { RegisterTile } from "./_matmul_register.ts";
@@ -17,16 +18,7 @@ import { sharedVariant } from "./_matmul_shared.ts";
 import type { SharedTile } from "./_matmul_shared.ts";
 import { softwareLanes } from "./_software.ts";
 
-export { type MatmulKernel, type MatmulSpec, type MatmulVariant, splitLength } from "./_matmul_common.ts";
-
-/** What the default choice looks at. */
-export interface MatmulAdapter {
-  vendor: string;
-  architecture: string;
-  description: string;
-  isSoftware: boolean;
-  features: ReadonlySet<string>;
-}
+export { type MatmulSpec, type MatmulVariant, splitLength } from "./_matmul_common.ts";
 
 /** Tiles of the register algorithm that read 64-bit words: [lanes, rows, columns of one lane], so [8 64 4] is 64x32. */
 const WIDE_TILES = [[8, 64, 4], [8, 32, 8], [8, 32, 4], [8, 16, 4], [8, 16, 2], [8, 8, 1], [4, 32, 8], [
@@ -62,11 +54,11 @@ export const MATMUL_VARIANTS: readonly MatmulVariant[] = [
 ];
 
 /** The variants worth timing on this adapter, most promising first. f16 storage needs the feature "shader-f16". */
-export function matmulCandidates(spec: MatmulSpec, adapter: MatmulAdapter): MatmulVariant[] {
+export function matmulCandidates(spec: MatmulSpec, adapter: KernelAdapter): MatmulVariant[] {
   if ([spec.typeA, spec.typeB, spec.typeC].includes("f16") && !adapter.features.has("shader-f16")) return [];
   const lanes = softwareLanes(adapter);
   const family = MATMUL_VARIANTS.filter((variant) => {
-    if (!variant.supports(spec) || !variant.needs.every((feature) => adapter.features.has(feature))) {
+    if (!variant.needs.every((feature) => adapter.features.has(feature))) {
       return false;
     }
     if (!adapter.isSoftware) return variant.name.startsWith("shared");
@@ -78,14 +70,9 @@ export function matmulCandidates(spec: MatmulSpec, adapter: MatmulAdapter): Matm
   return family.sort((left, right) => costs.get(left)! - costs.get(right)!);
 }
 
-/** A fixed sensible choice per kind of adapter and shape, used where nothing was measured. */
-export function defaultVariant(spec: MatmulSpec, adapter: MatmulAdapter): MatmulVariant {
-  const variant = matmulCandidates(spec, adapter)[0];
-  if (!variant) {
-    throw new RangeError(
-      'Cannot choose a matmul kernel: the device must have feature "shader-f16" for f16 matrices, current features are ' +
-        `[${[...adapter.features].join(", ")}]`,
-    );
-  }
-  return variant;
-}
+/** Products of matrices as a kernel family. */
+export const MATMUL: KernelFamily<MatmulSpec> = {
+  name: "matmul",
+  candidates: matmulCandidates,
+  shapeKey: (spec) => [spec.m, spec.n, spec.k, spec.batch, spec.splitK].map(sizeRange).join("."),
+};

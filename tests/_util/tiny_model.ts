@@ -9,18 +9,15 @@ import type { SessionOptions } from "../../train/runtime/session_plan.ts";
 import { ADAMW, type GroupRates, type Optimizer, ratesOf } from "../../train/runtime/update_rules.ts";
 import { CLASSIFICATION } from "../../train/tasks/classification.ts";
 import type { TaskRecipe } from "../../train/tasks/task.ts";
+import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 
 /** Limits that nothing here reaches. */
 export const ROOMY = { maxBindingBytes: 2 ** 30, maxBufferBytes: 2 ** 30 };
 
 /** What kernels are chosen by where nothing will run. */
 export const NO_ADAPTER: KernelEnvironment = {
-  features: new Set(),
+  ...PLAIN_GPU,
   isSoftware: true,
-  vendor: "",
-  architecture: "",
-  description: "",
-  choices: new Map(),
 };
 
 /** Sizes of the model. */

@@ -1,10 +1,14 @@
 /** Every matmul variant against plain loops, over awkward shapes, transpositions, types and epilogues. */
 
 import assert from "node:assert/strict";
-import { defaultVariant, MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
-import type { MatmulAdapter, MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
+import { MATMUL, MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
+import type { MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
+import type { KernelAdapter } from "../../gpu/op.ts";
 import { ACTIVATIONS } from "../../gpu/ops/activation_functions.ts";
-import { chooseVariant, createTrial, operandLengths, tuneKey } from "../../gpu/tune.ts";
+import { chooseVariant } from "../../gpu/tuning/choose.ts";
+import { chosenVariant, defaultVariant, PLAIN_GPU, tuneKey } from "../../gpu/tuning/family.ts";
+import { matmulTrial, operandLengths } from "../../gpu/tuning/matmul_trial.ts";
+import { createTrial } from "../../gpu/tuning/trial.ts";
 import { createPrng } from "../../lib/random.ts";
 import { gpuTest } from "../_util/gpu.ts";
 
@@ -30,6 +34,9 @@ function spec(m: number, n: number, k: number, extra: Partial<MatmulSpec> = {}):
     ...extra,
   };
 }
+
+const defaultOf = (s: MatmulSpec, adapter: KernelAdapter) =>
+  defaultVariant(MATMUL, s, adapter) as MatmulVariant;
 
 /** Elements after C that no kernel may touch. */
 const GUARD = 64;
@@ -245,10 +252,11 @@ gpuTest("the small tiles match plain loops for every transposition and storage t
   }
 });
 
-function adapterOf(device: GPUDevice, info: GPUAdapterInfo): MatmulAdapter {
+function adapterOf(device: GPUDevice, info: GPUAdapterInfo): KernelAdapter {
   const { vendor, architecture, description } = info;
   const isSoftware = /llvmpipe|swiftshader/i.test(description);
-  return { vendor, architecture, description, isSoftware, features: new Set<string>(device.features) };
+  const features = new Set<string>(device.features);
+  return { ...PLAIN_GPU, vendor, architecture, description, isSoftware, features };
 }
 
 gpuTest("the default variant matches plain loops on awkward shapes", async (base, info) => {
@@ -260,7 +268,7 @@ gpuTest("the default variant matches plain loops on awkward shapes", async (base
   ]];
   for (const [i, [m, n, k]] of shapes.entries()) {
     const s = spec(m, n, k, TRANSPOSES[i % 4]);
-    await check(device, defaultVariant(s, adapterOf(device, info)), s);
+    await check(device, defaultOf(s, adapterOf(device, info)), s);
   }
 });
 
@@ -290,7 +298,7 @@ gpuTest("the fused activations stay within 5e-7 of the exact ones", async (base,
     const inputs = randomInputs(s);
     inputs.a = Float32Array.from({ length: s.m }, (_, i) => (i - 2000) / 250);
     inputs.b[0] = 1;
-    const out = await runKernel(device, defaultVariant(s, adapterOf(device, info)), s, inputs);
+    const out = await runKernel(device, defaultOf(s, adapterOf(device, info)), s, inputs);
     for (let i = 0; i < s.m; i++) {
       const exact = ACTIVATIONS[activation].value(inputs.a[i]);
       const error = Math.abs(out[i] - exact);
@@ -302,39 +310,47 @@ gpuTest("the fused activations stay within 5e-7 of the exact ones", async (base,
   }
 });
 
-gpuTest("chooseVariant() passes over a wrong candidate and remembers the winner", async (base, info) => {
+gpuTest("chooseVariant() passes over a wrong candidate", async (base, info) => {
   const device = await familyDevice(base);
   const s = spec(16, 16, 16);
-  const right = defaultVariant(s, adapterOf(device, info));
+  const right = defaultOf(s, adapterOf(device, info));
+  // It would look right, if what a candidate before it has written were still there.
   const wrong: MatmulVariant = {
     ...right,
     name: "wrong",
     build: (given) => ({ ...right.build(given), workgroups: [0, 1, 1] }),
   };
-  const kept = new Map<string, string>();
-  const cache = {
-    get: (key: string) => kept.get(key),
-    set: (key: string, value: string) => void kept.set(key, value),
-  };
-  const options = { cache, adapterKey: "test adapter", budgetMs: 1 };
-  assert.equal(await chooseVariant(device, s, [wrong, right], options), right);
-  assert.deepEqual([...kept], [[tuneKey("test adapter", s, [wrong, right]), right.name]]);
-  const [key] = kept.keys();
-  kept.set(key, "wrong"); // a remembered choice is taken without another measurement
-  assert.equal(await chooseVariant(device, s, [wrong, right], options), wrong);
-  await assert.rejects(
-    chooseVariant(device, s, [wrong], { ...options, cache: { get: () => undefined, set() {} } }),
-    {
-      message: /^Cannot choose a matmul kernel: .* wrong: C\[0 0 0\] must be /,
-    },
+  for (const candidates of [[wrong, right], [right, wrong]]) {
+    const found = await chooseVariant(device, { family: MATMUL, spec: s, candidates }, { budgetMs: 1 });
+    assert.equal(found.variant, right);
+    assert.match(String(found.tried.get("wrong")), /^C\[0 0 0\] must be .*, current value is NaN$/);
+  }
+  await assert.rejects(chooseVariant(device, { family: MATMUL, spec: s, candidates: [wrong] }), {
+    message: /^Cannot choose a kernel of "matmul": .* wrong: C\[0 0 0\] must be /,
+  });
+  const tried = await chooseVariant(
+    device,
+    { family: MATMUL, spec: s, candidates: [right, wrong] },
+    { budgetMs: 1, deadline: performance.now() },
   );
+  assert.deepEqual([...tried.tried.keys()], [right.name], "after the deadline only the first one");
+});
+
+Deno.test("chosenVariant() takes what was measured, and the default where a measured one is gone", () => {
+  const s = spec(64, 64, 64), candidates = matmulCandidates(s, PLAIN_GPU);
+  const key = tuneKey(MATMUL, s, { adapterKey: "//", candidates });
+  const chosen = (name: string) =>
+    chosenVariant(MATMUL, s, { ...PLAIN_GPU, choices: new Map([[key, name]]) });
+  assert.equal(chosen(candidates[1].name), candidates[1]);
+  assert.equal(chosen("gone"), candidates[0]);
+  assert.equal(chosenVariant(MATMUL, s, { ...PLAIN_GPU, choices: new Map() }), candidates[0]);
 });
 
 gpuTest("a trial names a kernel that does not compile", async (base, info) => {
   const device = await familyDevice(base);
   const s = spec(4, 4, 4);
-  const kernel = defaultVariant(s, adapterOf(device, info)).build(s);
-  const trial = createTrial(device, s);
+  const kernel = defaultOf(s, adapterOf(device, info)).build(s);
+  const trial = createTrial(device, matmulTrial(s));
   const result = await trial.measure({ ...kernel, code: kernel.code.replace("fn main", "fn main main") }, 1);
   trial.destroy();
   assert.equal(typeof result, "string");
@@ -342,43 +358,37 @@ gpuTest("a trial names a kernel that does not compile", async (base, info) => {
 
 Deno.test("a cached choice holds for nearby sizes, and not for other kernel sources", () => {
   const variants = MATMUL_VARIANTS.slice(0, 2);
-  const key = tuneKey("x", spec(1576, 768, 768), variants);
-  assert.equal(tuneKey("x", spec(1600, 768, 768), variants), key);
-  assert.notEqual(tuneKey("x", spec(64, 768, 768), variants), key);
-  assert.notEqual(tuneKey("y", spec(1576, 768, 768), variants), key);
+  const keyOf = (adapterKey: string, s: MatmulSpec, candidates = variants) =>
+    tuneKey(MATMUL, s, { adapterKey, candidates });
+  const key = keyOf("x", spec(1576, 768, 768));
+  assert.equal(keyOf("x", spec(1600, 768, 768)), key);
+  assert.notEqual(keyOf("x", spec(64, 768, 768)), key);
+  assert.notEqual(keyOf("y", spec(1576, 768, 768)), key);
   const changed = variants.map((variant) => ({
     ...variant,
     build: (s: MatmulSpec) => ({ ...variant.build(s), code: variant.build(s).code + "\n" }),
   }));
-  assert.notEqual(tuneKey("x", spec(1576, 768, 768), changed), key);
+  assert.notEqual(keyOf("x", spec(1576, 768, 768), changed), key);
 });
 
-Deno.test("defaultVariant() follows the adapter and the shape", () => {
+Deno.test("the default variant follows the adapter and the shape", () => {
   const features = new Set(["subgroups", "wgpu-shader-int64", "shader-f16"]);
-  const software = (bits: number, has = features): MatmulAdapter => ({
-    vendor: "",
-    architecture: "",
+  const software = (bits: number, has = features): KernelAdapter => ({
+    ...PLAIN_GPU,
     description: `llvmpipe (LLVM 15.0.6, ${bits} bits)`,
     isSoftware: true,
     features: has,
   });
-  const gpu: MatmulAdapter = {
-    vendor: "nvidia",
-    architecture: "hopper",
-    description: "",
-    isSoftware: false,
-    features: new Set(),
-  };
   const big = spec(1576, 768, 768, { transposeB: true });
-  assert.equal(defaultVariant(big, software(256)).name, "register-lanes8-wide-64x32");
-  assert.match(defaultVariant(big, software(128)).name, /^register-lanes4-wide/);
-  assert.match(defaultVariant(big, software(256, new Set(["subgroups"]))).name, /^register-lanes8-\d/);
-  assert.match(defaultVariant(big, software(256, new Set())).name, /^register-plain/);
-  assert.match(defaultVariant(spec(5, 4, 64), software(256)).name, /-8x8$/);
-  assert.match(defaultVariant(big, gpu).name, /^shared-/);
-  assert.equal(defaultVariant(spec(16, 4, 64), gpu).name, "shared-32x32");
-  assert.throws(() => defaultVariant({ ...big, typeB: "f16" }, gpu), {
-    message: /^Cannot choose a matmul kernel: the device must have feature "shader-f16"/,
+  assert.equal(defaultOf(big, software(256)).name, "register-lanes8-wide-64x32");
+  assert.match(defaultOf(big, software(128)).name, /^register-lanes4-wide/);
+  assert.match(defaultOf(big, software(256, new Set(["subgroups"]))).name, /^register-lanes8-\d/);
+  assert.match(defaultOf(big, software(256, new Set())).name, /^register-plain/);
+  assert.match(defaultOf(spec(5, 4, 64), software(256)).name, /-8x8$/);
+  assert.match(defaultOf(big, PLAIN_GPU).name, /^shared-/);
+  assert.equal(defaultOf(spec(16, 4, 64), PLAIN_GPU).name, "shared-32x32");
+  assert.throws(() => defaultOf({ ...big, typeB: "f16" }, PLAIN_GPU), {
+    message: /^Cannot choose a kernel of "matmul": .*; f16 needs "shader-f16"$/,
   });
 });
 

@@ -15,17 +15,14 @@ import { modelSpec } from "../../train/recipe/model.ts";
 import { sessionOptions } from "../../train/tasks/session_options.ts";
 import { elementsOf, type Memory, outputsOf, runPlanned, runReference } from "../_util/reference_engine.ts";
 import { ROOMY, tinyModel, tinyPrograms } from "../_util/tiny_model.ts";
+import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 
 const CONFIG = new URL("../../configs/side4video/ssv2_vitb16_f8.yaml", import.meta.url).pathname;
 /** A common GPU: what `plan` assumes where there is none. */
 const LIMITS = { maxBindingBytes: 2 ** 31 - 2 ** 20, maxBufferBytes: 2 ** 31 - 2 ** 20 };
 const ENVIRONMENT = {
+  ...PLAIN_GPU,
   features: new Set(["shader-f16", "subgroups"]),
-  isSoftware: false,
-  vendor: "",
-  architecture: "",
-  description: "",
-  choices: new Map<string, string>(),
 };
 
 interface Interval {

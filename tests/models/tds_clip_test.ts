@@ -10,6 +10,7 @@ import { TdsClip } from "../../models/tds_clip.ts";
 import { planSession } from "../../train/runtime/session_plan.ts";
 import { engineTest } from "../_util/engine.ts";
 import { NO_ADAPTER, ROOMY, tinySession } from "../_util/tiny_model.ts";
+import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 
 interface Published {
   arch: string;
@@ -155,12 +156,8 @@ Deno.test("a side width that the gate cannot reduce by sixteen is refused", () =
 
 Deno.test("with recomputation ViT-B/16 at 32 clips needs at most 1.3 times the memory of Side4Video", () => {
   const environment = {
+    ...PLAIN_GPU,
     features: new Set(["shader-f16", "subgroups"]),
-    isSoftware: false,
-    vendor: "",
-    architecture: "",
-    description: "",
-    choices: new Map<string, string>(),
   };
   const sizes = { backbone: VIT_PRESETS["ViT-B/16"], frames: 8, sideDim: 320, classes: 400 };
   const options = tinySession({

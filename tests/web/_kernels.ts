@@ -11,6 +11,7 @@ import { RULES } from "../../train/runtime/update_rules.ts";
 import { taskOf } from "../../train/tasks/registry.ts";
 import type { TaskRecipe } from "../../train/tasks/task.ts";
 import { ROOMY } from "../_util/tiny_model.ts";
+import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url);
 /** A case of each system, for its sizes. */
@@ -24,12 +25,8 @@ export const SYSTEM_CASES = [
 ];
 
 const adapter = (environment: Partial<KernelEnvironment>): KernelEnvironment => ({
+  ...PLAIN_GPU,
   features: new Set(["subgroups", ENABLES_SUBGROUPS]),
-  isSoftware: false,
-  vendor: "",
-  architecture: "",
-  description: "",
-  choices: new Map(),
   ...environment,
 });
 

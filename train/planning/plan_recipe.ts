@@ -13,6 +13,7 @@ import { type FittingSession, planFittingSession } from "../runtime/fit.ts";
 import { microBatches } from "../runtime/micro_batches.ts";
 import { type BytesByUse, stepPlans } from "../runtime/session_plan.ts";
 import { clipsPerBatch, sessionOptions } from "../tasks/session_options.ts";
+import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */
 export const ASSUMED_FRAME = { width: 456, height: 256 } as const;
@@ -23,12 +24,8 @@ export const ASSUMED_LIMITS: PlanLimits = {
   maxBufferBytes: 2 ** 31 - 2 ** 20,
 };
 const ASSUMED_ENVIRONMENT: KernelEnvironment = {
+  ...PLAIN_GPU,
   features: new Set(["shader-f16", "subgroups"]),
-  isSoftware: false,
-  vendor: "",
-  architecture: "",
-  description: "",
-  choices: new Map(),
 };
 
 /** The adapter to plan for, as an open device tells of it (`device.info`). */

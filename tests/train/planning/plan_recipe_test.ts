@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../../lib/errors.ts";
 import { loadConfig } from "../../../train/recipe/config.ts";
 import { planRecipe, planVariant } from "../../../train/planning/plan_recipe.ts";
+import { PLAIN_GPU } from "../../../gpu/tuning/family.ts";
 
 const DEMO = fileURLToPath(new URL("../../../configs/demo.yaml", import.meta.url));
 const { config } = await loadConfig(DEMO);
@@ -13,12 +14,7 @@ function adapterOf(maxBindingBytes: number) {
   return {
     limits: { maxBindingBytes, maxBufferBytes: 2 ** 31 },
     environment: {
-      features: new Set<string>(),
-      isSoftware: false,
-      vendor: "",
-      architecture: "",
-      description: "",
-      choices: new Map<string, string>(),
+      ...PLAIN_GPU,
     },
     freeBytes: null,
   };

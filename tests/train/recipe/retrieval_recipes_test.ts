@@ -5,6 +5,7 @@ import { loadConfig, transformRecipe } from "../../../train/recipe/config.ts";
 import { modelSpec } from "../../../train/recipe/model.ts";
 import { planSession } from "../../../train/runtime/session_plan.ts";
 import { sessionOptions } from "../../../train/tasks/session_options.ts";
+import { PLAIN_GPU } from "../../../gpu/tuning/family.ts";
 
 const FOLDER = "configs/side4video_retrieval";
 const ARCHS = {
@@ -109,12 +110,8 @@ Deno.test("the recipe of MSR-VTT on ViT-B/16 takes at most 8 GiB of a GPU with t
   const options = sessionOptions(config, { lastBatch: 0, largestFrame: { width: 456, height: 256 } });
   const limits = { maxBindingBytes: 2 ** 31 - 2 ** 20, maxBufferBytes: 2 ** 31 - 2 ** 20 };
   const { memory } = planSession(createModel(modelSpec(config)), { ...options, limits }, {
+    ...PLAIN_GPU,
     features: new Set(["shader-f16", "subgroups"]),
-    isSoftware: false,
-    vendor: "",
-    architecture: "",
-    description: "",
-    choices: new Map(),
   });
   assert.ok(memory.total > 2 ** 30 && memory.total <= 8 * 2 ** 30, `${memory.total} bytes`);
 });

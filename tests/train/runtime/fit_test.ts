@@ -11,6 +11,7 @@ import { sessionOptions as recipeOptions } from "../../../train/tasks/session_op
 import type { ClipClassifierSizes } from "../../../models/parts/clip_classifier.ts";
 import { contrastOptions, tinyEncoder } from "../../_util/tiny_encoder.ts";
 import { tinySession, tinyTraining } from "../../_util/tiny_model.ts";
+import { PLAIN_GPU } from "../../../gpu/tuning/family.ts";
 
 const MIB = 2 ** 20;
 const SPEC: ModelSpec = {
@@ -24,12 +25,8 @@ const SPEC: ModelSpec = {
   backboneDtype: "f32",
 };
 const ENVIRONMENT = {
+  ...PLAIN_GPU,
   features: new Set(["shader-f16"]),
-  isSoftware: false,
-  vendor: "",
-  architecture: "",
-  description: "",
-  choices: new Map<string, string>(),
 };
 
 function sessionOptions(clips: number, changes: Partial<SessionOptions> = {}): SessionOptions {

@@ -1,4 +1,4 @@
-/** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tune.ts`). */
+/** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tuning/family.ts`). */
 
 import { textOfFileIfAny, writeFileWhole } from "../../../data/files.ts";
 import { DataError } from "../../../lib/errors.ts";

@@ -1,0 +1,135 @@
+/**
+ * Kernel families: a launch that several kernels can do, of which the fastest right one is chosen by measurement
+ * (`choose.ts`) or, where nothing was measured, by a fixed estimate. A choice is kept under adapter, kernel texts and shape
+ * range; where it is kept (a file, the browser's storage) is the caller's matter.
+ */
+
+import type { KernelAdapter, KernelEnvironment } from "../graph.ts";
+
+export type { KernelAdapter } from "../graph.ts";
+
+/** A GPU that has nothing but what WebGPU guarantees, and on which nothing was measured. */
+export const PLAIN_GPU: KernelEnvironment = {
+  features: new Set(),
+  isSoftware: false,
+  vendor: "",
+  architecture: "",
+  description: "",
+  workgroupBytes: 16384,
+  workgroupInvocations: 256,
+  subgroupSizes: null,
+  choices: new Map(),
+};
+
+/** A kernel ready to be launched: bindings are in order from `@group(0) @binding(0)`, "params" is a uniform buffer. */
+export interface BuiltKernel {
+  readonly label: string;
+  readonly code: string;
+  readonly entryPoint: "main";
+  readonly bindings: readonly string[];
+  readonly params: Uint32Array<ArrayBuffer>;
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** One way to do a launch. */
+export interface KernelVariant<S> {
+  readonly name: string;
+  build(spec: S): BuiltKernel;
+}
+
+/** A launch that several kernels can do. `S` says everything that a kernel's text or speed depends on. */
+export interface KernelFamily<S> {
+  /** Begins every key of its choices. */
+  readonly name: string;
+  /** The variants that can run on this adapter, most promising first: without a measurement the first one runs. */
+  candidates(spec: S, adapter: KernelAdapter): KernelVariant<S>[];
+  /** Names the range of shapes that share a choice. */
+  shapeKey(spec: S): string;
+}
+
+/** Sizes within one power-of-two step (with two half steps) share a choice. */
+export function sizeRange(size: number): number {
+  return Math.round(2 * Math.log2(size));
+}
+
+/** 53-bit FNV-like hash of a text, enough to notice that a kernel's source has changed. */
+function hashText(text: string): string {
+  let high = 0xdeadbeef;
+  let low = 0x41c6ce57;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    high = Math.imul(high ^ unit, 0x9e3779b1);
+    low = Math.imul(low ^ unit, 0x5f356495);
+  }
+  return (high >>> 0).toString(16) + (low >>> 0).toString(16);
+}
+
+/** The key of a choice: adapter, texts of all candidates, and what in the spec matters to speed. */
+export function tuneKey<S>(
+  family: KernelFamily<S>,
+  spec: S,
+  { adapterKey, candidates }: { adapterKey: string; candidates: readonly KernelVariant<S>[] },
+): string {
+  const sources = hashText(candidates.map((variant) => variant.name + variant.build(spec).code).join("\n"));
+  return `${adapterKey}|${family.name}|${sources}|${family.shapeKey(spec)}`;
+}
+
+/** Names the adapter and its driver in keys. */
+export function adapterKeyOf(
+  adapter: Pick<KernelAdapter, "vendor" | "architecture" | "description">,
+): string {
+  return [adapter.vendor, adapter.architecture, adapter.description].join("/");
+}
+
+/** Variants chosen so far by family and spec, for one set of measured choices: building a key builds every candidate. */
+const chosen = new WeakMap<ReadonlyMap<string, string>, Map<string, unknown>>();
+
+/**
+ * The measured choice for a launch where there is one, else the fixed default of the adapter's kind.
+ *
+ * @throws {RangeError} when no variant can run on the adapter.
+ */
+export function chosenVariant<S>(
+  family: KernelFamily<S>,
+  spec: S,
+  adapter: KernelAdapter & { readonly choices: ReadonlyMap<string, string> },
+): KernelVariant<S> {
+  const { choices } = adapter;
+  if (choices.size === 0) return defaultOf(family, spec, family.candidates(spec, adapter), adapter);
+  let known = chosen.get(choices);
+  if (!known) chosen.set(choices, known = new Map());
+  const id = family.name + JSON.stringify(spec);
+  let variant = known.get(id) as KernelVariant<S> | undefined;
+  if (!variant) {
+    const candidates = family.candidates(spec, adapter);
+    const name = choices.get(tuneKey(family, spec, { adapterKey: adapterKeyOf(adapter), candidates }));
+    variant = candidates.find((candidate) => candidate.name === name) ??
+      defaultOf(family, spec, candidates, adapter);
+    known.set(id, variant);
+  }
+  return variant;
+}
+
+/** A fixed sensible choice per kind of adapter and shape, used where nothing was measured. */
+export function defaultVariant<S>(
+  family: KernelFamily<S>,
+  spec: S,
+  adapter: KernelAdapter,
+): KernelVariant<S> {
+  return defaultOf(family, spec, family.candidates(spec, adapter), adapter);
+}
+
+function defaultOf<S>(
+  family: KernelFamily<S>,
+  spec: S,
+  candidates: readonly KernelVariant<S>[],
+  adapter: KernelAdapter,
+): KernelVariant<S> {
+  if (candidates.length > 0) return candidates[0];
+  throw new RangeError(
+    `Cannot choose a kernel of "${family.name}": one must run on the adapter, its features are ` +
+      `[${[...adapter.features].join(", ")}] and the launch is ${
+        JSON.stringify(spec)
+      }; f16 needs "shader-f16"`,
+  );
+}

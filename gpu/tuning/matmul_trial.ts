@@ -1,0 +1,78 @@
+/** Products on generated matrices: each kernel is compared with plain loops on sampled outputs, then timed. */
+
+import { ACTIVATIONS } from "../ops/activation_functions.ts";
+import { type MatmulSpec, splitLength } from "../ops/matmul_kernel.ts";
+import type { TrialSetup } from "./trial.ts";
+
+/** Elements between the start and the end of one operand over the whole batch. */
+export function operandLengths(spec: MatmulSpec): { a: number; b: number; c: number } {
+  const span = (stride: number, size: number) => (spec.batch - 1) * stride + size;
+  return {
+    a: span(spec.strideA, spec.m * spec.k),
+    b: span(spec.strideB, spec.k * spec.n),
+    c: spec.splitK > 1 && spec.batch > 1
+      ? spec.splitK * spec.batch * spec.strideC
+      : (spec.splitK - 1) * spec.m * spec.n + span(spec.strideC, spec.m * spec.n),
+  };
+}
+
+/** Values that f16 holds exactly: multiples of 1/64 in [-0.5, 0.5), so that storage type does not blur the check. */
+function testValue(index: number, salt: number): number {
+  const mixed = Math.imul(index + 1, 0x9e3779b1) ^ Math.imul(salt, 0x85ebca6b);
+  return ((Math.imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d) >>> 20) % 64 - 32) / 64;
+}
+
+/** Matrices for `spec`, and the sampled check. */
+export function matmulTrial(spec: MatmulSpec): TrialSetup {
+  const lengths = operandLengths(spec);
+  const operands = [
+    ["a", lengths.a, spec.typeA, 1],
+    ["b", lengths.b, spec.typeB, 2],
+    ...(spec.bias ? [["bias", spec.n, "f32", 3] as const] : []),
+    ...(spec.residual ? [["residual", lengths.c, spec.typeC, 4] as const] : []),
+  ] as const;
+  return {
+    name: "matmul",
+    inputs: Object.fromEntries(operands.map(([name, length, type, salt]) => {
+      const make = type === "f16" ? Float16Array : Float32Array;
+      return [name, new make(Math.ceil(length / 4) * 4).map((_, i) => testValue(i, salt))];
+    })),
+    outputs: { c: { length: lengths.c, type: spec.typeC } },
+    check: ({ c }) => checkSamples(spec, c),
+  };
+}
+
+/** Compares outputs at the corners, and at places spread over the whole, with plain loops; says what differs. */
+function checkSamples(spec: MatmulSpec, out: ArrayLike<number>): string | undefined {
+  const places = 256;
+  const total = spec.m * spec.n * spec.batch * spec.splitK;
+  const chunk = splitLength(spec);
+  for (let place = 0; place < places; place++) {
+    const index = place === places - 1 ? total - 1 : Math.floor(place * total / places);
+    const column = index % spec.n;
+    const row = Math.floor(index / spec.n) % spec.m;
+    const slice = Math.floor(index / (spec.n * spec.m));
+    const batch = slice % spec.batch;
+    const split = Math.floor(slice / spec.batch);
+    const baseA = batch * spec.strideA;
+    const baseB = batch * spec.strideB;
+    const at = split * (spec.batch > 1 ? spec.batch * spec.strideC : spec.m * spec.n) + batch * spec.strideC +
+      row * spec.n + column;
+    let sum = 0;
+    let size = 0;
+    for (let k = split * chunk; k < Math.min(spec.k, (split + 1) * chunk); k++) {
+      const a = testValue(baseA + (spec.transposeA ? k * spec.m + row : row * spec.k + k), 1);
+      const b = testValue(baseB + (spec.transposeB ? column * spec.k + k : k * spec.n + column), 2);
+      sum += a * b;
+      size += Math.abs(a * b);
+    }
+    const linear = sum + (spec.bias ? testValue(column, 3) : 0);
+    const active = spec.activation === "none" ? linear : ACTIVATIONS[spec.activation].value(linear);
+    const expected = active + (spec.residual ? testValue(at, 4) : 0);
+    const tolerance = 1e-5 + 1e-6 * size + (spec.typeC === "f16" ? 1e-3 * (1 + Math.abs(expected)) : 0);
+    if (!(Math.abs(out[at] - expected) <= tolerance)) {
+      return `C[${slice} ${row} ${column}] must be ${expected}, current value is ${out[at]}`;
+    }
+  }
+  return undefined;
+}
