@@ -11,7 +11,7 @@ import { matmulCandidates } from "../gpu/ops/matmul_kernel.ts";
 import type { MatmulSpec } from "../gpu/ops/matmul_kernel.ts";
 import { openGpu } from "../gpu/device.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { matmulTrial, operandLengths } from "../gpu/tuning/matmul_trial.ts";
+import { describeProduct, matmulTrial, operandLengths } from "../gpu/tuning/matmul_trial.ts";
 import { createTrial } from "../gpu/tuning/trial.ts";
 
 /** One measurement, as `bench --json` prints it. */
@@ -84,15 +84,13 @@ export async function* benchMatmul(gpu: Gpu, options: { all?: boolean } = {}): A
     const trial = createTrial(gpu.device, matmulTrial(spec));
     try {
       for (const variant of options.all ? candidates : candidates.slice(0, 1)) {
-        const ms = await trial.measure(variant.build(spec), 1500);
+        const ms = await trial.measure(variant.build(spec), { budgetMs: 1500 });
         if (typeof ms === "string") throw new Error(`Cannot time ${variant.name}: ${ms}`);
         const flops = 2 * spec.m * spec.n * spec.k * spec.batch;
         yield {
           name,
           variant: variant.name,
-          shape:
-            `${spec.m}x${spec.n}x${spec.k} ${spec.transposeA ? "t" : "n"}${spec.transposeB ? "t" : "n"} ` +
-            `${spec.typeA}/${spec.typeB}/${spec.typeC}`,
+          shape: describeProduct(spec),
           ms: Number(ms.toFixed(3)),
           gflops: Number((flops / ms / 1e6).toFixed(2)),
           gbps: Number((bytesOf(spec) / ms / 1e6).toFixed(2)),

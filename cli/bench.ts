@@ -14,13 +14,13 @@ import { requireSharedVerb } from "./ranks/world.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, loadConfig, parseConfig } from "../train/recipe/config.ts";
-import { writeChoices } from "../train/runtime/device/tuned.ts";
+import { addChoices } from "../train/runtime/device/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
-import { tunedChoices, tunedFile } from "./shared/tuned.ts";
+import { tellMeasured, tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 const NAMES = [
   "matmul",
@@ -69,8 +69,10 @@ weighs words and frames, on the GPU, alone and among 64.
 peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; then one clip of a tower and of a published
 network in sidenet, onnxruntime (CPU) and onnxruntime-web (webgpu), on a software adapter two blocks and two frames of them. The
 peers (470 MB) are installed by npm into bench/peers at the first run. ratio is the peer's time divided by ours.
-tune: measures the matmul kernels of a recipe's step on this adapter, each checked first, and keeps the winners, which train
-and eval then use. Other kernels sum in another order, so tune before a run and not in the middle of one.
+tune: measures every kernel that could do each product and attention of a recipe's step on this adapter, each checked first, and keeps
+the winners, which all verbs then use. Train, eval, extract and index measure the heaviest by themselves on an adapter that is not
+known, for ten seconds at most (--no-tune measures none). Other kernels sum in another order, so tune before a run and not in the
+middle of one. ratio is the default's time divided by the winner's.
 mpi, started by mpiexec: sums over ranks by size, beside copying in memory, and what the exchange takes of a step of a recipe
 (the demo's without --config) whose batch the ranks share.
 
@@ -131,7 +133,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       for await (const row of benchRanks(await recipe(values), io)) show(row, io);
       continue;
     }
-    using gpu = await openGpu({ choices: await tunedChoices() });
+    using gpu = await openGpu({ choices: (await tunedChoices()).known });
     if (name === "checkpoint") {
       for await (const row of benchCheckpoint()) show(row, io);
       continue;
@@ -189,28 +191,22 @@ async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io
   if (path === null) {
     throw new ConfigError("Cannot tune: HOME or XDG_CACHE_HOME must be set, to keep what was measured");
   }
-  const choices = new Map(await tunedChoices());
-  let changed = 0;
-  for await (const { key, spec, chosen, byDefault } of tuneRecipe(gpu, await recipe(values), choices)) {
-    choices.set(key, chosen);
-    if (chosen !== byDefault) changed++;
-    io.printJson({
-      name: "tune",
-      shape: `${spec.m}x${spec.n}x${spec.k}`,
-      variant: chosen,
-      default: byDefault,
-      adapter: gpu.name,
-    });
-    if (!io.json) {
-      io.print(
-        `${`${spec.m}x${spec.n}x${spec.k}`.padEnd(20)} ${chosen}${
-          chosen === byDefault ? "" : `  (default ${byDefault})`
-        }`,
-      );
-    }
-    await writeChoices(path, choices);
-  }
-  io.note(`${choices.size} choices in ${path}, ${changed} of the new ones differ from the default`);
+  const measured = await tuneRecipe(gpu, await recipe(values), {
+    signal: io.signal,
+    async onChosen({ key, family, shape, name, byDefault, ms, defaultMs, tried }) {
+      const ratio = defaultMs === null ? null : Number((defaultMs / ms).toFixed(2));
+      const row = { name: "tune", family, shape, variant: name, default: byDefault, ms, ratio, tried };
+      io.printJson({ ...row, adapter: gpu.name });
+      if (!io.json) {
+        const against = name === byDefault ? "" : `  ${ratio ?? "?"} times as fast as ${byDefault}`;
+        io.print(
+          `${family.padEnd(12)} ${shape.padEnd(36)} ${ms.toFixed(2).padStart(9)} ms  ${name}${against}`,
+        );
+      }
+      await addChoices(path, new Map([[key, name]]));
+    },
+  });
+  tellMeasured(measured, path, io);
 }
 
 function show(

@@ -21,7 +21,7 @@ import { START_LIMIT_SECONDS } from "../mpi/world.ts";
 import { joinWorld, silent } from "./ranks/world.ts";
 import { createIo, type Io, processStreams } from "./shared/output.ts";
 import { tellStages } from "./text/stages.ts";
-import { tunedChoices } from "./shared/tuned.ts";
+import { measuredChoices, TUNE_OPTION, tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 import { tellLeftOut } from "./shared/clips.ts";
 import { splitAssignments } from "./shared/overrides.ts";
@@ -51,6 +51,7 @@ beside the weights. Ranks that mpiexec has started share the clips. --probabilit
   options: {
     ...MODEL_OPTIONS,
     ...WEIGHTS_OPTIONS,
+    ...TUNE_OPTION,
     list: { type: "string", placeholder: "FILE", help: "list of clips instead of data.val_list" },
     out: { type: "string", placeholder: "FOLDER", help: "where the results go" },
     probabilities: { type: "boolean", help: "write those of every class into predictions.jsonl" },
@@ -92,7 +93,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       set,
       signal: io.signal,
       world,
-      choices: await tunedChoices(),
+      choices: world.size > 1 ? await tunedChoices() : await measuredChoices(values, io),
       stage: stages.tell,
       onOpened: (adapter) => io.note(`adapter: ${adapter}`),
       onProgress: (done, of) => stages.tell({ what: "evaluating", done, of, unit: "clips" }),

@@ -20,7 +20,7 @@ import type { Io } from "./shared/output.ts";
 import { findRecipe, fitRecipe, RECIPE_OPTIONS, settleFound, tellFolder } from "./shared/recipes.ts";
 import { sourcesOf } from "./shared/sources.ts";
 import { tellStages } from "./text/stages.ts";
-import { tunedChoices } from "./shared/tuned.ts";
+import { measuredChoices, TUNE_OPTION, tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
   name: "extract",
@@ -49,6 +49,7 @@ is kept too.`,
     out: { type: "string", placeholder: "DIR", help: "where the features go; data.features by default" },
     ...RECIPE_OPTIONS,
     epochs: { type: "integer", min: 1, help: "epochs of random views to store" },
+    ...TUNE_OPTION,
   },
 });
 
@@ -93,7 +94,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     epochs,
     world,
     signal: io.signal,
-    choices: await tunedChoices(),
+    // Ranks that chose apart would store clips that differ in their last bits.
+    choices: world.size > 1 ? await tunedChoices() : await measuredChoices(values, io),
     events: {
       planned: (plan) => io.note(describePlan(plan)),
       stage: stages.tell,

@@ -9,7 +9,7 @@ import { tellKept } from "./shared/interruption.ts";
 import type { Io } from "./shared/output.ts";
 import { splitOverrides } from "./shared/overrides.ts";
 import { tellStages } from "./text/stages.ts";
-import { tunedChoices } from "./shared/tuned.ts";
+import { measuredChoices, TUNE_OPTION } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
 export const command = defineCommand({
@@ -38,6 +38,7 @@ Ctrl-C stops with all that is done in the index, and an indexing that was killed
     out: { type: "string", placeholder: "INDEX", help: "folder of the index" },
     config: { type: "string", placeholder: "CONFIG", help: "recipe, for a checkpoint that needs one" },
     ...WEIGHTS_OPTIONS,
+    ...TUNE_OPTION,
     window: {
       type: "number",
       min: 0.001,
@@ -78,7 +79,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     windowSeconds: values.window,
     strideSeconds: values.stride,
     framesPerSecond: values.fps,
-    choices: await tunedChoices(),
+    choices: await measuredChoices(values, io),
     stage: stages.tell,
     signal: io.signal,
     events: {

@@ -46,7 +46,8 @@ import { printPlan } from "./shared/plan_text.ts";
 import { START_LIMIT_SECONDS, type World } from "../mpi/world.ts";
 import { quietFolder } from "../train/files/quiet_folder.ts";
 import { joinWorld } from "./ranks/world.ts";
-import { tunedChoices } from "./shared/tuned.ts";
+import type { TunedChoices } from "../train/runtime/device/tuned.ts";
+import { measuredChoices, TUNE_OPTION, tunedChoices } from "./shared/tuned.ts";
 
 export const command = defineCommand({
   name: "train",
@@ -92,6 +93,7 @@ after the first steps, every ten minutes (logging.checkpoint_minutes) and at the
     },
     "plan-only": { type: "boolean", help: "print the plan and stop" },
     ...RECIPE_OPTIONS,
+    ...TUNE_OPTION,
   },
 });
 
@@ -132,13 +134,14 @@ export async function run(args: string[], io: Io): Promise<number> {
   requireNewRun(loaded.config, { resumes: from !== null });
   const recipe = await settleFound(loaded, started, { offline }, io);
   using stages = tellStages(io);
+  const choices = await measuredChoices(values, io);
   if (recipe.solver.find_lr !== null && world.size > 1) {
     throw new ConfigError(
       `Cannot look for a learning rate with ${world.size} ranks: solver.find_lr must run in one process; start it without mpiexec`,
     );
   }
   await using early = recipe.solver.find_lr === null && world.size === 1
-    ? await earlyDevice(recipe)
+    ? await earlyDevice(recipe, choices)
     : undefined;
   await makeData(recipe, io);
   io.signal.throwIfAborted();
@@ -159,7 +162,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     if (loaded.folder !== undefined) await keepLists(config, loaded.folder, folder);
     await world.share<SharedStart>({ config, folder: folder.path, resume: state?.path }, START);
     const begun = () => void (hasBegun = true);
-    const result = await trainInto(config, folder, state, { early, stages, world, begun }, io);
+    const result = await trainInto(config, folder, state, { early, stages, world, choices, begun }, io);
     const task = taskOfRecipe(config);
     await writeReport({ config, task, folder, origin: { command: io.command }, ...result });
     finish(result, { folder, columns: task.metrics }, io);
@@ -218,7 +221,7 @@ async function loadRecipe(
 }
 
 /** Where the data set must be made first, a device that compiles meanwhile. */
-async function earlyDevice(config: Config): Promise<EarlyDevice | undefined> {
+async function earlyDevice(config: Config, choices: TunedChoices): Promise<EarlyDevice | undefined> {
   if (!await isDataMissing(config)) return undefined;
   const { synth, num_sample: copies, batch_size: batch } = config.data;
   const lastBatch = (synth?.train_clips ?? 0) % batch * copies;
@@ -229,7 +232,7 @@ async function earlyDevice(config: Config): Promise<EarlyDevice | undefined> {
     {
       clipsPerVideo: copies,
       halves: null,
-      choices: await tunedChoices(),
+      choices,
     },
   );
 }
@@ -273,10 +276,11 @@ async function trainInto(
   config: Config,
   folder: RunFolder,
   state: { path: string; step: number } | null,
-  { early, stages, world, begun }: {
+  { early, stages, world, choices, begun }: {
     early: EarlyDevice | undefined;
     stages: Stages;
     world: World;
+    choices: TunedChoices;
     /** Told when a step has been made. */
     begun: () => void;
   },
@@ -290,7 +294,7 @@ async function trainInto(
     world,
     resume: state?.path,
     signal: io.signal,
-    choices: await tunedChoices(),
+    choices,
     events: {
       opened: ({ adapter, memory, allocatedBytes, launches }, { steps, trainable, frozen }) => {
         stages.end();

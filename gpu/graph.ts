@@ -131,6 +131,8 @@ export interface KernelAdapter {
 export interface KernelEnvironment extends KernelAdapter {
   /** Measured choices of kernels by key (`gpu/tuning/family.ts`). */
   readonly choices: ReadonlyMap<string, string>;
+  /** Told of every launch for which a kernel is chosen, with the name of its family. */
+  readonly onChoice?: (family: string, spec: unknown) => void;
 }
 
 /** What a gradient rule is given: the forward node and the gradients of its outputs. */

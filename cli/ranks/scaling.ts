@@ -60,7 +60,7 @@ export async function printScaling(
 ): Promise<void> {
   const bandwidth = bandwidthOf(options.bandwidth), { ranksPerNode = RANKS_PER_NODE } = options;
   io.status("measuring a step");
-  using gpu = await openGpu({ choices: await tunedChoices() });
+  using gpu = await openGpu({ choices: (await tunedChoices()).known });
   const clips = clipsPerBatch(config), copies = config.data.num_sample;
   const many = Math.max(2 * copies, Math.min(clips, MEASURED_CLIPS)), few = Math.max(copies, many >> 1);
   const [manySeconds, fewSeconds] = [await stepSeconds(config, many), await stepSeconds(config, few)];

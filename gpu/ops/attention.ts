@@ -17,7 +17,7 @@ import {
 import { backwardKeySource, backwardQuerySource } from "./_attention_backward.ts";
 import { forwardSource } from "./_attention_forward.ts";
 import { type AttentionSpec, type Feed, quadsOf } from "./_attention_text.ts";
-import { softwareLanes } from "./_software.ts";
+import { softwareLanes } from "../adapter.ts";
 
 type AttentionAttrs = { heads: number; queryStart: number; causal: boolean; dtype?: Dtype };
 

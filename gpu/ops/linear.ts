@@ -3,13 +3,12 @@
  * The kernels are a family of variants (`matmul_kernel.ts`); which one runs is a measured or a fixed choice.
  */
 
-import type { Dtype, Graph, Node, Tensor } from "../graph.ts";
+import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
 import {
   type Arrays,
   defineOp,
   type Dispatch,
-  isUseOf,
   type KernelEnvironment,
   type Op,
   type OpContext,
@@ -143,11 +142,6 @@ function specOf({ inputs, outputs: { out }, attrs }: MatmulUse): MatmulSpec {
     strideB: batched ? k * n : 0,
     strideC: m * n,
   };
-}
-
-/** The products among recorded nodes, for measuring which kernels are fastest. */
-export function matmulSpecs(nodes: Iterable<Node>): MatmulSpec[] {
-  return [...nodes].filter((node) => isUseOf(node, matmulOp)).map(specOf);
 }
 
 function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {

@@ -16,7 +16,7 @@ import { registerVariant } from "./_matmul_register.ts";
 import type { RegisterTile } from "./_matmul_register.ts";
 import { sharedVariant } from "./_matmul_shared.ts";
 import type { SharedTile } from "./_matmul_shared.ts";
-import { softwareLanes } from "./_software.ts";
+import { softwareLanes } from "../adapter.ts";
 
 export { type MatmulSpec, type MatmulVariant, splitLength } from "./_matmul_common.ts";
 

@@ -92,9 +92,10 @@ const chosen = new WeakMap<ReadonlyMap<string, string>, Map<string, unknown>>();
 export function chosenVariant<S>(
   family: KernelFamily<S>,
   spec: S,
-  adapter: KernelAdapter & { readonly choices: ReadonlyMap<string, string> },
+  adapter: KernelEnvironment,
 ): KernelVariant<S> {
   const { choices } = adapter;
+  adapter.onChoice?.(family.name, spec);
   if (choices.size === 0) return defaultOf(family, spec, family.candidates(spec, adapter), adapter);
   let known = chosen.get(choices);
   if (!known) chosen.set(choices, known = new Map());

@@ -22,6 +22,39 @@ function testValue(index: number, salt: number): number {
   return ((Math.imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d) >>> 20) % 64 - 32) / 64;
 }
 
+/** A product in words: "1576x768x768 nt f32/f16/f32". */
+export function describeProduct(spec: MatmulSpec): string {
+  const { m, n, k, batch, splitK, transposeA, transposeB, typeA, typeB, typeC } = spec;
+  const count = (times: number, what: string) => times > 1 ? `${times}${what} ` : "";
+  return `${count(batch, " of")}${m}x${n}x${k} ${transposeA ? "t" : "n"}${transposeB ? "t" : "n"} ` +
+    `${typeA}/${typeB}/${typeC}${splitK > 1 ? ` in ${splitK} parts` : ""}`;
+}
+
+/** Elements of the operands of a trial, at most: larger products are cut, which changes little in what is fastest. */
+const MOST_ELEMENTS = 2 ** 24;
+
+/** The same product with its longest sides cut, where it is too large to be tried as it is. Remainders of 16 stay. */
+export function reducedProduct(spec: MatmulSpec): MatmulSpec {
+  const half = (size: number) => Math.max(1, Math.floor(size / 32)) * 16 + size % 16;
+  let reduced = spec;
+  for (;;) {
+    const { a, b, c } = operandLengths(reduced), { m, n, k, batch } = reduced;
+    if (a + b + c <= MOST_ELEMENTS) return reduced;
+    const next = batch > 1
+      ? { batch: batch >> 1 }
+      : m >= Math.max(n, k)
+      ? { m: half(m) }
+      : k >= n
+      ? { k: half(k) }
+      : { n: half(n) };
+    reduced = { ...reduced, ...next };
+    const dense = (stride: number, size: number) => stride === 0 ? 0 : size;
+    reduced.strideA = dense(spec.strideA, reduced.m * reduced.k);
+    reduced.strideB = dense(spec.strideB, reduced.k * reduced.n);
+    reduced.strideC = dense(spec.strideC, reduced.m * reduced.n);
+  }
+}
+
 /** Matrices for `spec`, and the sampled check. */
 export function matmulTrial(spec: MatmulSpec): TrialSetup {
   const lengths = operandLengths(spec);

@@ -26,6 +26,7 @@ import {
   type FrameSize,
 } from "../runtime/frame_buffers.ts";
 import { compilingStage, type HalvesNeed, requireHalves } from "../runtime/open_session.ts";
+import { chooseKernels } from "../runtime/device/choose_kernels.ts";
 import { RemoteDevice } from "../runtime/device/remote_device.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 
@@ -141,10 +142,11 @@ export async function openTower(
   more: { halves: HalvesNeed | null; choices?: TunedChoices; stage?: TellStage },
 ): Promise<Tower> {
   const { choices, stage } = more;
-  const device = await RemoteDevice.open({ choices, onCompile: compilingStage(stage) });
+  const device = await RemoteDevice.open({ choices: choices?.known, onCompile: compilingStage(stage) });
   try {
     requireHalves(device.info, more.halves);
     const planned = planFittingTower(model, { ...options, limits: device.info.limits }, device.info);
+    await chooseKernels(device, [planned.plan], { choices, stage });
     return await Tower.open(device, model, planned);
   } catch (error) {
     await device[Symbol.asyncDispose]();

@@ -94,7 +94,7 @@ export async function fitToAdapter(
   },
 ): Promise<FittedRecipe> {
   stage?.({ what: "looking for an adapter" });
-  const device = await RemoteDevice.open({ choices: may.choices }), { info } = device;
+  const device = await RemoteDevice.open({ choices: may.choices?.known }), { info } = device;
   await device[Symbol.asyncDispose]();
   signal?.throwIfAborted();
   stage?.({ what: "planning" });

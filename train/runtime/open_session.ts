@@ -6,6 +6,7 @@ import type { TellStage } from "../../lib/stage.ts";
 import { ALONE, type World } from "../../mpi/world.ts";
 import type { VideoModel } from "../../models/video_model.ts";
 import { type FittingSession, planFittingSession } from "./fit.ts";
+import { chooseKernels } from "./device/choose_kernels.ts";
 import { compileKernels, kernelsOf } from "./device/compile.ts";
 import { RemoteDevice } from "./device/remote_device.ts";
 import { lowerPlans } from "./device_model.ts";
@@ -74,7 +75,7 @@ export class EarlyDevice implements AsyncDisposable {
   /** @param options What the session will be opened with, as far as it is known. */
   constructor(model: VideoModel, options: Omit<SessionOptions, "limits">, more: OpenOptions) {
     this.#device = RemoteDevice.open({
-      choices: more.choices,
+      choices: more.choices?.known,
       onCompile: compilingStage((stage) => this.#told?.(stage)),
     });
     this.#compiled = this.#compile(model, options, more).catch(() => {});
@@ -110,12 +111,14 @@ export class EarlyDevice implements AsyncDisposable {
   async #compile(
     model: VideoModel,
     options: Omit<SessionOptions, "limits">,
-    { clipsPerVideo }: OpenOptions,
+    { clipsPerVideo, choices }: OpenOptions,
   ): Promise<void> {
     const device = await this.#device, { info: { limits, environment, freeBytes } } = device;
     const fit = { environment, freeBytes, clipsPerVideo };
     const { plan } = planFittingSession(model, { ...options, limits }, fit);
-    await compileKernels(device, kernelsOf(lowerPlans(plan, environment)), this.#closing.signal);
+    const { signal } = this.#closing, stage: TellStage = (stage) => this.#told?.(stage);
+    await chooseKernels(device, Object.values(plan.plans), { choices, stage, signal });
+    await compileKernels(device, kernelsOf(lowerPlans(plan, device.info.environment)), signal);
   }
 }
 
@@ -136,7 +139,7 @@ export async function openSession(
   for (let tries = 0;; tries++) {
     const device = early && !early.isTaken
       ? await early.take(stage, signal)
-      : await RemoteDevice.open({ choices, world: world.forWorker });
+      : await RemoteDevice.open({ choices: choices?.known, world: world.forWorker });
     device.onCompile = compilingStage(stage);
     device.stopsCompiling = signal;
     const { info } = device;
@@ -152,6 +155,7 @@ export async function openSession(
         clipsPerVideo: more.clipsPerVideo,
       });
       fitting = await agreedFit(model, fitting, { world, environment: info.environment });
+      await chooseKernels(device, Object.values(fitting.plan.plans), { choices, stage, signal, world });
       const session = await Session.open(device, model, fitting.options, fitting.plan, world);
       // What is compiled later, for a larger frame, belongs to a step that is to be ended.
       device.stopsCompiling = undefined;

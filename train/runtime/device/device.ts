@@ -3,7 +3,14 @@
 import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import type { KernelSpec } from "../../../gpu/lower.ts";
+import type { ChoiceOptions, Chosen, Launch } from "../../../gpu/tuning/choose.ts";
 import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../../gpu/runtime.ts";
+
+/** How much is measured of one launch. */
+export type ChoosingOptions = ChoiceOptions & {
+  /** Candidates, at most. */
+  readonly most?: number;
+};
 
 /** An open device with room for one set of programs. */
 export interface Device extends AsyncDisposable {
@@ -26,6 +33,14 @@ export interface Device extends AsyncDisposable {
    * @param given Memory of the commands that need not be copied: it may be gone afterwards. Shared memory is never copied.
    */
   submit(commands: readonly Command[], given?: readonly ArrayBuffer[]): Promise<Uint8Array<ArrayBuffer>[]>;
+}
+
+/** A device on which kernels can be measured. */
+export interface ChoosingDevice extends Device {
+  /** Measures which kernel does a launch fastest. The device must be idle, and should hold nothing yet. */
+  choose(launch: Launch, options: ChoosingOptions): Promise<Chosen>;
+  /** Takes measured choices: `info.environment` has them from now on. */
+  adopt(choices: ReadonlyMap<string, string>): void;
 }
 
 /** What a device says about itself. @param freeBytes Bytes it has free; null where nobody can tell. */

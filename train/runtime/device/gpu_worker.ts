@@ -4,11 +4,17 @@ import { releasedFrames } from "../../../data/frames/shared_garbage.ts";
 import { type Gpu, openGpu } from "../../../gpu/device.ts";
 import { type Command, Runtime } from "../../../gpu/runtime.ts";
 import { workerExchange } from "../../../mpi/worker_exchange.ts";
+import { chooseKernel } from "../../../gpu/tuning/choose.ts";
 import { deviceInfo } from "./device.ts";
 import { freeMemory } from "./free_memory.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
 
 let gpu: Gpu | null = null, runtime: Runtime | null = null;
+
+const openedGpu = (): Gpu => {
+  if (!gpu) throw new Error("Cannot call the GPU worker: a device must be open");
+  return gpu;
+};
 
 const opened = (): Runtime => {
   if (!runtime) throw new Error("Cannot call the GPU worker: a device must be open");
@@ -21,6 +27,7 @@ const calls: WorkerCalls = {
     runtime = new Runtime(gpu, world ? workerExchange(world) : null);
     return deviceInfo(gpu, await freeMemory(gpu));
   },
+  choose: (launch, options) => chooseKernel(openedGpu(), launch, options),
   compile: (kernels) => opened().compile(kernels),
   load: (setup) => opened().load(setup),
   setFrames: (options) => opened().setFrames(options),

@@ -3,9 +3,10 @@
 import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Command, DeviceInfo, DeviceSetup } from "../../../gpu/runtime.ts";
 import type { KernelSpec } from "../../../gpu/lower.ts";
-import type { Device } from "./device.ts";
+import type { Chosen, Launch } from "../../../gpu/tuning/choose.ts";
+import type { ChoosingDevice, ChoosingOptions } from "./device.ts";
 import type { WorkerWorld } from "../../../mpi/world.ts";
-import type { TunedChoices } from "./tuned.ts";
+import type { ChoicesByKey } from "./tuned.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
 
 /** An error of the Worker, with the exit code it carried. */
@@ -89,7 +90,7 @@ class WorkerChannel {
 /** How to open a device. */
 export interface RemoteOptions {
   /** Measured kernel choices of this machine. */
-  choices?: TunedChoices;
+  choices?: ChoicesByKey;
   /** Told of every kernel that is compiled. */
   onCompile?: (done: number, total: number) => void;
   /** The ranks to take part with; none by default. */
@@ -97,12 +98,11 @@ export interface RemoteOptions {
 }
 
 /** A device in a Worker. Use with `await using`. */
-export class RemoteDevice implements Device {
-  readonly info: DeviceInfo;
+export class RemoteDevice implements ChoosingDevice {
+  #info: DeviceInfo;
   onCompile?: (done: number, total: number) => void;
   stopsCompiling?: AbortSignal;
   readonly #channel: WorkerChannel;
-  readonly #choices: TunedChoices | undefined;
 
   /**
    * Starts the Worker and opens the GPU there.
@@ -114,22 +114,33 @@ export class RemoteDevice implements Device {
     try {
       const { choices, onCompile, world } = options;
       const info = await channel.call("open", [{ choices, world }]);
-      return new RemoteDevice(channel, info, { choices, onCompile });
+      return new RemoteDevice(channel, info, { onCompile });
     } catch (error) {
       await channel.end();
       throw error;
     }
   }
 
-  private constructor(channel: WorkerChannel, info: DeviceInfo, { choices, onCompile }: RemoteOptions) {
+  private constructor(channel: WorkerChannel, info: DeviceInfo, { onCompile }: RemoteOptions) {
     this.#channel = channel;
-    this.info = info;
-    this.#choices = choices;
+    this.#info = info;
     this.onCompile = onCompile;
   }
 
+  get info(): DeviceInfo {
+    return this.#info;
+  }
+
   openHelper(): Promise<RemoteDevice> {
-    return RemoteDevice.open({ choices: this.#choices });
+    return RemoteDevice.open();
+  }
+
+  choose(launch: Launch, options: ChoosingOptions): Promise<Chosen> {
+    return this.#channel.call("choose", [launch, options]);
+  }
+
+  adopt(choices: ChoicesByKey): void {
+    this.#info = { ...this.#info, environment: { ...this.#info.environment, choices } };
   }
 
   compile(kernels: readonly KernelSpec[]): Promise<void> {

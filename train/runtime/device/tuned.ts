@@ -4,10 +4,31 @@ import { textOfFileIfAny, writeFileWhole } from "../../../data/files.ts";
 import { DataError } from "../../../lib/errors.ts";
 
 /** Choices by key. */
-export type TunedChoices = ReadonlyMap<string, string>;
+export type ChoicesByKey = ReadonlyMap<string, string>;
+
+/** What a measurement of kernels found. */
+export interface Measured {
+  /** The new choices; of launches for which the time did not suffice their defaults, so that they are not tried in every run. */
+  readonly choices: ChoicesByKey;
+  /** Launches that were measured, and those of them that will not run their default. */
+  readonly measured: number;
+  readonly changed: number;
+  readonly seconds: number;
+  /** Launches that were left to their defaults, because the time was up. */
+  readonly left: number;
+  /** What was wrong with kernels that will not run, a line each. */
+  readonly wrong: readonly string[];
+}
+
+/** The choices of this machine, and what becomes of new ones. */
+export interface TunedChoices {
+  readonly known: ChoicesByKey;
+  /** Keeps further ones. Without it nothing is measured. */
+  keep?(measured: Measured): Promise<void>;
+}
 
 /** Reads the file; none gives no choices. */
-export async function readChoices(path: string): Promise<TunedChoices> {
+export async function readChoices(path: string): Promise<ChoicesByKey> {
   const text = await textOfFileIfAny(path);
   if (text === null) return new Map();
   try {
@@ -20,7 +41,8 @@ export async function readChoices(path: string): Promise<TunedChoices> {
   }
 }
 
-/** Writes the file, and its folder when that is missing. */
-export async function writeChoices(path: string, choices: TunedChoices): Promise<void> {
-  await writeFileWhole(path, JSON.stringify(Object.fromEntries([...choices].sort()), null, 1) + "\n");
+/** Adds choices to the file, and makes it and its folder when they are missing. Another process may have added some meanwhile. */
+export async function addChoices(path: string, choices: ChoicesByKey): Promise<void> {
+  const all = new Map([...await readChoices(path), ...choices]);
+  await writeFileWhole(path, JSON.stringify(Object.fromEntries([...all].sort()), null, 1) + "\n");
 }

@@ -3,7 +3,9 @@
 import type { Runtime } from "../../../gpu/runtime.ts";
 import type { DeviceInfo } from "../../../gpu/runtime.ts";
 import type { WorkerWorld } from "../../../mpi/world.ts";
-import type { TunedChoices } from "./tuned.ts";
+import type { Chosen, Launch } from "../../../gpu/tuning/choose.ts";
+import type { ChoosingOptions } from "./device.ts";
+import type { ChoicesByKey } from "./tuned.ts";
 
 /** The calls. `open` comes first, `close` last; those between are the runtime's own. */
 export interface WorkerCalls extends Pick<Runtime, "compile" | "load" | "setFrames" | "submit"> {
@@ -13,7 +15,9 @@ export interface WorkerCalls extends Pick<Runtime, "compile" | "load" | "setFram
    * @param options.choices Measured kernel choices of this machine.
    * @param options.world The ranks to take part with; none by default.
    */
-  open(options: { choices?: TunedChoices; world?: WorkerWorld | null }): Promise<DeviceInfo>;
+  open(options: { choices?: ChoicesByKey; world?: WorkerWorld | null }): Promise<DeviceInfo>;
+  /** Measures which kernel does a launch fastest. */
+  choose(launch: Launch, options: ChoosingOptions): Promise<Chosen>;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,42 @@
+/** The launches of plans for which a kernel can be chosen, heaviest first. */
+
+import type { KernelEnvironment } from "../op.ts";
+import type { Plan } from "../plan.ts";
+import { familyOf, type Launch } from "./choose.ts";
+import { adapterKeyOf, tuneKey } from "./family.ts";
+
+/** A launch, or several that share a choice. */
+export interface Tunable extends Launch {
+  /** The key under which its choice is kept. */
+  readonly key: string;
+  /** Name of what runs without a measurement. */
+  readonly byDefault: string;
+  /** Floating-point operations of all of them. */
+  readonly flops: number;
+}
+
+/** The launches that plans make, those of one shape range once. */
+export function tunablesOf(plans: Iterable<Plan>, environment: KernelEnvironment): Tunable[] {
+  const found = new Map<string, Tunable>(), named = new Map<string, Pick<Tunable, "key" | "byDefault">>();
+  const adapterKey = adapterKeyOf(environment);
+  for (const plan of plans) {
+    for (const { node } of plan.steps) {
+      const launches: Launch[] = [];
+      const onChoice = (family: string, spec: unknown) => void launches.push({ family, spec });
+      node.op.dispatches({ ...node, environment: { ...environment, onChoice } });
+      const flops = launches.length === 0 ? 0 : node.op.work(node).flops / launches.length;
+      for (const launch of launches) {
+        const id = launch.family + JSON.stringify(launch.spec);
+        let names = named.get(id);
+        if (names === undefined) {
+          const { family } = familyOf(launch), candidates = family.candidates(launch.spec, environment);
+          const key = tuneKey(family, launch.spec, { adapterKey, candidates });
+          named.set(id, names = { key, byDefault: candidates[0].name });
+        }
+        const same = found.get(names.key);
+        found.set(names.key, { ...(same ?? { ...launch, ...names }), flops: flops + (same?.flops ?? 0) });
+      }
+    }
+  }
+  return [...found.values()].sort((a, b) => b.flops - a.flops);
+}
