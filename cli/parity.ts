@@ -1,4 +1,6 @@
 /** `sidenet parity`: replays recorded reference cases and compares every group they hold. */
+import type { Config } from "../train/recipe/config.ts";
+import { RECOMPUTED } from "../train/tasks/session_options.ts";
 import { openGpu } from "../gpu/device.ts";
 import { replayCase } from "../train/parity/replay.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
@@ -17,7 +19,7 @@ at the case's size, run, and compared group by group. The exit code is 0 only wh
   options: {
     memory: {
       type: "string",
-      choices: ["recompute", "keep"],
+      choices: ["recompute", "keep", "least"],
       help: "what the backward pass does with side blocks, recompute by default",
     },
   },
@@ -29,7 +31,9 @@ export async function run(args: string[], io: Io): Promise<number> {
   io.note(`adapter: ${gpu.name}`);
   let failed = 0;
   for (const path of positionals) {
-    const groups = await replayCase(gpu, path, { recompute: values.memory !== "keep" });
+    const groups = await replayCase(gpu, path, {
+      recompute: RECOMPUTED[values.memory as Config["memory"] ?? "recompute"],
+    });
     if (groups.some((group) => !group.ok)) failed++;
     for (const group of groups) {
       io.printJson(group);

@@ -5,7 +5,8 @@
  * With `recompute`, the values of a marked region are not kept from the forward pass: when the sweep enters the region,
  * its nodes are recorded once more (activation checkpointing, Chen et al. 2016, arXiv 1604.06174) and the gradient rules
  * read the copies. The copies run the same kernels on the same inputs, so the gradients are the same bits. Of an op that is cheap the
- * rules read a second copy, recorded where the first of them reads it: the first copy ends with the recomputation.
+ * rules read a second copy, recorded where the first of them reads it: the first copy ends with the recomputation. Where regions are
+ * grouped, the first copies read copies of what the regions before theirs in the group give, recorded when the sweep enters the group.
  */
 
 import { describeNode, type PartialGradient } from "./op.ts";
@@ -13,12 +14,18 @@ import { type Graph, type Node, sizeOf, type Tensor } from "./graph.ts";
 import { add } from "./ops/add.ts";
 import { joinWindows, reshape } from "./ops/views.ts";
 
+/**
+ * What is recomputed. `true`: the values within each region, so that what goes from region to region is kept. `"groups"`: of that too only
+ * what goes from group to group of the √n neighbouring regions; it takes one more forward pass of nearly all regions.
+ */
+export type Recompute = boolean | "groups";
+
 /** How to differentiate. */
 export interface DifferentiateOptions {
   /** The outputs to differentiate, each with the gradient that flows into it. */
   seeds: readonly { output: Tensor; gradient: Tensor }[];
   /** Recompute the values of marked regions instead of keeping them. Default: keep. */
-  recompute?: boolean;
+  recompute?: Recompute;
   /** Resident tensors whose gradients must be there. The others that have one are differentiated all the same. */
   wrt?: readonly Tensor[];
   /** Called as soon as the gradient of a resident tensor is complete. */
@@ -140,17 +147,29 @@ function sum(g: Graph, tensor: Tensor, list: readonly (Tensor | PartialGradient)
   return whole.reduce((a, b) => add(g, a, b));
 }
 
+/** The same names with other tensors. */
+function mapped(
+  tensors: Readonly<Record<string, Tensor>>,
+  to: (tensor: Tensor) => Tensor,
+): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, to(tensor)]));
+}
+
 /** Re-recorded regions. Entering a region for the first time records all its nodes; unused copies die in the plan. */
 class RegionCopies {
   readonly #g: Graph;
-  readonly #recompute: boolean;
+  readonly #recompute: Recompute;
+  /** Number of the group of a region. */
+  readonly #groups: ReadonlyMap<string, number>;
+  /** Copies that the regions of a group read of each other. */
+  readonly #ahead = new Map<Tensor, Tensor>();
   readonly #members = new Map<string, Node[]>();
   readonly #tensors = new Map<Tensor, Tensor>();
   /** Second copies, of what cheap ops give. */
   readonly #late = new Map<Tensor, Tensor>();
   readonly #entered = new Set<string>();
 
-  constructor(g: Graph, forward: readonly Node[], recompute: boolean) {
+  constructor(g: Graph, forward: readonly Node[], recompute: Recompute) {
     this.#g = g;
     this.#recompute = recompute;
     for (const node of forward) {
@@ -159,6 +178,8 @@ class RegionCopies {
       if (list) list.push(node);
       else this.#members.set(node.region, [node]);
     }
+    const regions = [...this.#members.keys()], size = Math.max(1, Math.ceil(Math.sqrt(regions.length)));
+    this.#groups = new Map(regions.map((region, i) => [region, Math.floor(i / size)]));
   }
 
   /** The inputs and outputs a gradient rule should read for `node`. */
@@ -173,8 +194,25 @@ class RegionCopies {
 
   #copy(node: Node): void {
     if (node.op.updates.length > 0) return; // an effect such as running statistics happens once
-    const outputs = this.#record(node, this.#map(node.inputs));
+    const inputs = this.#recompute === "groups"
+      ? mapped(node.inputs, (t) => this.#tensors.get(t) ?? this.#aheadOf(t, node.region!))
+      : this.#map(node.inputs);
+    const outputs = this.#record(node, inputs);
     for (const [name, tensor] of Object.entries(node.outputs)) this.#tensors.set(tensor, outputs[name]);
+  }
+
+  /**
+   * What a region reads: of an earlier one in its group a copy, recorded with all that leads to it within the group, which
+   * dies with the recording; of anything else the tensor itself.
+   */
+  #aheadOf(tensor: Tensor, reader: string): Tensor {
+    const known = this.#ahead.get(tensor), { producer } = tensor;
+    if (known) return known;
+    if (producer === null || producer.region === null) return tensor;
+    if (this.#groups.get(producer.region) !== this.#groups.get(reader)) return tensor;
+    const outputs = this.#record(producer, mapped(producer.inputs, (t) => this.#aheadOf(t, reader)));
+    for (const [name, output] of Object.entries(producer.outputs)) this.#ahead.set(output, outputs[name]);
+    return this.#ahead.get(tensor)!;
   }
 
   #record(node: Node, inputs: Record<string, Tensor>): Readonly<Record<string, Tensor>> {
@@ -182,16 +220,12 @@ class RegionCopies {
   }
 
   #map(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
-    return Object.fromEntries(Object.entries(tensors).map(([name, t]) => [name, this.#tensors.get(t) ?? t]));
+    return mapped(tensors, (t) => this.#tensors.get(t) ?? t);
   }
 
   /** For the rules: with second copies, which die in the plan where no rule reads them. */
   #mapLate(tensors: Readonly<Record<string, Tensor>>, region: string): Record<string, Tensor> {
-    return Object.fromEntries(
-      Object.entries(tensors).map((
-        [name, t],
-      ) => [name, this.#lateCopy(t, region) ?? this.#tensors.get(t) ?? t]),
-    );
+    return mapped(tensors, (t) => this.#lateCopy(t, region) ?? this.#tensors.get(t) ?? t);
   }
 
   /** The second copy of what a cheap op of the region gives, also seen through views; null of anything else. */

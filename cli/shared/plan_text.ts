@@ -90,7 +90,7 @@ function printVariants(config: Config, planned: RecipePlan, io: Io): Record<stri
   io.print("  the same recipe otherwise:");
   const bytes: Record<string, number | null> = {};
   for (const precision of ["f16", "f32"] as const) {
-    for (const memory of ["recompute", "keep"] as const) {
+    for (const memory of ["least", "recompute", "keep"] as const) {
       const isChosen = precision === config.precision && memory === config.memory;
       const { gpuBytes, isWhole, clipsAtOnce } = isChosen
         ? {

@@ -1,7 +1,7 @@
 /** Differentiation of whole graphs, on plain references: no device. */
 
 import assert from "node:assert/strict";
-import { differentiate } from "../../gpu/autodiff.ts";
+import { differentiate, type Recompute } from "../../gpu/autodiff.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
 import { defineOp } from "../../gpu/op.ts";
 import {
@@ -40,7 +40,7 @@ function checkGradients(
   g: Graph,
   objective: Tensor,
   memory: Memory,
-  options: { recompute?: boolean } = {},
+  options: { recompute?: Recompute } = {},
 ): void {
   const forward = g.nodes.slice();
   const seed = resident("input", "seed", objective.shape);
@@ -99,8 +99,8 @@ Deno.test("rows of a parameter that nothing reads have gradient zero, between an
   checkGradients(g, add(g, square(g, first), square(g, second)), fillSeeded([x, w]));
 });
 
-for (const recompute of [false, true]) {
-  Deno.test(`norms, residuals and regions differentiate rightly (${recompute ? "recompute" : "keep"})`, () => {
+for (const recompute of [false, true, "groups"] as const) {
+  Deno.test(`norms, residuals and regions differentiate rightly (recompute: ${recompute})`, () => {
     const g = new Graph();
     const x = resident("input", "x", [5, 4]), labels = resident("input", "labels", [5], "u32");
     const p = (label: string, shape: number[]) => resident("parameter", label, shape);
@@ -109,7 +109,7 @@ for (const recompute of [false, true]) {
     const ln = { weight: p("ln.weight", [4]), bias: p("ln.bias", [4]) };
     const runningMean = resident("state", "mean", [4]), runningVar = resident("state", "var", [4]);
     let s = x;
-    for (const [i, name] of ["first", "second"].entries()) {
+    for (const [i, name] of ["first", "second", "third"].entries()) {
       s = g.region(name, () => {
         const n = batchNorm(g, s, { ...norm, runningMean, runningVar }, { mode: "train" });
         const h = linear(g, layerNorm(g, n, ln), w1, { bias: b1, activation: "gelu" }); // [5 6]

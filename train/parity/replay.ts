@@ -1,5 +1,6 @@
 /** Replays recorded reference cases on this machine's GPU. */
 
+import type { Recompute } from "../../gpu/autodiff.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { DataError } from "../../lib/errors.ts";
 import { SYSTEMS } from "../../models/registry.ts";
@@ -38,7 +39,7 @@ export function paritySystems(): string[] {
 export async function replayCase(
   gpu: Gpu,
   path: string,
-  options: { recompute?: boolean } = {},
+  options: { recompute?: Recompute } = {},
 ): Promise<GroupResult[]> {
   await using reference = await openCase(path);
   const { system: name } = reference.description, { recompute = true } = options;

@@ -3,6 +3,7 @@
  * the groups of a case are judged one after the other on one session.
  */
 
+import type { Recompute } from "../../gpu/autodiff.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createModel } from "../../models/mod.ts";
 import { isIgnored } from "../../models/params.ts";
@@ -71,7 +72,7 @@ interface CaseParts {
 export async function replayVideoCase(
   gpu: Gpu,
   reference: ReferenceCase,
-  options: { system: System; form: CaseForm<object>; recompute: boolean },
+  options: { system: System; form: CaseForm<object>; recompute: Recompute },
 ): Promise<GroupResult[]> {
   const { system, form } = options, task = CASE_TASKS[system.task] ?? PLAIN_CASES;
   const { training, collects } = taskOf(system.task);

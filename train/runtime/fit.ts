@@ -81,7 +81,7 @@ export function singleClipNotes(
       `of a batch of ${
         cut.join(" or ")
       } clips a part has one clip (data.micro_batch_size): ${constant} part only trains the classifier; ` +
-        `a larger data.micro_batch_size, or precision=f16 and memory=recompute where it does not fit, has none`,
+        `a larger data.micro_batch_size, or precision=f16 and memory=least where it does not fit, has none`,
     );
   }
   return notes;
@@ -146,7 +146,7 @@ function advice(model: VideoModel, options: SessionOptions, fit: FitOptions): st
   if (areFramesTooLarge(model, options)) {
     return "no batch would fit: use fewer frames (data.num_segments) or a lower data.frame_cache_side, or scale or crop the files";
   }
-  return `no batch would fit: use precision=f16, memory=recompute, fewer frames (data.num_segments) or a smaller backbone`;
+  return `no batch would fit: use precision=f16, memory=least, fewer frames (data.num_segments) or a smaller backbone`;
 }
 
 /** Whether the decoded frames of a clip, shrunk where that helps, are more than the adapter can prepare. */

@@ -1,5 +1,6 @@
 /** How a model is trained, as far as its programs depend on it. */
 
+import type { Recompute } from "../../gpu/autodiff.ts";
 import type { NormRanks } from "../../gpu/graph.ts";
 import type { PlanLimits } from "../../gpu/plan.ts";
 import type { Weight } from "../../models/params.ts";
@@ -27,8 +28,8 @@ export interface ProgramOptions {
   mixes?: boolean;
   /** Clips of an evaluation batch. */
   evalClips: number;
-  /** Recompute side blocks in the backward pass. */
-  recompute: boolean;
+  /** What of the side blocks is recomputed in the backward pass. */
+  recompute: Recompute;
   /** Batches an update sums over. */
   accumulation: number;
   /** Limit of the global gradient norm; null: none. */

@@ -1,6 +1,7 @@
 /** From a recipe to what a session is made for: its system's optimiser groups, its task's inputs and loss, its own numbers. */
 
 import { mostPixelOps } from "../../data/transforms/recipe.ts";
+import type { Recompute } from "../../gpu/autodiff.ts";
 import { ALONE, type World } from "../../mpi/world.ts";
 import { systemOf } from "../../models/registry.ts";
 import type { Config } from "../recipe/config.ts";
@@ -16,6 +17,13 @@ import type { Task } from "./task.ts";
 
 /** Options without what only the adapter knows. */
 export type RecipeSessionOptions = Omit<SessionOptions, "limits">;
+
+/** What `memory` means to the backward pass. */
+export const RECOMPUTED: Readonly<Record<Config["memory"], Recompute>> = {
+  keep: false,
+  recompute: true,
+  least: "groups",
+};
 
 /** The task that a recipe's system is trained for. */
 export function taskOfRecipe({ system }: Pick<Config, "system">): Task {
@@ -83,7 +91,7 @@ export function sessionOptions(
     },
     evalClips: Math.min(ofRank(clips, 0), data.micro_batch_size ?? Infinity),
     microClips: data.micro_batch_size ?? undefined,
-    recompute: config.memory === "recompute",
+    recompute: RECOMPUTED[config.memory],
     streamFrozen: config.frozen === "stream",
     accumulation: solver.grad_accumulation_steps,
     clipGradNorm: solver.clip_grad_norm,

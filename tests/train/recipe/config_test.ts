@@ -269,7 +269,7 @@ const WRONG: [situation: string, text: string, override: string | null, message:
     "a value outside its list",
     "memory: all",
     null,
-    'Cannot read config "x.yaml": memory must be one of "recompute", "keep", current value is "all"',
+    'Cannot read config "x.yaml": memory must be one of "recompute", "keep", "least", current value is "all"',
   ],
   [
     "several mistakes",

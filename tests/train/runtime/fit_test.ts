@@ -118,7 +118,7 @@ Deno.test("batches that are mixed are cut into pairs, never into single clips", 
 Deno.test("where not even one clip fits, other ways out are named", () => {
   assert.throws(
     () => fitOf(sessionOptions(8), { freeBytes: 2048, clipsPerVideo: 1 }),
-    /^AdapterError: Cannot train with 8 clips a batch: the plan needs [\d.]+ MiB, the adapter has 2\.00 KiB; no batch would fit: use precision=f16, memory=recompute, fewer frames \(data\.num_segments\) or a smaller backbone$/,
+    /^AdapterError: Cannot train with 8 clips a batch: the plan needs [\d.]+ MiB, the adapter has 2\.00 KiB; no batch would fit: use precision=f16, memory=least, fewer frames \(data\.num_segments\) or a smaller backbone$/,
   );
 });
 

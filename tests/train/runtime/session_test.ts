@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import type { ClipTransform } from "../../../pixels/clip_transform.ts";
 import { normaliseFrame, transformFrame } from "../../../data/transforms/apply.ts";
 import type { Side4Video } from "../../../models/side4video.ts";
+import type { Recompute } from "../../../gpu/autodiff.ts";
 import { LOSS_LOG_SIZE } from "../../../train/runtime/loss_log.ts";
 import { engineTest } from "../../_util/engine.ts";
 import { assertSameBits } from "../../_util/same_bits.ts";
@@ -44,11 +45,12 @@ function assertSameRun(actual: TrainedValues, expected: TrainedValues): void {
 }
 
 engineTest("two sessions with one seed agree bit for bit, and so does one that recomputes", async (gpu) => {
-  const run = (recompute: boolean, seed = SEED) =>
+  const run = (recompute: Recompute, seed = SEED) =>
     withSession(gpu, { recompute, seed }, (session, model) => trainAndRead(session, model, 3));
   const first = await run(false);
   assertSameRun(await run(false), first);
   assertSameRun(await run(true), first);
+  assertSameRun(await run("groups"), first);
   assert.equal(first.losses.length, 3);
   assert.ok(first.losses.every((loss) => Number.isFinite(loss) && loss > 0));
   assert.notDeepEqual((await run(true, SEED + 1)).losses, first.losses);
