@@ -12,7 +12,10 @@ import type { Io } from "./output.ts";
 
 /** The flag of verbs that measure kernels by themselves. */
 export const TUNE_OPTION = {
-  "no-tune": { type: "boolean", help: "measure no kernels on an adapter that is not known yet" },
+  "no-tune": {
+    type: "boolean",
+    help: "measure no kernels on an adapter that is not known yet (SIDENET_TUNE=off for all runs)",
+  },
 } as const;
 
 /** Kernels that give wrong results, named at most. */
@@ -30,13 +33,13 @@ export async function tunedChoices(): Promise<TunedChoices> {
   return { known: path === null ? new Map() : await readChoices(path) };
 }
 
-/** The same for a verb that measures what is missing, and tells of it. */
+/** The same for a verb that measures what is missing, unless `SIDENET_TUNE` is off, and tells of it. */
 export async function measuredChoices(
   values: { "no-tune"?: boolean },
   io: Pick<Io, "note">,
 ): Promise<TunedChoices> {
   const path = tunedFile(), choices = await tunedChoices();
-  if (path === null || values["no-tune"]) return choices;
+  if (path === null || values["no-tune"] || Deno.env.get("SIDENET_TUNE") === "off") return choices;
   return {
     ...choices,
     async keep(measured) {
