@@ -5,11 +5,19 @@ import { formatBytes, formatCount } from "../lib/text.ts";
 import { defaultStride, formatClock } from "../train/evaluation/timeline.ts";
 import { Camera } from "./camera.ts";
 import { byId, make } from "./dom.ts";
-import type { Answer, EmbeddedVideo, ModelFacts, Request, VideoResult, WindowChoice } from "./protocol.ts";
+import { kindOf } from "./files.ts";
+import type {
+  Answer,
+  EmbeddedVideo,
+  ModelFacts,
+  ModelFile,
+  Request,
+  VideoResult,
+  WindowChoice,
+} from "./protocol.ts";
 import { resultView, shareList, thumbnailStrip } from "./timeline.ts";
 
 const colours = new PageColours();
-const MODEL_FILE = /\.(safetensors|pt|pth|bin|pyth)$/i;
 /** The number of the camera among the videos. */
 const CAMERA = -1;
 
@@ -37,17 +45,23 @@ function startWorker(): Worker {
   return started;
 }
 
-function say(text: string, share?: number): void {
+/** Tells what is being done. @param share How much of it is done, where that is known; null: nothing is being done. */
+function say(text: string, share?: number | null): void {
   byId("status").textContent = text;
   const bar = byId<HTMLProgressElement>("progress");
-  bar.hidden = text === "";
-  if (share === undefined) bar.removeAttribute("value");
+  bar.hidden = text === "" || share === null;
+  if (share == null) bar.removeAttribute("value");
   else bar.value = share;
+}
+
+/** A line of what went wrong; those of earlier files stay until others are given. */
+function complain(message: string): void {
+  byId("error").append(make("span", {}, message));
 }
 
 function fail(message: string): void {
   say("");
-  byId("error").textContent = message;
+  complain(message);
 }
 
 function take(answer: Answer): void {
@@ -61,8 +75,17 @@ function take(answer: Answer): void {
     }
     case "known":
       describe(answer.model);
-      if (answer.model.needs !== null) say("");
+      if (answer.model.needs !== null || answer.model.needsWords) say("");
       return;
+    case "kept":
+      return say(
+        `${answer.file} is ${
+          answer.kind === "backbone"
+            ? "a backbone: drop the model that was trained beside it, best.safetensors of a run, as well"
+            : "a table of words: drop the model as well"
+        }`,
+        null,
+      );
     case "ready": {
       ready = answer.model;
       describe(ready, [
@@ -102,7 +125,7 @@ function take(answer: Answer): void {
 type Tile = readonly [title: string, value: string, small: string];
 
 function describe(model: ModelFacts, more: readonly Tile[] = []): void {
-  const { labels, needs } = model;
+  const { labels, needs, needsWords } = model;
   const tiles: Tile[] = [
     ["model", model.system, model.file],
     ["backbone", model.backbone, needs === null ? "no further file" : `in ${needs}`],
@@ -127,6 +150,14 @@ function describe(model: ModelFacts, more: readonly Tile[] = []): void {
     byId("model").append(
       make("p", { class: "wanted" }, `This model was trained beside ${needs}: drop that file too.`),
     );
+  }
+  if (needsWords) {
+    byId("model").append(make(
+      "p",
+      { class: "wanted" },
+      "This model reads sentences by CLIP's table of words, and its file does not hold it: drop bpe_simple_vocab_16e6.txt.gz, merges.txt or " +
+        `tokenizer.json of a CLIP too, or have sidenet convert ${model.file} new.safetensors write it in.`,
+    ));
   }
 }
 
@@ -217,29 +248,38 @@ function download(name: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-function addFiles(files: readonly File[]): void {
-  byId("error").textContent = "";
-  const models = files.filter(({ name }) => MODEL_FILE.test(name));
-  if (models.length > 0) {
-    say(`reading ${models.map(({ name }) => name).join(", ")}`);
-    ask({ do: "model", files: models });
+async function addFiles(files: readonly File[]): Promise<void> {
+  byId("error").replaceChildren();
+  const model: ModelFile[] = [];
+  for (const file of files) {
+    try {
+      const kind = await kindOf(file);
+      if (kind === "video") addVideo(file);
+      else model.push({ kind, file });
+    } catch (error) {
+      complain((error as Error).message);
+    }
   }
-  for (const file of files.filter((one) => !models.includes(one))) {
-    const view = make(
-      "article",
-      { class: "input" },
-      make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
-      make("p", { class: "about" }, formatBytes(file.size)),
-      make(
-        "div",
-        { class: "body" },
-        make("p", { class: "waiting" }, ready ? "waiting" : "waiting for a model"),
-      ),
-    );
-    byId("videos").append(view);
-    clips.push({ file, view });
-    if (ready) predict(clips.length - 1);
-  }
+  if (model.length === 0) return;
+  say(`reading ${model.map(({ file }) => file.name).join(", ")}`);
+  ask({ do: "model", files: model });
+}
+
+function addVideo(file: File): void {
+  const view = make(
+    "article",
+    { class: "input" },
+    make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
+    make("p", { class: "about" }, formatBytes(file.size)),
+    make(
+      "div",
+      { class: "body" },
+      make("p", { class: "waiting" }, ready ? "waiting" : "waiting for a model"),
+    ),
+  );
+  byId("videos").append(view);
+  clips.push({ file, view });
+  if (ready) predict(clips.length - 1);
 }
 
 /** The model that the page brings along, as files. */

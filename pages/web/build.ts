@@ -18,23 +18,24 @@ export interface EmbeddedFile {
 
 /** What the Worker imports on the way and never uses: it writes no tables. */
 const ABSENT = ["csv-stringify/sync"];
-/** What it does without where nothing is searched: CLIP's table of words is a quarter of a page. */
-const OF_SENTENCES = ["../../data/text/tokenizer.ts", "../data/text/tokenizer.ts"];
+/** The table of words is left out: it would be a fifth of a page and a third of a packed one, and networks that read sentences carry it. */
+const NO_WORDS = { "./clip_merges.txt": "" };
 
 /**
  * Builds the page.
  *
  * @param options.title Its heading.
- * @param options.sentences Whether models that search with sentences can be used in it.
+ * @param options.words Whether CLIP's table of words is in it, for a model whose file does not hold it.
  * @param options.files A model, and the backbone where it needs one, that the page opens by itself.
  */
 export async function buildWebPage(
-  options: { title?: string; sentences?: boolean; files?: readonly EmbeddedFile[] } = {},
+  options: { title?: string; words?: boolean; files?: readonly EmbeddedFile[] } = {},
 ): Promise<string> {
-  const { title = "sidenet", sentences = false, files = [] } = options;
-  const absent = sentences ? ABSENT : [...ABSENT, ...OF_SENTENCES];
+  const { title = "sidenet", words = false, files = [] } = options;
+  const made: Readonly<Record<string, string>> = words ? {} : NO_WORDS;
   const code = async (module: string) =>
-    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent })).code
+    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent: ABSENT, texts: made }))
+      .code
       .trim().replaceAll(/<(\/script|!--)/gi, "<\\$1");
   const script = await code("main.ts"), worker = await code("worker.ts");
   const policy = [
