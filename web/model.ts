@@ -140,7 +140,7 @@ export async function loadModel(
   if (!await navigator.gpu?.requestAdapter()) throw new AdapterError(NO_GPU);
   const gpu = await openGpu();
   try {
-    const device: Device = new LocalDevice(gpu), { info } = device;
+    const device: Device = new LocalDevice(gpu, { compilesAside: true }), { info } = device;
     const need = halvesNeed(config);
     if (need && !info.environment.features.has("shader-f16")) {
       throw new AdapterError(
