@@ -1,5 +1,7 @@
 /** What files are that somebody drops, by their names and first bytes: said at once, also while the Worker is at work. */
 
+import { shellName } from "../lib/text.ts";
+
 /** What a file can be for. */
 export type FileKind = "weights" | "words" | "video";
 
@@ -17,7 +19,7 @@ const FIRST_BOXES = ["ftyp", "moov", "mdat", "wide", "free", "skip", "pnot", "mo
  */
 export async function kindOf(file: File): Promise<FileKind> {
   const { name, size } = file, fail = (what: string) => new Error(`Cannot use "${name}": ${what}`);
-  if (size === 0) throw fail("it is empty; copy it again");
+  if (size === 0) throw fail("it is empty, or a folder; drop whole files");
   if (WEIGHTS_FILE.test(name)) return "weights";
   if (WORDS_FILE.test(name)) return "words";
   const head = await file.slice(0, HEAD).arrayBuffer().catch(() => null);
@@ -31,9 +33,10 @@ export async function kindOf(file: File): Promise<FileKind> {
     : text.startsWith("\x00\x00\x01\xba") || /^G.*\.m?2?ts$/is.test(text[0] + name)
     ? "an MPEG stream"
     : null;
-  const quoted = /[\s"'$]/.test(name) ? JSON.stringify(name) : name;
   throw fail(
-    `it must be a video (MP4, MOV, WebM or MKV) or a model (best.safetensors), its first bytes are ` +
-      (other === null ? "of neither" : `those of ${other}; ffmpeg -i ${quoted} out.mp4 makes an MP4 of it`),
+    `it must be a video (MP4, MOV, WebM or MKV) or a model (best.safetensors), ` +
+      (other === null
+        ? "and its first bytes are those of neither"
+        : `and is ${other}; ffmpeg -i ${shellName(name)} out.mp4 makes an MP4 of it`),
   );
 }
