@@ -31,6 +31,8 @@ const clips: Clip[] = [];
 /** Pictures of videos that can be searched, by number. */
 const thumbnailsOf: Record<number, VideoResult["thumbnails"]> = {};
 let worker: Worker | null = null, ready: ModelFacts | null = null, camera: Camera | null = null;
+/** Whether a model was given, if it is not ready yet. */
+let isKnown = false;
 
 function ask(request: Request, given: Transferable[] = []): void {
   worker ??= startWorker();
@@ -74,7 +76,7 @@ function take(answer: Answer): void {
       );
     }
     case "known":
-      describe(answer.model);
+      begin(answer.model);
       if (answer.model.needs !== null || answer.model.needsWords) say("");
       return;
     case "kept":
@@ -98,7 +100,6 @@ function take(answer: Answer): void {
       ]);
       say("");
       byId<HTMLButtonElement>("camera").disabled = false;
-      byId("camera").hidden = ready.searches; // a camera is not searched
       byId("search").hidden = !ready.searches;
       return clips.forEach((_, number) => predict(number));
     }
@@ -119,6 +120,28 @@ function take(answer: Answer): void {
       clips[answer.video].view.querySelector(".body")!.replaceChildren(
         make("p", { class: "error" }, answer.message),
       );
+  }
+}
+
+/** What waits for a model: a paragraph in place of a result. */
+function waiting(): HTMLElement {
+  const what = ready ? "waiting" : isKnown ? "waiting until the model is ready" : "waiting for a model";
+  return make("p", { class: "waiting" }, what);
+}
+
+/** A model in place of another: what that one said goes. */
+function begin(model: ModelFacts): void {
+  [ready, isKnown] = [null, true];
+  camera?.stop();
+  byId<HTMLButtonElement>("camera").disabled = true;
+  byId("camera").hidden = model.searches; // a camera is not searched
+  byId("search").hidden = true;
+  byId("hits").replaceChildren();
+  byId("once-more").textContent = model.searches ? "Read again" : "Predict again";
+  describe(model);
+  for (const { view } of clips) {
+    view.querySelector(".tools")!.replaceChildren();
+    view.querySelector(".body")!.replaceChildren(waiting());
   }
 }
 
@@ -170,10 +193,8 @@ function choice(): WindowChoice {
 
 function predict(number: number): void {
   const { file, view } = clips[number];
-  view.querySelector(".body")!.replaceChildren(
-    make("p", { class: "waiting" }, "waiting"),
-    make("progress", {}),
-  );
+  view.querySelector(".tools")!.replaceChildren();
+  view.querySelector(".body")!.replaceChildren(waiting(), make("progress", {}));
   ask({ do: "predict", video: number, file, window: choice() });
 }
 
@@ -196,10 +217,9 @@ function showResult(number: number, result: VideoResult): void {
       ? "whole clip at once"
       : `${formatCount(result.windows.length)} window${result.windows.length === 1 ? "" : "s"}`
   } · ${(result.computeMs / 1000).toFixed(1)} s`;
-  const save = make("button", {
-    click: () => download(`${result.file.replace(/\.[^.]*$/, "")}.json`, JSON.stringify(result.json)),
-  }, "JSON");
-  view.querySelector(".tools")!.replaceChildren(save);
+  view.querySelector(".tools")!.replaceChildren(
+    saveButton(`${result.file.replace(/\.[^.]*$/, "")}.json`, result.json),
+  );
   view.querySelector(".body")!.replaceChildren(resultView(result, colours));
 }
 
@@ -220,12 +240,13 @@ function searchNow(): void {
 }
 
 /** The parts that a sentence finds, with the picture nearest to the middle of each. */
-function showHits({ hits, unknown }: Answer & { tell: "hits" }): void {
-  const remark = unknown.length === 0 ? [] : [make(
-    "p",
-    { class: "about" },
-    `The model has no word for ${unknown.map((word) => `"${word}"`).join(", ")}.`,
-  )];
+function showHits({ sentence, hits, unknown }: Answer & { tell: "hits" }): void {
+  const remarks = [
+    unknown.length > 0 ? `The model has no word for ${unknown.map((word) => `"${word}"`).join(", ")}.` : "",
+    hits.length === 0 ? "No video has been read yet: drop some." : "",
+  ].filter((text) => text !== "");
+  const found = hits.map(({ video, ...hit }) => ({ path: clips[video].file.name, ...hit }));
+  const save = saveButton("search.json", { query: sentence, hits: found });
   const lines = hits.map(({ video, from, to, score }) => {
     const middle = (from + to) / 2, pictures = [...thumbnailsOf[video] ?? []];
     const [nearest] = pictures.sort((a, b) => Math.abs(a.at - middle) - Math.abs(b.at - middle));
@@ -239,7 +260,14 @@ function showHits({ hits, unknown }: Answer & { tell: "hits" }): void {
       make("span", { class: "figure" }, score.toFixed(4)),
     );
   });
-  byId("hits").replaceChildren(...remark, make("ol", { class: "hits" }, ...lines));
+  byId("hits").replaceChildren(
+    make("p", { class: "remarks about" }, remarks.join(" "), hits.length > 0 ? save : ""),
+    make("ol", { class: "hits" }, ...lines),
+  );
+}
+
+function saveButton(name: string, value: unknown): HTMLElement {
+  return make("button", { type: "button", click: () => download(name, JSON.stringify(value)) }, "JSON");
 }
 
 function download(name: string, text: string): void {
@@ -271,11 +299,7 @@ function addVideo(file: File): void {
     { class: "input" },
     make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
     make("p", { class: "about" }, formatBytes(file.size)),
-    make(
-      "div",
-      { class: "body" },
-      make("p", { class: "waiting" }, ready ? "waiting" : "waiting for a model"),
-    ),
+    make("div", { class: "body" }, waiting()),
   );
   byId("videos").append(view);
   clips.push({ file, view });

@@ -21,6 +21,20 @@ const ABSENT = ["csv-stringify/sync"];
 /** The table of words is left out: it would be a fifth of a page and a third of a packed one, and networks that read sentences carry it. */
 const NO_WORDS = { "./clip_merges.txt": "" };
 
+/** Scripts of the page by module and what is left out of them: bundled once a process. */
+const scripts = new Map<string, Promise<string>>();
+
+/** A module of the page as a script. @param words Whether the table of words is in it. */
+function scriptOf(module: string, words: boolean): Promise<string> {
+  const key = `${module} ${words}`, known = scripts.get(key);
+  if (known) return known;
+  const options = { absent: ABSENT, texts: words ? {} : NO_WORDS };
+  const made = bundleForPage(new URL(`../../web/${module}`, import.meta.url), options)
+    .then(({ code }) => code.trim().replaceAll(/<(\/script|!--)/gi, "<\\$1"));
+  scripts.set(key, made);
+  return made;
+}
+
 /**
  * Builds the page.
  *
@@ -32,12 +46,7 @@ export async function buildWebPage(
   options: { title?: string; words?: boolean; files?: readonly EmbeddedFile[] } = {},
 ): Promise<string> {
   const { title = "sidenet", words = false, files = [] } = options;
-  const made: Readonly<Record<string, string>> = words ? {} : NO_WORDS;
-  const code = async (module: string) =>
-    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent: ABSENT, texts: made }))
-      .code
-      .trim().replaceAll(/<(\/script|!--)/gi, "<\\$1");
-  const script = await code("main.ts"), worker = await code("worker.ts");
+  const script = await scriptOf("main.ts", words), worker = await scriptOf("worker.ts", words);
   const policy = [
     "default-src 'none'",
     `script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`,
@@ -55,7 +64,7 @@ export async function buildWebPage(
     invitation: hasModel
       ? "Drop videos on this page, or turn a camera on."
       : "Drop a trained model and videos.",
-    kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, ${videos}`,
+    kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, the file of its backbone, ${videos}`,
   };
   const embedded = files.map(({ name, bytes }) =>
     `<script type="text/base64" data-name="${escapeHtml(name)}">${bytes.toBase64()}</script>`
