@@ -15,7 +15,7 @@ import * as pageVerb from "../../cli/extras/page.ts";
 import { runVerb } from "../_util/run_verb.ts";
 import { TinyFolder } from "../cli/_tiny.ts";
 import { hasBrowser, startBrowser } from "./_browser.ts";
-import { ADAPTERS, kernelsOfCase, SYSTEM_CASES } from "./_kernels.ts";
+import { ADAPTERS, complaintsAbout, kernelsOfCase, SYSTEM_CASES } from "./_kernels.ts";
 
 /** A public field of the results of `predict --json`. */
 type Prediction = ReturnType<typeof outcomeJson>;
@@ -280,26 +280,6 @@ Deno.test({
     await Deno.remove(folder, { recursive: true });
   }
 });
-
-/** What the browser's shader compiler says of kernels that it does not take. */
-async function complaintsAbout(
-  page: Page,
-  kernels: readonly { label: string; code: string }[],
-): Promise<string[]> {
-  return await page.evaluate(async (kernels) => {
-    const adapter = await navigator.gpu.requestAdapter();
-    const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups" as GPUFeatureName] });
-    const complaints: string[] = [];
-    for (const { label, code } of kernels) {
-      device.pushErrorScope("validation");
-      device.createShaderModule({ label, code });
-      const error = await device.popErrorScope();
-      if (error) complaints.push(`${label}: ${error.message}`);
-    }
-    device.destroy();
-    return complaints;
-  }, kernels.map(({ label, code }) => ({ label, code })));
-}
 
 /** Equal in everything but the last digits of probabilities, and the order that follows from those. */
 function assertSame(found: Prediction, expected: Prediction): void {
