@@ -58,6 +58,10 @@ Deno.test({
   }
   const written = await runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("tiny.html")]);
   assert.equal(written.code, 0, written.stderr);
+  await assert.rejects(
+    runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("x.pdf")]),
+    /Cannot write ".*x\.pdf": --out must be the name of a page, which ends in \.html/,
+  );
   const expected = await folder.sidenet([
     ...["predict", "runs/tiny", ...Object.keys(VIDEOS), "--window", "1", "--json"],
   ]);
