@@ -250,13 +250,13 @@ function show(
 
 /** The peers resolve their packages from a folder of their own, so they run as a child process. */
 async function benchPeers(io: Io): Promise<number> {
-  if (Deno.build.standalone) {
+  const script = new URL("../bench/peers/run.ts", import.meta.url);
+  if (Deno.build.standalone || !await Deno.stat(script).then(() => true, () => false)) {
     throw new ConfigError(
       "Cannot time peers: they are not in the executable; use ./denow bench peers of the sources",
     );
   }
-  const script = new URL("../bench/peers/run.ts", import.meta.url);
-  const args = ["run", "-A", script.href, ...(io.json ? ["--json"] : [])];
+  const args = ["run", "-A", "--no-config", script.href, ...(io.json ? ["--json"] : [])];
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(Deno.execPath(), { args, stdin: "null" }).spawn();

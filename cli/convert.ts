@@ -17,8 +17,9 @@ import { ConfigError, NonFiniteError } from "../lib/errors.ts";
 import { backbonePlaces, frozenNames } from "../models/identify.ts";
 import { huggingFaceConfig, inLayout, TARGET_LAYOUTS, type TargetLayout } from "../models/layout_out.ts";
 import { underOurNames } from "../models/layouts.ts";
+import { SYSTEMS } from "../models/registry.ts";
 import { activationOf } from "../train/files/backbone.ts";
-import { recipeOf, stateOf } from "../train/files/run_state.ts";
+import { recipeOf, stateOf, wordsMetadata, wordsOf } from "../train/files/run_state.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
 import { foreignText } from "./shared/foreign.ts";
@@ -136,7 +137,7 @@ export async function run(args: string[], io: Io): Promise<number> {
         }), current value is ${unheld.dtype}; name an OUT that ends in .safetensors`,
     );
   }
-  await writeFileWhole(to, encode(weights, tensors, { values, format }));
+  await writeFileWhole(to, encode(weights, tensors, { values, format, metadata: await metadataOf(weights) }));
   if (values.to === "huggingface") await writeHuggingFaceConfig(weights, to, io);
   const { size } = await Deno.stat(to);
   const rename = renamer(values, weights);
@@ -156,6 +157,15 @@ export async function run(args: string[], io: Io): Promise<number> {
   io.print(`${to}: ${formatCount(tensors.length)} tensors, ${formatBytes(size)}`);
   io.printJson({ path: to, format, tensors: tensors.length, bytes: size, overflowed: overflow.values });
   return 0;
+}
+
+/** Metadata of a file, with the table of words that earlier versions did not write into those of networks which read sentences. */
+async function metadataOf(weights: OpenWeights): Promise<Readonly<Record<string, string>>> {
+  const recipe = recipeOf(weights)?.config as { system?: string } | undefined;
+  const reads = SYSTEMS.some(({ id, captions }) => id === recipe?.system && captions);
+  return reads && wordsOf(weights) === null
+    ? { ...weights.metadata, ...await wordsMetadata() }
+    : weights.metadata;
 }
 
 /** The configuration that transformers reads beside a file of weights. */
@@ -227,10 +237,10 @@ function renamer({ only, prefix = "" }: Values, weights: OpenWeights): (name: st
 function encode(
   weights: OpenWeights,
   tensors: readonly TensorToStream[],
-  { values, format }: { values: Values; format: Format },
+  { values, format, metadata: own }: { values: Values; format: Format; metadata: OpenWeights["metadata"] },
 ): AsyncIterable<Uint8Array> {
   if (format === "safetensors") {
-    const metadata = values.to === undefined ? { format: "pt", ...weights.metadata } : { format: "pt" };
+    const metadata = values.to === undefined ? { format: "pt", ...own } : { format: "pt" };
     return streamSafetensors(tensors, { ...metadata, ...(values.all ? plainValues(weights) : {}) });
   }
   const { tree } = weights.file;
@@ -243,7 +253,7 @@ function encode(
   // Recipe and class names, of the whole network under its own names.
   const isWhole = recipeOf(weights) !== null && to === undefined && prefix === undefined &&
     only !== "backbone";
-  const metadata = isWhole ? weights.metadata : undefined;
+  const metadata = isWhole ? own : undefined;
   if (values.key === undefined) return encodeTorch(dict, { metadata });
   const epoch = epochOf(weights);
   return encodeTorch(

@@ -6,6 +6,7 @@ import { clipTower } from "../models/clip/tower.ts";
 import { describeIdentity, identify } from "../models/identify.ts";
 import { activationOf, type Told } from "../train/files/backbone.ts";
 import { checkKnownWeights } from "../train/files/known_weights.ts";
+import { shownMetadata } from "../train/files/run_state.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { foreignText } from "./shared/foreign.ts";
@@ -102,7 +103,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     },
     sha256,
     known: known && { expected: known.expected, is: known.is, ok: known.ok },
-    metadata: weights.metadata,
+    metadata: shownMetadata(weights.metadata),
     values: plain.map(([name, value]) => ({ name, value: jsonValue(value) })),
     foreign: foreign.map(([name, type]) => ({ name, type })),
     list: tensors,

@@ -38,6 +38,18 @@ export async function compileKernels(gpu: Gpu, kernels: readonly KernelSpec[]): 
   for (const buffer of buffers) buffer.destroy();
 }
 
+/**
+ * Makes a pipeline where the platform has threads for it, as browsers do: their software adapter, too, makes its machine code then, not
+ * at the first launch.
+ *
+ * @throws {Error} with the numbered source where it does not compile.
+ */
+export async function compileAside({ device }: Gpu, { label, code, entryPoint }: KernelSpec): Promise<void> {
+  await PipelineCache.of(device).make(label, code, entryPoint).catch(({ message }: Error) => {
+    throw new Error(`Cannot prepare ${label}: ${message}\n${numbered(code)}`);
+  });
+}
+
 /** Submits a launch over no workgroups. @returns Buffers to free after it. */
 function launchOverNothing(
   { device }: Gpu,

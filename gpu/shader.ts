@@ -131,15 +131,26 @@ export class PipelineCache {
     const key = `${entryPoint}\n${code}`;
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      const module = this.#device.createShaderModule({ label, code });
-      pipeline = this.#device.createComputePipeline({
-        label,
-        layout: "auto",
-        compute: { module, entryPoint },
-      });
+      pipeline = this.#device.createComputePipeline(this.#described(label, code, entryPoint));
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;
+  }
+
+  /**
+   * Makes the pipeline of `code` on a thread of the platform's, where it has some: calls need not wait for each other.
+   *
+   * @throws {Error} with what is wrong with it.
+   */
+  async make(label: string, code: string, entryPoint = "main"): Promise<void> {
+    if (this.has(code, entryPoint)) return;
+    const described = this.#described(label, code, entryPoint);
+    this.#pipelines.set(`${entryPoint}\n${code}`, await this.#device.createComputePipelineAsync(described));
+  }
+
+  #described(label: string, code: string, entryPoint: string): GPUComputePipelineDescriptor {
+    const module = this.#device.createShaderModule({ label, code });
+    return { label, layout: "auto", compute: { module, entryPoint } };
   }
 
   get size(): number {

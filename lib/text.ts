@@ -64,3 +64,8 @@ export function threeDigits(value: number): string {
 export function orText(values: readonly number[]): string {
   return `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
 }
+
+/** A file's name as a shell takes it. */
+export function shellName(name: string): string {
+  return /^[\w.,+@%=/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+}

@@ -21,13 +21,18 @@ const OTHER_LIBC = Deno.build.target.endsWith("-musl") ? /sharp.*-linux-/ : /lin
 /** What is left out of packages: descriptions, maps, sources of what is there compiled. */
 const UNUSED = /\.(map|md|markdown|d\.ts|d\.cts|d\.mts|html|umd\.js|min\.cjs)$|^(docs?|examples?|\.github)\//;
 
+/** What of the sources only the sources need: other libraries' measurements, with packages of their own, and results. */
+const OF_SOURCES = /^(peers|reference|results)\//;
+
 /** The script in front of the archive. `KEY` and `SKIP` are its name and the lines of the script. */
 const HEADER = await Deno.readTextFile(new URL("./bundle_header.sh", import.meta.url));
 
 /** Copies what the archive holds into a folder. */
 async function stage(to: string): Promise<Package[]> {
   for (const name of FILES) await copy(join(ROOT, name), join(to, name));
-  for (const name of FOLDERS) await copyFolder(join(ROOT, name), join(to, name));
+  for (const name of FOLDERS) {
+    await copyFolder(join(ROOT, name), join(to, name), name === "bench" ? OF_SOURCES : undefined);
+  }
   const packages = (await productPackages()).filter(({ name }) => !OTHER_LIBC.test(name));
   for (const { folder } of packages) {
     const path = fileURLToPath(folder), own = path.slice(ROOT.length);

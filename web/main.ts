@@ -5,11 +5,19 @@ import { formatBytes, formatCount } from "../lib/text.ts";
 import { defaultStride, formatClock } from "../train/evaluation/timeline.ts";
 import { Camera } from "./camera.ts";
 import { byId, make } from "./dom.ts";
-import type { Answer, EmbeddedVideo, ModelFacts, Request, VideoResult, WindowChoice } from "./protocol.ts";
+import { kindOf } from "./files.ts";
+import type {
+  Answer,
+  EmbeddedVideo,
+  ModelFacts,
+  ModelFile,
+  Request,
+  VideoResult,
+  WindowChoice,
+} from "./protocol.ts";
 import { resultView, shareList, thumbnailStrip } from "./timeline.ts";
 
 const colours = new PageColours();
-const MODEL_FILE = /\.(safetensors|pt|pth|bin|pyth)$/i;
 /** The number of the camera among the videos. */
 const CAMERA = -1;
 
@@ -23,6 +31,8 @@ const clips: Clip[] = [];
 /** Pictures of videos that can be searched, by number. */
 const thumbnailsOf: Record<number, VideoResult["thumbnails"]> = {};
 let worker: Worker | null = null, ready: ModelFacts | null = null, camera: Camera | null = null;
+/** Whether a model was given, if it is not ready yet. */
+let isKnown = false;
 
 function ask(request: Request, given: Transferable[] = []): void {
   worker ??= startWorker();
@@ -37,17 +47,23 @@ function startWorker(): Worker {
   return started;
 }
 
-function say(text: string, share?: number): void {
+/** Tells what is being done. @param share How much of it is done, where that is known; null: nothing is being done. */
+function say(text: string, share?: number | null): void {
   byId("status").textContent = text;
   const bar = byId<HTMLProgressElement>("progress");
-  bar.hidden = text === "";
-  if (share === undefined) bar.removeAttribute("value");
+  bar.hidden = text === "" || share === null;
+  if (share == null) bar.removeAttribute("value");
   else bar.value = share;
+}
+
+/** A line of what went wrong; those of earlier files stay until others are given. */
+function complain(message: string): void {
+  byId("error").append(make("span", {}, message));
 }
 
 function fail(message: string): void {
   say("");
-  byId("error").textContent = message;
+  complain(message);
 }
 
 function take(answer: Answer): void {
@@ -60,9 +76,18 @@ function take(answer: Answer): void {
       );
     }
     case "known":
-      describe(answer.model);
-      if (answer.model.needs !== null) say("");
+      begin(answer.model);
+      if (answer.model.needs !== null || answer.model.needsWords) say("");
       return;
+    case "kept":
+      return say(
+        `${answer.file} is ${
+          answer.kind === "backbone"
+            ? "a backbone: drop the model that was trained beside it, best.safetensors of a run, as well"
+            : "a table of words: drop the model as well"
+        }`,
+        null,
+      );
     case "ready": {
       ready = answer.model;
       describe(ready, [
@@ -75,7 +100,6 @@ function take(answer: Answer): void {
       ]);
       say("");
       byId<HTMLButtonElement>("camera").disabled = false;
-      byId("camera").hidden = ready.searches; // a camera is not searched
       byId("search").hidden = !ready.searches;
       return clips.forEach((_, number) => predict(number));
     }
@@ -99,10 +123,32 @@ function take(answer: Answer): void {
   }
 }
 
+/** What waits for a model: a paragraph in place of a result. */
+function waiting(): HTMLElement {
+  const what = ready ? "waiting" : isKnown ? "waiting until the model is ready" : "waiting for a model";
+  return make("p", { class: "waiting" }, what);
+}
+
+/** A model in place of another: what that one said goes. */
+function begin(model: ModelFacts): void {
+  [ready, isKnown] = [null, true];
+  camera?.stop();
+  byId<HTMLButtonElement>("camera").disabled = true;
+  byId("camera").hidden = model.searches; // a camera is not searched
+  byId("search").hidden = true;
+  byId("hits").replaceChildren();
+  byId("once-more").textContent = model.searches ? "Read again" : "Predict again";
+  describe(model);
+  for (const { view } of clips) {
+    view.querySelector(".tools")!.replaceChildren();
+    view.querySelector(".body")!.replaceChildren(waiting());
+  }
+}
+
 type Tile = readonly [title: string, value: string, small: string];
 
 function describe(model: ModelFacts, more: readonly Tile[] = []): void {
-  const { labels, needs } = model;
+  const { labels, needs, needsWords } = model;
   const tiles: Tile[] = [
     ["model", model.system, model.file],
     ["backbone", model.backbone, needs === null ? "no further file" : `in ${needs}`],
@@ -128,6 +174,14 @@ function describe(model: ModelFacts, more: readonly Tile[] = []): void {
       make("p", { class: "wanted" }, `This model was trained beside ${needs}: drop that file too.`),
     );
   }
+  if (needsWords) {
+    byId("model").append(make(
+      "p",
+      { class: "wanted" },
+      "This model reads sentences by CLIP's table of words, and its file does not hold it: drop bpe_simple_vocab_16e6.txt.gz, merges.txt or " +
+        `tokenizer.json of a CLIP too, or have sidenet convert ${model.file} new.safetensors write it in.`,
+    ));
+  }
 }
 
 /** Window and stride as they are chosen. */
@@ -139,10 +193,8 @@ function choice(): WindowChoice {
 
 function predict(number: number): void {
   const { file, view } = clips[number];
-  view.querySelector(".body")!.replaceChildren(
-    make("p", { class: "waiting" }, "waiting"),
-    make("progress", {}),
-  );
+  view.querySelector(".tools")!.replaceChildren();
+  view.querySelector(".body")!.replaceChildren(waiting(), make("progress", {}));
   ask({ do: "predict", video: number, file, window: choice() });
 }
 
@@ -165,10 +217,9 @@ function showResult(number: number, result: VideoResult): void {
       ? "whole clip at once"
       : `${formatCount(result.windows.length)} window${result.windows.length === 1 ? "" : "s"}`
   } · ${(result.computeMs / 1000).toFixed(1)} s`;
-  const save = make("button", {
-    click: () => download(`${result.file.replace(/\.[^.]*$/, "")}.json`, JSON.stringify(result.json)),
-  }, "JSON");
-  view.querySelector(".tools")!.replaceChildren(save);
+  view.querySelector(".tools")!.replaceChildren(
+    saveButton(`${result.file.replace(/\.[^.]*$/, "")}.json`, result.json),
+  );
   view.querySelector(".body")!.replaceChildren(resultView(result, colours));
 }
 
@@ -189,12 +240,13 @@ function searchNow(): void {
 }
 
 /** The parts that a sentence finds, with the picture nearest to the middle of each. */
-function showHits({ hits, unknown }: Answer & { tell: "hits" }): void {
-  const remark = unknown.length === 0 ? [] : [make(
-    "p",
-    { class: "about" },
-    `The model has no word for ${unknown.map((word) => `"${word}"`).join(", ")}.`,
-  )];
+function showHits({ sentence, hits, unknown }: Answer & { tell: "hits" }): void {
+  const remarks = [
+    unknown.length > 0 ? `The model has no word for ${unknown.map((word) => `"${word}"`).join(", ")}.` : "",
+    hits.length === 0 ? "No video has been read yet: drop some." : "",
+  ].filter((text) => text !== "");
+  const found = hits.map(({ video, ...hit }) => ({ path: clips[video].file.name, ...hit }));
+  const save = saveButton("search.json", { query: sentence, hits: found });
   const lines = hits.map(({ video, from, to, score }) => {
     const middle = (from + to) / 2, pictures = [...thumbnailsOf[video] ?? []];
     const [nearest] = pictures.sort((a, b) => Math.abs(a.at - middle) - Math.abs(b.at - middle));
@@ -208,7 +260,14 @@ function showHits({ hits, unknown }: Answer & { tell: "hits" }): void {
       make("span", { class: "figure" }, score.toFixed(4)),
     );
   });
-  byId("hits").replaceChildren(...remark, make("ol", { class: "hits" }, ...lines));
+  byId("hits").replaceChildren(
+    make("p", { class: "remarks about" }, remarks.join(" "), hits.length > 0 ? save : ""),
+    make("ol", { class: "hits" }, ...lines),
+  );
+}
+
+function saveButton(name: string, value: unknown): HTMLElement {
+  return make("button", { type: "button", click: () => download(name, JSON.stringify(value)) }, "JSON");
 }
 
 function download(name: string, text: string): void {
@@ -217,29 +276,34 @@ function download(name: string, text: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-function addFiles(files: readonly File[]): void {
-  byId("error").textContent = "";
-  const models = files.filter(({ name }) => MODEL_FILE.test(name));
-  if (models.length > 0) {
-    say(`reading ${models.map(({ name }) => name).join(", ")}`);
-    ask({ do: "model", files: models });
+async function addFiles(files: readonly File[]): Promise<void> {
+  byId("error").replaceChildren();
+  const model: ModelFile[] = [];
+  for (const file of files) {
+    try {
+      const kind = await kindOf(file);
+      if (kind === "video") addVideo(file);
+      else model.push({ kind, file });
+    } catch (error) {
+      complain((error as Error).message);
+    }
   }
-  for (const file of files.filter((one) => !models.includes(one))) {
-    const view = make(
-      "article",
-      { class: "input" },
-      make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
-      make("p", { class: "about" }, formatBytes(file.size)),
-      make(
-        "div",
-        { class: "body" },
-        make("p", { class: "waiting" }, ready ? "waiting" : "waiting for a model"),
-      ),
-    );
-    byId("videos").append(view);
-    clips.push({ file, view });
-    if (ready) predict(clips.length - 1);
-  }
+  if (model.length === 0) return;
+  say(`reading ${model.map(({ file }) => file.name).join(", ")}`);
+  ask({ do: "model", files: model });
+}
+
+function addVideo(file: File): void {
+  const view = make(
+    "article",
+    { class: "input" },
+    make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
+    make("p", { class: "about" }, formatBytes(file.size)),
+    make("div", { class: "body" }, waiting()),
+  );
+  byId("videos").append(view);
+  clips.push({ file, view });
+  if (ready) predict(clips.length - 1);
 }
 
 /** The model that the page brings along, as files. */

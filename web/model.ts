@@ -1,7 +1,8 @@
 /** A trained model in a page: what its files are, its recipe, its weights on the GPU of this thread. */
 import { openCheckpointFile, type OpenWeights, selectWeights } from "../data/checkpoint/contents.ts";
+import { giveVocabulary, hasVocabulary } from "../data/text/vocabulary.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
-import { AdapterError, ConfigError, DataError } from "../lib/errors.ts";
+import { AdapterError, DataError } from "../lib/errors.ts";
 import { identify } from "../models/identify.ts";
 import { createModel, systemOf } from "../models/mod.ts";
 import type { VideoModel } from "../models/video_model.ts";
@@ -12,7 +13,7 @@ import {
   loadOwnBackbone,
   loadTrained,
 } from "../train/files/load_weights.ts";
-import { recipeOf } from "../train/files/run_state.ts";
+import { recipeOf, wordsOf } from "../train/files/run_state.ts";
 import { modelSpec } from "../train/recipe/model.ts";
 import { type Config, settledRecipe } from "../train/recipe/settled.ts";
 import { type Device, LocalDevice } from "../train/runtime/device/device.ts";
@@ -21,7 +22,7 @@ import { Session } from "../train/runtime/session.ts";
 import { evaluationOptions, halvesNeed, taskOfRecipe } from "../train/tasks/session_options.ts";
 import type { Task } from "../train/tasks/task.ts";
 import type { ModelFacts } from "./protocol.ts";
-import { readsSentences, searchQueries } from "./sentences.ts";
+import { searchQueries } from "./sentences.ts";
 
 /** Weights of an open file. */
 type Weights = Omit<OpenWeights, typeof Symbol.asyncDispose>;
@@ -84,21 +85,18 @@ export function roleOf(weights: Weights): "model" | "backbone" {
  *
  * @throws {DataError} where its recipe cannot be read, or its weights are others than the recipe's.
  */
-export function readModel(weights: Weights): KnownModel {
+export async function readModel(weights: Weights): Promise<KnownModel> {
   const { config: written, labels } = recipeOf(weights)!;
   const config = settledRecipe(written, weights.label), task = taskOfRecipe(config);
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
-  if (model.text && !readsSentences()) {
-    throw new ConfigError(
-      `Cannot use "${weights.label}": it searches with sentences, and this page has no table of words; sidenet page RUN writes one that has`,
-    );
-  }
   if (model.classTexts && !weights.shapeOf(model.classTexts.features)) {
     throw new DataError(
       `Cannot use "${weights.label}": it does not hold the texts of its classes; train it with this version`,
     );
   }
   checkTrained(model, weights, { system, head: "strict" });
+  const words = model.text ? wordsOf(weights) : null;
+  if (words !== null) await giveVocabulary(words, { label: weights.label });
   const { weights: path, init } = config.network, { backbone } = model.config;
   const isElsewhere = path !== null && init && !holdsBackbone(weights, { model, system });
   return {
@@ -118,6 +116,7 @@ export function readModel(weights: Weights): KnownModel {
       frames: model.config.frames,
       side: backbone.imageSize,
       needs: isElsewhere ? path.replace(/^.*[\\/]/, "") : null,
+      needsWords: model.text !== undefined && !await hasVocabulary(),
     },
   };
 }
@@ -141,7 +140,7 @@ export async function loadModel(
   if (!await navigator.gpu?.requestAdapter()) throw new AdapterError(NO_GPU);
   const gpu = await openGpu();
   try {
-    const device: Device = new LocalDevice(gpu), { info } = device;
+    const device: Device = new LocalDevice(gpu, { compilesAside: true }), { info } = device;
     const need = halvesNeed(config);
     if (need && !info.environment.features.has("shader-f16")) {
       throw new AdapterError(

@@ -13,6 +13,8 @@ export interface ModelFacts {
   readonly side: number;
   /** The file of the backbone that it was trained beside, by name; null: it needs none. */
   readonly needs: string | null;
+  /** It reads sentences, and the table of words is in no file so far. */
+  readonly needsWords: boolean;
 }
 
 /** A place of the window with its best classes. */
@@ -66,9 +68,15 @@ export interface Hit {
 /** Window and stride in seconds; null: the whole clip at once. */
 export type WindowChoice = { readonly window: number; readonly stride: number } | null;
 
+/** A file that a model is made of: weights, or the table of words. */
+export interface ModelFile {
+  readonly kind: "weights" | "words";
+  readonly file: File;
+}
+
 /** From the page. */
 export type Request =
-  | { readonly do: "model"; readonly files: readonly File[] }
+  | { readonly do: "model"; readonly files: readonly ModelFile[] }
   | { readonly do: "predict"; readonly video: number; readonly file: File; readonly window: WindowChoice }
   | { readonly do: "search"; readonly sentence: string }
   /** Pictures of a camera, RGB one after the other, as one clip. */
@@ -84,6 +92,8 @@ export type Request =
 export type Answer =
   | { readonly tell: "stage"; readonly what: string; readonly done?: number; readonly of?: number }
   | { readonly tell: "known"; readonly model: ModelFacts }
+  /** A file that a model may need was taken, and there is no model yet. */
+  | { readonly tell: "kept"; readonly file: string; readonly kind: "backbone" | "words" }
   /** The model is on the GPU. */
   | {
     readonly tell: "ready";

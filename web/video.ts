@@ -12,6 +12,7 @@ import {
   WEBM,
 } from "mediabunny";
 import { DataError } from "../lib/errors.ts";
+import { shellName } from "../lib/text.ts";
 import type { ClipTimes } from "../train/evaluation/timeline.ts";
 import { type ColourRule, colourRule, rotated, toRgb } from "./colour.ts";
 
@@ -33,6 +34,9 @@ export interface OpenVideo extends Disposable {
   frames(numbers: readonly number[]): AsyncGenerator<{ number: number; picture: Picture }>;
 }
 
+/** What to do about a video that breaks off. */
+const DAMAGED = "it is damaged or cut off: copy it again, or export it anew";
+
 /**
  * Opens a video.
  *
@@ -47,24 +51,29 @@ export async function openVideo(file: File): Promise<OpenVideo> {
   }
   const input = new Input({ source: new BlobSource(file), formats: [MP4, QTFF, MATROSKA, WEBM] });
   try {
-    const track = await input.getPrimaryVideoTrack().catch(() => {
-      throw fail("it must be a video: MP4, MOV, WebM or MKV");
-    });
-    if (!track) throw fail("it has no video stream");
-    const codec = await track.getCodec() ?? "unknown";
+    const tracks = await input.getTracks().catch(() => []);
+    if (tracks.length === 0) throw fail(`no stream can be found in it; ${DAMAGED}`);
+    const track = await input.getPrimaryVideoTrack();
+    if (!track) throw fail("it must have a video stream, and has sound alone");
+    const codec = await track.getCodec();
     if (!await track.canDecode()) {
-      throw fail(`this browser cannot decode ${codec}; Chromium as Debian has it can`);
+      throw fail(
+        `this browser cannot decode ${codec ?? "its codec"}; ffmpeg -i ${
+          shellName(file.name)
+        } -c:v libx264 -pix_fmt yuv420p out.mp4 ` +
+          "makes a video that it can",
+      );
     }
     // What the file or its stream says; a decoded frame does not tell that from the browser's guess.
     const rule = colourRule(await track.getColorSpace());
     const stamps = await stampsOf(track), first = stamps[0];
-    if (first === undefined) throw fail("none of its frames can be found");
+    if (first === undefined) throw fail(`none of its frames can be found; ${DAMAGED}`);
     const frames = stamps.map((stamp) => stamp - first), count = frames.length, last = frames[count - 1];
     // As the command line counts: the last frame stands as long as the others on average.
     const seconds = count === 1 ? await track.computeDuration() - first : last * count / (count - 1);
     return {
       name: file.name,
-      codec,
+      codec: codec ?? "unknown",
       times: { frames, seconds },
       rate: count > 1 && last > 0 ? (count - 1) / last : null,
       frames: (numbers) => decode(track, { stamps, numbers, rule, fail }),
@@ -97,15 +106,24 @@ async function* decode(
   },
 ): AsyncGenerator<{ number: number; picture: Picture }> {
   let next = 0;
+  const broken = (reason = "") =>
+    fail(`its frame ${numbers[next] + 1} of ${stamps.length} cannot be decoded${reason}; ${DAMAGED}`);
   const samples = new VideoSampleSink(track).samplesAtTimestamps(numbers.map((number) => stamps[number]));
-  for await (const sample of samples) {
-    const number = numbers[next++];
-    if (sample === null) throw fail(`its frame ${number + 1} cannot be decoded`);
-    try {
-      yield { number, picture: await pictureOf(sample, rule) };
-    } finally {
-      sample.close();
+  try {
+    while (true) {
+      const { value: sample, done } = await samples.next().catch(({ message }: Error) => {
+        throw broken(` (${message.replace(/\.$/, "")})`);
+      });
+      if (done) return;
+      if (sample === null) throw broken();
+      try {
+        yield { number: numbers[next++], picture: await pictureOf(sample, rule) };
+      } finally {
+        sample.close();
+      }
     }
+  } finally {
+    await samples.return(undefined);
   }
 }
 

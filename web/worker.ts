@@ -1,11 +1,13 @@
 /// <reference path="./globals.d.ts" />
 /** The page's Worker: everything that takes time. One model at a time; what is asked is done in its order. */
 import { z } from "zod";
+import { readMergesFile } from "../data/text/merges_file.ts";
+import { giveVocabulary } from "../data/text/vocabulary.ts";
 import { formatBytes } from "../lib/text.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
 import { type LoadedModel, loadModel, openFile, readModel, roleOf } from "./model.ts";
 import { predictVideo, readNumbers, scorePictures, sharesOf, TOP } from "./predict.ts";
-import type { Answer, Request } from "./protocol.ts";
+import type { Answer, ModelFile, Request } from "./protocol.ts";
 import { Library } from "./search.ts";
 import { openVideo } from "./video.ts";
 
@@ -22,20 +24,38 @@ const tell = (answer: Answer) => scope.postMessage(answer);
 let model: Weights | null = null, backbone: Weights | null = null, loaded: LoadedModel | null = null;
 let library = new Library();
 
-async function takeFiles(files: readonly File[]): Promise<void> {
-  for (const file of files) {
-    const weights = await openFile(file);
-    if (roleOf(weights) === "model") [model, loaded] = [weights, unload()];
-    else backbone = weights;
+/** Takes each file that can be taken, and tells why the others cannot. */
+async function takeFiles(files: readonly ModelFile[]): Promise<void> {
+  for (const { kind, file } of files) {
+    try {
+      if (kind === "words") await giveVocabulary(await readMergesFile(file), { label: file.name });
+      else await takeWeights(file);
+    } catch (error) {
+      tell({ tell: "failed", video: null, message: (error as Error).message });
+      continue;
+    }
+    const isBackbone = kind === "weights" && backbone?.label === file.name;
+    if (model === null && (isBackbone || kind === "words")) {
+      tell({ tell: "kept", file: file.name, kind: isBackbone ? "backbone" : "words" });
+    }
   }
-  if (model === null || loaded !== null) return;
-  const known = readModel(model);
+  if (model !== null && loaded === null) await load(model);
+}
+
+async function takeWeights(file: File): Promise<void> {
+  const weights = await openFile(file);
+  if (roleOf(weights) === "backbone") backbone = weights;
+  else [model, loaded] = [weights, unload()];
+}
+
+async function load(weights: Weights): Promise<void> {
+  const known = await readModel(weights), { needs, needsWords } = known.facts;
   tell({ tell: "known", model: known.facts });
-  if (known.facts.needs !== null && backbone === null) return;
+  if ((needs !== null && backbone === null) || needsWords) return;
   let bytes = 0;
   const stage = (what: string, done?: number, of?: number) => tell({ tell: "stage", what, done, of });
   loaded = await loadModel(known, {
-    backbone: known.facts.needs === null ? null : backbone,
+    backbone: needs === null ? null : backbone,
     stage,
     planned: (planned) => {
       bytes = planned;

@@ -12,8 +12,24 @@ import { fileURLToPath } from "node:url";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
-async function deno(args: string[], stdout: "inherit" | "null"): Promise<number> {
-  const child = new Deno.Command(Deno.execPath(), { args, cwd: here, stdin: "null", stdout }).spawn();
+/** Installs the packages. What Deno says meanwhile is of interest where it fails. */
+async function install(): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["install", "--quiet"],
+    cwd: here,
+    stdin: "null",
+  }).output();
+  if (success) return;
+  const told = new TextDecoder().decode(stderr).trim();
+  throw new Error(
+    `Cannot time peers: the packages of bench/peers/package.json must be installable from npm: ${told}`,
+  );
+}
+
+/** Runs a script with the packages of this folder, which is no member of the project's workspace: without that one's configuration. */
+async function run(script: string): Promise<number> {
+  const args = ["run", "-A", "--no-config", "--node-modules-dir=manual", script, ...Deno.args];
+  const child = new Deno.Command(Deno.execPath(), { args, cwd: here, stdin: "null" }).spawn();
   return (await child.status).code;
 }
 
@@ -34,10 +50,8 @@ async function isInstalled(): Promise<boolean> {
   }
 }
 
-if (!(await isInstalled()) && await deno(["install", "--quiet"], "null") !== 0) {
-  throw new Error("Cannot time peers: the packages of bench/peers/package.json must be installable from npm");
-}
+if (!(await isInstalled())) await install();
 for (const script of ["time_peers.ts", "time_models.ts"]) {
-  const code = await deno(["run", "-A", script, ...Deno.args], "inherit");
+  const code = await run(script);
   if (code !== 0) Deno.exit(code);
 }

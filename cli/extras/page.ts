@@ -8,7 +8,7 @@ import { systemOf } from "../../models/registry.ts";
 import { buildWebPage } from "../../pages/web/build.ts";
 import { findTrainedModel, type TrainedModel } from "../../train/evaluation/trained_model.ts";
 import { holdsBackbone, openCheckpoint } from "../../train/files/checkpoint.ts";
-import { recipeOf } from "../../train/files/run_state.ts";
+import { recipeOf, wordsOf } from "../../train/files/run_state.ts";
 import { modelSpec } from "../../train/recipe/model.ts";
 import { defineCommand, parseArguments } from "../shared/args.ts";
 import type { Io } from "../shared/output.ts";
@@ -48,7 +48,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   await requirePageFile(out, "--out");
   const { target, locate } = await findTarget(named, io, { offline: values.offline });
   const trained = await findTrainedModel(target, { overrides: [], locate });
-  const files = await filesOf(trained);
+  const { files, needsWords } = await filesOf(trained);
   const sizes = await Promise.all(files.map((file) => reading(file, () => Deno.stat(file))));
   const total = sizes.reduce((sum, { size }) => sum + size, 0);
   if (total > MOST_BYTES) {
@@ -64,7 +64,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   io.status("building the page");
   const page = await buildWebPage({
     title: trained.config.name,
-    sentences: createModel(modelSpec(trained.config)).text !== undefined,
+    words: needsWords,
     files: await Promise.all(
       files.map(async (file) => ({ name: basename(file), bytes: await bytesOfFile(file, MOST_BYTES) })),
     ),
@@ -76,8 +76,8 @@ export async function run(args: string[], io: Io): Promise<number> {
   return 0;
 }
 
-/** The files that a page needs: the weights, and the backbone where they do not hold it. */
-async function filesOf({ weights, config }: TrainedModel): Promise<string[]> {
+/** The files that a page needs: the weights, and the backbone where they do not hold it; and whether it must bring the table of words. */
+async function filesOf({ weights, config }: TrainedModel): Promise<{ files: string[]; needsWords: boolean }> {
   const { weights: backbone, init } = config.network;
   await using source = await openCheckpoint(weights);
   if (recipeOf(source) === null) {
@@ -87,5 +87,6 @@ async function filesOf({ weights, config }: TrainedModel): Promise<string[]> {
   }
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const isElsewhere = backbone !== null && init && !holdsBackbone(source, { model, system });
-  return isElsewhere ? [weights, backbone] : [weights];
+  const needsWords = model.text !== undefined && wordsOf(source) === null;
+  return { files: isElsewhere ? [weights, backbone] : [weights], needsWords };
 }

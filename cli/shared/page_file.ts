@@ -8,6 +8,11 @@ export async function requirePageFile(file: string | undefined, flag = "--html")
   if (file === undefined) return;
   await requireWritableFolder(dirname(file));
   const info = await Deno.stat(file).catch(() => null);
+  if (!info?.isDirectory && !/\.html?$/i.test(file)) {
+    throw new ConfigError(
+      `Cannot write "${file}": ${flag} must be the name of a page, which ends in .html, current value is "${file}"`,
+    );
+  }
   if (info === null || info.isFile && (info.size === 0 || await isPage(file))) return;
   const what = info.isDirectory ? "a folder" : "a file of another kind, which would be lost";
   throw new ConfigError(

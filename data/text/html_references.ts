@@ -1,5 +1,5 @@
 /** HTML character references in text, as Python's `html.unescape` and ftfy's `unescape_html` read them. */
-import { decodeHTML, decodeHTMLStrict } from "entities";
+import { decodeHTML, decodeHTMLStrict } from "entities/decode";
 
 const REFERENCE = /&(?:#([0-9]+);?|#[xX]([0-9a-fA-F]+);?|[^\t\n\f <&#;]{1,32};?)/g;
 const WINDOWS_1252 = new TextDecoder("windows-1252");

@@ -2,7 +2,6 @@
  * Texts as tokens: CLIP's byte-pair encoding, which EVA's towers use too (their tokenizer only calls the first and the last token
  * `<start_of_text>` and `<end_of_text>`), and the forms in which networks take a sentence.
  */
-import { LRUCache } from "lru-cache";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { shorten } from "../../lib/text.ts";
 import { cleanText } from "./clean.ts";
@@ -57,12 +56,14 @@ export async function clipTokenizer(): Promise<Tokenizer> {
   const pairs = await clipVocabulary();
   const start = pairs.size, end = start + 1;
   const special = new Map([[START_OF_TEXT, [start]], [END_OF_TEXT, [end]]]);
-  const lately = new LRUCache<string, readonly number[]>({ max: WORDS_KEPT }); // of captions, most words come again
+  const lately = new Map<string, readonly number[]>(); // of captions, most words come again
   const idsOf = (word: string) => {
     const known = special.get(word) ?? lately.get(word);
     if (known) return known;
     const ids = pairs.encode(word);
-    if (word.length <= LONGEST_KEPT) lately.set(word, ids);
+    if (word.length > LONGEST_KEPT) return ids;
+    if (lately.size === WORDS_KEPT) lately.delete(lately.keys().next().value!);
+    lately.set(word, ids);
     return ids;
   };
   const words = (text: string) =>

@@ -18,25 +18,35 @@ export interface EmbeddedFile {
 
 /** What the Worker imports on the way and never uses: it writes no tables. */
 const ABSENT = ["csv-stringify/sync"];
-/** What it does without where nothing is searched: CLIP's table of words is a quarter of a page. */
-const OF_SENTENCES = ["../../data/text/tokenizer.ts", "../data/text/tokenizer.ts"];
+/** The table of words is left out: it would be a fifth of a page and a third of a packed one, and networks that read sentences carry it. */
+const NO_WORDS = { "./clip_merges.txt": "" };
+
+/** Scripts of the page by module and what is left out of them: bundled once a process. */
+const scripts = new Map<string, Promise<string>>();
+
+/** A module of the page as a script. @param words Whether the table of words is in it. */
+function scriptOf(module: string, words: boolean): Promise<string> {
+  const key = `${module} ${words}`, known = scripts.get(key);
+  if (known) return known;
+  const options = { absent: ABSENT, texts: words ? {} : NO_WORDS };
+  const made = bundleForPage(new URL(`../../web/${module}`, import.meta.url), options)
+    .then(({ code }) => code.trim().replaceAll(/<(\/script|!--)/gi, "<\\$1"));
+  scripts.set(key, made);
+  return made;
+}
 
 /**
  * Builds the page.
  *
  * @param options.title Its heading.
- * @param options.sentences Whether models that search with sentences can be used in it.
+ * @param options.words Whether CLIP's table of words is in it, for a model whose file does not hold it.
  * @param options.files A model, and the backbone where it needs one, that the page opens by itself.
  */
 export async function buildWebPage(
-  options: { title?: string; sentences?: boolean; files?: readonly EmbeddedFile[] } = {},
+  options: { title?: string; words?: boolean; files?: readonly EmbeddedFile[] } = {},
 ): Promise<string> {
-  const { title = "sidenet", sentences = false, files = [] } = options;
-  const absent = sentences ? ABSENT : [...ABSENT, ...OF_SENTENCES];
-  const code = async (module: string) =>
-    (await bundleForPage(new URL(`../../web/${module}`, import.meta.url), { absent })).code
-      .trim().replaceAll(/<(\/script|!--)/gi, "<\\$1");
-  const script = await code("main.ts"), worker = await code("worker.ts");
+  const { title = "sidenet", words = false, files = [] } = options;
+  const script = await scriptOf("main.ts", words), worker = await scriptOf("worker.ts", words);
   const policy = [
     "default-src 'none'",
     `script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`,
@@ -54,7 +64,7 @@ export async function buildWebPage(
     invitation: hasModel
       ? "Drop videos on this page, or turn a camera on."
       : "Drop a trained model and videos.",
-    kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, ${videos}`,
+    kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, the file of its backbone, ${videos}`,
   };
   const embedded = files.map(({ name, bytes }) =>
     `<script type="text/base64" data-name="${escapeHtml(name)}">${bytes.toBase64()}</script>`

@@ -70,6 +70,14 @@ export async function bundleForPage(
 
 /** The messages of schemas in English alone: the package would bring fifty languages. */
 const ONE_LANGUAGE = `export { default as en } from "./en.js";`;
+/** What schemas can do besides, and nothing here has them do: become JSON schemas, and code, which a page's policy forbids. */
+const UNUSED_OF_SCHEMAS = /\/zod\/v4\/(core|classic)\/(compile|((from|to)-)?json-schema(-\w+)?)\.js$/;
+
+/** A module whose functions do nothing. */
+function emptied(contents: string): string {
+  const names = contents.matchAll(/^export (?:async )?(?:const|function|class) (\w+)/gm);
+  return [...names].map(([, name]) => `export const ${name} = () => {};`).join("\n");
+}
 
 function setUp(
   build: esbuild.PluginBuild,
@@ -92,6 +100,7 @@ function setUp(
   build.onLoad({ filter: /.*/, namespace: "project" }, async ({ path, with: attributes }) => {
     if (path.endsWith("/zod/v4/locales/index.js")) return { contents: ONE_LANGUAGE, loader: "js" };
     const contents = await Deno.readTextFile(path);
+    if (UNUSED_OF_SCHEMAS.test(path)) return { contents: emptied(contents), loader: "js" };
     if (attributes?.type === "text") return { contents: textOf(path, contents), loader: "text" };
     if (path.endsWith(".json")) return { contents, loader: "json" };
     return { contents, loader: path.endsWith(".ts") ? "ts" : "js" };

@@ -17,11 +17,12 @@ export async function captionedFolder(): Promise<TinyFolder> {
     );
     await folder.write(`data/${split}.jsonl`, pairs.join("\n"));
   }
-  await folder.write("captions.yaml", recipeOf(tokensOf(await clipTokenizer(), SENTENCES)));
+  await folder.write("captions.yaml", captionsRecipe(tokensOf(await clipTokenizer(), SENTENCES)));
   return folder;
 }
 
-const recipeOf = (tokens: readonly number[]) => `
+/** A recipe of a tiny network for retrieval that knows these tokens. */
+export const captionsRecipe = (tokens: readonly number[]): string => `
 name: captions
 seed: 3
 system: side4video_retrieval

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import * as convert from "../../cli/convert.ts";
+import * as inspect from "../../cli/inspect.ts";
 import { type OpenWeights, openWeights } from "../../data/checkpoint/open.ts";
 import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
+import { packedVocabulary } from "../../data/text/vocabulary.ts";
 import type { ConfigError } from "../../lib/errors.ts";
-import { metadataOf, recipeOf } from "../../train/files/run_state.ts";
+import { metadataOf, recipeOf, wordsOf } from "../../train/files/run_state.ts";
 import { runVerb } from "../_util/run_verb.ts";
+import { writeRetrieval } from "../web/_retrieval_file.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
 const CHECKPOINTS = `${FIXTURES}checkpoints/`;
@@ -77,6 +80,18 @@ Deno.test("a PyTorch file of a network that was trained here keeps its recipe an
     await runVerb(convert, [path("best.safetensors"), path("e.pt"), "--prefix", "model."]);
     await using renamed = await openWeights(path("e.pt"));
     assert.equal(recipeOf(renamed), null, "the recipe is of other names");
+  }));
+
+Deno.test("convert writes the table of words into a network for retrieval of earlier versions, which did not", () =>
+  temporary(async (path) => {
+    await writeRetrieval(path("old.safetensors"), {});
+    for (const to of ["new.safetensors", "new.pt"]) {
+      await runVerb(convert, [path("old.safetensors"), path(to)]);
+      await using file = await openWeights(path(to));
+      assert.equal(wordsOf(file), await packedVocabulary(), to);
+    }
+    const { stdout } = await runVerb(inspect, [path("new.safetensors"), "--json"]);
+    assert.equal(JSON.parse(stdout).metadata["sidenet.words"], "260768 characters");
   }));
 
 Deno.test("convert --to writes a CLIP for transformers and back, bit for bit, with a configuration beside it", () =>

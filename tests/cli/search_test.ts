@@ -6,8 +6,10 @@ import * as index from "../../cli/index.ts";
 import * as predict from "../../cli/predict.ts";
 import * as search from "../../cli/search.ts";
 import * as train from "../../cli/train.ts";
+import { packedVocabulary } from "../../data/text/vocabulary.ts";
 import { ConfigError, DataError } from "../../lib/errors.ts";
 import { openCheckpoint } from "../../train/files/checkpoint.ts";
+import { wordsOf } from "../../train/files/run_state.ts";
 import { readMetrics } from "../../train/files/run_folder.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { runVerb } from "../_util/run_verb.ts";
@@ -168,9 +170,10 @@ gpuTest(
     // Shares of classes are a softmax of the same scores, times the scale that the network was trained with.
     const flags = ["--classes", "left,right", "--templates", "something moves {}", "--json"];
     const said = await runVerb(predict, [folder.file("runs/parts"), folder.file("data/val"), ...flags]);
-    const [scale] = new Float32Array(
-      (await bitsOf(folder.file("runs/parts/best.safetensors"))).get("clip.logit_scale")!.buffer,
-    );
+    const best = folder.file("runs/parts/best.safetensors");
+    const [scale] = new Float32Array((await bitsOf(best)).get("clip.logit_scale")!.buffer);
+    await using file = await openCheckpoint(best);
+    assert.equal(wordsOf(file), await packedVocabulary(), "the file is all that a page needs");
     for (const { path, top } of linesOf<{ path: string; top: { label: string; p: number }[] }>(said.stdout)) {
       const scores = ["left", "right"].map((label) =>
         answers.find(({ query }) => query === `something moves ${label}`)!.hits.find((hit) =>

@@ -15,16 +15,19 @@ Deno.test(
       ({ success }) => success,
       () => false,
     );
-    const run = async (...args: string[]) => {
+    const start = async (...args: string[]) => {
       const { code, stdout, stderr } = await new Deno.Command(cut ? "unshare" : bundle, {
         args: [...cut ? ["-rn", bundle] : [], ...args],
         cwd: folder.path,
         clearEnv: true,
         env: { SIDENET_CACHE: folder.file("cache"), HOME: "" },
       }).output();
-      const text = { stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
-      assert.equal(code, 0, text.stderr);
-      return text;
+      return { code, stdout: new TextDecoder().decode(stdout), stderr: new TextDecoder().decode(stderr) };
+    };
+    const run = async (...args: string[]) => {
+      const told = await start(...args);
+      assert.equal(told.code, 0, told.stderr);
+      return told;
     };
     assert.match((await run("--version")).stderr, /^sidenet: unpacking into .*, once\n$/);
     await run("train", "tiny.yaml", "solver.epochs=1");
@@ -34,6 +37,9 @@ Deno.test(
     assert.equal(JSON.parse(line).top.length, 2);
     await run("page", "runs/tiny", "--out", "tiny.html");
     assert.match((await run("licenses")).stdout, /^sharp +\d[\d.]+ +Apache-2\.0/m);
+    const peers = await start("bench", "peers");
+    assert.equal(peers.code, 2);
+    assert.match(peers.stderr, /^sidenet: Cannot time peers: they are not in the executable; .*\n$/);
     // What a verb writes follows the user's own mask.
     assert.equal((await Deno.stat(folder.file("tiny.html"))).mode! & 0o777, 0o666 & ~Deno.umask());
   },

@@ -1,4 +1,5 @@
 /** Every kernel that the systems use, as shader texts, for kinds of adapters. */
+import type { Page } from "playwright-core";
 import type { KernelSpec } from "../../gpu/lower.ts";
 import type { KernelEnvironment } from "../../gpu/op.ts";
 import { ENABLES_SUBGROUPS } from "../../gpu/shader.ts";
@@ -73,4 +74,52 @@ export async function kernelsOfCase(name: string, environment: KernelEnvironment
   }, environment);
   const kernels = kernelsOf(lowerPlans(plan, environment));
   return [...new Map(kernels.map((kernel) => [`${kernel.entryPoint}\n${kernel.code}`, kernel])).values()];
+}
+
+/**
+ * What a browser says of kernels that it does not take.
+ *
+ * @param options.pipelines Whether pipelines are made of them, which is machine code: seconds each.
+ */
+export async function complaintsAbout(
+  page: Page,
+  kernels: readonly { label: string; code: string; entryPoint?: string }[],
+  { pipelines = false }: { pipelines?: boolean } = {},
+): Promise<string[]> {
+  const plain = kernels.map(({ label, code, entryPoint = "main" }) => ({ label, code, entryPoint }));
+  return await page.evaluate(async ([kernels, pipelines]) => {
+    const adapter = (await navigator.gpu.requestAdapter())!, { limits } = adapter;
+    const device = await adapter.requestDevice({
+      requiredFeatures: ["subgroups" as GPUFeatureName],
+      requiredLimits: {
+        maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+        maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+        maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      },
+    });
+    const complaints: string[] = [];
+    const complain = (label: string, error: { message: string } | null) => {
+      if (error) complaints.push(`${label}: ${error.message}`);
+    };
+    const modules: GPUShaderModule[] = [];
+    for (const { label, code } of kernels) {
+      device.pushErrorScope("validation");
+      modules.push(device.createShaderModule({ label, code }));
+      complain(label, await device.popErrorScope());
+    }
+    if (pipelines) {
+      await Promise.all(
+        kernels.map(({ label, entryPoint }, i) =>
+          device.createComputePipelineAsync({
+            label,
+            layout: "auto",
+            compute: { module: modules[i], entryPoint },
+          })
+            .catch((error) => complain(label, error))
+        ),
+      );
+    }
+    device.destroy();
+    return complaints;
+  }, [plain, pipelines] as const);
 }

@@ -5,14 +5,17 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { buildWebPage } from "../../pages/web/build.ts";
-import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
+import { packagedMerges } from "../../tools/vocabulary.ts";
+import { wordsMetadata } from "../../train/files/run_state.ts";
+import { writeTinyClip } from "../_util/tiny_clip.ts";
+import { writeRetrieval } from "./_retrieval_file.ts";
 import type { outcomeJson } from "../../train/evaluation/timeline.ts";
 import { ffmpeg, hasFfmpeg } from "../_util/video_files.ts";
 import * as pageVerb from "../../cli/extras/page.ts";
 import { runVerb } from "../_util/run_verb.ts";
 import { TinyFolder } from "../cli/_tiny.ts";
 import { hasBrowser, startBrowser } from "./_browser.ts";
-import { ADAPTERS, kernelsOfCase, SYSTEM_CASES } from "./_kernels.ts";
+import { ADAPTERS, complaintsAbout, kernelsOfCase, SYSTEM_CASES } from "./_kernels.ts";
 
 /** A public field of the results of `predict --json`. */
 type Prediction = ReturnType<typeof outcomeJson>;
@@ -36,6 +39,9 @@ const VIDEOS = {
 /** Differences of probabilities: kernels of two compilers on equal pictures. */
 const TOLERANCE = 1e-4;
 
+/** Bytes that the page without a model may have, and when packed. */
+const MOST_BYTES = 1_000_000, MOST_PACKED = 300_000;
+
 const sanitize = { sanitizeOps: false, sanitizeResources: false };
 
 Deno.test({
@@ -52,6 +58,10 @@ Deno.test({
   }
   const written = await runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("tiny.html")]);
   assert.equal(written.code, 0, written.stderr);
+  await assert.rejects(
+    runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("x.pdf")]),
+    /Cannot write ".*x\.pdf": --out must be the name of a page, which ends in \.html/,
+  );
   const expected = await folder.sidenet([
     ...["predict", "runs/tiny", ...Object.keys(VIDEOS), "--window", "1", "--json"],
   ]);
@@ -151,8 +161,7 @@ Deno.test({
       await page.locator("#error", { hasText: 'Cannot read "wrong.safetensors"' }).waitFor({
         timeout: 20_000,
       });
-      await page.locator("article .error", { hasText: 'Cannot use "wrong.mp4": it must be a video' })
-        .waitFor({ timeout: 20_000 });
+      await page.locator("#error", { hasText: 'Cannot use "wrong.mp4": it must be a video' }).waitFor();
     });
 
     await t.step("phones and wide screens, light and dark", async () => {
@@ -189,52 +198,92 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the page without a model says which files it takes, whatever stands in its title",
+  name: "the page without a model asks for what a model needs, and refuses the rest at once",
   ignore: !hasBrowser,
   ...sanitize,
-}, async () => {
-  const folder = await Deno.makeTempDir({ prefix: "sidenet-" });
+}, async (t) => {
+  const folder = await Deno.makeTempDir({ prefix: "sidenet-" }), file = (name: string) => `${folder}/${name}`;
+  const page_ = await buildWebPage({ title: "<no> model" });
   const browser = await startBrowser({ webGpu: false });
-  try {
-    const weights = encodeSafetensors([{ name: "x", dtype: "F32", shape: [1], data: Float32Array.of(1) }]);
-    await Deno.writeFile(
-      `${folder}/x.safetensors`,
-      new Uint8Array(await new Blob([...weights] as Uint8Array<ArrayBuffer>[]).arrayBuffer()),
-    );
-    await Deno.writeTextFile(`${folder}/page.html`, await buildWebPage({ title: "<no> model" }));
+  const open = async (): Promise<Page> => {
     const page = await browser.newPage();
-    await page.goto(`file://${folder}/page.html`);
-    assert.equal(await page.textContent("h1"), "<no> model");
-    const error = page.locator("#error");
-    await page.setInputFiles("#files", `${folder}/x.safetensors`);
-    await error.filter({ hasText: "must be the best.safetensors of a run, or the backbone" }).waitFor({
-      timeout: 20_000,
+    await page.goto(`file://${file("page.html")}`);
+    return page;
+  };
+  const sees = (page: Page, where: string, hasText: string) =>
+    page.locator(where, { hasText }).first().waitFor({ timeout: 20_000 });
+  try {
+    await Deno.writeTextFile(file("page.html"), page_);
+    await writeTinyClip(file("clip.safetensors"));
+    await writeRetrieval(file("old.safetensors"), {});
+    await writeRetrieval(file("new.safetensors"), await wordsMetadata());
+    const merges = packagedMerges().map((pair) => pair.join(" "));
+    await Deno.writeTextFile(file("merges.txt"), ["#version: 0.2", ...merges].join("\n"));
+
+    await t.step("it is small", async () => {
+      const packed = await new Response(new Blob([page_]).stream().pipeThrough(new CompressionStream("gzip")))
+        .bytes();
+      const bytes = new TextEncoder().encode(page_).length;
+      assert.ok(bytes < MOST_BYTES && packed.length < MOST_PACKED, `${bytes} bytes, ${packed.length} packed`);
+    });
+
+    await t.step("a network for retrieval and its CLIP file are enough", async () => {
+      const page = await open();
+      assert.equal(await page.textContent("h1"), "<no> model");
+      await page.setInputFiles("#files", file("new.safetensors"));
+      await sees(page, ".wanted", "This model was trained beside clip.safetensors: drop that file too.");
+      assert.equal(await page.locator(".wanted").count(), 1);
+      await page.setInputFiles("#files", file("clip.safetensors"));
+      await sees(page, "#error", "this browser offers no GPU to pages");
+      await page.close();
+    });
+
+    await t.step("one of an earlier version needs the table of words, in any order", async () => {
+      const page = await open();
+      await page.setInputFiles("#files", file("clip.safetensors"));
+      await sees(
+        page,
+        "#status",
+        "clip.safetensors is a backbone: drop the model that was trained beside it",
+      );
+      assert.ok(await page.locator("#progress").isHidden());
+      await page.setInputFiles("#files", file("old.safetensors"));
+      await sees(page, ".wanted", "CLIP's table of words, and its file does not hold it: drop");
+      await page.setInputFiles("#files", file("merges.txt"));
+      await sees(page, "#error", "this browser offers no GPU to pages");
+      await page.close();
+    });
+
+    await t.step("other files are refused, each in a line, and those beside them are taken", async () => {
+      const page = await open();
+      const wrong: Record<string, string> = {
+        "notes.txt": "hello",
+        "empty.mp4": "",
+        "it's.avi": "RIFF    AVI ",
+        "x_tokenizer.json": "{}",
+        "x.safetensors": "no weights",
+      };
+      for (const [name, text] of Object.entries(wrong)) await Deno.writeTextFile(file(name), text);
+      await page.setInputFiles("#files", [...Object.keys(wrong), "new.safetensors"].map(file));
+      await sees(page, ".wanted", "clip.safetensors");
+      const lines = await page.locator("#error span").allTextContents();
+      const expected = [
+        /^Cannot use "notes.txt": it must be a video \(MP4, MOV, WebM or MKV\) or a model/,
+        /^Cannot use "empty.mp4": it is empty/,
+        /^Cannot use "it's.avi": .* is an AVI file; ffmpeg -i 'it'\\''s.avi' out.mp4 makes/,
+        /^Cannot use "x_tokenizer.json": it must be CLIP's table of words/,
+        /^Cannot read "x.safetensors"/,
+      ];
+      assert.equal(lines.length, expected.length, lines.join("\n"));
+      lines.forEach((line, i) => assert.match(line, expected[i]));
+      assert.equal(await page.locator("article").count(), 0);
+      await page.close();
     });
   } finally {
     await browser.close();
     await Deno.remove(folder, { recursive: true });
   }
 });
-
-/** What the browser's shader compiler says of kernels that it does not take. */
-async function complaintsAbout(
-  page: Page,
-  kernels: readonly { label: string; code: string }[],
-): Promise<string[]> {
-  return await page.evaluate(async (kernels) => {
-    const adapter = await navigator.gpu.requestAdapter();
-    const device = await adapter!.requestDevice({ requiredFeatures: ["subgroups" as GPUFeatureName] });
-    const complaints: string[] = [];
-    for (const { label, code } of kernels) {
-      device.pushErrorScope("validation");
-      device.createShaderModule({ label, code });
-      const error = await device.popErrorScope();
-      if (error) complaints.push(`${label}: ${error.message}`);
-    }
-    device.destroy();
-    return complaints;
-  }, kernels.map(({ label, code }) => ({ label, code })));
-}
 
 /** Equal in everything but the last digits of probabilities, and the order that follows from those. */
 function assertSame(found: Prediction, expected: Prediction): void {

@@ -11,7 +11,14 @@ import { checkAccount, type Weight, type WeightSource } from "../../models/mod.t
 import { type FileNames, originalName } from "../../models/parts/file_names.ts";
 import type { Session, WeightPart } from "../runtime/session.ts";
 import { bytesOf, keptWeights, loadBackboneFrom, readUsable, refuseTrained } from "./load_weights.ts";
-import { type CheckpointInfo, metadataOf, type RunState, type SavedState, stateOf } from "./run_state.ts";
+import {
+  type CheckpointInfo,
+  metadataOf,
+  type RunState,
+  type SavedState,
+  stateOf,
+  wordsMetadata,
+} from "./run_state.ts";
 
 export {
   checkTrained,
@@ -71,7 +78,8 @@ export async function encodeWeights(
     tensors.push({ name, dtype: "I64", shape: [], data: BigInt64Array.of(BigInt(info.state.microBatches)) });
   }
   const state = { ...info.state, problems: undefined };
-  return [...encodeSafetensors(tensors, metadataOf({ ...info, state }))];
+  const words = session.model.text ? await wordsMetadata() : {};
+  return [...encodeSafetensors(tensors, { ...metadataOf({ ...info, state }), ...words })];
 }
 
 /**

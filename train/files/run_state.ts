@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { parseJson, parseValue } from "../../data/schema.ts";
+import { packedVocabulary } from "../../data/text/vocabulary.ts";
 import { DataError } from "../../lib/errors.ts";
 import { SAVED_PROBLEMS } from "../feed/problems.ts";
 import { BEST } from "./records.ts";
@@ -97,7 +98,10 @@ export function initialState(epoch: number): RunState {
   };
 }
 
-const STATE_KEY = "sidenet.state", CONFIG_KEY = "sidenet.config", LABELS_KEY = "sidenet.labels";
+const STATE_KEY = "sidenet.state",
+  CONFIG_KEY = "sidenet.config",
+  LABELS_KEY = "sidenet.labels",
+  WORDS_KEY = "sidenet.words";
 
 /** What the recipe beside a state tells of the run that wrote it; the whole recipe is checked where it is used. */
 const RECIPE = z.looseObject({
@@ -135,6 +139,22 @@ export function metadataOf({ config, labels, state }: CheckpointInfo): Record<st
     [LABELS_KEY]: JSON.stringify(labels),
     [STATE_KEY]: JSON.stringify(state),
   };
+}
+
+/** The metadata that a network which reads sentences has besides: its table of words, so that its file is all that a page needs. */
+export async function wordsMetadata(): Promise<Record<string, string>> {
+  return { [WORDS_KEY]: await packedVocabulary() };
+}
+
+/** The table of words that a checkpoint carries, packed; null: none. */
+export function wordsOf({ metadata }: Pick<Described, "metadata">): string | null {
+  return metadata[WORDS_KEY] ?? null;
+}
+
+/** Metadata as they are shown: of the table of words only how long it is. */
+export function shownMetadata(metadata: Described["metadata"]): Record<string, string> {
+  const words = metadata[WORDS_KEY];
+  return words === undefined ? metadata : { ...metadata, [WORDS_KEY]: `${words.length} characters` };
 }
 
 /** A state as it was read, with the recipe that it was written with. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FIRST_MERGED } from "../../../data/text/byte_pairs.ts";
 import { clipVocabulary } from "../../../data/text/vocabulary.ts";
-import { packagedMerges, packMerges } from "../../../tools/vocabulary.ts";
+import { mergesFile, packagedMerges } from "../../../tools/vocabulary.ts";
 
 const merges = packagedMerges();
 
@@ -44,7 +44,7 @@ Deno.test("the committed table is the package's, and merges only what was merged
   assert.deepEqual([merges[0], merges.at(-1)], [["i", "n"], ["jeky", "ll</w>"]]);
   const file = new URL("../../../data/text/clip_merges.txt", import.meta.url);
   const committed = await Deno.readTextFile(file);
-  assert.ok(committed === packMerges(merges), "run tools/vocabulary.ts");
+  assert.ok(committed === mergesFile(merges), "run tools/vocabulary.ts");
   const ids = new Uint16Array(Uint8Array.fromBase64(committed).buffer);
   assert.ok(
     ids.every((id, i) => id < FIRST_MERGED + (i >> 1)),

@@ -1,7 +1,8 @@
 /**
  * Compiling all kernels of a session before its memory is allocated. A software adapter makes machine code on one thread, for seconds
  * where the driver does not know the kernels yet; so other devices on threads of their own help, and leave what they have made in the
- * driver's cache on the disk, where the session's device finds it. On a GPU the driver compiles, on the device's own thread.
+ * driver's cache on the disk, where the session's device finds it. On a GPU the driver compiles, on the device's own thread. A browser has
+ * threads for it and is asked for all kernels at once.
  */
 
 import { kernelKey, type KernelSpec, type ProgramSpec } from "../../../gpu/lower.ts";
@@ -70,6 +71,10 @@ class Compilation {
 
   async run(): Promise<void> {
     this.#device.onCompile?.(0, this.#total);
+    if (this.#device.compilesAside) {
+      await Promise.all(this.#waiting.splice(0).map((kernel) => this.#compile([kernel])));
+      return;
+    }
     const isCold = await this.#compile([this.#waiting.shift()!]) > UNKNOWN_MS;
     if (!isCold) this.#atOnce = KNOWN_AT_ONCE;
     const helpers = isCold ? this.#helperCount() : 0;

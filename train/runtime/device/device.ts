@@ -2,6 +2,7 @@
 
 import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Gpu } from "../../../gpu/device.ts";
+import { compileAside } from "../../../gpu/compile.ts";
 import type { KernelSpec } from "../../../gpu/lower.ts";
 import type { ChoiceOptions, Chosen, Launch } from "../../../gpu/tuning/choose.ts";
 import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../../gpu/runtime.ts";
@@ -17,11 +18,13 @@ export interface Device extends AsyncDisposable {
   readonly info: DeviceInfo;
   /** Told of every kernel that `compileKernels` has compiled. */
   onCompile?: (done: number, total: number) => void;
+  /** `compile` may be called for every kernel at once: the platform has threads for it. */
+  readonly compilesAside?: boolean;
   /** Ends `compileKernels` after the kernel under way. */
   stopsCompiling?: AbortSignal;
   /** Opens another device of the same adapter, on a thread of its own. */
   openHelper?(): Promise<Device>;
-  /** Makes the pipelines of kernels ahead of `load`. One call at a time. */
+  /** Makes the pipelines of kernels ahead of `load`. One call at a time, unless it says otherwise. */
   compile(kernels: readonly KernelSpec[]): Promise<void>;
   /** Allocates, and compiles what is not compiled yet. @returns Bytes allocated. */
   load(setup: DeviceSetup): Promise<number>;
@@ -54,13 +57,20 @@ export class LocalDevice implements Device {
   readonly info: DeviceInfo;
   readonly runtime: Runtime;
 
-  constructor(gpu: Gpu) {
+  readonly compilesAside: boolean;
+  readonly #gpu: Gpu;
+
+  /** @param options.compilesAside Whether pipelines are made on threads of the platform's, as browsers do. */
+  constructor(gpu: Gpu, { compilesAside = false }: { compilesAside?: boolean } = {}) {
     this.info = deviceInfo(gpu);
     this.runtime = new Runtime(gpu);
+    this.compilesAside = compilesAside;
+    this.#gpu = gpu;
   }
 
-  compile(kernels: readonly KernelSpec[]): Promise<void> {
-    return this.runtime.compile(kernels);
+  async compile(kernels: readonly KernelSpec[]): Promise<void> {
+    if (!this.compilesAside) return await this.runtime.compile(kernels);
+    await Promise.all(kernels.map((kernel) => compileAside(this.#gpu, kernel)));
   }
 
   load(setup: DeviceSetup): Promise<number> {
