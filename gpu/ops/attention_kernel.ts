@@ -8,16 +8,15 @@
  * between lanes never comes first, because which invocations form a subgroup is no promise of WebGPU, so it must be tried.
  */
 
-import type { KernelAdapter } from "../op.ts";
+import { grid1d, type KernelAdapter } from "../op.ts";
 import { type BuiltKernel, type KernelFamily, type KernelVariant, sizeRange } from "../tuning/family.ts";
 import { rowsCost, tileBytes, tileCost } from "./_attention_cost.ts";
 import { sharedRows, softwareRows } from "./_attention_rows.ts";
 import { isStagedAsHalves, type Tile, tileSizes, type TileSpec } from "./_attention_tile.ts";
 import { backwardKeyTile, backwardQueryTile, forwardTile } from "./_attention_tile_passes.ts";
 import { type AttentionPass, type AttentionUse, BINDINGS, ownRowsOf, scaleBits } from "./_attention_use.ts";
-import { grid1d } from "../op.ts";
 
-export type { AttentionPass, AttentionUse } from "./_attention_use.ts";
+export { type AttentionPass, type AttentionUse, BINDINGS } from "./_attention_use.ts";
 
 /** One way to do a pass. */
 export interface AttentionVariant extends KernelVariant<AttentionUse> {
@@ -203,3 +202,8 @@ export const ATTENTION: Readonly<Record<AttentionPass, KernelFamily<AttentionUse
   backwardQuery: family("backwardQuery"),
   backwardKey: family("backwardKey"),
 };
+
+/** The pass of a family's name. */
+export function passOf(name: string): AttentionPass | undefined {
+  return (Object.keys(ATTENTION) as AttentionPass[]).find((pass) => ATTENTION[pass].name === name);
+}

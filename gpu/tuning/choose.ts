@@ -1,6 +1,8 @@
 /** The measured choice between the variants of a family: every candidate is checked, then timed; the fastest right one wins. */
 
+import { type AttentionUse, passOf } from "../ops/attention_kernel.ts";
 import { MATMUL, type MatmulSpec } from "../ops/matmul_kernel.ts";
+import { attentionTrial } from "./attention_trial.ts";
 import type { KernelFamily, KernelVariant } from "./family.ts";
 import { matmulTrial } from "./matmul_trial.ts";
 import { createTrial, type TrialSetup } from "./trial.ts";
@@ -19,6 +21,8 @@ export interface Choice<S> {
  */
 export function trialOf<S>(family: KernelFamily<S>, spec: S): TrialSetup {
   if (family.name === MATMUL.name) return matmulTrial(spec as MatmulSpec);
+  const pass = passOf(family.name);
+  if (pass) return attentionTrial(pass, spec as AttentionUse);
   throw new Error(`Cannot try a kernel of "${family.name}": it must be a family with a trial`);
 }
 

@@ -76,7 +76,10 @@ export const CASES: Readonly<Record<AttentionPass, readonly OpCase[]>> = {
 };
 
 /** An environment in which every use of a family runs the variant of that name, where it is a candidate. */
-export function forcing(environment: KernelEnvironment, names: Readonly<Record<string, string>>): KernelEnvironment {
+export function forcing(
+  environment: KernelEnvironment,
+  names: Readonly<Record<string, string>>,
+): KernelEnvironment {
   class Forced extends Map<string, string> {
     override get(key: string): string | undefined {
       return Object.entries(names).find(([family]) => key.includes(`|${family}|`))?.[1];
@@ -112,11 +115,17 @@ export async function checkForced(
   const hardware = { ...environment, isSoftware: false }, family = ATTENTION[pass];
   const halves = Object.values(each.dtypes ?? {}).includes("f16");
   if (halves && !environment.features.has("shader-f16")) return false;
-  if (!family.candidates(useOfCase(pass, each), hardware).some((variant) => variant.name === name)) return false;
+  if (!family.candidates(useOfCase(pass, each), hardware).some((variant) => variant.name === name)) {
+    return false;
+  }
   try {
-    await checkOp({ device, environment: forcing(environment, { [family.name]: name }) }, OPS.get(PASS_OPS[pass])!, [
-      { ...each, gradient: "none" },
-    ]);
+    await checkOp(
+      { device, environment: forcing(environment, { [family.name]: name }) },
+      OPS.get(PASS_OPS[pass])!,
+      [
+        { ...each, gradient: "none" },
+      ],
+    );
   } catch (error) {
     (error as Error).message = `${name}: ${(error as Error).message}`;
     throw error;
