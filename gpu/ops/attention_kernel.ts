@@ -134,7 +134,7 @@ function tilesFor(pass: AttentionPass, use: AttentionUse, adapter: KernelAdapter
 }
 
 /** What is not known to be enough for a device shares a choice, and is tried with so many elements of a tensor. */
-const TRIED_ELEMENTS = 1 << 21;
+const TRIED_ELEMENTS = 1 << 22;
 
 /** A use with no larger a batch than tells how fast kernels are: with more, they take proportionally longer. */
 export function triedUse(use: AttentionUse): AttentionUse {

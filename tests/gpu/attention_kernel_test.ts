@@ -47,7 +47,8 @@ for (const pass of PASSES) {
   engineTest(
     `every hardware kernel of ${ATTENTION[pass].name} matches its reference on a case`,
     async (gpu) => {
-      for (const [i, name] of variantNames(pass, gpu.environment).entries()) {
+      const names = variantNames(pass, gpu.environment).filter((name) => !ALIKE.test(name));
+      for (const [i, name] of names.entries()) {
         const cases = small.map((_, j, all) => all[(5 * i + j) % all.length]);
         let ran = false;
         for (const each of cases) if ((ran = await checkForced(gpu, { pass, name, each }))) break;
@@ -100,7 +101,7 @@ Deno.test("the specs of recorded attentions share keys with what runs, whatever 
   attention(g, q, kv, { heads: 1 });
   const [{ family, spec }] = attentionSpecs(g.nodes);
   assert.equal(family, ATTENTION.forward);
-  assert.equal(spec.batch, 2048);
+  assert.equal(spec.batch, 4096);
   const keyOf = (given: AttentionUse, adapter = LARGE) =>
     tuneKey(family, given, { adapterKey: "x", candidates: family.candidates(given, adapter) });
   assert.equal(keyOf({ ...spec, batch: 40000 }), keyOf(spec));
