@@ -76,7 +76,8 @@ delta[statistic_${r}] = delta_${r};
 }`
     )
   }`;
-  return declare(spec, ["q", "kv", "result", "dout", "dq"], ["lse", "delta"]) + entry(spec, module, body);
+  return declare(spec, { vectors: ["q", "kv", "result", "dout", "dq"], scalars: ["lse", "delta"] }) +
+    entry(spec, module, body);
 }
 
 /**
@@ -158,5 +159,6 @@ store_dkv(start_${r} + params.width, ${c}u, dv_${r}_${c});`)
 }`
     )
   }`;
-  return declare(spec, ["q", "kv", "dout", "dkv"], ["lse", "delta"]) + entry(spec, module, body);
+  return declare(spec, { vectors: ["q", "kv", "dout", "dkv"], scalars: ["lse", "delta"] }) +
+    entry(spec, module, body);
 }

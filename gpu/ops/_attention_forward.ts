@@ -59,7 +59,7 @@ lse[(group.z * groups.y + group.y) * outputs + row_${r}] = (largest_${r} + log2(
 }`
     )
   }`;
-  return declare(spec, ["q", "kv", "result"], ["lse"]) + entry(spec, module, body);
+  return declare(spec, { vectors: ["q", "kv", "result"], scalars: ["lse"] }) + entry(spec, module, body);
 }
 
 /** Turns the step's scores of row `r` into weights relative to the largest score so far. */

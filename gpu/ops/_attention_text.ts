@@ -51,12 +51,21 @@ const PARAMS = `struct Params {
   width: u32,   // D
   causal: u32,  // 1: key j is visible to row i of q only when j <= i
   scale: f32,   // on the scores
-}
-@group(0) @binding(0) var<uniform> params: Params;
 `;
 
-/** Declares `params` and the storage bindings in order, with `load_NAME` and `store_NAME` for those held as vectors. */
-export function declare(spec: AttentionSpec, vectors: readonly string[], scalars: readonly string[]): string {
+/**
+ * Declares `params` and the storage bindings in order, with `load_NAME` and `store_NAME` for those held as vectors.
+ *
+ * @param fields More fields of `params`.
+ */
+export function declare(
+  spec: Pick<AttentionSpec, "headSize" | "types">,
+  { vectors, scalars, fields = "" }: {
+    vectors: readonly string[];
+    scalars: readonly string[];
+    fields?: string;
+  },
+): string {
   const isVector = spec.headSize % 4 === 0;
   const needsF16 = !isVector && vectors.some((name) => spec.types[name] === "f16");
   const declarations = [...vectors, ...scalars].map((name, i) => {
@@ -72,7 +81,8 @@ export function declare(spec: AttentionSpec, vectors: readonly string[], scalars
     const half = spec.types[name] === "f16";
     return isVector ? vectorAccess(name, half) : scalarAccess(name, half ? "f16" : "f32", spec.headSize);
   });
-  return [needsF16 ? "enable f16;" : "", PARAMS, ...declarations, ...access].join("\n");
+  const params = `${PARAMS}${fields}}\n@group(0) @binding(0) var<uniform> params: Params;\n`;
+  return [needsF16 ? "enable f16;" : "", params, ...declarations, ...access].join("\n");
 }
 
 /** Four elements at once. Halves travel as two words, which needs no f16 support of the adapter. */

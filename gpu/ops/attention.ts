@@ -1,8 +1,8 @@
 /**
  * Multi-head attention of queries on packed keys and values, with an online softmax: no score matrix is stored.
  *
- * The kernels are text made by small generators (`_attention_forward.ts`, `_attention_backward.ts`). Gradients of q and kv
- * overwrite; rows of q without a query get gradient 0.
+ * The kernels are text made by small generators, three families of variants (`attention_kernel.ts`). Gradients of q and kv overwrite;
+ * rows of q without a query get gradient 0.
  */
 
 import type { Dtype, Graph, Tensor } from "../graph.ts";
@@ -12,12 +12,11 @@ import {
   type Dispatch,
   type KernelEnvironment,
   type OpContext,
+  type Outputs,
   recordOne,
 } from "../op.ts";
-import { backwardKeySource, backwardQuerySource } from "./_attention_backward.ts";
-import { forwardSource } from "./_attention_forward.ts";
-import { type AttentionSpec, type Feed, quadsOf } from "./_attention_text.ts";
-import { softwareLanes } from "../adapter.ts";
+import { chosenVariant } from "../tuning/family.ts";
+import { ATTENTION, type AttentionPass, type AttentionUse } from "./attention_kernel.ts";
 
 type AttentionAttrs = { heads: number; queryStart: number; causal: boolean; dtype?: Dtype };
 
@@ -37,7 +36,9 @@ interface Sizes {
   causal: boolean;
 }
 
-function sizesOf({ inputs, attrs, axes }: OpContext<AttentionAttrs>): Sizes {
+function sizesOf(
+  { inputs, attrs, axes }: Pick<OpContext<AttentionAttrs>, "inputs" | "attrs" | "axes">,
+): Sizes {
   const { B, Q, S, D, E } = axes;
   const heads = attrs.heads, skipped = attrs.queryStart;
   if (E !== 2 * D) {
@@ -72,66 +73,40 @@ function sizesOf({ inputs, attrs, axes }: OpContext<AttentionAttrs>): Sizes {
   };
 }
 
-/**
- * How rows are streamed on this adapter. A broadcast from a lane that does not exist is undefined, hence the check.
- *
- * Measured on llvmpipe (Mesa 22.3, 2 cores of a Zen 4, November 2026), forward, 197 tokens, 12 heads of 64: spread 39 GFLOP
- * per second of both cores, direct 7 to 12. The shape of the shared feed (64 lanes, steps of 4) is a guess.
- */
-function chooseFeed(environment: KernelEnvironment, ownRows: number): Feed {
-  if (!environment.isSoftware) return { kind: "shared", lanes: ownRows <= 32 ? 32 : 64, step: 4 };
-  const lanes = softwareLanes(environment);
-  return lanes === 4 || lanes === 8
-    ? { kind: "spread", lanes, step: lanes }
-    : { kind: "direct", lanes: 8, step: 2 };
+/** A recorded use of one of the passes. */
+type Use = Pick<OpContext<AttentionAttrs>, "inputs" | "attrs" | "axes"> & Outputs;
+
+/** Tensors by the names of the kernels' bindings. */
+function tensorsOf({ inputs, outputs }: Use): Record<string, Tensor> {
+  const { out } = { ...inputs, ...outputs };
+  return { ...inputs, ...outputs, ...(out && { result: out }) };
 }
 
-/** Most rows of one invocation on a software adapter. More rows reuse a load more often, but compile longer. */
-const MAX_ROWS = 4;
-
-/**
- * Generated text for `ownRows` rows per head held by invocations.
- *
- * @param options.quadsHeld Vectors of four that may be held per array of registers; the text grows with it.
- */
-function specFor(
-  environment: KernelEnvironment,
-  sizes: Sizes,
-  options: { ownRows: number; quadsHeld: number; tensors: Readonly<Record<string, Tensor>> },
-): AttentionSpec {
-  const feed = chooseFeed(environment, options.ownRows);
-  const most = feed.kind === "shared"
-    ? 1
-    : Math.max(1, Math.min(MAX_ROWS, Math.floor(options.quadsHeld / quadsOf(sizes.headSize))));
-  const tiles = Math.ceil(options.ownRows / (feed.lanes * most));
-  return {
-    headSize: sizes.headSize,
-    feed,
-    rows: Math.ceil(options.ownRows / (feed.lanes * tiles)),
-    types: Object.fromEntries(Object.entries(options.tensors).map(([name, tensor]) => [name, tensor.dtype])),
-  };
+/** What the kernel family of a pass needs to know of one use. */
+function useOf(pass: AttentionPass, use: Use): AttentionUse {
+  const { B: batch, Q: queries, S: keys, heads, headSize, skipped, causal } = sizesOf(use);
+  const tensors = tensorsOf(use);
+  const types = Object.fromEntries(VECTORS[pass].map((name) => [name, tensors[name].dtype]));
+  return { batch, queries, skipped, keys, heads, headSize, causal, types };
 }
 
-/** The launch of a generated kernel, one workgroup per tile of own rows, head and batch entry. */
-function launch(
-  kernel: { label: string; source: string; spec: AttentionSpec; ownRows: number },
-  sizes: Sizes,
-  tensors: readonly Tensor[],
-): Dispatch {
-  const { feed, rows } = kernel.spec;
+/** Bindings that hold rows, as f32 or f16. */
+const VECTORS: Readonly<Record<AttentionPass, readonly string[]>> = {
+  forward: ["q", "kv", "result"],
+  backwardQuery: ["q", "kv", "result", "dout", "dq"],
+  backwardKey: ["q", "kv", "dout", "dkv"],
+};
+
+/** The launch of a pass. */
+function launch(pass: AttentionPass, use: Use & { environment: KernelEnvironment }): Dispatch {
+  const spec = useOf(pass, use), tensors = tensorsOf(use);
+  const kernel = chosenVariant(ATTENTION[pass], spec, use.environment).build(spec);
   return {
-    label: `${kernel.label}/${feed.kind}${rows}`,
-    source: kernel.source,
-    tensors,
-    params: {
-      queries: sizes.Q,
-      skipped: sizes.skipped,
-      keys: sizes.S,
-      width: sizes.D,
-      causal: sizes.causal ? 1 : 0,
-      scale: 1 / Math.sqrt(sizes.headSize),
-    },
-    grid: [Math.ceil(kernel.ownRows / (feed.lanes * rows)), sizes.heads, sizes.B],
+    label: kernel.label,
+    source: kernel.code,
+    tensors: kernel.bindings.slice(1).map((name) => tensors[name]),
+    params: kernel.params.buffer,
+    grid: kernel.workgroups,
   };
 }
 
@@ -175,13 +150,7 @@ const attentionOp = defineOp({
       lse: { shape: [B, heads, outputs], auxiliary: true },
     };
   },
-  dispatches: (context) => {
-    const { inputs: { q, kv }, outputs: { out, lse }, environment } = context;
-    const sizes = sizesOf(context), ownRows = sizes.outputs;
-    const spec = specFor(environment, sizes, { ownRows, quadsHeld: 48, tensors: { q, kv, result: out } });
-    const kernel = { label: "attention", source: forwardSource(spec), spec, ownRows };
-    return [launch(kernel, sizes, [q, kv, out, lse])];
-  },
+  dispatches: (context) => [launch("forward", context)],
   gradient: ({ g, inputs: { q, kv }, outputs: { out, lse }, attrs, grads, needs }) => {
     const dout = grads.out;
     const { dq, delta } = g.record(attentionBackwardQueryOp, { q, kv, out, lse, dout }, attrs);
@@ -214,14 +183,7 @@ const attentionBackwardQueryOp = defineOp({
   inputs: { q: "B Q D", kv: "B S E", out: "B O D", lse: "B h O", dout: "B O D" },
   attrs: DEFAULTS,
   outputs: ({ inputs }) => ({ dq: { shape: inputs.q.shape }, delta: { shape: inputs.lse.shape } }),
-  dispatches: (context) => {
-    const { inputs: { q, kv, out, lse, dout }, outputs: { dq, delta }, environment } = context;
-    const sizes = sizesOf(context), ownRows = sizes.Q;
-    const tensors = { q, kv, result: out, dout, dq };
-    const spec = specFor(environment, sizes, { ownRows, quadsHeld: 32, tensors });
-    const kernel = { label: "attention.backwardQuery", source: backwardQuerySource(spec), spec, ownRows };
-    return [launch(kernel, sizes, [...Object.values(tensors), lse, delta])];
-  },
+  dispatches: (context) => [launch("backwardQuery", context)],
   gradient: "none",
   reference: (arrays, context) => {
     const sizes = sizesOf(context), { Q, D, headSize, skipped } = sizes;
@@ -247,14 +209,7 @@ const attentionBackwardKeyOp = defineOp({
   inputs: { q: "B Q D", kv: "B S E", lse: "B h O", delta: "B h O", dout: "B O D" },
   attrs: DEFAULTS,
   outputs: ({ inputs }) => ({ dkv: { shape: inputs.kv.shape } }),
-  dispatches: (context) => {
-    const { inputs: { q, kv, lse, delta, dout }, outputs: { dkv }, environment } = context;
-    const sizes = sizesOf(context), ownRows = sizes.S;
-    const tensors = { q, kv, dout, dkv };
-    const spec = specFor(environment, sizes, { ownRows, quadsHeld: 32, tensors });
-    const kernel = { label: "attention.backwardKey", source: backwardKeySource(spec), spec, ownRows };
-    return [launch(kernel, sizes, [...Object.values(tensors), lse, delta])];
-  },
+  dispatches: (context) => [launch("backwardKey", context)],
   gradient: "none",
   reference: (arrays, context) => {
     const sizes = sizesOf(context), { Q, D, headSize, skipped } = sizes;

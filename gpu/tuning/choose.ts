@@ -1,6 +1,8 @@
 /** The measured choice between the variants of a family: every candidate is checked, then timed; the fastest right one wins. */
 
+import { ATTENTION, type AttentionPass, describeUse, triedUse } from "../ops/attention_kernel.ts";
 import { MATMUL } from "../ops/matmul_kernel.ts";
+import { attentionTrial } from "./attention_trial.ts";
 import type { KernelAdapter, KernelFamily, KernelVariant } from "./family.ts";
 import { describeProduct, matmulTrial, reducedProduct } from "./matmul_trial.ts";
 import { createTrial, type TrialSetup } from "./trial.ts";
@@ -23,6 +25,14 @@ const tried = <S>(entry: TriedFamily<S>) => [entry.family.name, entry as TriedFa
 /** The families, by name. */
 const FAMILIES = new Map<string, TriedFamily<unknown>>([
   tried({ family: MATMUL, reduce: reducedProduct, trial: matmulTrial, describe: describeProduct }),
+  ...(Object.keys(ATTENTION) as AttentionPass[]).map((pass) =>
+    tried({
+      family: ATTENTION[pass],
+      reduce: triedUse,
+      trial: (use) => attentionTrial(pass, use),
+      describe: describeUse,
+    })
+  ),
 ]);
 
 /** A launch for which a kernel can be chosen, as plain data. */

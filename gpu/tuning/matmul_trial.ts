@@ -17,7 +17,7 @@ export function operandLengths(spec: MatmulSpec): { a: number; b: number; c: num
 }
 
 /** Values that f16 holds exactly: multiples of 1/64 in [-0.5, 0.5), so that storage type does not blur the check. */
-function testValue(index: number, salt: number): number {
+export function testValue(index: number, salt: number): number {
   const mixed = Math.imul(index + 1, 0x9e3779b1) ^ Math.imul(salt, 0x85ebca6b);
   return ((Math.imul(mixed ^ (mixed >>> 15), 0x2c1b3c6d) >>> 20) % 64 - 32) / 64;
 }
