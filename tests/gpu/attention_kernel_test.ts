@@ -39,8 +39,8 @@ function use(sizes: Partial<AttentionUse> & { dtype?: "f32" | "f16" } = {}): Att
 const candidates = (pass: AttentionPass, spec: AttentionUse, adapter: KernelAdapter): AttentionVariant[] =>
   ATTENTION[pass].candidates(spec, adapter);
 
-/** Packs that differ from another one in how many heads they hold alone. */
-const ALIKE = /-heads(4|8)(-|$)/;
+/** What differs from another one in how many heads it holds alone, or joins two things that others have. */
+const ALIKE = /-heads(4|8)(-|$)|-reread-subgroup$/;
 
 for (const pass of PASSES) {
   // A driver takes long over a kernel, and the longer the larger the heads: here each runs a case of small ones, in `tests/full/` all.
