@@ -93,7 +93,8 @@ export function forcing(
 export function launchesOf(nodes: Iterable<Node>): Launch[] {
   const launches: Launch[] = [];
   const onChoice = (family: string, spec: unknown) => void launches.push({ family, spec });
-  for (const node of nodes) node.op.dispatches({ ...node, environment: { ...PLAIN_GPU, onChoice } });
+  const environment = { ...PLAIN_GPU, features: new Set(["shader-f16"]), onChoice };
+  for (const node of nodes) node.op.dispatches({ ...node, environment });
   return launches;
 }
 
