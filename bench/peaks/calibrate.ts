@@ -1,0 +1,151 @@
+/** How fast this adapter runs every op, at a few sizes each: what the time of a plan is worked out from. */
+
+import { OP_CASES } from "../../gpu/cases/all.ts";
+import { inputValues, type OpCase } from "../../gpu/cases/op_case.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { type Tensor } from "../../gpu/graph.ts";
+import { OPS } from "../../gpu/op.ts";
+import "../../gpu/ops/mod.ts";
+import { pieceMs } from "../../gpu/profile.ts";
+import { prepareGraph } from "../../gpu/run.ts";
+import type { Prng } from "../../lib/random.ts";
+import { type OpPoint, pointOf } from "../../train/planning/rates.ts";
+import { caseFor, recordings } from "../ops.ts";
+
+/** Milliseconds for a case, about, each of a few times. */
+const BUDGET_MS = 15;
+/** From so many GFLOP/s on, products of the size of a whole batch are run too. */
+const FAST_GFLOPS = 1000;
+
+/** Rows and widths of products: a side network's, a tower's, a head's; and of a whole batch, on a card. */
+const PRODUCTS: readonly [m: number, n: number, k: number][] = [
+  [64, 64, 64],
+  [2048, 64, 64],
+  [2048, 192, 64],
+  [2048, 64, 256],
+  [1576, 320, 320],
+  [1576, 768, 768],
+  [1576, 1280, 320],
+];
+const LARGE_PRODUCTS: readonly [m: number, n: number, k: number][] = [
+  [25_216, 320, 320],
+  [25_216, 768, 768],
+  [25_216, 3072, 768],
+  [25_216, 768, 3072],
+];
+/** Parts of the long sum of a weight's gradient. */
+const ROWS_A_PART = 1024, MOST_PARTS = 32;
+
+/** Clips or frames, tokens, width and heads of attention: over time, of a small and of a large tower. */
+const ATTENTIONS: readonly [B: number, S: number, D: number, heads: number][] = [
+  [256, 9, 64, 1],
+  [64, 50, 128, 2],
+  [16, 197, 320, 5],
+  [8, 257, 768, 12],
+];
+
+/** The cases of an op. */
+interface Calibrated {
+  readonly op: string;
+  readonly cases: readonly OpCase[];
+}
+
+/** Every op's measured times. One that needs half floats where the adapter has none is left out. */
+export async function calibrate(
+  gpu: Gpu,
+  options: { gflops: number; tell?: (done: number, of: number) => void; signal?: AbortSignal },
+): Promise<OpPoint[]> {
+  const all = calibrated(options.gflops), of = all.reduce((sum, { cases }) => sum + cases.length, 0);
+  const points: OpPoint[] = [];
+  let done = 0;
+  for (const { op, cases } of all) {
+    for (const each of cases) {
+      options.signal?.throwIfAborted();
+      options.tell?.(done++, of);
+      const point = await measure(gpu, op, each);
+      if (point !== null) points.push(point);
+    }
+  }
+  return points;
+}
+
+/** What is measured. @param gflops The adapter's f32 peak. */
+export function calibrated(gflops: number): Calibrated[] {
+  const own: Record<string, readonly OpCase[]> = {
+    matmul: products(gflops),
+    attention: ATTENTIONS.map(([B, S, D, heads]) => ({
+      name: "",
+      inputs: { q: [B, S, D], kv: [B, S, 2 * D] },
+      attrs: { heads },
+    })),
+    attentionBackwardQuery: ATTENTIONS.map(([B, S, D, heads]) => ({
+      name: "",
+      inputs: { q: [B, S, D], kv: [B, S, 2 * D], out: [B, S, D], lse: [B, heads, S], dout: [B, S, D] },
+      attrs: { heads },
+    })),
+    attentionBackwardKey: ATTENTIONS.map(([B, S, D, heads]) => ({
+      name: "",
+      inputs: {
+        q: [B, S, D],
+        kv: [B, S, 2 * D],
+        lse: [B, heads, S],
+        delta: [B, heads, S],
+        dout: [B, S, D],
+      },
+      attrs: { heads },
+    })),
+  };
+  return [...OP_CASES].filter(([, cases]) => cases.length > 0).map(([op, cases]) => ({
+    op,
+    cases: own[op] ?? [...new Set([caseFor(cases, true), caseFor(cases, false)])],
+  }));
+}
+
+function products(gflops: number): OpCase[] {
+  const large = gflops >= FAST_GFLOPS ? LARGE_PRODUCTS : [];
+  const f32 = [...PRODUCTS, ...large].flatMap(([m, n, k]): OpCase[] => [
+    { name: "", inputs: { a: [m, k], b: [n, k], bias: [n] }, attrs: { transposeB: true } },
+    { name: "", inputs: { a: [m, n], b: [n, k] } },
+    {
+      name: "",
+      inputs: { a: [m, n], b: [m, k] },
+      attrs: {
+        transposeA: true,
+        splitK: Math.max(1, Math.min(MOST_PARTS, Math.floor(m / ROWS_A_PART))),
+      },
+    },
+  ]);
+  const f16 = [PRODUCTS[5], ...large.slice(1)].map(([m, n, k]): OpCase => ({
+    name: "",
+    inputs: { a: [m, k], b: [n, k], bias: [n] },
+    attrs: { transposeB: true, dtype: "f16" },
+    dtypes: { a: "f16", b: "f16" },
+  }));
+  return [...f32, ...f16];
+}
+
+async function measure(gpu: Gpu, name: string, each: OpCase): Promise<OpPoint | null> {
+  const [{ g }] = recordings(OPS.get(name)!, { ...each, gradient: "none" }), node = g.nodes.find(({ op }) => !op.view);
+  if (node === undefined) return null;
+  const tensors = [...Object.values(node.inputs), ...Object.values(node.outputs)];
+  if (tensors.some(({ dtype }) => dtype === "f16") && !gpu.features.has("shader-f16")) return null;
+  const values = new Map<Tensor, Float32Array | Uint32Array>();
+  for (const tensor of Object.values(node.inputs)) {
+    const owner = tensor.base ?? tensor;
+    if (!values.has(owner)) values.set(owner, inputValues(each, owner, { prng: quick() }));
+  }
+  const { runtime } = await prepareGraph(gpu, g, values);
+  try {
+    const ms = await pieceMs(gpu, runtime.program("graph"), { budgetMs: BUDGET_MS });
+    return pointOf(node, Number(ms.toPrecision(4)));
+  } finally {
+    gpu.memory[Symbol.dispose]();
+  }
+}
+
+/** Numbers that look like normal ones and cost nothing. */
+function quick(): Prng {
+  let state = 1;
+  const uniform = () => (state = Math.imul(state, 1_664_525) + 1_013_904_223 >>> 0) / 2 ** 32;
+  return { normal: () => 2 * (uniform() - 0.5) } as Prng;
+}
