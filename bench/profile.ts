@@ -222,7 +222,10 @@ export function rowsOf(
   key: (launch: ProfiledLaunch) => string,
   { peaks }: { peaks: Peaks },
 ): ProfileRow[] {
-  const sums = new Map<string, { launches: number; ms: number; flops: number; bytes: number; ideal: number }>();
+  const sums = new Map<
+    string,
+    { launches: number; ms: number; flops: number; bytes: number; ideal: number }
+  >();
   for (const launch of launches) {
     const name = key(launch), { ms, flops, bytes } = launch;
     const sum = sums.get(name) ?? { launches: 0, ms: 0, flops: 0, bytes: 0, ideal: 0 };

@@ -172,35 +172,43 @@ export async function profileProgram(gpu: Gpu, program: Program): Promise<Launch
 }
 
 /**
- * Milliseconds of one run of launches `from` to `to` of a program, by running them again and again in one submission, for a
- * tenth of a second at least where the GPU's clock cannot be read: that the GPU is done is seen on a 10 ms poll.
- *
- * @param options.budgetMs GPU time to spend about.
+ * Milliseconds of one run of launches `from` to `to` of a program: the best of several short series of runs, because other work on the
+ * machine makes some of them slower. Where the GPU's clock cannot be read, of one long series: its end is seen on a 10 ms poll.
  */
 export async function pieceMs(
   gpu: Gpu,
   program: Program,
-  options: { from?: number; to?: number; budgetMs?: number } = {},
+  options: { from?: number; to?: number } = {},
 ): Promise<number> {
-  const { from = 0, to = program.launchCount } = options, { device } = gpu;
-  const isExact = timesLaunches(gpu), budget = options.budgetMs ?? (isExact ? 20 : 100);
-  const time = async (runs: number): Promise<number> => {
+  const { from = 0, to = program.launchCount } = options, { device } = gpu, isExact = timesLaunches(gpu);
+  const time = async (runs: number, series: number): Promise<number> => {
     const times = isExact ? new PassTimes(gpu) : null;
     const encoder = device.createCommandEncoder({ label: "piece" });
-    const pass = encoder.beginComputePass({ label: "piece", timestampWrites: times?.next() });
-    for (let i = 0; i < runs; i++) program.encodeLaunches(pass, from, to);
-    pass.end();
+    for (let i = 0; i < series; i++) {
+      const pass = encoder.beginComputePass({ label: "piece", timestampWrites: times?.next() });
+      for (let run = 0; run < runs; run++) program.encodeLaunches(pass, from, to);
+      pass.end();
+    }
     const started = performance.now();
     device.queue.submit([encoder.finish()]);
-    if (times) return (await times.read())[0].ms;
+    if (times) return Math.min(...(await times.read()).map(({ ms }) => ms));
     await device.queue.onSubmittedWorkDone();
     return performance.now() - started;
   };
-  await time(1); // warms up
-  let runs = 1, ms = await time(1);
-  while (ms < budget && runs < 4096) {
-    runs = Math.min(4096, Math.ceil(runs * Math.min(16, Math.max(2, 1.2 * budget / Math.max(ms, 0.01)))));
-    ms = await time(runs);
+  const { series, leastMs } = isExact ? { series: 8, leastMs: 2 } : { series: 1, leastMs: 100 };
+  await time(1, 1); // warms up
+  let runs = 1, ms = await time(1, 1);
+  while (ms < leastMs && runs < MAX_RUNS) {
+    runs = Math.min(
+      MAX_RUNS,
+      Math.ceil(runs * Math.min(16, Math.max(2, 1.2 * leastMs / Math.max(ms, 0.01)))),
+    );
+    ms = await time(runs, 1);
   }
-  return Math.min(ms, await time(runs)) / runs;
+  return Math.min(ms, await time(runs, ms > LONG_MS ? 1 : series)) / runs;
 }
+
+/** Runs of a piece in one series, at most. */
+const MAX_RUNS = 4096;
+/** A series that is not repeated often. */
+const LONG_MS = 50;

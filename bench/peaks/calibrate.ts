@@ -12,22 +12,21 @@ import type { Prng } from "../../lib/random.ts";
 import { type OpPoint, pointOf } from "../../train/planning/rates.ts";
 import { caseFor, recordings } from "../ops.ts";
 
-/** Milliseconds for a case, about, each of a few times. */
-const BUDGET_MS = 15;
 /** From so many GFLOP/s on, products of the size of a whole batch are run too. */
 const FAST_GFLOPS = 1000;
 
-/** Rows and widths of products: a side network's, a tower's, a head's; and of a whole batch, on a card. */
+/** Rows and widths of products: a head's, a side network's, a tower's; and of a whole batch, on a card. */
 const PRODUCTS: readonly [m: number, n: number, k: number][] = [
   [64, 64, 64],
   [2048, 64, 64],
   [2048, 192, 64],
   [2048, 64, 256],
-  [1576, 320, 320],
-  [1576, 768, 768],
-  [1576, 1280, 320],
+  [788, 320, 320],
+  [394, 768, 768],
+  [394, 1280, 320],
 ];
 const LARGE_PRODUCTS: readonly [m: number, n: number, k: number][] = [
+  [3152, 768, 768],
   [25_216, 320, 320],
   [25_216, 768, 768],
   [25_216, 3072, 768],
@@ -36,13 +35,31 @@ const LARGE_PRODUCTS: readonly [m: number, n: number, k: number][] = [
 /** Parts of the long sum of a weight's gradient. */
 const ROWS_A_PART = 1024, MOST_PARTS = 32;
 
-/** Clips or frames, tokens, width and heads of attention: over time, of a small and of a large tower. */
+/** Clips or frames, tokens, width and heads of attention: over time, of a small and of large towers; and of a whole batch, on a card. */
 const ATTENTIONS: readonly [B: number, S: number, D: number, heads: number][] = [
-  [256, 9, 64, 1],
-  [64, 50, 128, 2],
-  [16, 197, 320, 5],
-  [8, 257, 768, 12],
+  [64, 9, 64, 1],
+  [16, 17, 64, 2],
+  [16, 50, 128, 2],
+  [2, 197, 320, 5],
+  [1, 257, 768, 12],
 ];
+const LARGE_ATTENTIONS: typeof ATTENTIONS = [[6272, 8, 320, 5], [128, 197, 320, 5], [128, 197, 768, 12]];
+
+/** What fits the caches of a processor, for the ops that most of the traffic is of: rows, width. */
+const [MIDDLE_ROWS, MIDDLE_WIDTH] = [2176, 64];
+const MIDDLE: Readonly<Record<string, readonly string[]>> = {
+  add: ["x", "y"],
+  scale: ["x"],
+  gelu: ["x"],
+  geluDx: ["x", "dOut"],
+  quickGelu: ["x"],
+  quickGeluDx: ["x", "dOut"],
+};
+const MIDDLE_NORMS: Readonly<Record<string, OpCase["inputs"]>> = {
+  layerNorm: { x: [MIDDLE_ROWS, MIDDLE_WIDTH], weight: [MIDDLE_WIDTH], bias: [MIDDLE_WIDTH] },
+  batchNormTrain: { x: [MIDDLE_ROWS, MIDDLE_WIDTH], weight: [MIDDLE_WIDTH], bias: [MIDDLE_WIDTH] },
+  sumRows: { x: [1, MIDDLE_ROWS, MIDDLE_WIDTH] },
+};
 
 /** The cases of an op. */
 interface Calibrated {
@@ -53,9 +70,16 @@ interface Calibrated {
 /** Every op's measured times. One that needs half floats where the adapter has none is left out. */
 export async function calibrate(
   gpu: Gpu,
-  options: { gflops: number; tell?: (done: number, of: number) => void; signal?: AbortSignal },
+  options: {
+    gflops: number;
+    /** Ops to measure; all when absent. */
+    ops?: readonly string[];
+    tell?: (done: number, of: number) => void;
+    signal?: AbortSignal;
+  },
 ): Promise<OpPoint[]> {
-  const all = calibrated(options.gflops), of = all.reduce((sum, { cases }) => sum + cases.length, 0);
+  const all = calibrated(options.gflops).filter(({ op }) => options.ops?.includes(op) ?? true),
+    of = all.reduce((sum, { cases }) => sum + cases.length, 0);
   const points: OpPoint[] = [];
   let done = 0;
   for (const { op, cases } of all) {
@@ -71,19 +95,20 @@ export async function calibrate(
 
 /** What is measured. @param gflops The adapter's f32 peak. */
 export function calibrated(gflops: number): Calibrated[] {
+  const attentions = [...ATTENTIONS, ...gflops >= FAST_GFLOPS ? LARGE_ATTENTIONS : []];
   const own: Record<string, readonly OpCase[]> = {
     matmul: products(gflops),
-    attention: ATTENTIONS.map(([B, S, D, heads]) => ({
+    attention: attentions.map(([B, S, D, heads]) => ({
       name: "",
       inputs: { q: [B, S, D], kv: [B, S, 2 * D] },
       attrs: { heads },
     })),
-    attentionBackwardQuery: ATTENTIONS.map(([B, S, D, heads]) => ({
+    attentionBackwardQuery: attentions.map(([B, S, D, heads]) => ({
       name: "",
       inputs: { q: [B, S, D], kv: [B, S, 2 * D], out: [B, S, D], lse: [B, heads, S], dout: [B, S, D] },
       attrs: { heads },
     })),
-    attentionBackwardKey: ATTENTIONS.map(([B, S, D, heads]) => ({
+    attentionBackwardKey: attentions.map(([B, S, D, heads]) => ({
       name: "",
       inputs: {
         q: [B, S, D],
@@ -97,8 +122,14 @@ export function calibrated(gflops: number): Calibrated[] {
   };
   return [...OP_CASES].filter(([, cases]) => cases.length > 0).map(([op, cases]) => ({
     op,
-    cases: own[op] ?? [...new Set([caseFor(cases, true), caseFor(cases, false)])],
+    cases: own[op] ?? [...new Set([caseFor(cases, true), ...middle(op), caseFor(cases, false)])],
   }));
+}
+
+function middle(op: string): OpCase[] {
+  const inputs = MIDDLE_NORMS[op] ??
+    (MIDDLE[op] && Object.fromEntries(MIDDLE[op].map((name) => [name, [MIDDLE_ROWS, MIDDLE_WIDTH]])));
+  return inputs === undefined ? [] : [{ name: "", inputs }];
 }
 
 function products(gflops: number): OpCase[] {
@@ -125,7 +156,8 @@ function products(gflops: number): OpCase[] {
 }
 
 async function measure(gpu: Gpu, name: string, each: OpCase): Promise<OpPoint | null> {
-  const [{ g }] = recordings(OPS.get(name)!, { ...each, gradient: "none" }), node = g.nodes.find(({ op }) => !op.view);
+  const [{ g }] = recordings(OPS.get(name)!, { ...each, gradient: "none" }),
+    node = g.nodes.find(({ op }) => !op.view);
   if (node === undefined) return null;
   const tensors = [...Object.values(node.inputs), ...Object.values(node.outputs)];
   if (tensors.some(({ dtype }) => dtype === "f16") && !gpu.features.has("shader-f16")) return null;
@@ -136,7 +168,7 @@ async function measure(gpu: Gpu, name: string, each: OpCase): Promise<OpPoint | 
   }
   const { runtime } = await prepareGraph(gpu, g, values);
   try {
-    const ms = await pieceMs(gpu, runtime.program("graph"), { budgetMs: BUDGET_MS });
+    const ms = await pieceMs(gpu, runtime.program("graph"));
     return pointOf(node, Number(ms.toPrecision(4)));
   } finally {
     gpu.memory[Symbol.dispose]();

@@ -5,8 +5,8 @@ import { PassTimes, timesLaunches } from "../../gpu/profile.ts";
 import { numbered } from "../../gpu/shader.ts";
 import type { Peaks } from "../../train/planning/rates.ts";
 import {
-  type ChainForm,
   chainFlops,
+  type ChainForm,
   chainKernel,
   chainResult,
   COPY_KERNEL,
@@ -25,8 +25,8 @@ const GROUPS = { software: 64, hardware: 2048 };
 /** Bytes of each side of a copy: more than the caches of today's cards, of which the largest hold 128 MiB or less. */
 const COPY_BYTES = { software: 2 ** 26, hardware: 2 ** 28 };
 const UPLOAD_BYTES = 2 ** 26;
-/** Milliseconds of one measured launch or series, about. */
-const TARGET_MS = { exact: 25, polled: 150 };
+/** Milliseconds of one measured series, at least, and how many there are: short ones, because other work on the machine slows some of them. */
+const SERIES = { exact: { leastMs: 3, count: 12 }, polled: { leastMs: 150, count: 2 } };
 const REPEATS = 3;
 
 /** A kernel with its buffers. */
@@ -39,8 +39,8 @@ interface Probe {
   readonly groups: number;
   /** Launches in a row for so much work; one by default. */
   launches?(work: number): number;
-  /** Says what is wrong after a single launch of so much work, or after all of them. */
-  check(work: number): Promise<string | null>;
+  /** Says what is wrong after so many launches of so much work since the last time. */
+  check(work: number, launches: number): Promise<string | null>;
 }
 
 /**
@@ -53,7 +53,9 @@ export async function measurePeaks(gpu: Gpu, tell: (what: string) => void = () =
   const best = async (type: ChainForm["type"]) => {
     let most = 0;
     for (const chains of CHAINS) {
-      for (const fused of [true, false]) most = Math.max(most, await arithmetic(gpu, { type, chains, fused }));
+      for (const fused of [true, false]) {
+        most = Math.max(most, await arithmetic(gpu, { type, chains, fused }));
+      }
     }
     return most;
   };
@@ -176,10 +178,10 @@ async function launching(gpu: Gpu): Promise<number> {
     buffers: [out],
     groups: 1,
     launches: (work) => work,
-    check: async (work) => {
+    check: async (_work, launches) => {
       const [count] = new Uint32Array(await readBytes(gpu, out, 0, 4)), made = count - before;
       before = count;
-      return made === work ? null : `${work} launches must be counted, ${made} were`;
+      return made === launches ? null : `${launches} launches must be counted, ${made} were`;
     },
   });
   return 1000 * ms / work;
@@ -227,34 +229,38 @@ async function measure(gpu: Gpu, probe: Probe): Promise<{ ms: number; work: numb
       resource: { buffer },
     })),
   });
-  const time = async (work: number): Promise<number> => {
+  const isExact = timesLaunches(gpu), { leastMs, count } = isExact ? SERIES.exact : SERIES.polled;
+  const run = async (work: number, series: number): Promise<number> => {
     if (uniform) device.queue.writeBuffer(uniform, 0, probe.params(work));
-    const times = timesLaunches(gpu) ? new PassTimes(gpu) : null;
+    const times = isExact ? new PassTimes(gpu) : null, launches = probe.launches?.(work) ?? 1;
     const encoder = device.createCommandEncoder({ label });
-    const pass = encoder.beginComputePass({ label, timestampWrites: times?.next() });
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group);
-    const launches = probe.launches?.(work) ?? 1;
-    for (let i = 0; i < launches; i++) pass.dispatchWorkgroups(groups);
-    pass.end();
+    for (let i = 0; i < series; i++) {
+      const pass = encoder.beginComputePass({ label, timestampWrites: times?.next() });
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, group);
+      for (let launch = 0; launch < launches; launch++) pass.dispatchWorkgroups(groups);
+      pass.end();
+    }
     const started = performance.now();
     device.queue.submit([encoder.finish()]);
-    if (times) return (await times.read())[0].ms;
+    if (times) return Math.min(...(await times.read()).map(({ ms }) => ms));
     await device.queue.onSubmittedWorkDone();
-    return performance.now() - started;
+    return (performance.now() - started) / series;
   };
-  const checked = async (work: number) => {
-    const ms = await time(work), wrong = await probe.check(work);
+  const time = async (work: number, series: number) => {
+    const ms = await run(work, series),
+      wrong = await probe.check(work, series * (probe.launches?.(work) ?? 1));
     if (wrong !== null) throw new Error(`Cannot measure ${label} on "${gpu.name}": ${wrong}`);
     return ms;
   };
-  const target = timesLaunches(gpu) ? TARGET_MS.exact : TARGET_MS.polled;
-  let work = 4, ms = await checked(work);
-  while (ms < target && work < 2 ** 20) {
-    work = Math.ceil(work * Math.min(16, Math.max(2, 1.2 * target / Math.max(ms, 0.01))));
-    ms = await checked(work);
+  let work = 4, ms = await time(work, 1);
+  while (ms < leastMs && work < 2 ** 20) {
+    work = Math.ceil(work * Math.min(16, Math.max(2, 1.2 * leastMs / Math.max(ms, 0.01))));
+    ms = await time(work, 1);
   }
-  for (let i = 0; i < REPEATS; i++) ms = Math.min(ms, await checked(work));
+  // Without the GPU's clock every series is a submission of its own.
+  if (isExact) return { ms: Math.min(ms, await time(work, count)), work };
+  for (let i = 0; i < count; i++) ms = Math.min(ms, await time(work, 1));
   return { ms, work };
 }
 

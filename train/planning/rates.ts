@@ -1,39 +1,64 @@
-/** What an adapter reaches, and how long a recorded node takes by it. */
+/** What an adapter reaches, and how long a recorded node takes by it (docs/performance.md has the formula). */
 
+import { z } from "zod";
+import type { AdapterIdentity } from "../../gpu/adapter.ts";
 import type { Node } from "../../gpu/graph.ts";
 
-/** An adapter's peaks. */
-export interface Peaks {
-  readonly f32_gflops: number;
-  /** null: it has no half floats. */
-  readonly f16_gflops: number | null;
-  /** Read and written by a kernel that copies, in buffers larger than the caches. */
-  readonly copy_gbps: number;
-  readonly workgroup_gbps: number;
-  /** From the host. */
-  readonly upload_gbps: number;
-  /** Of a launch that does nothing. */
-  readonly launch_us: number;
-}
+const positive = z.number().positive();
 
-/** One measured run of an op. */
-export interface OpPoint {
-  readonly op: string;
-  readonly flops: number;
-  readonly bytes: number;
-  readonly ms: number;
-  /** Sizes that its speed depends on besides, where there are some. */
-  readonly sizes?: readonly number[];
-}
+const PEAKS = z.object({
+  f32_gflops: positive,
+  /** null: it has no half floats. */
+  f16_gflops: positive.nullable(),
+  /** Read and written by a kernel that copies, in buffers larger than the caches. */
+  copy_gbps: positive,
+  /** Read from workgroup memory; 0: not known. */
+  workgroup_gbps: z.number().min(0),
+  /** From the host. */
+  upload_gbps: positive,
+  /** Of a launch that does nothing. */
+  launch_us: z.number().min(0),
+});
+
+const POINT = z.object({
+  op: z.string(),
+  flops: z.number().min(0),
+  bytes: z.number().min(0),
+  ms: positive,
+  sizes: z.array(positive).optional(),
+});
+
+/** What is kept of an adapter. */
+export const ADAPTER_RATES = z.object({
+  adapter: z.string(),
+  measured: z.string().nullable(),
+  peaks: PEAKS,
+  points: z.array(POINT),
+});
+
+/** An adapter's peaks: GFLOP/s, GB/s and microseconds of a launch. */
+export type Peaks = Readonly<z.infer<typeof PEAKS>>;
+
+/** One measured run of an op: its work, its time, and sizes that its speed depends on besides, where there are some. */
+export type OpPoint = Readonly<z.infer<typeof POINT>>;
 
 /** All that is known of an adapter. */
 export interface AdapterRates {
   readonly adapter: string;
-  /** Day of the measurement, or null: from what is published. */
+  /** Day of the measurement; null: from what is published. */
   readonly measured: string | null;
   readonly peaks: Peaks;
+  /** None where only the peaks are known. */
   readonly points: readonly OpPoint[];
 }
+
+/** Names an adapter and its driver, as far as WebGPU tells of them. */
+export function ratesKey({ vendor, architecture, device, description }: AdapterIdentity): string {
+  return [vendor, architecture, device, description].join("/");
+}
+
+/** Shares of the peaks that are assumed where nothing was measured. */
+export const ASSUMED_SHARE = { arithmetic: 0.4, memory: 0.7 } as const;
 
 /** A measured run of a node. */
 export function pointOf(node: Node, ms: number): OpPoint {
@@ -41,38 +66,41 @@ export function pointOf(node: Node, ms: number): OpPoint {
   return { op: node.op.name, flops, bytes, ms, ...sizes && { sizes } };
 }
 
-/** Products: rows, columns, summed and bytes of an element; attention: pairs of sequence and head, queries, keys and a head's width. */
-function sizesOf(node: Node): number[] | null {
-  const { op, inputs, outputs, attrs } = node;
+/** Products: rows, columns, summed, and bytes of an element; attention: sequences times heads, queries, keys, and a head's width. */
+function sizesOf({ op, inputs, outputs, attrs }: Node): number[] | null {
   if (op.name === "matmul") {
     const { a } = inputs, [m, n] = outputs.out.shape.slice(-2);
     return [m, n, attrs.transposeA ? a.shape.at(-2)! : a.shape.at(-1)!, a.dtype === "f16" ? 2 : 4];
   }
   if (op.name.startsWith("attention")) {
-    const { q, kv } = inputs, [B, Q, D] = q.shape, heads = attrs.heads as number;
-    return [B * heads, Q, kv.shape[1], D / heads];
+    const { q, kv } = inputs, [sequences, queries, width] = q.shape, heads = attrs.heads as number;
+    return [sequences * heads, queries, kv.shape[1], width / heads];
   }
   return null;
 }
 
-/** Milliseconds of a node. */
+/** Milliseconds of a node on an adapter. */
 export function nodeMs(node: Node, rates: AdapterRates): number {
-  const point = pointOf(node, 0), known = rates.points.filter(({ op }) => op === point.op);
-  const { peaks } = rates, launch = peaks.launch_us / 1000;
-  if (known.length === 0) return launch + idealMs(point, peaks) / UNMEASURED_SHARE;
-  if (point.sizes) return launch + bySizes(point, known);
-  return byWork(point, known);
+  return pointMs(pointOf(node, 0), rates);
 }
 
-/** Share of the roofline that is assumed where nothing was measured. */
-const UNMEASURED_SHARE = 0.5;
+/** Milliseconds of some work on an adapter; what it says of its own time is not looked at. */
+export function pointMs(point: OpPoint, { peaks, points }: AdapterRates): number {
+  const known = points.filter(({ op }) => op === point.op);
+  if (known.length === 0) {
+    const arithmetic = point.flops / (ASSUMED_SHARE.arithmetic * peaks.f32_gflops);
+    const memory = point.bytes / (ASSUMED_SHARE.memory * peaks.copy_gbps);
+    return peaks.launch_us / 1000 + Math.max(arithmetic, memory) / 1e6;
+  }
+  return point.sizes ? bySizes(point, known) : byWork(point, known);
+}
 
 /** Milliseconds at the adapter's peaks. */
 export function idealMs({ flops, bytes }: Pick<OpPoint, "flops" | "bytes">, peaks: Peaks): number {
   return Math.max(flops / peaks.f32_gflops, bytes / peaks.copy_gbps) / 1e6;
 }
 
-/** By the rates of runs of like sizes. */
+/** By the rates of runs of like sizes, the nearer the heavier: nearness is that of the sizes' logarithms. */
 function bySizes(point: OpPoint, known: readonly OpPoint[]): number {
   let weights = 0, sum = 0;
   for (const { flops, ms, sizes = [] } of known) {
@@ -84,14 +112,18 @@ function bySizes(point: OpPoint, known: readonly OpPoint[]): number {
   return point.flops / Math.exp(sum / weights);
 }
 
-/** On the line through what was measured, by the work. */
+/** On lines between what was measured, by the work as a share of the largest one's; beyond that in proportion, below as the smallest. */
 function byWork(point: OpPoint, known: readonly OpPoint[]): number {
-  const work = (one: OpPoint) => one.flops + one.bytes;
-  const [small, large] = [known[0], known.at(-1)!].sort((a, b) => work(a) - work(b));
-  const ratio = (one: OpPoint) => Math.max(one.bytes / large.bytes, large.flops > 0 ? one.flops / large.flops : 0);
-  if (small === large) return large.ms * ratio(point);
-  const [x, x0] = [ratio(point), ratio(small)];
-  if (x >= 1) return large.ms * x;
-  if (x <= x0) return small.ms;
-  return small.ms + (large.ms - small.ms) * (x - x0) / (1 - x0);
+  const largest = known.reduce((most, one) => one.bytes + one.flops > most.bytes + most.flops ? one : most);
+  const share = ({ bytes, flops }: OpPoint) =>
+    Math.max(
+      largest.bytes > 0 ? bytes / largest.bytes : 0,
+      largest.flops > 0 ? flops / largest.flops : 0,
+    );
+  const x = share(point);
+  const line = known.map((one) => ({ x: share(one), ms: one.ms })).sort((a, b) => a.x - b.x);
+  if (x >= 1) return largest.ms * x;
+  if (x <= line[0].x) return line[0].ms;
+  const next = line.findIndex((one) => one.x >= x), [low, high] = [line[next - 1], line[next]];
+  return low.ms + (high.ms - low.ms) * (x - low.x) / (high.x - low.x);
 }
