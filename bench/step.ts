@@ -31,14 +31,16 @@ const REPEATS = 5;
 /** No further repeat begins after so long: a software adapter takes a minute for one step of a large network. */
 const ENOUGH_MS = 20_000;
 
-/** What the host does in a step while the GPU need not wait for it: encoding, handing bytes over, submitting, and all else. */
+/** What the host does in a step. */
 export interface HostTime {
+  /** Between submissions: encoding, handing bytes over, and all else. */
   encode_ms: number;
   write_ms: number;
-  submit_ms: number;
   other_ms: number;
   /** Of their sum, in the step. */
   share_of_step: number;
+  /** In submissions, where some drivers wait for what was submitted before. */
+  submit_ms: number;
   written_bytes: number;
 }
 
@@ -182,7 +184,7 @@ function hostTime(
     write_ms: write,
     submit_ms: submit,
     other_ms: Math.max(0, callMs - encode - write - submit - wait),
-    share_of_step: (callMs - wait) / ms,
+    share_of_step: Math.max(0, callMs - wait - submit) / ms,
     written_bytes: recorder.host.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
   };
 }

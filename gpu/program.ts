@@ -116,8 +116,8 @@ export class Program {
       submitted?.();
       encoder = this.#gpu.device.createCommandEncoder({ label });
       // Copies wait in host memory until the GPU takes them: no more than two blocks may wait.
-      running.push(queue.onSubmittedWorkDone());
       const waited = recorder?.begin("wait");
+      running.push(queue.onSubmittedWorkDone());
       if (i > 0) await running[i - 1];
       waited?.();
       upload(starts[i + 1].block);

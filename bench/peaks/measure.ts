@@ -29,6 +29,16 @@ const UPLOAD_BYTES = 2 ** 26;
 const SERIES = { exact: { leastMs: 3, count: 12 }, polled: { leastMs: 150, count: 2 } };
 const REPEATS = 3;
 
+/** How much is done for a figure. */
+export interface PeakEffort {
+  /** Of one series, at least. */
+  readonly leastMs: number;
+  /** Series of which the best counts. */
+  readonly count: number;
+  /** Of each side of a copy. */
+  readonly copyBytes: number;
+}
+
 /** A kernel with its buffers. */
 interface Probe {
   readonly code: string;
@@ -49,12 +59,19 @@ interface Probe {
  * @param tell Told what is being measured.
  * @throws {Error} where a kernel's result is wrong
  */
-export async function measurePeaks(gpu: Gpu, tell: (what: string) => void = () => {}): Promise<Peaks> {
+export async function measurePeaks(
+  gpu: Gpu,
+  tell: (what: string) => void = () => {},
+  effort: PeakEffort = {
+    ...timesLaunches(gpu) ? SERIES.exact : SERIES.polled,
+    copyBytes: gpu.isSoftware ? COPY_BYTES.software : COPY_BYTES.hardware,
+  },
+): Promise<Peaks> {
   const best = async (type: ChainForm["type"]) => {
     let most = 0;
     for (const chains of CHAINS) {
       for (const fused of [true, false]) {
-        most = Math.max(most, await arithmetic(gpu, { type, chains, fused }));
+        most = Math.max(most, await arithmetic(gpu, { type, chains, fused }, effort));
       }
     }
     return most;
@@ -64,9 +81,9 @@ export async function measurePeaks(gpu: Gpu, tell: (what: string) => void = () =
   tell("f16 arithmetic");
   const f16 = gpu.features.has("shader-f16") ? await best("f16") : null;
   tell("copying");
-  const copy = await copying(gpu);
+  const copy = await copying(gpu, effort);
   tell("workgroup memory");
-  const workgroup = await workgroupMemory(gpu);
+  const workgroup = await workgroupMemory(gpu, effort);
   tell("launches and uploads");
   return {
     f32_gflops: round(f32),
@@ -74,7 +91,7 @@ export async function measurePeaks(gpu: Gpu, tell: (what: string) => void = () =
     copy_gbps: round(copy),
     workgroup_gbps: round(workgroup),
     upload_gbps: round(await uploading(gpu)),
-    launch_us: round(await launching(gpu)),
+    launch_us: round(await launching(gpu, effort)),
   };
 }
 
@@ -83,11 +100,11 @@ function round(value: number): number {
 }
 
 /** GFLOP/s of one form. */
-async function arithmetic(gpu: Gpu, form: ChainForm): Promise<number> {
+async function arithmetic(gpu: Gpu, form: ChainForm, effort: PeakEffort): Promise<number> {
   const groups = gpu.isSoftware ? GROUPS.software : GROUPS.hardware;
   using buffers = new Buffers(gpu);
   const out = buffers.create(groups * WORKGROUP * 4);
-  const { ms, work } = await measure(gpu, {
+  const { ms, work } = await measure(gpu, effort, {
     label: `peak.${form.type}.${form.chains}${form.fused ? ".fma" : ""}`,
     code: chainKernel(form),
     params: (turns) => words([turns], [-1, 1]),
@@ -105,12 +122,8 @@ async function arithmetic(gpu: Gpu, form: ChainForm): Promise<number> {
 }
 
 /** GB/s read and written. */
-async function copying(gpu: Gpu): Promise<number> {
-  const bytes = Math.min(
-    gpu.isSoftware ? COPY_BYTES.software : COPY_BYTES.hardware,
-    gpu.maxBindingBytes,
-    gpu.maxBufferBytes,
-  );
+async function copying(gpu: Gpu, effort: PeakEffort): Promise<number> {
+  const bytes = Math.min(effort.copyBytes, gpu.maxBindingBytes, gpu.maxBufferBytes);
   const vectors = Math.floor(bytes / 16), groups = Math.min(4096, Math.ceil(vectors / WORKGROUP));
   using buffers = new Buffers(gpu);
   const x = buffers.create(vectors * 16), y = buffers.create(vectors * 16);
@@ -119,7 +132,7 @@ async function copying(gpu: Gpu): Promise<number> {
     const part = pattern.subarray(0, Math.min(pattern.length, (x.size - at) / 4));
     gpu.device.queue.writeBuffer(x, at, part);
   }
-  const { ms, work } = await measure(gpu, {
+  const { ms, work } = await measure(gpu, effort, {
     label: "peak.copy",
     code: COPY_KERNEL,
     params: () => words([vectors, groups * WORKGROUP]),
@@ -141,11 +154,11 @@ async function copying(gpu: Gpu): Promise<number> {
 }
 
 /** GB/s read from workgroup memory. */
-async function workgroupMemory(gpu: Gpu): Promise<number> {
+async function workgroupMemory(gpu: Gpu, effort: PeakEffort): Promise<number> {
   const groups = gpu.isSoftware ? GROUPS.software : GROUPS.hardware, stride = WORKGROUP;
   using buffers = new Buffers(gpu);
   const out = buffers.create(groups * WORKGROUP * 4);
-  const { ms, work } = await measure(gpu, {
+  const { ms, work } = await measure(gpu, effort, {
     label: "peak.workgroup",
     code: SHARED_KERNEL,
     params: (turns) => words([turns, stride]),
@@ -167,11 +180,11 @@ async function workgroupMemory(gpu: Gpu): Promise<number> {
 }
 
 /** Microseconds of a launch with nothing to do, among its like. */
-async function launching(gpu: Gpu): Promise<number> {
+async function launching(gpu: Gpu, effort: PeakEffort): Promise<number> {
   using buffers = new Buffers(gpu);
   const out = buffers.create(16);
   let before = 0;
-  const { ms, work } = await measure(gpu, {
+  const { ms, work } = await measure(gpu, effort, {
     label: "peak.launch",
     code: EMPTY_KERNEL,
     params: () => new ArrayBuffer(0),
@@ -207,7 +220,11 @@ async function uploading(gpu: Gpu): Promise<number> {
 }
 
 /** The best time of work that lasts long enough to be timed. */
-async function measure(gpu: Gpu, probe: Probe): Promise<{ ms: number; work: number }> {
+async function measure(
+  gpu: Gpu,
+  { leastMs, count }: PeakEffort,
+  probe: Probe,
+): Promise<{ ms: number; work: number }> {
   const { device } = gpu, { label, code, buffers, groups } = probe;
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code });
@@ -229,7 +246,7 @@ async function measure(gpu: Gpu, probe: Probe): Promise<{ ms: number; work: numb
       resource: { buffer },
     })),
   });
-  const isExact = timesLaunches(gpu), { leastMs, count } = isExact ? SERIES.exact : SERIES.polled;
+  const isExact = timesLaunches(gpu);
   const run = async (work: number, series: number): Promise<number> => {
     if (uniform) device.queue.writeBuffer(uniform, 0, probe.params(work));
     const times = isExact ? new PassTimes(gpu) : null, launches = probe.launches?.(work) ?? 1;

@@ -55,11 +55,11 @@ export function* describeProfile(profile: StepProfile): Generator<string> {
     (slow === null
       ? ""
       : `; ${formatShare(slow, 0)} of that time is in launches below 50 % of their roofline`);
-  yield `host: ${(host.share_of_step * step.ms).toFixed(2)} ms of a step between submissions, ${
+  yield `host: ${(host.share_of_step * step.ms).toFixed(2)} ms between submissions, ${
     formatShare(host.share_of_step, 1)
-  } of it: encoding ${host.encode_ms.toFixed(2)}, handing over ${formatBytes(host.written_bytes)} ${
+  } of the step: encoding ${host.encode_ms.toFixed(2)}, handing over ${formatBytes(host.written_bytes)} ${
     host.write_ms.toFixed(2)
-  }, submitting ${host.submit_ms.toFixed(2)}, other ${host.other_ms.toFixed(2)} ms`;
+  }, other ${host.other_ms.toFixed(2)} ms; in submissions ${host.submit_ms.toFixed(2)} ms`;
   for (
     const [title, rows] of [["kernel", profile.kernels], ["op", profile.ops], [
       "part",
