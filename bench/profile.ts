@@ -2,14 +2,13 @@
 
 import type { Gpu } from "../gpu/device.ts";
 import type { Node } from "../gpu/graph.ts";
+import { nodesOfLaunches, pieceMs } from "../gpu/profile.ts";
 import {
   type HostEvent,
-  nodesOfLaunches,
-  pieceMs,
   type RecordedLaunch,
   StepRecorder,
   timesLaunches,
-} from "../gpu/profile.ts";
+} from "../gpu/profiling/recorder.ts";
 import type { Config } from "../train/recipe/config.ts";
 import { type AdapterRates, idealMs, nodeMs, type Peaks } from "../train/planning/rates.ts";
 import { measureStep, type OpenStep, openStep, type StepMeasurement } from "./step.ts";

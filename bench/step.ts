@@ -1,7 +1,7 @@
 /** Measures training steps of a recipe on generated frames: clips per second, and what the host does between submissions. */
 
 import type { Gpu } from "../gpu/device.ts";
-import { ownTimes, StepRecorder } from "../gpu/profile.ts";
+import { ownTimes, StepRecorder } from "../gpu/profiling/recorder.ts";
 import { createModel, picturesOf, type VideoModel } from "../models/mod.ts";
 import { tapShape } from "../models/video_model.ts";
 import type { Config } from "../train/recipe/config.ts";

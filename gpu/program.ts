@@ -3,7 +3,7 @@
 import type { Collectives, MemoryRange } from "./ranks/collective.ts";
 import type { Gpu } from "./device.ts";
 import type { LaunchSpec, ProgramSpec } from "./lower.ts";
-import type { StepRecorder } from "./profile.ts";
+import type { StepRecorder } from "./profiling/recorder.ts";
 import { numbered, type PipelineCache } from "./shader.ts";
 import type { BlockStream } from "./stream.ts";
 

@@ -14,7 +14,7 @@ import { compileKernels } from "./compile.ts";
 import type { KernelSpec, ProgramSpec } from "./lower.ts";
 import type { KernelEnvironment } from "./op.ts";
 import { align, type PlanLimits } from "./plan.ts";
-import type { StepRecorder } from "./profile.ts";
+import type { StepRecorder } from "./profiling/recorder.ts";
 import { Program } from "./program.ts";
 import { PipelineCache } from "./shader.ts";
 import { BlockStream } from "./stream.ts";

@@ -3,7 +3,7 @@
 import { OP_CASES } from "../../gpu/cases/all.ts";
 import { inputValues, type OpCase } from "../../gpu/cases/op_case.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { type Tensor } from "../../gpu/graph.ts";
+import type { Tensor } from "../../gpu/graph.ts";
 import { OPS } from "../../gpu/op.ts";
 import "../../gpu/ops/mod.ts";
 import { pieceMs } from "../../gpu/profile.ts";
@@ -12,6 +12,8 @@ import type { Prng } from "../../lib/random.ts";
 import { type OpPoint, pointOf } from "../../train/planning/rates.ts";
 import { caseFor, recordings } from "../ops.ts";
 
+/** Times that everything is measured, of which the best counts: a software adapter shares its processor with all else. */
+const ROUNDS = { software: 2, hardware: 1 };
 /** From so many GFLOP/s on, products of the size of a whole batch are run too. */
 const FAST_GFLOPS = 1000;
 
@@ -80,17 +82,19 @@ export async function calibrate(
 ): Promise<OpPoint[]> {
   const all = calibrated(options.gflops).filter(({ op }) => options.ops?.includes(op) ?? true),
     of = all.reduce((sum, { cases }) => sum + cases.length, 0);
-  const points: OpPoint[] = [];
+  const rounds = gpu.isSoftware ? ROUNDS.software : ROUNDS.hardware, best = new Map<OpCase, OpPoint>();
   let done = 0;
-  for (const { op, cases } of all) {
-    for (const each of cases) {
-      options.signal?.throwIfAborted();
-      options.tell?.(done++, of);
-      const point = await measure(gpu, op, each);
-      if (point !== null) points.push(point);
+  for (let round = 0; round < rounds; round++) {
+    for (const { op, cases } of all) {
+      for (const each of cases) {
+        options.signal?.throwIfAborted();
+        options.tell?.(done++, rounds * of);
+        const point = await measure(gpu, op, each), before = best.get(each);
+        if (point && (!before || point.ms < before.ms)) best.set(each, point);
+      }
     }
   }
-  return points;
+  return [...best.values()];
 }
 
 /** What is measured. @param gflops The adapter's f32 peak. */

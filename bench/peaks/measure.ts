@@ -1,7 +1,7 @@
 /** The adapter's own peaks: arithmetic in registers, storage and workgroup memory, uploads, a launch. Every result is checked. */
 
 import type { Gpu } from "../../gpu/device.ts";
-import { PassTimes, timesLaunches } from "../../gpu/profile.ts";
+import { PassTimes, timesLaunches } from "../../gpu/profiling/recorder.ts";
 import { numbered } from "../../gpu/shader.ts";
 import type { Peaks } from "../../train/planning/rates.ts";
 import {

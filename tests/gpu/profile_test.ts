@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { Gpu } from "../../gpu/device.ts";
 import { Graph, resident } from "../../gpu/graph.ts";
 import { gelu } from "../../gpu/ops/mod.ts";
-import { nodesOfLaunches, ownTimes, pieceMs, StepRecorder, timesLaunches } from "../../gpu/profile.ts";
+import { nodesOfLaunches, pieceMs } from "../../gpu/profile.ts";
+import { ownTimes, StepRecorder, timesLaunches } from "../../gpu/profiling/recorder.ts";
 import { prepareGraph } from "../../gpu/run.ts";
 import { gpuTest, testDevice } from "../_util/gpu.ts";
 
@@ -34,19 +35,28 @@ gpuTest(
           "gelu",
         ]);
         const recorder = graph.runtime.recorder = new StepRecorder(gpu, { launches: timesLaunches(gpu) });
-        await graph.run();
+        const run = async () => {
+          await graph.run();
+          return (await graph.read([g.outputs.get("out")!]))[0];
+        };
+        const recorded = await run();
         graph.runtime.recorder = null;
-        await graph.run();
+        assert.deepEqual(await run(), recorded); // recording changes no result
+        assert.ok(Math.abs(recorded[7] - 0.2196) < 1e-3);
         const { launches } = await recorder.launches();
         const expected = timesLaunches(gpu) ? labels.map((label, index) => [label, "graph", index]) : [];
         assert.deepEqual(launches.map(({ label, program, index }) => [label, program, index]), expected);
         assert.ok(
           launches.every(({ startMs, ms }, i) => ms > 0 && startMs >= (launches[i - 1]?.startMs ?? 0)),
         );
-        assert.deepEqual(recorder.host.map(({ what }) => what), ["encode graph", "submit"]);
+        assert.deepEqual(recorder.host.map(({ what }) => what), [
+          "encode graph",
+          "submit",
+          "encode read",
+          "submit",
+          "wait",
+        ]);
         assert.ok(await pieceMs(gpu, graph.runtime.program("graph"), { from: 1, to: 2 }) > 0);
-        const [out] = await graph.read([g.outputs.get("out")!]);
-        assert.ok(Math.abs(out[7] - 0.21997) < 1e-4); // recording changes no result
       } finally {
         gpu.memory[Symbol.dispose]();
       }
