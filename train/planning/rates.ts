@@ -112,12 +112,16 @@ function bySizes(point: OpPoint, known: readonly OpPoint[]): number {
   return point.flops / Math.exp(sum / weights);
 }
 
+/** FLOPs of a byte from which on an op's bytes are of no account: convolutions. */
+const ARITHMETIC_INTENSITY = 8;
+
 /** On lines between what was measured, by the work as a share of the largest one's; beyond that in proportion, below as the smallest. */
 function byWork(point: OpPoint, known: readonly OpPoint[]): number {
   const largest = known.reduce((most, one) => one.bytes + one.flops > most.bytes + most.flops ? one : most);
+  const isArithmetic = largest.flops > ARITHMETIC_INTENSITY * largest.bytes;
   const share = ({ bytes, flops }: OpPoint) =>
     Math.max(
-      largest.bytes > 0 ? bytes / largest.bytes : 0,
+      largest.bytes > 0 && !isArithmetic ? bytes / largest.bytes : 0,
       largest.flops > 0 ? flops / largest.flops : 0,
     );
   const x = share(point);

@@ -52,6 +52,14 @@ Deno.test("ops lie on lines between their measured times, the smallest below and
   ]);
 });
 
+Deno.test("of an op with many operations a byte, the operations alone count", () => {
+  const own = rates([
+    { op: "convolution", flops: 1e6, bytes: 1e5, ms: 1 },
+    { op: "convolution", flops: 1e8, bytes: 1e7, ms: 10 },
+  ]);
+  assert.equal(pointMs({ op: "convolution", flops: 2e8, bytes: 9e7, ms: 0 }, own), 20);
+});
+
 Deno.test("products take the rate of those of like sizes", () => {
   const own = rates([
     { op: "matmul", flops: 2e6, bytes: 1, ms: 1, sizes: [100, 100, 100, 4] },
