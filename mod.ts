@@ -55,6 +55,9 @@ export {
   planVariant,
   type RecipePlan,
 } from "./train/planning/plan_recipe.ts";
+export { type PlannedStep, type StepTime, stepTime } from "./train/planning/step_time.ts";
+export { publishedCard } from "./train/planning/published_cards.ts";
+export type { AdapterRates } from "./train/planning/rates.ts";
 
 // Training, evaluation, prediction, and their pages.
 export { train, type TrainEvents, type TrainOptions, type TrainResult } from "./train/run/trainer.ts";

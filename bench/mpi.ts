@@ -64,7 +64,7 @@ export async function benchSharedStep(
   // They may share cores: each has the machine for itself while it computes.
   for (let rank = 0; rank < world.size; rank++) {
     if (rank === world.rank) {
-      for await (const row of benchStep(gpu, own, { profile: false })) [stepMs, shape] = [row.ms, row.shape];
+      for await (const row of benchStep(gpu, own)) [stepMs, shape] = [row.ms, row.shape];
     }
     await world.meet("the next rank's step", { limitSeconds: 3600 });
   }

@@ -2,24 +2,28 @@
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
 import { benchCheckpoint } from "../bench/checkpoint.ts";
 import { benchHandover } from "../bench/handover.ts";
-import { benchLoader, type LoaderMeasurement, MARK_CLIPS } from "../bench/loader.ts";
+import { benchLoader, MARK_CLIPS } from "../bench/loader.ts";
 import { benchOps } from "../bench/ops.ts";
 import { benchSearch } from "../bench/search.ts";
 import { benchWordSearch } from "../bench/search_words.ts";
-import { benchStep, type StepMeasurement } from "../bench/step.ts";
+import { benchStep } from "../bench/step.ts";
 import { benchVit } from "../bench/vit.ts";
-import type { ExchangeMeasurement } from "../bench/mpi.ts";
 import { benchRanks } from "./ranks/bench.ts";
 import { requireSharedVerb } from "./ranks/world.ts";
+import { benchPeak } from "./rates/peak.ts";
+import { printProfile, TRACE } from "./rates/profile.ts";
+import { showRow } from "./rates/rows.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { type Config, loadConfig, parseConfig } from "../train/recipe/config.ts";
+import { type Config, parseConfig } from "../train/recipe/config.ts";
 import { addChoices } from "../train/runtime/device/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
-import { formatBytes, formatCount } from "../lib/text.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
+import { splitAssignments } from "./shared/overrides.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
+import { findRecipe, recipeToPlan } from "./shared/recipes.ts";
+import { sourceAt, sourcesOf } from "./shared/sources.ts";
 import { tellMeasured, tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 const NAMES = [
@@ -27,6 +31,7 @@ const NAMES = [
   "ops",
   "vit",
   "step",
+  "peak",
   "checkpoint",
   "loader",
   "handover",
@@ -52,12 +57,15 @@ const USUAL = ["matmul", "vit", "step"];
 export const command = defineCommand({
   name: "bench",
   summary: "Measure kernels and training steps",
-  usage: "[NAME…]",
+  usage: "[NAME…] [CONFIG] [key=value …]",
   words: NAMES,
   details: `matmul: the matrix product family, every kernel checked before it is timed.
 ops: every op and its gradient, on the rows for measuring of the case tables that the tests use; --op picks some.
 vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
-step: a training step of a recipe (the demo's without --config) on generated frames, without data loading.
+step: a training step of a recipe (the demo's without one) on generated frames, without data loading. --profile tells where its
+time goes: kernels, ops and parts of the network against the adapter's peaks, what the host does, and a trace of every launch.
+peak: what this adapter reaches in arithmetic, memory, uploads and launches, and how fast it runs every op, in half a minute;
+kept, so that plan tells the time of a step and --profile how near its kernels are to the peaks.
 checkpoint: a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.
 loader: clips of 340x256 from disk: frames a second beside npm:sharp and ffmpeg alone on the same files, memory over --clips
 clips, and the share of training steps spent waiting for data. ratio is our rate divided by theirs.
@@ -74,26 +82,27 @@ the winners, which all verbs then use. Train, eval, extract and index measure th
 known, for ten seconds at most (--no-tune measures none). Other kernels sum in another order, so tune before a run and not in the
 middle of one. ratio is the default's time divided by the winner's.
 mpi, started by mpiexec: sums over ranks by size, beside copying in memory, and what the exchange takes of a step of a recipe
-(the demo's without --config) whose batch the ranks share.
+(the demo's without one) whose batch the ranks share.
 
 Without a name: matmul, vit and step. Figures are only comparable within one run on a quiet machine.`,
   examples: [
     ["sidenet bench matmul --json", "one line of JSON a measurement"],
     ["sidenet bench ops --op attention --op layerNorm", "two ops and their gradients"],
     [
-      `sidenet bench step --config ${PUBLISHED_RECIPE} --profile`,
-      "a published step, kernel by kernel",
+      `sidenet bench step ${PUBLISHED_RECIPE} data.batch_size=8 --profile`,
+      "where the time of a published step goes",
     ],
   ],
   options: {
-    config: { type: "string", placeholder: "CONFIG", help: "recipe of the step" },
+    config: { type: "string", placeholder: "CONFIG", help: "recipe of the step, as CONFIG alone" },
     set: {
       type: "string",
       multiple: true,
       placeholder: "KEY=VALUE",
       help: "override of a key of the recipe",
     },
-    profile: { type: "boolean", help: "also the time of every kernel of the step" },
+    profile: { type: "boolean", help: "also where the time of the step goes" },
+    trace: { type: "string", placeholder: "FILE", help: `the profile's Chrome trace (${TRACE})` },
     clips: { type: "string", placeholder: "N", help: "clips of loader's memory measurement (2000)" },
     op: { type: "string", multiple: true, placeholder: "NAME", help: "an op that ops measures (all)" },
     small: { type: "boolean", help: "ops at the sizes of the tests" },
@@ -103,11 +112,16 @@ Without a name: matmul, vit and step. Figures are only comparable within one run
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
-  const unknown = positionals.find((name) => !(NAMES as readonly string[]).includes(name));
-  if (unknown !== undefined) {
-    throw new ConfigError(`Cannot bench "${unknown}": it must be one of ${NAMES.join(", ")}`);
-  }
-  const names = positionals.length > 0 ? positionals : USUAL;
+  const isName = (text: string) => (NAMES as readonly string[]).includes(text);
+  const { overrides, others } = splitAssignments(positionals);
+  const given = others.filter(isName), paths = others.filter((text) => !isName(text));
+  const names = given.length > 0 ? given : paths.length + overrides.length > 0 ? ["step"] : USUAL;
+  const asked = {
+    ...values,
+    paths: [...values.config === undefined ? [] : [values.config], ...paths],
+    overrides,
+  };
+  await checkRecipe(names, asked);
   for (const name of names) requireSharedVerb(`bench ${name}`, ["bench mpi"]);
   for (const name of names) {
     if (name === "peers") {
@@ -116,33 +130,43 @@ export async function run(args: string[], io: Io): Promise<number> {
       continue;
     }
     if (name === "loader") {
-      for await (const row of benchLoader({ clips: countOf(values.clips ?? "2000") })) show(row, io);
+      for await (const row of benchLoader({ clips: countOf(values.clips ?? "2000") })) showRow(row, io);
       continue;
     }
     if (name === "handover") {
-      for await (const row of benchHandover({ clips: HANDOVER_CLIPS })) show(row, io);
+      for await (const row of benchHandover({ clips: HANDOVER_CLIPS })) showRow(row, io);
       continue;
     }
     if (name === "search") {
-      for (const row of benchSearch(SEARCHED)) show(row, io);
+      for (const row of benchSearch(SEARCHED)) showRow(row, io);
       const network = await demoRecipe("demo_retrieval.yaml", SEARCHED_WORDS);
-      for await (const row of benchWordSearch(network, { rows: SEARCHED.embeddings })) show(row, io);
+      for await (const row of benchWordSearch(network, { rows: SEARCHED.embeddings })) showRow(row, io);
       continue;
     }
     if (name === "mpi") {
-      for await (const row of benchRanks(await recipe(values), io)) show(row, io);
+      for await (const row of benchRanks(await recipe(asked, io), io)) showRow(row, io);
       continue;
     }
     using gpu = await openGpu({ choices: (await tunedChoices()).known });
     if (name === "checkpoint") {
-      for await (const row of benchCheckpoint()) show(row, io);
+      for await (const row of benchCheckpoint()) showRow(row, io);
       continue;
     }
     if (name === "tune") {
-      await tune(gpu, values, io);
+      await tune(gpu, await recipe(asked, io), io);
       continue;
     }
-    for await (const row of measure(name, gpu, values)) show(row, io);
+    if (name === "peak") {
+      await benchPeak(gpu, io);
+      continue;
+    }
+    if (name === "step") {
+      const config = await recipe(asked, io);
+      if (values.profile) await printProfile(gpu, config, { trace: values.trace }, io);
+      else for await (const row of benchStep(gpu, config)) showRow(row, io);
+      continue;
+    }
+    for await (const row of measure(name, gpu, values)) showRow(row, io);
   }
   return 0;
 }
@@ -158,27 +182,46 @@ function countOf(text: string): number {
 async function* measure(
   name: string,
   gpu: Gpu,
-  values: {
-    config?: string;
-    set: string[];
-    op: string[];
-    profile?: boolean;
-    small?: boolean;
-    all?: boolean;
-  },
+  values: { op: string[]; small?: boolean; all?: boolean },
 ): AsyncGenerator<Measurement> {
   if (name === "matmul") yield* benchMatmul(gpu, { all: values.all });
   if (name === "ops") {
     yield* benchOps(gpu, { names: values.op.length > 0 ? values.op : undefined, small: values.small });
   }
   if (name === "vit") yield* benchVit(gpu);
-  if (name === "step") yield* benchStep(gpu, await recipe(values), { profile: values.profile ?? false });
+}
+
+/** What was asked for: paths of a recipe, a folder or a run, and changes of its keys. */
+interface Asked {
+  readonly paths: readonly string[];
+  readonly overrides: readonly string[];
+  readonly set: readonly string[];
+}
+
+/** What measures a recipe. */
+const OF_RECIPES = ["step", "tune", "mpi"];
+
+/** Refuses what is neither a measurement nor a recipe, before anything is measured. */
+async function checkRecipe(names: readonly string[], { paths, overrides }: Asked): Promise<void> {
+  for (const path of paths) {
+    if (await sourceAt(path) !== null) continue;
+    throw new ConfigError(
+      `Cannot bench "${path}": it must be one of ${NAMES.join(", ")}, or a recipe, folder or run for step`,
+    );
+  }
+  if (paths.length + overrides.length === 0 || names.some((name) => OF_RECIPES.includes(name))) return;
+  throw new ConfigError(
+    `Cannot bench "${[...paths, ...overrides][0]}": a recipe is for ${
+      OF_RECIPES.join(", ")
+    }, current name is ${names.join(", ")}`,
+  );
 }
 
 /** The recipe asked for, or the demo's. */
-async function recipe(values: { config?: string; set: string[] }): Promise<Config> {
-  if (values.config !== undefined) return (await loadConfig(values.config, values.set)).config;
-  return await demoRecipe("demo.yaml", values.set);
+async function recipe({ paths, overrides, set }: Asked, io: Io): Promise<Config> {
+  const changes = [...set, ...overrides], sources = await sourcesOf(paths, "bench");
+  const found = await findRecipe(sources, { overrides: changes, needsWeights: false }, io);
+  return found === null ? await demoRecipe("demo.yaml", changes) : await recipeToPlan(found, changes, io);
 }
 
 async function demoRecipe(name: string, overrides: readonly string[]): Promise<Config> {
@@ -186,12 +229,12 @@ async function demoRecipe(name: string, overrides: readonly string[]): Promise<C
   return parseConfig(text, { source: name, overrides }).config;
 }
 
-async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io): Promise<void> {
+async function tune(gpu: Gpu, config: Config, io: Io): Promise<void> {
   const path = tunedFile();
   if (path === null) {
     throw new ConfigError("Cannot tune: HOME or XDG_CACHE_HOME must be set, to keep what was measured");
   }
-  const measured = await tuneRecipe(gpu, await recipe(values), {
+  const measured = await tuneRecipe(gpu, config, {
     signal: io.signal,
     async onChosen({ key, family, shape, name, byDefault, ms, defaultMs, tried }) {
       const ratio = defaultMs === null ? null : Number((defaultMs / ms).toFixed(2));
@@ -207,45 +250,6 @@ async function tune(gpu: Gpu, values: { config?: string; set: string[] }, io: Io
     },
   });
   tellMeasured(measured, path, io);
-}
-
-function show(
-  row: Measurement & Partial<StepMeasurement> & Partial<LoaderMeasurement> & Partial<ExchangeMeasurement> & {
-    share_of_matmul?: number;
-  },
-  io: Io,
-): void {
-  io.printJson(row);
-  if (io.json) return;
-  const extras = [
-    row.clips_per_second === undefined ? "" : `${row.clips_per_second.toFixed(2)} clips/s`,
-    row.frames_per_second === undefined ? "" : `${formatCount(row.frames_per_second)} frames/s`,
-    row.frames_per_core_second === undefined ? "" : `${formatCount(row.frames_per_core_second)} a core`,
-    row.ratio === undefined
-      ? ""
-      : row.name === "handover"
-      ? `${formatCount(row.ratio)} times the shared`
-      : row.name === "search"
-      ? `${row.ratio.toFixed(1)} times the search`
-      : `${(100 * row.ratio).toFixed(0)} % of the library alone`,
-    row.growth_mb === undefined
-      ? ""
-      : `${row.rss_start_mb} to ${row.rss_end_mb} MB: ${row.growth_mb} MB more`,
-    row.share_of_step === undefined ? "" : `${(100 * row.share_of_step).toFixed(0)} % of it exchange`,
-    row.data_wait === undefined ? "" : `${(100 * row.data_wait).toFixed(1)} % waiting for data`,
-    row.gpu_bytes === undefined ? "" : formatBytes(row.gpu_bytes),
-    row.share_of_matmul === undefined ? "" : `${(100 * row.share_of_matmul).toFixed(0)} % of the matmul rate`,
-  ].filter((text) => text !== "");
-  const rate = row.gflops > 0
-    ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s`
-    : row.gbps > 0
-    ? `${row.gbps.toFixed(2).padStart(9)} GB/s`
-    : "";
-  io.print(
-    `${row.name.padEnd(28)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
-      row.ms.toFixed(2).padStart(10)
-    } ms ${rate}  ${extras.join(", ")}`,
-  );
 }
 
 /** The peers resolve their packages from a folder of their own, so they run as a child process. */

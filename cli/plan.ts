@@ -16,7 +16,8 @@ export const command = defineCommand({
   positionals: { min: 1 },
   details:
     `CONFIG is a recipe, FOLDER a folder as train takes it, with a recipe or without, RUN a run folder. The plan is exact: a run on such a GPU allocates what it says. No GPU is needed: the limits and kernels of a common one
-are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many. --ranks measures a step and the loading of clips on this machine, and prints how long steps of the
+are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many. The time of a step is an estimate: from
+what bench peak has measured on this adapter, or with --adapter from what is published of another. --ranks measures a step and the loading of clips on this machine, and prints how long steps of the
 same batch would take on more ranks.`,
   examples: [
     [`sidenet plan ${PUBLISHED_RECIPE}`, "the memory of a published recipe"],
@@ -24,11 +25,17 @@ same batch would take on more ranks.`,
       `sidenet plan ${PUBLISHED_RECIPE} data.batch_size=8 --steps`,
       "every step with its buffers",
     ],
+    [`sidenet plan ${PUBLISHED_RECIPE} --adapter "RTX 4090"`, "how long a step would take there, about"],
     ["sidenet plan configs/demo.yaml --ranks 64 --bandwidth 25GB/s", "where more cards stop paying"],
     ["sidenet plan videos", "what training on a folder of clips would take"],
   ],
   options: {
     tiny: RECIPE_OPTIONS.tiny,
+    adapter: {
+      type: "string",
+      placeholder: "NAME",
+      help: 'estimate the step\'s time for this card, such as "RTX 4090", from its published peaks',
+    },
     steps: { type: "boolean", help: "also list every step: allocate, run, free, with bytes" },
     ...SCALING_OPTIONS,
   },
@@ -47,7 +54,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   for (const warning of found.warnings) io.note(`warning: ${warning}`);
   if (values.ranks !== undefined) bandwidthOf(values.bandwidth); // before anything is printed
   const config = await recipeToPlan(found, overrides, io);
-  const code = await printPlan(config, io, { steps: values.steps });
+  const code = await printPlan(config, io, { steps: values.steps, adapter: values.adapter });
   if (values.ranks === undefined) return code;
   const { ranks, bandwidth, "ranks-per-node": ranksPerNode } = values;
   await printScaling(config, { ranks, bandwidth, ranksPerNode }, io);

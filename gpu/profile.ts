@@ -1,16 +1,15 @@
-/** Where the time of a program goes: every launch timed by the GPU's own clock (timestamp queries). */
+/** Where the time of a program goes: by launch, by node, and of pieces that are run again and again. */
 
 import type { Gpu } from "./device.ts";
+import type { Node } from "./graph.ts";
+import type { KernelEnvironment } from "./op.ts";
+import type { Plan } from "./plan.ts";
+import { type LaunchTime, PassTimes, StepRecorder, timesLaunches } from "./profiling/recorder.ts";
 import type { Program } from "./program.ts";
 
-const QUERY_RESOLVE = 0x200, COPY_SRC = 0x4, COPY_DST = 0x8, MAP_READ = 0x1;
-/** Queries one set may hold. */
-const MAX_QUERIES = 4096;
-
-/** Time of one launch. */
-export interface LaunchTime {
-  label: string;
-  ms: number;
+/** The node of every launch of a plan, in order. */
+export function nodesOfLaunches(environment: KernelEnvironment, plan: Plan): Node[] {
+  return plan.steps.flatMap(({ node }) => node.op.dispatches({ ...node, environment }).map(() => node));
 }
 
 /**
@@ -19,36 +18,51 @@ export interface LaunchTime {
  * @throws {Error} when the adapter has no timestamp queries.
  */
 export async function profileProgram(gpu: Gpu, program: Program): Promise<LaunchTime[]> {
-  if (!gpu.features.has("timestamp-query")) {
-    throw new Error(`Cannot profile on "${gpu.name}": the adapter must have timestamp queries`);
-  }
-  const { device } = gpu, labels = program.labels();
-  const sets: GPUQuerySet[] = [];
-  for (let left = 2 * labels.length; left > 0; left -= MAX_QUERIES) {
-    sets.push(device.createQuerySet({ type: "timestamp", count: Math.min(left, MAX_QUERIES) }));
-  }
-  const bytes = labels.length * 16;
-  const resolved = device.createBuffer({
-    label: "timestamps",
-    size: sets.length * MAX_QUERIES * 8,
-    usage: QUERY_RESOLVE | COPY_SRC,
-  });
-  const staging = device.createBuffer({ label: "timestamps", size: bytes, usage: MAP_READ | COPY_DST });
-  const encoder = device.createCommandEncoder({ label: "profile" });
-  program.encodeTimed(encoder, (i) => {
-    const at = 2 * i % MAX_QUERIES;
-    return {
-      querySet: sets[Math.floor(2 * i / MAX_QUERIES)],
-      beginningOfPassWriteIndex: at,
-      endOfPassWriteIndex: at + 1,
-    };
-  });
-  sets.forEach((set, i) => encoder.resolveQuerySet(set, 0, set.count, resolved, i * MAX_QUERIES * 8));
-  encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(MAP_READ);
-  const times = new BigUint64Array(staging.getMappedRange().slice(0));
-  staging.unmap();
-  for (const resource of [resolved, staging, ...sets]) resource.destroy();
-  return labels.map((label, i) => ({ label, ms: Number(times[2 * i + 1] - times[2 * i]) / 1e6 }));
+  const recorder = new StepRecorder(gpu, { launches: true });
+  const encoder = gpu.device.createCommandEncoder({ label: "profile" });
+  gpu.device.queue.submit([(await program.encode(encoder, "profile", recorder)).finish()]);
+  const { launches } = await recorder.launches();
+  return launches.map(({ label, ms }) => ({ label, ms }));
 }
+
+/**
+ * Milliseconds of one run of launches `from` to `to` of a program: the best of several short series of runs, because other work on the
+ * machine makes some of them slower. Where the GPU's clock cannot be read, of one long series: its end is seen on a 10 ms poll.
+ */
+export async function pieceMs(
+  gpu: Gpu,
+  program: Program,
+  options: { from?: number; to?: number } = {},
+): Promise<number> {
+  const { from = 0, to = program.launchCount } = options, { device } = gpu, isExact = timesLaunches(gpu);
+  const time = async (runs: number, series: number): Promise<number> => {
+    const times = isExact ? new PassTimes(gpu) : null;
+    const encoder = device.createCommandEncoder({ label: "piece" });
+    for (let i = 0; i < series; i++) {
+      const pass = encoder.beginComputePass({ label: "piece", timestampWrites: times?.next() });
+      for (let run = 0; run < runs; run++) program.encodeLaunches(pass, from, to);
+      pass.end();
+    }
+    const started = performance.now();
+    device.queue.submit([encoder.finish()]);
+    if (times) return Math.min(...(await times.read()).map(({ ms }) => ms));
+    await device.queue.onSubmittedWorkDone();
+    return performance.now() - started;
+  };
+  const { series, leastMs } = isExact ? { series: 8, leastMs: 2 } : { series: 1, leastMs: 100 };
+  await time(1, 1); // warms up
+  let runs = 1, ms = await time(1, 1);
+  while (ms < leastMs && runs < MAX_RUNS) {
+    runs = Math.min(
+      MAX_RUNS,
+      Math.ceil(runs * Math.min(16, Math.max(2, 1.2 * leastMs / Math.max(ms, 0.01)))),
+    );
+    ms = await time(runs, 1);
+  }
+  return Math.min(ms, await time(runs, ms > LONG_MS ? 1 : series)) / runs;
+}
+
+/** Runs of a piece in one series, at most. */
+const MAX_RUNS = 4096;
+/** A series that is not repeated often. */
+const LONG_MS = 50;

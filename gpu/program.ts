@@ -3,6 +3,7 @@
 import type { Collectives, MemoryRange } from "./ranks/collective.ts";
 import type { Gpu } from "./device.ts";
 import type { LaunchSpec, ProgramSpec } from "./lower.ts";
+import type { StepRecorder } from "./profiling/recorder.ts";
 import { numbered, type PipelineCache } from "./shader.ts";
 import type { BlockStream } from "./stream.ts";
 
@@ -25,6 +26,12 @@ export interface ProgramParts {
   stream: BlockStream | null;
   /** null: there are no other ranks. */
   collectives?: Collectives | null;
+}
+
+/** Launches under way: their program's name, and who looks. */
+interface Part {
+  readonly label: string;
+  readonly recorder: StepRecorder | null;
 }
 
 /** A program ready to run. */
@@ -80,26 +87,40 @@ export class Program {
    * Encodes all launches, in one compute pass; with streamed weights, one pass and one submission a block, each block's weights
    * being copied while the block before it runs.
    *
+   * @param recorder Notes when what happened; null: nobody looks.
    * @returns The encoder to go on with: another one when parts had to be submitted.
    */
-  async encode(encoder: GPUCommandEncoder, label = "program"): Promise<GPUCommandEncoder> {
+  async encode(
+    encoder: GPUCommandEncoder,
+    label = "program",
+    recorder: StepRecorder | null = null,
+  ): Promise<GPUCommandEncoder> {
     const stream = this.#stream, { queue } = this.#gpu.device;
-    const starts = this.#blockStarts();
+    const starts = this.#blockStarts(), part = { label, recorder };
     if (!stream || starts.length === 0) {
-      return await this.#encodeSummed(encoder, label, 0, this.#launches.length);
+      return await this.#encodeSummed(encoder, part, 0, this.#launches.length);
     }
     const running: Promise<void>[] = [];
-    stream.upload(starts[0].block);
+    const upload = (block: number) => {
+      const end = recorder?.begin("upload block", stream.bytesOf(block));
+      stream.upload(block);
+      end?.();
+    };
+    upload(starts[0].block);
     for (const [i, { at }] of starts.entries()) {
       const end = starts[i + 1]?.at ?? this.#launches.length;
-      encoder = await this.#encodeSummed(encoder, label, i === 0 ? 0 : at, end);
+      encoder = await this.#encodeSummed(encoder, part, i === 0 ? 0 : at, end);
       if (i === starts.length - 1) break;
+      const submitted = recorder?.begin("submit");
       queue.submit([encoder.finish()]);
+      submitted?.();
       encoder = this.#gpu.device.createCommandEncoder({ label });
       // Copies wait in host memory until the GPU takes them: no more than two blocks may wait.
+      const waited = recorder?.begin("wait");
       running.push(queue.onSubmittedWorkDone());
       if (i > 0) await running[i - 1];
-      stream.upload(starts[i + 1].block);
+      waited?.();
+      upload(starts[i + 1].block);
     }
     return encoder;
   }
@@ -123,45 +144,44 @@ export class Program {
   /** Encodes launches; where one is followed by a sum over ranks, submits what there is and sums. */
   async #encodeSummed(
     encoder: GPUCommandEncoder,
-    label: string,
+    part: Part,
     from: number,
     to: number,
   ): Promise<GPUCommandEncoder> {
-    const collectives = this.#collectives, { device } = this.#gpu;
+    const collectives = this.#collectives, { device } = this.#gpu, { label } = part;
     for (let at = from; collectives !== null && at < to; at++) {
       const { sumOverRanks, label: what } = this.#launches[at];
       if (!sumOverRanks) continue;
-      this.#encodePart(encoder, label, from, at + 1);
+      this.#encodePart(encoder, part, from, at + 1);
       device.queue.submit([encoder.finish()]);
       await collectives.sum([sumOverRanks], this.#buffers, `the sums of ${what}`);
       encoder = device.createCommandEncoder({ label });
       from = at + 1;
     }
-    this.#encodePart(encoder, label, from, to);
+    this.#encodePart(encoder, part, from, to);
     return encoder;
   }
 
-  #encodePart(encoder: GPUCommandEncoder, label: string, from: number, to: number): void {
+  #encodePart(encoder: GPUCommandEncoder, { label, recorder }: Part, from: number, to: number): void {
     if (from === to) return;
-    const pass = encoder.beginComputePass({ label });
+    // Only whole passes can be timed.
+    const each = recorder?.timesLaunches ? 1 : to - from;
+    for (let at = from; at < to; at += each) {
+      const timestampWrites = recorder?.timeLaunch(label, at, this.#launches[at].label);
+      const pass = encoder.beginComputePass({ label, timestampWrites });
+      this.encodeLaunches(pass, at, at + each);
+      pass.end();
+    }
+  }
+
+  /** Encodes some of the launches into a pass. */
+  encodeLaunches(pass: GPUComputePassEncoder, from: number, to: number): void {
     let current: GPUComputePipeline | null = null;
     for (const launch of this.#launches.slice(from, to)) {
       if (launch.pipeline !== current) pass.setPipeline(current = launch.pipeline);
       pass.setBindGroup(0, launch.bindGroup);
       pass.dispatchWorkgroups(...launch.grid);
     }
-    pass.end();
-  }
-
-  /** Encodes every launch into a pass of its own, timed by `writes(i)`: for profiles. */
-  encodeTimed(encoder: GPUCommandEncoder, writes: (launch: number) => GPUComputePassTimestampWrites): void {
-    this.#launches.forEach((launch, i) => {
-      const pass = encoder.beginComputePass({ label: launch.label, timestampWrites: writes(i) });
-      pass.setPipeline(launch.pipeline);
-      pass.setBindGroup(0, launch.bindGroup);
-      pass.dispatchWorkgroups(...launch.grid);
-      pass.end();
-    });
   }
 
   /** Encodes and submits one run. */

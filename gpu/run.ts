@@ -5,7 +5,8 @@ import { baseOf, bytesOf, type Graph, type Tensor } from "./graph.ts";
 import { Layout } from "./layout.ts";
 import { lowerPlan } from "./lower.ts";
 import { type Plan, planGraph } from "./plan.ts";
-import { type LaunchTime, profileProgram } from "./profile.ts";
+import { profileProgram } from "./profile.ts";
+import type { LaunchTime } from "./profiling/recorder.ts";
 import { type Command, Runtime } from "./runtime.ts";
 import { encodeValues, valuesOf } from "./values.ts";
 

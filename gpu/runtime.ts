@@ -14,6 +14,7 @@ import { compileKernels } from "./compile.ts";
 import type { KernelSpec, ProgramSpec } from "./lower.ts";
 import type { KernelEnvironment } from "./op.ts";
 import { align, type PlanLimits } from "./plan.ts";
+import type { StepRecorder } from "./profiling/recorder.ts";
 import { Program } from "./program.ts";
 import { PipelineCache } from "./shader.ts";
 import { BlockStream } from "./stream.ts";
@@ -85,6 +86,8 @@ export class Runtime {
   #mix: FrameMix | null = null;
   readonly #programs = new Map<string, Program>();
   readonly #collectives: Collectives | null;
+  /** Notes what is done, while there is one. */
+  recorder: StepRecorder | null = null;
   #lastSubmit: Promise<unknown> = Promise.resolve();
 
   /** @param ranks The other ranks; null: there are none. */
@@ -165,13 +168,18 @@ export class Runtime {
     const { device } = this.#gpu, { queue } = device;
     let encoder: GPUCommandEncoder | null = null;
     const open = () => encoder ??= device.createCommandEncoder({ label: "commands" });
+    const { recorder } = this;
     const flush = () => {
-      if (encoder) queue.submit([encoder.finish()]);
+      if (!encoder) return;
+      const end = recorder?.begin("submit");
+      queue.submit([encoder.finish()]);
+      end?.();
       encoder = null;
     };
     const reads = this.#placeReads(commands);
     let read = 0;
     for (const command of commands) {
+      const end = recorder?.begin(...describeCommand(command));
       switch (command.do) {
         case "write":
           // The queue writes before what is only encoded so far.
@@ -191,7 +199,7 @@ export class Runtime {
           this.#mix!.encode(open(), command.clips, command.mix);
           break;
         case "run":
-          encoder = await this.program(command.program).encode(open(), command.program);
+          encoder = await this.program(command.program).encode(open(), command.program, recorder);
           break;
         case "read": {
           const { buffer, offset } = command.from;
@@ -214,9 +222,12 @@ export class Runtime {
           await this.#collectives?.[command.do](command.ranges, this.#buffers, command.what);
           break;
       }
+      end?.();
     }
     flush();
+    const taken = reads.staging ? recorder?.begin("wait") : undefined;
     const results = reads.staging ? await this.#take(reads, commands) : [];
+    taken?.();
     this.#gpu.assertAlive();
     return results;
   }
@@ -298,6 +309,23 @@ export class Runtime {
     staging!.unmap();
     if (staging !== this.#staging) staging!.destroy();
     return results;
+  }
+}
+
+/** What a command is called in a recording, and the bytes that it hands to the queue. */
+function describeCommand(command: Command): [what: string, bytes?: number] {
+  switch (command.do) {
+    case "run":
+      return [`encode ${command.program}`];
+    case "write":
+      return ["write", command.bytes.length];
+    case "wait":
+      return ["wait"];
+    case "sum":
+    case "broadcast":
+      return ["wait for ranks"];
+    default:
+      return [`encode ${command.do}`];
   }
 }
 

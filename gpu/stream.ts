@@ -23,6 +23,11 @@ export class BlockStream {
     this.#host[block].set(bytes, offset);
   }
 
+  /** Bytes of a block. */
+  bytesOf(block: number): number {
+    return this.#host[block].length;
+  }
+
   /** Queues the copy of a block into its buffer. Ordered after everything submitted so far. */
   upload(block: number): void {
     this.#queue.writeBuffer(this.#slots[block % this.#slots.length], 0, this.#host[block]);

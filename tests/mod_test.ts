@@ -158,7 +158,7 @@ gpuTest(
       const text = await deno(["run", "-A", "--quiet", "--no-check", "all.ts"], folder);
       const said = text.split(/^# \d+\n/m).slice(1);
       assert.match(said[0], /^(?:\d+ \d[\d.]*\n){2,}.+ [01](\.\d+)?\n$/, "training");
-      assert.match(said[1], /^\d{6,} \d+ \[ 8 \] \d+\n\d+\n$/, "the plan");
+      assert.match(said[1], /^\d{6,} \d+ \[ 8 \] \d+\n\d+\n[\d.e-]+\n$/, "the plan");
       assert.match(said[2], /^[01](\.\d+)? 8\n$/, "the evaluation");
       assert.match(said[3], /^demo_data\/\S+ .*% .* 0\n$/, "predictions");
       assert.match(said[4], /^demo\.onnx \d+ \[ "frames" \]\n$/, "the export");

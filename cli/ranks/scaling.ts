@@ -119,7 +119,8 @@ export async function printScaling(
       batch_size: Math.max(1, Math.round(count / copies)),
       micro_batch_size: null,
     };
-    for await (const { ms } of benchStep(gpu, { ...recipe, data }, { profile: false })) return ms / 1000;
+    const solver = { ...recipe.solver, grad_accumulation_steps: 1 };
+    for await (const { ms } of benchStep(gpu, { ...recipe, data, solver })) return ms / 1000;
     throw new Error("Cannot measure a step");
   }
 }

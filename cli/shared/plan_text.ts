@@ -19,13 +19,19 @@ import { hasCaptions, readSplit } from "../../train/feed/lists.ts";
 import { loopBatches, readTrainingSet, type TrainingSet } from "../../train/feed/training_set.ts";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { withFoundModality } from "../../train/feed/modality.ts";
+import { printStepTime, ratesToPlan } from "../rates/step_time.ts";
 import type { Io } from "./output.ts";
 
 /** In place of the bytes of a variant that cannot be planned. */
 const TOO_LARGE = `not possible: it has a tensor beyond ${formatBytes(ASSUMED_LIMITS.maxBindingBytes)}`;
 
 /** Prints the plan of a recipe. */
-export async function printPlan(config: Config, io: Io, options: { steps?: boolean } = {}): Promise<number> {
+export async function printPlan(
+  config: Config,
+  io: Io,
+  options: { steps?: boolean; adapter?: string } = {},
+): Promise<number> {
+  const rates = await ratesToPlan(options.adapter);
   const planned = planRecipe(config), { model, parts, clips, programs: plans } = planned;
   const isStored = model.taps === "stored";
   const plan = plans.reduce((most, one) => (one.arenaBytes > most.arenaBytes ? one : most));
@@ -49,6 +55,8 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
       formatCount(Math.round(planned.flopsPerView / 2e9))
     } GMAC, as papers count`,
   );
+  const lists = await readLists(config, io);
+  const time = printStepTime(planned, { rates, config, set: lists?.set ?? null }, io);
   io.print(`  GPU memory            ${formatBytes(planned.gpuBytes)}`);
   for (const [use, bytes] of Object.entries(planned.gpuBytesByUse)) {
     if (bytes === 0) continue;
@@ -67,7 +75,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
       formatBytes(planned.readingBytes)
     } for reading clips`,
   );
-  const cache = await planCache(config, model, plans, io);
+  const cache = planCache(config, model, plans, { lists, io });
   const alternatives = printVariants(config, planned, io);
   if (options.steps) { for (const line of plans.flatMap((one) => [...describePlan(one)])) io.print(line); }
   io.printJson({
@@ -80,6 +88,7 @@ export async function printPlan(config: Config, io: Io, options: { steps?: boole
     flops_per_view: planned.flopsPerView,
     clips_at_once: Math.max(...parts),
     host_bytes: planned.hostBytes,
+    ...time,
     ...cache,
   });
   return 0;
@@ -130,9 +139,15 @@ function printVariants(config: Config, planned: RecipePlan, io: Io): Record<stri
 }
 
 /** Prints what stored features of the recipe would take and spare; nothing of a recipe whose features cannot be stored at all. */
-async function planCache(config: Config, model: VideoModel, plans: readonly Plan[], io: Io) {
+function planCache(
+  config: Config,
+  model: VideoModel,
+  plans: readonly Plan[],
+  { lists, io }: { lists: Lists | null; io: Io },
+) {
   const clipBytes = entryBytes(model, pictureForm(config)), obstacle = obstacleOf(config, model);
-  const clips = await listedClips(config, io), bytes = clips === null ? null : clips * clipBytes;
+  const clips = lists && lists.set.clips.length * storedCopies(lists.config) + lists.val.length,
+    bytes = clips === null ? null : clips * clipBytes;
   if (hasCaptions(config)) return { feature_cache_bytes_per_clip: null, feature_cache_bytes: null };
   const total = bytes === null
     ? ""
@@ -151,10 +166,17 @@ async function planCache(config: Config, model: VideoModel, plans: readonly Plan
   return { feature_cache_bytes_per_clip: clipBytes, feature_cache_bytes: bytes };
 }
 
-/** Views of both lists of a recipe in one epoch; null where one of them cannot be read. What a run on them would teach is told. */
-async function listedClips(recipe: Config, io: Io): Promise<number | null> {
+/** Both lists of a recipe. */
+interface Lists {
+  readonly config: Config;
+  readonly set: TrainingSet;
+  readonly val: readonly ClipRecord[];
+}
+
+/** The lists of a recipe; null where one of them cannot be read. What a run on them would teach is told. */
+async function readLists(recipe: Config, io: Io): Promise<Lists | null> {
   const note = (text: string) => io.note(`warning: ${text}`);
-  let lists: { config: Config; set: TrainingSet; val: ClipRecord[] };
+  let lists: Lists;
   try {
     const config = await withFoundModality(recipe, { splits: ["train", "val"], note });
     const set = await readTrainingSet(config), val = await readSplit(config, "val", { note });
@@ -167,5 +189,5 @@ async function listedClips(recipe: Config, io: Io): Promise<number | null> {
   for (const text of [...notes, ...remarksOnLists(config, { train: clips, loopClips, val }), ...rates]) {
     note(text);
   }
-  return clips.length * storedCopies(config) + val.length;
+  return lists;
 }

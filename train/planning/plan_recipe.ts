@@ -3,7 +3,7 @@ import type { KernelEnvironment } from "../../gpu/op.ts";
 import type { Plan, PlanLimits } from "../../gpu/plan.ts";
 import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { AdapterError, ConfigError } from "../../lib/errors.ts";
-import { createModel, type VideoModel } from "../../models/mod.ts";
+import { createModel, picturesOf, type VideoModel } from "../../models/mod.ts";
 import { checkStorable, entryBytes } from "../features/features.ts";
 import { pictureForm } from "../features/pictures.ts";
 import { readingBytes } from "../feed/frame_room.ts";
@@ -11,9 +11,10 @@ import type { Config } from "../recipe/config.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import { type FittingSession, planFittingSession } from "../runtime/fit.ts";
 import { microBatches } from "../runtime/micro_batches.ts";
-import { type BytesByUse, stepPlans } from "../runtime/session_plan.ts";
+import { type BytesByUse, PROGRAMS, stepPlans } from "../runtime/session_plan.ts";
 import { clipsPerBatch, sessionOptions } from "../tasks/session_options.ts";
 import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
+import type { PlannedStep } from "./step_time.ts";
 
 /** Frames a plan assumes: 16:9 at the published short side, or the recipe's own synthetic size. */
 export const ASSUMED_FRAME = { width: 456, height: 256 } as const;
@@ -75,6 +76,8 @@ export interface RecipePlan {
   readonly flopsPerView: number;
   /** Programs of an update in order, step by step. */
   readonly programs: readonly Plan[];
+  /** The same with its update and what the host sends, for its time. */
+  readonly step: PlannedStep;
   readonly model: VideoModel;
 }
 
@@ -118,7 +121,35 @@ export function planRecipe(config: Config, options: PlanOptions = {}): RecipePla
     bytesMovedPerStep: sum((plan) => plan.bytesMoved),
     flopsPerView: chosen.plan.programs.evaluation.plan.flops / chosen.options.evalClips,
     programs,
+    step: plannedStep(config, chosen, { model, programs, clips }),
     model,
+  };
+}
+
+function plannedStep(
+  config: Config,
+  { plan }: FittingSession,
+  { model, programs, clips }: { model: VideoModel; programs: readonly Plan[]; clips: number },
+): PlannedStep {
+  const batches = config.solver.grad_accumulation_steps, { plans, layout, memory } = plan;
+  const { update, guard } = PROGRAMS, { imageSize } = model.config.backbone;
+  const frameBytes = clips * picturesOf(model) * 3 * imageSize ** 2 * 4;
+  const taps = model.taps === "stored" ? clips * entryBytes(model, pictureForm(config)) : 0;
+  // A loss over the batch needs its frames twice: to encode, and to go backward.
+  const passes = plan.programs.batch === null ? 1 : 2;
+  const streams = layout.stream === null
+    ? 0
+    : programs.filter(({ residents }) => residents.some((tensor) => layout.find(tensor).block !== undefined))
+      .length;
+  return {
+    programs,
+    batches,
+    updates: [
+      ...plans[guard] ? Array.from({ length: batches }, () => plans[guard]) : [],
+      ...plans[update] ? [plans[update]] : [],
+    ],
+    uploadedBytes: passes * (frameBytes + taps),
+    streamedBytes: streams * memory.hostBytes,
   };
 }
 

@@ -1,0 +1,30 @@
+/** Where measured peaks and rates are kept: `peaks.json` beside the choices of kernels. */
+import { join } from "node:path";
+import type { AdapterIdentity } from "../../gpu/adapter.ts";
+import { type AdapterRates, ratesKey } from "../../train/planning/rates.ts";
+import { type RatesByAdapter, readRates, writeRates } from "../../train/planning/rates_file.ts";
+import { userCache } from "../shared/cache.ts";
+
+/** Path of the file; null where no home is known. */
+export function ratesFile(): string | null {
+  const cache = userCache();
+  return cache === null ? null : join(cache, "peaks.json");
+}
+
+/** All that has been measured on this machine. */
+export async function knownRates(): Promise<RatesByAdapter> {
+  const path = ratesFile();
+  return path === null ? new Map() : await readRates(path);
+}
+
+/** What has been measured on an adapter. */
+export async function ratesOf(adapter: AdapterIdentity): Promise<AdapterRates | null> {
+  return (await knownRates()).get(ratesKey(adapter)) ?? null;
+}
+
+/** Keeps what was measured on an adapter. @returns The file; null where no home is known. */
+export async function keepRates(adapter: AdapterIdentity, rates: AdapterRates): Promise<string | null> {
+  const path = ratesFile();
+  if (path !== null) await writeRates(path, new Map([...await readRates(path), [ratesKey(adapter), rates]]));
+  return path;
+}

@@ -1,0 +1,111 @@
+/** `bench step --profile`: tables of where a step's time goes, and its trace. */
+import { type ProfileRow, profileStep, type StepProfile } from "../../bench/profile.ts";
+import { chromeTrace } from "../../bench/trace.ts";
+import { writeFileWhole } from "../../data/files.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
+import type { Config } from "../../train/recipe/config.ts";
+import { showRow } from "./rows.ts";
+import type { Io } from "../shared/output.ts";
+import { ratesOf } from "./file.ts";
+import { peaksNow } from "./peak.ts";
+
+/** The trace's file where none is named. */
+export const TRACE = "trace.json";
+/** Kernels that are listed; the rest is summed up. */
+const LISTED = 24;
+
+/** Profiles a recipe's step, prints it and writes its trace. */
+export async function printProfile(
+  gpu: Gpu,
+  config: Config,
+  options: { trace?: string },
+  io: Io,
+): Promise<void> {
+  const rates = await ratesOf(gpu.info), { trace: path = TRACE } = options;
+  if (rates === null) {
+    io.note("the peaks of this adapter are measured now; after `sidenet bench peak` they are known");
+  }
+  const peaks = rates?.peaks ?? await peaksNow(gpu, io);
+  io.status("measuring steps");
+  const { profile, trace } = await profileStep(gpu, config, { peaks, rates });
+  io.status("");
+  const { step, ...rest } = profile;
+  showRow(step, io);
+  if (!io.json) { for (const line of describeProfile(profile)) io.print(line); }
+  await writeFileWhole(path, JSON.stringify(chromeTrace(trace)) + "\n");
+  io.printJson({ name: "profile", adapter: gpu.name, ...rest, trace: path });
+  io.note(`the step launch by launch: ${path} (open it in chrome://tracing or ui.perfetto.dev)`);
+}
+
+/** The profile in lines. */
+export function* describeProfile(profile: StepProfile): Generator<string> {
+  const { step, phases, launches, gpu_ms: gpuMs, below_half: slow, peaks, method } = profile, { host } = step;
+  const share = (ms: number) => formatShare(gpuMs > 0 ? ms / gpuMs : 0, 0);
+  yield "";
+  if (method === "pieces") {
+    yield "This adapter has no timestamp queries: launches of a part of the network were run again and again and timed together,";
+    yield "so that times of parts are known, and those of single kernels are not.";
+  }
+  yield `${formatCount(launches)} launches, ${gpuMs.toFixed(1)} ms of them` +
+    (method === "timestamps" ? ", each in a pass of its own" : "") + `: ` +
+    Object.entries(phases).filter(([, ms]) => ms > 0)
+      .map(([phase, ms]) => `${phase} ${ms.toFixed(1)} ms (${share(ms)})`).join(", ");
+  yield `peaks: ${peaks.f32_gflops.toFixed(0)} GFLOP/s, ${peaks.copy_gbps.toFixed(1)} GB/s` +
+    (slow === null
+      ? ""
+      : `; ${formatShare(slow, 0)} of that time is in launches below 50 % of their roofline`);
+  yield `host: ${(host.share_of_step * step.ms).toFixed(2)} ms between submissions, ${
+    formatShare(host.share_of_step, 1)
+  } of the step: encoding ${host.encode_ms.toFixed(2)}, handing over ${formatBytes(host.written_bytes)} ${
+    host.write_ms.toFixed(2)
+  }, other ${host.other_ms.toFixed(2)} ms; in submissions ${host.submit_ms.toFixed(2)} ms`;
+  for (
+    const [title, rows] of [["kernel", profile.kernels], ["op", profile.ops], [
+      "part",
+      alike(profile.scopes),
+    ]] as const
+  ) {
+    if (rows.length === 0) continue;
+    const hasEstimates = rows.some((row) => row.estimated_ms !== undefined);
+    yield "";
+    yield `${title.padEnd(56)}${"launches".padStart(9)}${"ms".padStart(10)}${"share".padStart(7)}${
+      "GFLOP/s".padStart(10)
+    }${"GB/s".padStart(9)}${"roofline".padStart(10)}${hasEstimates ? "estimate".padStart(11) : ""}`;
+    for (const row of rows.slice(0, LISTED)) {
+      yield `${row.name.padEnd(56)}${String(row.launches).padStart(9)}${row.ms.toFixed(2).padStart(10)}${
+        share(row.ms).padStart(7)
+      }${row.gflops.toFixed(1).padStart(10)}${row.gbps.toFixed(2).padStart(9)}${
+        formatShare(row.roofline, 0).padStart(10)
+      }${row.estimated_ms === undefined ? "" : `${row.estimated_ms.toFixed(2)} ms`.padStart(11)}`;
+    }
+    const left = rows.slice(LISTED);
+    if (left.length === 0) continue;
+    const [count, ms] = left.reduce(([n, t], row) => [n + row.launches, t + row.ms], [0, 0]);
+    yield `${`${left.length} more`.padEnd(56)}${String(count).padStart(9)}${ms.toFixed(2).padStart(10)}${
+      share(ms).padStart(7)
+    }`;
+  }
+}
+
+/** Parts of the network, numbered ones together: "backbone/block.* (12)". */
+export function alike(rows: readonly ProfileRow[]): ProfileRow[] {
+  const groups = new Map<string, ProfileRow[]>();
+  for (const row of rows) {
+    const name = row.name.replace(/\.\d+/g, ".*");
+    groups.set(name, [...groups.get(name) ?? [], row]);
+  }
+  return [...groups].map(([name, own]): ProfileRow => {
+    const sum = (of: (row: ProfileRow) => number) => own.reduce((total, row) => total + of(row), 0);
+    const ms = sum((row) => row.ms),
+      mean = (of: (row: ProfileRow) => number) => ms > 0 ? sum((row) => of(row) * row.ms) / ms : 0;
+    return {
+      name: own.length > 1 ? `${name} (${own.length})` : own[0].name,
+      launches: sum((row) => row.launches),
+      ms,
+      gflops: mean((row) => row.gflops),
+      gbps: mean((row) => row.gbps),
+      roofline: mean((row) => row.roofline),
+    };
+  }).sort((a, b) => b.ms - a.ms);
+}

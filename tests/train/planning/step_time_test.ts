@@ -1,0 +1,136 @@
+/** The time of a planned step by rates that are given, and what is known of cards. */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { DataError } from "../../../lib/errors.ts";
+import { loadConfig } from "../../../train/recipe/config.ts";
+import { planRecipe } from "../../../train/planning/plan_recipe.ts";
+import { PUBLISHED_CARDS, publishedCard } from "../../../train/planning/published_cards.ts";
+import { type AdapterRates, idealMs, pointMs, ratesKey } from "../../../train/planning/rates.ts";
+import { readRates, writeRates } from "../../../train/planning/rates_file.ts";
+import { stepTime } from "../../../train/planning/step_time.ts";
+
+const PEAKS = {
+  f32_gflops: 1000,
+  f16_gflops: null,
+  copy_gbps: 100,
+  workgroup_gbps: 0,
+  upload_gbps: 10,
+  launch_us: 5,
+};
+const rates = (points: AdapterRates["points"] = []): AdapterRates => ({
+  adapter: "card",
+  measured: null,
+  peaks: PEAKS,
+  points,
+});
+const DEMO = fileURLToPath(new URL("../../../configs/demo.yaml", import.meta.url));
+
+Deno.test("without a measured op its time is a launch and assumed shares of the peaks", () => {
+  const work = { op: "add", flops: 0, bytes: 70e6, ms: 0 };
+  assert.ok(Math.abs(pointMs(work, rates()) - 1.005) < 1e-9); // 70 MB at 70 GB/s
+  const product = { op: "matmul", flops: 4e9, bytes: 1e6, ms: 0, sizes: [1, 1, 1, 4] };
+  assert.ok(Math.abs(pointMs(product, rates()) - 10.005) < 1e-9); // 4 GFLOP at 400 GFLOP/s
+  assert.equal(idealMs({ flops: 1e9, bytes: 1e6 }, PEAKS), 1);
+});
+
+Deno.test("ops lie on lines between their measured times, the smallest below and in proportion beyond", () => {
+  const own = rates([
+    { op: "add", flops: 0, bytes: 100, ms: 2 },
+    { op: "add", flops: 0, bytes: 1000, ms: 10 },
+    { op: "add", flops: 0, bytes: 400, ms: 4 },
+    { op: "scale", flops: 0, bytes: 1, ms: 77 },
+  ]);
+  const ms = (bytes: number) => pointMs({ op: "add", flops: 0, bytes, ms: 0 }, own);
+  assert.deepEqual([50, 100, 250, 400, 700, 1000, 3000].map((n) => Number(ms(n).toFixed(9))), [
+    2,
+    2,
+    3,
+    4,
+    7,
+    10,
+    30,
+  ]);
+});
+
+Deno.test("of an op with many operations a byte, the operations alone count", () => {
+  const own = rates([
+    { op: "convolution", flops: 1e6, bytes: 1e5, ms: 1 },
+    { op: "convolution", flops: 1e8, bytes: 1e7, ms: 10 },
+  ]);
+  assert.equal(pointMs({ op: "convolution", flops: 2e8, bytes: 9e7, ms: 0 }, own), 20);
+});
+
+Deno.test("products take the rate of those of like sizes", () => {
+  const own = rates([
+    { op: "matmul", flops: 2e6, bytes: 1, ms: 1, sizes: [100, 100, 100, 4] },
+    { op: "matmul", flops: 2e9, bytes: 1, ms: 10, sizes: [1000, 1000, 1000, 4] },
+  ]);
+  const ms = (n: number) =>
+    pointMs({ op: "matmul", flops: 2 * n ** 3, bytes: 1, ms: 0, sizes: [n, n, n, 4] }, own);
+  assert.ok(Math.abs(ms(100) - 1) < 0.01 && Math.abs(ms(1000) - 10) < 0.1);
+  const between = ms(316);
+  assert.ok(between > 2 * 316 ** 3 / 2e8 && between < 2 * 316 ** 3 / 2e6, `${between}`);
+});
+
+Deno.test("a step is its nodes, the update among them, and what is sent; streamed blocks hide behind kernels", async () => {
+  const planned = planRecipe((await loadConfig(DEMO)).config), { step } = planned;
+  const own = rates(), time = stepTime(step, own);
+  const nodes = [...step.programs, ...step.updates].flatMap(({ steps }) => steps.map(({ node }) => node));
+  const expected = nodes.reduce((sum, node) => {
+    const { flops, bytes } = node.op.work(node);
+    return sum + 5e-6 + Math.max(flops / 400e9, bytes / 70e9);
+  }, 0);
+  assert.ok(Math.abs(time.kernelSeconds - expected) < 1e-12);
+  assert.ok(time.byOp.some(({ op }) => op === "adamw"));
+  assert.equal(step.uploadedBytes, 16 * 8 * 3 * 32 * 32 * 4);
+  assert.equal(time.uploadSeconds, step.uploadedBytes / 10e9);
+  assert.equal(time.seconds, time.kernelSeconds + time.uploadSeconds);
+  const twice = stepTime({ ...step, batches: 2 }, own);
+  assert.ok(twice.seconds > 1.9 * time.seconds && twice.seconds < 2 * time.seconds);
+  const hidden = stepTime({ ...step, streamedBytes: 5e9 * time.kernelSeconds }, own);
+  assert.equal(hidden.seconds, time.seconds);
+  const bound = stepTime({ ...step, streamedBytes: 30e9 * time.kernelSeconds }, own);
+  assert.ok(Math.abs(bound.seconds - time.seconds - 2 * time.kernelSeconds) < 1e-12);
+});
+
+Deno.test("a streamed recipe sends its blocks once a program", async () => {
+  const streamed = planRecipe((await loadConfig(DEMO, ["frozen=stream", "data.micro_batch_size=8"])).config);
+  assert.equal(streamed.programs.length, 2);
+  assert.ok(streamed.step.streamedBytes > 0 && streamed.step.streamedBytes % 2 === 0);
+  assert.equal(planRecipe((await loadConfig(DEMO)).config).step.streamedBytes, 0);
+});
+
+Deno.test("cards are found by their names, with and without their makers", () => {
+  for (const name of ["RTX 4090", "rtx4090", "NVIDIA GeForce RTX 4090"]) {
+    assert.equal(publishedCard(name)?.adapter, "RTX 4090", name);
+  }
+  assert.equal(publishedCard("AMD Radeon RX 7900 XTX")?.adapter, "RX 7900 XTX");
+  assert.equal(publishedCard("Apple M3 Max")?.adapter, "M3 Max");
+  assert.equal(publishedCard("RTX 4091"), null);
+  for (const name of PUBLISHED_CARDS) {
+    const { adapter, peaks } = publishedCard(name)!;
+    assert.equal(adapter, name); // no two names that read alike
+    assert.ok(peaks.f32_gflops > 1000 && peaks.f32_gflops < 200_000 && peaks.copy_gbps > 50, name);
+    assert.ok((peaks.f16_gflops ?? peaks.f32_gflops) >= peaks.f32_gflops, name);
+  }
+});
+
+Deno.test("rates come back from their file as they were, and a broken one is refused with what to do", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const path = `${folder}/new/peaks.json`;
+    assert.equal((await readRates(path)).size, 0);
+    const info = { vendor: "1", architecture: "a", device: "2", description: "card" };
+    const kept = new Map([[ratesKey(info), rates([{ op: "add", flops: 0, bytes: 1, ms: 1 }])]]);
+    await writeRates(path, kept);
+    assert.deepEqual(await readRates(path), kept);
+    await Deno.writeTextFile(path, '{"x": {"adapter": "card"}}');
+    await assert.rejects(readRates(path), (error) => {
+      assert.ok(error instanceof DataError);
+      assert.match(error.message, /delete it and run `sidenet bench peak`$/);
+      return true;
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
