@@ -74,7 +74,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
     const verb = findVerb(asksHelp ? rest[0] : first, verbs);
     const module = await verb.load();
     if (asksHelp || hasCommonFlag(rest, "help")) {
-      streams.stdout(helpOf(module.command, program) + "\n");
+      streams.stdout(withProgram(helpOf(module.command, program), { verbs, program }) + "\n");
       return 0;
     }
     requireSharedVerb(verb.name);
@@ -149,7 +149,7 @@ export function errorLine(error: unknown): string {
   return `sidenet: ${message.replace(/\s*\n\s*/g, " ")}`;
 }
 
-/** A message as people can copy it: commands that it names begin with what they type. */
+/** A text as people can copy it: commands that it names begin with what they type. */
 function withProgram(message: string, options: { verbs: readonly Verb[]; program: string }): string {
   const words = ["--help", ...options.verbs.map(({ name }) => name)].join("|");
   return message.replaceAll(new RegExp(`\\b${TOOL} (?=(?:${words})(?![\\w-]))`, "g"), `${options.program} `);

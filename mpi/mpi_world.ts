@@ -15,6 +15,9 @@ import {
   type World,
 } from "./world.ts";
 
+/** Time in which rank 0 ends a job for all. */
+const OTHERS_MS = 2000;
+
 /** Several ranks of MPI. */
 export class MpiWorld implements World {
   readonly rank: number;
@@ -127,6 +130,20 @@ export class MpiWorld implements World {
     this.#watch.begin("main", "the end", this.#watch.limitMs);
     this.#library.finalize();
     this.#watch.phase = PHASES.left;
+  }
+
+  /**
+   * Ends all ranks with a code, when all have come to the end. MPICH's launcher forgets the codes of ranks that end by themselves
+   * while a signal to it is under way, and gives 0, as if all were done; not so what a rank asks for. (MPICH 4.0.2: 6 of 20 jobs.)
+   *
+   * @returns false where the ranks are to leave the world instead.
+   */
+  async endWith(code: number, limitSeconds: number): Promise<boolean> {
+    if (this.#library.kind !== "mpich") return false;
+    await this.#exchange.meetIdle("the end", limitSeconds);
+    if (this.rank > 0) await new Promise((resolve) => setTimeout(resolve, OTHERS_MS));
+    this.abort(code);
+    return true;
   }
 
   /** Ends all ranks at once. */

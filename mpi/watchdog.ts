@@ -28,7 +28,7 @@ const GRACE_MS = 2000;
 /** Who has not answered for so long does not answer. */
 const SILENT_MS = 3000;
 /** The first of those that wait speaks for them; the others speak if it has not done so. */
-const LATER_MS = 2000;
+const LATER_MS = 4000;
 /** Time beyond a limit after which somebody has spoken. */
 export const PATIENCE_MS = GRACE_MS + LATER_MS;
 /** A look that comes so late: the process was stopped. */

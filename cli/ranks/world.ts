@@ -2,6 +2,8 @@
  * The ranks that an MPI launcher has started, as verbs see them: joined once, rank 0 speaks and writes for all, and all end together.
  * Without a launcher nothing is loaded.
  */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { findLauncher, type Launcher } from "../../mpi/launcher.ts";
@@ -12,12 +14,14 @@ import { WatchMemory } from "../../mpi/watch_memory.ts";
 import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
 import { chooseDevice, describeDevice } from "./devices.ts";
-import type { Io, Streams } from "../shared/output.ts";
+import { INTERRUPTED_EXIT_CODE, type Io, type Streams } from "../shared/output.ts";
 
 /** Names of the variable that limits how long a rank is waited for. */
 const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
 /** What another rank has to say for all comes first. */
 const LATER_MS = 1000;
+/** Ranks of a job that fail alike do so within this time. */
+const TOLD_MS = 3000;
 
 let joined: MpiWorld | null = null;
 /** Rejected when the watch has found that a rank is absent. */
@@ -128,11 +132,40 @@ export function silent(streams: Streams): Streams {
  * @returns The error in words; null where another rank tells it.
  */
 export async function toldByRank(error: unknown, message: string): Promise<string | null> {
-  if (joined === null ? !isFollower() : joined.rank === 0) return message;
-  if (endsTogether(error)) return null;
+  const rank = joined?.rank ?? launcherIfAny()?.rank ?? 0;
+  if (rank === 0) {
+    if (joined === null && isRank()) await noteTold(message);
+    return message;
+  }
+  if (joined !== null && endsTogether(error)) return null;
   // The watch of each rank knows already who is to speak.
   if (!(error instanceof AbsentRankError)) await new Promise((resolve) => setTimeout(resolve, LATER_MS));
-  return message.replace(/^sidenet: /, `sidenet: rank ${findLauncher(Deno.env.toObject())?.rank}: `);
+  if (joined === null) {
+    if (await isTold(message)) return null;
+    await noteTold(message);
+  }
+  return message.replace(/^sidenet: /, `sidenet: rank ${rank}: `);
+}
+
+/**
+ * Ranks that have not joined cannot speak with each other, and mostly have the same error: one of a machine leaves word in a file that
+ * it has told it.
+ */
+async function noteTold(message: string): Promise<void> {
+  await Deno.writeTextFile(toldFile(), message).catch(() => {}); // then it is told twice
+}
+
+async function isTold(message: string): Promise<boolean> {
+  try {
+    const { mtime } = await Deno.stat(toldFile());
+    return Date.now() - mtime!.getTime() < TOLD_MS && await Deno.readTextFile(toldFile()) === message;
+  } catch {
+    return false;
+  }
+}
+
+function toldFile(): string {
+  return join(Deno.env.get("XDG_RUNTIME_DIR") || tmpdir(), "sidenet-told-by-ranks");
 }
 
 /**
@@ -149,11 +182,17 @@ export async function endWorld(
   if (joined === null) return code;
   if (code !== 0 && !endsTogether(error)) return await abort(joined, code);
   try {
-    await Promise.race([joined.leave(START_LIMIT_SECONDS), absence()]);
+    await Promise.race([leave(joined, code), absence()]);
     return code;
   } catch (failure) {
     await tell(failure);
     return await abort(joined, 1);
+  }
+}
+
+async function leave(world: MpiWorld, code: number): Promise<void> {
+  if (code !== INTERRUPTED_EXIT_CODE || !await world.endWith(code, START_LIMIT_SECONDS)) {
+    await world.leave(START_LIMIT_SECONDS);
   }
 }
 
