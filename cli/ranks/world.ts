@@ -20,8 +20,6 @@ import { INTERRUPTED_EXIT_CODE, type Io, type Streams } from "../shared/output.t
 const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
 /** What another rank has to say for all comes first. */
 const LATER_MS = 1000;
-/** Ranks of a job that fail alike do so within this time. */
-const TOLD_MS = 3000;
 
 let joined: MpiWorld | null = null;
 /** Rejected when the watch has found that a rank is absent. */
@@ -133,18 +131,17 @@ export function silent(streams: Streams): Streams {
  */
 export async function toldByRank(error: unknown, message: string): Promise<string | null> {
   const rank = joined?.rank ?? launcherIfAny()?.rank ?? 0;
-  if (rank === 0) {
-    if (joined === null && isRank()) await noteTold(message);
-    return message;
-  }
-  if (joined !== null && endsTogether(error)) return null;
+  if (rank === 0 && (joined !== null || !isRank())) return message;
+  if (rank > 0 && joined !== null && endsTogether(error)) return null;
   // The watch of each rank knows already who is to speak.
-  if (!(error instanceof AbsentRankError)) await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+  if (rank > 0 && !(error instanceof AbsentRankError)) {
+    await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+  }
   if (joined === null) {
     if (await isTold(message)) return null;
     await noteTold(message);
   }
-  return message.replace(/^sidenet: /, `sidenet: rank ${rank}: `);
+  return rank === 0 ? message : message.replace(/^sidenet: /, `sidenet: rank ${rank}: `);
 }
 
 /**
@@ -158,7 +155,8 @@ async function noteTold(message: string): Promise<void> {
 async function isTold(message: string): Promise<boolean> {
   try {
     const { mtime } = await Deno.stat(toldFile());
-    return Date.now() - mtime!.getTime() < TOLD_MS && await Deno.readTextFile(toldFile()) === message;
+    // What is older than this process is of another job.
+    return mtime!.getTime() >= performance.timeOrigin && await Deno.readTextFile(toldFile()) === message;
   } catch {
     return false;
   }
