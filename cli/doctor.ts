@@ -3,6 +3,7 @@ import { formatBytes } from "../lib/text.ts";
 import { adapterFindings } from "./doctor/adapter_findings.ts";
 import type { Finding } from "./doctor/finding.ts";
 import { type FolderFacts, inspectMachine, type Machine } from "./doctor/machine.ts";
+import { mpiFinding } from "./doctor/mpi.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { deviceLines } from "./ranks/devices.ts";
 import { joinWorld, rankLines, tellCard } from "./ranks/world.ts";
@@ -25,7 +26,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   parseArguments(command, args);
   const world = await joinWorld(io);
   if (world.rank > 0) return await tellCard(world);
-  const machine = await inspectMachine();
+  const machine = await inspectMachine(world);
   const findings = findingsOf(machine);
   for (const line of formatFindings(findings)) io.print(line);
   for (const line of [...await deviceLines(), ...await rankLines(world)]) io.print(line);
@@ -42,7 +43,7 @@ export function findingsOf(machine: Machine): Finding[] {
     denoFinding(machine),
     jpegFinding(machine),
     ...videoFindings(machine),
-    mpiFinding(machine),
+    mpiFinding(machine.mpi),
     ...memoryFindings(machine),
     diskFinding(machine.freeBytes),
     folderFinding("weights folder", machine.weightsFolder, {
@@ -131,16 +132,6 @@ function videoFindings({ video }: Machine): Finding[] {
         (isH264 ? "" : `; libx264 does not work (${encodeError}), so predict --annotate writes MPEG-4`),
     ),
   ];
-}
-
-function mpiFinding({ mpi }: Machine): Finding {
-  if (mpi !== null) return ok("MPI", mpi);
-  return {
-    topic: "MPI",
-    state: "optional",
-    text: "mpiexec not found; for training on several GPUs, which mpiexec or srun starts (docs/clusters.md)",
-    advice: "apt-get install mpich",
-  };
 }
 
 /** A demo run with its data set takes about a tenth of this. */

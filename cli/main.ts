@@ -10,6 +10,7 @@ import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { interruptionSignal } from "./shared/interruption.ts";
 import {
+  absence,
   endWorld,
   isFollower,
   isRank,
@@ -22,6 +23,7 @@ import {
   commandText,
   createIo,
   INTERRUPTED_EXIT_CODE,
+  type Io,
   processStreams,
   type Streams,
   TOOL,
@@ -72,24 +74,33 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
     const verb = findVerb(asksHelp ? rest[0] : first, verbs);
     const module = await verb.load();
     if (asksHelp || hasCommonFlag(rest, "help")) {
-      streams.stdout(helpOf(module.command, program) + "\n");
+      streams.stdout(withProgram(helpOf(module.command, program), { verbs, program }) + "\n");
       return 0;
     }
     requireSharedVerb(verb.name);
     await settleDevice(commonValue(rest, "device"));
     const { savesOnInterrupt = false } = module.command, verbEnds = module.run(rest, io);
     // A signal that came too late to stop anything changes nothing: what is done and written is done.
-    return await (savesOnInterrupt ? verbEnds : Promise.race([verbEnds, abandoned(signal)]));
+    const ends = [verbEnds, absence(), ...savesOnInterrupt ? [] : [abandoned(signal)]];
+    return await Promise.race(ends);
   } catch (thrown) {
     const error = toldError(thrown);
     io.status("");
-    const line = await toldByRank(error, withProgram(errorLine(error), { verbs, program }));
     invocation.failed?.(error);
-    if (line === null) return exitCodeOf(error);
-    io.note(line);
-    if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
+    await tellError(error, { args, verbs, program, io });
     return exitCodeOf(error);
   }
+}
+
+/** Says what has gone wrong, where no other rank does. */
+async function tellError(
+  error: unknown,
+  { args, verbs, program, io }: { args: readonly string[]; verbs: readonly Verb[]; program: string; io: Io },
+): Promise<void> {
+  const line = await toldByRank(error, withProgram(errorLine(error), { verbs, program }));
+  if (line === null) return;
+  io.note(line);
+  if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
 }
 
 /** Fails when an interrupted verb had its time to end by itself: many do work that cannot be stopped half-way. */
@@ -138,7 +149,7 @@ export function errorLine(error: unknown): string {
   return `sidenet: ${message.replace(/\s*\n\s*/g, " ")}`;
 }
 
-/** A message as people can copy it: commands that it names begin with what they type. */
+/** A text as people can copy it: commands that it names begin with what they type. */
 function withProgram(message: string, options: { verbs: readonly Verb[]; program: string }): string {
   const words = ["--help", ...options.verbs.map(({ name }) => name)].join("|");
   return message.replaceAll(new RegExp(`\\b${TOOL} (?=(?:${words})(?![\\w-]))`, "g"), `${options.program} `);
@@ -166,6 +177,7 @@ if (import.meta.main) {
   const signal = interruptionSignal(isFollower() ? silent(streams) : streams, { isRank: isRank() });
   const code = await main(Deno.args, { streams, signal, program, failed });
   discardUnfinished();
-  await endWorld(code, failure);
-  Deno.exit(code);
+  const io = createIo(streams, { json: hasCommonFlag(Deno.args, "json"), signal, program });
+  const tell = (error: unknown) => tellError(error, { args: Deno.args, verbs: VERBS, program, io });
+  Deno.exit(await endWorld(code, failure, tell));
 }

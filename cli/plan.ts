@@ -5,7 +5,7 @@ import type { Io } from "./shared/output.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { printPlan } from "./shared/plan_text.ts";
-import { bandwidthOf, printScaling, SCALING_OPTIONS } from "./ranks/scaling.ts";
+import { bandwidthOf, printScaling, requireRanks, SCALING_OPTIONS } from "./ranks/scaling.ts";
 import { findRecipe, RECIPE_OPTIONS, recipeToPlan, tellFolder } from "./shared/recipes.ts";
 import { sourcesOf } from "./shared/sources.ts";
 
@@ -43,6 +43,7 @@ same batch would take on more ranks.`,
 
 export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals } = parseArguments(command, args);
+  requireRanks(values);
   const { overrides, others } = splitAssignments(positionals), sources = await sourcesOf(others, "plan");
   const found = await findRecipe(sources, { tiny: values.tiny, overrides, needsWeights: false }, io);
   if (found === null) {

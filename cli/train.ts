@@ -22,6 +22,7 @@ import { sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts"
 import { createModel } from "../models/mod.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
+import { requireClipsForRanks } from "../train/run/open_run.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { isDataMissing, makeData } from "./shared/before_run.ts";
@@ -132,6 +133,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const started = { ...fitted, started_in: startedIn };
   const from = resumed.run ?? loaded.config.resume;
   requireNewRun(loaded.config, { resumes: from !== null });
+  requireClipsForRanks(started, world);
   const recipe = await settleFound(loaded, started, { offline }, io);
   using stages = tellStages(io);
   const choices = await measuredChoices(values, io);

@@ -59,7 +59,7 @@ function functionsWith<H extends "i32" | "pointer">(handle: H) {
     MPI_Ibarrier: { parameters: [handle, "buffer"], result: "i32" },
     MPI_Test: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
     MPI_Iprobe: { parameters: ["i32", "i32", handle, "buffer", "buffer"], result: "i32" },
-    MPI_Send: { parameters: ["buffer", "i32", handle, "i32", "i32", handle], result: "i32" },
+    MPI_Isend: { parameters: ["buffer", "i32", handle, "i32", "i32", handle, "buffer"], result: "i32" },
     MPI_Recv: { parameters: ["buffer", "i32", handle, "i32", "i32", handle, "buffer"], result: "i32" },
     MPI_Allreduce: { parameters: ["buffer", "buffer", "i32", handle, handle, handle], result: "i32" },
     MPI_Bcast: { parameters: ["buffer", "i32", handle, "i32", handle], result: "i32" },
@@ -96,11 +96,7 @@ export class MpiLibrary {
         reasons.push((error as Error).message);
       }
     }
-    const last = reasons.at(-1) ?? "no name to look for";
-    throw new ConfigError(
-      `Cannot load MPI: one of ${candidates.join(", ")} must be there (${last}); ` +
-        `install the library of the launcher, or name its file in ${LIBRARY_VARIABLE}`,
-    );
+    throw new ConfigError(unloadable(candidates, reasons));
   }
 
   private constructor(path: string) {
@@ -168,22 +164,27 @@ export class MpiLibrary {
 
   /** Begins a barrier. @returns Tells whether all ranks have come to it. */
   startBarrier(comm: Handle): () => boolean {
-    const request = new Uint8Array(HANDLE_BYTES),
-      flag = new Int32Array(1),
-      status = new Uint8Array(STATUS_BYTES);
+    const request = new Uint8Array(HANDLE_BYTES);
     this.#call("MPI_Ibarrier", this.#handle(comm), request);
+    return this.#ending(request);
+  }
+
+  /** Begins to send a few numbers, which must stay as they are until then. @returns Tells whether they are on their way. */
+  startSend(values: Float64Array<ArrayBuffer>, to: number, comm: Handle): () => boolean {
+    const request = new Uint8Array(HANDLE_BYTES);
+    this.#call("MPI_Isend", values, values.length, this.#of("double"), to, 0, this.#handle(comm), request);
+    return this.#ending(request);
+  }
+
+  #ending(request: Uint8Array<ArrayBuffer>): () => boolean {
+    const flag = new Int32Array(1), status = new Uint8Array(STATUS_BYTES);
     return () => {
       if (flag[0] === 0) this.#call("MPI_Test", request, flag, status);
       return flag[0] !== 0;
     };
   }
 
-  /** Sends a few numbers, which need no waiting for the receiver. */
-  send(values: Float64Array<ArrayBuffer>, to: number, tag: number, comm: Handle): void {
-    this.#call("MPI_Send", values, values.length, this.#of("double"), to, tag, this.#handle(comm));
-  }
-
-  /** Takes what somebody has sent; false where nothing waits. */
+  /** Takes what somebody has sent; false where nothing waits. For one thread of a communicator. */
   receive(into: Float64Array<ArrayBuffer>, comm: Handle): boolean {
     const flag = new Int32Array(1), status = new Uint8Array(STATUS_BYTES);
     const anySource = this.kind === "mpich" ? -2 : -1;
@@ -254,6 +255,28 @@ export class MpiLibrary {
     this.#functions.MPI_Abort(this.#handle(this.world), code);
   }
 
+  /** The same from a thread of the system, while this one goes on. */
+  startAbort(code: number): void {
+    const isNumber = this.kind === "mpich";
+    const { MPI_Abort } = isNumber
+      ? Deno.dlopen(this.path, {
+        MPI_Abort: { parameters: ["i32", "i32"], result: "i32", nonblocking: true },
+      }).symbols
+      : Deno.dlopen(this.path, {
+        MPI_Abort: { parameters: ["pointer", "i32"], result: "i32", nonblocking: true },
+      })
+        .symbols;
+    void (MPI_Abort as (comm: number | Pointer, code: number) => Promise<number>)(
+      this.#handle(this.world),
+      code,
+    );
+  }
+
+  /** Ends this process at once, without a word to anybody: for one that cannot say any. */
+  exit(code: number): void {
+    Deno.dlopen(this.path, { _exit: { parameters: ["i32"], result: "void" } }).symbols._exit(code);
+  }
+
   /** Leaves the world, after which nothing may be asked. */
   finalize(): void {
     this.#call("MPI_Finalize");
@@ -277,6 +300,22 @@ export class MpiLibrary {
     const code = this.#functions[name](...args);
     if (code !== 0) throw new Error(`Cannot go on: ${name} of ${this.name} failed with code ${code}`);
   }
+}
+
+/** Why none of these files could be opened, from what the system said of each. */
+export function unloadable(candidates: readonly string[], reasons: readonly string[]): string {
+  const absent: string[] = [], wrong: string[] = [];
+  candidates.forEach((path, i) => {
+    const reason = reasons[i].replace(/^(Could not open library: )+/, "").trim();
+    if (reason.startsWith(`${path}: cannot open shared object file: No such file`)) absent.push(`"${path}"`);
+    else if (/undefined symbol: MPI_/.test(reason)) wrong.push(`"${path}" is a library, but not one of MPI`);
+    else wrong.push(`"${path}" cannot be loaded (${reason.replace(`${path}: `, "")})`);
+  });
+  const missing = absent.length === 0
+    ? []
+    : [absent.length === 1 ? `${absent[0]} is not found` : `none of ${absent.join(", ")} is found`];
+  return `Cannot load MPI: ${[...wrong, ...missing].join("; ")}; ` +
+    `install the library of the launcher, or name its file in ${LIBRARY_VARIABLE}`;
 }
 
 /** Addresses of Open MPI's handles; null where the library has none, as MPICH. */

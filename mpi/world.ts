@@ -20,8 +20,8 @@ export interface WorkerWorld {
   readonly comm: Handle;
   readonly rank: number;
   readonly size: number;
-  readonly names: readonly string[];
-  readonly limitSeconds: number;
+  /** Of `WatchMemory`. */
+  readonly watch: SharedArrayBuffer;
 }
 
 /** The ranks of a run. All calls but the getters are made by all ranks, in the same order. */

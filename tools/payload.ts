@@ -7,6 +7,7 @@ import type { SourceFile } from "./sources.ts";
 /** What no import names: Workers, recipes, and the sources that pages are built of. Folders end with "/". */
 export const INCLUDED = [
   "cli/doctor/adapter_worker.ts",
+  "cli/ranks/watch_worker.ts",
   "data/frames/decode_worker.ts",
   "train/runtime/device/gpu_worker.ts",
   "configs/",

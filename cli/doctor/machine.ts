@@ -9,8 +9,11 @@ import { type Gpu, openGpu } from "../../gpu/device.ts";
 import { type KernelTrial, tryKernels } from "../../gpu/cases/trial.ts";
 import { WEIGHTS_ENDINGS } from "../../train/files/named_weights.ts";
 import { KNOWN_FILES, UNCHECKED_FILES, weightsName } from "../../models/known_files.ts";
+import { formatCount } from "../../lib/text.ts";
+import type { World } from "../../mpi/world.ts";
 import { userCache } from "../shared/cache.ts";
 import { weightsPlaces } from "../shared/weights.ts";
+import { type MpiFacts, mpiFacts } from "./mpi.ts";
 import {
   BACKEND_VARIABLE,
   isOfVulkan,
@@ -67,8 +70,7 @@ export interface Machine {
   readonly deno: string;
   readonly pinnedDeno: string;
   readonly video: VideoTrial;
-  /** First line of `mpiexec --version`; null when absent. */
-  readonly mpi: string | null;
+  readonly mpi: MpiFacts;
   /** Why the JPEG decoder fails; null when it works. */
   readonly jpegError: string | null;
   /** Free space in the working directory; null when it cannot be told. */
@@ -82,7 +84,7 @@ export interface Machine {
 }
 
 /** Looks at this machine and tries what is needed. */
-export async function inspectMachine(): Promise<Machine> {
+export async function inspectMachine(world: Pick<World, "mpi" | "size">): Promise<Machine> {
   const isLinux = Deno.build.os === "linux";
   const env = (name: string) => Deno.env.get(name);
   const vulkan = { env, folders: vulkanFolders(env), see: seeUnder };
@@ -91,7 +93,12 @@ export async function inspectMachine(): Promise<Machine> {
   const gpu = await inspectAdapter(isLinux ? await isOfVulkan(vulkan) : null);
   const [video, mpi, jpegError, freeBytes, weightsFolder, cacheFolder] = await Promise.all([
     tryVideoPrograms(),
-    firstLine("mpiexec", "--version"),
+    mpiFacts({
+      run: (program) => versionText(program, "--version"),
+      world: world.mpi === null ? null : `${formatCount(world.size)} ranks of ${world.mpi}`,
+      isRoot: Deno.uid() === 0,
+      env,
+    }),
     jpegFailure(),
     statfs(".").then(({ bavail, bsize }) => bavail * bsize, () => null),
     folderFacts(weightsPlaces().folder, { written: false }),
@@ -148,15 +155,15 @@ export function pinnedDenoVersion(script: string): string {
   return version;
 }
 
-/** First line that a program prints; null when it cannot be run. */
-async function firstLine(program: string, flag: string): Promise<string | null> {
+/** What a program prints; null when it cannot be run. */
+async function versionText(program: string, flag: string): Promise<string | null> {
   try {
     const { stdout, success } = await new Deno.Command(program, {
       args: [flag],
       stdin: "null",
       stderr: "null",
     }).output();
-    return success ? new TextDecoder().decode(stdout).trim().split("\n")[0] : null;
+    return success ? new TextDecoder().decode(stdout).trim() : null;
   } catch {
     return null;
   }

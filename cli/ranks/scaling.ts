@@ -43,6 +43,17 @@ const LOADED_CLIPS = 96, LOADED_MS = 5000;
 /** Clips of a measured step, at most: a software adapter takes seconds for one. */
 const MEASURED_CLIPS = 8;
 
+/** Refuses flags of the scaling plan without the one that asks for it. */
+export function requireRanks(
+  values: { ranks?: number; bandwidth?: string; "ranks-per-node"?: number },
+): void {
+  const idle = (["bandwidth", "ranks-per-node"] as const).find((name) => values[name] !== undefined);
+  if (values.ranks !== undefined || idle === undefined) return;
+  throw new ConfigError(
+    `Cannot plan ranks: --${idle} must come with --ranks N, the number of ranks to plan up to, which is missing`,
+  );
+}
+
 /** Bytes a second of `--bandwidth`. */
 export function bandwidthOf(text: string = BANDWIDTH): number {
   const bandwidth = parseBandwidth(text);

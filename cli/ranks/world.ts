@@ -2,14 +2,19 @@
  * The ranks that an MPI launcher has started, as verbs see them: joined once, rank 0 speaks and writes for all, and all end together.
  * Without a launcher nothing is loaded.
  */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
 import { formatCount } from "../../lib/text.ts";
 import { findLauncher, type Launcher } from "../../mpi/launcher.ts";
+import { AbsentRankError } from "../../mpi/exchange.ts";
 import { MpiWorld } from "../../mpi/mpi_world.ts";
+import { type WatchSetup, WORDS_MS } from "../../mpi/watch_loop.ts";
+import { WatchMemory } from "../../mpi/watch_memory.ts";
 import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
 import { chooseDevice, describeDevice } from "./devices.ts";
-import type { Io, Streams } from "../shared/output.ts";
+import { INTERRUPTED_EXIT_CODE, type Io, type Streams } from "../shared/output.ts";
 
 /** Names of the variable that limits how long a rank is waited for. */
 const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
@@ -17,6 +22,9 @@ const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
 const LATER_MS = 1000;
 
 let joined: MpiWorld | null = null;
+/** Rejected when the watch has found that a rank is absent. */
+const absent = Promise.withResolvers<never>();
+absent.promise.catch(() => {}); // told by whoever waits for it
 /** What `--device` says. */
 let deviceFlag: string | null = null;
 
@@ -37,7 +45,10 @@ export async function joinWorld(io: Io): Promise<World> {
   if (launcher === null) return ALONE;
   const limitSeconds = limitOf(env[LIMIT_VARIABLE]);
   try {
-    joined = await MpiWorld.join(launcher, { env, limitSeconds });
+    joined = await Promise.race([
+      MpiWorld.join(launcher, { env, limitSeconds, watch: startWatch }),
+      absence(),
+    ]);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotCapable)) throw error;
     throw new ConfigError(
@@ -48,6 +59,25 @@ export async function joinWorld(io: Io): Promise<World> {
   joined.card = chosen && describeDevice(chosen);
   if (joined.rank === 0) io.note(`${formatCount(joined.size)} ranks of ${joined.mpi}`);
   return joined;
+}
+
+/** Lets a thread of its own watch whether the others take part. */
+function startWatch(setup: WatchSetup): void {
+  const worker = new Worker(new URL("./watch_worker.ts", import.meta.url), { type: "module", name: "watch" });
+  worker.onmessage = ({ data }: MessageEvent<string>) => {
+    new WatchMemory(setup.memory).take();
+    absent.reject(new AbsentRankError(data));
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    absent.reject(new Error(`Cannot watch the ranks: ${event.message}`));
+  };
+  worker.postMessage(setup);
+}
+
+/** Fails when another rank does not take part. */
+export function absence(): Promise<never> {
+  return absent.promise;
 }
 
 /** Verbs that ranks share, or whose ranks tell of themselves. */
@@ -100,17 +130,74 @@ export function silent(streams: Streams): Streams {
  * @returns The error in words; null where another rank tells it.
  */
 export async function toldByRank(error: unknown, message: string): Promise<string | null> {
-  if (joined === null ? !isFollower() : joined.rank === 0) return message;
-  if (endsTogether(error)) return null;
-  await new Promise((resolve) => setTimeout(resolve, LATER_MS));
-  return message.replace(/^sidenet: /, `sidenet: rank ${findLauncher(Deno.env.toObject())?.rank}: `);
+  const rank = joined?.rank ?? launcherIfAny()?.rank ?? 0;
+  if (rank === 0 && (joined !== null || !isRank())) return message;
+  if (rank > 0 && joined !== null && endsTogether(error)) return null;
+  // The watch of each rank knows already who is to speak.
+  if (rank > 0 && !(error instanceof AbsentRankError)) {
+    await new Promise((resolve) => setTimeout(resolve, LATER_MS));
+  }
+  if (joined === null) {
+    if (await isTold(message)) return null;
+    await noteTold(message);
+  }
+  return rank === 0 ? message : message.replace(/^sidenet: /, `sidenet: rank ${rank}: `);
 }
 
-/** Ends the ranks of this process's world: with all others where all have come to the end, and else all at once. */
-export async function endWorld(code: number, error: unknown): Promise<void> {
-  if (joined === null) return;
-  if (code === 0 || endsTogether(error)) await joined.leave(START_LIMIT_SECONDS).catch(() => {});
-  else joined.abort(code);
+/**
+ * Ranks that have not joined cannot speak with each other, and mostly have the same error: one of a machine leaves word in a file that
+ * it has told it.
+ */
+async function noteTold(message: string): Promise<void> {
+  await Deno.writeTextFile(toldFile(), message).catch(() => {}); // then it is told twice
+}
+
+async function isTold(message: string): Promise<boolean> {
+  try {
+    const { mtime } = await Deno.stat(toldFile());
+    // What is older than this process is of another job.
+    return mtime!.getTime() >= performance.timeOrigin && await Deno.readTextFile(toldFile()) === message;
+  } catch {
+    return false;
+  }
+}
+
+function toldFile(): string {
+  return join(Deno.env.get("XDG_RUNTIME_DIR") || tmpdir(), "sidenet-told-by-ranks");
+}
+
+/**
+ * Ends the ranks of this process's world: with all others where all have come to the end, and else all at once.
+ *
+ * @param tell Says an error that comes of this.
+ * @returns The exit code.
+ */
+export async function endWorld(
+  code: number,
+  error: unknown,
+  tell: (error: unknown) => Promise<void>,
+): Promise<number> {
+  if (joined === null) return code;
+  if (code !== 0 && !endsTogether(error)) return await abort(joined, code);
+  try {
+    await Promise.race([leave(joined, code), absence()]);
+    return code;
+  } catch (failure) {
+    await tell(failure);
+    return await abort(joined, 1);
+  }
+}
+
+async function leave(world: MpiWorld, code: number): Promise<void> {
+  if (code !== INTERRUPTED_EXIT_CODE || !await world.endWith(code, START_LIMIT_SECONDS)) {
+    await world.leave(START_LIMIT_SECONDS);
+  }
+}
+
+async function abort(world: MpiWorld, code: number): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, WORDS_MS));
+  world.abort(code);
+  return code;
 }
 
 /** Whether all ranks end with this error, each by itself. */

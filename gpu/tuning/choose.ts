@@ -20,13 +20,13 @@ interface TriedFamily<S> {
   describe(spec: S): string;
 }
 
-const tried = <S>(entry: TriedFamily<S>) => [entry.family.name, entry as TriedFamily<unknown>] as const;
+const entry = <S>(of: TriedFamily<S>) => [of.family.name, of as TriedFamily<unknown>] as const;
 
 /** The families, by name. */
 const FAMILIES = new Map<string, TriedFamily<unknown>>([
-  tried({ family: MATMUL, reduce: reducedProduct, trial: matmulTrial, describe: describeProduct }),
+  entry({ family: MATMUL, reduce: reducedProduct, trial: matmulTrial, describe: describeProduct }),
   ...(Object.keys(ATTENTION) as AttentionPass[]).map((pass) =>
-    tried({
+    entry({
       family: ATTENTION[pass],
       reduce: triedUse,
       trial: (use) => attentionTrial(pass, use),

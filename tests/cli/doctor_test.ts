@@ -38,7 +38,7 @@ const GOOD: Machine = {
     encoder: "libx264",
     encodeError: null,
   },
-  mpi: "HYDRA build details",
+  mpi: { launchers: [{ program: "mpiexec", name: "MPICH 4.0.2" }], world: null, isRefused: false },
   jpegError: null,
   freeBytes: 2 ** 40,
   memory: { total: 2 ** 35, available: 2 ** 34 },
@@ -126,12 +126,13 @@ Deno.test("doctor believes no adapter that computes something else", () => {
 
 Deno.test("doctor takes ffmpeg, ffprobe and MPI for what they are: not needed to train", () => {
   const video = { ...GOOD.video, ffprobe: null, decodeError: "none", encoder: null };
-  const machine: Machine = { ...GOOD, video, mpi: null };
+  const mpi = { launchers: [], world: null, isRefused: false };
+  const machine: Machine = { ...GOOD, video, mpi };
   const findings = findingsOf(machine);
   const absent = findings.filter(({ state }) => state === "optional").map(({ topic }) => topic);
   assert.deepEqual(absent, ["ffmpeg", "MPI"]);
   const json = jsonOf(machine, findings);
-  assert.deepEqual([json.ffmpeg, json.mpi, json.ok], [null, null, true]);
+  assert.deepEqual([json.ffmpeg, json.mpi, json.ok], [null, mpi, true]);
   assert.match(finding({ video }, "ffmpeg").text, /^ffprobe not found/);
 });
 

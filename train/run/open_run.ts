@@ -4,7 +4,7 @@
 
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import type { FrameCache } from "../../data/frame_cache/frame_cache.ts";
-import { ALONE } from "../../mpi/world.ts";
+import { ALONE, type World } from "../../mpi/world.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { createModel } from "../../models/mod.ts";
 import { savedRun } from "../files/checkpoint.ts";
@@ -62,6 +62,21 @@ export interface RunData {
 }
 
 /**
+ * Refuses batches of which a rank would never have a clip.
+ *
+ * @throws {ConfigError}
+ */
+export function requireClipsForRanks(
+  { data: { batch_size: batchSize } }: Config,
+  { size }: Pick<World, "size">,
+): void {
+  if (batchSize >= size) return;
+  throw new ConfigError(
+    `Cannot train as ${size} ranks: data.batch_size must be at least their number, current value is ${batchSize}`,
+  );
+}
+
+/**
  * Opens a run, new or resumed.
  *
  * @param stack Holds what is open; disposed of by who runs it.
@@ -72,12 +87,7 @@ export async function openRun(
   stack: AsyncDisposableStack,
 ): Promise<{ config: Config; session: Session; data: RunData }> {
   const { folder, resume, world = ALONE } = options, { note, info, stage } = options.events ?? {};
-  const { batch_size: batchSize } = options.config.data;
-  if (batchSize < world.size) {
-    throw new ConfigError(
-      `Cannot train as ${world.size} ranks: data.batch_size must be at least their number, current value is ${batchSize}`,
-    );
-  }
+  requireClipsForRanks(options.config, world);
   stage?.({ what: "reading the lists" });
   let config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);

@@ -30,5 +30,11 @@ Deno.test("a bandwidth that is none and a measurement of ranks in one process ar
     runVerb(plan, [folder.file("tiny.yaml"), "--ranks", "4", "--bandwidth", "fast"]),
     /--bandwidth must be a rate such as 25GB\/s or 100Gbit\/s, current value is "fast"/,
   );
+  for (const idle of [["--bandwidth", "1GB/s"], ["--ranks-per-node", "4"]]) {
+    await assert.rejects(
+      runVerb(plan, [folder.file("tiny.yaml"), ...idle]),
+      new RegExp(`${idle[0]} must come with --ranks N`),
+    );
+  }
   await assert.rejects(runVerb(bench, ["mpi"]), /started by a launcher, as in mpiexec -n 2/);
 });
