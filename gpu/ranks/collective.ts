@@ -6,8 +6,11 @@
 import type { Address } from "../layout.ts";
 
 const COPY_DST = 0x8, MAP_READ = 0x1;
-/** Bytes that are brought to the host at once. */
-const PART_BYTES = 2 ** 28;
+/**
+ * Bytes that are brought to the host at once: while ranks exchange some, the next ones come to the host, and the ones before go back to
+ * the GPU.
+ */
+const PART_BYTES = 2 ** 25;
 
 /** The other ranks, as a device sees them. Every rank makes the same calls in the same order. */
 export interface Ranks {
@@ -26,7 +29,8 @@ export type MemoryRange = Address & { readonly bytes: number };
 export class Collectives {
   readonly #device: GPUDevice;
   readonly #ranks: Ranks;
-  #staging: GPUBuffer | null = null;
+  /** For the part that is exchanged, and for the next one. */
+  readonly #staging: (GPUBuffer | undefined)[] = [];
   #result = new Float32Array();
 
   constructor(device: GPUDevice, ranks: Ranks) {
@@ -36,10 +40,7 @@ export class Collectives {
 
   /** Sums ranges over ranks, in place. What was encoded before must have been submitted. */
   async sum(ranges: readonly MemoryRange[], buffers: readonly GPUBuffer[], what: string): Promise<void> {
-    await this.#each(ranges, buffers, (values, into) => {
-      this.#ranks.meet(what);
-      this.#ranks.sum(values, into);
-    });
+    await this.#each(ranges, buffers, what, (values, into) => this.#ranks.sum(values, into));
   }
 
   /** Puts the first rank's values of ranges in their place on all ranks. */
@@ -48,39 +49,37 @@ export class Collectives {
     buffers: readonly GPUBuffer[],
     what: string,
   ): Promise<void> {
-    await this.#each(ranges, buffers, (values, into) => {
+    await this.#each(ranges, buffers, what, (values, into) => {
       into.set(values);
-      this.#ranks.meet(what);
       this.#ranks.broadcast(new Uint8Array(into.buffer, into.byteOffset, into.byteLength));
     });
   }
 
   /** Frees its memory. */
   [Symbol.dispose](): void {
-    this.#staging?.destroy();
-    this.#staging = null;
+    for (const staging of this.#staging) staging?.destroy();
+    this.#staging.length = 0;
   }
 
   async #each(
     ranges: readonly MemoryRange[],
     buffers: readonly GPUBuffer[],
+    what: string,
     exchange: (values: Float32Array, into: Float32Array<ArrayBuffer>) => void,
   ): Promise<void> {
-    const { queue } = this.#device;
-    for (const part of partsOf(ranges)) {
-      const total = part.reduce((sum, { bytes }) => sum + bytes, 0), staging = this.#stagingOf(total);
-      const encoder = this.#device.createCommandEncoder({ label: "exchange" });
-      let at = 0;
-      for (const { buffer, offset, bytes } of part) {
-        encoder.copyBufferToBuffer(buffers[buffer], offset, staging, at, bytes);
-        at += bytes;
-      }
-      queue.submit([encoder.finish()]);
-      await staging.mapAsync(MAP_READ, 0, total);
-      const into = this.#result.subarray(0, total / 4);
-      exchange(new Float32Array(staging.getMappedRange(0, total)), into);
+    const { queue } = this.#device, parts = partsOf(ranges);
+    if (parts.length === 0) return;
+    let coming = this.#fetch(parts[0], 0, buffers);
+    for (const [i, part] of parts.entries()) {
+      const staging = await coming, bytes = bytesOfParts(part);
+      if (i + 1 < parts.length) coming = this.#fetch(parts[i + 1], i + 1, buffers);
+      coming.catch(() => {}); // raised when it is waited for, unless an exchange fails before
+      if (this.#result.byteLength < bytes) this.#result = new Float32Array(bytes / 4);
+      const into = this.#result.subarray(0, bytes / 4);
+      if (i === 0) this.#ranks.meet(what);
+      exchange(new Float32Array(staging.getMappedRange(0, bytes)), into);
       staging.unmap();
-      at = 0;
+      let at = 0;
       for (const { buffer, offset, bytes } of part) {
         queue.writeBuffer(buffers[buffer], offset, into, at / 4, bytes / 4);
         at += bytes;
@@ -88,16 +87,35 @@ export class Collectives {
     }
   }
 
-  #stagingOf(bytes: number): GPUBuffer {
-    if (this.#staging !== null && this.#staging.size >= bytes) return this.#staging;
-    this.#staging?.destroy();
-    this.#result = new Float32Array(bytes / 4);
-    return this.#staging = this.#device.createBuffer({
-      label: "exchange",
-      size: bytes,
-      usage: MAP_READ | COPY_DST,
-    });
+  /** Brings a part to the host. @returns Its mapped buffer, one of two in turn. */
+  async #fetch(
+    part: readonly MemoryRange[],
+    number: number,
+    buffers: readonly GPUBuffer[],
+  ): Promise<GPUBuffer> {
+    const total = bytesOfParts(part), staging = this.#stagingOf(number % 2, total);
+    const encoder = this.#device.createCommandEncoder({ label: "exchange" });
+    let at = 0;
+    for (const { buffer, offset, bytes } of part) {
+      encoder.copyBufferToBuffer(buffers[buffer], offset, staging, at, bytes);
+      at += bytes;
+    }
+    this.#device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ, 0, total);
+    return staging;
   }
+
+  #stagingOf(which: number, bytes: number): GPUBuffer {
+    const there = this.#staging[which];
+    if (there && there.size >= bytes) return there;
+    there?.destroy();
+    const usage = MAP_READ | COPY_DST;
+    return this.#staging[which] = this.#device.createBuffer({ label: "exchange", size: bytes, usage });
+  }
+}
+
+function bytesOfParts(part: readonly MemoryRange[]): number {
+  return part.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Cuts and joins ranges into parts that go through the host at once. */
