@@ -44,7 +44,7 @@ export interface MatmulKernel extends BuiltKernel {
 export interface MatmulVariant extends KernelVariant<MatmulSpec> {
   /** Device features that must be enabled. */
   readonly needs: readonly string[];
-  /** What it may share with others; those that are timed first should differ in it. */
+  /** What it may share with others, its kind first; those that are timed first should differ in it. */
   readonly traits: readonly string[];
   build(spec: MatmulSpec): MatmulKernel;
   /** Whether it can run on an adapter that has what it `needs`, and is worth a try for this product. */

@@ -42,8 +42,8 @@ const CORES: readonly [RegExp, number][] = [
 const ANY_CORES = 48;
 
 const REGISTERS = 65536, MOST_REGISTERS = 255, INVOCATIONS = 1536, LANES = 128;
-/** Invocations that keep a core busy when each has 16 independent instructions. */
-const ENOUGH_INVOCATIONS = 384;
+/** Invocations that keep a core busy when each has 16 independent instructions; of 32 or more it takes half as many. */
+const ENOUGH_INVOCATIONS = 512;
 /** Cycles from a read of storage to its value, with the barriers around it; and of a barrier alone. */
 const WAIT = 600, BARRIER = 40;
 const BYTES_A_CYCLE = 24;
@@ -74,7 +74,7 @@ export function estimate(effort: Effort, adapter: KernelAdapter): number {
   let left = Math.ceil(workgroups / coresOf(adapter)), cycles = LAUNCH;
   const round = (together: number) => {
     const active = together * threads;
-    const use = Math.min(1, active / LANES, active * independent / 16 / ENOUGH_INVOCATIONS);
+    const use = Math.min(1, active / LANES, active * Math.min(independent, 32) / 16 / ENOUGH_INVOCATIONS);
     return Math.max(together * busy / use, busy + turns * wait);
   };
   const full = Math.floor(left / held);

@@ -47,7 +47,7 @@ export function rowsVariant(tile: RowsTile): MatmulVariant {
   return {
     name,
     needs: [],
-    traits: ["rows", name],
+    traits: ["rows", `rows ${rows}`, `threads ${threads}`],
     build: (spec) => build(spec, tile, name),
     suits: (spec, adapter) =>
       !adapter.isSoftware && spec.m <= MOST_TILES * rows && threads <= adapter.workgroupInvocations &&
@@ -66,7 +66,7 @@ function effortOf(spec: MatmulSpec, { rows, threads }: RowsTile) {
     registers: 8 * rows + 32 + 24,
     bytes: 16 * rows * threads,
     instructions: turns * (16 * rows + 4 * rows + 40) + halvings * (8 * rows + 40) + 100,
-    independent: 4 * rows,
+    independent: 16,
     memoryCycles: threads / 32 * rows * 16,
     traffic: k * (rows * size(spec.typeA) + 4 * quads * size(spec.typeB)),
     turns: turns + 1,

@@ -88,7 +88,7 @@ export function sharedVariant(tile: SharedTile): MatmulVariant {
   return {
     name,
     needs: chunk > 0 ? ["shader-f16"] : [],
-    traits: [`${blockM}x${blockN}`, threads, `depth ${blockK}`, `buffers ${buffers}`, staging],
+    traits: [staging, `${blockM}x${blockN}`, threads, `depth ${blockK}`, `buffers ${buffers}`],
     build: (spec) => build(spec, tile, name),
     suits: (spec, adapter) => {
       const anyHalf = spec.typeA === "f16" || spec.typeB === "f16";
@@ -109,7 +109,8 @@ function effortOf(spec: MatmulSpec, tile: SharedTile) {
   // Of 32 threads side by side, `across` read different vectors of B and 32 / across of A.
   const across = Math.min(threadsN, 32);
   const cycles = (distinct: number, type: "f32" | "f16") => Math.max(1, distinct * 4 * bytesOf(type) / 128);
-  const conversions = chunk > 0 ? 0 : (held.a === "f16" ? rows : 0) + (held.b === "f16" ? columns : 0);
+  // Cards convert two values at a time, or for nothing.
+  const conversions = chunk > 0 ? 0 : ((held.a === "f16" ? rows : 0) + (held.b === "f16" ? columns : 0)) / 2;
   const products = chunk > 0 ? rows * columns * (1 / 2 + 1 / chunk) : rows * columns;
   const pieces = blockK * (blockM + blockN) / 16 / threads;
   return {

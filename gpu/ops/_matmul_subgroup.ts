@@ -49,12 +49,12 @@ function sizesOf({ lanes, subgroups, rows, columns }: SubgroupTile) {
 
 /** One tile as a variant of the family. */
 export function subgroupVariant(tile: SubgroupTile): MatmulVariant {
-  const { lanes, rows, columns } = tile, { blockM, blockN, threads, bytes } = sizesOf(tile);
+  const { lanes, rows, columns } = tile, { blockM, blockN, blockK, threads, bytes } = sizesOf(tile);
   const name = `subgroup${lanes}-${blockM}x${blockN}-${rows}x${columns}`;
   return {
     name,
     needs: ["subgroups"],
-    traits: ["subgroup", `${blockM}x${blockN}`, `${rows}x${columns}`],
+    traits: ["subgroup", `${blockM}x${blockN}`, `${rows}x${columns}`, `depth ${blockK}`, "buffers 2"],
     build: (spec) => build(spec, tile, name),
     suits: (_, adapter) =>
       !adapter.isSoftware && adapter.subgroupSizes?.min === lanes && adapter.subgroupSizes.max === lanes &&

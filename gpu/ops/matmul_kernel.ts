@@ -51,10 +51,10 @@ const BLOCKS = [
   [128, 128, 8, 8],
 ];
 /** How they are fed: [steps of k, buffers]. */
-const FEEDS = [[8, 2], [16, 1], [16, 2], [32, 1]] as const;
-/** The blocks and feeds that may multiply in f16. */
-const CHUNK_BLOCKS = [[64, 64, 4, 4], [128, 64, 8, 4], [128, 128, 8, 8]],
-  CHUNK_FEEDS = [[16, 2], [32, 1]] as const;
+const FEEDS = [[8, 2], [16, 1], [16, 2], [32, 1], [32, 2]] as const;
+const HALF_FEEDS = [[16, 2], [32, 1]] as const;
+/** The blocks that may multiply in f16. */
+const CHUNK_BLOCKS = [[64, 64, 4, 4], [128, 64, 8, 4], [128, 128, 8, 8]];
 
 /** [lanes, subgroups, rows and columns of one lane]. */
 const SUBGROUP_TILES = [
@@ -92,16 +92,21 @@ function sharedTiles(): SharedTile[] {
     );
   return [
     ...tiles(BLOCKS, FEEDS, { half: false, chunk: 0 }),
-    ...tiles(BLOCKS, FEEDS.slice(2), { half: true, chunk: 0 }),
-    ...tiles(CHUNK_BLOCKS, CHUNK_FEEDS, { half: true, chunk: 4 }),
-    ...tiles(CHUNK_BLOCKS, CHUNK_FEEDS, { half: true, chunk: 8 }),
+    ...tiles(BLOCKS, HALF_FEEDS, { half: true, chunk: 0 }),
+    ...tiles(CHUNK_BLOCKS, HALF_FEEDS, { half: true, chunk: 4 }),
+    ...tiles(CHUNK_BLOCKS, HALF_FEEDS, { half: true, chunk: 8 }),
   ].filter(isWorthIt);
 }
 
-/** Deep blocks of many places take all memory there is, shallow ones of few places little but barriers. */
-function isWorthIt({ blockM, blockN, blockK, half }: SharedTile): boolean {
+/**
+ * Shallow blocks of few places are little but barriers; deep ones of many places leave no memory for a second workgroup, which an 8 x 8
+ * tile needs least.
+ */
+function isWorthIt({ blockM, blockN, blockK, rows, columns, buffers, half }: SharedTile): boolean {
   const places = blockM + blockN;
-  return blockK === 8 ? places >= 128 : blockK === 16 || places <= (half ? 256 : 128);
+  if (blockK === 8) return places >= 128;
+  if (blockK === 16 || half) return true;
+  return rows * columns === 64 ? places >= 192 || buffers === 1 : places <= 128 && buffers === 1;
 }
 
 /** Every variant. The plainest one, which runs on any device, is last. */
@@ -114,8 +119,8 @@ export const MATMUL_VARIANTS: readonly MatmulVariant[] = [
   ...registerTiles().map(registerVariant),
 ];
 
-/** Candidates that are made to differ, and what each trait in common with earlier ones adds to an estimate. */
-const DIVERSE = 8, SAMENESS = 0.08;
+/** Candidates that are made to differ, and what a trait in common with earlier ones adds to an estimate: twice at most, but for kinds. */
+const DIVERSE = 8, SAMENESS = 0.04;
 
 /**
  * The variants worth timing on this adapter, most promising first; those that are tried first on a GPU differ in block, tile and
@@ -123,25 +128,37 @@ const DIVERSE = 8, SAMENESS = 0.08;
  */
 export function matmulCandidates(spec: MatmulSpec, adapter: KernelAdapter): MatmulVariant[] {
   if ([spec.typeA, spec.typeB, spec.typeC].includes("f16") && !adapter.features.has("shader-f16")) return [];
-  const left = MATMUL_VARIANTS.filter((variant) =>
-    variant.needs.every((feature) => adapter.features.has(feature)) && variant.suits(spec, adapter)
-  );
-  const costs = new Map(left.map((variant) => [variant, variant.cost(spec, adapter)]));
-  left.sort((one, other) => costs.get(one)! - costs.get(other)!);
-  if (adapter.isSoftware) return left;
+  const costs = new Map<MatmulVariant, number>();
+  for (const variant of MATMUL_VARIANTS) {
+    if (variant.needs.every((feature) => adapter.features.has(feature)) && variant.suits(spec, adapter)) {
+      costs.set(variant, variant.cost(spec, adapter));
+    }
+  }
+  const sorted = [...costs.keys()].sort((one, other) => costs.get(one)! - costs.get(other)!);
+  return adapter.isSoftware ? sorted : differingFirst(sorted, costs);
+}
+
+/** Begins with candidates that have little in common, then goes on by estimate. */
+function differingFirst(
+  sorted: readonly MatmulVariant[],
+  costs: ReadonlyMap<MatmulVariant, number>,
+): MatmulVariant[] {
   const first: MatmulVariant[] = [], seen = new Map<string, number>();
-  while (first.length < DIVERSE && left.length > 0) {
-    const weighed = (variant: MatmulVariant) =>
-      costs.get(variant)! *
-      (1 + SAMENESS * variant.traits.reduce((sum, trait) => sum + (seen.get(trait) ?? 0), 0));
+  const weighed = (variant: MatmulVariant) => {
+    const counts = variant.traits.map((trait) => seen.get(trait) ?? 0);
+    const common = counts.reduce((sum, count, i) => sum + (i === 0 ? count : Math.min(2, count)), 0);
+    return costs.get(variant)! * (1 + SAMENESS * common);
+  };
+  while (first.length < Math.min(DIVERSE, sorted.length)) {
     // Without a measurement the first one runs: one that holds on any driver and is as exact as the others.
-    const pool = first.length === 0 ? left.filter(({ traits }) => !traits.some(isUncertain)) : left;
-    const best = pool.reduce((one, other) => weighed(other) < weighed(one) ? other : one);
-    left.splice(left.indexOf(best), 1);
+    const left = sorted.filter((variant) =>
+      !first.includes(variant) && (first.length > 0 || !variant.traits.some(isUncertain))
+    );
+    const best = left.reduce((one, other) => weighed(other) < weighed(one) ? other : one);
     first.push(best);
     for (const trait of best.traits) seen.set(trait, (seen.get(trait) ?? 0) + 1);
   }
-  return [...first, ...left];
+  return [...first, ...sorted.filter((variant) => !first.includes(variant))];
 }
 
 const isUncertain = (trait: string) => trait === "subgroup" || trait.startsWith("chunk");

@@ -260,7 +260,7 @@ const EPILOGUES: Partial<MatmulSpec>[] = [
 
 /**
  * What a variant for GPUs is tried with, as far as it suits it: every transposition on sizes that allow wide reads, in a batch, and on odd
- * ones with an epilogue; and a split sum. Storage types take turns.
+ * ones with an epilogue; a split sum; and sizes below a vector's. Storage types take turns.
  */
 export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, turn = 0): MatmulSpec[] {
   const rows = variant.traits.includes("rows");
@@ -288,5 +288,6 @@ export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, t
     batch: 2,
     halfProducts: true,
   };
-  return [...cases, spec(rows ? 7 : 33, 36, 131, split)];
+  const tiny = { ...TRANSPOSES[(turn + 1) % 4], ...types[(turn + 1) % types.length], halfProducts: true };
+  return [...cases, spec(rows ? 7 : 33, 36, 131, split), spec(3, 5, 2, tiny)];
 }

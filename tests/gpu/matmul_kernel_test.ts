@@ -1,4 +1,4 @@
-/** Every matmul variant against plain loops, over awkward shapes, transpositions, types and epilogues. */
+/** The matmul variants for software against plain loops, over awkward shapes, transpositions, types and epilogues. */
 
 import assert from "node:assert/strict";
 import { MATMUL, MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
@@ -28,7 +28,7 @@ gpuTest(
   async (base) => {
     const device = await familyDevice(base);
     // A driver takes seconds over the unrolled epilogue of a large tile, and the small ones are made of the same text.
-    const small = runnable(device).filter(({ name }) => /shared|4x8$|8x8$|16x16$/.test(name));
+    const small = runnable(device).filter(({ name }) => /4x8$|8x8$|16x16$/.test(name));
     for (const [i, variant] of small.entries()) {
       const epilogue = { bias: true, residual: true, activation: i % 2 ? "gelu" : "quickGelu" } as const;
       await check(device, variant, spec(67, 71, 37, { ...TRANSPOSES[i % 4], ...epilogue }));
@@ -36,20 +36,23 @@ gpuTest(
   },
 );
 
-gpuTest("every matmul variant matches plain loops on batched sizes that allow wide loads", async (base) => {
-  const device = await familyDevice(base);
-  const types = typesFor(device);
-  for (const [i, variant] of runnable(device).entries()) {
-    const [m, n, k] = [68, 72, 36];
-    const batch = { batch: 3, strideA: m * k + 8, strideB: i % 2 ? 0 : k * n, strideC: m * n };
-    const which = types[(i >> 1) % types.length];
-    await check(device, variant, spec(m, n, k, { ...TRANSPOSES[(i + 1) % 4], ...batch, ...which }));
-  }
-});
+gpuTest(
+  "every matmul variant for software matches plain loops on batched sizes that allow wide loads",
+  async (base) => {
+    const device = await familyDevice(base);
+    const types = typesFor(device);
+    for (const [i, variant] of runnable(device).entries()) {
+      const [m, n, k] = [68, 72, 36];
+      const batch = { batch: 3, strideA: m * k + 8, strideB: i % 2 ? 0 : k * n, strideC: m * n };
+      const which = types[(i >> 1) % types.length];
+      await check(device, variant, spec(m, n, k, { ...TRANSPOSES[(i + 1) % 4], ...batch, ...which }));
+    }
+  },
+);
 
 gpuTest("the small tiles match plain loops for every transposition and storage type", async (base) => {
   const device = await familyDevice(base);
-  const names = ["register-lanes8-wide-16x16", "register-lanes8-8x8", "shared-32x32"];
+  const names = ["register-lanes8-wide-16x16", "register-lanes8-8x8"];
   for (const variant of runnable(device).filter(({ name }) => names.includes(name))) {
     for (const [i, types] of typesFor(device).entries()) {
       for (const [j, transposes] of TRANSPOSES.entries()) {
@@ -81,7 +84,6 @@ gpuTest("splitting k gives partial sums, with zeros for parts past the end", asy
     for (const variant of matmulCandidates(s, adapterOf(device, info)).slice(0, 2)) {
       await check(device, variant, s);
     }
-    await check(device, runnable(device).find(({ name }) => name === "shared-32x32")!, s);
   }
 });
 
@@ -100,7 +102,7 @@ gpuTest("the fused activations stay within 5e-7 of the exact ones", async (base,
     const inputs = randomInputs(s);
     inputs.a = Float32Array.from({ length: s.m }, (_, i) => (i - 2000) / 250);
     inputs.b[0] = 1;
-    const out = await runKernel(device, defaultOf(s, adapterOf(device, info)), s, inputs);
+    const { out } = await runKernel(device, defaultOf(s, adapterOf(device, info)), s, inputs);
     for (let i = 0; i < s.m; i++) {
       const exact = ACTIVATIONS[activation].value(inputs.a[i]);
       const error = Math.abs(out[i] - exact);
@@ -188,7 +190,7 @@ Deno.test("the default variant follows the adapter and the shape", () => {
   assert.match(defaultOf(big, software(256, new Set())).name, /^register-plain/);
   assert.match(defaultOf(spec(5, 4, 64), software(256)).name, /-8x8$/);
   assert.match(defaultOf(big, PLAIN_GPU).name, /^shared-/);
-  assert.equal(defaultOf(spec(16, 4, 64), PLAIN_GPU).name, "shared-32x32");
+  assert.match(defaultOf(spec(16, 4, 64), PLAIN_GPU).name, /^rows-/);
   assert.throws(() => defaultOf({ ...big, typeB: "f16" }, PLAIN_GPU), {
     message: /^Cannot choose a kernel of "matmul": .*; f16 needs "shader-f16"$/,
   });
