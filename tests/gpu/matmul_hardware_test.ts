@@ -1,6 +1,9 @@
 /** The matmul variants for GPUs: every option of theirs once on this driver; what they ask of an adapter; their order. */
 
 import assert from "node:assert/strict";
+import { differentiate } from "../../gpu/autodiff.ts";
+import { Graph, resident } from "../../gpu/graph.ts";
+import { linear, matmulSpecs } from "../../gpu/ops/linear.ts";
 import { MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
 import type { MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
 import type { KernelAdapter } from "../../gpu/op.ts";
@@ -114,6 +117,18 @@ Deno.test("f16 multiplication is a candidate only where it is allowed and an ope
   assert.deepEqual(chunks({ ...TOWER, halfProducts: true }), []);
   assert.deepEqual(chunks({ ...TOWER, ...HALF, halfProducts: true }), ["chunk4", "chunk8"]);
   assert.deepEqual(chunks({ ...TOWER, typeB: "f16", halfProducts: true }), ["chunk4", "chunk8"]);
+});
+
+Deno.test("a layer may allow f16 multiplication, and is not trained through then", () => {
+  const g = new Graph(),
+    x = resident("parameter", "x", [4, 8]),
+    weight = resident("input", "w", [12, 8], "f16");
+  const out = linear(g, x, weight, { halfProducts: true });
+  assert.deepEqual(matmulSpecs(g.nodes).map(({ halfProducts }) => halfProducts), [true]);
+  assert.throws(
+    () => differentiate(g, { seeds: [{ output: out, gradient: resident("input", "d", [4, 12]) }] }),
+    /^Error: Cannot train through op "matmul": .* or f16 multiplication has no gradient/,
+  );
 });
 
 Deno.test("the first candidate is as exact as any and holds on any driver, those after it differ", () => {
