@@ -3,7 +3,7 @@
  * block, tile addressing and the epilogue.
  */
 
-import type { BuiltKernel, KernelVariant } from "../tuning/family.ts";
+import type { BuiltKernel, KernelAdapter, KernelVariant } from "../tuning/family.ts";
 import { ACTIVATION_WGSL } from "./_activation_text.ts";
 
 /** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
@@ -28,6 +28,11 @@ export interface MatmulSpec {
   strideA: number;
   strideB: number;
   strideC: number;
+  /**
+   * Allows multiplication in f16 in short chunks of k, each added to an f32 sum, where an operand is stored as f16: an error of up to
+   * (chunk + 1) · 2^-11 · Σ|a·b| (`halfProductBound`), and infinities where a chunk's sum exceeds 65,504. Without it every product and sum is f32.
+   */
+  halfProducts?: boolean;
 }
 
 /** A product's kernel. */
@@ -35,12 +40,17 @@ export interface MatmulKernel extends BuiltKernel {
   readonly bindings: readonly ("a" | "b" | "c" | "bias" | "residual" | "params")[];
 }
 
-/** One way to compute a product. `cost` is an estimate in cycles of one core, only comparable within one algorithm. */
+/** One way to compute a product. */
 export interface MatmulVariant extends KernelVariant<MatmulSpec> {
   /** Device features that must be enabled. */
   readonly needs: readonly string[];
+  /** What it may share with others, its kind first; those that are timed first should differ in it. */
+  readonly traits: readonly string[];
   build(spec: MatmulSpec): MatmulKernel;
-  cost(spec: MatmulSpec): number;
+  /** Whether it can run on an adapter that has what it `needs`, and is worth a try for this product. */
+  suits(spec: MatmulSpec, adapter: KernelAdapter): boolean;
+  /** An estimate in cycles, comparable among the variants that suit one adapter. */
+  cost(spec: MatmulSpec, adapter: KernelAdapter): number;
 }
 
 /** How a matrix is declared: an array of words, each of `size` neighbouring elements of one row. */
@@ -139,12 +149,13 @@ export function launch(
 export function declareBindings(
   spec: MatmulSpec,
   words: { a: string; b: string; c: string },
+  options: { usesF16?: boolean } = {},
 ): { text: string; bindings: MatmulKernel["bindings"] } {
   const bindings: MatmulKernel["bindings"][number][] = ["params", "a", "b", "c"];
   if (spec.bias) bindings.push("bias");
   if (spec.residual) bindings.push("residual");
   const typeOf = { ...words, bias: "f32", residual: words.c };
-  const uses16 = Object.values(words).some((word) => word.includes("f16"));
+  const uses16 = options.usesF16 || Object.values(words).some((word) => word.includes("f16"));
   const lines = bindings.slice(1).map((name, index) =>
     `@group(0) @binding(${index + 1}) var<storage, read_write> ${name}: array<${typeOf[name as "a"]}>;`
   );
@@ -162,11 +173,25 @@ ${lines.join("\n")}
   return { text, bindings };
 }
 
+/** Rows of tiles that workgroups with neighbouring numbers make together, where they share what they read by way of a cache. */
+const TILE_GROUP = 8;
+
 /**
  * Start of `main`: which tile this workgroup makes. A grid folded into two dimensions may hold workgroups too many; they
  * repeat the last tile with `rows_end` 0, so that they store nothing.
+ *
+ * @param tile.grouped Go down a few rows of tiles before the next column, else along each row.
  */
-export function tileAddress(tile: { tileM: number; tileN: number }): string {
+export function tileAddress(tile: { tileM: number; tileN: number; grouped?: boolean }): string {
+  const place = tile.grouped
+    ? `  let tile = id % tiles;
+  let group_tiles = ${TILE_GROUP}u * params.tiles_n;
+  let top = tile / group_tiles * ${TILE_GROUP}u;
+  let height = min(${TILE_GROUP}u, params.tiles_m - top);
+  let first_row = (top + tile % group_tiles % height) * ${tile.tileM}u;
+  let first_column = tile % group_tiles / height * ${tile.tileN}u;`
+    : `  let first_row = (id % tiles) / params.tiles_n * ${tile.tileM}u;
+  let first_column = id % params.tiles_n * ${tile.tileN}u;`;
   return `  let linear = group.y * groups.x + group.x;
   let id = min(linear, params.total - 1u);
   let rows_end = select(params.m, 0u, linear >= params.total);
@@ -174,8 +199,7 @@ export function tileAddress(tile: { tileM: number; tileN: number }): string {
   let slice = id / tiles;
   let batch = slice % params.batch;
   let split = slice / params.batch;
-  let first_row = (id % tiles) / params.tiles_n * ${tile.tileM}u;
-  let first_column = id % params.tiles_n * ${tile.tileN}u;
+${place}
   let base_a = batch * params.stride_a;
   let base_b = batch * params.stride_b;
   let base_c = split * params.split_stride_c + batch * params.stride_c;
@@ -200,6 +224,22 @@ export function epilogue(
   if (spec.activation === "gelu") text = `gelu(${text})`;
   if (spec.activation === "relu") text = `relu(${text})`;
   return spec.residual ? `${text} + ${operands.residual}` : text;
+}
+
+/**
+ * Largest error that multiplication in f16 adds to a sum, where chunks of `chunk` products are summed before they are added in f32:
+ * a product is rounded once and its chunk's sum `chunk` - 1 times, each by at most 2^-11 of it; an f32 operand is rounded to f16
+ * once more; and a value below 2^-14 may be taken for 0.
+ *
+ * @param sum.size Σ|a·b|.
+ */
+export function halfProductBound(
+  { k, typeA, typeB }: Pick<MatmulSpec, "k" | "typeA" | "typeB">,
+  { chunk, size }: { chunk: number; size: number },
+): number {
+  if (chunk === 0) return 0;
+  const roundings = chunk + (typeA === "f32" || typeB === "f32" ? 1 : 0);
+  return roundings * 2 ** -11 * size * 1.01 + k * 2 ** -14;
 }
 
 /** Short name of a spec for labels: "nt/f32f16f32+bias+gelu". */

@@ -22,6 +22,7 @@ import {
   unpackWord,
 } from "./_matmul_common.ts";
 import type { MatmulKernel, MatmulSpec, MatmulVariant, Word } from "./_matmul_common.ts";
+import { softwareLanes } from "../adapter.ts";
 
 /** Shape of the tile and how it is fed. */
 export interface RegisterTile {
@@ -77,7 +78,10 @@ export function registerVariant(tile: RegisterTile): MatmulVariant {
   return {
     name,
     needs,
+    traits: [],
     build: (spec) => build(spec, tile, name),
+    // A tile made for a larger subgroup would broadcast from lanes that do not exist.
+    suits: (_, adapter) => adapter.isSoftware && (!tile.spread || tile.lanes === softwareLanes(adapter)),
     cost: (spec) => cost(spec, tile),
   };
 }

@@ -1,74 +1,155 @@
 /**
  * Matmul through workgroup memory: a workgroup makes a block of C, each thread a register tile of it. For GPUs.
  *
- * Both operands lie in workgroup memory as [k][m] and [k][n], so that the inner loop reads vectors whatever the
- * transposition; rows are padded by one vector against bank conflicts.
+ * What a tile costs a thread for each step of k, in vectors of 16 bytes read from workgroup memory:
+ *
+ *     tile   multiply-adds   vectors   bytes per multiply-add   registers for sums
+ *     4 x 4        16           2              2                      16
+ *     8 x 4        32           3              1.5                    32
+ *     8 x 8        64           4              1                      64
+ *
+ * A core that does 128 multiply-adds and reads 128 bytes a cycle is fed by any of them, as threads side by side read the same
+ * vectors of A; fewer reads leave more of the issue slots to multiply-adds (89 %, 91 %, 94 % of them). 8 x 8 takes about 64
+ * registers for sums, 16 for what is multiplied, 16 for the next block's piece and 24 for addresses: at most 128, so that two
+ * workgroups of 256 threads share 65,536 registers.
+ *
+ * With one buffer a turn waits for its block, and other workgroups compute meanwhile. With two, the next block is read into
+ * registers before the turn computes and is put into the other buffer after it: one barrier a turn. Operands stored as f16 may
+ * lie in workgroup memory as such: half the bytes, for a conversion on every read. A chunk of 4 or 8 steps may be multiplied and
+ * summed in f16 (`MatmulSpec.halfProducts`), where the card does that at twice the rate.
+ *
+ * Untimed on hardware so far: every choice is left to the measurement.
  */
 
 import {
   activationText,
   declareBindings,
-  epilogue,
   launch,
-  rowLengths,
   specLabel,
+  splitLength,
   tileAddress,
 } from "./_matmul_common.ts";
-import type { MatmulKernel, MatmulSpec, MatmulVariant, Word } from "./_matmul_common.ts";
+import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./_matmul_common.ts";
+import { estimate } from "./_matmul_estimate.ts";
+import {
+  addressPiece,
+  declareRegisters,
+  fetchPiece,
+  type Operand,
+  operandsOf,
+  permutation,
+  type Piece,
+  putPiece,
+  sharePieces,
+  storeRow,
+  vectorOf,
+  wordsOf,
+} from "./_matmul_pieces.ts";
 
-/** Block of one workgroup and tile of one thread. `rows` is a multiple of 4 and `columns` is 4. */
+/** Block of one workgroup, tile of one thread, and how it is fed. Everything is a multiple of four, blocks are powers of two. */
 export interface SharedTile {
-  blockM: number;
-  blockN: number;
-  blockK: number;
-  rows: number;
-  columns: number;
+  readonly blockM: number;
+  readonly blockN: number;
+  readonly blockK: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly buffers: 1 | 2;
+  /** Whether operands stored as f16 lie in workgroup memory as f16. */
+  readonly half: boolean;
+  /** Steps of k that are multiplied and summed in f16 before they are added to the f32 sum; 0: none. */
+  readonly chunk: 0 | 4 | 8;
+}
+
+type Held = Record<"a" | "b", Operand["held"]>;
+
+function heldTypes(spec: MatmulSpec, { half, chunk }: SharedTile): Held {
+  if (chunk > 0) return { a: "f16", b: "f16" };
+  return half ? { a: spec.typeA, b: spec.typeB } : { a: "f32", b: "f32" };
+}
+
+const bytesOf = (type: "f32" | "f16") => type === "f16" ? 2 : 4;
+
+const threadsOf = (tile: SharedTile) => tile.blockM / tile.rows * tile.blockN / tile.columns;
+
+/** Bytes of workgroup memory. */
+function workgroupBytes(tile: SharedTile, held: Held): number {
+  const { blockM, blockN, blockK, buffers } = tile;
+  return buffers * blockK * (blockM * bytesOf(held.a) + blockN * bytesOf(held.b));
 }
 
 /** One block shape as a variant of the family. */
 export function sharedVariant(tile: SharedTile): MatmulVariant {
-  const name = `shared-${tile.blockM}x${tile.blockN}`;
+  const { blockM, blockN, blockK, rows, columns, buffers, half, chunk } = tile;
+  const block = `${blockM}x${blockN}x${blockK}`, threads = `${rows}x${columns}`;
+  const staging = chunk > 0 ? `chunk${chunk}` : half ? "half" : "full";
+  const name = `shared-${block}-${threads}${buffers === 2 ? "-double" : ""}${
+    staging === "full" ? "" : `-${staging}`
+  }`;
   return {
     name,
-    needs: [],
+    needs: chunk > 0 ? ["shader-f16"] : [],
+    traits: [staging, `${blockM}x${blockN}`, threads, `depth ${blockK}`, `buffers ${buffers}`],
     build: (spec) => build(spec, tile, name),
-    cost: (spec) => cost(spec, tile),
+    suits: (spec, adapter) => {
+      const anyHalf = spec.typeA === "f16" || spec.typeB === "f16";
+      return !adapter.isSoftware && (anyHalf || !half) &&
+        (chunk === 0 || anyHalf && spec.halfProducts === true) &&
+        threadsOf(tile) <= adapter.workgroupInvocations &&
+        workgroupBytes(tile, heldTypes(spec, tile)) <= adapter.workgroupBytes;
+    },
+    cost: (spec, adapter) => estimate(effortOf(spec, tile), adapter),
   };
 }
 
-/** Larger blocks reuse more and smaller ones fill the device; the device is guessed to run 256 workgroups at once. */
-function cost(spec: MatmulSpec, tile: SharedTile): number {
-  const total = Math.ceil(spec.m / tile.blockM) * Math.ceil(spec.n / tile.blockN) * spec.batch * spec.splitK;
-  const efficiency = 1 / (1 + 24 / tile.blockM + 24 / tile.blockN);
-  return Math.ceil(total / 256) * tile.blockM * tile.blockN * spec.k / spec.splitK / efficiency;
-}
-
-function vectorWord(type: "f32" | "f16", lengths: number[]): Word {
-  const vector = lengths.every((length) => length % 4 === 0);
-  if (type === "f32") return vector ? { type: "vec4f", size: 4 } : { type: "f32", size: 1 };
-  return vector ? { type: "vec4<f16>", size: 4 } : { type: "f16", size: 1 };
+/** What the kernel does, for the estimate. */
+function effortOf(spec: MatmulSpec, tile: SharedTile) {
+  const { blockM, blockN, blockK, rows, columns, buffers, chunk } = tile;
+  const held = heldTypes(spec, tile), threads = threadsOf(tile), threadsN = blockN / columns;
+  const turns = Math.ceil(splitLength(spec) / blockK), k = turns * blockK;
+  // Of 32 threads side by side, `across` read different vectors of B and 32 / across of A.
+  const across = Math.min(threadsN, 32);
+  const cycles = (distinct: number, type: "f32" | "f16") => Math.max(1, distinct * 4 * bytesOf(type) / 128);
+  // Cards convert two values at a time, or for nothing.
+  const conversions = chunk > 0 ? 0 : ((held.a === "f16" ? rows : 0) + (held.b === "f16" ? columns : 0)) / 2;
+  const products = chunk > 0 ? rows * columns * (1 / 2 + 1 / chunk) : rows * columns;
+  const pieces = blockK * (blockM + blockN) / 16 / threads;
+  return {
+    workgroups: Math.ceil(spec.m / blockM) * Math.ceil(spec.n / blockN) * spec.batch * spec.splitK,
+    threads,
+    registers: rows * columns * (chunk > 0 ? 1.5 : 1) + rows + columns + 16 * Math.ceil(pieces) + 24,
+    bytes: workgroupBytes(tile, held),
+    // Reads of the tile's vectors, a share of the loop, and what copies a piece: reads, a transposition, writes.
+    instructions: k * (products + (rows + columns) / 4 + conversions + 1) + turns * pieces * 40,
+    independent: rows * columns,
+    memoryCycles: k * threads / 32 *
+      (rows / 4 * cycles(32 / across, held.a) + columns / 4 * cycles(across, held.b)),
+    traffic: k * (blockM * bytesOf(spec.typeA) + blockN * bytesOf(spec.typeB)) +
+      blockM * blockN * bytesOf(spec.typeC) * (spec.residual ? 2 : 1),
+    turns,
+    hidden: buffers === 2,
+  };
 }
 
 function build(spec: MatmulSpec, tile: SharedTile, name: string): MatmulKernel {
-  const lengths = rowLengths(spec);
-  const words = {
-    a: vectorWord(spec.typeA, [lengths.a, spec.strideA]),
-    b: vectorWord(spec.typeB, [lengths.b, spec.strideB]),
-    c: vectorWord(spec.typeC, [lengths.c, spec.strideC]),
-  };
-  const { text, bindings } = declareBindings(spec, { a: words.a.type, b: words.b.type, c: words.c.type });
-  const size = { tileM: tile.blockM, tileN: tile.blockN };
-  const threadsN = tile.blockN / tile.columns;
-  const threadsM = tile.blockM / tile.rows;
-  const vectorsA = tile.blockM / 4 + 1;
-  const vectorsB = tile.blockN / 4 + 1;
-  const threads = threadsM * threadsN;
-  const rows = Array.from({ length: tile.rows }, (_, row) => row);
-  const quads = rows.filter((row) => row % 4 === 0);
+  const { blockM, blockN, blockK, rows, columns, buffers } = tile;
+  const words = wordsOf(spec), held = heldTypes(spec, tile), threads = threadsOf(tile);
+  const { a, b } = operandsOf(spec, tile, held);
+  const { text, bindings } = declareBindings(
+    spec,
+    { a: words.a.type, b: words.b.type, c: words.c.type },
+    { usesF16: Object.values(held).includes("f16") },
+  );
+  const size = { tileM: blockM, tileN: blockN, grouped: true };
+  const threadsN = blockN / columns, threadsM = blockM / rows;
+  const memory = [a, b].map((operand) =>
+    `var<workgroup> block_${operand.name}: array<${vectorOf(operand.held)}, ${
+      buffers * blockK * operand.block / 4
+    }>; // [k][place], ${operand.block / 4} vectors a step`
+  ).join("\n");
+  const tiles = grid(rows, columns / 4);
   const code = `// Matmul, workgroup memory: ${name}, ${specLabel(spec)}.
 ${text}${activationText(spec)}
-var<workgroup> block_a: array<vec4f, ${tile.blockK * vectorsA}>; // [k][m], rows of ${vectorsA} vectors
-var<workgroup> block_b: array<vec4f, ${tile.blockK * vectorsB}>; // [k][n]
+${memory}
 
 ${storeRow(spec, words.c)}
 @compute @workgroup_size(${threads})
@@ -80,51 +161,13 @@ fn main(
 ${tileAddress(size)}
   let thread_m = thread / ${threadsN}u;
   let thread_n = thread % ${threadsN}u;
-${rows.map((row) => `  var c${row} = vec4f();`).join("\n")}
-  for (var k0 = k_begin; k0 < k_end; k0 += ${tile.blockK}u) {
+${tiles.map(([row, quad]) => `  var c${row}_${quad} = vec4f();`).join("\n")}
+${mainLoop(spec, tile, { operands: [a, b], threads, compute: multiply(tile, { a, b }) })}
 ${
-    loadBlock({
-      name: "a",
-      alongK: !spec.transposeA,
-      block: tile.blockM,
-      start: "first_row",
-      end: "params.m",
-      word: words.a,
-      vectors: vectorsA,
-      blockK: tile.blockK,
-      threads,
-    })
-  }
-${
-    loadBlock({
-      name: "b",
-      alongK: spec.transposeB,
-      block: tile.blockN,
-      start: "first_column",
-      end: "params.n",
-      word: words.b,
-      vectors: vectorsB,
-      blockK: tile.blockK,
-      threads,
-    })
-  }
-    workgroupBarrier();
-    for (var kk = 0u; kk < ${tile.blockK}u; kk++) {
-      let b0 = block_b[kk * ${vectorsB}u + thread_n];
-${
-    quads.map((row) => `      let a${row} = block_a[kk * ${vectorsA}u + thread_m + ${row / 4 * threadsM}u];`)
-      .join("\n")
-  }
-${rows.map((row) => `      c${row} = fma(vec4f(a${row - row % 4}[${row % 4}]), b0, c${row});`).join("\n")}
-    }
-    workgroupBarrier(); // the next turn overwrites the blocks
-  }
-  let column = first_column + thread_n * 4u;
-${
-    rows.map((row) =>
+    tiles.map(([row, quad]) =>
       `  store_row(first_row + thread_m * 4u + ${
         (row - row % 4) * threadsM + row % 4
-      }u, rows_end, column, base_c, c${row});`
+      }u, rows_end, first_column + (thread_n + ${quad * threadsN}u) * 4u, base_c, c${row}_${quad});`
     ).join("\n")
   }
 }
@@ -133,76 +176,97 @@ ${
   return { label, code, entryPoint: "main", bindings, ...launch(spec, size) };
 }
 
-/** Copies one operand's block to workgroup memory; what lies past an edge becomes 0. */
-function loadBlock(operand: {
-  name: "a" | "b";
-  /** Whether stored rows run along k (else along m or n). */
-  alongK: boolean;
-  /** Block length along m or n. */
-  block: number;
-  start: string;
-  end: string;
-  word: Word;
-  /** Vectors of a row in workgroup memory. */
-  vectors: number;
-  blockK: number;
-  threads: number;
-}): string {
-  const { name, alongK, block, start, end, word, vectors, blockK, threads } = operand;
-  const perRow = (alongK ? blockK : block) / word.size;
-  const count = block * blockK / word.size;
-  const outer = `(i / ${perRow}u)`;
-  const inner = `(i % ${perRow}u * ${word.size}u)`;
-  const [place, k] = alongK ? [outer, inner] : [inner, outer];
-  const index = alongK ? `at * params.k + k` : `k * ${end} + at`;
-  const value = word.size === 4 ? "vec4f" : "f32";
-  const target = `block_${name}`;
-  let write: string;
-  if (word.size === 4 && !alongK) {
-    write = `${target}[${k} * ${vectors}u + ${place} / 4u] = value;`;
-  } else if (word.size === 4) {
-    write = [0, 1, 2, 3].map((j) =>
-      `${target}[(${k} + ${j}u) * ${vectors}u + ${place} / 4u][${place} % 4u] = value[${j}];`
-    ).join("\n      ");
-  } else {
-    write = `${target}[${k} * ${vectors}u + ${place} / 4u][${place} % 4u] = value;`;
-  }
-  return `    for (var i = thread; i < ${count}u; i += ${threads}u) {
-      let at = ${start} + ${place};
-      let k = k0 + ${k};
-      var value = ${value}();
-      if (at < ${end} && k < k_end) { value = ${value}(${name}[(base_${name} + ${index}) / ${word.size}u]); }
-      ${write}
-    }`;
+/** Every row with every quad of columns of a thread's tile. */
+function grid(rows: number, quads: number): [number, number][] {
+  return Array.from({ length: rows * quads }, (_, i) => [Math.floor(i / quads), i % quads]);
 }
 
-/** Function that finishes and stores four neighbouring values of one row of C. */
-function storeRow(spec: MatmulSpec, word: Word): string {
-  const component = (i: number) =>
-    epilogue(spec, `v[${i}]`, {
-      bias: `bias[column + ${i}u]`,
-      residual: word.size === 4 ? `f32(old[${i}])` : "old",
-    });
-  const scalar = spec.typeC === "f16" ? "f16" : "f32";
-  const body = word.size === 4
-    ? `  if (column >= params.n) { return; }
-  let at = (base_c + row * params.n + column) / 4u;
-${spec.residual ? "  let old = residual[at];\n" : ""}  c[at] = ${word.type}(vec4f(${
-      [0, 1, 2, 3].map(component).join(", ")
-    }));`
-    : `  let at = base_c + row * params.n + column;
-${
-      [0, 1, 2, 3].map((i) =>
-        `  if (column + ${i}u < params.n) {
-${spec.residual ? `    let old = f32(residual[at + ${i}u]);\n` : ""}    c[at + ${i}u] = ${scalar}(${
-          component(i)
-        });
-  }`
-      ).join("\n")
-    }`;
-  return `fn store_row(row: u32, rows_end: u32, column: u32, base_c: u32, v: vec4f) {
-  if (row >= rows_end) { return; }
-${body}
+/** Turns over k: blocks are copied and multiplied. `from_a` and `from_b` are the first vectors of the buffers to multiply. */
+function mainLoop(
+  spec: MatmulSpec,
+  { blockK, buffers }: Pick<SharedTile, "blockK" | "buffers">,
+  { operands, threads, compute }: { operands: readonly Operand[]; threads: number; compute: string },
+): string {
+  const pieces = sharePieces(operands, { blockK, threads });
+  const setup = [...pieces.map(addressPiece), declareRegisters(pieces)].join("\n");
+  const size = (operand: Operand) => blockK * operand.block / 4;
+  const put = (piece: Piece, buffer: string) =>
+    putPiece(piece, { blockK, from: buffer === "" ? "" : `${buffer} * ${size(piece.operand)}u + ` });
+  if (buffers === 1) {
+    const copies = pieces.flatMap((piece) => [fetchPiece(spec, piece, "k0"), put(piece, "")]);
+    return `${setup}
+  for (var k0 = k_begin; k0 < k_end; k0 += ${blockK}u) {
+${copies.join("\n")}
+    workgroupBarrier();
+${operands.map(({ name }) => `    let from_${name} = 0u;`).join("\n")}
+${compute}
+    workgroupBarrier(); // the next turn overwrites the blocks
+  }`;
+  }
+  const fetches = (k0: string) => pieces.map((piece) => fetchPiece(spec, piece, k0)).join("\n");
+  return `${setup}
+${fetches("k_begin")}
+${pieces.map((piece) => put(piece, "")).join("\n")}
+  workgroupBarrier();
+  var buffer = 0u;
+  for (var k0 = k_begin; k0 < k_end; k0 += ${blockK}u) {
+${fetches(`k0 + ${blockK}u`)}
+${operands.map((operand) => `    let from_${operand.name} = buffer * ${size(operand)}u;`).join("\n")}
+${compute}
+    buffer = 1u - buffer;
+${pieces.map((piece) => put(piece, "buffer")).join("\n")}
+    workgroupBarrier();
+  }`;
 }
-`;
+
+/** Multiplies the blocks: four steps of k a turn, as many as a chunk has. */
+function multiply(tile: SharedTile, operands: { a: Operand; b: Operand }): string {
+  const { blockM, blockN, blockK, rows, columns, chunk } = tile;
+  const sides = [
+    { operand: operands.a, quads: rows / 4, threads: blockM / rows, thread: "thread_m" },
+    { operand: operands.b, quads: columns / 4, threads: blockN / columns, thread: "thread_n" },
+  ];
+  const tiles = grid(rows, columns / 4);
+  const group = Math.max(1, chunk / 4);
+  const lines: string[] = [];
+  if (chunk > 0) lines.push(...tiles.map(([row, quad]) => `      var h${row}_${quad} = vec4<f16>();`));
+  for (let part = 0; part < group; part++) {
+    const quad = part === 0 ? "quad" : `quad + ${part}u`;
+    for (const { operand, quads, threads, thread } of sides) {
+      const vectors = operand.block / 4, shift = permutation(operand, blockK);
+      for (let i = 0; i < quads; i++) {
+        lines.push(
+          `      let ${operand.name}${i}_at${part} = from_${operand.name} + (${quad}) * ${4 * vectors}u + ` +
+            `((${thread}${i === 0 ? "" : ` + ${i * threads}u`}) ^ ((${quad}) * ${shift}u));`,
+        );
+      }
+    }
+    for (let j = 0; j < 4; j++) {
+      lines.push("      {");
+      for (const { operand, quads } of sides) {
+        const vectors = operand.block / 4;
+        const convert = operand.held === "f16" && chunk === 0;
+        for (let i = 0; i < quads; i++) {
+          const read = `block_${operand.name}[${operand.name}${i}_at${part}${
+            j === 0 ? "" : ` + ${j * vectors}u`
+          }]`;
+          lines.push(`        let ${operand.name}${i} = ${convert ? `vec4f(${read})` : read};`);
+        }
+      }
+      for (const [row, quad] of tiles) {
+        const value = `a${Math.floor(row / 4)}[${row % 4}]`;
+        const [sum, vector] = chunk > 0 ? ["h", "vec4<f16>"] : ["c", "vec4f"];
+        lines.push(
+          `        ${sum}${row}_${quad} = fma(${vector}(${value}), b${quad}, ${sum}${row}_${quad});`,
+        );
+      }
+      lines.push("      }");
+    }
+  }
+  if (chunk > 0) {
+    lines.push(...tiles.map(([row, quad]) => `      c${row}_${quad} += vec4f(h${row}_${quad});`));
+  }
+  return `    for (var quad = 0u; quad < ${blockK / 4}u; quad += ${group}u) {
+${lines.join("\n")}
+    }`;
 }

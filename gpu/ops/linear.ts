@@ -35,6 +35,8 @@ type MatmulAttrs = {
   splitK: number;
   activation: Activation;
   dtype: Dtype;
+  /** Allows f16 multiplication in short chunks where an operand is stored as f16 (`MatmulSpec.halfProducts`). */
+  halfProducts: boolean;
 };
 
 const DEFAULTS: MatmulAttrs = {
@@ -43,6 +45,7 @@ const DEFAULTS: MatmulAttrs = {
   splitK: 1,
   activation: "none",
   dtype: "f32",
+  halfProducts: false,
 };
 
 /** Sizes of a product whose operands are `[rows columns]` or `[batch rows columns]`. */
@@ -70,10 +73,10 @@ const matmulOp: Op<MatmulAttrs> = defineOp({
   },
   dispatches: (context) => [launch(context)],
   gradient: ({ g, inputs, grads, attrs, needs }) => {
-    const { transposeA, transposeB, splitK, activation } = attrs;
-    if (transposeA || splitK > 1 || activation !== "none") {
+    const { transposeA, transposeB, splitK, activation, halfProducts } = attrs;
+    if (transposeA || splitK > 1 || activation !== "none" || halfProducts) {
       throw new Error(
-        'Cannot train through op "matmul": a transposed A, a split sum or a fused activation has no gradient',
+        'Cannot train through op "matmul": a transposed A, a split sum, a fused activation or f16 multiplication has no gradient',
       );
     }
     const d = grads.out;
@@ -141,6 +144,7 @@ function specOf({ inputs, outputs: { out }, attrs }: MatmulUse): MatmulSpec {
     strideA: batched ? m * k : 0,
     strideB: batched ? k * n : 0,
     strideC: m * n,
+    ...(attrs.halfProducts && { halfProducts: true }),
   };
 }
 
@@ -203,7 +207,7 @@ export function matmul(
   g: Graph,
   a: Tensor,
   b: Tensor,
-  options: { transposeA?: boolean; transposeB?: boolean; dtype?: Dtype } = {},
+  options: { transposeA?: boolean; transposeB?: boolean; dtype?: Dtype; halfProducts?: boolean } = {},
 ): Tensor {
   return recordOne(g, matmulOp, { a, b }, { ...DEFAULTS, ...options });
 }
@@ -213,15 +217,23 @@ export function matmul(
  *
  * @param weight `[out in]`, as PyTorch stores it.
  * @param options.residual Added last; the shape of the result.
+ * @param options.halfProducts Allows multiplication in f16 where an operand is stored as f16, for a layer that nothing is trained through:
+ * up to 9 · 2^-11 · Σ|x·w| of error in a value, and infinities where a few products sum to more than 65,504.
  * @returns `[… out]`.
  */
 export function linear(
   g: Graph,
   x: Tensor,
   weight: Tensor,
-  options: { bias?: Tensor; activation?: Activation; residual?: Tensor; dtype?: Dtype } = {},
+  options: {
+    bias?: Tensor;
+    activation?: Activation;
+    residual?: Tensor;
+    dtype?: Dtype;
+    halfProducts?: boolean;
+  } = {},
 ): Tensor {
-  const { bias, residual, activation = "none", dtype = "f32" } = options;
+  const { bias, residual, activation = "none", dtype = "f32", halfProducts = false } = options;
   const width = x.shape.at(-1)!, outputs = weight.shape[0];
   if (sizeOf(weight.shape) !== outputs * width) {
     throw new RangeError(
@@ -235,7 +247,7 @@ export function linear(
   // An activation in the epilogue leaves nothing for its gradient to read, so a trained layer keeps it apart.
   const trained = [x, weight, bias, residual].some((t) => t?.needsGradient);
   if (activation !== "none" && trained) {
-    const hidden = recordOne(g, matmulOp, base, { ...DEFAULTS, transposeB: true, dtype });
+    const hidden = recordOne(g, matmulOp, base, { ...DEFAULTS, transposeB: true, dtype, halfProducts });
     if (residual) {
       throw new Error(
         "Cannot record linear: a trained layer with an activation must add its residual itself",
@@ -251,6 +263,7 @@ export function linear(
       transposeB: true,
       activation,
       dtype,
+      halfProducts,
     }),
     shape,
   );

@@ -1,7 +1,7 @@
 /** Products on generated matrices: each kernel is compared with plain loops on sampled outputs, then timed. */
 
 import { ACTIVATIONS } from "../ops/activation_functions.ts";
-import { type MatmulSpec, splitLength } from "../ops/matmul_kernel.ts";
+import { halfProductBound, type MatmulSpec, splitLength } from "../ops/matmul_kernel.ts";
 import type { TrialSetup } from "./trial.ts";
 
 /** Elements between the start and the end of one operand over the whole batch. */
@@ -93,16 +93,24 @@ function checkSamples(spec: MatmulSpec, out: ArrayLike<number>): string | undefi
       row * spec.n + column;
     let sum = 0;
     let size = 0;
+    let squares = 0;
     for (let k = split * chunk; k < Math.min(spec.k, (split + 1) * chunk); k++) {
       const a = testValue(baseA + (spec.transposeA ? k * spec.m + row : row * spec.k + k), 1);
       const b = testValue(baseB + (spec.transposeB ? column * spec.k + k : k * spec.n + column), 2);
       sum += a * b;
       size += Math.abs(a * b);
+      squares += (a * b) ** 2;
     }
     const linear = sum + (spec.bias ? testValue(column, 3) : 0);
     const active = spec.activation === "none" ? linear : ACTIVATIONS[spec.activation].value(linear);
     const expected = active + (spec.residual ? testValue(at, 4) : 0);
-    const tolerance = 1e-5 + 1e-6 * size + (spec.typeC === "f16" ? 1e-3 * (1 + Math.abs(expected)) : 0);
+    // Where f16 multiplication is allowed, what its longest chunks are likely to err: roundings do not all go one way, and these
+    // values are far from those that f16 takes for 0.
+    const halves = spec.halfProducts
+      ? halfProductBound({ ...spec, k: 0 }, { chunk: 8, size: 4 * Math.sqrt(squares) })
+      : 0;
+    const tolerance = halves + 1e-5 + 1e-6 * size +
+      (spec.typeC === "f16" ? 1e-3 * (1 + Math.abs(expected)) : 0);
     if (!(Math.abs(out[at] - expected) <= tolerance)) {
       return `C[${slice} ${row} ${column}] must be ${expected}, current value is ${out[at]}`;
     }

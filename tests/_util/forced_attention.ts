@@ -1,14 +1,13 @@
 /** Attention's kernels for hardware forced one by one, on the case tables and on sizes that their blocks are made for. */
 
-import { Graph, type Node } from "../../gpu/graph.ts";
+import { Graph } from "../../gpu/graph.ts";
 import { type KernelAdapter, type KernelEnvironment, OPS } from "../../gpu/op.ts";
 import "../../gpu/ops/mod.ts";
 import { ATTENTION, type AttentionPass, type AttentionUse } from "../../gpu/ops/attention_kernel.ts";
 import { OP_CASES } from "../../gpu/cases/all.ts";
 import { declareInputs, type OpCase } from "../../gpu/cases/op_case.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import type { Launch } from "../../gpu/tuning/choose.ts";
-import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
+import { launchesOf } from "./launches.ts";
 import { checkOp } from "./op_check.ts";
 
 /** Ops of the passes. */
@@ -87,15 +86,6 @@ export function forcing(
     }
   }
   return { ...environment, isSoftware: false, choices: new Forced([["", ""]]) };
-}
-
-/** The launches of recorded nodes for which a kernel is chosen. */
-export function launchesOf(nodes: Iterable<Node>): Launch[] {
-  const launches: Launch[] = [];
-  const onChoice = (family: string, spec: unknown) => void launches.push({ family, spec });
-  const environment = { ...PLAIN_GPU, features: new Set(["shader-f16"]), onChoice };
-  for (const node of nodes) node.op.dispatches({ ...node, environment });
-  return launches;
 }
 
 /** What a case asks of a pass's family. */

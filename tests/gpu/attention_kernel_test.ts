@@ -15,7 +15,8 @@ import { attentionTrial } from "../../gpu/tuning/attention_trial.ts";
 import { chooseVariant } from "../../gpu/tuning/choose.ts";
 import { PLAIN_GPU, tuneKey } from "../../gpu/tuning/family.ts";
 import { engineTest } from "../_util/engine.ts";
-import { CASES, checkForced, launchesOf, useOfCase, variantNames } from "../_util/forced_attention.ts";
+import { CASES, checkForced, useOfCase, variantNames } from "../_util/forced_attention.ts";
+import { launchesOf } from "../_util/launches.ts";
 
 const PASSES: readonly AttentionPass[] = ["forward", "backwardQuery", "backwardKey"];
 

@@ -34,6 +34,13 @@ const adapter = (environment: Partial<KernelEnvironment>): KernelEnvironment => 
 /** Adapters whose kernels differ: GPUs, CPUs, and CPUs that tell the lanes of their subgroups. */
 export const ADAPTERS: Readonly<Record<string, KernelEnvironment>> = {
   "a GPU": adapter({ vendor: "nvidia" }),
+  "a GPU with large limits and subgroups of one size": adapter({
+    vendor: "nvidia",
+    features: new Set(["shader-f16", "subgroups", ENABLES_SUBGROUPS]),
+    workgroupBytes: 65536,
+    workgroupInvocations: 1024,
+    subgroupSizes: { min: 32, max: 32 },
+  }),
   "a CPU": adapter({ isSoftware: true, architecture: "swiftshader" }),
   "a CPU with known lanes": adapter({ isSoftware: true, description: "llvmpipe (LLVM 15.0.6, 256 bits)" }),
 };

@@ -1,0 +1,19 @@
+/**
+ * Every matmul variant for GPUs, forced one by one on this adapter's driver, over transpositions, storage types, epilogues, batches
+ * and split sums, between sentinels. Software drivers take seconds to compile each text: about twenty minutes in all.
+ */
+
+import assert from "node:assert/strict";
+import { gpuTest, testDevice } from "../_util/gpu.ts";
+import { check, familyDevice, hardwareCases, hardwareOf, hardwareVariants } from "../_util/matmul.ts";
+
+const device = await testDevice();
+const hardware = device && hardwareOf(await familyDevice(device.device), device.info);
+
+for (const [turn, variant] of (hardware ? hardwareVariants(hardware) : []).entries()) {
+  gpuTest(`${variant.name} matches plain loops`, async (base) => {
+    const cases = hardwareCases(variant, hardware!, turn);
+    assert.equal(cases.length, 10);
+    for (const each of cases) await check(await familyDevice(base), variant, each);
+  });
+}

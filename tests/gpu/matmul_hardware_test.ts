@@ -1,0 +1,167 @@
+/** The matmul variants for GPUs: every option of theirs once on this driver; what they ask of an adapter; their order. */
+
+import assert from "node:assert/strict";
+import { differentiate } from "../../gpu/autodiff.ts";
+import { Graph, resident } from "../../gpu/graph.ts";
+import { launchesOf } from "../_util/launches.ts";
+import { linear } from "../../gpu/ops/linear.ts";
+import { MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
+import type { MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
+import type { KernelAdapter } from "../../gpu/op.ts";
+import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
+import { gpuTest } from "../_util/gpu.ts";
+import { check, familyDevice, hardwareCases, hardwareOf, hardwareVariants, spec } from "../_util/matmul.ts";
+
+const CARD: KernelAdapter = {
+  ...PLAIN_GPU,
+  vendor: "nvidia",
+  features: new Set(["shader-f16", "subgroups"]),
+  workgroupBytes: 49152,
+  workgroupInvocations: 1024,
+  subgroupSizes: { min: 32, max: 32 },
+};
+
+const TOWER = spec(8 * 197, 768, 768, { transposeB: true });
+const HALF = { typeA: "f16", typeB: "f16", typeC: "f16" } as const;
+
+/** Some of the variants that between them have every trait there is. */
+function covering(variants: readonly MatmulVariant[]): MatmulVariant[] {
+  const seen = new Set<string>();
+  return variants.filter(({ traits }) => {
+    const isNew = traits.some((trait) => !seen.has(trait));
+    traits.forEach((trait) => seen.add(trait));
+    return isNew;
+  });
+}
+
+gpuTest(
+  "every block, tile and feed for GPUs matches plain loops; all of them together in tests/full",
+  async (base, info) => {
+    const device = await familyDevice(base), hardware = hardwareOf(device, info);
+    const chosen = covering(hardwareVariants(hardware));
+    assert.ok(chosen.length >= 10, `only ${chosen.map(({ name }) => name)}`);
+    for (const [turn, variant] of chosen.entries()) {
+      const isChunk = variant.traits[0].startsWith("chunk");
+      const each = isChunk
+        ? spec(68, 72, 36, { typeB: "f16", transposeB: true, halfProducts: true })
+        : hardwareCases(variant, hardware, turn)[(2 * turn + 1) % 10];
+      const error = await check(device, variant, each);
+      if (isChunk) assert.ok(error > 0.02, `${variant.name}: as exact as f32, error ${error} of its bound`);
+    }
+  },
+);
+
+gpuTest("workgroups that go down a few rows of blocks at a time make every block", async (base, info) => {
+  const device = await familyDevice(base), hardware = hardwareOf(device, info);
+  const variant = hardwareVariants(hardware).find(({ name }) => name.startsWith("shared-32x32x16"))!;
+  // Ten rows of three blocks: a group of eight rows, and one of two.
+  await check(device, variant, spec(300, 68, 12, { transposeB: true, batch: 2 }));
+});
+
+/** Bytes of workgroup memory and invocations that a kernel's text declares. */
+function declared(code: string): { bytes: number; threads: number } {
+  let bytes = 0;
+  for (const [, type, count] of code.matchAll(/var<workgroup> \w+: array<(vec4f|vec4<f16>), (\d+)>/g)) {
+    bytes += Number(count) * (type === "vec4f" ? 16 : 8);
+  }
+  return { bytes, threads: Number(/@workgroup_size\((\d+)\)/.exec(code)![1]) };
+}
+
+Deno.test("candidates for a GPU keep within its workgroup memory and invocations, and need no feature it lacks", () => {
+  const specs: MatmulSpec[] = [
+    TOWER,
+    { ...TOWER, ...HALF, halfProducts: true },
+    spec(16, 4, 64),
+    spec(1, 768, 768, { typeB: "f16" }),
+  ];
+  let largest = 0;
+  for (const workgroupBytes of [16384, 32768, 65536]) {
+    for (const workgroupInvocations of [128, 256, 1024]) {
+      for (const features of [[], ["shader-f16"], ["shader-f16", "subgroups"]]) {
+        const adapter = { ...CARD, workgroupBytes, workgroupInvocations, features: new Set(features) };
+        for (const each of specs) {
+          const needsHalf = each.typeB === "f16";
+          const candidates = matmulCandidates(each, adapter);
+          assert.equal(candidates.length > 0, !needsHalf || features.length > 0);
+          for (const variant of candidates) {
+            const { code } = variant.build(each), { bytes, threads } = declared(code);
+            assert.ok(bytes <= workgroupBytes && threads <= workgroupInvocations, variant.name);
+            assert.equal(
+              /\bf16\b/.test(code),
+              code.startsWith("enable f16;") || code.includes("\nenable f16;"),
+            );
+            assert.ok(features.includes("subgroups") || !code.includes("subgroupBroadcast"), variant.name);
+            largest = Math.max(largest, bytes);
+          }
+        }
+      }
+    }
+  }
+  assert.ok(largest > 32768, "more memory is put to use");
+  assert.equal(new Set(MATMUL_VARIANTS.map(({ name }) => name)).size, MATMUL_VARIANTS.length);
+});
+
+Deno.test("subgroups are spread over only where their one size is known", () => {
+  const lanes = (subgroupSizes: KernelAdapter["subgroupSizes"]) =>
+    matmulCandidates(TOWER, { ...CARD, subgroupSizes }).filter(({ traits }) => traits[0] === "subgroup")
+      .map(({ name }) => name.split("-")[0]);
+  assert.deepEqual([...new Set(lanes({ min: 32, max: 32 }))], ["subgroup32"]);
+  assert.deepEqual([...new Set(lanes({ min: 64, max: 64 }))], ["subgroup64"]);
+  assert.deepEqual(lanes({ min: 32, max: 64 }), []);
+  assert.deepEqual(lanes(null), []);
+});
+
+Deno.test("f16 multiplication is a candidate only where it is allowed and an operand is stored as f16", () => {
+  const kinds = (each: MatmulSpec) => new Set(matmulCandidates(each, CARD).map(({ traits }) => traits[0]));
+  const chunks = (each: MatmulSpec) => [...kinds(each)].filter((kind) => kind.startsWith("chunk")).sort();
+  assert.deepEqual(chunks({ ...TOWER, ...HALF }), []);
+  assert.deepEqual(chunks({ ...TOWER, halfProducts: true }), []);
+  assert.deepEqual(chunks({ ...TOWER, ...HALF, halfProducts: true }), ["chunk4", "chunk8"]);
+  assert.deepEqual(chunks({ ...TOWER, typeB: "f16", halfProducts: true }), ["chunk4", "chunk8"]);
+});
+
+Deno.test("a layer may allow f16 multiplication, and is not trained through then", () => {
+  const g = new Graph(),
+    x = resident("parameter", "x", [4, 8]),
+    weight = resident("input", "w", [12, 8], "f16");
+  const out = linear(g, x, weight, { halfProducts: true });
+  assert.deepEqual(launchesOf(g.nodes).map(({ spec }) => (spec as MatmulSpec).halfProducts), [true]);
+  assert.throws(
+    () => differentiate(g, { seeds: [{ output: out, gradient: resident("input", "d", [4, 12]) }] }),
+    /^Error: Cannot train through op "matmul": .* or f16 multiplication has no gradient/,
+  );
+});
+
+Deno.test("the first candidate is as exact as any and holds on any driver, those after it differ", () => {
+  const shapes = [[8 * 197, 768, 768], [50432, 320, 320], [4096, 4096, 4096], [2048, 64, 64], [
+    768,
+    768,
+    50432,
+  ]];
+  for (const [m, n, k] of shapes) {
+    for (const halfProducts of [false, true]) {
+      for (const adapter of [CARD, { ...CARD, vendor: "apple" }]) {
+        const first = matmulCandidates(spec(m, n, k, { ...HALF, halfProducts }), adapter).slice(0, 6);
+        assert.match(first[0].traits[0], /^(full|half)$/, `${m}x${n}x${k}: ${first[0].name}`);
+        const differ = (i: number) => new Set(first.map(({ traits }) => traits[i])).size;
+        assert.ok(
+          differ(0) >= 2 && differ(1) >= (halfProducts ? 2 : 3) && differ(2) >= 2,
+          first.map(({ name }) => name).join(),
+        );
+      }
+    }
+  }
+});
+
+Deno.test("products of few rows share out the sum over k; small products get small blocks, large ones large", () => {
+  const first = (m: number, n: number, k: number) =>
+    matmulCandidates(spec(m, n, k, { transposeB: true }), CARD)[0].name;
+  assert.match(first(16, 4, 64), /^rows-/);
+  assert.match(first(1, 768, 768), /^rows-1x/);
+  const area = (name: string) => {
+    const [, m, n] = /^shared-(\d+)x(\d+)x/.exec(name)!;
+    return Number(m) * Number(n);
+  };
+  assert.ok(area(first(4096, 4096, 4096)) >= 128 * 64);
+  assert.ok(area(first(197, 768, 768)) <= 64 * 64);
+});
