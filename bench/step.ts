@@ -69,8 +69,9 @@ export interface OpenStep extends AsyncDisposable {
 /** Opens a recipe's training as a run would on this adapter, in parts where it cannot hold the batch. */
 export async function openStep(gpu: Gpu, config: Config): Promise<OpenStep> {
   const model = createModel(trainingSpec(config)), task = taskOfRecipe(config), clips = clipsPerBatch(config);
-  const device = new LocalDevice(gpu), { info } = device;
-  requireHalves(info, halvesNeed(config, { stored: model.taps === "stored" }));
+  const device = new LocalDevice(gpu);
+  requireHalves(device, halvesNeed(config, { stored: model.taps === "stored" }));
+  const { info } = device;
   const { largestFrame: _frame, ...rest } = sessionOptions(config, {
     lastBatch: 0,
     largestFrame: { width: 1, height: 1 },

@@ -33,10 +33,11 @@ export async function tuneRecipe(
     gpu.environment,
   );
   const { signal, onChosen } = options;
+  const environment = { ...gpu.environment, multipliesHalves: config.arithmetic === "f16" };
   const device: Pick<ChoosingDevice, "choose"> = {
     choose: (launch, more) => chooseKernel(gpu, launch, more),
   };
-  return await measureKernels(device, tunablesOf(Object.values(plans), gpu.environment), {
+  return await measureKernels(device, tunablesOf(Object.values(plans), environment), {
     limits: THOROUGH,
     signal,
     onChosen: ({ key, family, spec }, chosen) =>

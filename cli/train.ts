@@ -18,7 +18,7 @@ import { savedState } from "../train/files/checkpoint.ts";
 import { keepLists, withKeptLists } from "../train/run/class_folders.ts";
 import { trainingSpec } from "../train/recipe/model.ts";
 import { EarlyDevice } from "../train/runtime/open_session.ts";
-import { sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
+import { halvesNeed, sessionOptions, taskOfRecipe } from "../train/tasks/session_options.ts";
 import { createModel } from "../models/mod.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
@@ -233,7 +233,7 @@ async function earlyDevice(config: Config, choices: TunedChoices): Promise<Early
     sessionOptions(config, { lastBatch, largestFrame: frame }),
     {
       clipsPerVideo: copies,
-      halves: null,
+      halves: halvesNeed(config),
       choices,
     },
   );

@@ -131,6 +131,8 @@ export interface KernelAdapter {
 export interface KernelEnvironment extends KernelAdapter {
   /** Measured choices of kernels by key (`gpu/tuning/family.ts`). */
   readonly choices: ReadonlyMap<string, string>;
+  /** Whether products of two matrices that are both stored as f16 may be multiplied in f16, a few terms of a sum at a time. */
+  readonly multipliesHalves?: boolean;
   /** Told of every launch for which a kernel is chosen, with the name of its family. */
   readonly onChoice?: (family: string, spec: unknown) => void;
 }

@@ -35,8 +35,6 @@ type MatmulAttrs = {
   splitK: number;
   activation: Activation;
   dtype: Dtype;
-  /** Allows f16 multiplication in short chunks where an operand is stored as f16 (`MatmulSpec.halfProducts`). */
-  halfProducts: boolean;
 };
 
 const DEFAULTS: MatmulAttrs = {
@@ -45,7 +43,6 @@ const DEFAULTS: MatmulAttrs = {
   splitK: 1,
   activation: "none",
   dtype: "f32",
-  halfProducts: false,
 };
 
 /** Sizes of a product whose operands are `[rows columns]` or `[batch rows columns]`. */
@@ -73,10 +70,10 @@ const matmulOp: Op<MatmulAttrs> = defineOp({
   },
   dispatches: (context) => [launch(context)],
   gradient: ({ g, inputs, grads, attrs, needs }) => {
-    const { transposeA, transposeB, splitK, activation, halfProducts } = attrs;
-    if (transposeA || splitK > 1 || activation !== "none" || halfProducts) {
+    const { transposeA, transposeB, splitK, activation } = attrs;
+    if (transposeA || splitK > 1 || activation !== "none") {
       throw new Error(
-        'Cannot train through op "matmul": a transposed A, a split sum, a fused activation or f16 multiplication has no gradient',
+        'Cannot train through op "matmul": a transposed A, a split sum or a fused activation has no gradient',
       );
     }
     const d = grads.out;
@@ -123,7 +120,10 @@ function chooseSplitK(rows: number, outputs: number): number {
 type MatmulUse = Pick<OpContext<MatmulAttrs>, "inputs" | "attrs"> & Outputs;
 
 /** What the kernel family needs to know of one product. */
-function specOf({ inputs, outputs: { out }, attrs }: MatmulUse): MatmulSpec {
+function specOf(
+  { inputs, outputs: { out }, attrs }: MatmulUse,
+  { multipliesHalves }: KernelEnvironment,
+): MatmulSpec {
   const { a, b, bias, residual } = inputs;
   const { m, n, k, batch } = productSizes(a, b, attrs);
   const batched = a.shape.length > 2;
@@ -144,13 +144,13 @@ function specOf({ inputs, outputs: { out }, attrs }: MatmulUse): MatmulSpec {
     strideA: batched ? m * k : 0,
     strideB: batched ? k * n : 0,
     strideC: m * n,
-    ...(attrs.halfProducts && { halfProducts: true }),
+    ...(multipliesHalves && floatType(a) === "f16" && floatType(b) === "f16" && { halfProducts: true }),
   };
 }
 
 function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
-  const { inputs: { a, b, bias, residual }, outputs: { out } } = use, spec = specOf(use);
-  const kernel = chosenVariant(MATMUL, spec, use.environment).build(spec);
+  const { inputs: { a, b, bias, residual }, outputs: { out }, environment } = use;
+  const spec = specOf(use, environment), kernel = chosenVariant(MATMUL, spec, environment).build(spec);
   const tensors = { a, b, c: out, bias, residual };
   const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name in tensors);
   return {
@@ -207,7 +207,7 @@ export function matmul(
   g: Graph,
   a: Tensor,
   b: Tensor,
-  options: { transposeA?: boolean; transposeB?: boolean; dtype?: Dtype; halfProducts?: boolean } = {},
+  options: { transposeA?: boolean; transposeB?: boolean; dtype?: Dtype } = {},
 ): Tensor {
   return recordOne(g, matmulOp, { a, b }, { ...DEFAULTS, ...options });
 }
@@ -217,23 +217,15 @@ export function matmul(
  *
  * @param weight `[out in]`, as PyTorch stores it.
  * @param options.residual Added last; the shape of the result.
- * @param options.halfProducts Allows multiplication in f16 where an operand is stored as f16, for a layer that nothing is trained through:
- * up to 9 · 2^-11 · Σ|x·w| of error in a value, and infinities where a few products sum to more than 65,504.
  * @returns `[… out]`.
  */
 export function linear(
   g: Graph,
   x: Tensor,
   weight: Tensor,
-  options: {
-    bias?: Tensor;
-    activation?: Activation;
-    residual?: Tensor;
-    dtype?: Dtype;
-    halfProducts?: boolean;
-  } = {},
+  options: { bias?: Tensor; activation?: Activation; residual?: Tensor; dtype?: Dtype } = {},
 ): Tensor {
-  const { bias, residual, activation = "none", dtype = "f32", halfProducts = false } = options;
+  const { bias, residual, activation = "none", dtype = "f32" } = options;
   const width = x.shape.at(-1)!, outputs = weight.shape[0];
   if (sizeOf(weight.shape) !== outputs * width) {
     throw new RangeError(
@@ -247,7 +239,7 @@ export function linear(
   // An activation in the epilogue leaves nothing for its gradient to read, so a trained layer keeps it apart.
   const trained = [x, weight, bias, residual].some((t) => t?.needsGradient);
   if (activation !== "none" && trained) {
-    const hidden = recordOne(g, matmulOp, base, { ...DEFAULTS, transposeB: true, dtype, halfProducts });
+    const hidden = recordOne(g, matmulOp, base, { ...DEFAULTS, transposeB: true, dtype });
     if (residual) {
       throw new Error(
         "Cannot record linear: a trained layer with an activation must add its residual itself",
@@ -263,7 +255,6 @@ export function linear(
       transposeB: true,
       activation,
       dtype,
-      halfProducts,
     }),
     shape,
   );

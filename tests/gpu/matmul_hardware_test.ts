@@ -1,13 +1,12 @@
 /** The matmul variants for GPUs: every option of theirs once on this driver; what they ask of an adapter; their order. */
 
 import assert from "node:assert/strict";
-import { differentiate } from "../../gpu/autodiff.ts";
 import { Graph, resident } from "../../gpu/graph.ts";
 import { launchesOf } from "../_util/launches.ts";
 import { linear } from "../../gpu/ops/linear.ts";
 import { MATMUL_VARIANTS, matmulCandidates } from "../../gpu/ops/matmul_kernel.ts";
 import type { MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
-import type { KernelAdapter } from "../../gpu/op.ts";
+import type { KernelAdapter, KernelEnvironment } from "../../gpu/op.ts";
 import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 import { gpuTest } from "../_util/gpu.ts";
 import { check, familyDevice, hardwareCases, hardwareOf, hardwareVariants, spec } from "../_util/matmul.ts";
@@ -120,16 +119,15 @@ Deno.test("f16 multiplication is a candidate only where it is allowed and an ope
   assert.deepEqual(chunks({ ...TOWER, typeB: "f16", halfProducts: true }), ["chunk4", "chunk8"]);
 });
 
-Deno.test("a layer may allow f16 multiplication, and is not trained through then", () => {
-  const g = new Graph(),
-    x = resident("parameter", "x", [4, 8]),
-    weight = resident("input", "w", [12, 8], "f16");
-  const out = linear(g, x, weight, { halfProducts: true });
-  assert.deepEqual(launchesOf(g.nodes).map(({ spec }) => (spec as MatmulSpec).halfProducts), [true]);
-  assert.throws(
-    () => differentiate(g, { seeds: [{ output: out, gradient: resident("input", "d", [4, 12]) }] }),
-    /^Error: Cannot train through op "matmul": .* or f16 multiplication has no gradient/,
-  );
+Deno.test("f16 multiplication is asked for where the environment allows it and both operands are stored as f16", () => {
+  const asked = (dtype: "f32" | "f16", environment: Partial<KernelEnvironment>) => {
+    const g = new Graph(), x = resident("input", "x", [4, 8], dtype);
+    linear(g, x, resident("input", "w", [12, 8], "f16"));
+    return launchesOf(g.nodes, environment).map(({ spec }) => (spec as MatmulSpec).halfProducts);
+  };
+  assert.deepEqual(asked("f16", { multipliesHalves: true }), [true]);
+  assert.deepEqual(asked("f16", {}), [undefined]);
+  assert.deepEqual(asked("f32", { multipliesHalves: true }), [undefined]);
 });
 
 Deno.test("the first candidate is as exact as any and holds on any driver, those after it differ", () => {

@@ -144,7 +144,7 @@ export async function openTower(
   const { choices, stage } = more;
   const device = await RemoteDevice.open({ choices: choices?.known, onCompile: compilingStage(stage) });
   try {
-    requireHalves(device.info, more.halves);
+    requireHalves(device, more.halves);
     const planned = planFittingTower(model, { ...options, limits: device.info.limits }, device.info);
     await chooseKernels(device, [planned.plan], { choices, stage });
     return await Tower.open(device, model, planned);

@@ -31,6 +31,11 @@ export function remarksOn(config: Config): string[] {
       `data.workers is lowered from ${data.workers} to ${mostWorkers()}: this machine's cores and memory hold no more`,
     );
   }
+  if (config.arithmetic === "f16" && config.precision !== "f16") {
+    remarks.push(
+      "arithmetic f16 has no effect with precision f32: only what is stored as f16 is multiplied so",
+    );
+  }
   remarks.push(...idleRemarks(config));
   if (solver.lr_warmup_start > 0 && isByShare(solver.type)) {
     remarks.push(`solver.lr_warmup_start has no effect with solver.type ${solver.type}`);

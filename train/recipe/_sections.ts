@@ -73,6 +73,9 @@ export const TOP_KEYS = {
   precision: z.enum(["f32", "f16"]).default("f32").describe(
     "storage of frozen weights and backbone activations",
   ),
+  arithmetic: z.enum(["f32", "f16"]).default("f32").describe(
+    "multiplication in a backbone of precision f16; f16: in f16 where that is measured to be faster, features differ by about 1e-3",
+  ),
 };
 
 /** `data`, as far as the systems' own keys. */

@@ -1,6 +1,5 @@
 /** Opening a session in a Worker of its own, on whatever adapter there is, or saying in one line why it cannot be. */
 
-import type { DeviceInfo } from "../../gpu/runtime.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import type { TellStage } from "../../lib/stage.ts";
 import { ALONE, type World } from "../../mpi/world.ts";
@@ -8,6 +7,7 @@ import type { VideoModel } from "../../models/video_model.ts";
 import { type FittingSession, planFittingSession } from "./fit.ts";
 import { chooseKernels } from "./device/choose_kernels.ts";
 import { compileKernels, kernelsOf } from "./device/compile.ts";
+import type { ChoosingDevice } from "./device/device.ts";
 import { RemoteDevice } from "./device/remote_device.ts";
 import { lowerPlans } from "./device_model.ts";
 import { agreedFit, cardsOf } from "./ranks/cards.ts";
@@ -19,11 +19,15 @@ import type { TunedChoices } from "./device/tuned.ts";
 export interface HalvesNeed {
   readonly what: string;
   readonly instead: string;
+  /** Also multiply them as such, where that is measured to be faster. */
+  readonly multiplies?: boolean;
 }
 
-/** Refuses an adapter that cannot store what the model reads as halves. */
-export function requireHalves({ name, environment }: DeviceInfo, need: HalvesNeed | null): void {
-  if (!need || environment.features.has("shader-f16")) return;
+/** Refuses an adapter that cannot store what the model reads as halves, and lets others multiply them where they are to. */
+export function requireHalves(device: Pick<ChoosingDevice, "info" | "adopt">, need: HalvesNeed | null): void {
+  if (!need) return;
+  const { name, environment } = device.info;
+  if (environment.features.has("shader-f16")) return device.adopt({ multipliesHalves: need.multiplies });
   throw new AdapterError(
     `Cannot use ${need.what} on adapter "${name}": it must have the feature shader-f16; use ${need.instead}`,
   );
@@ -111,9 +115,11 @@ export class EarlyDevice implements AsyncDisposable {
   async #compile(
     model: VideoModel,
     options: Omit<SessionOptions, "limits">,
-    { clipsPerVideo, choices }: OpenOptions,
+    { clipsPerVideo, choices, halves }: OpenOptions,
   ): Promise<void> {
-    const device = await this.#device, { info: { limits, environment, freeBytes } } = device;
+    const device = await this.#device;
+    requireHalves(device, halves);
+    const { info: { limits, environment, freeBytes } } = device;
     const fit = { environment, freeBytes, clipsPerVideo };
     const { plan } = planFittingSession(model, { ...options, limits }, fit);
     const { signal } = this.#closing, stage: TellStage = (stage) => this.#told?.(stage);
@@ -142,11 +148,11 @@ export async function openSession(
       : await RemoteDevice.open({ choices: choices?.known, world: world.forWorker });
     device.onCompile = compilingStage(stage);
     device.stopsCompiling = signal;
-    const { info } = device;
     let fitting: FittingSession | null = null;
     try {
       signal?.throwIfAborted();
-      requireHalves(info, more.halves);
+      requireHalves(device, more.halves);
+      const { info } = device;
       stage?.({ what: "planning" });
       const cards = await cardsOf(world, info);
       fitting = planFittingSession(model, { ...options, ...cards.options(options), limits: info.limits }, {

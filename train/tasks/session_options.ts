@@ -37,10 +37,12 @@ export function clipsPerBatch({ data }: Pick<Config, "data">): number {
 
 /** What a recipe needs halves for, on the adapter; null: nothing. @param options.stored Taps come from stored features. */
 export function halvesNeed(
-  { precision }: Pick<Config, "precision">,
+  { precision, arithmetic }: Pick<Config, "precision" | "arithmetic">,
   options: { stored?: boolean } = {},
 ): HalvesNeed | null {
-  if (precision === "f16") return { what: "precision f16", instead: "precision=f32" };
+  if (precision === "f16") {
+    return { what: "precision f16", instead: "precision=f32", multiplies: arithmetic === "f16" };
+  }
   return options.stored ? { what: "data.features", instead: "data.features=null" } : null;
 }
 

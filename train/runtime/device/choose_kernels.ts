@@ -124,7 +124,7 @@ export async function chooseKernels(
   }
   const entries = await world.share(measured && [...measured.choices], "the choice of kernels");
   if (entries === null || entries.length === 0) return false;
-  device.adopt(new Map([...environment.choices, ...entries]));
+  device.adopt({ choices: new Map([...environment.choices, ...entries]) });
   if (measured) await choices?.keep?.(measured);
   return true;
 }

@@ -3,6 +3,7 @@
 import type { FramePrepOptions } from "../../../gpu/frames.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { compileAside } from "../../../gpu/compile.ts";
+import type { KernelEnvironment } from "../../../gpu/op.ts";
 import type { KernelSpec } from "../../../gpu/lower.ts";
 import type { ChoiceOptions, Chosen, Launch } from "../../../gpu/tuning/choose.ts";
 import { type Command, type DeviceInfo, type DeviceSetup, Runtime } from "../../../gpu/runtime.ts";
@@ -42,8 +43,8 @@ export interface Device extends AsyncDisposable {
 export interface ChoosingDevice extends Device {
   /** Measures which kernel does a launch fastest. The device must be idle, and should hold nothing yet. */
   choose(launch: Launch, options: ChoosingOptions): Promise<Chosen>;
-  /** Takes measured choices: `info.environment` has them from now on. */
-  adopt(choices: ReadonlyMap<string, string>): void;
+  /** Lets `info.environment` have other choices of kernels, or a wider choice, from now on. */
+  adopt(changes: Partial<Pick<KernelEnvironment, "choices" | "multipliesHalves">>): void;
 }
 
 /** What a device says about itself. @param freeBytes Bytes it has free; null where nobody can tell. */
@@ -54,18 +55,25 @@ export function deviceInfo(gpu: Gpu, freeBytes: number | null = null): DeviceInf
 
 /** A device on this thread, for checks and measurements. Closing it frees its memory; the GPU stays the caller's. */
 export class LocalDevice implements Device {
-  readonly info: DeviceInfo;
+  #info: DeviceInfo;
   readonly runtime: Runtime;
-
   readonly compilesAside: boolean;
   readonly #gpu: Gpu;
 
   /** @param options.compilesAside Whether pipelines are made on threads of the platform's, as browsers do. */
   constructor(gpu: Gpu, { compilesAside = false }: { compilesAside?: boolean } = {}) {
-    this.info = deviceInfo(gpu);
+    this.#info = deviceInfo(gpu);
     this.runtime = new Runtime(gpu);
     this.compilesAside = compilesAside;
     this.#gpu = gpu;
+  }
+
+  get info(): DeviceInfo {
+    return this.#info;
+  }
+
+  adopt(changes: Parameters<ChoosingDevice["adopt"]>[0]): void {
+    this.#info = { ...this.#info, environment: { ...this.#info.environment, ...changes } };
   }
 
   async compile(kernels: readonly KernelSpec[]): Promise<void> {

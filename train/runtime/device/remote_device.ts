@@ -139,8 +139,8 @@ export class RemoteDevice implements ChoosingDevice {
     return this.#channel.call("choose", [launch, options]);
   }
 
-  adopt(choices: ChoicesByKey): void {
-    this.#info = { ...this.#info, environment: { ...this.#info.environment, choices } };
+  adopt(changes: Parameters<ChoosingDevice["adopt"]>[0]): void {
+    this.#info = { ...this.#info, environment: { ...this.#info.environment, ...changes } };
   }
 
   compile(kernels: readonly KernelSpec[]): Promise<void> {

@@ -47,8 +47,8 @@ function fakeDevice(environment: KernelEnvironment = PLAIN_GPU) {
         wrong: { broken: "C[0] must be 1" },
       });
     },
-    adopt(choices: ReadonlyMap<string, string>) {
-      this.info = { environment: { ...this.info.environment, choices } };
+    adopt(changes: Partial<KernelEnvironment>) {
+      this.info = { environment: { ...this.info.environment, ...changes } };
     },
   };
   return { device: device as unknown as ChoosingDevice, asked, limits };
