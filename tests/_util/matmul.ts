@@ -1,6 +1,7 @@
 /** Products of matrices by one kernel of the family, held against plain loops. */
 
 import assert from "node:assert/strict";
+import { plainSpec } from "../../bench/matmul.ts";
 import type { KernelAdapter } from "../../gpu/op.ts";
 import { ACTIVATIONS } from "../../gpu/ops/activation_functions.ts";
 import { halfProductBound, MATMUL, MATMUL_VARIANTS } from "../../gpu/ops/matmul_kernel.ts";
@@ -9,28 +10,7 @@ import { defaultVariant, PLAIN_GPU } from "../../gpu/tuning/family.ts";
 import { operandLengths } from "../../gpu/tuning/matmul_trial.ts";
 import { createPrng } from "../../lib/random.ts";
 
-/** A dense spec; batch strides follow from the sizes unless given. */
-export function spec(m: number, n: number, k: number, extra: Partial<MatmulSpec> = {}): MatmulSpec {
-  return {
-    m,
-    n,
-    k,
-    batch: 1,
-    splitK: 1,
-    transposeA: false,
-    transposeB: false,
-    typeA: "f32",
-    typeB: "f32",
-    typeC: "f32",
-    bias: false,
-    residual: false,
-    activation: "none",
-    strideA: m * k,
-    strideB: k * n,
-    strideC: m * n,
-    ...extra,
-  };
-}
+export { plainSpec as spec };
 
 export const defaultOf = (s: MatmulSpec, adapter: KernelAdapter) =>
   defaultVariant(MATMUL, s, adapter) as MatmulVariant;
@@ -265,7 +245,7 @@ const EPILOGUES: Partial<MatmulSpec>[] = [
 export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, turn = 0): MatmulSpec[] {
   const rows = variant.traits.includes("rows");
   const types = (hardware.features.has("shader-f16") ? TYPES : TYPES.slice(0, 1)).filter((one) =>
-    variant.suits(spec(4, 72, 36, { ...one, halfProducts: true }), hardware)
+    variant.suits(plainSpec(4, 72, 36, { ...one, halfProducts: true }), hardware)
   );
   if (types.length === 0) return [];
   const cases = TRANSPOSES.flatMap((transposes, i) => {
@@ -277,8 +257,8 @@ export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, t
     const [m, n, k] = [rows ? 8 : 68, 72, 36], shared = (turn + i) % 2 === 1;
     const batch = { batch: 3, strideA: m * k + 8, strideB: shared ? 0 : k * n, strideC: m * n };
     return [
-      spec(m, n, k, { ...common(0), ...batch }),
-      spec(rows ? 7 : 67, 71, 37, { ...common(1), ...EPILOGUES[(turn + i) % EPILOGUES.length] }),
+      plainSpec(m, n, k, { ...common(0), ...batch }),
+      plainSpec(rows ? 7 : 67, 71, 37, { ...common(1), ...EPILOGUES[(turn + i) % EPILOGUES.length] }),
     ];
   });
   const split = {
@@ -289,5 +269,5 @@ export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, t
     halfProducts: true,
   };
   const tiny = { ...TRANSPOSES[(turn + 1) % 4], ...types[(turn + 1) % types.length], halfProducts: true };
-  return [...cases, spec(rows ? 7 : 33, 36, 131, split), spec(3, 5, 2, tiny)];
+  return [...cases, plainSpec(rows ? 7 : 33, 36, 131, split), plainSpec(3, 5, 2, tiny)];
 }
