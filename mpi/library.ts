@@ -48,7 +48,12 @@ type HandleName = keyof typeof MPICH_HANDLES;
 /** The functions, with handles of one kind. */
 function functionsWith<H extends "i32" | "pointer">(handle: H) {
   return {
-    MPI_Init_thread: { parameters: ["pointer", "pointer", "i32", "buffer"], result: "i32" },
+    // On a thread of its own: it waits for all ranks, and nothing else could end the process meanwhile.
+    MPI_Init_thread: {
+      parameters: ["pointer", "pointer", "i32", "buffer"],
+      result: "i32",
+      nonblocking: true,
+    },
     MPI_Finalize: { parameters: [], result: "i32" },
     MPI_Abort: { parameters: [handle, "i32"], result: "i32" },
     MPI_Comm_rank: { parameters: [handle, "buffer"], result: "i32" },
@@ -134,9 +139,11 @@ export class MpiLibrary {
    *
    * @throws {ConfigError} where the library cannot be called from several threads.
    */
-  init(): void {
+  async init(): Promise<void> {
     const provided = new Int32Array(1);
-    this.#call("MPI_Init_thread", null, null, THREAD_MULTIPLE, provided);
+    // The one function that is not called on this thread.
+    const init = this.#functions.MPI_Init_thread as unknown as (...args: unknown[]) => Promise<number>;
+    this.#requireSuccess("MPI_Init_thread", await init(null, null, THREAD_MULTIPLE, provided));
     if (provided[0] < THREAD_MULTIPLE) {
       throw new ConfigError(
         `Cannot use "${this.path}": it must grant MPI_THREAD_MULTIPLE, current level is ${
@@ -297,7 +304,10 @@ export class MpiLibrary {
   }
 
   #call(name: FunctionName, ...args: unknown[]): void {
-    const code = this.#functions[name](...args);
+    this.#requireSuccess(name, this.#functions[name](...args));
+  }
+
+  #requireSuccess(name: FunctionName, code: number): void {
     if (code !== 0) throw new Error(`Cannot go on: ${name} of ${this.name} failed with code ${code}`);
   }
 }

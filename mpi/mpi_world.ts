@@ -1,7 +1,7 @@
 /** A world of several ranks, over MPI. */
 
 import { deserialize, serialize } from "node:v8";
-import { Exchange } from "./exchange.ts";
+import { AbsentRankError, Exchange } from "./exchange.ts";
 import { type Launcher, libraryCandidates, requireMpiSystem, requireWorld } from "./launcher.ts";
 import type { Environment } from "./launcher.ts";
 import { type Handle, MpiLibrary } from "./library.ts";
@@ -35,12 +35,19 @@ export class MpiWorld implements World {
    * Joins the world of the launcher.
    *
    * @param options.watch Starts the thread that runs `watchRanks`.
+   * @param options.signal Ends the wait for ranks that have not started MPI yet.
    *
    * @throws {ConfigError} where there is no library, or it is not the launcher's.
+   * @throws {AbsentRankError} where not all have started MPI in time.
    */
   static async join(
     launcher: Launcher,
-    options: { env: Environment; limitSeconds?: number; watch: (setup: WatchSetup) => void },
+    options: {
+      env: Environment;
+      limitSeconds?: number;
+      signal?: AbortSignal;
+      watch: (setup: WatchSetup) => void;
+    },
   ): Promise<MpiWorld> {
     requireMpiSystem(Deno.build.os, launcher);
     const library = MpiLibrary.open(libraryCandidates(launcher, options.env));
@@ -48,7 +55,7 @@ export class MpiWorld implements World {
     watch.limitMs = limitSeconds * 1000;
     options.watch({ library: library.path, memory: watch.buffer });
     watch.begin("main", "the start", START_LIMIT_SECONDS * 1000);
-    library.init();
+    await within(library.init(), { launcher, limitSeconds, signal: options.signal });
     const size = library.size(library.world), rank = library.rank(library.world);
     requireWorld(launcher, { size, library: library.path, kind: library.kind });
     watch.place = { rank, size };
@@ -149,5 +156,32 @@ export class MpiWorld implements World {
   /** Ends all ranks at once. */
   abort(code: number): void {
     this.#library.abort(code);
+  }
+}
+
+/** Waits until all ranks have started MPI. Nobody can say yet who has not. */
+async function within(
+  started: Promise<void>,
+  { launcher: { size }, limitSeconds, signal }: {
+    launcher: Launcher;
+    limitSeconds: number;
+    signal?: AbortSignal;
+  },
+): Promise<void> {
+  const end = Promise.withResolvers<never>();
+  const stop = () => end.reject(signal!.reason);
+  const timer = setTimeout(() =>
+    end.reject(
+      new AbsentRankError(
+        `Cannot join ${size} ranks: all must start MPI within ${limitSeconds} s (SIDENET_MPI_TIMEOUT), and some have not; what they print says why`,
+      ),
+    ), limitSeconds * 1000);
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    signal?.throwIfAborted();
+    await Promise.race([started, end.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
   }
 }

@@ -46,7 +46,7 @@ export async function joinWorld(io: Io): Promise<World> {
   const limitSeconds = limitOf(env[LIMIT_VARIABLE]);
   try {
     joined = await Promise.race([
-      MpiWorld.join(launcher, { env, limitSeconds, watch: startWatch }),
+      MpiWorld.join(launcher, { env, limitSeconds, signal: io.signal, watch: startWatch }),
       absence(),
     ]);
   } catch (error) {
