@@ -5,6 +5,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConfigError, InterruptedError } from "../../lib/errors.ts";
+import { adapterName } from "../../gpu/adapter.ts";
 import { formatCount } from "../../lib/text.ts";
 import { findLauncher, type Launcher } from "../../mpi/launcher.ts";
 import { AbsentRankError } from "../../mpi/exchange.ts";
@@ -14,7 +15,7 @@ import { WatchMemory } from "../../mpi/watch_memory.ts";
 import { ALONE, START_LIMIT_SECONDS, type World } from "../../mpi/world.ts";
 import { SharedEnd } from "../../train/run/rank_batches.ts";
 import { chooseDevice, describeDevice } from "./devices.ts";
-import { INTERRUPTED_EXIT_CODE, type Io, type Streams } from "../shared/output.ts";
+import { commandText, INTERRUPTED_EXIT_CODE, type Io, type Streams } from "../shared/output.ts";
 
 /** Names of the variable that limits how long a rank is waited for. */
 const LIMIT_VARIABLE = "SIDENET_MPI_TIMEOUT";
@@ -55,10 +56,32 @@ export async function joinWorld(io: Io): Promise<World> {
       `Cannot join ${launcher.size} ranks: loading MPI's library must be allowed; start ranks with denow (mpiexec -n ${launcher.size} ./denow …)`,
     );
   }
+  await requireSameArguments(joined);
   const chosen = await chooseDevice(deviceFlag, joined);
   joined.card = chosen && describeDevice(chosen);
   if (joined.rank === 0) io.note(`${formatCount(joined.size)} ranks of ${joined.mpi}`);
   return joined;
+}
+
+/** Each rank may have a card of its own choice; all else must be the same, as only rank 0's counts. */
+async function requireSameArguments(world: World): Promise<void> {
+  const all = await world.gather(withoutDevice(Deno.args), "the arguments of all ranks");
+  const other = all.findIndex((args) => args.join("\0") !== all[0].join("\0"));
+  if (other < 0) return;
+  const alone = (args: readonly string[], others: readonly string[]) => {
+    const own = args.filter((arg) => !others.includes(arg));
+    return own.length > 0 ? commandText(own.slice(1), own[0]) : "nothing of its own";
+  };
+  throw new SharedEnd(
+    `Cannot run as ${world.size} ranks: all must be started with the same arguments; rank 0 alone has ${
+      alone(all[0], all[other])
+    }, rank ${other} alone has ${alone(all[other], all[0])}`,
+    { exitCode: 2 },
+  );
+}
+
+function withoutDevice(args: readonly string[]): string[] {
+  return args.filter((arg, i) => !arg.startsWith("--device") && args[i - 1] !== "--device");
 }
 
 /** Lets a thread of its own watch whether the others take part. */
@@ -220,9 +243,12 @@ export async function rankLines(world: World): Promise<string[]> {
   const all = await cardsOf(world);
   return [
     `${formatCount(world.size)} ranks of ${world.mpi}:`,
-    ...all.map(({ host, localRank, card }, rank) =>
-      `  rank ${rank}: local rank ${localRank} of ${host}, ${card ?? "the system's own choice of a card"}`
-    ),
+    ...all.map(({ host, localRank, card }, rank) => {
+      const sharing = all.filter((other) => other.host === host && other.card === card).length;
+      return `  rank ${rank}: local rank ${localRank} of ${host}, ${card ?? "no adapter"}${
+        sharing > 1 ? `, shared by ${sharing} ranks` : ""
+      }`;
+    }),
   ];
 }
 
@@ -232,9 +258,12 @@ export async function tellCard(world: World): Promise<number> {
   return 0;
 }
 
-function cardsOf(world: World) {
-  const { host, localRank, card } = world;
-  return world.gather({ host, localRank, card }, "the cards of all ranks", {
+async function cardsOf(world: World) {
+  const { host, localRank } = world;
+  // Without a choice it is the one that the system gives.
+  const adapter = world.card === null ? await navigator.gpu?.requestAdapter() : null;
+  const card = world.card ?? (adapter ? adapterName(adapter.info) : null);
+  return await world.gather({ host, localRank, card }, "the cards of all ranks", {
     limitSeconds: START_LIMIT_SECONDS,
   });
 }
