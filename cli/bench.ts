@@ -162,8 +162,9 @@ export async function run(args: string[], io: Io): Promise<number> {
     }
     if (name === "step") {
       const config = await recipe(asked, io);
-      if (values.profile) await printProfile(gpu, config, { trace: values.trace }, io);
-      else for await (const row of benchStep(gpu, config)) showRow(row, io);
+      if (values.profile || values.trace !== undefined) {
+        await printProfile(gpu, config, { trace: values.trace }, io);
+      } else for await (const row of benchStep(gpu, config)) showRow(row, io);
       continue;
     }
     for await (const row of measure(name, gpu, values)) showRow(row, io);

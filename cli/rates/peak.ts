@@ -64,6 +64,6 @@ export function* describeKernels(points: readonly OpPoint[], peaks: Peaks): Gene
     const peak = isArithmetic ? peaks.f32_gflops : peaks.copy_gbps;
     yield `  ${op.padEnd(22)}${rate(best).toFixed(1).padStart(10)} ${isArithmetic ? "GFLOP/s" : "GB/s"}, ${
       (100 * rate(best) / peak).toFixed(0)
-    } % of the peak at best`;
+    } % of the peak at best${!isArithmetic && rate(best) > peak ? ", from caches" : ""}`;
   }
 }

@@ -1,7 +1,9 @@
 /** `bench step --profile`: tables of where a step's time goes, and its trace. */
+import { dirname } from "node:path";
 import { type ProfileRow, profileStep, type StepProfile } from "../../bench/profile.ts";
 import { chromeTrace } from "../../bench/trace.ts";
-import { writeFileWhole } from "../../data/files.ts";
+import { requireWritableFolder, writeFileWhole } from "../../data/files.ts";
+import { ConfigError } from "../../lib/errors.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
 import type { Config } from "../../train/recipe/config.ts";
@@ -23,6 +25,7 @@ export async function printProfile(
   io: Io,
 ): Promise<void> {
   const rates = await ratesOf(gpu.info), { trace: path = TRACE } = options;
+  await requireFileToWrite(path); // before anything is measured
   if (rates === null) {
     io.note("the peaks of this adapter are measured now; after `sidenet bench peak` they are known");
   }
@@ -36,6 +39,17 @@ export async function printProfile(
   await writeFileWhole(path, JSON.stringify(chromeTrace(trace)) + "\n");
   io.printJson({ name: "profile", adapter: gpu.name, ...rest, trace: path });
   io.note(`the step launch by launch: ${path} (open it in chrome://tracing or ui.perfetto.dev)`);
+}
+
+async function requireFileToWrite(path: string): Promise<void> {
+  const { isDirectory } = await Deno.stat(path).catch(() => ({ isDirectory: false }));
+  const folder = await Deno.stat(dirname(path)).catch(() => null);
+  if (isDirectory || !folder?.isDirectory) {
+    throw new ConfigError(
+      `Cannot write the trace to "${path}": --trace must name a file in a folder that is there`,
+    );
+  }
+  await requireWritableFolder(dirname(path));
 }
 
 /** The profile in lines. */

@@ -24,11 +24,13 @@ const NAMED = 3;
 export async function ratesToPlan(name: string | undefined): Promise<AdapterRates | null> {
   const known = await knownRates();
   if (name !== undefined) {
-    const like = (adapter: string) => adapter.toLowerCase() === name.trim().toLowerCase();
-    const found = [...known.values()].find(({ adapter }) => like(adapter)) ?? publishedCard(name);
+    const words = name.trim().toLowerCase(), measured = [...known.values()];
+    const found = measured.find(({ adapter }) => adapter.toLowerCase() === words) ?? publishedCard(name) ??
+      measured.find(({ adapter }) => words !== "" && adapter.toLowerCase().startsWith(words)) ?? null;
     if (found !== null) return found;
-    const names = [...known.values()].map(({ adapter }) => adapter),
-      nearest = nearestName(name, PUBLISHED_CARDS);
+    const names = measured.map(({ adapter }) => adapter);
+    const holding = PUBLISHED_CARDS.filter((card) => words !== "" && card.toLowerCase().includes(words));
+    const nearest = holding.length > 0 ? holding.join('" or "') : nearestName(name, PUBLISHED_CARDS);
     throw new ConfigError(
       `Cannot plan for adapter "${name}": it must be one of ${[...names, ...PUBLISHED_CARDS].join(", ")}` +
         (nearest ? `; did you mean "${nearest}"?` : ""),
@@ -47,7 +49,7 @@ export function printStepTime(
 ) {
   if (rates === null) {
     io.print(
-      "  step time             unknown until `sidenet bench peak` has run on this adapter (half a minute); --adapter NAME estimates it for a card",
+      "  step time             unknown until `sidenet bench peak` has run on this adapter (half a minute on a GPU); --adapter NAME estimates it for a card",
     );
     return { step_seconds: null, step_seconds_from: null, epoch_seconds: null };
   }
@@ -57,7 +59,7 @@ export function printStepTime(
     .map(({ op, seconds }) => `${op} ${formatShare(seconds / time.seconds, 0)}`).join(", ");
   io.print(
     `  step time             about ${seconds(time.seconds)}, ${
-      clips.toFixed(clips < 10 ? 2 : 1)
+      clips < 10 ? clips.toPrecision(2) : clips.toFixed(1)
     } clips/s: estimated from ` +
       (measured === null
         ? `the published peaks of ${adapter}, with kernels at ${

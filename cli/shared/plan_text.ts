@@ -45,14 +45,16 @@ export async function printPlan(
   io.print(`  frozen parameters     ${formatCount(planned.frozenParameters)}`);
   io.print(`  nodes of a step       ${formatCount(planned.nodesPerStep)}`);
   io.print(
-    `  work a step           ${(planned.flopsPerStep / 1e12).toFixed(3)} TFLOP, ${
+    `  work a step           ${teraText(planned.flopsPerStep)} TFLOP, ${
       formatBytes(planned.bytesMovedPerStep)
     } moved`,
   );
   // Papers count a multiplication and an addition as one.
   io.print(
-    `  work a view           ${(planned.flopsPerView / 1e12).toFixed(3)} TFLOP: ${
-      formatCount(Math.round(planned.flopsPerView / 2e9))
+    `  work a view           ${teraText(planned.flopsPerView)} TFLOP: ${
+      planned.flopsPerView < 2e11
+        ? (planned.flopsPerView / 2e9).toPrecision(3)
+        : formatCount(Math.round(planned.flopsPerView / 2e9))
     } GMAC, as papers count`,
   );
   const lists = await readLists(config, io);
@@ -131,11 +133,17 @@ function printVariants(config: Config, planned: RecipePlan, io: Io): Record<stri
       (moved.gpuBytes === null ? TOO_LARGE : formatBytes(moved.gpuBytes)) +
       (difference === null
         ? ""
-        : `  (streaming moves ${formatBytes(difference)} to ${
+        : `  (streaming takes ${formatBytes(difference)} off the GPU and ${
           formatBytes(streamed.hostBytes)
         } of host memory)`),
   );
   return bytes;
+}
+
+/** Three decimals, or three digits where there are more zeros. */
+function teraText(flops: number): string {
+  const tera = flops / 1e12;
+  return tera < 0.1 ? tera.toPrecision(3) : tera.toFixed(3);
 }
 
 /** Prints what stored features of the recipe would take and spare; nothing of a recipe whose features cannot be stored at all. */

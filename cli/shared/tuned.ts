@@ -44,7 +44,9 @@ export async function measuredChoices(
     ...choices,
     async keep(measured) {
       tellMeasured(measured, path, io);
-      await addChoices(path, measured.choices);
+      await addChoices(path, measured.choices).catch((error: Error) =>
+        io.note(`warning: the choice of kernels is not kept: ${error.message}`)
+      );
     },
   };
 }
@@ -60,7 +62,7 @@ export function tellMeasured(
   }
   const more = wrong.length - WRONG_NAMED;
   if (more > 0) io.note(`warning: ${formatCount(more)} more kernels compute wrongly on this adapter`);
-  const rest = left > 0 ? `, ${formatCount(left)} more keep their default (bench tune measures all)` : "";
+  const rest = left > 0 ? `, ${formatCount(left)} more wait for the next run` : "";
   io.note(
     `kernels: ${formatCount(measured)} measured in ${seconds.toFixed(1)} s, ${
       formatCount(changed)

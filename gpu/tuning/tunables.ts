@@ -9,15 +9,13 @@ import { adapterKeyOf, tuneKey } from "./family.ts";
 export interface Tunable extends Launch {
   /** The key under which its choice is kept. */
   readonly key: string;
-  /** Name of what runs without a measurement. */
-  readonly byDefault: string;
   /** Floating-point operations of all of them. */
   readonly flops: number;
 }
 
 /** The launches that plans make, those of one shape range once. */
 export function tunablesOf(plans: Iterable<Plan>, environment: KernelEnvironment): Tunable[] {
-  const found = new Map<string, Tunable>(), named = new Map<string, Pick<Tunable, "key" | "byDefault">>();
+  const found = new Map<string, Tunable>(), keys = new Map<string, string>();
   const adapterKey = adapterKeyOf(environment);
   for (const plan of plans) {
     for (const { node } of plan.steps) {
@@ -27,14 +25,13 @@ export function tunablesOf(plans: Iterable<Plan>, environment: KernelEnvironment
       const flops = launches.length === 0 ? 0 : node.op.work(node).flops / launches.length;
       for (const launch of launches) {
         const id = launch.family + JSON.stringify(launch.spec);
-        let names = named.get(id);
-        if (names === undefined) {
+        let key = keys.get(id);
+        if (key === undefined) {
           const { family } = familyOf(launch), candidates = family.candidates(launch.spec, environment);
-          const key = tuneKey(family, launch.spec, { adapterKey, candidates });
-          named.set(id, names = { key, byDefault: candidates[0].name });
+          keys.set(id, key = tuneKey(family, launch.spec, { adapterKey, candidates }));
         }
-        const same = found.get(names.key);
-        found.set(names.key, { ...(same ?? { ...launch, ...names }), flops: flops + (same?.flops ?? 0) });
+        const same = found.get(key);
+        found.set(key, { ...(same ?? { ...launch, key }), flops: flops + (same?.flops ?? 0) });
       }
     }
   }

@@ -2,22 +2,18 @@
 
 import { z } from "zod";
 import { textOfFileIfAny, writeFileWhole } from "../../data/files.ts";
-import { DataError } from "../../lib/errors.ts";
 import { ADAPTER_RATES, type AdapterRates } from "./rates.ts";
 
 /** Rates by `ratesKey`. */
 export type RatesByAdapter = ReadonlyMap<string, AdapterRates>;
 
-/** Reads the file; none gives no rates. */
+/** Reads the file. None gives no rates, and so does one that cannot be read: what was measured can be measured again. */
 export async function readRates(path: string): Promise<RatesByAdapter> {
-  const text = await textOfFileIfAny(path);
-  if (text === null) return new Map();
   try {
-    return new Map(Object.entries(z.record(z.string(), ADAPTER_RATES).parse(JSON.parse(text))));
+    const rates = JSON.parse(await textOfFileIfAny(path) ?? "{}");
+    return new Map(Object.entries(z.record(z.string(), ADAPTER_RATES).parse(rates)));
   } catch {
-    throw new DataError(
-      `Cannot read "${path}": it must be a JSON object of measured rates; delete it and run \`sidenet bench peak\``,
-    );
+    return new Map();
   }
 }
 

@@ -12,8 +12,8 @@ import { ALONE, type World } from "../../../mpi/world.ts";
 import type { ChoosingDevice } from "./device.ts";
 import type { ChoicesByKey, Measured, TunedChoices } from "./tuned.ts";
 
-/** Time that the automatic choice takes at most, compiling included. */
-const LIMIT_MS = 10_000;
+/** Time after which nothing further is begun, compiling included: some ten seconds in all. */
+const LIMIT_MS = 9_000;
 /** Candidates of a launch, and GPU time for each. */
 const CANDIDATES = 6, BUDGET_MS = 60;
 /** The lightest launches are left to their defaults: together they do no more than this share of the operations. */
@@ -93,9 +93,7 @@ export async function measureKernels(
     await onChosen?.(tunable, chosen);
   }
   const seconds = (performance.now() - started) / 1000, measured = choices.size;
-  const left = tunables.slice(measured);
-  for (const { key, byDefault } of left) choices.set(key, byDefault);
-  return { choices, measured, changed, seconds, left: left.length, wrong };
+  return { choices, measured, changed, seconds, left: tunables.length - measured, wrong };
 }
 
 /**
@@ -117,7 +115,8 @@ export async function chooseKernels(
   if (!choices?.keep && world.size === 1) return false;
   const { environment } = device.info;
   let measured: Measured | null = null;
-  if (choices?.keep && !isKnownAdapter(environment) && world.rank === 0) {
+  if (choices?.keep && !device.hasChosen && !isKnownAdapter(environment) && world.rank === 0) {
+    device.hasChosen = true;
     const { lightest } = AUTOMATIC, known = environment.choices;
     const tunables = worthMeasuring(tunablesOf(plans, environment), { known, lightest });
     if (tunables.length > 0) measured = await measureKernels(device, tunables, { stage, signal });

@@ -41,6 +41,8 @@ export interface Device extends AsyncDisposable {
 
 /** A device on which kernels can be measured. */
 export interface ChoosingDevice extends Device {
+  /** Whether kernels have been measured for this run: what the time did not suffice for waits for the next one. */
+  hasChosen?: boolean;
   /** Measures which kernel does a launch fastest. The device must be idle, and should hold nothing yet. */
   choose(launch: Launch, options: ChoosingOptions): Promise<Chosen>;
   /** Lets `info.environment` have other choices of kernels, or a wider choice, from now on. */

@@ -102,6 +102,7 @@ export class RemoteDevice implements ChoosingDevice {
   #info: DeviceInfo;
   onCompile?: (done: number, total: number) => void;
   stopsCompiling?: AbortSignal;
+  hasChosen?: boolean;
   readonly #channel: WorkerChannel;
 
   /**

@@ -1,20 +1,19 @@
 /** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tuning/family.ts`). */
 
 import { textOfFileIfAny, writeFileWhole } from "../../../data/files.ts";
-import { DataError } from "../../../lib/errors.ts";
 
 /** Choices by key. */
 export type ChoicesByKey = ReadonlyMap<string, string>;
 
 /** What a measurement of kernels found. */
 export interface Measured {
-  /** The new choices; of launches for which the time did not suffice their defaults, so that they are not tried in every run. */
+  /** The new choices. */
   readonly choices: ChoicesByKey;
   /** Launches that were measured, and those of them that will not run their default. */
   readonly measured: number;
   readonly changed: number;
   readonly seconds: number;
-  /** Launches that were left to their defaults, because the time was up. */
+  /** Launches that keep their defaults until the next run, because the time was up. */
   readonly left: number;
   /** What was wrong with kernels that will not run, a line each. */
   readonly wrong: readonly string[];
@@ -27,17 +26,15 @@ export interface TunedChoices {
   keep?(measured: Measured): Promise<void>;
 }
 
-/** Reads the file; none gives no choices. */
+/** Reads the file. None gives no choices, and so does one that cannot be read: what was measured can be measured again. */
 export async function readChoices(path: string): Promise<ChoicesByKey> {
-  const text = await textOfFileIfAny(path);
-  if (text === null) return new Map();
   try {
-    const entries = Object.entries(JSON.parse(text) as Record<string, unknown>);
+    const entries = Object.entries(
+      JSON.parse(await textOfFileIfAny(path) ?? "{}") as Record<string, unknown>,
+    );
     return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
   } catch {
-    throw new DataError(
-      `Cannot read "${path}": it must be a JSON object of kernel choices; delete it and run \`sidenet bench tune\``,
-    );
+    return new Map();
   }
 }
 
