@@ -34,7 +34,7 @@ export async function* benchExchange(world: MpiWorld): AsyncGenerator<ExchangeMe
   yield {
     name: "memory",
     variant: "copy, all ranks at once",
-    shape: `${bytes / 1e6} MB`,
+    shape: sizeText(bytes),
     ms: 2 * bytes / rate * 1000,
     gbps: rate / 1e9,
     ...common,
@@ -44,7 +44,7 @@ export async function* benchExchange(world: MpiWorld): AsyncGenerator<ExchangeMe
     yield {
       name: "allreduce",
       variant: `${world.size} ranks`,
-      shape: floats * 4 < 1e6 ? `${floats * 4 / 1e3} kB` : `${floats * 4 / 1e6} MB`,
+      shape: sizeText(floats * 4),
       ms: seconds * 1000,
       gbps: ring / seconds / 1e9,
       ...common,
@@ -74,7 +74,7 @@ export async function benchSharedStep(
   const [slowest, slowestExchange] = await world.max([stepMs, exchange * 1000], "the steps");
   return {
     name: "shared step",
-    variant: `${config.system}/${config.network.arch}, ${floats * 4 / 1e6} MB of gradients`,
+    variant: `${config.system}/${config.network.arch}, ${sizeText(floats * 4)} of gradients`,
     shape,
     ms: slowest + slowestExchange,
     gflops: 0,
@@ -108,6 +108,12 @@ export async function copySeconds(gpu: Gpu, bytes: number): Promise<number> {
 async function sumSeconds(world: MpiWorld, floats: number): Promise<number> {
   const values = new Float32Array(floats).fill(world.rank), into = new Float32Array(floats);
   return await measured(world, () => Promise.resolve(world.sum(values, into, "a sum")));
+}
+
+/** A size in the units of networks, with three digits. */
+function sizeText(bytes: number): string {
+  const [value, unit] = bytes < 1e6 ? [bytes / 1e3, "kB"] : [bytes / 1e6, "MB"];
+  return `${Number(value.toPrecision(3))} ${unit}`;
 }
 
 /** The median of several times, each that of the slowest rank. */

@@ -29,7 +29,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const machine = await inspectMachine(world);
   const findings = findingsOf(machine);
   for (const line of formatFindings(findings)) io.print(line);
-  for (const line of [...await deviceLines(), ...await rankLines(world)]) io.print(line);
+  for (const line of [...deviceLines(machine.devices), ...await rankLines(world)]) io.print(line);
   io.print(verdictOf(findings));
   io.printJson(jsonOf(machine, findings));
   if (machine.adapter === null) return NO_ADAPTER_EXIT_CODE;
@@ -194,6 +194,14 @@ export function jsonOf(machine: Machine, findings: readonly Finding[]): Record<s
     tested_deno: machine.pinnedDeno,
     opengl: adapter === null || adapter.isVulkan === null ? null : !adapter.isVulkan,
     kernels: adapter?.trials ?? [],
+    devices: machine.devices.map(({ number, name, ids, pci, driver, chosenBy }) => ({
+      number,
+      name,
+      ids,
+      pci,
+      driver,
+      chosen_by: chosenBy,
+    })),
     vulkan_drivers: machine.vulkanDrivers,
     ffmpeg: machine.video.ffprobe === null ? null : machine.video.ffmpeg,
     h264: machine.video.decodeError === null,

@@ -22,6 +22,7 @@ import { halvesNeed, sessionOptions, taskOfRecipe } from "../train/tasks/session
 import { createModel } from "../models/mod.ts";
 import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
+import { requireFeatures } from "../train/features/reader.ts";
 import { requireClipsForRanks } from "../train/run/open_run.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
@@ -134,6 +135,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const from = resumed.run ?? loaded.config.resume;
   requireNewRun(loaded.config, { resumes: from !== null });
   requireClipsForRanks(started, world);
+  await requireFeatures(started);
   const recipe = await settleFound(loaded, started, { offline }, io);
   using stages = tellStages(io);
   const choices = await measuredChoices(values, io);

@@ -44,6 +44,32 @@ export interface ScaledStep {
   readonly clipsPerSecond: number;
   /** Of the speed that as many ranks would have without loss. */
   readonly efficiency: number;
+  /** What takes most of it. */
+  readonly limit: StepLimit;
+}
+
+/** What a step may wait for. */
+export type StepLimit = "arithmetic" | "exchange" | "loading";
+
+/** A step on some clips that was measured. */
+export interface MeasuredStep {
+  readonly clips: number;
+  readonly seconds: number;
+}
+
+/**
+ * What a step takes whatever its clips, and for each of them, from two sizes. Where the first cannot be told from what measurements
+ * vary by, it is 0 and the larger size alone counts.
+ */
+export function splitStep(
+  few: MeasuredStep,
+  many: MeasuredStep,
+): Pick<ScalingFacts, "fixedSeconds" | "clipSeconds"> {
+  const clipSeconds = Math.max(0, many.seconds - few.seconds) / (many.clips - few.clips);
+  const fixedSeconds = many.seconds - clipSeconds * many.clips;
+  return fixedSeconds > 0
+    ? { fixedSeconds, clipSeconds }
+    : { fixedSeconds: 0, clipSeconds: many.seconds / many.clips };
 }
 
 /** Twice the ranks must be so many times as fast, or they do not pay. */
@@ -67,15 +93,23 @@ export function scalingOf(facts: ScalingFacts, most: number): ScaledStep[] {
   return [...counts, most].map((ranks) => scaledStep(facts, ranks));
 }
 
-/** The last of these numbers of ranks that is worth its doubling: each step so far has been `WORTH` as fast for twice the ranks. */
+/**
+ * The largest of these numbers of ranks that pays: it is `WORTH` times as fast for each doubling since the one before it that does. One
+ * in between may not pay, as where ranks of one machine share what it loads, and those of two do not.
+ */
 export function paysUpTo(steps: readonly ScaledStep[]): number {
-  let last = steps[0];
+  return payingSteps(steps).at(-1)!.ranks;
+}
+
+/** The steps that pay, the first among them. */
+export function payingSteps(steps: readonly ScaledStep[]): ScaledStep[] {
+  const paying = [steps[0]];
   for (const step of steps.slice(1)) {
+    const last = paying.at(-1)!;
     const gain = last.stepSeconds / step.stepSeconds, doublings = Math.log2(step.ranks / last.ranks);
-    if (gain < WORTH ** doublings) break;
-    last = step;
+    if (gain >= WORTH ** doublings) paying.push(step);
   }
-  return last.ranks;
+  return paying;
 }
 
 /** Time of a ring's all-reduce. */
@@ -95,7 +129,12 @@ function timesOf(facts: ScalingFacts, ranks: number) {
   const exchangeSeconds = ranks === 1 ? 0 : ringSeconds(facts, ranks) + facts.copySeconds;
   const loadingSeconds = facts.loadedPerSecond === null ? 0 : clips * together / facts.loadedPerSecond;
   const stepSeconds = Math.max(computeSeconds + exchangeSeconds, loadingSeconds);
-  return { clips, computeSeconds, exchangeSeconds, loadingSeconds, stepSeconds };
+  const limit: StepLimit = loadingSeconds > computeSeconds + exchangeSeconds
+    ? "loading"
+    : exchangeSeconds > computeSeconds
+    ? "exchange"
+    : "arithmetic";
+  return { clips, computeSeconds, exchangeSeconds, loadingSeconds, stepSeconds, limit };
 }
 
 /**

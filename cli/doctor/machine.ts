@@ -11,6 +11,7 @@ import { WEIGHTS_ENDINGS } from "../../train/files/named_weights.ts";
 import { KNOWN_FILES, UNCHECKED_FILES, weightsName } from "../../models/known_files.ts";
 import { formatCount } from "../../lib/text.ts";
 import type { World } from "../../mpi/world.ts";
+import { givenVariable, type ListedDevice, listedDevices } from "../ranks/devices.ts";
 import { userCache } from "../shared/cache.ts";
 import { weightsPlaces } from "../shared/weights.ts";
 import { type MpiFacts, mpiFacts } from "./mpi.ts";
@@ -65,6 +66,8 @@ export interface Machine {
   readonly adapterError?: string;
   /** Driver files of the Vulkan loader; null where there is no such thing. */
   readonly vulkanDrivers: readonly VulkanDriver[] | null;
+  /** What can be computed on, by the numbers that --device takes. */
+  readonly devices: readonly ListedDevice[];
   /** What DENO_WEBGPU_BACKEND asks for; null: nothing. */
   readonly backend: string | null;
   readonly deno: string;
@@ -88,8 +91,8 @@ export async function inspectMachine(world: Pick<World, "mpi" | "size">): Promis
   const isLinux = Deno.build.os === "linux";
   const env = (name: string) => Deno.env.get(name);
   const vulkan = { env, folders: vulkanFolders(env), see: seeUnder };
-  // One after the other: the trials of the drivers change the environment meanwhile.
-  const vulkanDrivers = isLinux ? await tryVulkanDrivers(vulkan) : null;
+  // One after the other: the trials of the drivers change the environment meanwhile. A device that was chosen hides no driver.
+  const vulkanDrivers = isLinux ? await tryVulkanDrivers({ ...vulkan, env: givenVariable }) : null;
   const gpu = await inspectAdapter(isLinux ? await isOfVulkan(vulkan) : null);
   const [video, mpi, jpegError, freeBytes, weightsFolder, cacheFolder] = await Promise.all([
     tryVideoPrograms(),
@@ -108,6 +111,7 @@ export async function inspectMachine(world: Pick<World, "mpi" | "size">): Promis
     os: Deno.build.os,
     ...gpu,
     vulkanDrivers,
+    devices: await listedDevices(),
     backend: env(BACKEND_VARIABLE) || null,
     deno: Deno.version.deno,
     pinnedDeno: pinnedDenoVersion(denow),

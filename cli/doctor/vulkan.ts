@@ -61,6 +61,14 @@ export async function tryVulkanDrivers(places: VulkanPlaces): Promise<VulkanDriv
     if (without?.identity !== seen.identity) adapters.set(path, seen.name);
     if (without !== null) [left, seen] = [others, without];
   }
+  // Of two for the CPU, one stands behind the other whatever is taken away; each computes on its own, too.
+  const behind = adapters.size === 0
+    ? []
+    : usable.filter((path) => FOR_CPU.test(path) && !adapters.has(path));
+  for (const path of behind) {
+    const own = await places.see(only([path]));
+    if (own !== null) adapters.set(path, own.name);
+  }
   return files.map((file) => ({ ...file, adapter: adapters.get(file.path) ?? null }));
 }
 

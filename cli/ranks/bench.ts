@@ -19,5 +19,12 @@ export async function* benchRanks(config: Config, io: Io): AsyncGenerator<Exchan
   for await (const row of benchExchange(world)) if (world.rank === 0) yield row;
   using gpu = await openGpu({ choices: (await tunedChoices()).known });
   const row = await benchSharedStep(world, gpu, config);
-  if (world.rank === 0) yield row;
+  if (world.rank > 0) return;
+  yield row;
+  const where = world.localSize === world.size
+    ? `${world.size} ranks of one machine measure communication within its memory`
+    : `${world.size} ranks measure communication`;
+  io.print(
+    `${where}, not how well computing scales: each rank's step was timed while the others waited`,
+  );
 }

@@ -30,7 +30,7 @@ export interface DeviceSources {
   readonly nvidiaNames: () => Promise<string>;
 }
 
-const VARIABLE = "SIDENET_DEVICE";
+const VARIABLE = "SIDENET_DEVICE", TURN = "turn";
 const VENDORS: Readonly<Record<string, string>> = {
   "10de": "NVIDIA",
   "1002": "AMD",
@@ -87,10 +87,42 @@ export function describeDevice({ name, pci }: DeviceChoice): string {
   return pci === null ? name : `${name}, PCI ${pci}`;
 }
 
+/** A device with its number, and whether this process computes on it. */
+export interface ListedDevice extends DeviceChoice {
+  readonly number: number;
+  /** What chose it for this process: "--device", "SIDENET_DEVICE", or "turn" of a rank; null: it was not chosen. */
+  readonly chosenBy: string | null;
+}
+
+/** What this process has chosen, among which devices, and the environment before that. */
+let choice: {
+  readonly devices: readonly DeviceChoice[];
+  readonly device: DeviceChoice;
+  readonly by: string;
+  readonly env: Environment;
+} | null = null;
+
+/** All devices of this machine, which a choice that has been made does not hide. */
+export async function listedDevices(): Promise<ListedDevice[]> {
+  const devices = choice?.devices ?? await listDevices();
+  return devices.map((device, number) => ({
+    ...device,
+    number,
+    chosenBy: device === choice?.device ? choice.by : null,
+  }));
+}
+
+/** A variable as it was given to this process, before a device was chosen. */
+export function givenVariable(name: string): string | undefined {
+  return choice === null ? Deno.env.get(name) : choice.env[name];
+}
+
 /** Lines for `doctor`: devices, and which of them each rank of this machine would take. */
-export async function deviceLines(): Promise<string[]> {
-  const devices = await listDevices(), cards = devices.filter(({ pci }) => pci !== null).length;
-  const lines = devices.map((device, i) => `device ${i}: ${describeDevice(device)}`);
+export function deviceLines(devices: readonly ListedDevice[]): string[] {
+  const cards = devices.filter(({ pci }) => pci !== null).length;
+  const lines = devices.map((device) =>
+    `device ${device.number}: ${describeDevice(device)}${markOf(device.chosenBy)}`
+  );
   const turn = cards > 0 ? cards : devices.length;
   if (turn > 1) {
     lines.push(
@@ -98,6 +130,11 @@ export async function deviceLines(): Promise<string[]> {
     );
   }
   return lines;
+}
+
+function markOf(chosenBy: string | null): string {
+  if (chosenBy === null) return "";
+  return chosenBy === TURN ? "  ← taken by rank 0, in turn" : `  ← chosen by ${chosenBy}`;
 }
 
 /** What to set so that the next adapter is this device. */
@@ -126,6 +163,8 @@ export async function chooseDevice(
   if (wanted === null && world.localSize === 1) return null;
   const devices = await listDevices(), chosen = deviceFor(devices, { wanted, ...world });
   if (chosen === null) return null;
+  const by = flag !== null ? "--device" : wanted !== null ? VARIABLE : TURN;
+  choice = { devices, device: chosen, by, env: Deno.env.toObject() };
   for (const [name, value] of Object.entries(environmentFor(chosen, devices))) Deno.env.set(name, value);
   return chosen;
 }

@@ -37,11 +37,18 @@ export function showRow(
   const rate = row.gflops > 0
     ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s`
     : row.gbps > 0
-    ? `${row.gbps.toFixed(2).padStart(9)} GB/s`
+    ? bandwidthText(row.gbps)
     : "";
   io.print(
     `${row.name.padEnd(28)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
       row.ms.toFixed(2).padStart(10)
     } ms ${rate}  ${extras.join(", ")}`,
   );
+}
+
+/** Of a slow one in smaller units, so that digits are left of it. */
+function bandwidthText(gbps: number): string {
+  return gbps >= 0.1
+    ? `${gbps.toFixed(2).padStart(9)} GB/s`
+    : `${(1000 * gbps).toPrecision(3).padStart(9)} MB/s`;
 }

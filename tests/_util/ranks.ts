@@ -55,11 +55,15 @@ interface Line {
   loss: number;
 }
 
-/** The losses of a run's steps. */
-export async function losses(folder: { file(...parts: string[]): string }, run: string): Promise<number[]> {
+/** The losses of a run's steps, or of its evaluations. */
+export async function losses(
+  folder: { file(...parts: string[]): string },
+  run: string,
+  of: Line["kind"] = "step",
+): Promise<number[]> {
   const text = await Deno.readTextFile(folder.file("runs", run, "metrics.jsonl"));
   const lines = text.trim().split("\n").map((line) => JSON.parse(line) as Line);
-  return lines.filter(({ kind }) => kind === "step").map(({ loss }) => loss);
+  return lines.filter(({ kind }) => kind === of).map(({ loss }) => loss);
 }
 
 /** Fails with what a command said, where it failed. */

@@ -63,6 +63,12 @@ Deno.test("a wrong config, a wrong list and a missing adapter are one line each,
     line:
       /^sidenet: Cannot use argument "solver\.lr=fast": solver\.lr must be a number, current value is "fast"$/,
   });
+  await assertFails(folder, train("data.features=nowhere"), {
+    code: 2,
+    line:
+      /^sidenet: Cannot train from "nowhere": it must hold features\.json; write it with: sidenet extract/,
+  });
+  await assert.rejects(Deno.stat(folder.file("data")), Deno.errors.NotFound, "data made for nothing");
   await assertFails(folder, train("data.train_list=absent.txt"), {
     code: 4,
     line: /^sidenet: Cannot read "absent\.txt": it does not exist$/,

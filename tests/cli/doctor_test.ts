@@ -28,6 +28,17 @@ const GOOD: Machine = {
     ],
   },
   vulkanDrivers: [{ ...LVP, adapter: "llvmpipe" }],
+  devices: [
+    { name: "NVIDIA H100", ids: "10de:2330", pci: "0000:3b:00.0", driver: null, number: 0, chosenBy: null },
+    {
+      name: "llvmpipe",
+      ids: "10005:0",
+      pci: null,
+      driver: LVP.path,
+      number: 1,
+      chosenBy: "--device",
+    },
+  ],
   backend: null,
   deno: "2.9.6",
   pinnedDeno: "2.9.6",
@@ -57,6 +68,8 @@ Deno.test("doctor finds nothing to say about a machine that has everything", () 
   const findings = findingsOf(GOOD);
   assert.deepEqual(findings.filter(({ state, advice }) => state !== "ok" || advice !== undefined), []);
   assert.equal(jsonOf(GOOD, findings).ok, true);
+  const { devices } = jsonOf(GOOD, findings) as { devices: { number: number; chosen_by: string | null }[] };
+  assert.deepEqual(devices.map((one) => [one.number, one.chosen_by]), [[0, null], [1, "--device"]]);
   assert.equal(verdictOf(findings), "Training can run here.");
 });
 

@@ -128,6 +128,33 @@ for (const launcher of [MPICH, OPEN_MPI]) {
   );
 }
 
+// Of weights that move, AdamW makes whole steps of the rounding in biases in front of norms: docs/clusters.md.
+rankTest(
+  MPICH,
+  "running statistics of synchronised norms are one process's: evaluations agree where weights stand still",
+  async () => {
+    await using folder = await TinyFolder.create();
+    const still = ["tiny.yaml", "data.batch_size=8", "solver.epochs=4", "solver.lr=0"];
+    const evaluated = async (name: string, args: readonly string[], count: number) => {
+      const ranks = count === 1 ? undefined : { launcher: MPICH!, count };
+      requireDone(await folder.sidenet(["train", ...still, `name=${name}`, ...args], { ranks }));
+      const found = await losses(folder, name, "eval");
+      assert.equal(found.length, 4);
+      return found;
+    };
+    const alone = await evaluated("alone", [], 1);
+    const difference = async (name: string, args: readonly string[], count: number) => {
+      const found = await evaluated(name, args, count);
+      return Math.max(...alone.map((loss, i) => Math.abs(loss - found[i])));
+    };
+    const own = await difference("own", [], 2);
+    for (const count of [2, 3]) {
+      const synced = await difference(`synced${count}`, ["network.sync_bn=true"], count);
+      assert.ok(synced < 1e-6 && synced < own / 10, `${count} ranks: ${synced}; without: ${own}`);
+    }
+  },
+);
+
 rankTest(MPICH, "the contrast of a whole batch over ranks is that of one process", async () => {
   await using folder = await TinyFolder.create();
   const recipe = new URL("../../configs/demo_retrieval.yaml", import.meta.url).pathname;

@@ -1,6 +1,14 @@
 /** The scaling plan's formula on round numbers, and bandwidths as people write them. */
 import assert from "node:assert/strict";
-import { parseBandwidth, paysUpTo, scaledStep, type ScalingFacts, scalingOf } from "../../mpi/scaling.ts";
+import {
+  parseBandwidth,
+  payingSteps,
+  paysUpTo,
+  scaledStep,
+  type ScalingFacts,
+  scalingOf,
+  splitStep,
+} from "../../mpi/scaling.ts";
 
 const FACTS: ScalingFacts = {
   clips: 64,
@@ -40,6 +48,34 @@ Deno.test("ranks pay as long as twice as many make a step a quarter shorter", ()
   assert.ok(at(worth) <= 0.75 * at(worth / 2) && at(2 * worth) > 0.75 * at(worth));
   const slow = scalingOf({ ...FACTS, loadedPerSecond: 10, ranksPerNode: 64 }, 64);
   assert.equal(paysUpTo(slow), 1, "a loader that does not keep up");
+});
+
+Deno.test("what a step waits for is named, and ranks that share a loader may pay on more machines again", () => {
+  assert.equal(scaledStep(FACTS, 2).limit, "arithmetic");
+  assert.equal(scaledStep({ ...FACTS, bandwidth: 1e8 }, 32).limit, "exchange");
+  // One machine loads 40 clips a second, whatever of its 4 ranks asks: 64 clips take 1.6 s on up to 4 ranks, and 0.8 s on 8.
+  const facts = { ...FACTS, fixedSeconds: 0, clipSeconds: 0.05, bandwidth: 1e12, copySeconds: 0 };
+  const steps = scalingOf({ ...facts, loadedPerSecond: 40 }, 16);
+  assert.deepEqual(steps.map(({ ranks, limit }) => [ranks, limit]), [
+    [1, "arithmetic"],
+    [2, "arithmetic"],
+    [4, "loading"],
+    [8, "loading"],
+    [16, "loading"],
+  ]);
+  assert.deepEqual(payingSteps(steps).map(({ ranks }) => ranks), [1, 2, 8, 16], "3.2, 1.6, 1.6, 0.8, 0.4 s");
+  assert.equal(paysUpTo(steps), 16);
+});
+
+Deno.test("a step is split by two sizes, and agrees with the larger one", () => {
+  const near = (actual: number, wanted: number) => assert.ok(Math.abs(actual - wanted) < 1e-12, `${actual}`);
+  const split = splitStep({ clips: 1, seconds: 0.3 }, { clips: 5, seconds: 0.7 });
+  near(split.fixedSeconds, 0.2);
+  near(split.clipSeconds, 0.1);
+  const steep = splitStep({ clips: 1, seconds: 0.1 }, { clips: 4, seconds: 0.8 });
+  assert.deepEqual(steep, { fixedSeconds: 0, clipSeconds: 0.2 });
+  const flat = splitStep({ clips: 1, seconds: 0.5 }, { clips: 4, seconds: 0.4 });
+  assert.deepEqual(flat, { fixedSeconds: 0.4, clipSeconds: 0 });
 });
 
 Deno.test("bandwidths in bytes and bits", () => {

@@ -102,6 +102,24 @@ export class Features {
 }
 
 /**
+ * Refuses a recipe whose features are not there, before anything is made for a run.
+ *
+ * @throws {ConfigError}
+ * @throws {DataError} where they cannot be read.
+ */
+export async function requireFeatures({ data: { features: folder } }: Config): Promise<void> {
+  if (folder !== null) await requireManifest(folder);
+}
+
+async function requireManifest(folder: string): Promise<FeatureManifest> {
+  const manifest = await readManifest(folder);
+  if (manifest !== null) return manifest;
+  throw new ConfigError(
+    `Cannot train from "${folder}": it must hold ${FEATURES_FILE}; write it with: sidenet extract CONFIG --out ${folder}`,
+  );
+}
+
+/**
  * Opens the features that a recipe names.
  *
  * @param clips The recipe's lists, with its few-shot selection.
@@ -112,12 +130,7 @@ export async function openFeatures(config: Config, clips: FeatureClips): Promise
   const folder = config.data.features;
   if (folder === null) return null;
   checkStorable(config, createModel(modelSpec(config)));
-  const manifest = await readManifest(folder);
-  if (manifest === null) {
-    throw new ConfigError(
-      `Cannot train from "${folder}": it must hold ${FEATURES_FILE}; write it with: sidenet extract CONFIG --out ${folder}`,
-    );
-  }
+  const manifest = await requireManifest(folder);
   const difference = await differenceFrom(manifest, config, clips);
   if (difference !== null) {
     const { key, stored, current } = difference;

@@ -92,6 +92,21 @@ Deno.test("tryVulkanDrivers() finds which driver gives which adapter, and believ
   });
 });
 
+Deno.test("tryVulkanDrivers() believes both of two drivers for the CPU, whichever comes first", async () => {
+  await inFolder(async (folder) => {
+    const [lvp, swift] = ["lvp_icd.json", "vk_swiftshader_icd.json"].map((name) => join(folder, name));
+    for (const path of [lvp, swift]) await Deno.writeTextFile(path, icd("lib.so"));
+    const env = { VK_DRIVER_FILES: `${lvp}:${swift}` };
+    for (const order of [[lvp, swift], [swift, lvp]]) {
+      const adapters = Object.fromEntries(
+        order.map((path) => [path, path === lvp ? "llvmpipe" : "SwiftShader"]),
+      );
+      const drivers = await tryVulkanDrivers(places(adapters, { env }));
+      assert.deepEqual(drivers.map(({ adapter }) => adapter), ["llvmpipe", "SwiftShader"]);
+    }
+  });
+});
+
 Deno.test("isOfVulkan() compares the adapter that is taken with the one that Vulkan alone gives", async () => {
   assert.equal(await isOfVulkan(places({ a: "llvmpipe" }, {})), true);
   assert.equal(await isOfVulkan(places({}, { openGl: "llvmpipe" })), false);

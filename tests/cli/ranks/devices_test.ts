@@ -1,7 +1,16 @@
 /** Which card is computed on: the list of a machine, the choice by number, name and address, and each rank's turn. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type DeviceChoice, deviceFor, environmentFor, listDevices } from "../../../cli/ranks/devices.ts";
+import {
+  chooseDevice,
+  type DeviceChoice,
+  deviceFor,
+  deviceLines,
+  environmentFor,
+  givenVariable,
+  listDevices,
+  listedDevices,
+} from "../../../cli/ranks/devices.ts";
 
 const CARDS: Record<string, { class: string; vendor: string; device: string }> = {
   "0000:00:02.0": { class: "0x030000", vendor: "0x1234", device: "0x1111" }, // a console
@@ -73,4 +82,26 @@ Deno.test("cards are chosen by number, name or address, and ranks take them in t
   });
   assert.equal(environmentFor(devices[1], devices).DRI_PRIME, "pci-0000_5e_00_0");
   assert.equal(environmentFor(devices[3], devices).VK_DRIVER_FILES, driver);
+});
+
+Deno.test("a device that was chosen hides no other: all keep their numbers, and it is marked", async () => {
+  const drivers = "/icd.d/lvp_icd.json:/icd.d/vk_swiftshader_icd.json";
+  const names = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"], before = names.map((name) => Deno.env.get(name));
+  try {
+    Deno.env.set("VK_DRIVER_FILES", drivers);
+    const devices = await listedDevices();
+    assert.ok(devices.every(({ chosenBy }) => chosenBy === null));
+    await chooseDevice("swiftshader", { localRank: 0, localSize: 1 });
+    assert.equal(Deno.env.get("VK_DRIVER_FILES"), "/icd.d/vk_swiftshader_icd.json");
+    assert.equal(givenVariable("VK_DRIVER_FILES"), drivers);
+    const chosen = await listedDevices(), last = devices.length - 1;
+    assert.deepEqual(chosen, devices.with(last, { ...devices[last], chosenBy: "--device" }));
+    const lines = deviceLines(chosen);
+    assert.equal(lines[last - 1], `device ${last - 1}: llvmpipe`);
+    assert.equal(lines[last], `device ${last}: SwiftShader  ← chosen by --device`);
+  } finally {
+    names.forEach((name, i) =>
+      before[i] === undefined ? Deno.env.delete(name) : Deno.env.set(name, before[i])
+    );
+  }
 });

@@ -21,7 +21,9 @@ gpuTest("plan --ranks prints steps on 1, 2, 4 ranks from what it has measured he
   assert.equal(facts.bandwidth, 1e9);
   assert.equal(facts.loadedPerSecond, null, "there are no clips yet");
   assert.ok(steps[0].exchangeSeconds === 0 && steps[2].exchangeSeconds > steps[1].exchangeSeconds);
-  assert.match(stderr, /ranks +clips\/rank +compute +exchange/);
+  assert.match(stderr, /ranks +clips\/rank +compute +exchange .* limit$/m);
+  assert.match(stderr, /arithmetic: steps of 1 and 4 clips took .* a clip$/m);
+  assert.match(stderr, /of gradients at 1GB\/s, and/, "as it was given");
 });
 
 Deno.test("a bandwidth that is none and a measurement of ranks in one process are refused", async () => {

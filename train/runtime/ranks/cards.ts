@@ -41,7 +41,9 @@ export async function cardsOf(world: World, { name }: Pick<DeviceInfo, "name">):
     );
   const differing = mixed
     ? [
-      "the ranks have different adapters: the weights of rank 0 are sent to all after every update, so that they stay equal",
+      `the ranks have different adapters (${
+        adaptersOf(all)
+      }): the weights of rank 0 are sent to all after every update, so that they stay equal`,
     ]
     : [];
   return {
@@ -49,6 +51,27 @@ export async function cardsOf(world: World, { name }: Pick<DeviceInfo, "name">):
     notes: (bytes) => [...sharing(bytes), ...differing],
     options: ({ ranks }) => ranks ? { ranks: { ...ranks, mixed } } : {},
   };
+}
+
+/** Which ranks have which adapter: "rank 0: llvmpipe; ranks 1 to 3: NVIDIA H100". */
+function adaptersOf(all: readonly { name: string }[]): string {
+  const ranks = Map.groupBy(all.keys(), (rank) => all[rank].name);
+  return [...ranks].map(([name, own]) => `${own.length === 1 ? "rank" : "ranks"} ${spans(own)}: ${name}`)
+    .join("; ");
+}
+
+/** Numbers in ascending order, as words: "0, 2 to 5". */
+function spans(numbers: readonly number[]): string {
+  const found: [number, number][] = [];
+  for (const number of numbers) {
+    const last = found.at(-1);
+    if (last?.[1] === number - 1) last[1] = number;
+    else found.push([number, number]);
+  }
+  return found.map(([start, end]) =>
+    start === end ? `${start}` : `${start}${end > start + 1 ? " to " : ", "}${end}`
+  )
+    .join(", ");
 }
 
 /**
