@@ -48,7 +48,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   await requirePageFile(out, "--out");
   const { target, locate } = await findTarget(named, io, { offline: values.offline });
   const trained = await findTrainedModel(target, { overrides: [], locate });
-  const { files, needsWords } = await filesOf(trained);
+  const { files, needsWords, searches } = await filesOf(trained);
   const sizes = await Promise.all(files.map((file) => reading(file, () => Deno.stat(file))));
   const total = sizes.reduce((sum, { size }) => sum + size, 0);
   if (total > MOST_BYTES) {
@@ -65,6 +65,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const page = await buildWebPage({
     title: trained.config.name,
     words: needsWords,
+    searches,
     files: await Promise.all(
       files.map(async (file) => ({ name: basename(file), bytes: await bytesOfFile(file, MOST_BYTES) })),
     ),
@@ -77,7 +78,9 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 /** The files that a page needs: the weights, and the backbone where they do not hold it; and whether it must bring the table of words. */
-async function filesOf({ weights, config }: TrainedModel): Promise<{ files: string[]; needsWords: boolean }> {
+async function filesOf(
+  { weights, config }: TrainedModel,
+): Promise<{ files: string[]; needsWords: boolean; searches: boolean }> {
   const { weights: backbone, init } = config.network;
   await using source = await openCheckpoint(weights);
   if (recipeOf(source) === null) {
@@ -87,6 +90,6 @@ async function filesOf({ weights, config }: TrainedModel): Promise<{ files: stri
   }
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const isElsewhere = backbone !== null && init && !holdsBackbone(source, { model, system });
-  const needsWords = model.text !== undefined && wordsOf(source) === null;
-  return { files: isElsewhere ? [weights, backbone] : [weights], needsWords };
+  const searches = model.text !== undefined, needsWords = searches && wordsOf(source) === null;
+  return { files: isElsewhere ? [weights, backbone] : [weights], needsWords, searches };
 }
