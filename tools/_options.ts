@@ -1,5 +1,6 @@
 /** The command lines of tools that users start as tasks: usage where it is asked for, and one line for what is wrong. */
 import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
 /** Ends a tool with one line. @param code 2: it was called wrongly. */
@@ -27,9 +28,17 @@ export function toolOptions<const Options extends NonNullable<ParseArgsConfig["o
   }
 }
 
-/** A path as the user means it, from where the task was started. */
-export function givenPath(path: string): string {
-  return resolve(Deno.env.get("INIT_CWD") ?? Deno.cwd(), path);
+/** Options of where a tool writes: the task gives the folder of the project's builds, the user a file. */
+export const OUT_OPTIONS = { out: { type: "string" }, folder: { type: "string", default: "." } } as const;
+
+/** The file that a tool writes: the user's, from where the task was started, or the one of a name among the project's builds. */
+export function outFile(
+  { out, folder }: { out?: string; folder: string },
+  name: string,
+): { path: string; shown: string } {
+  return out === undefined
+    ? { path: fileURLToPath(new URL(`../${folder}/${name}`, import.meta.url)), shown: `${folder}/${name}` }
+    : { path: resolve(Deno.env.get("INIT_CWD") ?? Deno.cwd(), out), shown: out };
 }
 
 /** Makes the folder of a file and tries that the file can be written, before the work that it is for; ends the tool in one line where not. */

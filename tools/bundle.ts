@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import manifest from "../deno.json" with { type: "json" };
 import { type Package, productPackages, STORE } from "../cli/extras/_packages.ts";
 import { formatBytes } from "../lib/text.ts";
-import { givenPath, prepareFile, toolOptions } from "./_options.ts";
+import { OUT_OPTIONS, outFile, prepareFile, toolOptions } from "./_options.ts";
 import { ROOMS } from "./layers.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -19,7 +19,7 @@ const USAGE = `./denow task bundle [--out=FILE]
 
 Writes sidenet as one file that unpacks itself at its first start and runs without Deno, npm or a network.
 
-  --out=FILE   where it goes; dist/sidenet.run of this project by default`;
+  --out=FILE   where it goes; sidenet.run among the builds of this project by default`;
 /** Libraries for other kinds of Linux than this one. */
 const OTHER_LIBC = Deno.build.target.endsWith("-musl") ? /sharp.*-linux-/ : /linuxmusl/;
 
@@ -112,8 +112,7 @@ export async function writeBundle(out: string): Promise<{ bytes: number; package
 }
 
 if (import.meta.main) {
-  const given = toolOptions({ out: { type: "string" } }, USAGE).out;
-  const out = given ?? "dist/sidenet.run", path = given === undefined ? join(ROOT, out) : givenPath(given);
+  const { path, shown: out } = outFile(toolOptions(OUT_OPTIONS, USAGE), "sidenet.run");
   await prepareFile(path);
   const { bytes, packages } = await writeBundle(path);
   console.log(

@@ -5,11 +5,9 @@
  *
  *     deno run -A tools/compile.ts [--out=FILE] [--target=TARGET] [--verbose]
  */
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { productPackages } from "../cli/extras/_packages.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
-import { fail, givenPath, prepareFile, toolOptions } from "./_options.ts";
+import { fail, OUT_OPTIONS, outFile, prepareFile, toolOptions } from "./_options.ts";
 import { ROOMS } from "./layers.ts";
 import { ENTRY, INCLUDED, missingIn, Payload } from "./payload.ts";
 import { readSources } from "./sources.ts";
@@ -28,7 +26,7 @@ const USAGE = `./denow task compile [--out=FILE] [--target=TARGET] [--verbose]
 
 Compiles sidenet to an executable, and checks that all is in it. It fetches a runtime from the network.
 
-  --out=FILE        where it goes; dist/sidenet of this project by default
+  --out=FILE        where it goes; sidenet among the builds of this project by default
   --target=TARGET   the system it is for; this one by default:
 ${TARGETS.map((target) => `                    ${target}`).join("\n")}
   --verbose         what deno compile says`;
@@ -84,7 +82,7 @@ async function compile(options: { out: string; target?: string; verbose?: boolea
 
 if (import.meta.main) {
   const values = toolOptions({
-    out: { type: "string" },
+    ...OUT_OPTIONS,
     target: { type: "string" },
     verbose: { type: "boolean" },
   }, USAGE);
@@ -92,7 +90,7 @@ if (import.meta.main) {
   if (target !== undefined && !TARGETS.includes(target)) {
     fail(`Cannot compile: --target must be one of ${TARGETS.join(", ")}, current value is ${target}`, 2);
   }
-  const out = values.out === undefined ? join(fileURLToPath(ROOT), "dist/sidenet") : givenPath(values.out);
+  const { path: out } = outFile(values, "sidenet");
   const isForeign = target !== undefined && target !== Deno.build.target;
   await prepareFile(out);
   if (isForeign) {

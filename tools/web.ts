@@ -5,16 +5,15 @@
  *
  * The file is whole: it may be opened from the disk, or put on any server, as well.
  */
-import { fileURLToPath } from "node:url";
 import { formatBytes } from "../lib/text.ts";
 import { buildWebPage } from "../pages/web/build.ts";
-import { fail, givenPath, prepareFile, toolOptions } from "./_options.ts";
+import { fail, OUT_OPTIONS, outFile, prepareFile, toolOptions } from "./_options.ts";
 
 const USAGE = `./denow task web [--out=FILE] [--port=N] [--no-serve]
 
 Builds the page that runs trained models on videos in a browser, and serves it to this machine until Ctrl-C.
 
-  --out=FILE   where the page goes; dist/web.html of this project by default
+  --out=FILE   where the page goes; web.html among the builds of this project by default
   --port=N     port of localhost, 8000 by default; 0: any that is free
   --no-serve   build it alone; the file may be opened from the disk`;
 const HOSTNAME = "localhost", MOST_PORT = 65_535;
@@ -50,24 +49,22 @@ function serve(port: number, page: Promise<string>): Deno.HttpServer {
 }
 
 const values = toolOptions({
-  out: { type: "string" },
+  ...OUT_OPTIONS,
   port: { type: "string", default: "8000" },
   serve: { type: "boolean", default: true },
 }, USAGE);
 const port = usablePort(values.port);
-const out = values.out === undefined
-  ? fileURLToPath(new URL("../dist/web.html", import.meta.url))
-  : givenPath(values.out);
+const { path, shown } = outFile(values, "web.html");
 const built = Promise.withResolvers<string>();
 const server = values.serve ? serve(port, built.promise) : null;
-await prepareFile(out);
+await prepareFile(path);
 const page = await buildWebPage();
-await Deno.writeTextFile(out, page);
+await Deno.writeTextFile(path, page);
 built.resolve(page);
 const packed = await new Response(new Blob([page]).stream().pipeThrough(new CompressionStream("gzip")))
   .arrayBuffer();
 console.log(
-  `${values.out ?? "dist/web.html"}: ${formatBytes(new TextEncoder().encode(page).length)}, ${
+  `${shown}: ${formatBytes(new TextEncoder().encode(page).length)}, ${
     formatBytes(packed.byteLength)
   } gzipped`,
 );

@@ -1,6 +1,6 @@
 /** Window and stride as they are chosen in the page, and whether they can be. */
 import { type ClipTimes, defaultStride, leastSpacing } from "../train/evaluation/timeline.ts";
-import type { WindowChoice } from "./protocol.ts";
+import type { ChoiceBound, WindowChoice } from "./protocol.ts";
 
 /** The shortest window of a camera, in seconds: some of its pictures. */
 export const LEAST_LIVE = 0.2;
@@ -15,12 +15,6 @@ export function leastOf(choice: WindowChoice, times: ClipTimes): ChoiceBound | n
   return choice.stride === defaultStride(choice.window)
     ? { field: "window", seconds: 2 * least }
     : { field: "stride", seconds: least };
-}
-
-/** What a field must have at least. */
-export interface ChoiceBound {
-  readonly field: "window" | "stride";
-  readonly seconds: number;
 }
 
 /** The bound in words. */

@@ -4,11 +4,12 @@ import { PageColours } from "../lib/colours.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defaultStride, formatClock } from "../train/evaluation/timeline.ts";
 import { Camera } from "./camera.ts";
-import { boundText, type ChoiceBound, LEAST_LIVE } from "./choice.ts";
+import { boundText, LEAST_LIVE } from "./choice.ts";
 import { byId, make, saveButton } from "./dom.ts";
 import { kindOf } from "./files.ts";
 import type {
   Answer,
+  ChoiceBound,
   EmbeddedVideo,
   ModelFacts,
   ModelFile,
@@ -152,7 +153,8 @@ function waiting(): HTMLElement {
 
 /** Shows something in place of a video's result, unless it was taken away meanwhile. */
 function showBody(number: number, ...shown: readonly HTMLElement[]): void {
-  clips.get(number)?.view.querySelector(".body")!.replaceChildren(...shown);
+  const body = clips.get(number)?.view.querySelector(".body");
+  body?.replaceChildren(...shown);
 }
 
 /** Tells why nothing can be computed, above and in each video; "": it can. */

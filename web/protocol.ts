@@ -1,6 +1,5 @@
 /** What the page and its Worker say to each other. Everything crosses by structured clone. */
 import type { ClassShare } from "../train/tasks/class_shares.ts";
-import type { ChoiceBound } from "./choice.ts";
 
 /** What is known of a model that was given. */
 export interface ModelFacts {
@@ -68,6 +67,12 @@ export interface Hit {
 
 /** Window and stride in seconds; null: the whole clip at once. */
 export type WindowChoice = { readonly window: number; readonly stride: number } | null;
+
+/** What a field must have at least. */
+export interface ChoiceBound {
+  readonly field: "window" | "stride";
+  readonly seconds: number;
+}
 
 /** How far a video is. */
 export interface Progress {

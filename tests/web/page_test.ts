@@ -62,6 +62,9 @@ Deno.test({
     runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("x.pdf")]),
     /Cannot write ".*x\.pdf": --out must be the name of a page, which ends in \.html/,
   );
+  const bare = await runVerb(pageVerb, ["--without-model", "--out", folder.file("bare.html")]);
+  assert.match(bare.stdout, /^page: .*bare\.html, \d+ KiB;/);
+  await assert.rejects(runVerb(pageVerb, []), /expected RUN\|CHECKPOINT or --without-model/);
   const expected = await folder.sidenet([
     ...["predict", "runs/tiny", ...Object.keys(VIDEOS), "--window", "1", "--json"],
   ]);
