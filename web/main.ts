@@ -19,7 +19,7 @@ import type {
   WindowChoice,
 } from "./protocol.ts";
 import { resultView, shareList, thumbnailStrip } from "./timeline.ts";
-import { describe, hasGpu, NO_GPU, showHits } from "./views.ts";
+import { describe, hasGpu, noGpu, showHits } from "./views.ts";
 
 const colours = new PageColours();
 /** The number of the camera among the videos. */
@@ -116,7 +116,7 @@ function take(answer: Answer): void {
     }
     case "unusable":
       say("");
-      return cannotCompute(lacksGpu ? NO_GPU : answer.message);
+      return cannotCompute(lacksGpu ? trouble : answer.message);
     case "progress":
       return progress(answer.video, answer);
     case "choice":
@@ -378,7 +378,7 @@ function listen(): void {
 listen();
 hasGpu().then((has) => {
   lacksGpu = !has;
-  if (!has) cannotCompute(NO_GPU);
+  if (!has) cannotCompute(noGpu());
 });
 const own = ownFiles();
 if (own.length > 0) addFiles(own);

@@ -5,9 +5,13 @@ import { byId, make, saveButton } from "./dom.ts";
 import type { Answer, ModelFacts, VideoResult } from "./protocol.ts";
 
 /** Why nothing can be computed where the browser gives no GPU. */
-export const NO_GPU =
-  "Cannot compute: this browser offers no GPU to pages. Chrome and Edge do, Safari from version 26 and Firefox from 141 on Windows; " +
-  "on Linux, start Chromium with --enable-unsafe-webgpu, and with --enable-features=Vulkan for its GPU";
+export function noGpu(): string {
+  return "Cannot compute: " +
+    (isSecureContext
+      ? "this browser offers no GPU to pages. Chrome and Edge do, Safari from version 26 and Firefox from 141 on Windows; " +
+        "on Linux, start Chromium with --enable-unsafe-webgpu, and with --enable-features=Vulkan for its GPU"
+      : "browsers offer a GPU to pages from https, localhost or a file alone");
+}
 
 /** Whether the browser gives this page a GPU. */
 export async function hasGpu(): Promise<boolean> {
