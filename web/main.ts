@@ -201,7 +201,7 @@ function tellChoice(given: ChoiceBound | null, text = given ? boundText(given) :
 
 /** Windows cannot be laid over a video as they are chosen: told once for all. */
 function chooseAnew(number: number, needed: ChoiceBound): void {
-  showBody(number, make("p", { class: "waiting" }, `${needed.field} too short, see above`));
+  showBody(number, make("p", { class: "waiting" }, `${needed.field} too short for this video`));
   if (bound === null || needed.seconds > bound.seconds) tellChoice(needed);
 }
 
@@ -326,9 +326,10 @@ function removeVideo(number: number): void {
   if (worker) ask({ do: "remove", video: number });
   // Whoever uses a keyboard goes on from there.
   (next?.querySelector<HTMLElement>("header > button") ?? byId("files")).focus();
-  tellChoice(null);
-  if (clips.size === 0) clearHits();
-  else if (found !== "") ask({ do: "search", sentence: found });
+  if (clips.size === 0) {
+    tellChoice(null);
+    clearHits();
+  } else if (found !== "") ask({ do: "search", sentence: found });
 }
 
 /** The model that the page brings along, as files. */
@@ -362,7 +363,7 @@ function listen(): void {
     event.preventDefault();
     searchNow();
   });
-  byId("window").addEventListener("input", tellLive);
+  byId("again").addEventListener("input", tellLive);
   byId("camera").addEventListener("click", async () => {
     if (camera?.isRunning) return camera.stop();
     camera = new Camera(

@@ -24,8 +24,9 @@ const tell = (answer: Answer) => scope.postMessage(answer);
 
 let model: Weights | null = null, backbone: Weights | null = null, loaded: LoadedModel | null = null;
 let library = new Library();
-/** Videos that the user has taken away: what was asked of them before is not done. */
-const removed = new Set<number>();
+/** What was asked last of each video that is still there: earlier requests are given up. */
+const wanted = new Map<number, Request>();
+const isPast = (request: Request) => request.do === "predict" && wanted.get(request.video) !== request;
 
 /** Takes each file that can be taken, and tells why the others cannot. */
 async function takeFiles(files: readonly ModelFile[]): Promise<void> {
@@ -101,14 +102,14 @@ async function answer(request: Request): Promise<void> {
     const top = topShares(sharesOf(ready, said), ready.labels, TOP);
     return tell({ tell: "shares", video: number, top, ms: performance.now() - started });
   }
-  if (removed.has(number)) return;
+  if (isPast(request)) return;
   using video = await openVideo(request.file);
   const bound = leastOf(request.window, video.times);
   if (bound !== null) return tell({ tell: "choice", video: number, bound });
   const options = {
     window: request.window,
     onProgress: (progress: Progress) => {
-      if (removed.has(number)) throw new Error("removed"); // and nobody hears it
+      if (isPast(request)) throw new Error("given up"); // and nobody hears it
       tell({ tell: "progress", video: number, ...progress });
     },
   };
@@ -121,8 +122,10 @@ async function answer(request: Request): Promise<void> {
 
 let queue = Promise.resolve();
 scope.onmessage = ({ data }) => {
-  if (data.do === "remove") removed.add(data.video);
+  if (data.do === "predict") wanted.set(data.video, data);
+  if (data.do === "remove") wanted.delete(data.video);
   queue = queue.then(() => answer(data)).catch((error) => {
+    if (isPast(data)) return;
     const { message } = error as Error;
     tell({ tell: "failed", video: "video" in data ? data.video : null, message });
   });
