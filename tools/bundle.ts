@@ -2,19 +2,24 @@
  * Writes sidenet as one file that runs on machines of this kind without Deno, npm or a network: a shell script with an archive behind it,
  * of Deno, the sources and the packages that verbs need. Its first start unpacks it.
  *
- *     deno run -A tools/bundle.ts --out=FILE
+ *     deno run -A tools/bundle.ts [--out=FILE]
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import manifest from "../deno.json" with { type: "json" };
 import { type Package, productPackages, STORE } from "../cli/extras/_packages.ts";
 import { formatBytes } from "../lib/text.ts";
+import { OUT_OPTIONS, outFile, prepareFile, toolOptions } from "./_options.ts";
 import { ROOMS } from "./layers.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const FILES = ["mod.ts", "deno.json", "deno.lock", "LICENSE", "README.md", "denow"],
   FOLDERS = [...ROOMS, "configs"];
+const USAGE = `./denow task bundle [--out=FILE]
+
+Writes sidenet as one file that unpacks itself at its first start and runs without Deno, npm or a network.
+
+  --out=FILE   where it goes; sidenet.run among the builds of this project by default`;
 /** Libraries for other kinds of Linux than this one. */
 const OTHER_LIBC = Deno.build.target.endsWith("-musl") ? /sharp.*-linux-/ : /linuxmusl/;
 
@@ -107,8 +112,9 @@ export async function writeBundle(out: string): Promise<{ bytes: number; package
 }
 
 if (import.meta.main) {
-  const { values: { out } } = parseArgs({ options: { out: { type: "string", default: "sidenet.run" } } });
-  const { bytes, packages } = await writeBundle(out);
+  const { path, shown: out } = outFile(toolOptions(OUT_OPTIONS, USAGE), "sidenet.run");
+  await prepareFile(path);
+  const { bytes, packages } = await writeBundle(path);
   console.log(
     `${out}: ${
       formatBytes(bytes)

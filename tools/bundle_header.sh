@@ -32,7 +32,13 @@ fi
 home=$cache/bundle-@KEY@
 if [ ! -e "$home/deno" ]; then
   echo "sidenet: unpacking into $home, once" >&2
-  partial=$(mktemp -d "$cache/partial.XXXXXX")
+  # What starts left that were killed meanwhile; those of other machines may go on.
+  for partial in "$cache/unpacking.$(uname -n)."*; do
+    number=${partial##*.}
+    if [ "$number" = $$ ] || ! kill -0 "$number" 2>/dev/null; then rm -rf "$partial"; fi
+  done
+  partial=$cache/unpacking.$(uname -n).$$
+  mkdir "$partial"
   trap 'rm -rf "$partial"' EXIT
   trap 'exit 130' INT TERM
   tail -n +@SKIP@ "$self" | gzip -dc | tar -x -f - -C "$partial"

@@ -4,6 +4,18 @@ import { make } from "./dom.ts";
 /** Pictures that are kept of a window, and their width at most. */
 const KEPT = 32, WIDTH = 340;
 
+/** Why there is no camera, by the name of a browser's error; those of pages without a secure origin have no devices at all. */
+const REASONS: Readonly<Record<string, string>> = {
+  NotFoundError: "this machine has none, or the browser sees none",
+  NotAllowedError: "the browser does not let this page; allow it beside the address, then press Camera again",
+  NotReadableError: "another program has it",
+  TypeError: "browsers give one to pages from https, localhost or a file alone",
+};
+
+function reasonOf({ name, message }: Error): string {
+  return REASONS[name] ?? message;
+}
+
 /** A running camera and its part of the page. */
 export class Camera {
   readonly #home: HTMLElement;
@@ -43,7 +55,9 @@ export class Camera {
     try {
       this.#stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
     } catch (error) {
-      return this.fail(`Cannot use the camera: ${(error as Error).message}`);
+      stop.textContent = "Close";
+      this.#home.querySelector(".pair")!.remove();
+      return this.fail(`Cannot use the camera: ${reasonOf(error as Error)}`);
     }
     this.#video.srcObject = this.#stream;
     await this.#video.play();

@@ -38,3 +38,14 @@ function dress(element: Element, attributes: Attributes): void {
 export function byId<Type extends HTMLElement = HTMLElement>(id: string): Type {
   return document.getElementById(id) as Type;
 }
+
+/** A button that saves a value as a file. */
+export function saveButton(name: string, value: unknown): HTMLElement {
+  return make("button", { type: "button", click: () => download(name, JSON.stringify(value)) }, "JSON");
+}
+
+function download(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text + "\n"], { type: "application/json" }));
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

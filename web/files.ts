@@ -6,6 +6,8 @@ import { shellName } from "../lib/text.ts";
 export type FileKind = "weights" | "words" | "video";
 
 const WEIGHTS_FILE = /\.(safetensors|pt|pth|bin|pyth)$/i;
+/** What a run goes on from, also under the name that a browser gives a second download. */
+const STATE_FILE = /(^|\.)state( ?\(\d+\))?\.safetensors$/i;
 const WORDS_FILE = /^(bpe_simple_vocab.*\.txt(\.gz)?|.*merges\.txt|.*tokenizer\.json)$/i;
 /** Bytes that tell the kind of a video file. */
 const HEAD = 12;
@@ -20,6 +22,9 @@ const FIRST_BOXES = ["ftyp", "moov", "mdat", "wide", "free", "skip", "pnot", "mo
 export async function kindOf(file: File): Promise<FileKind> {
   const { name, size } = file, fail = (what: string) => new Error(`Cannot use "${name}": ${what}`);
   if (size === 0) throw fail("it is empty, or a folder; drop whole files");
+  if (STATE_FILE.test(name)) {
+    throw fail("this is the state to go on training from; drop best.safetensors beside it");
+  }
   if (WEIGHTS_FILE.test(name)) return "weights";
   if (WORDS_FILE.test(name)) return "words";
   const head = await file.slice(0, HEAD).arrayBuffer().catch(() => null);

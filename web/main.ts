@@ -4,18 +4,22 @@ import { PageColours } from "../lib/colours.ts";
 import { formatBytes, formatCount } from "../lib/text.ts";
 import { defaultStride, formatClock } from "../train/evaluation/timeline.ts";
 import { Camera } from "./camera.ts";
-import { byId, make } from "./dom.ts";
+import { boundText, LEAST_LIVE } from "./choice.ts";
+import { byId, make, saveButton } from "./dom.ts";
 import { kindOf } from "./files.ts";
 import type {
   Answer,
+  ChoiceBound,
   EmbeddedVideo,
   ModelFacts,
   ModelFile,
+  Progress,
   Request,
   VideoResult,
   WindowChoice,
 } from "./protocol.ts";
 import { resultView, shareList, thumbnailStrip } from "./timeline.ts";
+import { describe, hasGpu, noGpu, showHits } from "./views.ts";
 
 const colours = new PageColours();
 /** The number of the camera among the videos. */
@@ -23,16 +27,23 @@ const CAMERA = -1;
 
 /** A video that was given. */
 interface Clip {
-  readonly file: File;
+  file: File;
   readonly view: HTMLElement;
+  readonly name: string;
+  /** Pictures, once it can be searched. */
+  thumbnails: VideoResult["thumbnails"];
 }
 
-const clips: Clip[] = [];
-/** Pictures of videos that can be searched, by number. */
-const thumbnailsOf: Record<number, VideoResult["thumbnails"]> = {};
+/** By number, which is never given twice. */
+const clips = new Map<number, Clip>();
+let nextNumber = 0;
 let worker: Worker | null = null, ready: ModelFacts | null = null, camera: Camera | null = null;
 /** Whether a model was given, if it is not ready yet. */
 let isKnown = false;
+/** Why nothing can be computed, and whether that is the browser's fault, which stays. */
+let trouble = "", lacksGpu = false;
+/** The sentence whose hits are shown, and what window or stride must have at least for all videos. */
+let found = "", bound: ChoiceBound | null = null;
 
 function ask(request: Request, given: Transferable[] = []): void {
   worker ??= startWorker();
@@ -101,32 +112,56 @@ function take(answer: Answer): void {
       say("");
       byId<HTMLButtonElement>("camera").disabled = false;
       byId("search").hidden = !ready.searches;
-      return clips.forEach((_, number) => predict(number));
+      return predictAll();
     }
+    case "unusable":
+      say("");
+      return cannotCompute(lacksGpu ? trouble : answer.message);
     case "progress":
-      return progress(answer.video, answer.done, answer.of);
+      return progress(answer.video, answer);
+    case "choice":
+      return chooseAnew(answer.video, answer.bound);
     case "result":
       return showResult(answer.video, answer.result);
     case "embedded":
       return showEmbedded(answer.video, answer.result);
     case "hits":
-      return showHits(answer);
+      found = answer.sentence;
+      return showHits(answer, clips);
     case "shares":
       camera?.show(shareList(answer.top, colours), answer.ms);
       return;
     case "failed":
       if (answer.video === null) return fail(answer.message);
       if (answer.video === CAMERA) return camera?.fail(answer.message);
-      clips[answer.video].view.querySelector(".body")!.replaceChildren(
-        make("p", { class: "error" }, answer.message),
-      );
+      showBody(answer.video, make("p", { class: "error" }, answer.message));
   }
 }
 
 /** What waits for a model: a paragraph in place of a result. */
 function waiting(): HTMLElement {
+  if (trouble !== "") {
+    return make(
+      "p",
+      { class: "error" },
+      `Cannot compute: ${lacksGpu ? "no GPU" : "no usable model"}, see above`,
+    );
+  }
   const what = ready ? "waiting" : isKnown ? "waiting until the model is ready" : "waiting for a model";
   return make("p", { class: "waiting" }, what);
+}
+
+/** Shows something in place of a video's result, unless it was taken away meanwhile. */
+function showBody(number: number, ...shown: readonly HTMLElement[]): void {
+  const body = clips.get(number)?.view.querySelector(".body");
+  body?.replaceChildren(...shown);
+}
+
+/** Tells why nothing can be computed, above and in each video; "": it can. */
+function cannotCompute(why: string): void {
+  trouble = why;
+  byId("trouble").textContent = why;
+  for (const number of clips.keys()) showBody(number, waiting());
 }
 
 /** A model in place of another: what that one said goes. */
@@ -136,52 +171,11 @@ function begin(model: ModelFacts): void {
   byId<HTMLButtonElement>("camera").disabled = true;
   byId("camera").hidden = model.searches; // a camera is not searched
   byId("search").hidden = true;
-  byId("hits").replaceChildren();
+  clearHits();
   byId("once-more").textContent = model.searches ? "Read again" : "Predict again";
   describe(model);
-  for (const { view } of clips) {
-    view.querySelector(".tools")!.replaceChildren();
-    view.querySelector(".body")!.replaceChildren(waiting());
-  }
-}
-
-type Tile = readonly [title: string, value: string, small: string];
-
-function describe(model: ModelFacts, more: readonly Tile[] = []): void {
-  const { labels, needs, needsWords } = model;
-  const tiles: Tile[] = [
-    ["model", model.system, model.file],
-    ["backbone", model.backbone, needs === null ? "no further file" : `in ${needs}`],
-    model.searches ? ["finds", "parts of videos", "by sentences"] : [
-      "classes",
-      formatCount(labels.length),
-      labels.slice(0, 6).join(", ") + (labels.length > 6 ? ", …" : ""),
-    ],
-    ["reads", `${model.frames} frames`, `of ${model.side}×${model.side} pixels`],
-    ...more,
-  ];
-  byId("model").replaceChildren(
-    make(
-      "dl",
-      { class: "tiles" },
-      ...tiles.map(([title, value, small]) =>
-        make("div", { class: "tile" }, make("dt", {}, title), make("dd", {}, value, make("small", {}, small)))
-      ),
-    ),
-  );
-  if (needs !== null && more.length === 0) {
-    byId("model").append(
-      make("p", { class: "wanted" }, `This model was trained beside ${needs}: drop that file too.`),
-    );
-  }
-  if (needsWords) {
-    byId("model").append(make(
-      "p",
-      { class: "wanted" },
-      "This model reads sentences by CLIP's table of words, and its file does not hold it: drop bpe_simple_vocab_16e6.txt.gz, merges.txt or " +
-        `tokenizer.json of a CLIP too, or have sidenet convert ${model.file} new.safetensors write it in.`,
-    ));
-  }
+  for (const { view } of clips.values()) view.querySelector(".tools")!.replaceChildren();
+  cannotCompute(lacksGpu ? trouble : "");
 }
 
 /** Window and stride as they are chosen. */
@@ -191,27 +185,58 @@ function choice(): WindowChoice {
   return window > 0 ? { window, stride: number("stride") || defaultStride(window) } : null;
 }
 
+function predictAll(): void {
+  tellChoice(null);
+  for (const number of clips.keys()) predict(number);
+}
+
+/** A word at the fields of window and stride. */
+function tellChoice(given: ChoiceBound | null, text = given ? boundText(given) : ""): void {
+  bound = given;
+  byId("choice").textContent = text;
+  for (const field of ["window", "stride"]) {
+    byId(field).toggleAttribute("aria-invalid", given?.field === field);
+  }
+}
+
+/** Windows cannot be laid over a video as they are chosen: told once for all. */
+function chooseAnew(number: number, needed: ChoiceBound): void {
+  showBody(number, make("p", { class: "waiting" }, `${needed.field} too short for this video`));
+  if (bound === null || needed.seconds > bound.seconds) tellChoice(needed);
+}
+
+/** The seconds that a camera's network is shown. */
+function liveWindow(): number {
+  return Math.max(LEAST_LIVE, choice()?.window ?? 2);
+}
+
+/** Says where the camera is shown more than the window that is chosen. */
+function tellLive(): void {
+  const chosen = choice()?.window ?? LEAST_LIVE;
+  if (camera?.isRunning && chosen < LEAST_LIVE) {
+    tellChoice({ field: "window", seconds: LEAST_LIVE }, `Window: the camera takes at least ${LEAST_LIVE} s`);
+  } else tellChoice(null);
+}
+
 function predict(number: number): void {
-  const { file, view } = clips[number];
+  const { file, view } = clips.get(number)!;
+  view.querySelector(".about")!.textContent = formatBytes(file.size);
   view.querySelector(".tools")!.replaceChildren();
-  view.querySelector(".body")!.replaceChildren(waiting(), make("progress", {}));
+  showBody(number, waiting(), make("progress", {}));
   ask({ do: "predict", video: number, file, window: choice() });
 }
 
-function progress(number: number, done: number, of: number): void {
-  const body = clips[number].view.querySelector(".body")!;
-  body.replaceChildren(
-    make(
-      "p",
-      { class: "waiting" },
-      done === 0 ? "decoding" : `window ${formatCount(done)}/${formatCount(of)}`,
-    ),
+function progress(number: number, { what, done, of }: Progress): void {
+  showBody(
+    number,
+    make("p", { class: "waiting" }, done === 0 ? what : `window ${formatCount(done)}/${formatCount(of)}`),
     make("progress", { value: done, max: of }),
   );
 }
 
 function showResult(number: number, result: VideoResult): void {
-  const { view } = clips[number];
+  const view = clips.get(number)?.view;
+  if (!view) return;
   view.querySelector(".about")!.textContent = `${formatClock(result.seconds, 1)} · ${
     result.windows.length === 0
       ? "whole clip at once"
@@ -220,60 +245,30 @@ function showResult(number: number, result: VideoResult): void {
   view.querySelector(".tools")!.replaceChildren(
     saveButton(`${result.file.replace(/\.[^.]*$/, "")}.json`, result.json),
   );
-  view.querySelector(".body")!.replaceChildren(resultView(result, colours));
+  showBody(number, resultView(result, colours));
 }
 
 /** A video that can be searched. */
 function showEmbedded(number: number, { seconds, parts, thumbnails, computeMs }: EmbeddedVideo): void {
-  const { view } = clips[number];
-  view.querySelector(".about")!.textContent = `${formatClock(seconds, 1)} · ${formatCount(parts)} part${
+  const clip = clips.get(number);
+  if (!clip) return;
+  clip.view.querySelector(".about")!.textContent = `${formatClock(seconds, 1)} · ${formatCount(parts)} part${
     parts === 1 ? "" : "s"
   } · ${(computeMs / 1000).toFixed(1)} s`;
-  view.querySelector(".body")!.replaceChildren(thumbnailStrip(thumbnails, (at) => formatClock(at, 1)));
-  thumbnailsOf[number] = thumbnails;
+  showBody(number, thumbnailStrip(thumbnails, (at) => formatClock(at, 1)));
+  clip.thumbnails = thumbnails;
   if (byId<HTMLInputElement>("sentence").value.trim() !== "") searchNow();
 }
 
 function searchNow(): void {
   const sentence = byId<HTMLInputElement>("sentence").value.trim();
+  clearHits(sentence === "" ? "Write a sentence first." : "");
   if (sentence !== "") ask({ do: "search", sentence });
 }
 
-/** The parts that a sentence finds, with the picture nearest to the middle of each. */
-function showHits({ sentence, hits, unknown }: Answer & { tell: "hits" }): void {
-  const remarks = [
-    unknown.length > 0 ? `The model has no word for ${unknown.map((word) => `"${word}"`).join(", ")}.` : "",
-    hits.length === 0 ? "No video has been read yet: drop some." : "",
-  ].filter((text) => text !== "");
-  const found = hits.map(({ video, ...hit }) => ({ path: clips[video].file.name, ...hit }));
-  const save = saveButton("search.json", { query: sentence, hits: found });
-  const lines = hits.map(({ video, from, to, score }) => {
-    const middle = (from + to) / 2, pictures = [...thumbnailsOf[video] ?? []];
-    const [nearest] = pictures.sort((a, b) => Math.abs(a.at - middle) - Math.abs(b.at - middle));
-    const picture = nearest ? [make("img", { src: URL.createObjectURL(nearest.picture), alt: "" })] : [];
-    return make(
-      "li",
-      {},
-      ...picture,
-      make("span", { class: "name" }, clips[video].file.name),
-      make("span", { class: "span" }, `${formatClock(from, 1)}–${formatClock(to, 1)}`),
-      make("span", { class: "figure" }, score.toFixed(4)),
-    );
-  });
-  byId("hits").replaceChildren(
-    make("p", { class: "remarks about" }, remarks.join(" "), hits.length > 0 ? save : ""),
-    make("ol", { class: "hits" }, ...lines),
-  );
-}
-
-function saveButton(name: string, value: unknown): HTMLElement {
-  return make("button", { type: "button", click: () => download(name, JSON.stringify(value)) }, "JSON");
-}
-
-function download(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text + "\n"], { type: "application/json" }));
-  make("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+function clearHits(remark = ""): void {
+  found = "";
+  byId("hits").replaceChildren(remark);
 }
 
 async function addFiles(files: readonly File[]): Promise<void> {
@@ -293,17 +288,48 @@ async function addFiles(files: readonly File[]): Promise<void> {
   ask({ do: "model", files: model });
 }
 
+/** Takes a video; the same once more takes the place of the first. */
 function addVideo(file: File): void {
+  for (const [number, clip] of clips) {
+    const { name, size, lastModified } = clip.file;
+    if (name !== file.name || size !== file.size || lastModified !== file.lastModified) continue;
+    clip.file = file;
+    return ready ? predict(number) : undefined;
+  }
+  const number = nextNumber++;
   const view = make(
     "article",
     { class: "input" },
-    make("header", {}, make("h2", {}, file.name), make("span", { class: "tools" })),
+    make(
+      "header",
+      {},
+      make("h2", {}, file.name),
+      make("span", { class: "tools" }),
+      make(
+        "button",
+        { type: "button", "aria-label": `Remove ${file.name}`, click: () => removeVideo(number) },
+        "Remove",
+      ),
+    ),
     make("p", { class: "about" }, formatBytes(file.size)),
     make("div", { class: "body" }, waiting()),
   );
   byId("videos").append(view);
-  clips.push({ file, view });
-  if (ready) predict(clips.length - 1);
+  clips.set(number, { file, view, name: file.name, thumbnails: [] });
+  if (ready) predict(number);
+}
+
+function removeVideo(number: number): void {
+  const { view } = clips.get(number)!, next = view.nextElementSibling ?? view.previousElementSibling;
+  view.remove();
+  clips.delete(number);
+  if (worker) ask({ do: "remove", video: number });
+  // Whoever uses a keyboard goes on from there.
+  (next?.querySelector<HTMLElement>("header > button") ?? byId("files")).focus();
+  if (clips.size === 0) {
+    tellChoice(null);
+    clearHits();
+  } else if (found !== "") ask({ do: "search", sentence: found });
 }
 
 /** The model that the page brings along, as files. */
@@ -331,12 +357,13 @@ function listen(): void {
   }
   byId("again").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (ready) clips.forEach((_, number) => predict(number));
+    if (ready) predictAll();
   });
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
     searchNow();
   });
+  byId("again").addEventListener("input", tellLive);
   byId("camera").addEventListener("click", async () => {
     if (camera?.isRunning) return camera.stop();
     camera = new Camera(
@@ -344,10 +371,15 @@ function listen(): void {
       (frames, { width, height }) =>
         ask({ do: "frames", video: CAMERA, width, height, frames }, frames.map(({ buffer }) => buffer)),
     );
-    await camera.start(() => choice()?.window ?? 2);
+    await camera.start(liveWindow);
+    tellLive();
   });
 }
 
 listen();
+hasGpu().then((has) => {
+  lacksGpu = !has;
+  if (!has) cannotCompute(noGpu());
+});
 const own = ownFiles();
 if (own.length > 0) addFiles(own);

@@ -53,11 +53,6 @@ const USUAL_FRAME = { width: 340, height: 256 };
 /** Windows that go through the GPU at once; one at a time where a CPU computes. */
 const AT_ONCE = 4;
 
-/** Why nothing can be computed where the browser gives no GPU. */
-const NO_GPU =
-  "Cannot compute: this browser offers no GPU to pages. Chrome and Edge do, Safari from version 26 and Firefox from 141 on Windows; " +
-  "on Linux, start Chromium with --enable-unsafe-webgpu, and with --enable-features=Vulkan for its GPU";
-
 /** Opens the weights of a file of the user's. */
 export async function openFile(file: Blob & { readonly name: string }): Promise<Weights> {
   const source = {
@@ -137,7 +132,9 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   const { stage } = options, system = systemOf(config.system);
   stage("opening the GPU");
-  if (!await navigator.gpu?.requestAdapter()) throw new AdapterError(NO_GPU);
+  if (!await navigator.gpu?.requestAdapter()) {
+    throw new AdapterError("Cannot compute: this browser offers no GPU to the Workers of pages");
+  }
   const gpu = await openGpu();
   try {
     const device: Device = new LocalDevice(gpu, { compilesAside: true }), { info } = device;

@@ -14,7 +14,7 @@ import { needsRate, picturesOfView, readRule } from "../train/feed/sampling.ts";
 import { topClasses } from "../train/tasks/class_metrics.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
 import type { LoadedModel } from "./model.ts";
-import type { VideoResult, WindowChoice } from "./protocol.ts";
+import type { Progress, VideoResult, WindowChoice } from "./protocol.ts";
 import type { OpenVideo, Picture } from "./video.ts";
 
 /** Classes shown, curves drawn, thumbnails taken. */
@@ -67,7 +67,7 @@ export function readNumbers({ config }: LoadedModel, frames: number, rate: numbe
 /** How a video is looked at. */
 export interface ScoreOptions {
   readonly window: WindowChoice;
-  readonly onProgress: (done: number, of: number) => void;
+  readonly onProgress: (progress: Progress) => void;
 }
 
 /** What the network said of a video, place by place. */
@@ -103,14 +103,16 @@ export async function scoreVideo(
   const held = new Map<number, Picture>(), scores: Said[] = [];
   const batch = loaded.session.evaluationClips;
   let ready = 0;
+  const tell = (what: Progress["what"]) => onProgress({ what, done: scores.length, of: places.length });
   const score = async () => {
+    tell("computing");
     const clips = places.slice(scores.length, Math.min(scores.length + batch, ready))
       .map(({ numbers }) => numbers.map((number) => held.get(number)!));
     scores.push(...await scorePictures(loaded, clips));
     for (const number of held.keys()) if (lastUse.get(number)! < scores.length) held.delete(number);
-    onProgress(scores.length, places.length);
+    tell("decoding");
   };
-  onProgress(0, places.length);
+  tell("decoding");
   let size: Picture | undefined;
   for await (const { number, picture } of video.frames(wanted)) {
     size ??= picture;

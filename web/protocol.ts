@@ -68,6 +68,20 @@ export interface Hit {
 /** Window and stride in seconds; null: the whole clip at once. */
 export type WindowChoice = { readonly window: number; readonly stride: number } | null;
 
+/** What a field must have at least. */
+export interface ChoiceBound {
+  readonly field: "window" | "stride";
+  readonly seconds: number;
+}
+
+/** How far a video is. */
+export interface Progress {
+  readonly what: "decoding" | "computing";
+  /** Windows. */
+  readonly done: number;
+  readonly of: number;
+}
+
 /** A file that a model is made of: weights, or the table of words. */
 export interface ModelFile {
   readonly kind: "weights" | "words";
@@ -78,6 +92,7 @@ export interface ModelFile {
 export type Request =
   | { readonly do: "model"; readonly files: readonly ModelFile[] }
   | { readonly do: "predict"; readonly video: number; readonly file: File; readonly window: WindowChoice }
+  | { readonly do: "remove"; readonly video: number }
   | { readonly do: "search"; readonly sentence: string }
   /** Pictures of a camera, RGB one after the other, as one clip. */
   | {
@@ -103,7 +118,11 @@ export type Answer =
     readonly isSoftware: boolean;
     readonly compileMs: number;
   }
-  | { readonly tell: "progress"; readonly video: number; readonly done: number; readonly of: number }
+  /** The model that was told of cannot be used. */
+  | { readonly tell: "unusable"; readonly message: string }
+  | ({ readonly tell: "progress"; readonly video: number } & Progress)
+  /** Window or stride are too short for a video. */
+  | { readonly tell: "choice"; readonly video: number; readonly bound: ChoiceBound }
   | { readonly tell: "result"; readonly video: number; readonly result: VideoResult }
   | {
     readonly tell: "shares";

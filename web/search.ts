@@ -45,6 +45,11 @@ export class Library {
     };
   }
 
+  /** Forgets a video. */
+  remove(video: number): void {
+    this.#rows = this.#rows.filter((row) => row.video !== video);
+  }
+
   /** The parts that a sentence finds, best first; of equal scores the earlier one. */
   async search(
     { session, model }: LoadedModel,

@@ -5,9 +5,8 @@ import { clockDigits, formatClock, spansOf } from "../train/evaluation/timeline.
 import type { ClassShare } from "../train/tasks/class_shares.ts";
 import { make, makeSvg } from "./dom.ts";
 import type { VideoResult } from "./protocol.ts";
+import { tickTimes } from "./ticks.ts";
 
-/** Steps between the labels of the time axis, in seconds, and how many labels at most. */
-const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600], MOST_TICKS = 6;
 const CHART_WIDTH = 1000, CHART_HEIGHT = 100;
 
 /** The five best classes with bars. */
@@ -88,6 +87,7 @@ export function resultView(result: VideoResult, colours: PageColours): HTMLEleme
     const tight = names.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth);
     for (const name of tight) name.classList.add("tight");
   }).observe(ribbon);
+  const axis = ticks(seconds, clock);
   const cursor = make("i", { class: "cursor", hidden: true });
   const slider = make(
     "div",
@@ -105,7 +105,7 @@ export function resultView(result: VideoResult, colours: PageColours): HTMLEleme
     ribbon,
     curves(result, spans, colours),
     cursor,
-    ticks(seconds, clock),
+    axis,
   );
   let at: number | null = null;
   const stand = (place: number | null) => {
@@ -198,19 +198,14 @@ function curves(
 }
 
 function ticks(seconds: number, clock: (at: number) => string): HTMLElement {
-  const step = STEPS.find((one) => seconds / one <= MOST_TICKS) ??
-    3600 * Math.ceil(seconds / 3600 / MOST_TICKS);
-  const count = Math.floor(seconds / step + 1e-9) + 1;
-  return make(
-    "div",
-    { class: "ticks", "aria-hidden": "true" },
-    ...Array.from(
-      { length: count },
-      (_, i) => {
-        // As far to its left as it stands to the right, so that no label leaves the axis.
-        const share = Math.min(100, 100 * i * step / seconds);
-        return make("span", { style: `left:${share}%;transform:translateX(-${share}%)` }, clock(i * step));
-      },
-    ),
-  );
+  const axis = make("div", { class: "ticks", "aria-hidden": "true" }), letters = clock(seconds).length;
+  new ResizeObserver(([{ contentRect: { width } }]) => {
+    const labels = tickTimes(seconds, { width, letters }).map((at) => {
+      // As far to its left as it stands to the right, so that no label leaves the axis.
+      const share = Math.min(100, 100 * at / seconds);
+      return make("span", { style: `left:${share}%;transform:translateX(-${share}%)` }, clock(at));
+    });
+    axis.replaceChildren(...labels);
+  }).observe(axis);
+  return axis;
 }

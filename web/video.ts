@@ -107,7 +107,11 @@ async function* decode(
 ): AsyncGenerator<{ number: number; picture: Picture }> {
   let next = 0;
   const broken = (reason = "") =>
-    fail(`its frame ${numbers[next] + 1} of ${stamps.length} cannot be decoded${reason}; ${DAMAGED}`);
+    fail(
+      `its frame ${
+        numbers[next] + 1
+      } of ${stamps.length} cannot be decoded${reason}; ${DAMAGED}; predict of the command line conceals such frames`,
+    );
   const samples = new VideoSampleSink(track).samplesAtTimestamps(numbers.map((number) => stamps[number]));
   try {
     while (true) {

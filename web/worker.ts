@@ -5,9 +5,10 @@ import { readMergesFile } from "../data/text/merges_file.ts";
 import { giveVocabulary } from "../data/text/vocabulary.ts";
 import { formatBytes } from "../lib/text.ts";
 import { topShares } from "../train/tasks/class_shares.ts";
+import { leastOf } from "./choice.ts";
 import { type LoadedModel, loadModel, openFile, readModel, roleOf } from "./model.ts";
 import { predictVideo, readNumbers, scorePictures, sharesOf, TOP } from "./predict.ts";
-import type { Answer, ModelFile, Request } from "./protocol.ts";
+import type { Answer, ModelFile, Progress, Request } from "./protocol.ts";
 import { Library } from "./search.ts";
 import { openVideo } from "./video.ts";
 
@@ -23,6 +24,9 @@ const tell = (answer: Answer) => scope.postMessage(answer);
 
 let model: Weights | null = null, backbone: Weights | null = null, loaded: LoadedModel | null = null;
 let library = new Library();
+/** What was asked last of each video that is still there: earlier requests are given up. */
+const wanted = new Map<number, Request>();
+const isPast = (request: Request) => request.do === "predict" && wanted.get(request.video) !== request;
 
 /** Takes each file that can be taken, and tells why the others cannot. */
 async function takeFiles(files: readonly ModelFile[]): Promise<void> {
@@ -54,14 +58,18 @@ async function load(weights: Weights): Promise<void> {
   if ((needs !== null && backbone === null) || needsWords) return;
   let bytes = 0;
   const stage = (what: string, done?: number, of?: number) => tell({ tell: "stage", what, done, of });
-  loaded = await loadModel(known, {
-    backbone: needs === null ? null : backbone,
-    stage,
-    planned: (planned) => {
-      bytes = planned;
-      stage(`compiling for ${formatBytes(planned)} of GPU memory`);
-    },
-  });
+  try {
+    loaded = await loadModel(known, {
+      backbone: needs === null ? null : backbone,
+      stage,
+      planned: (planned) => {
+        bytes = planned;
+        stage(`compiling for ${formatBytes(planned)} of GPU memory`);
+      },
+    });
+  } catch (error) {
+    return tell({ tell: "unusable", message: (error as Error).message });
+  }
   const { gpu: { name, isSoftware }, compileMs } = loaded;
   tell({ tell: "ready", model: known.facts, adapter: name, bytes, isSoftware, compileMs });
 }
@@ -80,6 +88,7 @@ function requireLoaded(): LoadedModel {
 
 async function answer(request: Request): Promise<void> {
   if (request.do === "model") return await takeFiles(request.files);
+  if (request.do === "remove") return library.remove(request.video);
   const ready = requireLoaded();
   if (request.do === "search") {
     const { sentence } = request;
@@ -93,10 +102,16 @@ async function answer(request: Request): Promise<void> {
     const top = topShares(sharesOf(ready, said), ready.labels, TOP);
     return tell({ tell: "shares", video: number, top, ms: performance.now() - started });
   }
+  if (isPast(request)) return;
   using video = await openVideo(request.file);
+  const bound = leastOf(request.window, video.times);
+  if (bound !== null) return tell({ tell: "choice", video: number, bound });
   const options = {
     window: request.window,
-    onProgress: (done: number, of: number) => tell({ tell: "progress", video: number, done, of }),
+    onProgress: (progress: Progress) => {
+      if (isPast(request)) throw new Error("given up"); // and nobody hears it
+      tell({ tell: "progress", video: number, ...progress });
+    },
   };
   if (ready.model.text) {
     const result = await library.add(ready, { number, video }, options);
@@ -107,7 +122,10 @@ async function answer(request: Request): Promise<void> {
 
 let queue = Promise.resolve();
 scope.onmessage = ({ data }) => {
+  if (data.do === "predict") wanted.set(data.video, data);
+  if (data.do === "remove") wanted.delete(data.video);
   queue = queue.then(() => answer(data)).catch((error) => {
+    if (isPast(data)) return;
     const { message } = error as Error;
     tell({ tell: "failed", video: "video" in data ? data.video : null, message });
   });

@@ -9,7 +9,7 @@ import { licenseText, productPackages } from "./_packages.ts";
 const NOTES = [
   "Deno has V8 (BSD-3-Clause) and wgpu (MIT or Apache-2.0) in it: https://github.com/denoland/deno",
   "CLIP's table of merges (data/text/clip_merges.txt) is OpenAI's, MIT: https://github.com/openai/CLIP",
-  "Pages that compute (./denow page, ./denow task web) have mediabunny and zod in them.",
+  "Pages that compute (sidenet page) have mediabunny and zod in them.",
 ];
 
 export const command = defineCommand({

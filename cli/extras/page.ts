@@ -22,8 +22,8 @@ const MOST_BYTES = 100 * 2 ** 20;
 export const command = defineCommand({
   name: "page",
   summary: "Write a page that runs a trained model on videos in a browser",
-  usage: "RUN|CHECKPOINT",
-  positionals: { min: 1, max: 1 },
+  usage: "[RUN|CHECKPOINT]",
+  positionals: { min: 0, max: 1 },
   details:
     `The page is one HTML file with the model inside, to be handed on: whoever opens it in a browser with WebGPU drops videos
 on it, or turns a camera on, and sees which class is when, or finds parts of the videos by a sentence where the model is one for retrieval, computed
@@ -31,13 +31,15 @@ by the same kernels, on their machine alone. RUN is a run folder; a
 checkpoint must hold its recipe, as best.safetensors does. The frozen backbone comes along, where the model was trained beside a file of one.
 Larger ones than ${
       formatBytes(MOST_BYTES)
-    } are refused: ./denow task web serves the page without a model, which is then dropped on it.`,
+    } are refused: --without-model writes the page alone, on which the model's files are dropped with the videos.`,
   examples: [
     ["sidenet page runs/demo", `writes ${DEFAULT_OUT}`],
     ["sidenet page runs/demo --out /tmp/gestures.html", "under a name of its own"],
+    ["sidenet page --without-model", "for models of any size, which are dropped on it"],
   ],
   options: {
     out: { type: "string", placeholder: "FILE", help: `where the page goes; ${DEFAULT_OUT} by default` },
+    "without-model": { type: "boolean", help: "the page alone; models are dropped on it" },
     offline: WEIGHTS_OPTIONS.offline,
   },
 });
@@ -46,9 +48,18 @@ export async function run(args: string[], io: Io): Promise<number> {
   const { values, positionals: [named] } = parseArguments(command, args);
   const out = values.out ?? DEFAULT_OUT;
   await requirePageFile(out, "--out");
+  const isBare = values["without-model"] ?? false;
+  if (isBare !== (named === undefined)) {
+    throw new ConfigError(
+      isBare
+        ? `Cannot write a page of "${named}": --without-model writes one without any, give one of the two`
+        : 'Cannot run "sidenet page": expected RUN|CHECKPOINT or --without-model, current value is no argument',
+    );
+  }
+  if (isBare) return await write(await page(io, {}), { out, files: [], io });
   const { target, locate } = await findTarget(named, io, { offline: values.offline });
   const trained = await findTrainedModel(target, { overrides: [], locate });
-  const { files, needsWords } = await filesOf(trained);
+  const { files, needsWords, searches } = await filesOf(trained);
   const sizes = await Promise.all(files.map((file) => reading(file, () => Deno.stat(file))));
   const total = sizes.reduce((sum, { size }) => sum + size, 0);
   if (total > MOST_BYTES) {
@@ -56,19 +67,29 @@ export async function run(args: string[], io: Io): Promise<number> {
       `Cannot write a page of "${named}": its files must have at most ${
         formatBytes(MOST_BYTES)
       } together, current size is ` +
-        `${formatBytes(total)}; run ./denow task web and drop ${
-          files.join(" and ")
-        } on the page that it serves`,
+        `${formatBytes(total)}; write a page with --without-model and drop ${files.join(" and ")} on it`,
     );
   }
-  io.status("building the page");
-  const page = await buildWebPage({
+  const built = await page(io, {
     title: trained.config.name,
     words: needsWords,
+    searches,
     files: await Promise.all(
       files.map(async (file) => ({ name: basename(file), bytes: await bytesOfFile(file, MOST_BYTES) })),
     ),
   });
+  return await write(built, { out, files, io });
+}
+
+async function page(io: Io, options: Parameters<typeof buildWebPage>[0]): Promise<string> {
+  io.status("building the page");
+  return await buildWebPage(options);
+}
+
+async function write(
+  page: string,
+  { out, files, io }: { out: string; files: readonly string[]; io: Io },
+): Promise<number> {
   await writeFileWhole(out, page);
   const { size: bytes } = await Deno.stat(out);
   io.print(`page: ${out}, ${formatBytes(bytes)}; open it in a browser with WebGPU, such as Chrome or Edge`);
@@ -77,7 +98,9 @@ export async function run(args: string[], io: Io): Promise<number> {
 }
 
 /** The files that a page needs: the weights, and the backbone where they do not hold it; and whether it must bring the table of words. */
-async function filesOf({ weights, config }: TrainedModel): Promise<{ files: string[]; needsWords: boolean }> {
+async function filesOf(
+  { weights, config }: TrainedModel,
+): Promise<{ files: string[]; needsWords: boolean; searches: boolean }> {
   const { weights: backbone, init } = config.network;
   await using source = await openCheckpoint(weights);
   if (recipeOf(source) === null) {
@@ -87,6 +110,6 @@ async function filesOf({ weights, config }: TrainedModel): Promise<{ files: stri
   }
   const model = createModel(modelSpec(config)), system = systemOf(config.system);
   const isElsewhere = backbone !== null && init && !holdsBackbone(source, { model, system });
-  const needsWords = model.text !== undefined && wordsOf(source) === null;
-  return { files: isElsewhere ? [weights, backbone] : [weights], needsWords };
+  const searches = model.text !== undefined, needsWords = searches && wordsOf(source) === null;
+  return { files: isElsewhere ? [weights, backbone] : [weights], needsWords, searches };
 }

@@ -40,12 +40,13 @@ function scriptOf(module: string, words: boolean): Promise<string> {
  *
  * @param options.title Its heading.
  * @param options.words Whether CLIP's table of words is in it, for a model whose file does not hold it.
+ * @param options.searches Whether the model inside finds parts of videos by sentences, for which a camera is of no use.
  * @param options.files A model, and the backbone where it needs one, that the page opens by itself.
  */
 export async function buildWebPage(
-  options: { title?: string; words?: boolean; files?: readonly EmbeddedFile[] } = {},
+  options: { title?: string; words?: boolean; searches?: boolean; files?: readonly EmbeddedFile[] } = {},
 ): Promise<string> {
-  const { title = "sidenet", words = false, files = [] } = options;
+  const { title = "sidenet", words = false, searches = false, files = [] } = options;
   const script = await scriptOf("main.ts", words), worker = await scriptOf("worker.ts", words);
   const policy = [
     "default-src 'none'",
@@ -61,9 +62,12 @@ export async function buildWebPage(
   const texts: Readonly<Record<string, string>> = {
     title: escapeHtml(title),
     version: manifest.version,
-    invitation: hasModel
-      ? "Drop videos on this page, or turn a camera on."
-      : "Drop a trained model and videos.",
+    invitation: !hasModel
+      ? "Drop a trained model and videos."
+      : searches
+      ? "Drop videos on this page, and find parts of them by sentences."
+      : "Drop videos on this page, or turn a camera on.",
+    camera: searches ? " hidden" : "",
     kinds: hasModel ? videos : `<code>best.safetensors</code> of a run, the file of its backbone, ${videos}`,
   };
   const embedded = files.map(({ name, bytes }) =>

@@ -62,6 +62,9 @@ Deno.test({
     runVerb(pageVerb, [folder.file("runs", "tiny"), "--out", folder.file("x.pdf")]),
     /Cannot write ".*x\.pdf": --out must be the name of a page, which ends in \.html/,
   );
+  const bare = await runVerb(pageVerb, ["--without-model", "--out", folder.file("bare.html")]);
+  assert.match(bare.stdout, /^page: .*bare\.html, \d+ KiB;/);
+  await assert.rejects(runVerb(pageVerb, []), /expected RUN\|CHECKPOINT or --without-model/);
   const expected = await folder.sidenet([
     ...["predict", "runs/tiny", ...Object.keys(VIDEOS), "--window", "1", "--json"],
   ]);
@@ -151,6 +154,24 @@ Deno.test({
       assert.equal(await page.textContent("#live"), "");
     });
 
+    await t.step(
+      "the same video takes its own place, a window too short is told once, and a video can go",
+      async () => {
+        const names = Object.keys(VIDEOS), articles = page.locator("article.input");
+        await page.setInputFiles("#files", folder.file(names[0]));
+        await articles.first().getByRole("button", { name: "JSON" }).waitFor({ timeout: 60_000 });
+        assert.equal(await articles.count(), names.length);
+        await page.fill("#window", "0.05");
+        await page.getByRole("button", { name: "Predict again" }).click();
+        await articles.last().locator(".body", { hasText: "window too short" }).waitFor();
+        assert.match((await page.textContent("#choice"))!, /^Window: at least 0\.25 s, [^-]*$/);
+        await page.getByRole("button", { name: `Remove ${names[1]}` }).focus();
+        await page.keyboard.press("Enter");
+        assert.equal(await articles.count(), names.length - 1);
+        assert.equal(await page.evaluate("document.activeElement.ariaLabel"), `Remove ${names[0]}`);
+      },
+    );
+
     await t.step("the whole clip at once, and what cannot be used is told in words", async () => {
       await page.fill("#window", "");
       await page.getByRole("button", { name: "Predict again" }).click();
@@ -189,9 +210,13 @@ Deno.test({
   try {
     const page = await without.newPage();
     await page.goto(`file://${folder.file("tiny.html")}`);
-    await page.locator("#error", { hasText: "this browser offers no GPU to pages" }).waitFor({
+    await page.locator("#trouble", { hasText: "this browser offers no GPU to pages" }).waitFor({
       timeout: 20_000,
     });
+    await page.locator("#model .tile").first().waitFor();
+    await page.setInputFiles("#files", folder.file("told.mp4"));
+    await page.locator("article .error", { hasText: "no GPU, see above" }).waitFor();
+    assert.match((await page.textContent("#trouble"))!, /offers no GPU/);
   } finally {
     await without.close();
   }
@@ -234,7 +259,7 @@ Deno.test({
       await sees(page, ".wanted", "This model was trained beside clip.safetensors: drop that file too.");
       assert.equal(await page.locator(".wanted").count(), 1);
       await page.setInputFiles("#files", file("clip.safetensors"));
-      await sees(page, "#error", "this browser offers no GPU to pages");
+      await sees(page, "#trouble", "this browser offers no GPU to pages");
       await page.close();
     });
 
@@ -250,7 +275,7 @@ Deno.test({
       await page.setInputFiles("#files", file("old.safetensors"));
       await sees(page, ".wanted", "CLIP's table of words, and its file does not hold it: drop");
       await page.setInputFiles("#files", file("merges.txt"));
-      await sees(page, "#error", "this browser offers no GPU to pages");
+      await sees(page, "#trouble", "this browser offers no GPU to pages");
       await page.close();
     });
 
@@ -262,6 +287,7 @@ Deno.test({
         "it's.avi": "RIFF    AVI ",
         "x_tokenizer.json": "{}",
         "x.safetensors": "no weights",
+        "state.safetensors": "what a run goes on from",
       };
       for (const [name, text] of Object.entries(wrong)) await Deno.writeTextFile(file(name), text);
       await page.setInputFiles("#files", [...Object.keys(wrong), "new.safetensors"].map(file));
@@ -271,6 +297,7 @@ Deno.test({
         /^Cannot use "notes.txt": it must be a video \(MP4, MOV, WebM or MKV\) or a model/,
         /^Cannot use "empty.mp4": it is empty/,
         /^Cannot use "it's.avi": .* is an AVI file; ffmpeg -i 'it'\\''s.avi' out.mp4 makes/,
+        /^Cannot use "state.safetensors": this is the state to go on training from; drop best.safetensors/,
         /^Cannot use "x_tokenizer.json": it must be CLIP's table of words/,
         /^Cannot read "x.safetensors"/,
       ];
