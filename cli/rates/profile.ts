@@ -27,7 +27,7 @@ export async function printProfile(
   const rates = await ratesOf(gpu.info), { trace: path = TRACE } = options;
   await requireFileToWrite(path); // before anything is measured
   if (rates === null) {
-    io.note("the peaks of this adapter are measured now; after `sidenet bench peak` they are known");
+    io.note(`the peaks of this adapter are measured now; after "${io.program} bench peak" they are known`);
   }
   const peaks = rates?.peaks ?? await peaksNow(gpu, io);
   io.status("measuring steps");

@@ -49,7 +49,7 @@ export function printStepTime(
 ) {
   if (rates === null) {
     io.print(
-      "  step time             unknown until `sidenet bench peak` has run on this adapter (half a minute on a GPU); --adapter NAME estimates it for a card",
+      `  step time             unknown until "${io.program} bench peak" has run on this adapter (half a minute on a GPU); --adapter NAME estimates it for a card`,
     );
     return { step_seconds: null, step_seconds_from: null, epoch_seconds: null };
   }

@@ -43,7 +43,7 @@ Deno.test("plan knows no time before rates are measured, and estimates that of a
   await withCache(async () => {
     const { stdout, stderr } = await runVerb(plan, [RECIPE, "--json"]);
     assert.equal(JSON.parse(stdout).step_seconds, null);
-    assert.match(stderr, /step time +unknown until `sidenet bench peak` has run on this adapter/);
+    assert.match(stderr, /step time +unknown until "sidenet bench peak" has run on this adapter/);
     const card = await runVerb(plan, [RECIPE, "--adapter", "rtx 4090", "--json"]),
       json = JSON.parse(card.stdout);
     assert.deepEqual([json.step_seconds_from.adapter, json.step_seconds_from.measured], ["RTX 4090", null]);
