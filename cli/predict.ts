@@ -172,7 +172,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     const reason = reasonOfBad(problems);
     fail(cannotUse(path, reason), { path, reason });
   };
-  const found = await clipsOfPaths(paths, template, { fail, note: io.note });
+  const found = await clipsOfPaths(paths, template, { fail, note: io.note, signal: io.signal });
   const inputs = await windowed(found, length, {
     template,
     firstFrame,

@@ -8,6 +8,7 @@ import { createRunFolder } from "../../train/files/run_folder.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { type FolderRecipe, keepLists } from "../../train/run/class_folders.ts";
 import { findRate } from "../../train/run/find_rate.ts";
+import { abandoned } from "../shared/interruption.ts";
 import type { Io } from "../shared/output.ts";
 import { tunedChoices } from "../shared/tuned.ts";
 import { tellStages } from "../text/stages.ts";
@@ -36,7 +37,7 @@ export async function sweepRates(
   try {
     using run = folder === null ? null : await createRunFolder(lists, "run");
     const config = folder === null ? recipe : await keepLists(recipe, folder, run!);
-    const sweep = await findRate(config, {
+    const sweeping = findRate(config, {
       steps,
       signal: io.signal,
       choices: await tunedChoices(),
@@ -57,6 +58,8 @@ export async function sweepRates(
         io.status(`rate ${rate.toExponential(1)} · loss ${formatValue(smoothed)} · step ${done}/${steps}`);
       },
     });
+    // Of a run all is saved, however long it takes; of a sweep nothing is.
+    const sweep = await Promise.race([sweeping, abandoned(io.signal)]);
     stages.end();
     const page = join(config.run_root, `${config.name}.find_lr.html`);
     await writeFileWhole(page, renderRatePage(sweep, config));

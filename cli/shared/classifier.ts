@@ -51,7 +51,14 @@ export function trainedClassifier(
     task,
     async *scores({ clips, whole, views, choices, signal, stage, onNote }) {
       const root = "", batch = viewBatch(config, views, clips.length);
-      await using session = await openTrainedModel(model, { clips: whole, root, batch, choices, stage });
+      await using session = await openTrainedModel(model, {
+        clips: whole,
+        root,
+        batch,
+        choices,
+        stage,
+        signal,
+      });
       yield* scoreClips(session, config, { clips, root, modality: "either", views, signal, note: onNote });
     },
   };
@@ -74,6 +81,7 @@ export function zeroShotClassifier(
         atOnce: clips.length * viewCount(views),
         choices,
         stage,
+        signal,
       });
       const prompts = classPrompts(labels, templates);
       for (const remark of await embedder.remarksOn(prompts.flat())) note(`note: ${remark}`);

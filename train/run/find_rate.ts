@@ -92,7 +92,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
     [[dataRoots(config).train, set.clips]],
     { signal, stage, cached: [frameCache], refusals: [cropRefusal(config, "train")] },
   );
-  const classTexts = await readClassTexts(config, { labels });
+  const classTexts = await readClassTexts(config, { labels, signal });
   const { data: { batch_size: batchSize, num_sample: clipsPerVideo } } = config;
   const isShort = set.loopClips < batchSize, { lastBatch } = loopBatches(config, set);
   const { session: opened } = await openSession(
@@ -110,7 +110,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   if (!features) requireHostMemory(config, frame, session.frameRoom);
   options.onOpened?.(session);
   stage?.({ what: "loading the weights" });
-  await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note });
+  await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note, signal });
   const encode = await taskOfRecipe(config).encoder(config, set), optimizer = optimizerOf(config);
   await using feed = features?.feed("train") ??
     trainingFeed(config, set.clips, { frameCache, room: session.frameRoom, note });
