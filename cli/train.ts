@@ -136,22 +136,26 @@ export async function run(args: string[], io: Io): Promise<number> {
   requireNewRun(loaded.config, { resumes: from !== null });
   requireClipsForRanks(started, world);
   await requireFeatures(started);
-  const recipe = await settleFound(loaded, started, { offline }, io);
-  using stages = tellStages(io);
   const choices = await measuredChoices(values, io);
-  if (recipe.solver.find_lr !== null && world.size > 1) {
+  const isSweep = started.solver.find_lr !== null;
+  if (isSweep && world.size > 1) {
     throw new ConfigError(
       `Cannot look for a learning rate with ${world.size} ranks: solver.find_lr must run in one process; start it without mpiexec`,
     );
   }
-  await using early = recipe.solver.find_lr === null && world.size === 1
-    ? await earlyDevice(recipe, choices)
-    : undefined;
+  // Before weights are fetched and data is made or looked at.
+  await using opened = await EarlyDevice.open({
+    choices,
+    halves: halvesNeed(started, { stored: started.data.features !== null }),
+  });
+  const early = world.size === 1 ? opened : undefined;
+  if (early === undefined) await opened[Symbol.asyncDispose]();
+  const recipe = await settleFound(loaded, started, { offline }, io);
+  using stages = tellStages(io);
+  if (early !== undefined && !isSweep) await compileEarly(early, recipe);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
-  if (recipe.solver.find_lr !== null) {
-    return await sweepRates(recipe, loaded.folder ?? null, { io });
-  }
+  if (isSweep) return await sweepRates(recipe, loaded.folder ?? null, { early, io });
   using folder = await openFolder(recipe, from, io);
   let hasBegun = from !== null;
   try {
@@ -224,21 +228,14 @@ async function loadRecipe(
   };
 }
 
-/** Where the data set must be made first, a device that compiles meanwhile. */
-async function earlyDevice(config: Config, choices: TunedChoices): Promise<EarlyDevice | undefined> {
-  if (!await isDataMissing(config)) return undefined;
+/** Where the data set must be made first, the device compiles meanwhile. */
+async function compileEarly(early: EarlyDevice, config: Config): Promise<void> {
+  if (!await isDataMissing(config)) return;
   const { synth, num_sample: copies, batch_size: batch } = config.data;
   const lastBatch = (synth?.train_clips ?? 0) % batch * copies;
   const frame = synth ?? { width: config.data.input_size, height: config.data.input_size };
-  return new EarlyDevice(
-    createModel(trainingSpec(config)),
-    sessionOptions(config, { lastBatch, largestFrame: frame }),
-    {
-      clipsPerVideo: copies,
-      halves: halvesNeed(config),
-      choices,
-    },
-  );
+  const options = sessionOptions(config, { lastBatch, largestFrame: frame });
+  early.compile(createModel(trainingSpec(config)), options, { clipsPerVideo: copies });
 }
 
 /** The folder of the run: a new one, or the one that is resumed. */

@@ -19,7 +19,7 @@ import { loopBatches, readTrainingSet } from "../feed/training_set.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
-import { openSession } from "../runtime/open_session.ts";
+import { type EarlyDevice, openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { ratesOf } from "../runtime/update_rules.ts";
 import { halvesNeed, optimizerOf, sessionOptions, taskOfRecipe } from "../tasks/session_options.ts";
@@ -59,6 +59,8 @@ export interface RateSweep {
 export interface SweepOptions {
   /** Optimiser steps, the last at the highest rate. */
   steps: number;
+  /** A device that was opened ahead; the sweep's from now on. */
+  early?: EarlyDevice;
   signal?: AbortSignal;
   choices?: TunedChoices;
   onOpened?: (session: Pick<Session, "adapter" | "memory">) => void;
@@ -102,6 +104,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
       clipsPerVideo,
       halves: halvesNeed(config, { stored: features !== null }),
       choices: options.choices,
+      early: options.early,
       stage,
       signal,
     },
