@@ -3,8 +3,8 @@
 /** What a completion is made from. */
 export interface Completed {
   readonly verbs: readonly CompletedVerb[];
-  /** Dotted names of a recipe's keys. */
-  readonly keys: readonly string[];
+  /** A recipe's keys: dotted names, and the words that a value is one of; none where it is something else. */
+  readonly keys: readonly { readonly name: string; readonly values: readonly string[] }[];
 }
 
 /** A verb as a shell completes it. */
