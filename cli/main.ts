@@ -71,7 +71,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
     const verb = findVerb(asksHelp ? rest[0] : first, verbs);
     const module = await verb.load();
     if (asksHelp || hasCommonFlag(rest, "help")) {
-      streams.stdout(withProgram(helpOf(module.command, program), { verbs, program }) + "\n");
+      streams.stdout(withProgram(helpOf(module.command, program, rest), { verbs, program }) + "\n");
       return 0;
     }
     requireSharedVerb(verb.name);

@@ -141,7 +141,8 @@ function valuesOf(
 
 /** The words of a value that is one of a few; none where it may be any text or a list. */
 function choicesOf(schema: JsonSchema): string[] {
-  const forms = schema.anyOf ?? [schema];
+  const flat = (form: JsonSchema): JsonSchema[] => form.anyOf?.flatMap(flat) ?? [form];
+  const forms = flat(schema);
   if (forms.some(({ type }) => type === "array" || type === "object")) return [];
   if (forms.some((form) => form.type === "string" && form.enum === undefined && !("const" in form))) {
     return [];
