@@ -192,6 +192,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     using stages = tellStages(io);
     const own = {
       views,
+      frameRate: values.fps,
       top,
       signal: io.signal,
       choices: await tunedChoices(),
@@ -216,6 +217,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       clips,
       whole,
       views,
+      frameRate: values.fps,
       choices,
       signal,
       stage: stages.tell,
