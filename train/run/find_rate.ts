@@ -80,7 +80,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   const { note, signal, stage } = options;
   stage?.({ what: "reading the lists" });
   // The average of weights that are thrown away, and the skipping of what is to be found, are left out.
-  const solver = { ...recipe.solver, ema: null, skip_nonfinite: null };
+  const solver = { ...recipe.solver, ema: null, skip_nonfinite: null, evaluate: false };
   const config = await withFoundModality({ ...recipe, solver }, { splits: ["train", "val"], note });
   const set = await readTrainingSet(config), labels = await classNames(config);
   const clips = { train: set.clips, val: await readSplit(config, "val", { note }) };
