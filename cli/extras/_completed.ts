@@ -12,7 +12,7 @@ export interface CompletedVerb {
   readonly name: string;
   readonly summary: string;
   readonly flags: readonly CompletedFlag[];
-  /** Words that its first argument may be; null: files. */
+  /** Words that are offered for its first argument; null: files. */
   readonly words: readonly string[] | null;
   /** Its arguments may be keys of a recipe. */
   readonly takesKeys: boolean;

@@ -68,12 +68,12 @@ async function completed(verbs: Verbs): Promise<Completed> {
   };
 }
 
-function describe({ name, summary, options, usage, words }: Command): CompletedVerb {
+function describe({ name, summary, options, usage, words, offered }: Command): CompletedVerb {
   const flags = Object.entries({ ...options, ...COMMON_OPTIONS } as Record<string, OptionSpec>);
   return {
     name,
     summary,
-    words: words ?? null,
+    words: words ?? offered ?? null,
     takesKeys: usage.includes("key=value"),
     flags: flags.map(([name, spec]) => ({ name, help: spec.help, value: valueOf(spec) })),
   };

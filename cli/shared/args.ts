@@ -47,6 +47,8 @@ export interface Command {
   options: Readonly<Record<string, OptionSpec>>;
   /** What the first argument may be, where only a few words can stand there. */
   words?: readonly string[];
+  /** Words that a shell offers for the first argument, where others are possible too. */
+  offered?: readonly string[];
   /** What some of these words do, where each is a thing of its own with help of its own. */
   parts?: Readonly<Record<string, CommandPart>>;
   /** How many arguments besides flags are allowed; no limit by default. */
