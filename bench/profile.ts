@@ -251,7 +251,10 @@ function withEstimates(rows: readonly ProfileRow[], open: OpenStep, rates: Adapt
   const estimated = new Map<string, number>();
   for (const { steps } of open.programs.map((name) => open.planned.plans[name])) {
     for (const { node } of steps) {
-      estimated.set(node.op.name, (estimated.get(node.op.name) ?? 0) + nodeMs(node, rates));
+      estimated.set(
+        node.op.name,
+        (estimated.get(node.op.name) ?? 0) + nodeMs(node, rates, open.device.info.environment),
+      );
     }
   }
   return rows.map((row) => ({ ...row, estimated_ms: estimated.get(row.name) }));

@@ -18,7 +18,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { type Config, parseConfig } from "../train/recipe/config.ts";
 import { addChoices } from "../train/runtime/device/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
-import { defineCommand, parseArguments } from "./shared/args.ts";
+import { type CommandPart, defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
@@ -26,20 +26,87 @@ import { findRecipe, recipeToPlan } from "./shared/recipes.ts";
 import { sourceAt, sourcesOf } from "./shared/sources.ts";
 import { tellMeasured, tunedChoices, tunedFile } from "./shared/tuned.ts";
 
-const NAMES = [
-  "matmul",
-  "ops",
-  "vit",
-  "step",
-  "peak",
-  "checkpoint",
-  "loader",
-  "handover",
-  "search",
-  "peers",
-  "tune",
-  "mpi",
-] as const;
+/** Flags of the measurements that take a recipe. */
+const RECIPE_FLAGS = ["config", "set"];
+const RECIPE_USAGE = "[CONFIG] [key=value …]";
+
+/** The measurements, each with what it is and takes. */
+const PARTS = {
+  matmul: {
+    details: "the matrix product family, every kernel checked before it is timed.",
+    options: ["all"],
+  },
+  ops: {
+    details:
+      "every op and its gradient, on the rows for measuring of the case tables that the tests use; --op picks some.",
+    options: ["op", "small"],
+  },
+  vit: {
+    details:
+      "one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.",
+    options: [],
+  },
+  step: {
+    usage: RECIPE_USAGE,
+    details:
+      `a training step of a recipe (the demo's without one) on generated frames, without data loading. --profile tells where its
+time goes: kernels, ops and parts of the network against the adapter's peaks, what the host does, and a trace of every launch.`,
+    options: [...RECIPE_FLAGS, "profile", "trace"],
+  },
+  peak: {
+    details:
+      `what this adapter reaches in arithmetic, memory, uploads and launches, and how fast it runs every op, in half a minute;
+kept, so that plan tells the time of a step and --profile how near its kernels are to the peaks.`,
+    options: [],
+  },
+  checkpoint: {
+    details: "a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.",
+    options: [],
+  },
+  loader: {
+    details:
+      `clips of 340x256 from disk: frames a second beside npm:sharp and ffmpeg alone on the same files, memory over --clips
+clips, and the share of training steps spent waiting for data. ratio is our rate divided by theirs.`,
+    options: ["clips"],
+  },
+  handover: {
+    details:
+      `a batch of decoded frames on its way to the thread of the GPU: the time it takes the trainer in shared memory, as
+training does it, and copied. ratio is the time of the copy divided by that.`,
+    options: [],
+  },
+  search: {
+    details:
+      `the ten best of 100,000 stored embeddings for a query, on the CPU, and a plain loop over them, which must find the same.
+ratio is the time of the plain loop divided by that. Then the scores of a sentence with 100,000 clips of four frames by a network that
+weighs words and frames, on the GPU, alone and among 64.`,
+    options: [],
+  },
+  peers: {
+    details:
+      `one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; then one clip of a tower and of a published
+network in sidenet, onnxruntime (CPU) and onnxruntime-web (webgpu), on a software adapter two blocks and two frames of them. The
+peers (470 MB) are installed by npm into bench/peers at the first run. ratio is the peer's time divided by ours.`,
+    options: [],
+  },
+  tune: {
+    usage: RECIPE_USAGE,
+    details:
+      `measures every kernel that could do each product and attention of a recipe's step on this adapter, each checked first, and keeps
+the winners, which all verbs then use. Train, eval, extract and index measure the heaviest by themselves on an adapter that is not
+known, for ten seconds at most (--no-tune measures none). Other kernels sum in another order, so tune before a run and not in the
+middle of one. ratio is the default's time divided by the winner's.`,
+    options: RECIPE_FLAGS,
+  },
+  mpi: {
+    usage: RECIPE_USAGE,
+    details:
+      `started by mpiexec, sums over ranks by size, beside copying in memory, and what the exchange takes of a step of a recipe
+(the demo's without one) whose batch the ranks share.`,
+    options: RECIPE_FLAGS,
+  },
+} as const satisfies Record<string, CommandPart>;
+const NAMES = Object.keys(PARTS) as (keyof typeof PARTS)[];
 /** Clips that are handed over. */
 const HANDOVER_CLIPS = 128;
 /** What is searched in: the embeddings of CLIP's ViT-B. */
@@ -59,32 +126,10 @@ export const command = defineCommand({
   summary: "Measure kernels and training steps",
   usage: "[NAME…] [CONFIG] [key=value …]",
   words: NAMES,
-  details: `matmul: the matrix product family, every kernel checked before it is timed.
-ops: every op and its gradient, on the rows for measuring of the case tables that the tests use; --op picks some.
-vit: one 224-pixel frame through ViT-B/16 at full size with random weights, as a share of the matmul rate.
-step: a training step of a recipe (the demo's without one) on generated frames, without data loading. --profile tells where its
-time goes: kernels, ops and parts of the network against the adapter's peaks, what the host does, and a trace of every launch.
-peak: what this adapter reaches in arithmetic, memory, uploads and launches, and how fast it runs every op, in half a minute;
-kept, so that plan tells the time of a step and --profile how near its kernels are to the peaks.
-checkpoint: a 350 MB PyTorch file from disk into GPU buffers, beside the rate of plainly reading it.
-loader: clips of 340x256 from disk: frames a second beside npm:sharp and ffmpeg alone on the same files, memory over --clips
-clips, and the share of training steps spent waiting for data. ratio is our rate divided by theirs.
-handover: a batch of decoded frames on its way to the thread of the GPU: the time it takes the trainer in shared memory, as
-training does it, and copied. ratio is the time of the copy divided by that.
-search: the ten best of 100,000 stored embeddings for a query, on the CPU, and a plain loop over them, which must find the same.
-ratio is the time of the plain loop divided by that. Then the scores of a sentence with 100,000 clips of four frames by a network that
-weighs words and frames, on the GPU, alone and among 64.
-peers: one product in sidenet, jax-js and TensorFlow.js (webgpu) in turn on one adapter; then one clip of a tower and of a published
-network in sidenet, onnxruntime (CPU) and onnxruntime-web (webgpu), on a software adapter two blocks and two frames of them. The
-peers (470 MB) are installed by npm into bench/peers at the first run. ratio is the peer's time divided by ours.
-tune: measures every kernel that could do each product and attention of a recipe's step on this adapter, each checked first, and keeps
-the winners, which all verbs then use. Train, eval, extract and index measure the heaviest by themselves on an adapter that is not
-known, for ten seconds at most (--no-tune measures none). Other kernels sum in another order, so tune before a run and not in the
-middle of one. ratio is the default's time divided by the winner's.
-mpi, started by mpiexec: sums over ranks by size, beside copying in memory, and what the exchange takes of a step of a recipe
-(the demo's without one) whose batch the ranks share.
+  parts: PARTS,
+  details: `${NAMES.map((name) => `${name}: ${PARTS[name].details}`).join("\n")}
 
-Without a name: matmul, vit and step. Figures are only comparable within one run on a quiet machine.`,
+Without a name: matmul, vit and step. NAME --help tells of one. Figures are only comparable within one run on a quiet machine.`,
   examples: [
     ["sidenet bench matmul --json", "one line of JSON a measurement"],
     ["sidenet bench ops --op attention --op layerNorm", "two ops and their gradients"],

@@ -17,8 +17,13 @@ import { ConfigError, NonFiniteError } from "../lib/errors.ts";
 import { backbonePlaces, frozenNames } from "../models/identify.ts";
 import { huggingFaceConfig, inLayout, TARGET_LAYOUTS, type TargetLayout } from "../models/layout_out.ts";
 import { underOurNames } from "../models/layouts.ts";
-import { SYSTEMS } from "../models/registry.ts";
+import { createModel } from "../models/mod.ts";
+import { originalName } from "../models/parts/file_names.ts";
+import { systemOf, SYSTEMS } from "../models/registry.ts";
 import { activationOf } from "../train/files/backbone.ts";
+import { keptWeights } from "../train/files/load_weights.ts";
+import { configFrom } from "../train/recipe/config.ts";
+import { modelSpec } from "../train/recipe/model.ts";
 import { recipeOf, stateOf, wordsMetadata, wordsOf } from "../train/files/run_state.ts";
 import { formatBytes, formatCount, shorten } from "../lib/text.ts";
 import { defineCommand, type OptionValues, parseArguments } from "./shared/args.ts";
@@ -230,8 +235,28 @@ function checkFlags(
 }
 
 function renamer({ only, prefix = "" }: Values, weights: OpenWeights): (name: string) => string | null {
-  const isFrozen = only === undefined ? null : frozenNames(weights);
+  const isFrozen = only === undefined ? null : frozenOfRun(weights) ?? frozenNames(weights);
   return (name) => isFrozen !== null && isFrozen(name) !== (only === "backbone") ? null : prefix + name;
+}
+
+/** Tells the trained tensors of a run's file by its recipe: all that its model keeps. Null where it holds none, or other names. */
+function frozenOfRun(weights: OpenWeights): ((name: string) => boolean) | null {
+  const kept = namesKept(weights);
+  return kept !== null && weights.names().some((name) => kept.has(name)) ? (name) => !kept.has(name) : null;
+}
+
+function namesKept(weights: OpenWeights): Set<string> | null {
+  const recipe = recipeOf(weights);
+  if (recipe === null) return null;
+  try {
+    const { config } = configFrom(recipe.config, { source: weights.label, overrides: [] });
+    const model = createModel(modelSpec(config)), { files } = systemOf(config.system);
+    const names = [...keptWeights(model).map(({ name }) => name), ...model.weights.counters];
+    return new Set(names.flatMap((name) => [name, originalName(files, name)])); // the prefix may have been taken off
+  } catch (error) {
+    if (error instanceof ConfigError) return null; // of another version: its names alone tell
+    throw error;
+  }
 }
 
 function encode(

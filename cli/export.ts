@@ -11,6 +11,7 @@ import { findEmbeddingModel, isBackboneAlone } from "../train/search/embedding_m
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { splitAssignments } from "./shared/overrides.ts";
+import { tellStages } from "./text/stages.ts";
 import { tunedChoices } from "./shared/tuned.ts";
 import { findTarget, WEIGHTS_OPTIONS } from "./shared/weights.ts";
 
@@ -69,6 +70,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     throw new ConfigError("Cannot export: a run or a checkpoint must be named, current value is missing");
   }
   await requireFileName(out);
+  using stages = tellStages(io);
+  stages.tell({ what: "reading the model" });
   const { target, locate } = await findTarget(given, io, { offline: values.offline });
   const model = await findModel(target, { config, overrides, locate, io });
   const { files, check } = await exportModel(model, {
@@ -79,7 +82,12 @@ export async function run(args: string[], io: Io): Promise<number> {
     check: values.check ?? false,
     version: manifest.version,
     choices: await tunedChoices(),
-    onOpened: (adapter) => io.note(`adapter: ${adapter}`),
+    signal: io.signal,
+    stage: stages.tell,
+    onOpened: (adapter) => {
+      stages.end();
+      io.note(`adapter: ${adapter}`);
+    },
     onStage: (text) => io.status(text),
   });
   for (const file of files) io.print(describeFile(file));

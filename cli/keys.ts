@@ -11,6 +11,7 @@ export const command = defineCommand({
   name: "keys",
   summary: "Say what the keys of a recipe are, take and default to",
   usage: "[SECTION|WORD]",
+  offered: Object.keys(SECTION_TITLES).filter((section) => section !== ""),
   positionals: { max: 1 },
   details:
     `Without an argument, all keys by section, a line each. With a section (data, network, solver, logging, data.synth), a key or a

@@ -8,7 +8,7 @@ import manifest from "../deno.json" with { type: "json" };
 import { commonValue, hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
-import { interruptionSignal } from "./shared/interruption.ts";
+import { abandoned, interruptionSignal } from "./shared/interruption.ts";
 import {
   absence,
   endWorld,
@@ -29,9 +29,6 @@ import {
   TOOL,
 } from "./shared/output.ts";
 import { type Verb, VERBS } from "./_verbs.ts";
-
-/** Time that an interrupted verb with nothing to save has to end by itself. */
-const STOP_MS = 2000;
 
 /** What `main` needs of the process; replaced by tests. */
 export interface Invocation {
@@ -74,7 +71,7 @@ export async function main(args: readonly string[], invocation: Invocation): Pro
     const verb = findVerb(asksHelp ? rest[0] : first, verbs);
     const module = await verb.load();
     if (asksHelp || hasCommonFlag(rest, "help")) {
-      streams.stdout(withProgram(helpOf(module.command, program), { verbs, program }) + "\n");
+      streams.stdout(withProgram(helpOf(module.command, program, rest), { verbs, program }) + "\n");
       return 0;
     }
     requireSharedVerb(verb.name);
@@ -101,15 +98,6 @@ async function tellError(
   if (line === null) return;
   io.note(line);
   if (hasCommonFlag(args, "debug")) { for (const line of stackOf(error).split("\n")) io.note(line); }
-}
-
-/** Fails when an interrupted verb had its time to end by itself: many do work that cannot be stopped half-way. */
-function abandoned(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const count = () => setTimeout(() => reject(signal.reason), STOP_MS);
-    if (signal.aborted) count();
-    else signal.addEventListener("abort", count, { once: true });
-  });
 }
 
 function findVerb(name: string, verbs: readonly Verb[]): Verb {

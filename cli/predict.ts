@@ -172,7 +172,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     const reason = reasonOfBad(problems);
     fail(cannotUse(path, reason), { path, reason });
   };
-  const found = await clipsOfPaths(paths, template, { fail, note: io.note });
+  const found = await clipsOfPaths(paths, template, { fail, note: io.note, signal: io.signal });
   const inputs = await windowed(found, length, {
     template,
     firstFrame,
@@ -192,6 +192,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     using stages = tellStages(io);
     const own = {
       views,
+      frameRate: values.fps,
       top,
       signal: io.signal,
       choices: await tunedChoices(),
@@ -216,6 +217,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       clips,
       whole,
       views,
+      frameRate: values.fps,
       choices,
       signal,
       stage: stages.tell,

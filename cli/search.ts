@@ -79,6 +79,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     atOnce: clips.length,
     choices,
     stage: stages.tell,
+    signal: io.signal,
   });
   stages.end();
   const queries: SearchQueries = clip === null
@@ -141,6 +142,7 @@ async function clipOf(path: string, { config }: EmbeddingModel, io: Io): Promise
     fail,
     note: io.note,
     what: "search with",
+    signal: io.signal,
   });
   if (found.length === 1) return { path: found[0], label: 0, frames: null, line: 0 };
   throw cannotUse(path, `it must be one clip, current count is ${found.length}`, "search with");

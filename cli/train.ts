@@ -24,6 +24,7 @@ import { formatMetric } from "../train/tasks/metric_text.ts";
 import type { MetricColumn } from "../train/tasks/task.ts";
 import { requireFeatures } from "../train/features/reader.ts";
 import { requireClipsForRanks } from "../train/run/open_run.ts";
+import { unfinishedRun } from "../train/run/outcome.ts";
 import { train, type TrainResult } from "../train/run/trainer.ts";
 import { defineCommand, parseArguments } from "./shared/args.ts";
 import { isDataMissing, makeData } from "./shared/before_run.ts";
@@ -70,7 +71,8 @@ the folder SIDENET_WEIGHTS and in the cache (SIDENET_CACHE, or ~/.cache/sidenet)
 Started by mpiexec or srun (mpiexec -n 4 ./denow train RECIPE), ranks share every batch, each on a card of its own (docs/clusters.md).
 Everything a run leaves behind is in its run folder: config, metrics, weights, summary and report.html.
 Ctrl-C stops after the step under way with everything saved; --resume goes on exactly where it stopped. A state is also saved
-after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed.`,
+after the first steps, every ten minutes (logging.checkpoint_minutes) and at the end of every epoch, for a run that is killed. The
+same command again begins another run (NAME-2), and names the one that has not ended.`,
   examples: [
     ["sidenet train", "the demo"],
     [
@@ -136,22 +138,27 @@ export async function run(args: string[], io: Io): Promise<number> {
   requireNewRun(loaded.config, { resumes: from !== null });
   requireClipsForRanks(started, world);
   await requireFeatures(started);
-  const recipe = await settleFound(loaded, started, { offline }, io);
-  using stages = tellStages(io);
   const choices = await measuredChoices(values, io);
-  if (recipe.solver.find_lr !== null && world.size > 1) {
+  const isSweep = started.solver.find_lr !== null;
+  if (isSweep && world.size > 1) {
     throw new ConfigError(
       `Cannot look for a learning rate with ${world.size} ranks: solver.find_lr must run in one process; start it without mpiexec`,
     );
   }
-  await using early = recipe.solver.find_lr === null && world.size === 1
-    ? await earlyDevice(recipe, choices)
-    : undefined;
+  if (from === null && !isSweep) await tellUnfinished(started, io);
+  // Before weights are fetched and data is made or looked at.
+  await using opened = await EarlyDevice.open({
+    choices,
+    halves: halvesNeed(started, { stored: started.data.features !== null }),
+  });
+  const early = world.size === 1 ? opened : undefined;
+  if (early === undefined) await opened[Symbol.asyncDispose]();
+  const recipe = await settleFound(loaded, started, { offline }, io);
+  using stages = tellStages(io);
+  if (early !== undefined && !isSweep) await compileEarly(early, recipe);
   await makeData(recipe, io);
   io.signal.throwIfAborted();
-  if (recipe.solver.find_lr !== null) {
-    return await sweepRates(recipe, loaded.folder ?? null, { io });
-  }
+  if (isSweep) return await sweepRates(recipe, loaded.folder ?? null, { early, io });
   using folder = await openFolder(recipe, from, io);
   let hasBegun = from !== null;
   try {
@@ -224,20 +231,29 @@ async function loadRecipe(
   };
 }
 
-/** Where the data set must be made first, a device that compiles meanwhile. */
-async function earlyDevice(config: Config, choices: TunedChoices): Promise<EarlyDevice | undefined> {
-  if (!await isDataMissing(config)) return undefined;
+/** Where the data set must be made first, the device compiles meanwhile. */
+async function compileEarly(early: EarlyDevice, config: Config): Promise<void> {
+  if (!await isDataMissing(config)) return;
   const { synth, num_sample: copies, batch_size: batch } = config.data;
   const lastBatch = (synth?.train_clips ?? 0) % batch * copies;
   const frame = synth ?? { width: config.data.input_size, height: config.data.input_size };
-  return new EarlyDevice(
-    createModel(trainingSpec(config)),
-    sessionOptions(config, { lastBatch, largestFrame: frame }),
-    {
-      clipsPerVideo: copies,
-      halves: halvesNeed(config),
-      choices,
-    },
+  const options = sessionOptions(config, { lastBatch, largestFrame: frame });
+  early.compile(createModel(trainingSpec(config)), options, { clipsPerVideo: copies });
+}
+
+/** Names an earlier run of the same name that could be gone on with instead: this one is a new run. */
+async function tellUnfinished({ run_root: root, name }: Config, io: Io): Promise<void> {
+  const run = await unfinishedRun(root, name);
+  if (run === null) return;
+  const { path, outcome, savedStep } = run;
+  const saved = savedStep === null
+    ? "before a state was saved"
+    : `its state is of step ${formatCount(savedStep)}`;
+  io.note(
+    `note: ${path} has not ended (${
+      outcome === "failed" ? "killed or failed" : outcome
+    }, ${saved}), and this is a new run; to go on with that one: ` +
+      `${io.program} train --resume ${path}`,
   );
 }
 

@@ -30,7 +30,11 @@ export interface FoundClips {
  *
  * @param template Names of the frames.
  */
-export async function findClips(root: string, template: FrameTemplate): Promise<FoundClips> {
+export async function findClips(
+  root: string,
+  template: FrameTemplate,
+  options: { signal?: AbortSignal } = {},
+): Promise<FoundClips> {
   const found: FoundClips = {
     clips: [],
     unusable: [],
@@ -55,6 +59,7 @@ export async function findClips(root: string, template: FrameTemplate): Promise<
   }
 
   async function visit(path: string): Promise<void> {
+    options.signal?.throwIfAborted();
     let isPicture = false;
     try {
       const info = await stat(path);

@@ -34,7 +34,24 @@ ${verbs.map(verbCase).join("\n")}
     COMPREPLY=($found)
     return
   fi
-  if [[ -n $keys && -n $cur && $cur != "=" && $prev != "=" ]]; then
+  local key="" value=""
+  [[ $cur == "=" ]] && key=$prev
+  [[ $prev == "=" ]] && key=\${COMP_WORDS[COMP_CWORD-2]} value=$cur
+  if [[ -n $keys && -n $key ]]; then
+    case $key in
+${
+    keys.filter(({ values }) => values.length > 0).map(({ name, values }) =>
+      `      ${name}) found="${values.join(" ")}" ;;`
+    ).join("\n")
+  }
+    esac
+    if [[ -n $found ]]; then
+      found=$(compgen -W "$found" -- "$value")
+      COMPREPLY=($found)
+      return
+    fi
+  fi
+  if [[ -n $keys && -n $cur && -z $key ]]; then
     found=$(compgen -W "$_sidenet_keys" -- "$cur")
   fi
   [[ $cur == "=" ]] && cur=""
@@ -49,7 +66,7 @@ _sidenet_files() {
   compopt -o filenames 2>/dev/null
   COMPREPLY=($(compgen -f -- "$1"))
 }
-_sidenet_keys="${keys.map((key) => `${key}=`).join(" ")}"
+_sidenet_keys="${keys.map(({ name }) => `${name}=`).join(" ")}"
 complete -F _sidenet sidenet denow ./denow
 `;
 }

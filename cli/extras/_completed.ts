@@ -3,8 +3,8 @@
 /** What a completion is made from. */
 export interface Completed {
   readonly verbs: readonly CompletedVerb[];
-  /** Dotted names of a recipe's keys. */
-  readonly keys: readonly string[];
+  /** A recipe's keys: dotted names, and the words that a value is one of; none where it is something else. */
+  readonly keys: readonly { readonly name: string; readonly values: readonly string[] }[];
 }
 
 /** A verb as a shell completes it. */
@@ -12,7 +12,7 @@ export interface CompletedVerb {
   readonly name: string;
   readonly summary: string;
   readonly flags: readonly CompletedFlag[];
-  /** Words that its first argument may be; null: files. */
+  /** Words that are offered for its first argument; null: files. */
   readonly words: readonly string[] | null;
   /** Its arguments may be keys of a recipe. */
   readonly takesKeys: boolean;

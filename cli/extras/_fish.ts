@@ -18,7 +18,20 @@ function __sidenet_is
     set -l verb (__sidenet_verb)
     contains -- "$verb" $argv
 end
-set -g __sidenet_keys ${keys.map((key) => `${key}=`).join(" ")}
+function __sidenet_values
+    set -l token (commandline -ct)
+    string match -q '*=*' -- $token; or return
+    switch (string split -m1 = -- $token)[1]
+${
+    keys.filter(({ values }) => values.length > 0).map(({ name, values }) =>
+      `        case ${name}\n            printf '%s\\n' ${
+        values.map((value) => `${name}=${value}`).join(" ")
+      }`
+    ).join("\n")
+  }
+    end
+end
+set -g __sidenet_keys ${keys.map(({ name }) => `${name}=`).join(" ")}
 for tool in sidenet denow
 ${lines.map((line) => `    complete -c $tool ${line}`).join("\n")}
 end
@@ -40,7 +53,7 @@ function verbLines({ name, summary, flags, words, takesKeys }: CompletedVerb): s
       return `${here} -l ${name}${takes} -d ${quoted(help)}`;
     }),
     ...words ? [`${here} -f -a ${quoted(words.join(" "))}`] : [],
-    ...takesKeys ? [`${here} -a '$__sidenet_keys' -d key`] : [],
+    ...takesKeys ? [`${here} -a '$__sidenet_keys' -d key`, `${here} -a '(__sidenet_values)' -d value`] : [],
   ];
 }
 

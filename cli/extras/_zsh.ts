@@ -6,8 +6,20 @@ export function zshCompletion({ verbs, keys }: Completed): string {
   return `#compdef sidenet denow
 # Completion of sidenet for zsh, written by "sidenet completions zsh".
 _sidenet_arguments() {
-  local -a keys=(${keys.map((key) => `${key}=`).join(" ")})
-  [[ $PREFIX == *=* ]] && { compset -P '*='; _files; return }
+  local -a keys=(${keys.map(({ name }) => `${name}=`).join(" ")})
+  if [[ $PREFIX == *=* ]]; then
+    local key=\${PREFIX%%=*}
+    compset -P '*='
+    case $key in
+${
+    keys.filter(({ values }) => values.length > 0).map(({ name, values }) =>
+      `      ${name}) compadd ${values.join(" ")}; return ;;`
+    ).join("\n")
+  }
+    esac
+    _files
+    return
+  fi
   _alternative 'files:file:_files' "keys:key:compadd -S '' -a keys"
 }
 _sidenet() {

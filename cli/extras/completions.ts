@@ -1,5 +1,6 @@
 /** `sidenet completions`: a shell's completion of verbs, flags, values and keys, made from the verbs' own records. */
 import { ConfigError } from "../../lib/errors.ts";
+import { catalogue } from "../../train/recipe/catalogue.ts";
 import { recipeSchema } from "../../train/recipe/schema.ts";
 import {
   type Command,
@@ -25,7 +26,7 @@ const command = defineCommand({
   positionals: { min: 1, max: 1 },
   details:
     `Completes ./denow VERB … and a command named sidenet: verbs, flags, the values of those that take a
-few words, files, and the keys of a recipe where they can be given.`,
+few words, files, and the keys of a recipe where they can be given, with their values where these are a few words.`,
   examples: [
     ['eval "$(./denow completions bash)"', "for this bash; the line in ~/.bashrc for every one"],
     ["sidenet completions zsh > ~/.zfunc/_sidenet", "for zsh, in a folder of fpath"],
@@ -60,18 +61,19 @@ async function printCompletion(args: string[], io: Io, verbs: Verbs): Promise<nu
 
 /** What the verbs' records say. */
 async function completed(verbs: Verbs): Promise<Completed> {
+  const values = new Map(catalogue().map(({ name, choices }) => [name, choices]));
   return {
     verbs: await Promise.all(verbs.map(async ({ load }) => describe((await load()).command))),
-    keys: recipeSchema().keys.map(({ name }) => name),
+    keys: recipeSchema().keys.map(({ name }) => ({ name, values: values.get(name) ?? [] })),
   };
 }
 
-function describe({ name, summary, options, usage, words }: Command): CompletedVerb {
+function describe({ name, summary, options, usage, words, offered }: Command): CompletedVerb {
   const flags = Object.entries({ ...options, ...COMMON_OPTIONS } as Record<string, OptionSpec>);
   return {
     name,
     summary,
-    words: words ?? null,
+    words: words ?? offered ?? null,
     takesKeys: usage.includes("key=value"),
     flags: flags.map(([name, spec]) => ({ name, help: spec.help, value: valueOf(spec) })),
   };

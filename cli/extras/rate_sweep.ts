@@ -8,6 +8,8 @@ import { createRunFolder } from "../../train/files/run_folder.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { type FolderRecipe, keepLists } from "../../train/run/class_folders.ts";
 import { findRate } from "../../train/run/find_rate.ts";
+import type { EarlyDevice } from "../../train/runtime/open_session.ts";
+import { abandoned } from "../shared/interruption.ts";
 import type { Io } from "../shared/output.ts";
 import { tunedChoices } from "../shared/tuned.ts";
 import { tellStages } from "../text/stages.ts";
@@ -23,12 +25,13 @@ export function requireNewRun({ solver }: Config, options: { resumes: boolean })
 /**
  * Sweeps, prints what was found and writes its page beside the runs.
  *
+ * @param options.early A device that was opened ahead.
  * @param folder Class folders whose lists are made for the sweep alone; null: the recipe has lists.
  */
 export async function sweepRates(
   recipe: Config,
   folder: FolderRecipe["folder"] | null,
-  { io }: { io: Io },
+  { early, io }: { early?: EarlyDevice; io: Io },
 ): Promise<number> {
   const steps = recipe.solver.find_lr!;
   using stages = tellStages(io);
@@ -36,8 +39,9 @@ export async function sweepRates(
   try {
     using run = folder === null ? null : await createRunFolder(lists, "run");
     const config = folder === null ? recipe : await keepLists(recipe, folder, run!);
-    const sweep = await findRate(config, {
+    const sweeping = findRate(config, {
       steps,
+      early,
       signal: io.signal,
       choices: await tunedChoices(),
       note: (text) => io.note(`warning: ${text}`),
@@ -57,6 +61,8 @@ export async function sweepRates(
         io.status(`rate ${rate.toExponential(1)} · loss ${formatValue(smoothed)} · step ${done}/${steps}`);
       },
     });
+    // Of a run all is saved, however long it takes; of a sweep nothing is.
+    const sweep = await Promise.race([sweeping, abandoned(io.signal)]);
     stages.end();
     const page = join(config.run_root, `${config.name}.find_lr.html`);
     await writeFileWhole(page, renderRatePage(sweep, config));

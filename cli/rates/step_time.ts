@@ -5,7 +5,13 @@ import { formatCount, formatShare } from "../../lib/text.ts";
 import { loopBatches, type TrainingSet } from "../../train/feed/training_set.ts";
 import { PUBLISHED_CARDS, publishedCard } from "../../train/planning/published_cards.ts";
 import type { RecipePlan } from "../../train/planning/plan_recipe.ts";
-import { type AdapterRates, ASSUMED_SHARE, ratesKey } from "../../train/planning/rates.ts";
+import {
+  type AdapterRates,
+  ASSUMED_SHARE,
+  halfGain,
+  type Peaks,
+  ratesKey,
+} from "../../train/planning/rates.ts";
 import { stepTime } from "../../train/planning/step_time.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import type { Io } from "../shared/output.ts";
@@ -67,6 +73,7 @@ export function printStepTime(
         } % of its arithmetic and ${100 * ASSUMED_SHARE.memory} % of its memory`
         : `rates measured on ${adapter} (${measured}); ${largest}`),
   );
+  if (planned.step.multipliesHalves) io.print(`  arithmetic f16        ${describeHalves(rates.peaks)}`);
   const batches = epochBatches(config, set);
   const epochSeconds = batches && time.seconds / planned.step.batches * batches;
   if (epochSeconds !== null) {
@@ -81,6 +88,17 @@ export function printStepTime(
     step_seconds_from: { adapter, measured, kernels: time.kernelSeconds, uploads: time.uploadSeconds },
     epoch_seconds: epochSeconds,
   };
+}
+
+/** What products in f16 are taken to cost. */
+function describeHalves(peaks: Peaks): string {
+  const gain = halfGain(peaks);
+  if (gain === null) return "not counted: its rate is not known there";
+  return gain === 1
+    ? "changes nothing: it is no faster there than f32"
+    : `counted: the backbone's products at ${
+      gain.toFixed(1)
+    } times the rate of f32, as far as memory keeps up`;
 }
 
 /** Batches of an epoch; null where its clips are not known. */

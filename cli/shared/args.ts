@@ -23,6 +23,16 @@ export interface OptionSpec {
   multiple?: boolean;
 }
 
+/** What one word of a verb does: `bench step`. */
+export interface CommandPart {
+  /** Paragraphs for its help. */
+  details: string;
+  /** Arguments after the word; none by default. */
+  usage?: string;
+  /** Flags of the verb that it takes, by long name. */
+  options: readonly string[];
+}
+
 /** A verb, as its file declares it. */
 export interface Command {
   name: string;
@@ -37,6 +47,10 @@ export interface Command {
   options: Readonly<Record<string, OptionSpec>>;
   /** What the first argument may be, where only a few words can stand there. */
   words?: readonly string[];
+  /** Words that a shell offers for the first argument, where others are possible too. */
+  offered?: readonly string[];
+  /** What some of these words do, where each is a thing of its own with help of its own. */
+  parts?: Readonly<Record<string, CommandPart>>;
   /** How many arguments besides flags are allowed; no limit by default. */
   positionals?: { min?: number; max?: number };
   /** On an interruption it saves what it has before it ends, however long that takes. */
@@ -202,11 +216,14 @@ export function hasCommonFlag(args: readonly string[], name: keyof typeof COMMON
 }
 
 /**
- * The help of a verb.
+ * The help of a verb, or of the part of it that is named.
  *
  * @param program What people type before a verb; examples are written with "sidenet".
+ * @param args What stands behind the verb.
  */
-export function helpOf(command: Command, program = "sidenet"): string {
+export function helpOf(whole: Command, program = "sidenet", args: readonly string[] = []): string {
+  const word = args.find((arg) => Object.hasOwn(whole.parts ?? {}, arg));
+  const command = word === undefined ? whole : partOf(whole, word);
   const sections = [`Usage: ${program} ${command.name} ${command.usage}`.trimEnd(), command.summary + "."];
   if (command.details) sections.push(command.details);
   sections.push("Options:\n" + optionLines({ ...command.options, ...COMMON_OPTIONS }));
@@ -217,6 +234,19 @@ export function helpOf(command: Command, program = "sidenet"): string {
     );
   }
   return sections.join("\n\n");
+}
+
+/** A part of a verb as a command. */
+function partOf(command: Command, word: string): Command {
+  const { details, usage = "", options } = command.parts![word], name = `${command.name} ${word}`;
+  return {
+    ...command,
+    name,
+    usage,
+    details: details[0].toUpperCase() + details.slice(1),
+    options: Object.fromEntries(options.map((option) => [option, command.options[option]])),
+    examples: command.examples?.filter(([line]) => line.startsWith(`sidenet ${name}`)),
+  };
 }
 
 function optionLines(options: Readonly<Record<string, OptionSpec>>): string {

@@ -18,6 +18,8 @@ export interface ClassifierOptions {
   /** The same without windows, for the sizes of their frames. */
   whole: readonly ClipRecord[];
   views: Views | null;
+  /** Frames a second of clips that do not tell theirs. */
+  frameRate?: number;
   choices: TunedChoices | undefined;
   signal: AbortSignal;
   /** Told what is being done before the first clip. */
@@ -49,10 +51,25 @@ export function trainedClassifier(
     config,
     labels,
     task,
-    async *scores({ clips, whole, views, choices, signal, stage, onNote }) {
+    async *scores({ clips, whole, views, frameRate, choices, signal, stage, onNote }) {
       const root = "", batch = viewBatch(config, views, clips.length);
-      await using session = await openTrainedModel(model, { clips: whole, root, batch, choices, stage });
-      yield* scoreClips(session, config, { clips, root, modality: "either", views, signal, note: onNote });
+      await using session = await openTrainedModel(model, {
+        clips: whole,
+        root,
+        batch,
+        choices,
+        stage,
+        signal,
+      });
+      yield* scoreClips(session, config, {
+        clips,
+        root,
+        modality: "either",
+        views,
+        frameRate,
+        signal,
+        note: onNote,
+      });
     },
   };
 }
@@ -74,6 +91,7 @@ export function zeroShotClassifier(
         atOnce: clips.length * viewCount(views),
         choices,
         stage,
+        signal,
       });
       const prompts = classPrompts(labels, templates);
       for (const remark of await embedder.remarksOn(prompts.flat())) note(`note: ${remark}`);

@@ -8,6 +8,8 @@ import { discardUnfinished } from "../../data/files.ts";
 import { InterruptedError } from "../../lib/errors.ts";
 import { INTERRUPTED_EXIT_CODE, type Streams } from "./output.ts";
 
+/** Time that interrupted work with nothing to save has to end by itself. */
+const STOP_MS = 2000;
 /** Time in which repeated signals are one. */
 const REPEAT_MS = 500;
 
@@ -44,6 +46,15 @@ export function interruptionSignal(streams: Streams, options: { isRank?: boolean
     Deno.addSignalListener("SIGHUP", outlivesTerminal ? () => {} : onSignal);
   }
   return controller.signal;
+}
+
+/** Fails when interrupted work had its time to end by itself: much of it cannot be stopped half-way. */
+export function abandoned(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const count = () => setTimeout(() => reject(signal.reason), STOP_MS);
+    if (signal.aborted) count();
+    else signal.addEventListener("abort", count, { once: true });
+  });
 }
 
 /** Ends the process in the middle of whatever it does. */

@@ -36,10 +36,14 @@ export function compareStamps(a: ClipStamp, b: ClipStamp): "same" | "doubtful" |
 }
 
 /** The SHA-256 of a clip's content: of the file, or of the names and contents of a folder's frames. */
-export async function digestOfClip(path: string, template: FrameTemplate): Promise<string> {
+export async function digestOfClip(
+  path: string,
+  template: FrameTemplate,
+  options: { signal?: AbortSignal } = {},
+): Promise<string> {
   const frames = await framesIn(path, template);
-  if (frames === null) return await sha256OfFile(path);
+  if (frames === null) return await sha256OfFile(path, options);
   const hash = createHash("sha256");
-  for (const name of frames) hash.update(`${name}\n${await sha256OfFile(join(path, name))}\n`);
+  for (const name of frames) hash.update(`${name}\n${await sha256OfFile(join(path, name), options)}\n`);
   return hash.digest("hex");
 }

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { encodeSafetensors, type TensorToWrite } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
+import { synthesize } from "../../data/synth/dataset.ts";
 import { createModel } from "../../models/mod.ts";
-import { parseConfig } from "../../train/recipe/config.ts";
+import { parseConfig, synthOptions } from "../../train/recipe/config.ts";
 import type { Summary } from "../../train/files/run_folder.ts";
 import { modelSpec } from "../../train/recipe/model.ts";
 import { gpuTest } from "../_util/gpu.ts";
@@ -68,6 +69,12 @@ Deno.test("a wrong config, a wrong list and a missing adapter are one line each,
     line:
       /^sidenet: Cannot train from "nowhere": it must hold features\.json; write it with: sidenet extract/,
   });
+  await assertFails(folder, train(), {
+    code: 3,
+    line:
+      /^sidenet: Cannot open a GPU: no WebGPU adapter was found; install a Vulkan driver .*mesa-vulkan-drivers/,
+    env: NO_ADAPTER,
+  });
   await assert.rejects(Deno.stat(folder.file("data")), Deno.errors.NotFound, "data made for nothing");
   await assertFails(folder, train("data.train_list=absent.txt"), {
     code: 4,
@@ -83,12 +90,6 @@ Deno.test("a wrong config, a wrong list and a missing adapter are one line each,
     code: 4,
     line:
       /^sidenet: Cannot read "label\.txt" line 2: the label must be an integer in 0 … 1, current value is "2"$/,
-  });
-  await assertFails(folder, train(), {
-    code: 3,
-    line:
-      /^sidenet: Cannot open a GPU: no WebGPU adapter was found; install a Vulkan driver .*mesa-vulkan-drivers/,
-    env: NO_ADAPTER,
   });
   assert.deepEqual(
     await Array.fromAsync(Deno.readDir(folder.file("runs"))),
@@ -162,8 +163,8 @@ Deno.test("a checkpoint that does not fit is refused before a GPU is opened, and
 
 gpuTest("broken frames and clips are named and counted, and training finishes", async () => {
   await using folder = await TinyFolder.create();
-  // The first command makes the data set; the second trains on what is left of it.
-  await folder.sidenet(["train", "tiny.yaml", "run_root=first"], { env: NO_ADAPTER });
+  const { config } = parseConfig(TINY_RECIPE);
+  await synthesize(folder.file("data"), synthOptions(config)!);
   await folder.write("data/train/00003/00003.jpg", "not a JPEG");
   for (let i = 1; i <= 8; i++) await folder.write(`data/train/00005/0000${i}.jpg`, "");
   await Deno.remove(folder.file("data/val/00002"), { recursive: true });

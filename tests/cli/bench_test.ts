@@ -4,6 +4,7 @@ import { caseFor, recordings } from "../../bench/ops.ts";
 import { benchSearch } from "../../bench/search.ts";
 import { benchWordSearch } from "../../bench/search_words.ts";
 import * as bench from "../../cli/bench.ts";
+import { helpOf } from "../../cli/shared/args.ts";
 import { OP_CASES } from "../../gpu/cases/all.ts";
 import { OPS } from "../../gpu/op.ts";
 import { planGraph } from "../../gpu/plan.ts";
@@ -27,6 +28,22 @@ Deno.test("bench refuses names and counts that it does not know", async () => {
       assert.match(error.message, message);
       return true;
     });
+  }
+});
+
+Deno.test("the help of a name holds its own text, flags and examples; that of bench all of them", () => {
+  const of = (...args: string[]) => helpOf(bench.command, "sidenet", args);
+  const step = of("step", "--help");
+  assert.match(step, /^Usage: sidenet bench step \[CONFIG\] \[key=value …\]\n/);
+  assert.match(step, /\nA training step of a recipe /);
+  assert.match(step, /--profile .*\n +--trace FILE/);
+  assert.match(step, /Examples:\n {2}sidenet bench step /);
+  assert.doesNotMatch(step, /--clips|--op NAME|matmul|ViT-B\/16 at full size/);
+  assert.match(of("loader"), /^Usage: sidenet bench loader\n[^]*--clips N(?![^]*--profile)/);
+  const all = of("--help");
+  for (const [name, { options }] of Object.entries(bench.command.parts)) {
+    assert.match(all, new RegExp(`^${name}: `, "m"));
+    for (const option of options) assert.ok(Object.hasOwn(bench.command.options, option), option);
   }
 });
 

@@ -6,10 +6,16 @@ import { encodeSafetensors } from "../../data/checkpoint/safetensors.ts";
 import { writeFileWhole } from "../../data/files.ts";
 import { packedVocabulary } from "../../data/text/vocabulary.ts";
 import type { ConfigError } from "../../lib/errors.ts";
+import { createModel } from "../../models/mod.ts";
+import { originalName } from "../../models/parts/file_names.ts";
+import { systemOf } from "../../models/registry.ts";
+import { loadConfig } from "../../train/recipe/config.ts";
+import { modelSpec } from "../../train/recipe/model.ts";
 import { metadataOf, recipeOf, wordsOf } from "../../train/files/run_state.ts";
 import { runVerb } from "../_util/run_verb.ts";
 import { writeRetrieval } from "../web/_retrieval_file.ts";
 
+const CONFIGS = new URL("../../configs/", import.meta.url).pathname;
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
 const CHECKPOINTS = `${FIXTURES}checkpoints/`;
 
@@ -211,6 +217,40 @@ async function side4videoCheckpoint(path: (name: string) => string): Promise<str
     "model_state_dict",
   ]);
   return path("whole.pt");
+}
+
+for (
+  const [recipe, besides] of [["demo_dist", "logit_scale"], ["demo_clip", "visual.proj"], [
+    "demo_retrieval",
+    "logit_scale",
+  ]]
+) {
+  Deno.test(`convert --only trained keeps all that a run of ${recipe} has trained and keeps, such as ${besides}`, () =>
+    temporary(async (path) => {
+      const { config } = await loadConfig(`${CONFIGS}${recipe}.yaml`), { files } = systemOf(config.system);
+      const { weights: { list, counters } } = createModel(modelSpec(config));
+      const shapes = list.map(({ name, shape, kind }) => ({ name: originalName(files, name), shape, kind }));
+      const tensors = [
+        ...shapes,
+        ...counters.map((name) => ({ name: originalName(files, name), shape: [], kind: "" })),
+      ];
+      const zeros = tensors.map(({ name, shape }) => ({
+        name,
+        shape,
+        dtype: "F32" as const,
+        data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+      }));
+      const metadata = { "sidenet.config": JSON.stringify(config), "sidenet.labels": "[]" };
+      await writeFileWhole(path("whole.safetensors"), encodeSafetensors(zeros, metadata));
+      const kept = tensors.filter(({ kind }) => kind !== "frozen").map(({ name }) => name);
+      assert.ok(kept.includes(originalName(files, besides)), besides);
+      await runVerb(convert, [path("whole.safetensors"), path("trained.safetensors"), "--only", "trained"]);
+      await runVerb(convert, [path("trained.safetensors"), path("again.pt"), "--only", "trained"]);
+      for (const file of ["trained.safetensors", "again.pt"]) {
+        await using found = await openWeights(path(file));
+        assert.deepEqual(found.names().sort(), kept.toSorted(), file);
+      }
+    }));
 }
 
 Deno.test("convert --only splits a Side4Video checkpoint into backbone and side network, --backbone puts it together", () =>

@@ -57,6 +57,15 @@ gpuTest("Ctrl-C and a full disk lose nothing: the resumed run ends with the same
   );
   const state = await Deno.readFile(folder.file("runs/parts/state.safetensors"));
 
+  // The same command would begin anew: what was stopped is named, and that is all (the list ends this one before it begins).
+  const anew = await folder.sidenet([...train("parts"), "data.train_list=none.txt"]);
+  assert.match(
+    anew.stderr,
+    /^note: runs\/parts has not ended \(stopped, its state is of step \d+\), and this is a new run; to go on with that one: sidenet train --resume runs\/parts$/m,
+  );
+  const other = await folder.sidenet([...train("whole"), "data.train_list=none.txt"]);
+  assert.doesNotMatch(other.stderr, /has not ended/);
+
   const resume = ["train", "--resume", "runs/parts"];
   {
     using _holder = await openRunFolder(folder.file("runs/parts"));

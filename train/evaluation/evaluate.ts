@@ -27,6 +27,8 @@ export interface ScoreOptions {
   /** What the clips' paths name; what the recipe's lists name by default. */
   modality?: ClipModality;
   views: Views | null;
+  /** Frames a second of clips that do not tell theirs, folders of frames; what the recipe assumes by default. */
+  frameRate?: number;
   signal?: AbortSignal;
   /** Frames on disk that stand for the clips' files. */
   frameCache?: FrameCache | null;
@@ -51,9 +53,11 @@ export interface EvaluateOptions extends ScoreOptions {
 /** Clips of a list from files, with the views of an evaluation. @param options.room the largest frame that the adapter can take; larger ones are shrunk */
 export function viewFeed(
   config: Config,
-  options: Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameCache" | "note"> & {
-    room?: FrameSize | null;
-  },
+  options:
+    & Pick<ScoreOptions, "clips" | "root" | "modality" | "views" | "frameRate" | "frameCache" | "note">
+    & {
+      room?: FrameSize | null;
+    },
 ): ClipFeed {
   const { clips, views, room = null, note } = options, { input_size: size } = config.data;
   requireKnownCrops(config, views);
@@ -63,7 +67,7 @@ export function viewFeed(
     modality: options.modality ?? clipModality(config),
     template: config.data.image_tmpl,
     firstFrame: config.data.first_frame,
-    sampler: readRule(config, viewSampler(config, views)),
+    sampler: readRule(config, viewSampler(config, views, options)),
     needsRate: needsRate(config, "val"),
     seed: config.seed,
     workers: config.data.workers,

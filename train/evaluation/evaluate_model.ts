@@ -11,7 +11,7 @@ import { withFoundModality } from "../feed/modality.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
 import { taskOfRecipe } from "../tasks/session_options.ts";
 import { describerOf, type Description, type ScoredClip } from "../tasks/task.ts";
-import { evaluateClips, scoreClips, type Views } from "./evaluate.ts";
+import { evaluateClips, scoreClips, type ScoreOptions, type Views } from "./evaluate.ts";
 import type { EvaluationRun } from "./evaluation_files.ts";
 import type { EvaluationSet } from "./evaluation_set.ts";
 import { findTrainedModel, openTrainedModel, type TrainedModel, viewBatch } from "./trained_model.ts";
@@ -118,15 +118,26 @@ export interface Predicted extends Description {
 export async function* predictClips(
   target: ModelTarget,
   paths: readonly string[],
-  options: ModelOptions & { top?: number; onNote?: (text: string) => void } = {},
+  options: ModelOptions & Pick<ScoreOptions, "frameRate"> & {
+    top?: number;
+    onNote?: (text: string) => void;
+  } = {},
 ): AsyncGenerator<Predicted> {
   const model = await modelOf(target), { config, labels } = model, task = taskOfRecipe(config);
   const describe = describerOf(task);
-  const { views = null, signal, top = 5, choices, stage } = options, root = "";
+  const { views = null, frameRate, signal, top = 5, choices, stage } = options, root = "";
   const clips: ClipRecord[] = paths.map((path) => ({ path, label: 0, frames: null, line: 0 }));
   const batch = viewBatch(config, views, clips.length);
   await using session = await openTrainedModel(model, { clips, root, batch, choices, stage, signal });
-  const scoring = { clips, root, modality: "either", views, signal, note: options.onNote } as const;
+  const scoring = {
+    clips,
+    root,
+    modality: "either",
+    views,
+    frameRate,
+    signal,
+    note: options.onNote,
+  } as const;
   for await (const clip of scoreClips(session, config, scoring)) {
     const said = task.read(clip.views);
     const { path, problems, bad } = clip;

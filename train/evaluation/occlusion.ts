@@ -98,7 +98,7 @@ export async function explainClip(
     signal,
   });
   stage?.({ what: "reading the clip" });
-  const pictures = await picturesOf(session, config, { clips, note: options.onNote }),
+  const pictures = await picturesOf(session, config, { clips, signal, note: options.onNote }),
     plain = pictures.map((one) => normaliseFrame(one));
   const scores = async (hidden: readonly (Part | null)[]) => {
     const outputs = await session.evaluateFrames(
@@ -145,7 +145,11 @@ export async function explainClip(
 async function picturesOf(
   session: Pick<Session, "frameRoom">,
   config: TrainedModel["config"],
-  { clips, note }: { clips: readonly ClipRecord[]; note?: (text: string) => void },
+  { clips, signal, note }: {
+    clips: readonly ClipRecord[];
+    signal?: AbortSignal;
+    note?: (text: string) => void;
+  },
 ): Promise<RgbImage[]> {
   const { input_size: size } = config.data, [{ path }] = clips;
   await using feed = viewFeed(config, {
@@ -157,6 +161,7 @@ async function picturesOf(
     note,
   });
   for await (const { clips: [clip] } of feed.epoch([{ clip: 0, epoch: 0, repeat: 1 }], 1)) {
+    signal?.throwIfAborted();
     if (clip.bad) {
       throw new DataError(
         `Cannot explain "${path}": ${clip.problems[0].problem.replace(/^clip: |; black$/g, "")}`,

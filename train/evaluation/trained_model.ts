@@ -195,8 +195,8 @@ export async function openTrainedModel(
     stage,
   });
   await using source = await openCheckpoint(weights);
-  const texts = await classTextsFor(config, { model, source, labels, prompts });
-  const load = { system, head: "strict", except: [...texts?.keys() ?? []] } as const;
+  const texts = await classTextsFor(config, { model, source, labels, prompts, signal });
+  const load = { system, head: "strict", except: [...texts?.keys() ?? []], signal } as const;
   checkTrained(model, source, load); // before the GPU compiles anything
   const { session } = await openSession(
     model,
@@ -206,8 +206,8 @@ export async function openTrainedModel(
   stage?.({ what: "loading the weights" });
   try {
     const { weights: backbone, init } = config.network;
-    if (!await loadOwnBackbone(session, source, { system })) {
-      if (backbone !== null && init) await loadBackbone(session, backbone);
+    if (!await loadOwnBackbone(session, source, { system, signal })) {
+      if (backbone !== null && init) await loadBackbone(session, backbone, { signal });
       else await session.initialise(config.seed); // the backbone that the run was trained beside
     }
     await loadTrained(session, source, load);
@@ -222,15 +222,16 @@ export async function openTrainedModel(
 /** The texts of classes where they are not in the checkpoint, or those are of other classes; null: they are, or none are read. */
 async function classTextsFor(
   config: Config,
-  { model: { classTexts }, source, labels, prompts }: {
+  { model: { classTexts }, source, labels, prompts, signal }: {
     model: VideoModel;
     source: OpenCheckpoint;
     labels: readonly string[];
     prompts?: readonly (readonly string[])[];
+    signal?: AbortSignal;
   },
 ): Promise<ClassTextValues | null> {
   if (!classTexts) return null;
   const kept = underOwnNames(source, systemOf(config.system).files).shapeOf(classTexts.features);
   const isOwn = prompts === undefined && recipeOf(source)?.labels.join("\n") === labels.join("\n");
-  return kept && isOwn ? null : await readClassTexts(config, { labels, prompts, own: source });
+  return kept && isOwn ? null : await readClassTexts(config, { labels, prompts, own: source, signal });
 }

@@ -61,7 +61,16 @@ export function viewsOf(
   );
 }
 
-/** The frame-index rule of a kind of views. */
-export function viewSampler(config: Config, views: Views | null) {
-  return evaluationSampler(config, views?.clips ?? null);
+/**
+ * The frame-index rule of a kind of views.
+ *
+ * @param options.frameRate Frames a second of a clip that does not tell; what the recipe assumes by default.
+ */
+export function viewSampler(
+  config: Config,
+  views: Views | null,
+  { frameRate = null }: { frameRate?: number | null } = {},
+): ReturnType<typeof evaluationSampler> {
+  const sampler = evaluationSampler(config, views?.clips ?? null);
+  return (frames, draws, rate) => sampler(frames, draws, rate ?? frameRate);
 }

@@ -61,13 +61,13 @@ type Expected = Readonly<Record<string, readonly Float32Array[]>>;
 export async function checkFiles(
   session: Session,
   files: { clips: string; sentences: string | null },
-  options: GraphOptions & { seed: number },
+  options: GraphOptions & { seed: number; signal?: AbortSignal },
 ): Promise<CheckResult> {
   const runtime = openRuntime(files.clips), prng = createPrng(options.seed, 0x6f6e6e78);
   const clips = await checkClips(session, { runtime, path: files.clips, prng, options });
   const sentences = files.sentences === null
     ? []
-    : await checkSentences(session, { runtime, path: files.sentences, prng });
+    : await checkSentences(session, { runtime, path: files.sentences, prng, options });
   const differences = [...clips.differences, ...sentences], tolerance = TOLERANCE[options.dtype];
   const largest = Math.max(...differences.map(({ relative }) => relative));
   return { differences, largest, tolerance, ok: largest <= tolerance, ms: clips.ms };
@@ -77,11 +77,12 @@ interface Checking {
   runtime: OnnxRuntime;
   path: string;
   prng: Prng;
+  options: GraphOptions & { signal?: AbortSignal };
 }
 
 async function checkClips(
   session: Session,
-  { runtime, path, prng, options }: Checking & { options: GraphOptions },
+  { runtime, path, prng, options }: Checking,
 ): Promise<{ differences: Difference[]; ms: CheckResult["ms"] }> {
   const { model } = session,
     count = CHECKED_BATCHES.at(-1)!,
@@ -104,7 +105,12 @@ async function checkClips(
     return { [FRAMES_INPUT]: new runtime.Tensor(type, values, [batch, ...shape]) };
   };
   try {
-    const differences = await compare(loaded, { graph: "clips", inputs, expected: byName(outputs) });
+    const differences = await compare(loaded, {
+      graph: "clips",
+      inputs,
+      expected: byName(outputs),
+      signal: options.signal,
+    });
     const theirs = await fastest(() => loaded.run(inputs(1)));
     return { differences, ms: { onnxruntime: theirs, here } };
   } finally {
@@ -112,7 +118,10 @@ async function checkClips(
   }
 }
 
-async function checkSentences(session: Session, { runtime, path, prng }: Checking): Promise<Difference[]> {
+async function checkSentences(
+  session: Session,
+  { runtime, path, prng, options }: Checking,
+): Promise<Difference[]> {
   const count = CHECKED_BATCHES.at(-1)!, { words, vocabulary } = session.model.text!;
   const ids = new Uint32Array(count * words), mask = new Float32Array(count * words);
   for (let s = 0; s < count; s++) {
@@ -139,7 +148,7 @@ async function checkSentences(session: Session, { runtime, path, prng }: Checkin
     return { [IDS_INPUT]: new runtime.Tensor("int64", values, [batch, words]) };
   };
   try {
-    return await compare(loaded, { graph: "sentences", inputs, expected });
+    return await compare(loaded, { graph: "sentences", inputs, expected, signal: options.signal });
   } finally {
     await loaded.release();
   }
@@ -151,14 +160,16 @@ function load({ InferenceSession }: OnnxRuntime, path: string): Promise<RuntimeS
 
 async function compare(
   loaded: RuntimeSession,
-  { graph, inputs, expected }: {
+  { graph, inputs, expected, signal }: {
     graph: Difference["graph"];
     inputs: (batch: number) => Record<string, RuntimeTensor>;
     expected: Expected;
+    signal?: AbortSignal;
   },
 ): Promise<Difference[]> {
   const differences: Difference[] = [];
   for (const batch of CHECKED_BATCHES) {
+    signal?.throwIfAborted();
     const results = await loaded.run(inputs(batch));
     for (const [output, all] of Object.entries(expected)) {
       const relative = relativeDifference(results[output].data as Float32Array, all.slice(0, batch));

@@ -1,9 +1,11 @@
 /** A trained model as ONNX files, with its weights and what is to be known for using it. */
 
+import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import type { ClipRecord } from "../../data/datasets/list.ts";
 import { writeFileWhole } from "../../data/files.ts";
 import { DataError } from "../../lib/errors.ts";
+import type { TellStage } from "../../lib/stage.ts";
 import { createModel } from "../../models/mod.ts";
 import { besideBytes, type FileInfo, modelBytes, MOST_INSIDE, weightBytes } from "../../onnx/file.ts";
 import type { Translated } from "../../onnx/translate.ts";
@@ -38,8 +40,12 @@ export interface ExportOptions extends Partial<GraphOptions> {
   /** Of the program, for the file's metadata. */
   readonly version?: string;
   readonly choices?: TunedChoices;
+  /** Ends it with no file half written. */
+  readonly signal?: AbortSignal;
   readonly onOpened?: (adapter: string) => void;
-  /** Told what is being done. */
+  /** Told what is being done until the model is open. */
+  readonly stage?: TellStage;
+  /** Told what is being done then. */
   readonly onStage?: (text: string) => void;
 }
 
@@ -95,25 +101,38 @@ export async function exportSession(
   asked: Omit<ExportedModel, "isPlain">,
   options: ExportOptions,
 ): Promise<ExportResult> {
-  const settled = { ...DEFAULTS, ...options }, { out, check } = settled, { model } = session;
-  const about = { ...asked, model };
-  const clips = await writeGraph(session, clipGraph(model, settled), {
-    ...settled,
-    metadata: clipMetadata(about, settled),
-  });
-  const sentences = model.text
-    ? await writeGraph(session, sentenceGraph(model, settled), {
+  const settled = { ...DEFAULTS, ...options }, { out, check, signal } = settled, { model } = session;
+  const files = await writeAll(session, { ...asked, model }, settled);
+  signal?.throwIfAborted();
+  if (check) options.onStage?.("checking");
+  const paths = { clips: out, sentences: files[1]?.path ?? null }, seed = asked.config.seed;
+  return { files, check: check ? await checkFiles(session, paths, { ...settled, seed }) : null };
+}
+
+/** Writes the files of a model, which belong together: of an export that is ended before the last one, none stays. */
+async function writeAll(
+  session: Session,
+  about: Omit<ExportedModel, "isPlain"> & { model: Session["model"] },
+  options: ExportOptions & Required<GraphOptions & Pick<ExportOptions, "external" | "version">>,
+): Promise<ExportedFile[]> {
+  const { model } = about, { out, signal } = options, whole: string[] = [];
+  const settled = { ...options, onWhole: (path: string) => whole.push(path) };
+  try {
+    const clips = await writeGraph(session, clipGraph(model, options), {
+      ...settled,
+      metadata: clipMetadata(about, options),
+    });
+    if (!model.text) return [clips];
+    const sentences = await writeGraph(session, sentenceGraph(model, options), {
       ...settled,
       out: sentencesPath(out),
-      metadata: sentenceMetadata(about, settled),
-    })
-    : null;
-  if (check) options.onStage?.("checking");
-  const paths = { clips: out, sentences: sentences?.path ?? null }, seed = asked.config.seed;
-  return {
-    files: [clips, ...sentences ? [sentences] : []],
-    check: check ? await checkFiles(session, paths, { ...settled, seed }) : null,
-  };
+      metadata: sentenceMetadata(about, options),
+    });
+    return [clips, sentences];
+  } catch (error) {
+    if (signal?.aborted) { for (const path of whole) await rm(path, { force: true }); }
+    throw error;
+  }
 }
 
 /** Writes what the network of a session makes of clips, weights inside, and nothing about how it came to be. */
@@ -131,10 +150,10 @@ export async function exportClips(
 /** The model on the GPU, for one clip at a time. */
 async function openModel(
   { weights, config, labels, isPlain }: ExportedModel,
-  { choices }: Pick<ExportOptions, "choices">,
+  { choices, stage, signal }: Pick<ExportOptions, "choices" | "stage" | "signal">,
 ): Promise<Session> {
   const model = createModel(modelSpec(config)), clips: ClipRecord[] = [];
-  const opening = { clips, choices, ...model.text && { queries: [sentencesQuery(model)] } };
+  const opening = { clips, choices, stage, signal, ...model.text && { queries: [sentencesQuery(model)] } };
   return isPlain
     ? await openEmbeddingSession({ weights, config, isPlain, warnings: [] }, { ...opening, atOnce: 1 })
     : await openTrainedModel({ weights, config, labels: [...labels] }, { ...opening, root: "", batch: 1 });
@@ -143,10 +162,10 @@ async function openModel(
 async function writeGraph(
   session: Session,
   graph: Translated,
-  { out, external, dtype, version, metadata, onStage }:
+  { out, external, dtype, version, metadata, onStage, signal, onWhole }:
     & Required<Pick<ExportOptions, "out" | "external" | "dtype" | "version">>
-    & Pick<ExportOptions, "onStage">
-    & { metadata: Readonly<Record<string, string>> },
+    & Pick<ExportOptions, "onStage" | "signal">
+    & { metadata: Readonly<Record<string, string>>; onWhole?: (path: string) => void },
 ): Promise<ExportedFile> {
   const bytes = weightBytes(graph.stored);
   const beside = external || bytes > MOST_INSIDE ? `${out}.data` : null;
@@ -159,13 +178,18 @@ async function writeGraph(
   let written = 0;
   async function* counted(chunks: AsyncIterable<Uint8Array>) {
     for await (const chunk of chunks) {
+      signal?.throwIfAborted();
       yield chunk;
       written += chunk.length;
       onStage?.(`writing ${basename(out)}: ${Math.round(100 * Math.min(1, written / bytes))} %`);
     }
   }
-  if (beside !== null) await writeFileWhole(beside, counted(besideBytes(graph, read)));
+  if (beside !== null) {
+    await writeFileWhole(beside, counted(besideBytes(graph, read)));
+    onWhole?.(beside);
+  }
   await writeFileWhole(out, counted(modelBytes(graph, info, { read, beside: beside && basename(beside) })));
+  onWhole?.(out);
   return {
     path: out,
     weights: beside,

@@ -28,9 +28,10 @@ export interface RunLists {
  * @throws {ConfigError} where the run has not one step, or nothing to evaluate on
  */
 export function remarksOnLists(config: Config, lists: RunLists): string[] {
-  const { train, val } = lists;
-  requireClips("train", train, config);
+  const { train, val } = lists, isEvaluation = config.solver.evaluate && train.length === 0;
+  if (!isEvaluation) requireClips("train", train, config);
   requireClips("val", val, config);
+  if (isEvaluation) return hasCaptions(config) ? [] : unmeasuredRemarks(config.data.num_classes, val);
   requireSteps(config, lists.loopClips);
   if (hasCaptions(config) && !config.solver.evaluate) requireContrast(config, train);
   return [
@@ -116,7 +117,11 @@ function classRemarks(classes: number, { train, val }: RunLists): string[] {
   if (trained.size === 1) {
     remarks.push(`every training clip is of class ${train[0].label}: the network only learns to say that`);
   } else remarks.push(...withoutClip("training", classes, trained));
-  return [...remarks, ...withoutClip("validation", classes, new Set(val.map(({ label }) => label)))];
+  return [...remarks, ...unmeasuredRemarks(classes, val)];
+}
+
+function unmeasuredRemarks(classes: number, val: readonly ClipRecord[]): string[] {
+  return withoutClip("validation", classes, new Set(val.map(({ label }) => label)));
 }
 
 function withoutClip(what: string, classes: number, used: ReadonlySet<number>): string[] {

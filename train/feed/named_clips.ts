@@ -26,16 +26,17 @@ export function cannotUse(path: string, reason: string, what = "predict"): DataE
 export async function clipsOfPaths(
   paths: readonly string[],
   template: string,
-  options: { fail: RefusePath; note: (line: string) => void; what?: string },
+  options: { fail: RefusePath; note: (line: string) => void; what?: string; signal?: AbortSignal },
 ): Promise<string[]> {
   const clips: string[] = [], frames = parseFrameTemplate(template);
   const refuse = (path: string, reason: string) =>
     options.fail(cannotUse(path, reason, options.what), { path, reason });
   for (const path of paths) {
+    options.signal?.throwIfAborted();
     try {
       const info = await Deno.stat(path);
       if (info.isDirectory) {
-        const found = await findClips(path, frames);
+        const found = await findClips(path, frames, options);
         for (const { path, reason } of found.unusable) refuse(path, reason);
         const others = otherFiles(found, template);
         if (found.clips.length > 0) {
@@ -65,6 +66,7 @@ export async function clipsOfPaths(
           );}
       }
     } catch (error) {
+      options.signal?.throwIfAborted();
       if (error instanceof ConfigError) throw error; // ffprobe is missing
       const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : reasonOf(error);
       refuse(path, reason);

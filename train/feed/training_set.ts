@@ -24,28 +24,33 @@ export interface TrainingSet {
   order(epoch: number, start: number): OrderEntry[];
 }
 
-/** Reads the training list of a recipe and chooses from it. */
+/** Reads the training list of a recipe and chooses from it. One that only evaluates does without: its set is then empty. */
 export async function readTrainingSet(config: Config): Promise<TrainingSet> {
   const { data, seed, solver: { folds } } = config;
   const notes: string[] = [];
-  const listed = await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
-  const clips = chooseShots(config, listed);
-  const rounds = data.shots_repeat ? Math.floor(listed.length / clips.length) : 1;
+  const isLeftOut = await trainsOnNothing(config);
+  const listed = isLeftOut
+    ? []
+    : await readSplit(config, "train", { everyShot: true, note: (text) => notes.push(text) });
+  const clips = isLeftOut ? [] : chooseShots(config, listed);
+  const rounds = data.shots_repeat && !isLeftOut ? Math.floor(listed.length / clips.length) : 1;
   const labels = clips.map(({ label }) => label);
   const all = clips.length * rounds * folds, left = all % data.batch_size;
   const loopClips = data.drop_last && all >= data.batch_size ? all - left : all;
   const { mirrorPairs, flipProbability: mirrored } = transformRecipe(config);
-  const weights = data.balance === "loss"
+  const weights = data.balance === "loss" && !isLeftOut
     ? classWeights(labels, { classes: data.num_classes, mirrorPairs, mirrored })
     : null;
   return {
     clips,
     loopClips,
     classWeights: weights,
-    shotList: data.shots === null ? null : formatClipList(clips),
+    shotList: data.shots === null || isLeftOut ? null : formatClipList(clips),
     notes: [
       ...notes,
-      ...notesOn(config, labels, { all: listed.length, epochClips: Math.floor(loopClips / folds) }),
+      ...isLeftOut
+        ? []
+        : notesOn(config, labels, { all: listed.length, epochClips: Math.floor(loopClips / folds) }),
     ],
     id: `${listDigest(clips)}, rounds ${rounds}, seed ${seed}${data.balance === "sampler" ? ", even" : ""}${
       folds > 1 ? `, folds ${folds}` : ""
@@ -63,6 +68,11 @@ export async function readTrainingSet(config: Config): Promise<TrainingSet> {
           evenClasses: data.balance === "sampler" ? labels : undefined,
         })).flat().slice(start, loopClips),
   };
+}
+
+/** Whether a recipe only evaluates, and has no training list or one that is not here. */
+async function trainsOnNothing({ data: { train_list: list }, solver }: Config): Promise<boolean> {
+  return solver.evaluate && (list === null || !await Deno.stat(list).then(() => true, () => false));
 }
 
 /**

@@ -10,7 +10,14 @@ import { NonFiniteError } from "../../lib/errors.ts";
 import { checkAccount, type Weight, type WeightSource } from "../../models/mod.ts";
 import { type FileNames, originalName } from "../../models/parts/file_names.ts";
 import type { Session, WeightPart } from "../runtime/session.ts";
-import { bytesOf, keptWeights, loadBackboneFrom, readUsable, refuseTrained } from "./load_weights.ts";
+import {
+  bytesOf,
+  keptWeights,
+  loadBackboneFrom,
+  type LoadSignal,
+  readUsable,
+  refuseTrained,
+} from "./load_weights.ts";
 import {
   type CheckpointInfo,
   metadataOf,
@@ -50,9 +57,10 @@ const refuseState = (message: string) =>
 export async function loadBackbone(
   session: Pick<Session, "write" | "model">,
   path: string,
+  options: LoadSignal = {},
 ): Promise<void> {
   await using file = await openCheckpoint(path);
-  await loadBackboneFrom(session, file);
+  await loadBackboneFrom(session, file, options);
 }
 
 /** The trained weights and running statistics, or their averages where those are kept, as a file under the originals' names. @param files How these name them. */

@@ -29,7 +29,12 @@ export async function valuesOf(
     classTexts: ClassTexts;
     backbone: VideoModel["config"]["backbone"];
   },
-  { tokenised, source, seed }: { tokenised: TokenisedTexts; source: WeightSource | null; seed: number },
+  { tokenised, source, seed, signal }: {
+    tokenised: TokenisedTexts;
+    source: WeightSource | null;
+    seed: number;
+    signal?: AbortSignal;
+  },
 ): Promise<ClassTextValues> {
   if (source === null) {
     return new Map([
@@ -38,7 +43,10 @@ export async function valuesOf(
     ]);
   }
   const refuse = (message: string) => new DataError(message);
-  const read = (name: string) => readUsable(source, name, { dtype: "f32", refuse });
+  const read = (name: string) => {
+    signal?.throwIfAborted();
+    return readUsable(source, name, { dtype: "f32", refuse });
+  };
   // What else is in the file, others look at.
   checkAccount(declareTextTower(tower).weights.list, source, {
     ignore: [...source.names()],

@@ -32,7 +32,13 @@ export { type ClassTextValues, writeClassTexts } from "./class_text_values.ts";
  */
 export async function readClassTexts(
   config: Config,
-  options: { labels: readonly string[]; prompts?: readonly (readonly string[])[]; own?: WeightSource | null },
+  options: {
+    labels: readonly string[];
+    prompts?: readonly (readonly string[])[];
+    own?: WeightSource | null;
+    /** Ends it between two tensors of the text tower. */
+    signal?: AbortSignal;
+  },
 ): Promise<ClassTextValues | null> {
   const { classTexts, config: { backbone } } = createModel(modelSpec(config));
   if (!classTexts) return null;
@@ -50,7 +56,12 @@ export async function readClassTexts(
   }
   await using device = await RemoteDevice.open({});
   const read = async (source: WeightSource | null) => {
-    const values = await valuesOf(device, { classTexts, backbone }, { tokenised, source, seed: config.seed });
+    const values = await valuesOf(device, { classTexts, backbone }, {
+      tokenised,
+      source,
+      seed: config.seed,
+      signal: options.signal,
+    });
     const features = values.get(classTexts.features)!;
     return new Map([...values, [
       classTexts.features,

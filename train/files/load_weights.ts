@@ -18,13 +18,19 @@ export function keptWeights({ weights }: Pick<VideoModel, "weights">): Weight[] 
   return [...weights.of("trained"), ...weights.of("statistic"), ...weights.of("constant")];
 }
 
+/** Ends a loading between two tensors. */
+export interface LoadSignal {
+  signal?: AbortSignal;
+}
+
 /** Writes weights of a file into a session. @param refuse Makes the error where one cannot be what a model is made of. */
 async function writeAll(
   session: Pick<Session, "write">,
   weights: readonly Weight[],
-  { source, refuse }: { source: WeightSource; refuse: (message: string) => Error },
+  { source, refuse, signal }: { source: WeightSource; refuse: (message: string) => Error } & LoadSignal,
 ): Promise<void> {
   for (const { name, tensor } of weights) {
+    signal?.throwIfAborted();
     await session.write(name, await readUsable(source, name, { dtype: tensor.dtype, refuse }));
   }
 }
@@ -58,12 +64,13 @@ export const refuseTrained = (message: string) =>
 export async function loadBackboneFrom(
   session: Pick<Session, "write" | "model">,
   file: WeightSource,
+  { signal }: LoadSignal = {},
 ): Promise<void> {
   const { model } = session, wanted = model.weights.list.filter(({ pretrained }) => pretrained);
   const { source } = fitTower(file, model.config.backbone);
   const explain = (file: WeightSource) => explainBackbone(file, { text: model.text !== undefined });
   checkAccount(wanted, source, { ignore: model.unusedInBackbone, explain });
-  await writeAll(session, wanted, { source, refuse: refuseData });
+  await writeAll(session, wanted, { source, refuse: refuseData, signal });
 }
 
 /**
@@ -74,7 +81,7 @@ export async function loadBackboneFrom(
 export async function loadOwnBackbone(
   session: Pick<Session, "write" | "model">,
   file: WeightSource,
-  { system }: { system: Pick<System, "files"> },
+  { system, signal }: { system: Pick<System, "files"> } & LoadSignal,
 ): Promise<boolean> {
   const source = underOwnNames(file, system.files);
   const { model } = session, frozen = model.weights.of("frozen");
@@ -85,7 +92,7 @@ export async function loadOwnBackbone(
     ...model.unusedInBackbone,
   ];
   checkAccount(frozen, source, { ignore, explain: explainBackbone });
-  await writeAll(session, frozen, { source, refuse: refuseData });
+  await writeAll(session, frozen, { source, refuse: refuseData, signal });
   return true;
 }
 
@@ -99,7 +106,7 @@ export function holdsBackbone(
 }
 
 /** How to take weights from a file. */
-export interface LoadOptions {
+export interface LoadOptions extends LoadSignal {
   system: Pick<System, "head" | "files">;
   /** "reinit" leaves the head at its initial values when its shape differs. */
   head: "reinit" | "strict";
@@ -152,7 +159,7 @@ export async function loadTrained(
 ): Promise<string[]> {
   const { wanted, left } = checkTrained(session.model, file, options);
   const source = underOwnNames(file, options.system.files);
-  await writeAll(session, wanted, { source, refuse: refuseTrained });
+  await writeAll(session, wanted, { source, refuse: refuseTrained, signal: options.signal });
   const { weights } = session.model;
   if (weights.of("constant").some((weight) => !wanted.includes(weight))) await session.computeConstants();
   return left;

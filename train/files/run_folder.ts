@@ -83,7 +83,7 @@ export interface RunFolder extends Disposable {
 export async function createRunFolder(root: string, name: string): Promise<RunFolder> {
   await writing(root, () => Deno.mkdir(root, { recursive: true }));
   for (let copy = 1;; copy++) {
-    const path = join(root, copy === 1 ? name : `${name}-${copy}`);
+    const path = copyOf(root, name, copy);
     try {
       await Deno.mkdir(path);
     } catch (error) {
@@ -91,6 +91,21 @@ export async function createRunFolder(root: string, name: string): Promise<RunFo
       throw writeError(path, error);
     }
     return openFolder(path, await lockFolder(path, LOCKED_FOR));
+  }
+}
+
+/** The path of the first run of a name, of the second, … */
+function copyOf(root: string, name: string, copy: number): string {
+  return join(root, copy === 1 ? name : `${name}-${copy}`);
+}
+
+/** The folder that the last run of a name was given; null: there is none. */
+export async function lastOfName(root: string, name: string): Promise<string | null> {
+  let last: string | null = null;
+  for (let copy = 1;; copy++) {
+    const path = copyOf(root, name, copy);
+    if (!await exists(path)) return last;
+    last = path;
   }
 }
 

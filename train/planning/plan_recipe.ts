@@ -12,7 +12,7 @@ import { trainingSpec } from "../recipe/model.ts";
 import { type FittingSession, planFittingSession } from "../runtime/fit.ts";
 import { microBatches } from "../runtime/micro_batches.ts";
 import { type BytesByUse, PROGRAMS, stepPlans } from "../runtime/session_plan.ts";
-import { clipsPerBatch, sessionOptions } from "../tasks/session_options.ts";
+import { clipsPerBatch, halvesNeed, sessionOptions } from "../tasks/session_options.ts";
 import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 import type { PlannedStep } from "./step_time.ts";
 
@@ -149,6 +149,7 @@ function plannedStep(
       ...plans[update] ? [plans[update]] : [],
     ],
     uploadedBytes: passes * (frameBytes + taps),
+    multipliesHalves: halvesNeed(config)?.multiplies ?? false,
     streamedBytes: streams * memory.hostBytes,
   };
 }

@@ -79,16 +79,39 @@ function sizesOf({ op, inputs, outputs, attrs }: Node): number[] | null {
   return null;
 }
 
-/** Milliseconds of a node on an adapter. */
-export function nodeMs(node: Node, rates: AdapterRates): number {
-  return pointMs(pointOf(node, 0), rates);
+/** Milliseconds of a node on an adapter. @param options.multipliesHalves Products of halves may be multiplied as such. */
+export function nodeMs(
+  node: Node,
+  rates: AdapterRates,
+  options: { multipliesHalves?: boolean } = {},
+): number {
+  const gain = options.multipliesHalves && isHalfProduct(node) ? halfGain(rates.peaks) ?? 1 : 1;
+  return pointMs(pointOf(node, 0), rates, gain);
 }
 
-/** Milliseconds of some work on an adapter; what it says of its own time is not looked at. */
-export function pointMs(point: OpPoint, { peaks, points }: AdapterRates): number {
-  const known = points.filter(({ op }) => op === point.op);
+/** A product that an adapter which multiplies halves computes so: both operands are stored as such. */
+function isHalfProduct({ op, inputs }: Node): boolean {
+  return op.name === "matmul" && inputs.a.dtype === "f16" && inputs.b.dtype === "f16";
+}
+
+/** How many times as fast as in f32 an adapter multiplies in f16; 1 where it is no faster, for it then does not; null: not known. */
+export function halfGain({ f16_gflops: half, f32_gflops: full }: Peaks): number | null {
+  return half === null ? null : Math.max(1, half / full);
+}
+
+/**
+ * Milliseconds of some work on an adapter; what it says of its own time is not looked at.
+ *
+ * @param gain How many times as fast its arithmetic is as what is known of it; its memory is not.
+ */
+export function pointMs(point: OpPoint, rates: AdapterRates, gain = 1): number {
+  const { peaks, points } = rates, known = points.filter(({ op }) => op === point.op);
+  if (gain > 1 && known.length > 0) {
+    const usual = pointMs(point, rates), memory = point.bytes / peaks.copy_gbps / 1e6;
+    return Math.min(usual, Math.max(usual / gain, memory));
+  }
   if (known.length === 0) {
-    const arithmetic = point.flops / (ASSUMED_SHARE.arithmetic * peaks.f32_gflops);
+    const arithmetic = point.flops / (ASSUMED_SHARE.arithmetic * gain * peaks.f32_gflops);
     const memory = point.bytes / (ASSUMED_SHARE.memory * peaks.copy_gbps);
     return peaks.launch_us / 1000 + Math.max(arithmetic, memory) / 1e6;
   }

@@ -13,6 +13,8 @@ export interface PlannedStep {
   readonly updates: readonly Plan[];
   /** Bytes that the host sends for a batch. */
   readonly uploadedBytes: number;
+  /** Products of the frozen backbone may be multiplied in f16 (`arithmetic: f16`). */
+  readonly multipliesHalves: boolean;
   /** Bytes of frozen blocks that are streamed in for a batch, while others run. */
   readonly streamedBytes: number;
 }
@@ -36,7 +38,7 @@ export function stepTime(step: PlannedStep, rates: AdapterRates): StepTime {
   const add = (plans: readonly Plan[], times: number) => {
     for (const { steps } of plans) {
       for (const { node } of steps) {
-        const seconds = times * nodeMs(node, rates) / 1000;
+        const seconds = times * nodeMs(node, rates, step) / 1000;
         byOp.set(node.op.name, (byOp.get(node.op.name) ?? 0) + seconds);
       }
     }

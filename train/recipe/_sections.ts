@@ -336,7 +336,7 @@ export const SOLVER_KEYS = {
   mixup: z.boolean().default(false).describe("mixup or CutMix of every training batch with its reverse").meta(
     OF_LABELS,
   ),
-  evaluate: z.boolean().default(false).describe("evaluate once and stop"),
+  evaluate: z.boolean().default(false).describe("evaluate once and stop; a training list is not needed"),
 };
 
 /** `logging`. */

@@ -16,6 +16,8 @@ export interface CatalogueKey {
   readonly help: string;
   /** Allowed values in words: "whole number from 1 to 1024". */
   readonly values: string;
+  /** The words that it may be, where it is one of a few; numbers may be allowed besides. */
+  readonly choices: readonly string[];
   /** The value of a recipe that leaves it out; undefined where it must be given. */
   readonly default: unknown;
   /** The systems that read it; null: all. */
@@ -127,10 +129,26 @@ function withoutOwner(help: string, systems: readonly string[] | null): string {
     : help;
 }
 
-function valuesOf(schema: z.core.$ZodType, isSection: boolean): { values: string; default: unknown } {
+function valuesOf(
+  schema: z.core.$ZodType,
+  isSection: boolean,
+): Pick<CatalogueKey, "values" | "choices" | "default"> {
   // What a recipe may hold is what goes in; what a transform makes of it is not of interest.
   const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as JsonSchema;
-  return { values: isSection ? "its keys, or null" : inWords(json), default: json.default };
+  const values = isSection ? "its keys, or null" : inWords(json);
+  return { values, choices: isSection ? [] : choicesOf(json), default: json.default };
+}
+
+/** The words of a value that is one of a few; none where it may be any text or a list. */
+function choicesOf(schema: JsonSchema): string[] {
+  const flat = (form: JsonSchema): JsonSchema[] => form.anyOf?.flatMap(flat) ?? [form];
+  const forms = flat(schema);
+  if (forms.some(({ type }) => type === "array" || type === "object")) return [];
+  if (forms.some((form) => form.type === "string" && form.enum === undefined && !("const" in form))) {
+    return [];
+  }
+  const words = formsOf({ anyOf: forms.filter(({ type }) => type !== "number" && type !== "integer") });
+  return words.some((word) => word !== "null") ? words : []; // that nothing is wanted is no choice
 }
 
 /** As much of JSON Schema as recipes use. */

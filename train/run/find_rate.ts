@@ -19,7 +19,7 @@ import { loopBatches, readTrainingSet } from "../feed/training_set.ts";
 import { type Config, dataRoots } from "../recipe/config.ts";
 import { trainingSpec } from "../recipe/model.ts";
 import type { TunedChoices } from "../runtime/device/tuned.ts";
-import { openSession } from "../runtime/open_session.ts";
+import { type EarlyDevice, openSession } from "../runtime/open_session.ts";
 import type { Session } from "../runtime/session.ts";
 import { ratesOf } from "../runtime/update_rules.ts";
 import { halvesNeed, optimizerOf, sessionOptions, taskOfRecipe } from "../tasks/session_options.ts";
@@ -59,6 +59,8 @@ export interface RateSweep {
 export interface SweepOptions {
   /** Optimiser steps, the last at the highest rate. */
   steps: number;
+  /** A device that was opened ahead; the sweep's from now on. */
+  early?: EarlyDevice;
   signal?: AbortSignal;
   choices?: TunedChoices;
   onOpened?: (session: Pick<Session, "adapter" | "memory">) => void;
@@ -78,7 +80,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   const { note, signal, stage } = options;
   stage?.({ what: "reading the lists" });
   // The average of weights that are thrown away, and the skipping of what is to be found, are left out.
-  const solver = { ...recipe.solver, ema: null, skip_nonfinite: null };
+  const solver = { ...recipe.solver, ema: null, skip_nonfinite: null, evaluate: false };
   const config = await withFoundModality({ ...recipe, solver }, { splits: ["train", "val"], note });
   const set = await readTrainingSet(config), labels = await classNames(config);
   const clips = { train: set.clips, val: await readSplit(config, "val", { note }) };
@@ -92,7 +94,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
     [[dataRoots(config).train, set.clips]],
     { signal, stage, cached: [frameCache], refusals: [cropRefusal(config, "train")] },
   );
-  const classTexts = await readClassTexts(config, { labels });
+  const classTexts = await readClassTexts(config, { labels, signal });
   const { data: { batch_size: batchSize, num_sample: clipsPerVideo } } = config;
   const isShort = set.loopClips < batchSize, { lastBatch } = loopBatches(config, set);
   const { session: opened } = await openSession(
@@ -102,6 +104,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
       clipsPerVideo,
       halves: halvesNeed(config, { stored: features !== null }),
       choices: options.choices,
+      early: options.early,
       stage,
       signal,
     },
@@ -110,7 +113,7 @@ export async function findRate(recipe: Config, options: SweepOptions): Promise<R
   if (!features) requireHostMemory(config, frame, session.frameRoom);
   options.onOpened?.(session);
   stage?.({ what: "loading the weights" });
-  await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note });
+  await prepareWeights(session, { config, storedFeatures: features !== null, classTexts, note, signal });
   const encode = await taskOfRecipe(config).encoder(config, set), optimizer = optimizerOf(config);
   await using feed = features?.feed("train") ??
     trainingFeed(config, set.clips, { frameCache, room: session.frameRoom, note });

@@ -88,6 +88,8 @@ export async function openRun(
 ): Promise<{ config: Config; session: Session; data: RunData }> {
   const { folder, resume, world = ALONE } = options, { note, info, stage } = options.events ?? {};
   requireClipsForRanks(options.config, world);
+  // Others would wait for a rank that has gone.
+  const alone = world.size === 1 ? options.signal : undefined;
   stage?.({ what: "reading the lists" });
   let config = await withFoundModality(options.config, { splits: ["train", "val"], note });
   const saved = resume === undefined ? null : await savedRun(resume);
@@ -126,7 +128,7 @@ export async function openRun(
       cached: [frameCache, valCache],
       refusals: [cropRefusal(config, "train"), cropRefusal(config, "val")],
     });
-  const classTexts = resume === undefined ? await readClassTexts(config, { labels }) : null;
+  const classTexts = resume === undefined ? await readClassTexts(config, { labels, signal: alone }) : null;
   const opened = await openSession(
     createModel(trainingSpec(config)),
     sessionOptions(config, { lastBatch, resumedBatch, largestFrame: frame, world }),
@@ -159,8 +161,19 @@ export async function openRun(
   const steady = saved === null || isSteady(config, set, saved);
   const storedFeatures = features !== null;
   const writes = world.rank === 0;
-  const begin = { config: own, folder, resume, set, steady, storedFeatures, classTexts, note, writes };
-  if (world.size === 1) options.signal?.throwIfAborted();
+  const begin = {
+    config: own,
+    folder,
+    resume,
+    set,
+    steady,
+    storedFeatures,
+    classTexts,
+    note,
+    writes,
+    signal: alone,
+  };
+  alone?.throwIfAborted();
   stage?.({ what: "loading the weights" });
   const state = await prepareRun(session, begin);
   const encode = await taskOfRecipe(own).encoder(own, set);

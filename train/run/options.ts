@@ -59,7 +59,7 @@ export interface TrainOptions {
   choices?: TunedChoices;
   /** The ranks that the run is shared by; one alone by default. All have the same config, rank 0 alone writes. */
   world?: World;
-  /** A device that has begun to compile; the run's from now on. */
+  /** A device that was opened ahead; the run's from now on. */
   early?: EarlyDevice;
 }
 

@@ -3,7 +3,9 @@
 import { join } from "node:path";
 import { lockStateOf } from "../../data/folder_lock.ts";
 import { savedState } from "../files/checkpoint.ts";
-import { RUN_FILES } from "../files/run_folder.ts";
+import { textOfFileIfAny } from "../../data/files.ts";
+import { parseSummary } from "../files/records.ts";
+import { lastOfName, readMetrics, RUN_FILES } from "../files/run_folder.ts";
 
 /**
  * "ended": all that its recipe asks for is done; "under way": a process is at it; "stopped": by a signal, with everything saved;
@@ -34,4 +36,26 @@ export async function runEnd(path: string, told: { summary: number | null; last:
   // Whoever stops a run has it save its state and give up its lock.
   const isSaved = savedStep !== null && savedStep >= told.last;
   return { outcome: lock !== "left" && isSaved ? "stopped" : "failed", savedStep };
+}
+
+/** A run that could be gone on with. */
+export interface UnfinishedRun extends RunEnd {
+  readonly path: string;
+}
+
+/** The last run of a name where it was stopped or failed; null where it has ended or is under way, or what lies there is no run. */
+export async function unfinishedRun(root: string, name: string): Promise<UnfinishedRun | null> {
+  const path = await lastOfName(root, name);
+  if (path === null) return null;
+  try {
+    await Deno.stat(join(path, RUN_FILES.config));
+    const file = join(path, RUN_FILES.summary), text = await textOfFileIfAny(file);
+    const { steps, evals } = await readMetrics(path);
+    const last = Math.max(steps.at(-1)?.step ?? 0, evals.at(-1)?.step ?? 0);
+    const summary = text === null ? null : parseSummary(text, file).steps ?? null;
+    const end = await runEnd(path, { summary, last });
+    return end.outcome === "stopped" || end.outcome === "failed" ? { path, ...end } : null;
+  } catch {
+    return null; // what cannot be read is no reason against another run
+  }
 }

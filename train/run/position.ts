@@ -18,7 +18,7 @@ export function currentEpoch(
   { loopClips }: Epochs,
   { epoch, clipsInEpoch }: Pick<Place, "epoch" | "clipsInEpoch">,
 ): number {
-  return epoch + Math.max(0, Math.min(folds - 1, Math.floor(folds * clipsInEpoch / loopClips)));
+  return epoch + Math.max(0, Math.min(folds - 1, Math.floor(folds * clipsInEpoch / (loopClips || 1))));
 }
 
 /** Whether an evaluation is due at the end of the loop that begins with an epoch: where one of its epochs is one that asks for it. */

@@ -34,6 +34,8 @@ export async function prepareRun(
     note?: (text: string) => void;
     /** False where another rank writes the folder. */
     writes?: boolean;
+    /** Ends it while first weights are read. */
+    signal?: AbortSignal;
   },
 ): Promise<RunState> {
   const { config, folder, resume, set, steady, writes = true } = options;
@@ -64,12 +66,13 @@ export async function prepareWeights(
     storedFeatures: boolean;
     classTexts: ClassTextValues | null;
     note?: (text: string) => void;
+    signal?: AbortSignal;
   },
 ): Promise<void> {
-  const { config, classTexts } = options, { network, pretrain, seed, system } = config;
+  const { config, classTexts, signal } = options, { network, pretrain, seed, system } = config;
   const backbone = network.init && !options.storedFeatures ? network.weights : null;
   await session.initialise(seed, { frozen: backbone === null });
-  if (backbone !== null) await loadBackbone(session, backbone);
+  if (backbone !== null) await loadBackbone(session, backbone, { signal });
   await session.computeConstants();
   await writeClassTexts(session, classTexts);
   if (pretrain === null) return;
@@ -78,6 +81,7 @@ export async function prepareWeights(
     system: systemOf(system),
     head: network.head,
     except: [...classTexts?.keys() ?? []], // its classes may be others
+    signal,
   });
   if (left.length > 0) {
     options.note?.(`${left.join(", ")} of "${pretrain}" have another number of classes and start anew`);

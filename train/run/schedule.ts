@@ -84,6 +84,7 @@ export function rateOf(
   if (type === "warmup_cosine" || type === "warmup_constant" || type === "warmup_linear") {
     return rateByShare(solver, { schedule: type, ...options });
   }
+  if (solver.evaluate && options.batchesPerLoop === 0) return () => 0; // nothing is trained on
   return createSchedule({
     type,
     baseLr: solver.lr,

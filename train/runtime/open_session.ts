@@ -66,22 +66,58 @@ export interface OpenOptions {
 }
 
 /**
- * A device that compiles what a session will most likely run while its data is being made or looked at. Whatever it guesses wrong, the
- * session compiles when it is opened. What goes wrong here is told there.
+ * A device that is opened ahead, so that what it lacks is told before data is made or looked at, and that may compile what a session will
+ * most likely run meanwhile. Whatever it guesses wrong, the session compiles when it is opened.
  */
 export class EarlyDevice implements AsyncDisposable {
   readonly #device: Promise<RemoteDevice>;
-  readonly #compiled: Promise<void>;
+  readonly #choices: TunedChoices | undefined;
+  #compiled: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
   #told: TellStage | undefined;
   #isTaken = false;
 
-  /** @param options What the session will be opened with, as far as it is known. */
-  constructor(model: VideoModel, options: Omit<SessionOptions, "limits">, more: OpenOptions) {
-    this.#device = RemoteDevice.open({
-      choices: more.choices?.known,
-      onCompile: compilingStage((stage) => this.#told?.(stage)),
-    });
+  private constructor(device: Promise<RemoteDevice>, choices: TunedChoices | undefined) {
+    this.#device = device;
+    this.#choices = choices;
+  }
+
+  /**
+   * Opens it.
+   *
+   * @param options.open Gives the device; the adapter's own in a Worker by default.
+   * @throws {AdapterError} where there is no adapter, or it has not what the recipe needs.
+   */
+  static async open(
+    { choices, halves, open = (options) => RemoteDevice.open(options) }:
+      & Pick<OpenOptions, "choices" | "halves">
+      & {
+        open?: typeof RemoteDevice.open;
+      },
+  ): Promise<EarlyDevice> {
+    const early: EarlyDevice = new EarlyDevice(
+      open({ choices: choices?.known, onCompile: compilingStage((stage) => early.#told?.(stage)) }),
+      choices,
+    );
+    try {
+      requireHalves(await early.#device, halves);
+      return early;
+    } catch (error) {
+      await early[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Begins to compile; what goes wrong is told when the session is opened.
+   *
+   * @param options What the session will be opened with, as far as it is known.
+   */
+  compile(
+    model: VideoModel,
+    options: Omit<SessionOptions, "limits">,
+    more: Pick<OpenOptions, "clipsPerVideo">,
+  ): void {
     this.#compiled = this.#compile(model, options, more).catch(() => {});
   }
 
@@ -115,10 +151,9 @@ export class EarlyDevice implements AsyncDisposable {
   async #compile(
     model: VideoModel,
     options: Omit<SessionOptions, "limits">,
-    { clipsPerVideo, choices, halves }: OpenOptions,
+    { clipsPerVideo }: Pick<OpenOptions, "clipsPerVideo">,
   ): Promise<void> {
-    const device = await this.#device;
-    requireHalves(device, halves);
+    const device = await this.#device, choices = this.#choices;
     const { info: { limits, environment, freeBytes } } = device;
     const fit = { environment, freeBytes, clipsPerVideo };
     const { plan } = planFittingSession(model, { ...options, limits }, fit);

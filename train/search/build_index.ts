@@ -290,11 +290,16 @@ class Indexing {
       const { features, problems } of embedder.embedClips(parts.map(({ record }) => record), { signal })
     ) {
       const { entry, part, count, span } = parts[done];
-      if (reading?.entry !== entry) reading = { entry, sha256: digestOfClip(entry.file, this.#template) };
+      if (reading?.entry !== entry) {
+        reading = { entry, sha256: digestOfClip(entry.file, this.#template, { signal }) };
+      }
       const row = {
         file: entry.file,
         ...entry.stamp,
-        sha256: await reading.sha256.catch(() => ""), // it is gone: told below
+        sha256: await reading.sha256.catch(() => {
+          signal?.throwIfAborted();
+          return ""; // it is gone: told below
+        }),
         part,
         parts: count,
         span,

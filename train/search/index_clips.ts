@@ -62,6 +62,7 @@ export async function indexClips(
     },
     note: (text) => events?.note?.(text),
     what: "index",
+    signal,
   });
   const { windowSeconds, strideSeconds, framesPerSecond } = options;
   const result = await buildIndex({
@@ -76,7 +77,7 @@ export async function indexClips(
       ...framesPerSecond !== undefined && { frames_per_second: framesPerSecond },
     },
     frames: { template, firstFrame },
-    open: (records) => openEmbedder(model, { clips: records, choices, stage }),
+    open: (records) => openEmbedder(model, { clips: records, choices, stage, signal }),
     signal,
     events,
   });

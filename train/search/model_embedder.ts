@@ -45,7 +45,14 @@ import { meanVector } from "./search_index.ts";
  */
 export async function openEmbedder(
   model: EmbeddingModel,
-  options: { clips: readonly ClipRecord[]; atOnce?: number; choices?: TunedChoices; stage?: TellStage },
+  options: {
+    clips: readonly ClipRecord[];
+    atOnce?: number;
+    choices?: TunedChoices;
+    stage?: TellStage;
+    /** Ends it before the network is open. */
+    signal?: AbortSignal;
+  },
 ): Promise<ModelEmbedder> {
   return new ModelEmbedder(model, await openEmbeddingSession(model, options));
 }
@@ -57,25 +64,29 @@ export async function openEmbedder(
  */
 export async function openEmbeddingSession(
   model: EmbeddingModel,
-  { clips, atOnce = Infinity, choices, stage, queries = embeddingQueries(model.config) }: {
+  { clips, atOnce = Infinity, choices, stage, signal, queries = embeddingQueries(model.config) }: {
     clips: readonly ClipRecord[];
     atOnce?: number;
     choices?: TunedChoices;
     stage?: TellStage;
+    signal?: AbortSignal;
     queries?: readonly Query[];
   },
 ): Promise<Session> {
   const { config, isPlain } = model, { micro_batch_size: most } = config.data;
   const batch = Math.min(clipsPerBatch(config), most ?? Infinity, Math.max(1, atOnce));
-  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, choices, stage });
-  const frame = await largestFrame(config, [["", clips]], { anySize: true });
+  const opening = { choices, stage, signal };
+  if (!isPlain) return await openTrainedModel(model, { clips, root: "", batch, queries, ...opening });
+  stage?.({ what: "looking at the clips" });
+  const frame = await largestFrame(config, [["", clips]], { anySize: true, signal, stage });
   const { session } = await openSession(
     createModel(modelSpec(config)),
     evaluationOptions(config, { clips: batch, largestFrame: frame, queries }),
-    { clipsPerVideo: 1, halves: halvesNeed(config), choices, stage },
+    { clipsPerVideo: 1, halves: halvesNeed(config), ...opening },
   );
+  stage?.({ what: "loading the weights" });
   try {
-    await loadBackbone(session, config.network.weights!);
+    await loadBackbone(session, config.network.weights!, { signal });
     return session;
   } catch (error) {
     await session[Symbol.asyncDispose]();

@@ -56,6 +56,13 @@ Deno.test("bash completes verbs, flags, their values, keys and files", async () 
       "solver.early_stop_delta=",
     ]);
     assert.deepEqual(await offered("sidenet", "train", "network.weights", "=", "cl"), ["clip.mp4"]);
+    assert.deepEqual(await offered("sidenet", "train", "solver.type", "="), [
+      ...["auto", "cosine", "multistep", "running_cosine"],
+      ...["warmup_cosine", "warmup_constant", "warmup_linear"],
+    ]);
+    assert.deepEqual(await offered("sidenet", "train", "solver.type", "=", "cos"), ["cosine"]);
+    assert.deepEqual(await offered("sidenet", "train", "network.init", "=", "t"), ["true"]);
+    assert.deepEqual(await offered("sidenet", "keys", "so"), ["solver"]);
     assert.deepEqual(await offered("sidenet", "train", ""), ["clip.mp4", "runs and more", "sidenet.bash"]);
     assert.deepEqual(await offered("sidenet", "completions", ""), ["bash", "zsh", "fish"]);
     assert.deepEqual(await offered("sidenet", "nothing", ""), []);
@@ -72,17 +79,21 @@ Deno.test("zsh and fish can read what is written for them", async () => {
       await Deno.writeTextFile(file, script);
       for (const { name } of VERBS) assert.match(script, new RegExp(`\\b${name}\\b`));
       assert.match(script, /solver\.early_stop=/);
+      assert.match(script, /running_cosine/);
       await runShell(shell, ["-n", file], folder);
     }
     const ask = `source ${
       join(folder, "fish")
-    }; complete -C 'sidenet '; complete -C './denow task sidenet eval --test-crops '`;
+    }; complete -C 'sidenet '; complete -C './denow task sidenet eval --test-crops '; complete -C 'sidenet train solver.type=cos'`;
     const told = await runShell("fish", ["--no-config", "-c", ask], folder);
     if (told === null) return;
     const words = told.trim().split("\n").map((line) => line.split("\t")[0]).filter((word) =>
       !/[/]|^(zsh|fish)$/.test(word)
     );
-    assert.deepEqual(words.sort(), [...VERBS.map(({ name }) => name), "1", "3", "5", "10"].sort());
+    assert.deepEqual(
+      words.sort(),
+      [...VERBS.map(({ name }) => name), "1", "3", "5", "10", "solver.type=cosine"].sort(),
+    );
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -3,7 +3,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import sharp from "sharp";
+import type { VerbModule } from "../../../cli/_verbs.ts";
+import * as evaluate from "../../../cli/eval.ts";
+import * as exporting from "../../../cli/export.ts";
 import * as explain from "../../../cli/extras/explain.ts";
+import { exitCodeOf } from "../../../cli/main.ts";
+import * as predict from "../../../cli/predict.ts";
 import { explainClip } from "../../../train/evaluation/occlusion.ts";
 import { findTrainedModel } from "../../../train/evaluation/trained_model.ts";
 import { predictClips } from "../../../train/evaluation/evaluate_model.ts";
@@ -77,6 +82,20 @@ engineTest("what explain says of a hidden part is what predict says of a clip wi
     const html = await Deno.readTextFile(page);
     assert.equal(html.match(/<image href="data:image\/jpeg/g)?.length, 2);
     assert.match(html, /<h1>Why right\?<\/h1>/);
+
+    // Interrupted while the weights are read, verbs end there and leave nothing.
+    const out = (name: string) => join(folder, name);
+    const reading: [Pick<VerbModule, "run">, string[], string][] = [
+      [explain, [run, clip, ...keys, "--html", out("stopped.html")], out("stopped.html")],
+      [evaluate, [run, "--out", out("stopped_eval")], out("stopped_eval/eval.json")],
+      [predict, [run, clip, ...keys, "--html", out("predicted.html")], out("predicted.html")],
+      [exporting, [run, "--out", out("stopped.onnx")], out("stopped.onnx")],
+    ];
+    for (const [verb, args, file] of reading) {
+      const ended = await runVerb(verb, args, { stopAt: "loading the weights" }).catch((error) => error);
+      assert.equal(exitCodeOf(ended), 130, `${file}: ${ended.message}`);
+      await assert.rejects(Deno.stat(file), Deno.errors.NotFound);
+    }
 
     const refused = (args: string[], message: RegExp) => assert.rejects(runVerb(explain, args), message);
     await refused([run, clip, ...keys, "--grid", "9"], /--grid must be at most the 2 patches/);

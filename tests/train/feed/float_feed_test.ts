@@ -1,6 +1,7 @@
 /** DiST's frames as the feeds choose them: the rules of its recipes, the rates of videos, test views in time and space. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import sharp from "sharp";
 import {
   spreadTestIndices,
   spreadTrainIndices,
@@ -8,7 +9,7 @@ import {
 } from "../../../data/sampling/spread_indices.ts";
 import { createPrng } from "../../../lib/random.ts";
 import { isFloatTransform } from "../../../pixels/float_transform.ts";
-import { viewFeed } from "../../../train/evaluation/evaluate.ts";
+import { viewFeed, viewSampler } from "../../../train/evaluation/evaluate.ts";
 import { viewBatch } from "../../../train/evaluation/trained_model.ts";
 import { frameRefusal } from "../../../train/feed/frame_room.ts";
 import { evaluationSampler, needsRate, trainSampler } from "../../../train/feed/sampling.ts";
@@ -54,6 +55,36 @@ Deno.test("by interval: the span follows the rate of the clip, and frames of a f
   assert.deepEqual(evaluate(90, null, 60), of(60));
   assert.deepEqual(evaluate(90, null, null), of(30));
   assert.notDeepEqual(of(60), of(30));
+  // What predict --fps says is of clips that do not tell.
+  const told = viewSampler(config, { crops: 1, clips: 2 }, { frameRate: 60 });
+  assert.deepEqual([told(90, null, null), told(90, null, 24)], [of(60), of(24)]);
+});
+
+Deno.test("folders of frames are read at the rate that is given", async () => {
+  const root = await Deno.makeTempDir({ prefix: "sidenet-float-feed-" });
+  try {
+    await Deno.mkdir(join(root, "a"));
+    for (let n = 1; n <= FRAMES; n++) {
+      const background = { r: 5 * n + 15, g: 5 * n + 15, b: 5 * n + 15 }; // as greyOf's
+      await sharp({ create: { width: 32, height: 24, channels: 3, background } }).png()
+        .toFile(join(root, "a", `${String(n).padStart(5, "0")}.jpg`));
+    }
+    const config = load(...INTERVAL, "data.modality=RGB"), views = { crops: 1, clips: 1 } as const;
+    const clips = [{ path: "a", label: 0, frames: null, line: 1 }];
+    for (const [frameRate, fps] of [[undefined, 30], [60, 60]] as const) {
+      await using feed = viewFeed(config, { clips, root, views, frameRate });
+      for await (const { clips: [clip] } of feed.epoch([{ clip: 0, epoch: 0, repeat: 1 }], 1)) {
+        const rule = { rule: "interval", segments: 4, samplingRate: 3, targetFps: 30, clips: 1 } as const;
+        assert.deepEqual(
+          clip.views.map(({ frames }) => numbersOf(frames)),
+          spreadTestIndices(FRAMES, { ...rule, fps }),
+          `${fps} frames a second`,
+        );
+      }
+    }
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
 });
 
 /** Frames of the video, 24 a second. */
@@ -98,7 +129,7 @@ Deno.test({
       assert.deepEqual(again.views, first.views);
       assert.notDeepEqual(copy.views[0].transform, first.views[0].transform);
       assert.notDeepEqual(other.views[0].transform, first.views[0].transform);
-      await using feed = viewFeed(config, { clips: [CLIP], views: { crops: 3, clips: 2 } });
+      await using feed = viewFeed(config, { clips: [CLIP], views: { crops: 3, clips: 2 }, frameRate: 5 });
       for await (const { clips: [clip] } of feed.epoch([{ clip: 0, epoch: 0, repeat: 1 }], 1)) {
         assert.equal(clip.views.length, 6);
         const at = clip.views.map(({ transform }) => isFloatTransform(transform) && transform.outputAt.x);

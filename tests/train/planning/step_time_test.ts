@@ -1,10 +1,11 @@
 /** The time of a planned step by rates that are given, and what is known of cards. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import type { Node } from "../../../gpu/graph.ts";
 import { loadConfig } from "../../../train/recipe/config.ts";
 import { planRecipe } from "../../../train/planning/plan_recipe.ts";
 import { PUBLISHED_CARDS, publishedCard } from "../../../train/planning/published_cards.ts";
-import { type AdapterRates, idealMs, pointMs, ratesKey } from "../../../train/planning/rates.ts";
+import { type AdapterRates, halfGain, idealMs, pointMs, ratesKey } from "../../../train/planning/rates.ts";
 import { readRates, writeRates } from "../../../train/planning/rates_file.ts";
 import { stepTime } from "../../../train/planning/step_time.ts";
 
@@ -69,6 +70,37 @@ Deno.test("products take the rate of those of like sizes", () => {
   assert.ok(Math.abs(ms(100) - 1) < 0.01 && Math.abs(ms(1000) - 10) < 0.1);
   const between = ms(316);
   assert.ok(between > 2 * 316 ** 3 / 2e8 && between < 2 * 316 ** 3 / 2e6, `${between}`);
+});
+
+Deno.test("products in f16 take the adapter's f16 rate, unless memory or an unknown rate keeps them back", async () => {
+  const product = { op: "matmul", flops: 4e9, bytes: 1e6, ms: 0, sizes: [1, 1, 1, 2] };
+  const own = rates([{ op: "matmul", flops: 1e9, bytes: 1, ms: 2, sizes: [1, 1, 1, 2] }]);
+  const near = (ms: number, expected: number) => assert.ok(Math.abs(ms - expected) < 1e-9, `${ms}`);
+  near(pointMs(product, own), 8);
+  near(pointMs(product, own, 4), 2);
+  near(pointMs({ ...product, bytes: 500e6 }, own, 4), 5); // at 100 GB/s
+  near(pointMs({ ...product, bytes: 5e9 }, own, 4), 8);
+  near(pointMs(product, rates(), 4), 2.505); // at 1600 GFLOP/s
+  assert.deepEqual([null, 500, 3000].map((f16_gflops) => halfGain({ ...PEAKS, f16_gflops })), [null, 1, 3]);
+
+  const planOf = async (keys: string[]) =>
+    planRecipe((await loadConfig(DEMO, ["precision=f16", ...keys])).config);
+  const [plain, halves] = [await planOf([]), await planOf(["arithmetic=f16"])];
+  const card = (f16_gflops: number | null) => ({ ...rates(), peaks: { ...PEAKS, f16_gflops } });
+  const isHalf = ({ op, inputs: { a, b } }: Node) =>
+    op.name === "matmul" && a.dtype === "f16" && b.dtype === "f16";
+  const saved = halves.step.programs.flatMap(({ steps }) => steps).filter(({ node }) => isHalf(node)).map(
+    ({ node }) => {
+      const { flops, bytes } = node.op.work(node),
+        of = (gflops: number) => Math.max(flops / gflops, bytes / 70);
+      return (of(400) - of(1200)) / 1e9;
+    },
+  );
+  assert.ok(saved.length > 10);
+  const before = stepTime(plain.step, card(3000)).seconds, after = stepTime(halves.step, card(3000)).seconds;
+  assert.ok(Math.abs(before - after - saved.reduce((a, b) => a + b, 0)) < 1e-12);
+  assert.ok(before - after > 1e-6);
+  for (const gflops of [null, 900]) assert.equal(stepTime(halves.step, card(gflops)).seconds, before);
 });
 
 Deno.test("a step is its nodes, the update among them, and what is sent; streamed blocks hide behind kernels", async () => {

@@ -76,3 +76,20 @@ Deno.test("docs/config.md is current", async () => {
     "docs/config.md is of another schema: run ./denow task docs:config",
   );
 });
+
+Deno.test("a value that is one of a few words has these as its choices, and none where it may be any text or a list", () => {
+  const choices = (name: string) => KEYS.find((key) => key.name === name)!.choices;
+  assert.deepEqual(choices("memory"), ["recompute", "keep", "least"]);
+  assert.deepEqual(choices("data.flip"), ["auto", "none", "plain", "sth"]);
+  assert.deepEqual(choices("solver.mixup"), ["true", "false"]);
+  assert.deepEqual(choices("data.min_frames"), ["auto"]); // or a number
+  const none = [
+    "solver.lr",
+    "network.weights",
+    "data.synth.frames_per_clip",
+    "data.synth.classes",
+    "solver.ema",
+  ];
+  for (const name of none) assert.deepEqual(choices(name), [], name);
+  for (const { name, choices } of KEYS) for (const word of choices) assert.match(word, /^[\w./+-]+$/, name);
+});

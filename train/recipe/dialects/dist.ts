@@ -236,7 +236,7 @@ function remarksOn(values: Values, own: ReadonlySet<string>): string[] {
   }
   if (!TRAIN.ENABLE) {
     remarks.push(
-      "train evaluates one view of each clip, and reads the training list too; the published test is eval CHECKPOINT --config FILE " +
+      "train evaluates one view of each clip of the validation list; the published test is eval CHECKPOINT --config FILE " +
         "--test-crops 1 --test-clips 3",
     );
   }
