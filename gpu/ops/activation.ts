@@ -4,10 +4,12 @@ import geluSource from "./gelu.wgsl" with { type: "text" };
 import quickGeluSource from "./quick_gelu.wgsl" with { type: "text" };
 import quickGeluDxSource from "./quick_gelu_dx.wgsl" with { type: "text" };
 import reluSource from "./relu.wgsl" with { type: "text" };
-import type { Graph, Tensor } from "../graph.ts";
+import type { Graph, Node, Tensor } from "../graph.ts";
 import { defineOp, type NoAttrs, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { ACTIVATIONS } from "./activation_functions.ts";
+
+const USES = new Map<Op, { activation: keyof typeof ACTIVATIONS; isGradient: boolean }>();
 
 const geluOp = defineActivation("gelu", {
   forward: { source: geluSource, entryPoint: "forward" },
@@ -39,6 +41,13 @@ export function relu(g: Graph, x: Tensor): Tensor {
   return recordOne(g, reluOp, { x });
 }
 
+/** Which activation a node is a use of, or of which the gradient; null: of none. */
+export function activationOf(
+  node: Node,
+): { activation: keyof typeof ACTIVATIONS; isGradient: boolean } | null {
+  return USES.get(node.op) ?? null;
+}
+
 /** Each activation as an op of its own. */
 export const ACTIVATION_OPS = { gelu, quickGelu, relu } as const;
 
@@ -56,7 +65,7 @@ function defineActivation(
     name: `${name}Dx`,
     inputs: { x: "*R", dOut: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.dOut.dtype } }),
-    overwrites: { out: "dOut" },
+    overwrites: { out: ["dOut"] },
     dispatches: ({ inputs: { x, dOut }, outputs: { out }, axes }) => [
       flatDispatch(`${name}.backward`, backward.source, {
         tensors: { x, out, dout: dOut },
@@ -68,7 +77,7 @@ function defineActivation(
     reference: ({ x, dOut }) => ({ out: x.map((each, i) => slope(each) * dOut[i]) }),
     flops: ({ axes }) => 16 * axes.R,
   });
-  return defineOp({
+  const op = defineOp({
     name,
     inputs: { x: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.x.dtype } }),
@@ -83,4 +92,7 @@ function defineActivation(
     reference: ({ x }) => ({ out: x.map(value) }),
     flops: ({ axes }) => 12 * axes.R,
   });
+  USES.set(op, { activation: name, isGradient: false });
+  USES.set(dxOp, { activation: name, isGradient: true });
+  return op;
 }

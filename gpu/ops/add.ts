@@ -9,7 +9,8 @@ import { floatType } from "./_dispatch.ts";
 
 const WG_SIZE = 256;
 
-const addOp = defineOp<{ alpha: number; beta: number; dtype?: Dtype }>({
+/** `alpha * x + beta * y`. */
+export const addOp = defineOp<{ alpha: number; beta: number; dtype?: Dtype }>({
   name: "add",
   inputs: { x: "*R", y: "*R" },
   attrs: { alpha: 1, beta: 1 },
@@ -29,10 +30,11 @@ const addOp = defineOp<{ alpha: number; beta: number; dtype?: Dtype }>({
     params: { count: axes.R, alpha: attrs.alpha, beta: attrs.beta },
     grid: grid1d(Math.ceil(axes.R / WG_SIZE)),
   }],
-  gradient: ({ g, grads, attrs, needs }) => ({
-    x: needs("x") ? scale(g, grads.out, attrs.alpha) : undefined,
-    y: needs("y") ? scale(g, grads.out, attrs.beta) : undefined,
-  }),
+  gradient: ({ g, grads, attrs: { alpha, beta }, needs }) => {
+    const x = needs("x") ? scale(g, grads.out, alpha) : undefined;
+    const y = needs("y") ? alpha === beta && x ? x : scale(g, grads.out, beta) : undefined;
+    return { x, y };
+  },
   reference: ({ x, y }, { attrs }) => ({
     out: x.map((value, i) => attrs.alpha * value + attrs.beta * y[i]),
   }),

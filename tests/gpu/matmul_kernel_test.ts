@@ -87,6 +87,38 @@ gpuTest("splitting k gives partial sums, with zeros for parts past the end", asy
   }
 });
 
+gpuTest(
+  "sums over k are those of Aᵀ, whole and in parts, also of odd sizes and with wide loads",
+  async (base, info) => {
+    const device = await familyDevice(base);
+    const one = { transposeA: true, sums: true };
+    const specs = [
+      spec(67, 37, 131, { ...one, splitK: 3 }),
+      spec(68, 36, 132, { ...one, transposeB: true }),
+      spec(5, 70, 9, one),
+    ];
+    for (const s of specs) {
+      const all = matmulCandidates(s, adapterOf(device, info)),
+        plain = all.findLast(({ needs }) => needs.length === 0)!;
+      for (const variant of [...all.slice(0, 2), plain]) await check(device, variant, s);
+    }
+  },
+);
+
+gpuTest(
+  "a product keeps what its activation is applied to, and multiplies by the slope of one",
+  async (base, info) => {
+    const device = await familyDevice(base);
+    for (const [i, activation] of (["gelu", "quickGelu", "relu"] as const).entries()) {
+      for (const [m, n, k] of [[17, 23, 9], [36, 40, 12]]) {
+        const kept = spec(m, n, k, { transposeB: true, bias: true, activation, preactivation: "written" });
+        const slope = spec(m, n, k, { activation, preactivation: "read", residual: i === 1 });
+        for (const s of [kept, slope]) await check(device, defaultOf(s, adapterOf(device, info)), s);
+      }
+    }
+  },
+);
+
 gpuTest("more than 65535 workgroups fold into the second grid dimension", async (base) => {
   const device = await familyDevice(base);
   const variant = runnable(device).find(({ name }) => name === "register-plain-4x8")!;

@@ -1,0 +1,124 @@
+/**
+ * Which neighbouring nodes are joined, in this order. Matrix products end with what follows them: an activation, its gradient, the
+ * addition of another gradient; and that of a weight sums its rows for the bias. Every value that is read elsewhere stays.
+ */
+
+import type { Fusion, Neighbours } from "../fuse.ts";
+import { nodeLike } from "../fuse.ts";
+import { Graph, type Node, sizeOf, type Tensor } from "../graph.ts";
+import { isUseOf } from "../op.ts";
+import { activationOf } from "./activation.ts";
+import { addOp } from "./add.ts";
+import { layerNormBackwardOp } from "./layer_norm.ts";
+import { type MatmulAttrs, matmulOp } from "./linear.ts";
+import { sumRowsOp } from "./reduce.ts";
+import { reshape } from "./views.ts";
+
+type Product = Node & { readonly attrs: MatmulAttrs };
+
+/** The product of whole sums that makes `tensor` and does nothing else with it yet. */
+function productOf(tensor: Tensor, near: Neighbours): Product | null {
+  const node = near.producerOf(tensor);
+  if (!node || !isUseOf(node, matmulOp)) return null;
+  const { splitK, sumsRows, activation, dtype } = node.attrs;
+  const isPlain = splitK === 1 && !sumsRows && activation === "none" && dtype === "f32" &&
+    !node.inputs.residual;
+  return isPlain ? node : null;
+}
+
+/** activation(x · W + b): the product applies it. What it is applied to is kept where its gradient reads that. */
+const endWithActivation: Fusion = (node, near) => {
+  const use = activationOf(node);
+  if (!use || use.isGradient) return;
+  const { x } = node.inputs, product = productOf(x, near);
+  if (!product) return;
+  const keepsPreactivation = !near.isOnlyFor(x, node);
+  const joined = nodeLike(product, matmulOp, {
+    inputs: product.inputs,
+    attrs: { ...product.attrs, activation: use.activation, keepsPreactivation },
+    outputs: {
+      out: node.outputs.out,
+      ...keepsPreactivation && { preactivation: product.outputs.out },
+    },
+  });
+  near.replace([product, node], { at: product, by: [joined] });
+};
+
+/** (d · W) ∘ activation′(x): the product multiplies. */
+const endWithSlope: Fusion = (node, near) => {
+  const use = activationOf(node);
+  if (!use?.isGradient) return;
+  const { x, dOut } = node.inputs, product = productOf(dOut, near);
+  if (!product || product.inputs.bias || !near.isOnlyFor(dOut, node)) return;
+  if (x.dtype !== "f32" || x.shape.at(-1) !== product.outputs.out.shape.at(-1)) return;
+  const joined = nodeLike(node, matmulOp, {
+    inputs: { ...product.inputs, preactivation: x },
+    attrs: { ...product.attrs, activation: use.activation },
+    outputs: { out: node.outputs.out },
+  });
+  near.replace([product, node], { at: node, by: [joined] });
+};
+
+/** dᵀ · x, the gradient of a weight, beside the sums of d over its rows, that of the bias. */
+const sumRowsAlong: Fusion = (node, near) => {
+  if (!isUseOf(node, sumRowsOp) || node.attrs.factor !== 1 || node.axes.A !== 1) return;
+  const { x } = node.inputs;
+  const product = near.readersOf(x).find((reader) =>
+    isUseOf(reader, matmulOp) && reader.attrs.transposeA && !reader.attrs.sumsRows &&
+    reader.inputs.a.shape.length === 2 &&
+    reader.inputs.a.dtype === "f32" && reader.inputs.a.offset === x.offset &&
+    sizeOf(reader.inputs.a.shape) === sizeOf(x.shape) && reader.inputs.a.shape.at(-1) === x.shape.at(-1)
+  );
+  if (!product || !near.isBefore(product, node)) return;
+  const { splitK } = product.attrs as MatmulAttrs, { out } = product.outputs;
+  const joined = nodeLike(product, matmulOp, {
+    inputs: product.inputs,
+    attrs: { ...product.attrs, sumsRows: true },
+    outputs: { out, ...splitK === 1 && { sums: node.outputs.out } },
+  });
+  const total = () =>
+    nodeLike(node, sumRowsOp, {
+      inputs: { x: asOne(joined.outputs.sums) },
+      attrs: node.attrs,
+      outputs: { out: node.outputs.out },
+    });
+  near.replace([product, node], { at: product, by: splitK === 1 ? [joined] : [joined, total()] });
+};
+
+/** Adds what another path brings to a gradient where that is made, by the later of the two. */
+const endWithAddition: Fusion = (node, near) => {
+  if (!isUseOf(node, addOp) || node.attrs.alpha !== 1 || node.attrs.beta !== 1) return;
+  const { x, y } = node.inputs, { out } = node.outputs;
+  if ([x, y, out].some((tensor) => tensor.dtype !== "f32")) return;
+  for (const [made, residual] of [[y, x], [x, y]]) {
+    const maker = near.producerOf(made);
+    if (!maker || !near.isOnlyFor(made, node) || !near.isThereBefore(residual, maker)) continue;
+    const product = productOf(made, near), columns = made.shape.at(-1);
+    if (
+      residual.shape.at(-1) !== columns || maker.outputs[product ? "out" : "dx"]?.shape.at(-1) !== columns
+    ) continue;
+    if (product) {
+      const { inputs, attrs } = product;
+      const joined = nodeLike(product, matmulOp, {
+        inputs: { ...inputs, residual },
+        attrs,
+        outputs: { out },
+      });
+      return near.replace([maker, node], { at: maker, by: [joined] });
+    }
+    if (isUseOf(maker, layerNormBackwardOp) && !maker.inputs.residual) {
+      const joined = nodeLike(maker, layerNormBackwardOp, {
+        inputs: { ...maker.inputs, residual },
+        attrs: {},
+        outputs: { dx: out },
+      });
+      return near.replace([maker, node], { at: maker, by: [joined] });
+    }
+  }
+};
+
+/** [S M] → [1 S M]. */
+const asOne = (sums: Tensor): Tensor => reshape(new Graph(), sums, [1, ...sums.shape]);
+
+/** All of them. */
+export const FUSIONS: readonly Fusion[] = [endWithActivation, endWithSlope, sumRowsAlong, endWithAddition];
