@@ -26,13 +26,18 @@ function productOf(tensor: Tensor, near: Neighbours): Product | null {
   return isPlain ? node : null;
 }
 
-/** activation(x · W + b): the product applies it. What it is applied to is kept where its gradient reads that. */
+/**
+ * activation(x · W + b): the product applies it. What it is applied to is kept where its gradient reads that. Not where that is
+ * recomputed, which is where plans have their peak: the product would hold its input beside both. QuickGELU alone is joined there too, as its
+ * own kernel rounds otherwise, and recomputed values are the bits of the first ones.
+ */
 const endWithActivation: Fusion = (node, near) => {
   const use = activationOf(node);
   if (!use || use.isGradient) return;
   const { x } = node.inputs, product = productOf(x, near);
   if (!product) return;
   const keepsPreactivation = !near.isOnlyFor(x, node);
+  if (keepsPreactivation && product.phase === "backward" && use.activation !== "quickGelu") return;
   const joined = nodeLike(product, matmulOp, {
     inputs: product.inputs,
     attrs: { ...product.attrs, activation: use.activation, keepsPreactivation },
