@@ -6,12 +6,14 @@
 import type { Fusion, Neighbours } from "../fuse.ts";
 import { nodeLike } from "../fuse.ts";
 import { Graph, type Node, sizeOf, type Tensor } from "../graph.ts";
-import { isUseOf } from "../op.ts";
+import { isUseOf, type Op } from "../op.ts";
 import { activationOf } from "./activation.ts";
 import { addOp } from "./add.ts";
+import { batchNormBackwardOp } from "./batch_norm.ts";
 import { layerNormBackwardOp } from "./layer_norm.ts";
 import { type MatmulAttrs, matmulOp } from "./linear.ts";
 import { sumRowsOp } from "./reduce.ts";
+import { sharedNormBackwardOp } from "./shared_batch_norm.ts";
 import { reshape } from "./views.ts";
 
 type Product = Node & { readonly attrs: MatmulAttrs };
@@ -90,6 +92,9 @@ const sumRowsAlong: Fusion = (node, near) => {
   near.replace([product, node], { at: product, by: splitK === 1 ? [joined] : [joined, total()] });
 };
 
+/** Ops whose `dx` may have a `residual` added. */
+const NORM_GRADIENTS: readonly Op[] = [layerNormBackwardOp, batchNormBackwardOp, sharedNormBackwardOp];
+
 /** Adds what another path brings to a gradient where that is made, by the later of the two. */
 const endWithAddition: Fusion = (node, near) => {
   if (!isUseOf(node, addOp) || node.attrs.alpha !== 1 || node.attrs.beta !== 1) return;
@@ -111,11 +116,11 @@ const endWithAddition: Fusion = (node, near) => {
       });
       return near.replace([maker, node], { at: maker, by: [joined] });
     }
-    if (isUseOf(maker, layerNormBackwardOp) && !maker.inputs.residual) {
-      const joined = nodeLike(maker, layerNormBackwardOp, {
+    if (NORM_GRADIENTS.includes(maker.op) && !maker.inputs.residual) {
+      const joined = nodeLike(maker, maker.op, {
         inputs: { ...maker.inputs, residual },
-        attrs: {},
-        outputs: { dx: out },
+        attrs: maker.attrs,
+        outputs: { ...maker.outputs, dx: out },
       });
       return near.replace([maker, node], { at: maker, by: [joined] });
     }
