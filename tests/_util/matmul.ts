@@ -222,10 +222,12 @@ export async function familyDevice(device: GPUDevice): Promise<GPUDevice> {
   return family;
 }
 
-/** Variants for software adapters that the device has the features for. */
-export function runnable(device: GPUDevice): MatmulVariant[] {
-  return MATMUL_VARIANTS.filter(({ name, needs }) =>
-    name.startsWith("register") && needs.every((feature) => device.features.has(feature as GPUFeatureName))
+/** Variants for software adapters that the device has the features and the lanes for. */
+export function runnable(device: GPUDevice, info: GPUAdapterInfo): MatmulVariant[] {
+  const adapter = adapterOf(device, info);
+  return MATMUL_VARIANTS.filter(({ name, needs, suits }) =>
+    name.startsWith("register") && needs.every((feature) => device.features.has(feature as GPUFeatureName)) &&
+    suits(plainSpec(8, 8, 8), adapter)
   );
 }
 
