@@ -15,12 +15,13 @@ export const ACTIVATION_WGSL: Readonly<Record<keyof typeof ACTIVATIONS, string>>
   relu: functionText(reluSource, "relu"),
 };
 
-/** Declares `fn gelu_slope`, `fn quick_gelu_slope` or `fn relu_slope`, the derivatives. */
-export const SLOPE_WGSL: Readonly<Record<keyof typeof ACTIVATIONS, string>> = {
-  gelu: functionText(geluSource, "erf") + functionText(geluSource, "gelu_slope"),
-  quickGelu: functionText(quickGeluDxSource, "quick_gelu_slope"),
-  relu: functionText(reluSource, "relu_slope"),
-};
+/** Declares `fn gelu_slope`, `fn quick_gelu_slope` or `fn relu_slope`, the derivative. */
+export function slopeText(activation: keyof typeof ACTIVATIONS): string {
+  if (activation === "gelu") return functionText(geluSource, "erf") + functionText(geluSource, "gelu_slope");
+  return activation === "relu"
+    ? functionText(reluSource, "relu_slope")
+    : functionText(quickGeluDxSource, "quick_gelu_slope");
+}
 
 /** The text of one function of a shader. */
 function functionText(source: string, name: string): string {

@@ -4,7 +4,7 @@
  */
 
 import type { BuiltKernel, KernelAdapter, KernelVariant } from "../tuning/family.ts";
-import { ACTIVATION_WGSL, SLOPE_WGSL } from "./_activation_text.ts";
+import { ACTIVATION_WGSL, slopeText } from "./_activation_text.ts";
 
 /** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
 export interface MatmulSpec {
@@ -220,7 +220,7 @@ ${place}
 /** Text of the activation functions, when one is used. */
 export function activationText({ activation, preactivation }: MatmulSpec): string {
   if (activation === "none") return "";
-  return preactivation === "read" ? SLOPE_WGSL[activation] : ACTIVATION_WGSL[activation];
+  return preactivation === "read" ? slopeText(activation) : ACTIVATION_WGSL[activation];
 }
 
 /** Names of the activations in WGSL. */

@@ -9,43 +9,45 @@ import { defineOp, type NoAttrs, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { ACTIVATIONS } from "./activation_functions.ts";
 
-const USES = new Map<Op, { activation: keyof typeof ACTIVATIONS; isGradient: boolean }>();
-
-const geluOp = defineActivation("gelu", {
-  forward: { source: geluSource, entryPoint: "forward" },
-  backward: { source: geluSource, entryPoint: "backward" },
-});
-
-const quickGeluOp = defineActivation("quickGelu", {
-  forward: { source: quickGeluSource },
-  backward: { source: quickGeluDxSource },
-});
-
-const reluOp = defineActivation("relu", {
-  forward: { source: reluSource, entryPoint: "forward" },
-  backward: { source: reluSource, entryPoint: "backward" },
-});
+const OPS_OF = {
+  gelu: defineActivation("gelu", {
+    forward: { source: geluSource, entryPoint: "forward" },
+    backward: { source: geluSource, entryPoint: "backward" },
+  }),
+  quickGelu: defineActivation("quickGelu", {
+    forward: { source: quickGeluSource },
+    backward: { source: quickGeluDxSource },
+  }),
+  relu: defineActivation("relu", {
+    forward: { source: reluSource, entryPoint: "forward" },
+    backward: { source: reluSource, entryPoint: "backward" },
+  }),
+} as const;
 
 /** Exact GELU, `x/2 (1 + erf(x/√2))`. */
 export function gelu(g: Graph, x: Tensor): Tensor {
-  return recordOne(g, geluOp, { x });
+  return recordOne(g, OPS_OF.gelu.op, { x });
 }
 
 /** CLIP's QuickGELU, `x · sigmoid(1.702 x)`. */
 export function quickGelu(g: Graph, x: Tensor): Tensor {
-  return recordOne(g, quickGeluOp, { x });
+  return recordOne(g, OPS_OF.quickGelu.op, { x });
 }
 
 /** `max(x, 0)`. */
 export function relu(g: Graph, x: Tensor): Tensor {
-  return recordOne(g, reluOp, { x });
+  return recordOne(g, OPS_OF.relu.op, { x });
 }
 
 /** Which activation a node is a use of, or of which the gradient; null: of none. */
 export function activationOf(
   node: Node,
 ): { activation: keyof typeof ACTIVATIONS; isGradient: boolean } | null {
-  return USES.get(node.op) ?? null;
+  for (const activation of ["gelu", "quickGelu", "relu"] as const) {
+    const { op, dxOp } = OPS_OF[activation];
+    if (node.op === op || node.op === dxOp) return { activation, isGradient: node.op === dxOp };
+  }
+  return null;
 }
 
 /** Each activation as an op of its own. */
@@ -59,7 +61,7 @@ interface Kernel {
 function defineActivation(
   name: keyof typeof ACTIVATIONS,
   kernels: { forward: Kernel; backward: Kernel },
-): Op<NoAttrs> {
+): { op: Op<NoAttrs>; dxOp: Op<NoAttrs> } {
   const { forward, backward } = kernels, { value, slope } = ACTIVATIONS[name];
   const dxOp = defineOp({
     name: `${name}Dx`,
@@ -92,7 +94,5 @@ function defineActivation(
     reference: ({ x }) => ({ out: x.map(value) }),
     flops: ({ axes }) => 12 * axes.R,
   });
-  USES.set(op, { activation: name, isGradient: false });
-  USES.set(dxOp, { activation: name, isGradient: true });
-  return op;
+  return { op, dxOp };
 }
