@@ -5,15 +5,17 @@
 
 import type { Fusion, Neighbours } from "../fuse.ts";
 import { nodeLike } from "../fuse.ts";
-import { Graph, type Node, sizeOf, type Tensor } from "../graph.ts";
+import { baseOf, Graph, type Node, sizeOf, type Tensor } from "../graph.ts";
 import { isUseOf, type Op } from "../op.ts";
 import { activationOf } from "./activation.ts";
-import { addOp } from "./add.ts";
+import { addOp, addWindowOp } from "./add.ts";
 import { batchNormBackwardOp } from "./batch_norm.ts";
 import { layerNormBackwardOp } from "./layer_norm.ts";
 import { type MatmulAttrs, matmulOp } from "./linear.ts";
+import { sliceOp } from "./memory.ts";
 import { sumRowsOp } from "./reduce.ts";
 import { sharedNormBackwardOp } from "./shared_batch_norm.ts";
+import { splitTokensOp } from "./tokens.ts";
 import { reshape } from "./views.ts";
 
 type Product = Node & { readonly attrs: MatmulAttrs };
@@ -127,8 +129,57 @@ const endWithAddition: Fusion = (node, near) => {
   }
 };
 
+/** Adds a part of a tensor, such as the patches among the tokens of a frame, where it stands: it is not copied out for that. */
+const addPart: Fusion = (node, near) => {
+  if (!isUseOf(node, addOp)) return;
+  const { x, y } = node.inputs, { alpha, beta } = node.attrs, { out } = node.outputs;
+  if (x.dtype !== "f32" || y.dtype !== "f32" || out.dtype !== "f32") return;
+  for (
+    const [part, other, factors] of [[y, x, { alpha, beta }], [x, y, { alpha: beta, beta: alpha }]] as const
+  ) {
+    const maker = near.producerOf(part), range = maker && rangeOf(maker);
+    if (!maker || !range || !near.isOnlyFor(part, node)) continue;
+    if (
+      baseOf(part) !== (maker.outputs.patches ?? maker.outputs.out) ||
+      baseOf(other) === baseOf(maker.inputs.x)
+    ) continue;
+    const { shape } = maker.inputs.x, inner = sizeOf(shape.slice(range.axis + 1));
+    const joined = nodeLike(node, addWindowOp, {
+      inputs: { x: other, y: maker.inputs.x },
+      attrs: {
+        ...factors,
+        run: range.length * inner,
+        row: shape[range.axis] * inner,
+        start: range.start * inner,
+      },
+      outputs: { out },
+    });
+    const { token } = maker.outputs,
+      isTokenRead = token && (near.isKept(token) || near.readersOf(token).length > 0);
+    if (isTokenRead) {
+      const attrs = { axis: 1, start: 0, length: 1 };
+      const first = nodeLike(maker, sliceOp, { inputs: maker.inputs, attrs, outputs: { out: token } });
+      near.replace([maker], { at: maker, by: [first] });
+      return near.replace([node], { at: node, by: [joined] });
+    }
+    return near.replace([maker, node], { at: node, by: [joined] });
+  }
+};
+
+/** Which range of its input a node copies out: a slice, or the patches of tokens. */
+function rangeOf(node: Node): { axis: number; start: number; length: number } | null {
+  if (isUseOf(node, sliceOp)) return node.attrs;
+  return node.op === splitTokensOp ? { axis: 1, start: 1, length: node.inputs.x.shape[1] - 1 } : null;
+}
+
 /** [S M] → [1 S M]. */
 const asOne = (sums: Tensor): Tensor => reshape(new Graph(), sums, [1, ...sums.shape]);
 
 /** All of them. */
-export const FUSIONS: readonly Fusion[] = [endWithActivation, endWithSlope, sumRowsAlong, endWithAddition];
+export const FUSIONS: readonly Fusion[] = [
+  endWithActivation,
+  endWithSlope,
+  sumRowsAlong,
+  endWithAddition,
+  addPart,
+];

@@ -3,7 +3,18 @@
 import assert from "node:assert/strict";
 import { differentiate } from "../../gpu/autodiff.ts";
 import { Graph, resident, sizeOf, type Tensor } from "../../gpu/graph.ts";
-import { add, batchNorm, gelu, layerNorm, linear, quickGelu, scale } from "../../gpu/ops/mod.ts";
+import {
+  add,
+  batchNorm,
+  gelu,
+  layerNorm,
+  linear,
+  quickGelu,
+  reshape,
+  scale,
+  slice,
+  splitTokens,
+} from "../../gpu/ops/mod.ts";
 import { type Plan, planGraph } from "../../gpu/plan.ts";
 import { runGraph } from "../../gpu/run.ts";
 import { createPrng } from "../../lib/random.ts";
@@ -144,6 +155,33 @@ Deno.test("a value that is read elsewhere stays, and where it cannot, nothing is
     "in its place",
   );
 });
+
+engineTest(
+  "a part of a tensor is added where it stands, and what else is read of it is still there",
+  async (gpu) => {
+    const record = (withToken: boolean) => {
+      const g = new Graph(), prng = createPrng(3);
+      const values = new Map([[2, 3, 4, 5], [6, 5, 5], [6, 2, 5]].map((shape, i) => {
+        const data = Float32Array.from({ length: sizeOf(shape) }, () => prng.normal());
+        return [resident("input", `x${i}`, shape), data] as const;
+      }));
+      const [s, whole, last] = values.keys(), { token, patches } = splitTokens(g, scale(g, whole, 2));
+      g.output("sum", add(g, s, reshape(g, patches, s.shape), { alpha: 0.5, beta: 0.25 }));
+      if (withToken) g.output("token", scale(g, token, 3));
+      const part = slice(g, scale(g, whole, 3), { axis: 1, start: 3, length: 2 }); // [6 2 5]
+      g.output("last", add(g, part, last));
+      return { g, values };
+    };
+    for (const withToken of [false, true]) {
+      const { g, values } = record(withToken), names = namesOf(planGraph(g, { limits: ROOMY }));
+      assert.deepEqual(names.filter((name) => name === "splitTokens" || name === "add"), []);
+      assert.equal(names.filter((name) => name === "addWindow").length, 2);
+      assert.equal(names.filter((name) => name === "slice").length, withToken ? 1 : 0);
+      const joined = await runGraph(gpu, g, values), apart = await runGuarded(gpu, g, { values });
+      assert.deepEqual(joined, apart);
+    }
+  },
+);
 
 Deno.test("an activation of f16 storage, or of a product whose result is used as it is, is not mistaken", () => {
   const g = new Graph(),
