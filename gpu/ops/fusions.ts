@@ -58,7 +58,7 @@ const endWithSlope: Fusion = (node, near) => {
   const use = activationOf(node);
   if (!use?.isGradient) return;
   const { x, dOut } = node.inputs, product = productOf(dOut, near);
-  if (!product || product.inputs.bias || !near.isOnlyFor(dOut, node)) return;
+  if (!product || product.inputs.bias || !near.isOnlyFor(dOut, node) || baseOf(x) === baseOf(dOut)) return;
   if (x.dtype !== "f32" || x.shape.at(-1) !== product.outputs.out.shape.at(-1)) return;
   const joined = nodeLike(node, matmulOp, {
     inputs: { ...product.inputs, preactivation: x },
@@ -138,7 +138,7 @@ const addPart: Fusion = (node, near) => {
     const [part, other, factors] of [[y, x, { alpha, beta }], [x, y, { alpha: beta, beta: alpha }]] as const
   ) {
     const maker = near.producerOf(part), range = maker && rangeOf(maker);
-    if (!maker || !range || !near.isOnlyFor(part, node)) continue;
+    if (!maker || !range || !near.isOnlyFor(part, node) || baseOf(other) === baseOf(part)) continue;
     if (
       baseOf(part) !== (maker.outputs.patches ?? maker.outputs.out) ||
       baseOf(other) === baseOf(maker.inputs.x)

@@ -15,6 +15,7 @@ import {
   slice,
   splitTokens,
 } from "../../gpu/ops/mod.ts";
+import { OPS } from "../../gpu/op.ts";
 import { type Plan, planGraph } from "../../gpu/plan.ts";
 import { runGraph } from "../../gpu/run.ts";
 import { createPrng } from "../../lib/random.ts";
@@ -182,6 +183,24 @@ engineTest(
     }
   },
 );
+
+Deno.test("what is added to itself, or multiplied by its own slope, is still made", () => {
+  const g = new Graph(),
+    h = product(g),
+    part = slice(g, resident("input", "x", [6, 8]), { axis: 1, start: 2, length: 3 });
+  g.output("sum", add(g, h, h));
+  g.output("parts", add(g, part, part));
+  const p = product(g);
+  g.output("slope", g.record(OPS.get("geluDx")!, { x: p, dOut: p }).out);
+  assert.deepEqual(namesOf(planGraph(g, { limits: ROOMY })), [
+    "matmul",
+    "slice",
+    "add",
+    "add",
+    "matmul",
+    "geluDx",
+  ]);
+});
 
 Deno.test("an activation of f16 storage, or of a product whose result is used as it is, is not mistaken", () => {
   const g = new Graph(),
