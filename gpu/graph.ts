@@ -186,10 +186,10 @@ export interface Op<A extends OpAttrs = OpAttrs> {
   readonly updates: readonly string[];
   dispatches(context: OpContext<A> & Outputs & { environment: KernelEnvironment }): Dispatch[];
   /**
-   * Outputs that may take the memory of an input, which nothing reads afterwards, by name: kernels read an element of that input, if at
+   * Outputs that may take the memory of one of some inputs, which nothing reads afterwards, by name: kernels read an element of that input, if at
    * all, before they write the same element of the output, and no other one after it.
    */
-  readonly overwrites: Readonly<Record<string, string>>;
+  readonly overwrites: Readonly<Record<string, readonly string[]>>;
   /**
    * It costs little more than reading its inputs: in a region that is recomputed, its outputs are made once more where a gradient rule
    * reads them, and not kept until then.

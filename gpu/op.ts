@@ -7,6 +7,7 @@
  */
 
 import {
+  bytesOf,
   type Graph,
   type NoAttrs,
   type Node,
@@ -14,7 +15,6 @@ import {
   type OpAttrs,
   type OpContext,
   type Outputs,
-  sizeOf,
   type Tensor,
 } from "./graph.ts";
 
@@ -38,7 +38,11 @@ export type {
 export type OpDefinition<A extends OpAttrs> =
   & Pick<Op<A>, "name" | "inputs" | "outputs" | "dispatches" | "gradient" | "reference">
   & Partial<Pick<Op<A>, "attrs" | "updates" | "overwrites" | "isCheap" | "view" | "addInto">>
-  & { flops?(context: OpContext<A> & Outputs): number }
+  & {
+    flops?(context: OpContext<A> & Outputs): number;
+    /** Bytes moved, where they are not those of every input and output once. */
+    bytes?(context: OpContext<A> & Outputs): number;
+  }
   & (NoAttrs extends A ? unknown : { attrs: A }); // attributes that must be there need a default
 
 /** Every op defined so far, by name: the case-table test walks it so that no op is without cases. */
@@ -49,7 +53,7 @@ export const OPS = new Map<string, Op>();
  * attributes follows from their defaults; one that also has optional attributes is written out: `defineOp<{ … }>`.
  */
 export function defineOp<A extends OpAttrs = NoAttrs>(definition: OpDefinition<A>): Op<A> {
-  const { flops, attrs, ...rest } = definition;
+  const { flops, bytes: moved, attrs, ...rest } = definition;
   const op: Op<A> = {
     attrs: attrs ?? {} as A, // without defaults, no attribute is needed
     updates: [],
@@ -57,10 +61,8 @@ export function defineOp<A extends OpAttrs = NoAttrs>(definition: OpDefinition<A
     isCheap: false,
     ...rest,
     work: (context) => {
-      let bytes = 0;
-      for (const t of [...Object.values(context.inputs), ...Object.values(context.outputs)]) {
-        bytes += sizeOf(t.shape) * (t.dtype === "f16" ? 2 : 4);
-      }
+      const all = [...Object.values(context.inputs), ...Object.values(context.outputs)];
+      const bytes = moved?.(context) ?? all.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
       return { flops: flops?.(context) ?? 0, bytes };
     },
   };

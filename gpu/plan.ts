@@ -1,12 +1,14 @@
 /**
  * From a recorded graph to a list of steps with every value placed in memory, before anything is allocated.
  *
- * Dead nodes go, lifetimes are computed, and values share an arena: largest first, each at the lowest offset where no
+ * Dead nodes go, neighbours are joined (`fuse.ts`), lifetimes are computed, and values share an arena: largest first, each at the lowest offset where no
  * value alive at the same time lies ("greedy by size", Pisarchyk & Lee 2020, arXiv 2001.03288). An output that may overwrite an input
  * that ends there takes its place.
  */
 
 import { baseOf, BINDING_ALIGNMENT, bytesOf, type Graph, type Node, type Tensor } from "./graph.ts";
+import { fuseNodes } from "./fuse.ts";
+import { FUSIONS } from "./ops/fusions.ts";
 import { describeNode } from "./op.ts";
 
 /** What the adapter can hold. */
@@ -64,12 +66,16 @@ export interface PlanOptions {
   limits: PlanLimits;
   /** Values to be written straight into resident memory: parameter gradients into the flat gradient buffer. */
   pinned?: ReadonlyMap<Tensor, Tensor>;
+  /** Whether neighbouring nodes are joined where that saves traffic to memory. Default: yes. */
+  fuses?: boolean;
 }
 
 /** Plans the nodes of `g` that its outputs and effects need. */
 export function planGraph(g: Graph, options: PlanOptions): Plan {
   const pinned = options.pinned ?? new Map<Tensor, Tensor>();
-  const nodes = liveNodes(g, pinned).filter((node) => !node.op.view);
+  const recorded = liveNodes(g, pinned).filter((node) => !node.op.view);
+  const kept = new Set([...g.outputs.values(), ...pinned.keys()].map(baseOf));
+  const nodes = options.fuses ?? true ? fuseNodes(recorded, kept, FUSIONS) : recorded;
   const lifetimes = valueLifetimes(g, nodes, pinned);
   const { inPlace, owners } = joinInPlace(g, nodes, lifetimes);
   const chunkBytes = Math.floor(options.limits.maxBufferBytes / BINDING_ALIGNMENT) * BINDING_ALIGNMENT;
@@ -187,9 +193,11 @@ function joinInPlace(
   const kept = new Set([...g.outputs.values()].map(baseOf));
   const inPlace = new Map<Tensor, Tensor>(), owners = new Map<Tensor, Tensor>();
   for (const [i, { op, inputs, outputs }] of nodes.entries()) {
-    for (const [outputName, inputName] of Object.entries(op.overwrites)) {
-      const output = outputs[outputName], input = inputs[inputName];
-      if (output === undefined || input === undefined) continue;
+    const places = Object.entries(op.overwrites).flatMap(([outputName, inputNames]) =>
+      inputNames.map((inputName) => ({ output: outputs[outputName], input: inputs[inputName] }))
+    );
+    for (const { output, input } of places) {
+      if (output === undefined || input === undefined || inPlace.has(output)) continue;
       const base = baseOf(input), owner = owners.get(base) ?? base;
       const before = lifetimes.get(owner), after = lifetimes.get(output);
       const isRead = Object.values(inputs).filter((other) => baseOf(other) === base).length;

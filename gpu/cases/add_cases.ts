@@ -19,6 +19,27 @@ export const cases: CaseTable = {
       attrs: { alpha: 0.5, beta: 0.5 },
     },
   ],
+  addWindow: [
+    {
+      name: "all but the first of five",
+      inputs: { x: [3, 4, 7], y: [3, 5, 7] },
+      attrs: { alpha: 0.5, beta: -2, run: 28, row: 35, start: 7 },
+      gradient: "none",
+    },
+    {
+      name: "rows past a workgroup, the first half",
+      inputs: { x: [70, 9], y: [70, 18] },
+      attrs: { run: 9, row: 18 },
+      gradient: "none",
+    },
+    {
+      name: "two clips of 8 frames beside ViT-B/16",
+      bench: true,
+      inputs: { x: [2, 8, 196, 320], y: [16, 197, 320] },
+      attrs: { alpha: 0.5, beta: 0.5, run: 62720, row: 63040, start: 320 },
+      gradient: "none",
+    },
+  ],
   scale: [
     { name: "one past a workgroup", inputs: { x: [257] }, attrs: { factor: -0.25 } },
     {

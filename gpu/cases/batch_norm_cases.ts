@@ -67,6 +67,11 @@ export const cases: CaseTable = {
       values: { variance: positive },
     },
     {
+      name: "batch statistics, added to what else flows there",
+      inputs: { x: [67, 5], weight: [5], mean: [5], variance: [5], dout: [67, 5], residual: [67, 5] },
+      values: { variance: positive },
+    },
+    {
       name: "constant statistics, no gradient of x",
       inputs: { x: [3, 65], weight: [65], mean: [65], variance: [65], dout: [3, 65] },
       values: { variance: positive },

@@ -50,6 +50,16 @@ export const cases: CaseTable = {
       values: { rstd: positive },
     },
     {
+      name: "C is a prime, added to what else flows there",
+      inputs: { x: [3, 131], weight: [131], mean: [3], rstd: [3], dout: [3, 131], residual: [3, 131] },
+      values: { rstd: positive },
+    },
+    {
+      name: "C is a multiple of 4, added to what else flows there",
+      inputs: { x: [17, 36], weight: [36], mean: [17], rstd: [17], dout: [17, 36], residual: [17, 36] },
+      values: { rstd: positive },
+    },
+    {
       name: "C is a multiple of 4, rows past a workgroup",
       inputs: { x: [17, 36], weight: [36], mean: [17], rstd: [17], dout: [17, 36] },
       values: { rstd: positive },

@@ -50,6 +50,30 @@ export const cases: CaseTable = {
       constant: ["a", "b", "bias", "residual"],
     },
     {
+      name: "gelu with what it is applied to",
+      inputs: { a: [9, 12], b: [10, 12], bias: [10] },
+      attrs: { ...nt, activation: "gelu", keepsPreactivation: true },
+      constant: ["a", "b", "bias"],
+    },
+    {
+      name: "gradient of gelu",
+      inputs: { a: [9, 12], b: [12, 10], preactivation: [9, 10] },
+      attrs: { activation: "gelu" },
+      constant: ["a", "b", "preactivation"],
+    },
+    {
+      name: "A transposed, with its sums",
+      inputs: { a: [19, 7], b: [19, 6] },
+      attrs: { transposeA: true, sumsRows: true },
+      constant: ["a", "b"],
+    },
+    {
+      name: "split sum, with sums of A",
+      inputs: { a: [41, 8], b: [41, 12] },
+      attrs: { transposeA: true, splitK: 3, sumsRows: true },
+      constant: ["a", "b"],
+    },
+    {
       name: "f16 weights and activations",
       inputs: { a: [33, 24], b: [40, 24], bias: [40] },
       attrs: { ...nt, dtype: "f16" },

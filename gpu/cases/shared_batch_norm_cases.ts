@@ -19,6 +19,19 @@ export const cases: CaseTable = {
       values: { variance: positive, parts: (i) => i < 10 ? 0 : 134 },
     },
     {
+      name: "added to what else flows there",
+      inputs: {
+        x: [67, 5],
+        weight: [5],
+        mean: [5],
+        variance: [5],
+        parts: [1, 3, 5],
+        dout: [67, 5],
+        residual: [67, 5],
+      },
+      values: { variance: positive, parts: (i) => i < 10 ? 0 : 134 },
+    },
+    {
       name: "no gradient of x",
       inputs: { x: [3, 65], weight: [65], mean: [65], variance: [65], parts: [1, 3, 65], dout: [3, 65] },
       values: { variance: positive },

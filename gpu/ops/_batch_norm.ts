@@ -1,5 +1,6 @@
 /** What the ways of batch normalisation share: the statistics of chunks, and the elementwise kernel that normalises by given ones. */
 
+import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
 import applySource from "./batch_norm_apply.wgsl" with { type: "text" };
 import partialsSource from "./batch_norm_partials.wgsl" with { type: "text" };
 import type { Dtype, Tensor } from "../graph.ts";
@@ -57,7 +58,40 @@ export function apply(
   };
 }
 
-/** The same in plain loops. */
+/** The gradient of the input, from what every row of a column needs (`columns` [4 C]), and what is added to it. */
+export function inputGradient(
+  { x, dout, columns, dx, residual }: Record<string, Tensor>,
+  { R, C }: { R: number; C: number },
+): Dispatch {
+  const { chunkRows, grid } = applyChunks(R, C);
+  return {
+    label: "batchNorm.backward",
+    source: backwardSource,
+    entryPoint: residual ? "with_residual" : "main",
+    constants,
+    aliases: { x_t: floatType(x), dout_t: floatType(dout) },
+    tensors: [x, dout, columns, dx, ...residual ? [residual] : []],
+    params: { rows: R, channels: C, chunk_rows: chunkRows },
+    grid,
+  };
+}
+
+/** The same in plain loops: what every row of a column needs, and with it the gradient of every row. */
+export function referenceInputGradient(
+  { x, weight, mean, variance, dout, residual }: Arrays,
+  { flow, slope, eps }: { flow: Float64Array; slope: Float64Array; eps: number },
+): { columns: Float64Array; dx: Float64Array } {
+  const C = weight.length, rstd = variance.map((v) => 1 / Math.sqrt(v + eps));
+  const columns = [mean, weight.map((w, c) => w * rstd[c]), flow, slope.map((s, c) => s * rstd[c])];
+  const [centre, factor, flows, slopes] = columns;
+  const dx = dout.map((given, i) => {
+    const c = i % C;
+    return factor[c] * (given - flows[c] - (x[i] - centre[c]) * slopes[c]) + (residual?.[i] ?? 0);
+  });
+  return { columns: Float64Array.from(columns.flatMap((column) => [...column])), dx };
+}
+
+/** `apply` in plain loops. */
 export function referenceApply(
   { x, weight, bias }: Arrays,
   statistics: { mean: Float64Array; variance: Float64Array },

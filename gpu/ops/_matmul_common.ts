@@ -4,7 +4,7 @@
  */
 
 import type { BuiltKernel, KernelAdapter, KernelVariant } from "../tuning/family.ts";
-import { ACTIVATION_WGSL } from "./_activation_text.ts";
+import { ACTIVATION_WGSL, slopeText } from "./_activation_text.ts";
 
 /** One product. Sizes in elements; A is [M K] ([K M] when transposed), B is [K N] ([N K] when transposed), C is [M N]. */
 export interface MatmulSpec {
@@ -24,6 +24,13 @@ export interface MatmulSpec {
   /** Adds a tensor shaped and typed like C, after the activation. */
   residual: boolean;
   activation: "none" | keyof typeof ACTIVATION_WGSL;
+  /**
+   * A tensor shaped and typed like C. "written": it gets what the activation is applied to. "read": it holds that, and the result
+   * is multiplied by the activation's slope there, which is the activation's gradient.
+   */
+  preactivation?: "written" | "read";
+  /** Writes f32 sums of op(A) over k too, [M], or [splitK M] with a sum in parts. Of transposed A in f32, without a batch. */
+  sums?: boolean;
   /** Distance between batch entries in elements; 0 shares one matrix over the batch. */
   strideA: number;
   strideB: number;
@@ -37,7 +44,7 @@ export interface MatmulSpec {
 
 /** A product's kernel. */
 export interface MatmulKernel extends BuiltKernel {
-  readonly bindings: readonly ("a" | "b" | "c" | "bias" | "residual" | "params")[];
+  readonly bindings: readonly ("a" | "b" | "c" | "bias" | "residual" | "preactivation" | "sums" | "params")[];
 }
 
 /** One way to compute a product. */
@@ -154,7 +161,9 @@ export function declareBindings(
   const bindings: MatmulKernel["bindings"][number][] = ["params", "a", "b", "c"];
   if (spec.bias) bindings.push("bias");
   if (spec.residual) bindings.push("residual");
-  const typeOf = { ...words, bias: "f32", residual: words.c };
+  if (spec.preactivation) bindings.push("preactivation");
+  if (spec.sums) bindings.push("sums");
+  const typeOf = { ...words, bias: "f32", residual: words.c, preactivation: words.c, sums: "f32" };
   const uses16 = options.usesF16 || Object.values(words).some((word) => word.includes("f16"));
   const lines = bindings.slice(1).map((name, index) =>
     `@group(0) @binding(${index + 1}) var<storage, read_write> ${name}: array<${typeOf[name as "a"]}>;`
@@ -209,21 +218,33 @@ ${place}
 }
 
 /** Text of the activation functions, when one is used. */
-export function activationText(spec: MatmulSpec): string {
-  return spec.activation === "none" ? "" : ACTIVATION_WGSL[spec.activation];
+export function activationText({ activation, preactivation }: MatmulSpec): string {
+  if (activation === "none") return "";
+  return preactivation === "read" ? slopeText(activation) : ACTIVATION_WGSL[activation];
 }
 
-/** Expression of bias, activation and residual applied to `value`. */
+/** Names of the activations in WGSL. */
+const FUNCTIONS = { gelu: "gelu", quickGelu: "quick_gelu", relu: "relu" } as const;
+
+/** Expression of what the activation is applied to. */
+export function biased(spec: MatmulSpec, value: string, bias: string): string {
+  return spec.bias ? `(${value} + ${bias})` : value;
+}
+
+/** Expression of activation (or its slope) and residual applied to `value`, which has its bias. */
 export function epilogue(
-  spec: MatmulSpec,
+  { activation, preactivation, residual }: MatmulSpec,
   value: string,
-  operands: { bias: string; residual: string },
+  operands: { residual: string; preactivation: string },
 ): string {
-  let text = spec.bias ? `(${value} + ${operands.bias})` : value;
-  if (spec.activation === "quickGelu") text = `quick_gelu(${text})`;
-  if (spec.activation === "gelu") text = `gelu(${text})`;
-  if (spec.activation === "relu") text = `relu(${text})`;
-  return spec.residual ? `${text} + ${operands.residual}` : text;
+  let text = value;
+  if (activation !== "none") {
+    const name = FUNCTIONS[activation];
+    text = preactivation === "read"
+      ? `${value} * ${name}_slope(${operands.preactivation})`
+      : `${name}(${value})`;
+  }
+  return residual ? `${text} + ${operands.residual}` : text;
 }
 
 /**
@@ -242,9 +263,12 @@ export function halfProductBound(
   return roundings * 2 ** -11 * size * 1.01 + k * 2 ** -14;
 }
 
-/** Short name of a spec for labels: "nt/f32f16f32+bias+gelu". */
+/** Short name of a spec for labels: "nt/f32f16f32+bias+gelu"; "gelu'" is the slope. */
 export function specLabel(spec: MatmulSpec): string {
   const transposes = `${spec.transposeA ? "t" : "n"}${spec.transposeB ? "t" : "n"}`;
+  const { activation, preactivation } = spec;
+  const suffix = preactivation === "read" ? "'" : preactivation === "written" ? "+preactivation" : "";
   return `${transposes}/${spec.typeA}${spec.typeB}${spec.typeC}${spec.bias ? "+bias" : ""}` +
-    `${spec.activation === "none" ? "" : `+${spec.activation}`}${spec.residual ? "+residual" : ""}`;
+    `${activation === "none" ? "" : `+${activation}${suffix}`}${spec.residual ? "+residual" : ""}` +
+    `${spec.sums ? "+sums" : ""}`;
 }

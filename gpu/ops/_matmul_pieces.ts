@@ -9,7 +9,7 @@
  * vector is written whole by one thread: WGSL lets an implementation write all of a vector for one of its components.
  */
 
-import { epilogue, rowLengths } from "./_matmul_common.ts";
+import { biased, epilogue, rowLengths } from "./_matmul_common.ts";
 import type { MatmulSpec, Word } from "./_matmul_common.ts";
 
 /** One operand as the workgroup's threads copy it. */
@@ -202,9 +202,46 @@ export function fetchPiece(spec: MatmulSpec, piece: Piece, k0: string): string {
       ${zeros}
       if (${k} < k_end) {
         ${reads.join("\n        ")}
-      }
+      }${sumsRows(spec, piece) ? `\n      sum_${id} += ${registers.join(" + ")};` : ""}
     }`;
   return condition === "" ? text : `    if (${condition}) {\n${text}\n    }`;
+}
+
+/** Whether a thread sums what it copies of a piece. */
+const sumsRows = (spec: MatmulSpec, { operand }: Piece) => spec.sums === true && operand.name === "a";
+
+/** Declares the sums of op(A) over k, four places of every piece. */
+export function declareSums(spec: MatmulSpec, pieces: readonly Piece[]): string {
+  return pieces.filter((piece) => sumsRows(spec, piece)).map(({ id }) => `\n  var sum_${id} = vec4f();`).join(
+    "",
+  );
+}
+
+/** Adds the sums of all quads of k and writes them, in the blocks that begin a row of blocks. A's block is free by then. */
+export function storeSums(
+  spec: MatmulSpec,
+  pieces: readonly Piece[],
+  { blockM, blockK }: { blockM: number; blockK: number },
+): string {
+  if (!spec.sums) return "";
+  const vectors = blockM / 4;
+  const puts = pieces.filter((piece) => sumsRows(spec, piece)).map(({ id, condition }) => {
+    const put = `block_a[quad_${id} * ${vectors}u + place_${id}] = sum_${id};`;
+    return `    ${condition === "" ? put : `if (${condition}) { ${put} }`}`;
+  });
+  return `
+  if (first_column == 0u) { // the same for the whole workgroup
+${puts.join("\n")}
+    workgroupBarrier();
+    if (thread < ${vectors}u) {
+      var total = block_a[thread];
+      for (var quad = 1u; quad < ${blockK / 4}u; quad++) { total += block_a[quad * ${vectors}u + thread]; }
+      for (var i = 0u; i < 4u; i++) {
+        let row = first_row + thread * 4u + i;
+        if (row < rows_end) { sums[split * params.m + row] = total[i]; }
+      }
+    }
+  }`;
 }
 
 /** Four values of neighbouring places at step `j` of a piece. */
@@ -230,25 +267,30 @@ ${lines.join("\n")}`;
 
 /** Function that finishes and stores four neighbouring values of one row of C. */
 export function storeRow(spec: MatmulSpec, word: Word): string {
+  const { residual, preactivation } = spec, reads = preactivation === "read";
+  const linear = (i: number) => biased(spec, `v[${i}]`, `bias[column + ${i}u]`);
   const component = (i: number) =>
-    epilogue(spec, `v[${i}]`, {
-      bias: `bias[column + ${i}u]`,
+    epilogue(spec, linear(i), {
       residual: word.size === 4 ? `f32(old[${i}])` : "old",
+      preactivation: word.size === 4 ? `f32(saved[${i}])` : "saved",
     });
   const scalar = spec.typeC === "f16" ? "f16" : "f32";
+  const four = (value: (i: number) => string) => `${word.type}(vec4f(${[0, 1, 2, 3].map(value).join(", ")}))`;
   const body = word.size === 4
     ? `  if (column >= params.n) { return; }
   let at = (base_c + row * params.n + column) / 4u;
-${spec.residual ? "  let old = residual[at];\n" : ""}  c[at] = ${word.type}(vec4f(${
-      [0, 1, 2, 3].map(component).join(", ")
-    }));`
+${residual ? "  let old = residual[at];\n" : ""}${reads ? "  let saved = preactivation[at];\n" : ""}${
+      preactivation === "written" ? `  preactivation[at] = ${four(linear)};\n` : ""
+    }  c[at] = ${four(component)};`
     : `  let at = base_c + row * params.n + column;
 ${
       [0, 1, 2, 3].map((i) =>
         `  if (column + ${i}u < params.n) {
-${spec.residual ? `    let old = f32(residual[at + ${i}u]);\n` : ""}    c[at + ${i}u] = ${scalar}(${
-          component(i)
-        });
+${residual ? `    let old = f32(residual[at + ${i}u]);\n` : ""}${
+          reads ? `    let saved = f32(preactivation[at + ${i}u]);\n` : ""
+        }${
+          preactivation === "written" ? `    preactivation[at + ${i}u] = ${scalar}(${linear(i)});\n` : ""
+        }    c[at + ${i}u] = ${scalar}(${component(i)});
   }`
       ).join("\n")
     }`;

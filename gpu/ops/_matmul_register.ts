@@ -11,6 +11,7 @@
 
 import {
   activationText,
+  biased,
   chooseWord,
   declareBindings,
   epilogue,
@@ -111,7 +112,10 @@ function build(spec: MatmulSpec, tile: RegisterTile, name: string): MatmulKernel
 ${step(spec, { tile, words, count: tail })}
   }
 `;
-  const accumulators = grid(tile, (row, column) => `  var c${row}_${column} = 0f;`);
+  const accumulators = [
+    ...grid(tile, (row, column) => `  var c${row}_${column} = 0f;`),
+    ...rowSums(spec, tile, words).map(({ name }) => `  var ${name} = 0f;`),
+  ];
   const code = `// Matmul, register tile: ${name}, ${specLabel(spec)}.
 ${text}${activationText(spec)}
 @compute @workgroup_size(${tile.lanes})
@@ -126,7 +130,7 @@ ${accumulators.join("\n")}
   for (; k + ${UNROLL}u <= k_end; k += ${UNROLL}u) {
 ${step(spec, { tile, words, count: UNROLL })}
   }
-${remainder}${stores(spec, tile, words)}
+${remainder}${stores(spec, tile, words)}${storeSums(spec, tile, words)}
 }
 `;
   const label = `matmul/${name}/${specLabel(spec)}`;
@@ -201,6 +205,7 @@ function step(
       for (let first = 0; first < tile.rows; first += lanes * a.size) {
         const values = Array.from({ length: a.size }, (_, i) => `a${first}_${u}_${i}`);
         load(`wa${first}_${u}`, `a[pa${first} + ka${u}]`, a, spec.typeA, values);
+        if (spec.sums) lines.push(...values.map((value, i) => `    sum${first}_${i} += ${value};`));
       }
     }
   } else {
@@ -248,6 +253,31 @@ function step(
   return lines.join("\n");
 }
 
+/** Where sums of A's rows are: in the lanes that read them. `row` is the first lane's, and `step` that from lane to lane. */
+function rowSums(
+  spec: MatmulSpec,
+  tile: RegisterTile,
+  { a }: Words,
+): { name: string; row: number; step: number }[] {
+  if (!spec.sums) return [];
+  const lanes = tile.spread ? tile.lanes : 1, sums = [];
+  for (let first = 0; first < tile.rows; first += lanes * a.size) {
+    for (let i = 0; i < a.size; i++) sums.push({ name: `sum${first}_${i}`, row: first + i, step: a.size });
+  }
+  return sums;
+}
+
+/** Writes the sums of A's rows, in the tiles that begin a row of tiles. */
+function storeSums(spec: MatmulSpec, tile: RegisterTile, words: Words): string {
+  const sums = rowSums(spec, tile, words);
+  if (sums.length === 0) return "";
+  const lines = sums.map(({ name, row, step }) => {
+    const at = `first_row + ${row}u + ${tile.spread ? "lane" : "0u"} * ${step}u`;
+    return `    if (${at} < rows_end) { sums[split * params.m + ${at}] = ${name}; }`;
+  });
+  return `\n  if (first_column == 0u${tile.spread ? "" : " && lane == 0u"}) {\n${lines.join("\n")}\n  }`;
+}
+
 /** Writes the tile. Unrolled too: an array of the sums, to be walked by a loop, took llvmpipe four times as long to compile. */
 function stores(spec: MatmulSpec, tile: RegisterTile, words: Words): string {
   const lines: string[] = [];
@@ -259,7 +289,7 @@ function stores(spec: MatmulSpec, tile: RegisterTile, words: Words): string {
       lines.push(`  let bias${column + i} = bias[min(column${column} + ${i}u, params.n - 1u)];`);
     }
   }
-  const residual = unpackWord(c, spec.typeC, "old");
+  const residual = unpackWord(c, spec.typeC, "old"), saved = unpackWord(c, spec.typeC, "saved");
   for (let row = 0; row < tile.rows; row++) {
     lines.push(`  if (first_row + ${row}u < rows_end) {`);
     lines.push(`    let row_c = base_c + (first_row + ${row}u) * params.n;`);
@@ -269,10 +299,15 @@ function stores(spec: MatmulSpec, tile: RegisterTile, words: Words): string {
         `      let at = (row_c + column${column}) / ${c.size}u;`,
       );
       if (spec.residual) lines.push(`      let old = residual[at];`);
+      if (spec.preactivation === "read") lines.push(`      let saved = preactivation[at];`);
       const values = Array.from({ length: c.size }, (_, i) => `v${i}`);
+      const linear = values.map((_, i) => biased(spec, `c${row}_${column + i}`, `bias${column + i}`));
+      if (spec.preactivation === "written") {
+        lines.push(`      preactivation[at] = ${packWord(c, spec.typeC, linear)};`);
+      }
       values.forEach((value, i) => {
-        const operands = { bias: `bias${column + i}`, residual: residual[i] };
-        lines.push(`      let ${value} = ${epilogue(spec, `c${row}_${column + i}`, operands)};`);
+        const operands = { residual: residual[i], preactivation: saved[i] };
+        lines.push(`      let ${value} = ${epilogue(spec, linear[i], operands)};`);
       });
       lines.push(`      c[at] = ${packWord(c, spec.typeC, values)};`, "    }");
     }

@@ -50,7 +50,8 @@ export function rowsVariant(tile: RowsTile): MatmulVariant {
     traits: ["rows", `rows ${rows}`, `threads ${threads}`],
     build: (spec) => build(spec, tile, name),
     suits: (spec, adapter) =>
-      !adapter.isSoftware && spec.m <= MOST_TILES * rows && threads <= adapter.workgroupInvocations &&
+      !adapter.isSoftware && !spec.sums && spec.m <= MOST_TILES * rows &&
+      threads <= adapter.workgroupInvocations &&
       16 * rows * threads <= adapter.workgroupBytes,
     cost: (spec, adapter) => estimate(effortOf(spec, tile), adapter),
   };

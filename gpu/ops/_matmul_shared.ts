@@ -34,6 +34,7 @@ import { estimate } from "./_matmul_estimate.ts";
 import {
   addressPiece,
   declareRegisters,
+  declareSums,
   fetchPiece,
   type Operand,
   operandsOf,
@@ -42,6 +43,7 @@ import {
   putPiece,
   sharePieces,
   storeRow,
+  storeSums,
   vectorOf,
   wordsOf,
 } from "./_matmul_pieces.ts";
@@ -92,7 +94,7 @@ export function sharedVariant(tile: SharedTile): MatmulVariant {
     build: (spec) => build(spec, tile, name),
     suits: (spec, adapter) => {
       const anyHalf = spec.typeA === "f16" || spec.typeB === "f16";
-      return !adapter.isSoftware && (anyHalf || !half) &&
+      return !adapter.isSoftware && (anyHalf || !half) && (chunk === 0 || !spec.sums) &&
         (chunk === 0 || anyHalf && spec.halfProducts === true) &&
         threadsOf(tile) <= adapter.workgroupInvocations &&
         workgroupBytes(tile, heldTypes(spec, tile)) <= adapter.workgroupBytes;
@@ -169,7 +171,7 @@ ${
         (row - row % 4) * threadsM + row % 4
       }u, rows_end, first_column + (thread_n + ${quad * threadsN}u) * 4u, base_c, c${row}_${quad});`
     ).join("\n")
-  }
+  }${storeSums(spec, sharePieces([a, b], { blockK: tile.blockK, threads }), tile)}
 }
 `;
   const label = `matmul/${name}/${specLabel(spec)}`;
@@ -188,7 +190,8 @@ function mainLoop(
   { operands, threads, compute }: { operands: readonly Operand[]; threads: number; compute: string },
 ): string {
   const pieces = sharePieces(operands, { blockK, threads });
-  const setup = [...pieces.map(addressPiece), declareRegisters(pieces)].join("\n");
+  const setup = [...pieces.map(addressPiece), declareRegisters(pieces)].join("\n") +
+    declareSums(spec, pieces);
   const size = (operand: Operand) => blockK * operand.block / 4;
   const put = (piece: Piece, buffer: string) =>
     putPiece(piece, { blockK, from: buffer === "" ? "" : `${buffer} * ${size(piece.operand)}u + ` });

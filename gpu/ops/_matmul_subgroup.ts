@@ -56,8 +56,9 @@ export function subgroupVariant(tile: SubgroupTile): MatmulVariant {
     needs: ["subgroups"],
     traits: ["subgroup", `${blockM}x${blockN}`, `${rows}x${columns}`, `depth ${blockK}`, "buffers 2"],
     build: (spec) => build(spec, tile, name),
-    suits: (_, adapter) =>
-      !adapter.isSoftware && adapter.subgroupSizes?.min === lanes && adapter.subgroupSizes.max === lanes &&
+    suits: (spec, adapter) =>
+      !adapter.isSoftware && !spec.sums && adapter.subgroupSizes?.min === lanes &&
+      adapter.subgroupSizes.max === lanes &&
       threads <= adapter.workgroupInvocations && bytes <= adapter.workgroupBytes,
     cost: (spec, adapter) => estimate(effortOf(spec, tile), adapter),
   };

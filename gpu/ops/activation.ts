@@ -4,39 +4,50 @@ import geluSource from "./gelu.wgsl" with { type: "text" };
 import quickGeluSource from "./quick_gelu.wgsl" with { type: "text" };
 import quickGeluDxSource from "./quick_gelu_dx.wgsl" with { type: "text" };
 import reluSource from "./relu.wgsl" with { type: "text" };
-import type { Graph, Tensor } from "../graph.ts";
+import type { Graph, Node, Tensor } from "../graph.ts";
 import { defineOp, type NoAttrs, type Op, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { ACTIVATIONS } from "./activation_functions.ts";
 
-const geluOp = defineActivation("gelu", {
-  forward: { source: geluSource, entryPoint: "forward" },
-  backward: { source: geluSource, entryPoint: "backward" },
-});
-
-const quickGeluOp = defineActivation("quickGelu", {
-  forward: { source: quickGeluSource },
-  backward: { source: quickGeluDxSource },
-});
-
-const reluOp = defineActivation("relu", {
-  forward: { source: reluSource, entryPoint: "forward" },
-  backward: { source: reluSource, entryPoint: "backward" },
-});
+const OPS_OF = {
+  gelu: defineActivation("gelu", {
+    forward: { source: geluSource, entryPoint: "forward" },
+    backward: { source: geluSource, entryPoint: "backward" },
+  }),
+  quickGelu: defineActivation("quickGelu", {
+    forward: { source: quickGeluSource },
+    backward: { source: quickGeluDxSource },
+  }),
+  relu: defineActivation("relu", {
+    forward: { source: reluSource, entryPoint: "forward" },
+    backward: { source: reluSource, entryPoint: "backward" },
+  }),
+} as const;
 
 /** Exact GELU, `x/2 (1 + erf(x/√2))`. */
 export function gelu(g: Graph, x: Tensor): Tensor {
-  return recordOne(g, geluOp, { x });
+  return recordOne(g, OPS_OF.gelu.op, { x });
 }
 
 /** CLIP's QuickGELU, `x · sigmoid(1.702 x)`. */
 export function quickGelu(g: Graph, x: Tensor): Tensor {
-  return recordOne(g, quickGeluOp, { x });
+  return recordOne(g, OPS_OF.quickGelu.op, { x });
 }
 
 /** `max(x, 0)`. */
 export function relu(g: Graph, x: Tensor): Tensor {
-  return recordOne(g, reluOp, { x });
+  return recordOne(g, OPS_OF.relu.op, { x });
+}
+
+/** Which activation a node is a use of, or of which the gradient; null: of none. */
+export function activationOf(
+  node: Node,
+): { activation: keyof typeof ACTIVATIONS; isGradient: boolean } | null {
+  for (const activation of ["gelu", "quickGelu", "relu"] as const) {
+    const { op, dxOp } = OPS_OF[activation];
+    if (node.op === op || node.op === dxOp) return { activation, isGradient: node.op === dxOp };
+  }
+  return null;
 }
 
 /** Each activation as an op of its own. */
@@ -50,13 +61,13 @@ interface Kernel {
 function defineActivation(
   name: keyof typeof ACTIVATIONS,
   kernels: { forward: Kernel; backward: Kernel },
-): Op<NoAttrs> {
+): { op: Op<NoAttrs>; dxOp: Op<NoAttrs> } {
   const { forward, backward } = kernels, { value, slope } = ACTIVATIONS[name];
   const dxOp = defineOp({
     name: `${name}Dx`,
     inputs: { x: "*R", dOut: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.dOut.dtype } }),
-    overwrites: { out: "dOut" },
+    overwrites: { out: ["dOut"] },
     dispatches: ({ inputs: { x, dOut }, outputs: { out }, axes }) => [
       flatDispatch(`${name}.backward`, backward.source, {
         tensors: { x, out, dout: dOut },
@@ -68,7 +79,7 @@ function defineActivation(
     reference: ({ x, dOut }) => ({ out: x.map((each, i) => slope(each) * dOut[i]) }),
     flops: ({ axes }) => 16 * axes.R,
   });
-  return defineOp({
+  const op = defineOp({
     name,
     inputs: { x: "*R" },
     outputs: ({ inputs }) => ({ out: { shape: inputs.x.shape, dtype: inputs.x.dtype } }),
@@ -83,4 +94,5 @@ function defineActivation(
     reference: ({ x }) => ({ out: x.map(value) }),
     flops: ({ axes }) => 12 * axes.R,
   });
+  return { op, dxOp };
 }

@@ -7,7 +7,7 @@
 
 import mergeSource from "./batch_norm_merge.wgsl" with { type: "text" };
 import sumsSource from "./batch_norm_backward_sums.wgsl" with { type: "text" };
-import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
+import columnsSource from "./batch_norm_backward_columns.wgsl" with { type: "text" };
 import updateSource from "./batch_norm_update.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
 import { sizeOf } from "../graph.ts";
@@ -15,11 +15,12 @@ import { defineOp, type Dispatch, recordOne } from "../op.ts";
 import { floatType } from "./_dispatch.ts";
 import {
   apply,
-  applyChunks,
   chunkStatistics,
   constants,
+  inputGradient,
   type NormAttrs,
   referenceApply,
+  referenceInputGradient,
 } from "./_batch_norm.ts";
 import { sharedNormTrainOp } from "./shared_batch_norm.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
@@ -123,70 +124,59 @@ const batchNormEvalOp = defineOp<NormAttrs>({
   flops: ({ axes }) => 3 * axes.R * axes.C,
 });
 
-const batchNormBackwardOp = defineOp({
+/** The gradients of a normalisation, and what is added to that of its input. */
+export const batchNormBackwardOp = defineOp({
   name: "batchNormBackward",
-  inputs: { x: "*R C", weight: "C", mean: "C", variance: "C", dout: "*R C" },
+  inputs: { x: "*R C", weight: "C", mean: "C", variance: "C", dout: "*R C", "residual?": "*R C" },
   attrs: { eps: 1e-5, batchStatistics: true, wantsX: true },
+  overwrites: { dx: ["residual"] },
   outputs: ({ inputs, attrs, axes: { R, C } }) => ({
     dWeight: { shape: [C] },
     dBias: { shape: [C] },
     partials: { shape: [rowChunks(R).chunks, 2, C], auxiliary: true },
-    ...(attrs.wantsX ? { dx: { shape: inputs.x.shape } } : {}),
+    ...(attrs.wantsX ? { dx: { shape: inputs.x.shape }, columns: { shape: [4, C], auxiliary: true } } : {}),
   }),
   dispatches: ({ inputs, outputs, attrs, axes: { R, C } }) => {
     const { x, weight, mean, variance, dout } = inputs;
-    const { chunkRows, chunks } = rowChunks(R);
-    const eps = attrs.eps;
-    const aliases = { x_t: floatType(x), dout_t: floatType(dout) };
-    const dispatches: Dispatch[] = [
-      {
-        label: "batchNorm.backwardSums",
-        source: sumsSource,
-        constants,
-        aliases,
-        tensors: [x, mean, variance, dout, outputs.partials],
-        params: { rows: R, channels: C, chunk_rows: chunkRows, eps },
-        grid: [Math.ceil(C / COLUMNS), chunks, 1],
-      },
-      sumPartials("batchNorm.backwardSums.sum", outputs.partials, {
-        first: outputs.dWeight,
-        second: outputs.dBias,
-      }),
-    ];
-    if (attrs.wantsX) {
-      const rows = applyChunks(R, C);
-      dispatches.push({
-        label: "batchNorm.backward",
-        source: backwardSource,
-        constants,
-        aliases,
-        tensors: [x, weight, mean, variance, dout, outputs.dWeight, outputs.dBias, outputs.dx],
-        params: {
-          rows: R,
-          channels: C,
-          chunk_rows: rows.chunkRows,
-          eps,
-          share: attrs.batchStatistics ? 1 / R : 0,
-        },
-        grid: rows.grid,
-      });
+    const { partials, dWeight, dBias, columns } = outputs;
+    const { chunkRows, chunks } = rowChunks(R), eps = attrs.eps;
+    const sums: Dispatch = {
+      label: "batchNorm.backwardSums",
+      source: sumsSource,
+      constants,
+      aliases: { x_t: floatType(x), dout_t: floatType(dout) },
+      tensors: [x, mean, variance, dout, partials],
+      params: { rows: R, channels: C, chunk_rows: chunkRows, eps },
+      grid: [Math.ceil(C / COLUMNS), chunks, 1],
+    };
+    if (!attrs.wantsX) {
+      return [
+        sums,
+        sumPartials("batchNorm.backwardSums.sum", partials, { first: dWeight, second: dBias }),
+      ];
     }
-    return dispatches;
+    const totals: Dispatch = {
+      label: "batchNorm.backwardColumns",
+      source: columnsSource,
+      constants,
+      tensors: [partials, weight, mean, variance, dWeight, dBias, columns],
+      params: { chunks, channels: C, eps, share: attrs.batchStatistics ? 1 / R : 0 },
+      grid: [Math.ceil(C / COLUMNS), 1, 1],
+    };
+    return [sums, totals, inputGradient({ ...inputs, ...outputs }, { R, C })];
   },
   gradient: "none",
-  reference: ({ x, weight, mean, variance, dout }, { axes: { R, C }, attrs }) => {
-    const rstd = variance.map((v) => 1 / Math.sqrt(v + attrs.eps));
-    const normal = (i: number) => (x[i] - mean[i % C]) * rstd[i % C];
+  reference: (arrays, { axes: { R, C }, attrs }) => {
+    const { x, mean, variance, dout } = arrays;
     const { partials, first, second } = referenceColumnSums(R, C, (r, c) => {
       const i = r * C + c;
-      return [dout[i] * normal(i), dout[i]];
+      return [dout[i] * (x[i] - mean[c]) / Math.sqrt(variance[c] + attrs.eps), dout[i]];
     });
+    const own = { dWeight: first, dBias: second, partials };
+    if (!attrs.wantsX) return own;
     const share = attrs.batchStatistics ? 1 / R : 0;
-    const dx = dout.map((flow, i) => {
-      const c = i % C;
-      return weight[c] * rstd[c] * (flow - share * (second[c] + normal(i) * first[c]));
-    });
-    return { dWeight: first, dBias: second, partials, ...(attrs.wantsX ? { dx } : {}) };
+    const [slope, flow] = [first, second].map((sums) => sums.map((sum) => share * sum));
+    return { ...own, ...referenceInputGradient(arrays, { slope, flow, eps: attrs.eps }) };
   },
   flops: ({ axes }) => 11 * axes.R * axes.C,
 });

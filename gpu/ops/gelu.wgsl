@@ -26,6 +26,12 @@ fn gelu(value: f32) -> f32 {
   return 0.5 * value * (1.0 + erf(value * 0.70710678));
 }
 
+fn gelu_slope(value: f32) -> f32 {
+  let cumulative = 0.5 + 0.5 * erf(value * 0.70710678);
+  let density = 0.39894228 * exp(-min(0.5 * value * value, 80.0)); // bounded, so that value² may overflow
+  return cumulative + value * density;
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * WG_SIZE + lane;
@@ -41,8 +47,5 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   if (i >= params.count) {
     return;
   }
-  let value = f32(x[i]);
-  let cumulative = 0.5 + 0.5 * erf(value * 0.70710678);
-  let density = 0.39894228 * exp(-min(0.5 * value * value, 80.0)); // bounded, so that x² may overflow
-  out[i] = out_t(f32(dout[i]) * (cumulative + value * density));
+  out[i] = out_t(f32(dout[i]) * gelu_slope(f32(x[i])));
 }

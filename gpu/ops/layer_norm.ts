@@ -76,24 +76,35 @@ const layerNormOp = defineOp<{ eps: number; dtype?: Dtype }>({
   flops: ({ axes }) => 8 * axes.R * axes.C,
 });
 
-const layerNormBackwardOp = defineOp({
+/** The gradient of the input, and what is added to it. */
+export const layerNormBackwardOp = defineOp({
   name: "layerNormBackward",
-  inputs: { x: "*R C", weight: "C", mean: "R", rstd: "R", dout: "*R C" },
+  inputs: { x: "*R C", weight: "C", mean: "R", rstd: "R", dout: "*R C", "residual?": "*R C" },
   outputs: ({ inputs }) => ({ dx: { shape: inputs.x.shape } }),
+  overwrites: { dx: ["residual"] },
   dispatches: ({ inputs, outputs, axes, environment }) => [{
     label: "layerNorm.backward",
     ...rowKernel(environment, { R: axes.R, C: axes.C }, [backwardSource, backwardRowsSource]),
+    entryPoint: inputs.residual ? "with_residual" : "main",
     aliases: {
       x_t: floatType(inputs.x),
       weight_t: floatType(inputs.weight),
       dout_t: floatType(inputs.dout),
     },
-    tensors: [inputs.x, inputs.weight, inputs.mean, inputs.rstd, inputs.dout, outputs.dx],
+    tensors: [
+      inputs.x,
+      inputs.weight,
+      inputs.mean,
+      inputs.rstd,
+      inputs.dout,
+      outputs.dx,
+      ...inputs.residual ? [inputs.residual] : [],
+    ],
     params: { rows: axes.R, channels: axes.C },
   }],
   gradient: "none",
-  reference: ({ x, weight, mean, rstd, dout }, { axes: { R, C } }) => {
-    const dx = new Float64Array(R * C);
+  reference: ({ x, weight, mean, rstd, dout, residual }, { axes: { R, C } }) => {
+    const dx = residual?.slice() ?? new Float64Array(R * C);
     for (let r = 0; r < R; r++) {
       let flowSum = 0, productSum = 0;
       for (let c = 0; c < C; c++) {
@@ -103,7 +114,7 @@ const layerNormBackwardOp = defineOp({
       }
       for (let c = 0; c < C; c++) {
         const normal = (x[r * C + c] - mean[r]) * rstd[r];
-        dx[r * C + c] = rstd[r] * (weight[c] * dout[r * C + c] - flowSum / C - normal * productSum / C);
+        dx[r * C + c] += rstd[r] * (weight[c] * dout[r * C + c] - flowSum / C - normal * productSum / C);
       }
     }
     return { dx };

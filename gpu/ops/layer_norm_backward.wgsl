@@ -1,5 +1,5 @@
 // Gradient of layer normalisation with respect to its input, one workgroup per row:
-// dx = rstd * (g - mean(g) - n * mean(g * n)), with g = weight * dout and n = (x - mean) * rstd.
+// dx = rstd * (g - mean(g) - n * mean(g * n)), plus what else flows there, with g = weight * dout and n = (x - mean) * rstd.
 alias x_t = f32;      // storage types: f32 or f16; sums are always f32
 alias weight_t = f32;
 alias dout_t = f32;
@@ -16,15 +16,12 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;        // [R]
 @group(0) @binding(5) var<storage, read_write> dout: array<dout_t>;     // [R C]
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;          // [R C]
+@group(0) @binding(7) var<storage, read_write> residual: array<f32>;    // [R C], in `with_residual` only
 
 var<workgroup> shared_sums: array<vec2f, WG_SIZE>;
 
-@compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group.y * groups.x + group.x;
-  if (row >= params.rows) { // the same for the whole workgroup, so barriers below stay uniform
-    return;
-  }
+// Means of g and of g * n over a row.
+fn row_means(row: u32, lane: u32) -> vec2f {
   let start = row * params.channels;
   let row_mean = mean[row];
   let row_rstd = rstd[row];
@@ -42,10 +39,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   workgroupBarrier();
-  let means = shared_sums[0] / f32(params.channels);
+  return shared_sums[0] / f32(params.channels);
+}
+
+fn slope_at(row: u32, c: u32, means: vec2f) -> f32 {
+  let at = row * params.channels + c;
+  let normal = (f32(x[at]) - mean[row]) * rstd[row];
+  let flow = f32(weight[c]) * f32(dout[at]);
+  return rstd[row] * (flow - means.x - normal * means.y);
+}
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { // the same for the whole workgroup, so barriers below stay uniform
+    return;
+  }
+  let means = row_means(row, lane);
   for (var c = lane; c < params.channels; c += WG_SIZE) {
-    let normal = (f32(x[start + c]) - row_mean) * row_rstd;
-    let flow = f32(weight[c]) * f32(dout[start + c]);
-    dx[start + c] = row_rstd * (flow - means.x - normal * means.y);
+    dx[row * params.channels + c] = slope_at(row, c, means);
+  }
+}
+
+@compute @workgroup_size(WG_SIZE)
+fn with_residual(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) {
+    return;
+  }
+  let means = row_means(row, lane);
+  for (var c = lane; c < params.channels; c += WG_SIZE) {
+    let at = row * params.channels + c;
+    let other = residual[at]; // may be the same memory
+    dx[at] = slope_at(row, c, means) + other;
   }
 }

@@ -16,13 +16,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;              // [R]
 @group(0) @binding(5) var<storage, read_write> dout: array<vec4<dout_t>>;     // [R C/4]
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;              // [R C/4]
+@group(0) @binding(7) var<storage, read_write> residual: array<vec4f>;        // [R C/4], in `with_residual` only
 
-@compute @workgroup_size(WG_SIZE)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = (group.y * groups.x + group.x) * WG_SIZE + lane;
-  if (row >= params.rows) {
-    return;
-  }
+// Means of g and of g * n over a row.
+fn row_means(row: u32) -> vec2f {
   let quads = params.channels / 4u;
   let start = row * quads;
   let row_mean = mean[row];
@@ -35,11 +32,42 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     flow_sum += flow;
     product_sum += flow * normal;
   }
-  let flow_mean = dot(flow_sum, vec4f(1.0)) / f32(params.channels);
-  let product_mean = dot(product_sum, vec4f(1.0)) / f32(params.channels);
+  return vec2f(dot(flow_sum, vec4f(1.0)), dot(product_sum, vec4f(1.0))) / f32(params.channels);
+}
+
+@compute @workgroup_size(WG_SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.y * groups.x + group.x) * WG_SIZE + lane;
+  if (row >= params.rows) {
+    return;
+  }
+  let quads = params.channels / 4u;
+  let start = row * quads;
+  let row_mean = mean[row];
+  let row_rstd = rstd[row];
+  let means = row_means(row);
   for (var c = 0u; c < quads; c++) {
     let normal = (vec4f(x[start + c]) - row_mean) * row_rstd;
     let flow = vec4f(weight[c]) * vec4f(dout[start + c]);
-    dx[start + c] = row_rstd * (flow - flow_mean - normal * product_mean);
+    dx[start + c] = row_rstd * (flow - means.x - normal * means.y);
+  }
+}
+
+@compute @workgroup_size(WG_SIZE)
+fn with_residual(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.y * groups.x + group.x) * WG_SIZE + lane;
+  if (row >= params.rows) {
+    return;
+  }
+  let quads = params.channels / 4u;
+  let start = row * quads;
+  let row_mean = mean[row];
+  let row_rstd = rstd[row];
+  let means = row_means(row);
+  for (var c = 0u; c < quads; c++) {
+    let normal = (vec4f(x[start + c]) - row_mean) * row_rstd;
+    let flow = vec4f(weight[c]) * vec4f(dout[start + c]);
+    let other = residual[start + c]; // may be the same memory
+    dx[start + c] = row_rstd * (flow - means.x - normal * means.y) + other;
   }
 }

@@ -27,14 +27,21 @@ import { reshape } from "./views.ts";
 /** Fused activations. */
 export type Activation = "none" | keyof typeof ACTIVATIONS;
 
-/** How one product is laid out: C = activation(op(A) · op(B) + bias) + residual. */
-type MatmulAttrs = {
+/**
+ * How one product is laid out: C = activation(op(A) · op(B) + bias) + residual. With an input `preactivation` it is the gradient of
+ * that activation: C = (op(A) · op(B) + bias) ∘ activation′(preactivation) + residual.
+ */
+export type MatmulAttrs = {
   transposeA: boolean;
   transposeB: boolean;
   /** Parts the sum over k is split into; above 1 the output has a leading axis of partial sums. */
   splitK: number;
   activation: Activation;
   dtype: Dtype;
+  /** Also puts out what the activation is applied to. */
+  keepsPreactivation: boolean;
+  /** Also puts out the sums of Aᵀ over k. */
+  sumsRows: boolean;
 };
 
 const DEFAULTS: MatmulAttrs = {
@@ -43,6 +50,8 @@ const DEFAULTS: MatmulAttrs = {
   splitK: 1,
   activation: "none",
   dtype: "f32",
+  keepsPreactivation: false,
+  sumsRows: false,
 };
 
 /** Sizes of a product whose operands are `[rows columns]` or `[batch rows columns]`. */
@@ -59,15 +68,22 @@ function productSizes(a: Tensor, b: Tensor, attrs: MatmulAttrs) {
   return { m, n, k, batch: sizeOf(leading), leading };
 }
 
-const matmulOp: Op<MatmulAttrs> = defineOp({
+/** A product of matrices. */
+export const matmulOp: Op<MatmulAttrs> = defineOp({
   name: "matmul",
-  inputs: { a: "*RA KA", b: "*RB KB", "bias?": "N", "residual?": "*RR NR" },
+  inputs: { a: "*RA KA", b: "*RB KB", "bias?": "N", "residual?": "*RR NR", "preactivation?": "*RR NR" },
   attrs: { ...DEFAULTS },
   outputs: ({ inputs, attrs }) => {
     const { m, n, leading } = productSizes(inputs.a, inputs.b, attrs);
     const splits = attrs.splitK > 1 ? [attrs.splitK] : [];
-    return { out: { shape: [...splits, ...leading, m, n], dtype: attrs.dtype } };
+    const out = { shape: [...splits, ...leading, m, n], dtype: attrs.dtype };
+    return {
+      out,
+      ...attrs.keepsPreactivation && { preactivation: { ...out, auxiliary: true } },
+      ...attrs.sumsRows && { sums: { shape: [...splits, ...leading, m], auxiliary: true } },
+    };
   },
+  overwrites: { out: ["residual", "preactivation"] },
   dispatches: (context) => [launch(context)],
   gradient: ({ g, inputs, grads, attrs, needs }) => {
     const { transposeA, transposeB, splitK, activation } = attrs;
@@ -88,7 +104,7 @@ const matmulOp: Op<MatmulAttrs> = defineOp({
       residual: needs("residual") ? d : undefined,
     };
   },
-  reference: (arrays, { inputs, attrs }) => ({ out: referenceMatmul(arrays, inputs, attrs) }),
+  reference: (arrays, { inputs, attrs }) => referenceMatmul(arrays, inputs, attrs),
   flops: ({ inputs, attrs }) => {
     const { m, n, k, batch } = productSizes(inputs.a, inputs.b, attrs);
     return 2 * m * n * k * batch;
@@ -124,7 +140,7 @@ function specOf(
   { inputs, outputs: { out }, attrs }: MatmulUse,
   { multipliesHalves }: KernelEnvironment,
 ): MatmulSpec {
-  const { a, b, bias, residual } = inputs;
+  const { a, b, bias, residual, preactivation } = inputs;
   const { m, n, k, batch } = productSizes(a, b, attrs);
   const batched = a.shape.length > 2;
   return {
@@ -144,14 +160,19 @@ function specOf(
     strideA: batched ? m * k : 0,
     strideB: batched ? k * n : 0,
     strideC: m * n,
+    ...attrs.sumsRows && { sums: true },
+    ...(preactivation || attrs.keepsPreactivation) && { preactivation: preactivation ? "read" : "written" },
     ...(multipliesHalves && floatType(a) === "f16" && floatType(b) === "f16" && { halfProducts: true }),
   };
 }
 
 function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
-  const { inputs: { a, b, bias, residual }, outputs: { out }, environment } = use;
-  const spec = specOf(use, environment), kernel = chosenVariant(MATMUL, spec, environment).build(spec);
-  const tensors = { a, b, c: out, bias, residual };
+  const { inputs: { a, b, bias, residual }, outputs: { out, sums }, environment } = use;
+  const spec = specOf(use, environment), { preactivation: _, ...common } = spec;
+  // Whether what the activation is applied to is kept does not choose the kernel: forward and recomputed values are the same bits.
+  const kernel = chosenVariant(MATMUL, common, environment).build(spec);
+  const preactivation = use.inputs.preactivation ?? use.outputs.preactivation;
+  const tensors = { a, b, c: out, bias, residual, preactivation, sums };
   const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name in tensors);
   return {
     label: kernel.label,
@@ -177,29 +198,41 @@ function referenceMatmul(
   arrays: Arrays,
   inputs: Readonly<Record<string, Tensor>>,
   attrs: MatmulAttrs,
-): Float64Array {
+): Arrays {
   const { m, n, k, batch } = productSizes(inputs.a, inputs.b, attrs);
-  const { a, b, bias, residual } = arrays;
+  const { a, b, bias, residual, preactivation: given } = arrays, { activation } = attrs;
   const splits = attrs.splitK, chunk = splitLength({ splitK: splits, k });
-  const out = new Float64Array(splits * batch * m * n);
+  const out = new Float64Array(splits * batch * m * n), preactivation = out.slice();
+  const sums = new Float64Array(splits * batch * m);
+  const atA = (q: number, i: number, p: number) => q * m * k + (attrs.transposeA ? p * m + i : i * k + p);
   for (let s = 0; s < splits; s++) {
+    const end = Math.min(k, (s + 1) * chunk);
     for (let q = 0; q < batch; q++) {
       for (let i = 0; i < m; i++) {
+        const row = (s * batch + q) * m + i;
+        for (let p = s * chunk; p < end; p++) sums[row] += a[atA(q, i, p)];
         for (let j = 0; j < n; j++) {
           let sum = 0;
-          for (let p = s * chunk; p < Math.min(k, (s + 1) * chunk); p++) {
-            sum += a[q * m * k + (attrs.transposeA ? p * m + i : i * k + p)] *
-              b[q * k * n + (attrs.transposeB ? j * k + p : p * n + j)];
+          for (let p = s * chunk; p < end; p++) {
+            sum += a[atA(q, i, p)] * b[q * k * n + (attrs.transposeB ? j * k + p : p * n + j)];
           }
           if (bias) sum += bias[j];
-          if (attrs.activation !== "none") sum = ACTIVATIONS[attrs.activation].value(sum);
-          const at = ((s * batch + q) * m + i) * n + j;
+          const at = row * n + j;
+          preactivation[at] = sum;
+          if (activation !== "none") {
+            const { value, slope } = ACTIVATIONS[activation];
+            sum = given ? sum * slope(given[at]) : value(sum);
+          }
           out[at] = residual ? sum + residual[at] : sum;
         }
       }
     }
   }
-  return out;
+  return {
+    out,
+    ...attrs.keepsPreactivation && { preactivation },
+    ...attrs.sumsRows && { sums },
+  };
 }
 
 /** op(a) · op(b) for `[rows columns]` or `[batch rows columns]` operands. */

@@ -10,7 +10,7 @@ import fillSource from "./fill.wgsl" with { type: "text" };
 import padSource from "./pad_axis.wgsl" with { type: "text" };
 import scaleSource from "./scale.wgsl" with { type: "text" };
 import type { Dtype, Graph, Tensor } from "../graph.ts";
-import { sizeOf } from "../graph.ts";
+import { bytesOf, sizeOf } from "../graph.ts";
 import { defineOp, type Dispatch, recordOne } from "../op.ts";
 import { flatDispatch } from "./_dispatch.ts";
 import { reshape } from "./views.ts";
@@ -95,7 +95,8 @@ const castOp = defineOp<{ dtype: Dtype }>({
   reference: ({ x }) => ({ out: x }),
 });
 
-const sliceOp = defineOp({
+/** A range of an axis. */
+export const sliceOp = defineOp({
   name: "slice",
   inputs: { x: "*R" },
   attrs: { axis: 0, start: 0, length: 1 },
@@ -113,6 +114,7 @@ const sliceOp = defineOp({
       length: attrs.length,
     }),
   ],
+  bytes: ({ outputs }) => 2 * bytesOf(outputs.out),
   gradient: ({ g, inputs, grads, attrs }) => {
     const { axis, start: before } = attrs;
     const after = inputs.x.shape[axis] - before - attrs.length;

@@ -16,7 +16,8 @@ const WG_SIZE = 64;
 /** Invocations a first stage aims at, runs of rows it is not cut below, and runs the second stage still sums quickly. */
 const TARGET_INVOCATIONS = 65536, MIN_RUN = 16, MAX_RUNS = 256;
 
-const sumRowsOp: Op<{ factor: number }> = defineOp({
+/** Sums of the middle axis of `[A R C]`, scaled. */
+export const sumRowsOp: Op<{ factor: number }> = defineOp({
   name: "sumRows",
   inputs: { x: "A R C" },
   attrs: { factor: 1 },

@@ -17,6 +17,10 @@ fn relu(value: f32) -> f32 {
   return select(value, 0.0, value < 0.0);
 }
 
+fn relu_slope(value: f32) -> f32 {
+  return select(1.0, 0.0, value <= 0.0);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = (group.y * groups.x + group.x) * WG_SIZE + lane;

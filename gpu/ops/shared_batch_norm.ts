@@ -5,7 +5,6 @@
  */
 
 import sumsSource from "./batch_norm_backward_sums.wgsl" with { type: "text" };
-import backwardSource from "./batch_norm_backward.wgsl" with { type: "text" };
 import partSource from "./batch_norm_rank_part.wgsl" with { type: "text" };
 import mergeSource from "./batch_norm_rank_merge.wgsl" with { type: "text" };
 import rankSumsSource from "./batch_norm_rank_sums.wgsl" with { type: "text" };
@@ -13,11 +12,12 @@ import meansSource from "./batch_norm_rank_means.wgsl" with { type: "text" };
 import { defineOp, type Dispatch } from "../op.ts";
 import {
   apply,
-  applyChunks,
   chunkStatistics,
   constants,
+  inputGradient,
   type NormAttrs,
   referenceApply,
+  referenceInputGradient,
 } from "./_batch_norm.ts";
 import { floatType } from "./_dispatch.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
@@ -96,24 +96,33 @@ export const sharedNormTrainOp = defineOp<SharedAttrs>({
   flops: ({ axes }) => 7 * axes.R * axes.C,
 });
 
-const sharedNormBackwardOp = defineOp<{ eps: number; wantsX: boolean; rank: number; ranks: number }>({
+/** The gradients of it, and what is added to that of its input. */
+export const sharedNormBackwardOp = defineOp<{ eps: number; wantsX: boolean; rank: number; ranks: number }>({
   name: "sharedNormBackward",
-  inputs: { x: "*R C", weight: "C", mean: "C", variance: "C", parts: "K P C", dout: "*R C" },
+  inputs: {
+    x: "*R C",
+    weight: "C",
+    mean: "C",
+    variance: "C",
+    parts: "K P C",
+    dout: "*R C",
+    "residual?": "*R C",
+  },
   attrs: { eps: 1e-5, wantsX: true, rank: 0, ranks: 1 },
+  overwrites: { dx: ["residual"] },
   outputs: ({ inputs, attrs, axes: { R, C } }) => ({
     dWeight: { shape: [C] },
     dBias: { shape: [C] },
     partials: { shape: [rowChunks(R).chunks, 2, C], auxiliary: true },
     ...attrs.wantsX && {
       sums: { shape: [2, C], auxiliary: true },
-      slope: { shape: [C], auxiliary: true },
-      flow: { shape: [C], auxiliary: true },
+      columns: { shape: [4, C], auxiliary: true },
       dx: { shape: inputs.x.shape },
     },
   }),
   dispatches: ({ inputs, outputs, attrs: { eps, wantsX, ranks }, axes: { R, C } }) => {
     const { x, weight, mean, variance, parts, dout } = inputs,
-      { dWeight, dBias, sums, slope, flow } = outputs;
+      { dWeight, dBias, sums, columns } = outputs;
     const { chunkRows, chunks } = rowChunks(R), groups = Math.ceil(C / COLUMNS);
     const aliases = { x_t: floatType(x), dout_t: floatType(dout) };
     const dispatches: Dispatch[] = [
@@ -129,7 +138,6 @@ const sharedNormBackwardOp = defineOp<{ eps: number; wantsX: boolean; rank: numb
       sumPartials("batchNorm.backwardSums.sum", outputs.partials, { first: dWeight, second: dBias }),
     ];
     if (!wantsX) return dispatches;
-    const rows = applyChunks(R, C);
     dispatches.push(
       {
         label: "batchNorm.rankSums",
@@ -144,24 +152,17 @@ const sharedNormBackwardOp = defineOp<{ eps: number; wantsX: boolean; rank: numb
         label: "batchNorm.rankMeans",
         source: meansSource,
         constants,
-        tensors: [sums, parts, slope, flow],
-        params: { channels: C, ranks },
+        tensors: [sums, parts, weight, mean, variance, columns],
+        params: { channels: C, ranks, eps },
         grid: [groups, 1, 1],
       },
-      {
-        label: "batchNorm.backward",
-        source: backwardSource,
-        constants,
-        aliases,
-        tensors: [x, weight, mean, variance, dout, slope, flow, outputs.dx],
-        params: { rows: R, channels: C, chunk_rows: rows.chunkRows, eps, share: 1 },
-        grid: rows.grid,
-      },
+      inputGradient({ ...inputs, ...outputs }, { R, C }),
     );
     return dispatches;
   },
   gradient: "none",
-  reference: ({ x, weight, mean, variance, parts, dout }, { axes: { R, C }, attrs }) => {
+  reference: (arrays, { axes: { R, C }, attrs }) => {
+    const { x, mean, variance, parts, dout } = arrays;
     const rstd = variance.map((v) => 1 / Math.sqrt(v + attrs.eps));
     const normal = (i: number) => (x[i] - mean[i % C]) * rstd[i % C];
     const { partials, first, second } = referenceColumnSums(R, C, (r, c) => {
@@ -171,12 +172,9 @@ const sharedNormBackwardOp = defineOp<{ eps: number; wantsX: boolean; rank: numb
     const own = { dWeight: first, dBias: second, partials };
     const rowsOf = (c: number) => parts[2 * C + c];
     const slope = first.map((sum, c) => sum / rowsOf(c)), flow = second.map((sum, c) => sum / rowsOf(c));
-    const dx = dout.map((given, i) => {
-      const c = i % C;
-      return weight[c] * rstd[c] * (given - flow[c] - normal(i) * slope[c]);
-    });
+    const gradient = referenceInputGradient(arrays, { flow, slope, eps: attrs.eps });
     const sums = Float64Array.from([...first, ...second]);
-    return attrs.wantsX ? { ...own, sums, slope, flow, dx } : own;
+    return attrs.wantsX ? { ...own, sums, ...gradient } : own;
   },
   flops: ({ axes }) => 11 * axes.R * axes.C,
 });

@@ -15,7 +15,8 @@ import { sumLeading } from "./reduce.ts";
 import { shiftTokens, tokenShift } from "./token_shift.ts";
 import { reshape, sliceRows } from "./views.ts";
 
-const splitTokensOp = defineOp({
+/** The first of every row of tokens, and the others. */
+export const splitTokensOp = defineOp({
   name: "splitTokens",
   inputs: { x: "B N D" },
   outputs: ({ inputs, axes: { B, N, D } }) => ({

@@ -16,12 +16,15 @@ export const FORMS: Readonly<Record<string, Form>> = {
   ...PRODUCT_FORMS,
 };
 
-const BACKWARD = "a part of the backward pass", LOSS = "a part of the loss";
+const BACKWARD = "a part of the backward pass",
+  LOSS = "a part of the loss",
+  JOINED = "made of others in planning";
 const UPDATE = "changes weights or what is kept beside them, in training",
   STORES = "writes into a tensor in place";
 
 /** Ops that never leave, and why. */
 export const NOT_EXPORTED: Readonly<Record<string, string>> = {
+  addWindow: JOINED,
   geluDx: BACKWARD,
   quickGeluDx: BACKWARD,
   reluDx: BACKWARD,

@@ -18,6 +18,9 @@ export interface EmbeddedFile {
 
 /** What the Worker imports on the way and never uses: it writes no tables. */
 const ABSENT = ["csv-stringify/sync"];
+/** Kernels of training: gradients, updates, exchanges between ranks. */
+const TRAINING =
+  /\/gpu\/ops\/\w*(_backward\w*|_dx|_dweight|_dtable|_rank_\w+|adamw|bert_adam|guard_\w+|clip_\w+|tensor_squares|exchange|average)\.wgsl$/;
 /** The table of words is left out: it would be a fifth of a page and a third of a packed one, and networks that read sentences carry it. */
 const NO_WORDS = { "./clip_merges.txt": "" };
 
@@ -28,7 +31,7 @@ const scripts = new Map<string, Promise<string>>();
 function scriptOf(module: string, words: boolean): Promise<string> {
   const key = `${module} ${words}`, known = scripts.get(key);
   if (known) return known;
-  const options = { absent: ABSENT, texts: words ? {} : NO_WORDS };
+  const options = { absent: ABSENT, blank: TRAINING, texts: words ? {} : NO_WORDS };
   const made = bundleForPage(new URL(`../../web/${module}`, import.meta.url), options)
     .then(({ code }) => code.trim().replaceAll(/<(\/script|!--)/gi, "<\\$1"));
   scripts.set(key, made);

@@ -27,6 +27,7 @@ async function start(): Promise<void> {
  * Bundles a module with all that it imports into one script.
  *
  * @param options.texts Modules that are texts made elsewhere, by the name under which they are imported.
+ * @param options.blank Texts that no code of the page uses, by the end of their path: they are left empty.
  * @param options.absent What is imported on the way and never used in the page, as it is written there.
  * @throws {Error} naming what a page has not, and who imports it.
  */
@@ -35,11 +36,12 @@ export async function bundleForPage(
   options: {
     texts?: Readonly<Record<string, string>>;
     absent?: readonly string[];
+    blank?: RegExp;
     minify?: boolean;
   } = {},
 ): Promise<Bundle> {
   await (started ??= start());
-  const { texts = {}, absent = [], minify = true } = options;
+  const { texts = {}, absent = [], blank, minify = true } = options;
   const result = await esbuild.build({
     entryPoints: [fileURLToPath(entry)],
     bundle: true,
@@ -52,7 +54,7 @@ export async function bundleForPage(
     metafile: true,
     logLevel: "silent",
     define: { "import.meta.url": '"about:blank"' },
-    plugins: [{ name: "project", setup: (build) => setUp(build, { texts, absent }) }],
+    plugins: [{ name: "project", setup: (build) => setUp(build, { texts, absent, blank }) }],
   }).catch((error: esbuild.BuildFailure) => {
     const told = error.errors?.slice(0, 5).map(({ text, location }) =>
       location ? `${location.file}:${location.line}: ${text}` : text
@@ -81,7 +83,11 @@ function emptied(contents: string): string {
 
 function setUp(
   build: esbuild.PluginBuild,
-  { texts, absent }: { texts: Readonly<Record<string, string>>; absent: readonly string[] },
+  { texts, absent, blank }: {
+    texts: Readonly<Record<string, string>>;
+    absent: readonly string[];
+    blank?: RegExp;
+  },
 ): void {
   build.onResolve({ filter: /.*/ }, ({ path, importer, kind, pluginData }) => {
     if (kind === "entry-point") return { path, namespace: "project" };
@@ -99,6 +105,7 @@ function setUp(
   });
   build.onLoad({ filter: /.*/, namespace: "project" }, async ({ path, with: attributes }) => {
     if (path.endsWith("/zod/v4/locales/index.js")) return { contents: ONE_LANGUAGE, loader: "js" };
+    if (attributes?.type === "text" && blank?.test(path)) return { contents: "", loader: "text" };
     const contents = await Deno.readTextFile(path);
     if (UNUSED_OF_SCHEMAS.test(path)) return { contents: emptied(contents), loader: "js" };
     if (attributes?.type === "text") return { contents: textOf(path, contents), loader: "text" };

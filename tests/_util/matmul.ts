@@ -19,7 +19,7 @@ export const defaultOf = (s: MatmulSpec, adapter: KernelAdapter) =>
 const GUARD_BYTES = 256;
 const MARK = 7;
 
-type Inputs = Record<"a" | "b" | "bias" | "residual", Float32Array>;
+type Inputs = Record<"a" | "b" | "bias" | "residual" | "preactivation", Float32Array>;
 
 /** Random inputs, rounded to the storage type. What lies between batch entries is NaN: a kernel that reads it shows. */
 export function randomInputs(s: MatmulSpec): Inputs {
@@ -37,46 +37,71 @@ export function randomInputs(s: MatmulSpec): Inputs {
     b: fill(lengths.b, s.typeB, within(s.strideB, s.k * s.n)),
     bias: fill(s.n, "f32"),
     residual: fill(lengths.c, s.typeC),
+    preactivation: fill(lengths.c, s.typeC),
   };
 }
 
-/** The definition: plain loops in f64. Returns C by split, batch, row and column; `size` is Σ|a·b| of each. */
-function reference(s: MatmulSpec, inputs: Inputs): { index: number; value: number; size: number }[] {
-  const out: { index: number; value: number; size: number }[] = [];
+/** An element of C; `size` is Σ|a·b|, `linear` what the activation is applied to. */
+interface Expected {
+  index: number;
+  value: number;
+  size: number;
+  linear: number;
+}
+
+/** The definition: plain loops in f64. Returns C by split, batch, row and column, and the sums of op(A) by split and row. */
+function reference(s: MatmulSpec, inputs: Inputs): { out: Expected[]; sums: number[] } {
+  const out: Expected[] = [], sums: number[] = [];
   const chunk = s.splitK > 1 ? Math.ceil(Math.ceil(s.k / s.splitK) / 16) * 16 : s.k;
   for (let split = 0; split < s.splitK; split++) {
     for (let batch = 0; batch < s.batch; batch++) {
       const start = split * (s.batch > 1 ? s.batch * s.strideC : s.m * s.n) + batch * s.strideC;
       for (let row = 0; row < s.m; row++) {
+        const end = Math.min(s.k, (split + 1) * chunk);
+        const a = (k: number) => inputs.a[batch * s.strideA + (s.transposeA ? k * s.m + row : row * s.k + k)];
+        sums.push(0);
+        for (let k = split * chunk; k < end; k++) sums[sums.length - 1] += a(k);
         for (let column = 0; column < s.n; column++) {
           let sum = 0, size = 0;
-          for (let k = split * chunk; k < Math.min(s.k, (split + 1) * chunk); k++) {
-            const product = inputs.a[batch * s.strideA + (s.transposeA ? k * s.m + row : row * s.k + k)] *
+          for (let k = split * chunk; k < end; k++) {
+            const product = a(k) *
               inputs.b[batch * s.strideB + (s.transposeB ? column * s.k + k : k * s.n + column)];
             sum += product;
             size += Math.abs(product);
           }
           if (s.bias) sum += inputs.bias[column];
-          if (s.activation !== "none") sum = ACTIVATIONS[s.activation].value(sum);
-          const index = start + row * s.n + column;
+          const index = start + row * s.n + column, linear = sum;
+          if (s.activation !== "none") {
+            const { value, slope } = ACTIVATIONS[s.activation];
+            sum = s.preactivation === "read" ? sum * slope(inputs.preactivation[index]) : value(sum);
+          }
           if (s.residual) sum += inputs.residual[index];
-          out.push({ index, value: sum, size });
+          out.push({ index, value: sum, size, linear });
         }
       }
     }
   }
-  return out;
+  return { out, sums };
 }
 
-/** Runs one kernel and returns C with its guards, `guard` elements on either side. */
+/** What a kernel has written: C, what its activation was applied to, sums of op(A), and the guards on either side of each. */
+export interface Written {
+  out: Float32Array;
+  preactivation: Float32Array;
+  sums: Float32Array;
+  guards: Float32Array;
+}
+
+/** Runs one kernel. */
 export async function runKernel(
   device: GPUDevice,
   variant: MatmulVariant,
   s: MatmulSpec,
   inputs: Inputs,
-): Promise<{ out: Float32Array; guards: Float32Array }> {
+): Promise<Written> {
   const kernel = variant.build(s);
-  const lengthC = operandLengths(s).c;
+  const lengthC = operandLengths(s).c, lengthSums = s.splitK * s.m;
+  const blank = (length: number) => new Float32Array(length).fill(NaN);
   const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
   const owned: GPUBuffer[] = [];
   const upload = (data: Float32Array, type: "f32" | "f16", around = NaN) => {
@@ -99,9 +124,13 @@ export async function runKernel(
     params: { buffer: params },
     a: upload(inputs.a, s.typeA),
     b: upload(inputs.b, s.typeB),
-    c: upload(new Float32Array(lengthC).fill(NaN), s.typeC, MARK),
+    c: upload(blank(lengthC), s.typeC, MARK),
     bias: upload(inputs.bias, "f32"),
     residual: upload(inputs.residual, s.typeC),
+    preactivation: s.preactivation === "written"
+      ? upload(blank(lengthC), s.typeC, MARK)
+      : upload(inputs.preactivation, s.typeC, MARK),
+    sums: upload(blank(lengthSums), "f32", MARK),
   };
   const module = device.createShaderModule({ label: kernel.label, code: kernel.code });
   const pipeline = device.createComputePipeline({
@@ -113,51 +142,60 @@ export async function runKernel(
     layout: pipeline.getBindGroupLayout(0),
     entries: kernel.bindings.map((name, binding) => ({ binding, resource: buffers[name] })),
   });
-  const readback = device.createBuffer({
-    label: "readback",
-    size: buffers.c.buffer.size,
-    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-  });
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
   pass.setBindGroup(0, group);
   pass.dispatchWorkgroups(...kernel.workgroups);
   pass.end();
-  encoder.copyBufferToBuffer(buffers.c.buffer, 0, readback, 0, readback.size);
   device.queue.submit([encoder.finish()]);
-  await readback.mapAsync(GPUMapMode.READ);
-  const bytes = readback.getMappedRange().slice(0);
-  for (const buffer of [readback, params, ...owned]) buffer.destroy();
-  const all = s.typeC === "f16" ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes);
-  const guard = GUARD_BYTES / (s.typeC === "f16" ? 2 : 4), end = guard + lengthC;
-  return {
-    out: all.slice(guard, end),
-    guards: Float32Array.of(...all.slice(0, guard), ...all.slice(end, end + guard)),
+  const guards: number[] = [];
+  const read = async ({ buffer }: { buffer: GPUBuffer }, type: "f32" | "f16", length: number) => {
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const readback = device.createBuffer({ label: "readback", size: buffer.size, usage });
+    const copy = device.createCommandEncoder();
+    copy.copyBufferToBuffer(buffer, 0, readback, 0, readback.size);
+    device.queue.submit([copy.finish()]);
+    await readback.mapAsync(GPUMapMode.READ);
+    const bytes = readback.getMappedRange().slice(0);
+    readback.destroy();
+    const all = type === "f16" ? Float32Array.from(new Float16Array(bytes)) : new Float32Array(bytes);
+    const guard = GUARD_BYTES / (type === "f16" ? 2 : 4), end = guard + length;
+    guards.push(...all.slice(0, guard), ...all.slice(end, end + guard));
+    return all.slice(guard, end);
   };
+  const out = await read(buffers.c, s.typeC, lengthC);
+  const preactivation = await read(buffers.preactivation, s.typeC, lengthC);
+  const sums = await read(buffers.sums, "f32", lengthSums);
+  for (const buffer of [params, ...owned]) buffer.destroy();
+  return { out, preactivation, sums, guards: Float32Array.from(guards) };
 }
 
 /** Runs a variant and compares all of C, and the guards, with the definition. @returns The largest error over its bound. */
 export async function check(device: GPUDevice, variant: MatmulVariant, s: MatmulSpec): Promise<number> {
   const what = `${variant.name} ${JSON.stringify(s)}`;
   const inputs = randomInputs(s);
-  const { out, guards } = await runKernel(device, variant, s, inputs);
+  const { out, preactivation, sums, guards } = await runKernel(device, variant, s, inputs);
   // Sums of k products in f32 err by about sqrt(k) half steps; f16 results by half a step of f16.
   const absolute = 2e-6 * Math.sqrt(s.k) + 2e-6;
   const relative = s.typeC === "f16" ? 2 ** -10 : 2e-6;
-  const chunk = Number(/-chunk(\d)/.exec(variant.name)?.[1] ?? 0);
+  const chunk = Number(/-chunk(\d)/.exec(variant.name)?.[1] ?? 0), expected = reference(s, inputs);
   let most = 0;
-  for (const { index, value, size } of reference(s, inputs)) {
-    assert.ok(
-      Number.isFinite(out[index]),
-      `${what}: C[${index}] must be finite, current value is ${out[index]}`,
-    );
-    const error = Math.abs(out[index] - value);
-    const allowed = absolute + relative * Math.abs(value) + halfProductBound(s, { chunk, size });
-    assert.ok(error <= allowed, `${what}: C[${index}] must be ${value}, current value is ${out[index]}`);
+  const compare = (name: string, actual: number, value: number, allowed: number) => {
+    assert.ok(Number.isFinite(actual), `${what}: ${name} must be finite, current value is ${actual}`);
+    const error = Math.abs(actual - value);
+    assert.ok(error <= allowed, `${what}: ${name} must be ${value}, current value is ${actual}`);
     most = Math.max(most, error / allowed);
+  };
+  for (const { index, value, size, linear } of expected.out) {
+    const halves = halfProductBound(s, { chunk, size });
+    compare(`C[${index}]`, out[index], value, absolute + relative * Math.abs(value) + halves);
+    if (s.preactivation !== "written") continue;
+    const allowed = absolute + relative * Math.abs(linear) + halves;
+    compare(`preactivation[${index}]`, preactivation[index], linear, allowed);
   }
-  assert.ok(guards.every((value) => value === MARK), `${what}: wrote outside C`);
+  if (s.sums) expected.sums.forEach((sum, i) => compare(`sums[${i}]`, sums[i], sum, absolute));
+  assert.ok(guards.every((value) => value === MARK), `${what}: wrote outside its outputs`);
   return most;
 }
 
@@ -184,10 +222,12 @@ export async function familyDevice(device: GPUDevice): Promise<GPUDevice> {
   return family;
 }
 
-/** Variants for software adapters that the device has the features for. */
-export function runnable(device: GPUDevice): MatmulVariant[] {
-  return MATMUL_VARIANTS.filter(({ name, needs }) =>
-    name.startsWith("register") && needs.every((feature) => device.features.has(feature as GPUFeatureName))
+/** Variants for software adapters that the device has the features and the lanes for. */
+export function runnable(device: GPUDevice, info: GPUAdapterInfo): MatmulVariant[] {
+  const adapter = adapterOf(device, info);
+  return MATMUL_VARIANTS.filter(({ name, needs, suits }) =>
+    name.startsWith("register") && needs.every((feature) => device.features.has(feature as GPUFeatureName)) &&
+    suits(plainSpec(8, 8, 8), adapter)
   );
 }
 
@@ -236,11 +276,14 @@ const EPILOGUES: Partial<MatmulSpec>[] = [
   { bias: true, activation: "quickGelu" },
   { residual: true },
   { bias: true, residual: true, activation: "relu" },
+  { bias: true, activation: "gelu", preactivation: "written" },
+  { activation: "quickGelu", preactivation: "read" },
+  { bias: true, residual: true, activation: "relu", preactivation: "read" },
 ];
 
 /**
  * What a variant for GPUs is tried with, as far as it suits it: every transposition on sizes that allow wide reads, in a batch, and on odd
- * ones with an epilogue; a split sum; and sizes below a vector's. Storage types take turns.
+ * ones with an epilogue; a split sum; sums of A's rows, whole and in parts; and sizes below a vector's. Storage types take turns.
  */
 export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, turn = 0): MatmulSpec[] {
   const rows = variant.traits.includes("rows");
@@ -269,5 +312,13 @@ export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, t
     halfProducts: true,
   };
   const tiny = { ...TRANSPOSES[(turn + 1) % 4], ...types[(turn + 1) % types.length], halfProducts: true };
-  return [...cases, plainSpec(rows ? 7 : 33, 36, 131, split), plainSpec(3, 5, 2, tiny)];
+  const sums = [0, 1].map((odd) =>
+    plainSpec(68 - odd, 40, 131 + odd, {
+      transposeA: true,
+      transposeB: turn % 2 === odd,
+      splitK: 2 - odd,
+      sums: true,
+    })
+  ).filter((one) => variant.suits(one, hardware) && types.some(({ typeA }) => typeA === "f32"));
+  return [...cases, ...sums, plainSpec(rows ? 7 : 33, 36, 131, split), plainSpec(3, 5, 2, tiny)];
 }

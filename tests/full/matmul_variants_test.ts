@@ -13,7 +13,7 @@ const hardware = device && hardwareOf(await familyDevice(device.device), device.
 for (const [turn, variant] of (hardware ? hardwareVariants(hardware) : []).entries()) {
   gpuTest(`${variant.name} matches plain loops`, async (base) => {
     const cases = hardwareCases(variant, hardware!, turn);
-    assert.equal(cases.length, 10);
+    assert.ok(cases.length >= 10);
     for (const each of cases) await check(await familyDevice(base), variant, each);
   });
 }

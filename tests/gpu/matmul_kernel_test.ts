@@ -25,10 +25,10 @@ import {
 
 gpuTest(
   "small matmul tiles match plain loops on odd sizes with a full epilogue",
-  async (base) => {
+  async (base, info) => {
     const device = await familyDevice(base);
     // A driver takes seconds over the unrolled epilogue of a large tile, and the small ones are made of the same text.
-    const small = runnable(device).filter(({ name }) => /4x8$|8x8$|16x16$/.test(name));
+    const small = runnable(device, info).filter(({ name }) => /4x8$|8x8$|16x16$/.test(name));
     for (const [i, variant] of small.entries()) {
       const epilogue = { bias: true, residual: true, activation: i % 2 ? "gelu" : "quickGelu" } as const;
       await check(device, variant, spec(67, 71, 37, { ...TRANSPOSES[i % 4], ...epilogue }));
@@ -38,10 +38,10 @@ gpuTest(
 
 gpuTest(
   "every matmul variant for software matches plain loops on batched sizes that allow wide loads",
-  async (base) => {
+  async (base, info) => {
     const device = await familyDevice(base);
     const types = typesFor(device);
-    for (const [i, variant] of runnable(device).entries()) {
+    for (const [i, variant] of runnable(device, info).entries()) {
       const [m, n, k] = [68, 72, 36];
       const batch = { batch: 3, strideA: m * k + 8, strideB: i % 2 ? 0 : k * n, strideC: m * n };
       const which = types[(i >> 1) % types.length];
@@ -50,10 +50,10 @@ gpuTest(
   },
 );
 
-gpuTest("the small tiles match plain loops for every transposition and storage type", async (base) => {
+gpuTest("the small tiles match plain loops for every transposition and storage type", async (base, info) => {
   const device = await familyDevice(base);
-  const names = ["register-lanes8-wide-16x16", "register-lanes8-8x8"];
-  for (const variant of runnable(device).filter(({ name }) => names.includes(name))) {
+  const names = ["register-lanes8-wide-16x16", "register-lanes8-8x8", "register-plain-4x8"];
+  for (const variant of runnable(device, info).filter(({ name }) => names.includes(name))) {
     for (const [i, types] of typesFor(device).entries()) {
       for (const [j, transposes] of TRANSPOSES.entries()) {
         const [m, n, k] = [[17, 19, 7], [18, 34, 10], [20, 36, 12]][(i + j) % 3];
@@ -87,9 +87,41 @@ gpuTest("splitting k gives partial sums, with zeros for parts past the end", asy
   }
 });
 
-gpuTest("more than 65535 workgroups fold into the second grid dimension", async (base) => {
+gpuTest(
+  "sums over k are those of Aᵀ, whole and in parts, also of odd sizes and with wide loads",
+  async (base, info) => {
+    const device = await familyDevice(base);
+    const one = { transposeA: true, sums: true };
+    const specs = [
+      spec(67, 37, 131, { ...one, splitK: 3 }),
+      spec(68, 36, 132, { ...one, transposeB: true }),
+      spec(5, 70, 9, one),
+    ];
+    for (const s of specs) {
+      const all = matmulCandidates(s, adapterOf(device, info)),
+        plain = all.findLast(({ needs }) => needs.length === 0)!;
+      for (const variant of [...all.slice(0, 2), plain]) await check(device, variant, s);
+    }
+  },
+);
+
+gpuTest(
+  "a product keeps what its activation is applied to, and multiplies by the slope of one",
+  async (base, info) => {
+    const device = await familyDevice(base);
+    for (const [i, activation] of (["gelu", "quickGelu", "relu"] as const).entries()) {
+      for (const [m, n, k] of [[17, 23, 9], [36, 40, 12]]) {
+        const kept = spec(m, n, k, { transposeB: true, bias: true, activation, preactivation: "written" });
+        const slope = spec(m, n, k, { activation, preactivation: "read", residual: i === 1 });
+        for (const s of [kept, slope]) await check(device, defaultOf(s, adapterOf(device, info)), s);
+      }
+    }
+  },
+);
+
+gpuTest("more than 65535 workgroups fold into the second grid dimension", async (base, info) => {
   const device = await familyDevice(base);
-  const variant = runnable(device).find(({ name }) => name === "register-plain-4x8")!;
+  const variant = runnable(device, info).find(({ name }) => name === "register-plain-4x8")!;
   const s = spec(65536 * 4 + 3, 1, 1);
   assert.deepEqual(variant.build(s).workgroups, [32769, 2, 1]);
   await check(device, variant, s);

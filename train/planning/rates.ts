@@ -67,10 +67,13 @@ export function pointOf(node: Node, ms: number): OpPoint {
 }
 
 /** Products: rows, columns, summed, and bytes of an element; attention: sequences times heads, queries, keys, and a head's width. */
-function sizesOf({ op, inputs, outputs, attrs }: Node): number[] | null {
+function sizesOf({ op, inputs, attrs }: Node): number[] | null {
   if (op.name === "matmul") {
-    const { a } = inputs, [m, n] = outputs.out.shape.slice(-2);
-    return [m, n, attrs.transposeA ? a.shape.at(-2)! : a.shape.at(-1)!, a.dtype === "f16" ? 2 : 4];
+    const { a, b } = inputs,
+      [rowsA, columnsA] = a.shape.slice(-2),
+      n = b.shape.at(attrs.transposeB ? -2 : -1)!;
+    const [m, k] = attrs.transposeA ? [columnsA, rowsA] : [rowsA, columnsA];
+    return [m, n, k, a.dtype === "f16" ? 2 : 4];
   }
   if (op.name.startsWith("attention")) {
     const { q, kv } = inputs, [sequences, queries, width] = q.shape, heads = attrs.heads as number;
