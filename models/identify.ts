@@ -79,8 +79,9 @@ export function isBackboneName(name: string): boolean {
 export function frozenNames(source: ShapeSource): (name: string) => boolean {
   const files = recognise(source)?.files;
   return (name) => {
-    const own = files && ownName(files, name);
-    return isBackboneName(name) && !(own && files.trains?.(own));
+    // A file whose names were stripped of the original's prefix by hand has them as they are here.
+    const own = files && (ownName(files, name) ?? name);
+    return isBackboneName(name) && !(own && files?.trains?.(own));
   };
 }
 
