@@ -31,7 +31,7 @@ from network import image_tower, is_trainable, linear, side_forward, smoothed_cr
 from start_weights import Init
 
 WARM_UP, REPEATS = 3, 9
-REPEAT_S, ENOUGH_S = 0.06, 30.0  # a repeat lasts at least, several runs where one is shorter; no further repeat begins after
+REPEAT_S, ENOUGH_S = 0.5, 30.0  # a repeat lasts so long at least, several runs where one is shorter; no repeat begins after
 SHIFTS = network.temporal_conv
 
 
