@@ -117,18 +117,37 @@ export async function* benchCard(options: CardOptions): AsyncGenerator<CardRow> 
   const dtypes = hasHalves ? ["f32", "f16"] as const : ["f32"] as const;
   if (!hasHalves) note(`warning: ${adapter} has no shader-f16: only f32 is measured of ours`);
 
-  yield* beside("matmul", { size }, [["f32", await ownProduct()]]);
-  const towers: Pair[] = [];
-  for (const dtype of dtypes) towers.push([dtype, await ownTower(dtype)]);
-  yield* beside("vit", { ...tower, images }, towers);
-  const steps: Pair[] = [], trained = new Map<string, number>();
-  for (const dtype of dtypes) steps.push([dtype, await ownStep(dtype, trained)]);
-  yield* beside("step", step, steps, (row) => {
-    const difference = row.error === undefined ? trainedDifference(trained, row) : null;
-    if (difference !== null) {
-      throw new Error(`Cannot compare with PyTorch: both must train the same tensors, but ${difference}`);
-    }
+  const failures: unknown[] = [];
+  yield* part(async function* () {
+    yield* beside("matmul", { size }, [["f32", await ownProduct()]]);
   });
+  yield* part(async function* () {
+    const towers: Pair[] = [];
+    for (const dtype of dtypes) towers.push([dtype, await ownTower(dtype)]);
+    yield* beside("vit", { ...tower, images }, towers);
+  });
+  yield* part(async function* () {
+    const steps: Pair[] = [], trained = new Map<string, number>();
+    for (const dtype of dtypes) steps.push([dtype, await ownStep(dtype, trained)]);
+    yield* beside("step", step, steps, (row) => {
+      const difference = row.error === undefined ? trainedDifference(trained, row) : null;
+      if (difference !== null) {
+        throw new Error(`Cannot compare with PyTorch: both must train the same tensors, but ${difference}`);
+      }
+    });
+  });
+  if (failures.length > 0) throw failures[0];
+
+  /** A part of the measurement: a card may be lent for a short time, so what fails does not keep the others from being measured. */
+  async function* part(measure: () => AsyncGenerator<CardRow>): AsyncGenerator<CardRow> {
+    try {
+      yield* measure();
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      failures.push(error);
+      note(`warning: ${(error as Error).message}`);
+    }
+  }
 
   /** Ours, then the peer's. */
   async function* beside(
@@ -254,7 +273,7 @@ function rates(
 /** Why a process of Python measured nothing, in words; null where that is not a matter of what is installed. */
 export function withoutTorch(python: string, stderr: string): string | null {
   return /No module named '?(torch|numpy)/.test(stderr)
-    ? `PyTorch is not timed: ${python} must have torch; name a Python that has with --python`
+    ? `warning: PyTorch is not timed: ${python} must have torch; name a Python that has with --python`
     : null;
 }
 
@@ -262,6 +281,10 @@ export function withoutTorch(python: string, stderr: string): string | null {
 async function openPeer(adapter: string, options: CardOptions): Promise<Peer | null> {
   const { python, note, signal } = options;
   const script = fileURLToPath(new URL("./reference/card.py", import.meta.url));
+  if (Deno.build.standalone || !await Deno.stat(script).then(() => true, () => false)) {
+    note("warning: PyTorch is not timed: its script is in the sources alone; use ./denow bench card there");
+    return null;
+  }
   const run = async (what: string, sizes: Readonly<Record<string, number>>): Promise<PeerRow[]> => {
     const numbers = Object.entries(sizes).flatMap(([name, value]) => [`--${name}`, `${value}`]);
     const args = [script, what, "--name", adapter, ...numbers];
@@ -282,7 +305,9 @@ async function openPeer(adapter: string, options: CardOptions): Promise<Peer | n
     return { device, measure: run };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
-      note(`PyTorch is not timed: "${python}" must be a Python that has torch; name one with --python`);
+      note(
+        `warning: PyTorch is not timed: "${python}" must be a Python that has torch; name one with --python`,
+      );
       return null;
     }
     if (error instanceof Deno.errors.NotCapable) {

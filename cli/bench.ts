@@ -108,6 +108,10 @@ Without a name: matmul, vit and step. Figures are only comparable within one run
       `sidenet bench step ${PUBLISHED_RECIPE} data.batch_size=8 --profile`,
       "where the time of a published step goes",
     ],
+    [
+      "sidenet bench card --json > bench/results/h200-$(date +%F).jsonl",
+      "ours and PyTorch on this card, kept",
+    ],
   ],
   options: {
     config: { type: "string", placeholder: "CONFIG", help: "recipe of the step, as CONFIG alone" },
@@ -248,19 +252,23 @@ async function card(
   asked: Asked & { small?: boolean; python?: string; "no-tune"?: boolean },
   io: Io,
 ): Promise<void> {
-  const overrides = [...asked.small ? SMALL_CARD : [], ...asked.overrides];
-  const config = await recipe({ ...asked, overrides }, io, PUBLISHED_RECIPE.replace(/^configs\//, ""));
+  const set = [...asked.small ? SMALL_CARD : [], ...asked.set];
+  const config = await recipe({ ...asked, set }, io, PUBLISHED_RECIPE.replace(/^configs\//, ""));
   const owns: OwnTime[] = [], peers: PeerTime[] = [];
   const sizes = asked.small ? { size: 256, images: 2 } : { size: 4096, images: 64 };
   const { signal } = io, { python = "python3" } = asked, choices = await measuredChoices(asked, io);
   const note = (line: string) => io.note(line);
-  for await (const row of benchCard({ config, ...sizes, python, choices, signal, note })) {
-    io.printJson(row);
-    if ("peer" in row) peers.push(row);
-    else owns.push(row);
-    io.status(`measured: ${row.name}, ${"peer" in row ? row.peer : "ours"}`);
+  try {
+    for await (const row of benchCard({ config, ...sizes, python, choices, signal, note })) {
+      io.printJson(row);
+      if ("peer" in row) peers.push(row);
+      else owns.push(row);
+      const by = "peer" in row ? row.peer : "ours";
+      io.note(`${row.name}, ${by}: ${row.ms === null ? "no time" : `${row.ms.toFixed(2)} ms`}`);
+    }
+  } finally {
+    if (!io.json) { for (const line of cardTable(owns, peers)) io.print(line); }
   }
-  if (!io.json) { for (const line of cardTable(owns, peers)) io.print(line); }
 }
 
 /** The recipe asked for, or the given one, which is the demo's where nothing else is said. */
