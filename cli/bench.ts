@@ -264,7 +264,11 @@ async function card(
       if ("peer" in row) peers.push(row);
       else owns.push(row);
       const by = "peer" in row ? row.peer : "ours";
-      io.note(`${row.name}, ${by}: ${row.ms === null ? "no time" : `${row.ms.toFixed(2)} ms`}`);
+      io.note(
+        `${row.name}, ${by}: ${
+          row.ms === null ? ("error" in row && row.error) || "no time" : `${row.ms.toFixed(2)} ms`
+        }`,
+      );
     }
   } finally {
     if (!io.json) { for (const line of cardTable(owns, peers)) io.print(line); }

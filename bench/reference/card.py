@@ -115,16 +115,19 @@ def show(**row):
 
 
 def attempt(what, variant, make, device):
-    """Shows a measurement, or that the card has too little memory for it."""
+    """Shows a measurement, or why there is none: too little memory, say. A card may be lent for minutes: the others follow."""
     try:
         row = make()
-    except RuntimeError as error:
-        if "out of memory" not in str(error):
-            raise
-        row = {"error": str(error).splitlines()[0]}
+    except Exception as error:
+        row = {"error": reason(error)}
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
     show(what=what, variant=variant, **row)
+
+
+def reason(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 # --- what is measured --------------------------------------------------------------------------
@@ -201,27 +204,32 @@ def step_of(options, device, cast, scales):
     return step, p, trained, last
 
 
+def checked_step(options, device, cast, scales):
+    """A step's time. Gradients must have reached every trained tensor and no other, and the loss must be finite."""
+    step, p, trained, last = step_of(options, device, cast, scales)
+    row = measure(step, device)
+    reached = sorted(name for name, t in p.items() if t.grad is not None)
+    if reached != sorted(trained):
+        raise RuntimeError(f"gradients must reach all trained tensors alone, not so with {sorted(set(reached) ^ set(trained))}")
+    if not torch.isfinite(last["loss"]):
+        raise RuntimeError(f"the loss must be finite, current value is {float(last['loss'])}")
+    return {**row, "loss": float(last["loss"]), "tensors": reached, "trained": sum(p[name].numel() for name in reached)}
+
+
 def time_step(options, device):
     for variant, cast, scales in precisions(device):
 
         def best():
-            rows = []
+            rows, failed = [], []
             for name, form in (("conv3d", conv3d), ("shifts", SHIFTS)):
                 network.temporal_conv = form
-                step, p, trained, last = step_of(options, device, cast, scales)
-                row = measure(step, device)
-                # After a measured step: every trained tensor has a gradient, and no other.
-                reached = sorted(n for n, t in p.items() if t.grad is not None)
-                if reached != sorted(trained):
-                    raise SystemExit(f"gradients must reach the trained tensors alone, current difference is "
-                                     f"{sorted(set(reached) ^ set(trained))}")
-                if not torch.isfinite(last["loss"]):
-                    raise SystemExit(f"the loss must be finite, current value is {float(last['loss'])}")
-                row.update(loss=float(last["loss"]), temporal=name, tensors=reached,
-                           trained=sum(p[n].numel() for n in reached))
-                rows.append(row)
-                del step, p
+                try:
+                    rows.append({**checked_step(options, device, cast, scales), "temporal": name})
+                except Exception as error:
+                    failed.append(f"{name}: {reason(error)}")
                 gc.collect()  # so that nothing of this form counts for the next
+            if not rows:
+                raise RuntimeError("; ".join(failed))
             return min(rows, key=lambda row: row["ms"])
 
         attempt("step", variant, best, device)
