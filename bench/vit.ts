@@ -6,7 +6,7 @@ import { matmul } from "../gpu/ops/mod.ts";
 import { prepareGraph } from "../gpu/run.ts";
 import { createPrng } from "../lib/random.ts";
 import { VIT_PRESETS } from "../models/clip/tower.ts";
-import { FrozenVit } from "../models/clip/vit.ts";
+import { type ClipSizes, FrozenVit } from "../models/clip/vit.ts";
 import { Weights } from "../models/params.ts";
 import type { Measurement } from "./matmul.ts";
 import { bestMs } from "./_program_time.ts";
@@ -23,21 +23,28 @@ function randomValues(tensors: Iterable<Tensor>, scale: number): Map<Tensor, Flo
   return values;
 }
 
+/** A tower's forward pass with random weights, and the values of what lies in memory before it. */
+export function recordTower(
+  config: ClipSizes,
+  { dtype, frames: count }: { dtype: "f32" | "f16"; frames: number },
+): { g: Graph; values: Map<Tensor, Float32Array> } {
+  const weights = new Weights({ frozenDtype: dtype });
+  const vit = new FrozenVit(weights, config, { dtype });
+  const g = new Graph();
+  const frames = resident("input", "frames", [count, 3, config.imageSize, config.imageSize]);
+  let z = vit.embed(g, frames);
+  for (let i = 0; i < config.layers; i++) z = vit.block(g, i, z);
+  g.output("tokens", z);
+  return { g, values: randomValues([frames, ...weights.list.map((weight) => weight.tensor)], 0.05) };
+}
+
 /** Times the forward pass of one frame and a product of the same adapter minutes. Yields one line each. */
 export async function* benchVit(gpu: Gpu): AsyncGenerator<Measurement & { share_of_matmul?: number }> {
   const product = await benchProduct(gpu);
   yield product;
   for (const dtype of ["f32", "f16"] as const) {
     if (dtype === "f16" && !gpu.features.has("shader-f16")) continue;
-    const config = VIT_PRESETS["ViT-B/16"];
-    const weights = new Weights({ frozenDtype: dtype });
-    const vit = new FrozenVit(weights, config, { dtype });
-    const g = new Graph();
-    const frames = resident("input", "frames", [1, 3, config.imageSize, config.imageSize]);
-    let z = vit.embed(g, frames);
-    for (let i = 0; i < config.layers; i++) z = vit.block(g, i, z);
-    g.output("tokens", z);
-    const values = randomValues([frames, ...weights.list.map((weight) => weight.tensor)], 0.05);
+    const { g, values } = recordTower(VIT_PRESETS["ViT-B/16"], { dtype, frames: 1 });
     const program = await prepareGraph(gpu, g, values);
     const ms = await bestMs(gpu, program);
     const { flops, bytesMoved } = program.plan;

@@ -1,5 +1,7 @@
 /** `sidenet bench`: measures kernels, the frozen tower, whole steps, and the peers. */
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
+import { benchCard } from "../bench/card.ts";
+import { cardTable, type OwnTime, type PeerTime } from "../bench/card_rows.ts";
 import { benchCheckpoint } from "../bench/checkpoint.ts";
 import { benchHandover } from "../bench/handover.ts";
 import { benchLoader, MARK_CLIPS } from "../bench/loader.ts";
@@ -24,7 +26,7 @@ import { splitAssignments } from "./shared/overrides.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { findRecipe, recipeToPlan } from "./shared/recipes.ts";
 import { sourceAt, sourcesOf } from "./shared/sources.ts";
-import { tellMeasured, tunedChoices, tunedFile } from "./shared/tuned.ts";
+import { measuredChoices, tellMeasured, TUNE_OPTION, tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 /** Flags of the measurements that take a recipe. */
 const RECIPE_FLAGS = ["config", "set"];
@@ -105,6 +107,15 @@ middle of one. ratio is the default's time divided by the winner's.`,
 (the demo's without one) whose batch the ranks share.`,
     options: RECIPE_FLAGS,
   },
+  card: {
+    usage: RECIPE_USAGE,
+    details:
+      `ours and PyTorch in turn on one card: a product of 4096 x 4096 in f32 (no TF32), 64 frames through the tower, and a training step,
+of ${PUBLISHED_RECIPE} without a recipe; PyTorch in f32 eager and with autocast. A table of times, of
+memory held, and of the targets set for a large card. It needs a Python with torch (--python) and measures ours alone without one;
+--small tries it at small sizes. ratio is the peer's time divided by ours, memory_share our bytes divided by the peer's.`,
+    options: [...RECIPE_FLAGS, "python", "small", "no-tune"],
+  },
 } as const satisfies Record<string, CommandPart>;
 const NAMES = Object.keys(PARTS) as (keyof typeof PARTS)[];
 /** Clips that are handed over. */
@@ -117,6 +128,15 @@ const SEARCHED_WORDS = [
   "data.num_segments=4",
   "network.embed_dim=32",
   "data.max_words=16",
+];
+/** Changes of the recipe for a trial of `card`. */
+const SMALL_CARD = [
+  "network.arch=custom",
+  "network.backbone={image_size: 32, patch_size: 8, width: 64, layers: 2, heads: 1}",
+  "network.weights=null",
+  "data.input_size=32",
+  "data.num_segments=2",
+  "data.batch_size=1",
 ];
 /** What runs without a name. */
 const USUAL = ["matmul", "vit", "step"];
@@ -137,6 +157,10 @@ Without a name: matmul, vit and step. NAME --help tells of one. Figures are only
       `sidenet bench step ${PUBLISHED_RECIPE} data.batch_size=8 --profile`,
       "where the time of a published step goes",
     ],
+    [
+      "sidenet bench card --json > bench/results/h200-$(date +%F).jsonl",
+      "ours and PyTorch on this card, kept",
+    ],
   ],
   options: {
     config: { type: "string", placeholder: "CONFIG", help: "recipe of the step, as CONFIG alone" },
@@ -150,7 +174,12 @@ Without a name: matmul, vit and step. NAME --help tells of one. Figures are only
     trace: { type: "string", placeholder: "FILE", help: `the profile's Chrome trace (${TRACE})` },
     clips: { type: "string", placeholder: "N", help: "clips of loader's memory measurement (2000)" },
     op: { type: "string", multiple: true, placeholder: "NAME", help: "an op that ops measures (all)" },
-    small: { type: "boolean", help: "ops at the sizes of the tests" },
+    small: {
+      type: "boolean",
+      help: "ops at the sizes of the tests, card at sizes that show only that it runs",
+    },
+    python: { type: "string", placeholder: "PROGRAM", help: "the Python of card, which has torch (python3)" },
+    ...TUNE_OPTION,
     all: { type: "boolean", help: "every matmul variant, not only the chosen one" },
   },
 });
@@ -184,12 +213,16 @@ export async function run(args: string[], io: Io): Promise<number> {
     }
     if (name === "search") {
       for (const row of benchSearch(SEARCHED)) showRow(row, io);
-      const network = await demoRecipe("demo_retrieval.yaml", SEARCHED_WORDS);
+      const network = await ownRecipe("demo_retrieval.yaml", SEARCHED_WORDS);
       for await (const row of benchWordSearch(network, { rows: SEARCHED.embeddings })) showRow(row, io);
       continue;
     }
     if (name === "mpi") {
       for await (const row of benchRanks(await recipe(asked, io), io)) showRow(row, io);
+      continue;
+    }
+    if (name === "card") {
+      await card(asked, io);
       continue;
     }
     using gpu = await openGpu({ choices: (await tunedChoices()).known });
@@ -245,7 +278,7 @@ interface Asked {
 }
 
 /** What measures a recipe. */
-const OF_RECIPES = ["step", "tune", "mpi"];
+const OF_RECIPES = ["step", "tune", "mpi", "card"];
 
 /** Refuses what is neither a measurement nor a recipe, before anything is measured. */
 async function checkRecipe(names: readonly string[], { paths, overrides }: Asked): Promise<void> {
@@ -263,14 +296,42 @@ async function checkRecipe(names: readonly string[], { paths, overrides }: Asked
   );
 }
 
-/** The recipe asked for, or the demo's. */
-async function recipe({ paths, overrides, set }: Asked, io: Io): Promise<Config> {
-  const changes = [...set, ...overrides], sources = await sourcesOf(paths, "bench");
-  const found = await findRecipe(sources, { overrides: changes, needsWeights: false }, io);
-  return found === null ? await demoRecipe("demo.yaml", changes) : await recipeToPlan(found, changes, io);
+/** Ours and PyTorch in turn, and their table. */
+async function card(
+  asked: Asked & { small?: boolean; python?: string; "no-tune"?: boolean },
+  io: Io,
+): Promise<void> {
+  const set = [...asked.small ? SMALL_CARD : [], ...asked.set];
+  const config = await recipe({ ...asked, set }, io, PUBLISHED_RECIPE.replace(/^configs\//, ""));
+  const owns: OwnTime[] = [], peers: PeerTime[] = [];
+  const sizes = asked.small ? { size: 256, images: 2 } : { size: 4096, images: 64 };
+  const { signal } = io, { python = "python3" } = asked, choices = await measuredChoices(asked, io);
+  const note = (line: string) => io.note(line);
+  try {
+    for await (const row of benchCard({ config, ...sizes, python, choices, signal, note })) {
+      io.printJson(row);
+      if ("peer" in row) peers.push(row);
+      else owns.push(row);
+      const by = "peer" in row ? row.peer : "ours";
+      io.note(
+        `${row.name}, ${by}: ${
+          row.ms === null ? ("error" in row && row.error) || "no time" : `${row.ms.toFixed(2)} ms`
+        }`,
+      );
+    }
+  } finally {
+    if (!io.json) { for (const line of cardTable(owns, peers)) io.print(line); }
+  }
 }
 
-async function demoRecipe(name: string, overrides: readonly string[]): Promise<Config> {
+/** The recipe asked for, or the given one, which is the demo's where nothing else is said. */
+async function recipe({ paths, overrides, set }: Asked, io: Io, otherwise = "demo.yaml"): Promise<Config> {
+  const changes = [...set, ...overrides], sources = await sourcesOf(paths, "bench");
+  const found = await findRecipe(sources, { overrides: changes, needsWeights: false }, io);
+  return found === null ? await ownRecipe(otherwise, changes) : await recipeToPlan(found, changes, io);
+}
+
+async function ownRecipe(name: string, overrides: readonly string[]): Promise<Config> {
   const text = await Deno.readTextFile(new URL(`../configs/${name}`, import.meta.url));
   return parseConfig(text, { source: name, overrides }).config;
 }
