@@ -304,7 +304,7 @@ async function openPeer(adapter: string, options: CardOptions): Promise<Peer | n
     );
     return { device, measure: run };
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) {
       note(
         `warning: PyTorch is not timed: "${python}" must be a Python that has torch; name one with --python`,
       );
