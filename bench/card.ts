@@ -292,10 +292,12 @@ async function openPeer(adapter: string, options: CardOptions): Promise<Peer | n
       .output();
     const told = new TextDecoder().decode(stderr).trim();
     if (!success) throw new PeerError(told);
-    return new TextDecoder().decode(stdout).split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const lines = new TextDecoder().decode(stdout).split("\n").filter((line) => line.startsWith("{"));
+    return lines.map((line) => JSON.parse(line));
   };
   try {
-    const [device] = await run("device", {}) as unknown as PeerDevice[];
+    const [device] = await run("device", {}) as unknown as (PeerDevice | undefined)[];
+    if (device?.torch === undefined) throw new Deno.errors.NotFound(python); // some other program
     const cuda = device.cuda === null ? `${device.threads} threads` : `CUDA ${device.cuda}`;
     note(
       `PyTorch ${device.torch} on ${device.name}, ${cuda}, driver ${
