@@ -15,7 +15,7 @@ export const INCLUDED = [
   "node_modules/esbuild-wasm/esbuild.wasm",
 ];
 /** What sources name and the executable does without: its own root, what is installed beside the sources, and what starts scripts of these. */
-const ELSEWHERE = ["", "node_modules/.onnxruntime/", "bench/peers/run.ts"];
+const ELSEWHERE = ["", "node_modules/.onnxruntime/", "bench/peers/run.ts", "bench/reference/card.py"];
 /** Where a verb begins. */
 export const ENTRY = "cli/main.ts";
 
