@@ -1,17 +1,11 @@
 /** What `bench card` found, set beside its targets: pure functions. */
 
 import { formatBytes } from "../lib/text.ts";
+import type { Measurement } from "./matmul.ts";
 
-/** A measurement of ours. */
-export interface OwnTime {
-  name: string;
-  variant: string;
-  shape: string;
-  ms: number;
-  gflops: number;
-  gbps: number;
+/** A measurement of ours, with the bytes that it holds. */
+export interface OwnTime extends Measurement {
   bytes: number;
-  adapter: string;
 }
 
 /** A measurement of the peer, against one of ours. */

@@ -42,11 +42,11 @@ fn row_means(row: u32, lane: u32) -> vec2f {
   return shared_sums[0] / f32(params.channels);
 }
 
-fn slope_at(row: u32, c: u32, means: vec2f) -> f32 {
-  let at = row * params.channels + c;
-  let normal = (f32(x[at]) - mean[row]) * rstd[row];
+// dx of a channel without what else flows there. row_values: mean and rstd, then the means of g and of g * n.
+fn slope_at(at: u32, c: u32, row_values: vec4f) -> f32 {
+  let normal = (f32(x[at]) - row_values.x) * row_values.y;
   let flow = f32(weight[c]) * f32(dout[at]);
-  return rstd[row] * (flow - means.x - normal * means.y);
+  return row_values.y * (flow - row_values.z - normal * row_values.w);
 }
 
 @compute @workgroup_size(WG_SIZE)
@@ -55,9 +55,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (row >= params.rows) { // the same for the whole workgroup, so barriers below stay uniform
     return;
   }
-  let means = row_means(row, lane);
+  let row_values = vec4f(mean[row], rstd[row], row_means(row, lane));
   for (var c = lane; c < params.channels; c += WG_SIZE) {
-    dx[row * params.channels + c] = slope_at(row, c, means);
+    let at = row * params.channels + c;
+    dx[at] = slope_at(at, c, row_values);
   }
 }
 
@@ -67,10 +68,10 @@ fn with_residual(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
   if (row >= params.rows) {
     return;
   }
-  let means = row_means(row, lane);
+  let row_values = vec4f(mean[row], rstd[row], row_means(row, lane));
   for (var c = lane; c < params.channels; c += WG_SIZE) {
     let at = row * params.channels + c;
     let other = residual[at]; // may be the same memory
-    dx[at] = slope_at(row, c, means) + other;
+    dx[at] = slope_at(at, c, row_values) + other;
   }
 }

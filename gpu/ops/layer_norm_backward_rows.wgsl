@@ -35,6 +35,13 @@ fn row_means(row: u32) -> vec2f {
   return vec2f(dot(flow_sum, vec4f(1.0)), dot(product_sum, vec4f(1.0))) / f32(params.channels);
 }
 
+// dx of four channels without what else flows there. row_values: mean and rstd, then the means of g and of g * n.
+fn slope_at(at: u32, c: u32, row_values: vec4f) -> vec4f {
+  let normal = (vec4f(x[at]) - row_values.x) * row_values.y;
+  let flow = vec4f(weight[c]) * vec4f(dout[at]);
+  return row_values.y * (flow - row_values.z - normal * row_values.w);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = (group.y * groups.x + group.x) * WG_SIZE + lane;
@@ -42,14 +49,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   let quads = params.channels / 4u;
-  let start = row * quads;
-  let row_mean = mean[row];
-  let row_rstd = rstd[row];
-  let means = row_means(row);
+  let row_values = vec4f(mean[row], rstd[row], row_means(row));
   for (var c = 0u; c < quads; c++) {
-    let normal = (vec4f(x[start + c]) - row_mean) * row_rstd;
-    let flow = vec4f(weight[c]) * vec4f(dout[start + c]);
-    dx[start + c] = row_rstd * (flow - means.x - normal * means.y);
+    dx[row * quads + c] = slope_at(row * quads + c, c, row_values);
   }
 }
 
@@ -60,14 +62,10 @@ fn with_residual(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) g
     return;
   }
   let quads = params.channels / 4u;
-  let start = row * quads;
-  let row_mean = mean[row];
-  let row_rstd = rstd[row];
-  let means = row_means(row);
+  let row_values = vec4f(mean[row], rstd[row], row_means(row));
   for (var c = 0u; c < quads; c++) {
-    let normal = (vec4f(x[start + c]) - row_mean) * row_rstd;
-    let flow = vec4f(weight[c]) * vec4f(dout[start + c]);
-    let other = residual[start + c]; // may be the same memory
-    dx[start + c] = row_rstd * (flow - means.x - normal * means.y) + other;
+    let at = row * quads + c;
+    let other = residual[at]; // may be the same memory
+    dx[at] = slope_at(at, c, row_values) + other;
   }
 }

@@ -225,10 +225,12 @@ export async function familyDevice(device: GPUDevice): Promise<GPUDevice> {
 /** Variants for software adapters that the device has the features and the lanes for. */
 export function runnable(device: GPUDevice, info: GPUAdapterInfo): MatmulVariant[] {
   const adapter = adapterOf(device, info);
-  return MATMUL_VARIANTS.filter(({ name, needs, suits }) =>
+  const found = MATMUL_VARIANTS.filter(({ name, needs, suits }) =>
     name.startsWith("register") && needs.every((feature) => device.features.has(feature as GPUFeatureName)) &&
     suits(plainSpec(8, 8, 8), adapter)
   );
+  assert.ok(found.length > 0, "some variant must run on this driver");
+  return found;
 }
 
 /** The adapter as if it were a GPU with its limits and lanes. */

@@ -296,10 +296,7 @@ class Indexing {
       const row = {
         file: entry.file,
         ...entry.stamp,
-        sha256: await reading.sha256.catch(() => {
-          signal?.throwIfAborted();
-          return ""; // it is gone: told below
-        }),
+        sha256: await reading.sha256.catch(() => signal?.throwIfAborted() ?? ""), // it is gone: told below
         part,
         parts: count,
         span,
