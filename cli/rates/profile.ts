@@ -82,12 +82,13 @@ export function* describeProfile(profile: StepProfile): Generator<string> {
   ) {
     if (rows.length === 0) continue;
     const hasEstimates = rows.some((row) => row.estimated_ms !== undefined);
+    const shown = rows.slice(0, LISTED), width = Math.max(56, ...shown.map(({ name }) => name.length));
     yield "";
-    yield `${title.padEnd(56)}${"launches".padStart(9)}${"ms".padStart(10)}${"share".padStart(7)}${
+    yield `${title.padEnd(width)}${"launches".padStart(9)}${"ms".padStart(10)}${"share".padStart(7)}${
       "GFLOP/s".padStart(10)
     }${"GB/s".padStart(9)}${"roofline".padStart(10)}${hasEstimates ? "estimate".padStart(11) : ""}`;
-    for (const row of rows.slice(0, LISTED)) {
-      yield `${row.name.padEnd(56)}${String(row.launches).padStart(9)}${row.ms.toFixed(2).padStart(10)}${
+    for (const row of shown) {
+      yield `${row.name.padEnd(width)}${String(row.launches).padStart(9)}${row.ms.toFixed(2).padStart(10)}${
         share(row.ms).padStart(7)
       }${row.gflops.toFixed(1).padStart(10)}${row.gbps.toFixed(2).padStart(9)}${
         formatShare(row.roofline, 0).padStart(10)
@@ -96,7 +97,7 @@ export function* describeProfile(profile: StepProfile): Generator<string> {
     const left = rows.slice(LISTED);
     if (left.length === 0) continue;
     const [count, ms] = left.reduce(([n, t], row) => [n + row.launches, t + row.ms], [0, 0]);
-    yield `${`${left.length} more`.padEnd(56)}${String(count).padStart(9)}${ms.toFixed(2).padStart(10)}${
+    yield `${`${left.length} more`.padEnd(width)}${String(count).padStart(9)}${ms.toFixed(2).padStart(10)}${
       share(ms).padStart(7)
     }`;
   }
