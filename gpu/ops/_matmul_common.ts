@@ -63,7 +63,7 @@ export interface MatmulVariant extends KernelVariant<MatmulSpec> {
 /** How a matrix is declared: an array of words, each of `size` neighbouring elements of one row. */
 export interface Word {
   /** WGSL storage type. */
-  type: "f32" | "f16" | "u32" | "u64" | "vec4f" | "vec4<f16>";
+  type: "f32" | "f16" | "u32" | "u64" | "vec4f" | "vec4<f16>" | "vec2u";
   size: number;
 }
 

@@ -7,9 +7,12 @@
  * places, and four along the places when they are written. Threads that write together differ in the step or in the place; the
  * vectors of four steps are permuted (exclusive or) such that either way they fall on different banks, without padding. Every
  * vector is written whole by one thread: WGSL lets an implementation write all of a vector for one of its components.
+ *
+ * Its type is nested, [quad of k][step][place]: implementations check every index of workgroup memory that is no constant, and
+ * compute it anew, while a constant step costs nothing, because it goes into the instruction that reads.
  */
 
-import { biased, epilogue, rowLengths } from "./_matmul_common.ts";
+import { biased, epilogue, rowLengths, splitLength } from "./_matmul_common.ts";
 import type { MatmulSpec, Word } from "./_matmul_common.ts";
 
 /** One operand as the workgroup's threads copy it. */
@@ -24,23 +27,30 @@ export interface Operand {
   readonly end: string;
   /** What is read at a time: four elements or one. */
   readonly word: Word;
-  /** The type in registers and in workgroup memory. */
+  /** The type in storage and in registers, and the type in workgroup memory. */
+  readonly stored: "f32" | "f16";
   readonly held: "f32" | "f16";
 }
 
 /** The word of four elements where all of `lengths` allow it, else of one. */
 export function vectorWord(type: "f32" | "f16", lengths: readonly number[]): Word {
-  const vector = lengths.every((length) => length % 4 === 0);
-  if (type === "f32") return vector ? { type: "vec4f", size: 4 } : { type: "f32", size: 1 };
-  return vector ? { type: "vec4<f16>", size: 4 } : { type: "f16", size: 1 };
+  if (!lengths.every((length) => length % 4 === 0)) return { type, size: 1 };
+  return { type: vectorOf(type), size: 4 };
 }
 
-/** What each matrix is read or written by at a time. */
+/**
+ * What each matrix is read or written by at a time. Four halves are read as two words of 32 bits, which stay whole in registers; single
+ * halves would be taken apart where threads' paths meet.
+ */
 export function wordsOf(spec: MatmulSpec): { a: Word; b: Word; c: Word } {
   const lengths = rowLengths(spec);
+  const read = (type: "f32" | "f16", lengths: readonly number[]) => {
+    const word = vectorWord(type, lengths);
+    return word.type === "vec4<f16>" ? { ...word, type: "vec2u" as const } : word;
+  };
   return {
-    a: vectorWord(spec.typeA, [lengths.a, spec.strideA]),
-    b: vectorWord(spec.typeB, [lengths.b, spec.strideB]),
+    a: read(spec.typeA, [lengths.a, spec.strideA]),
+    b: read(spec.typeB, [lengths.b, spec.strideB]),
     c: vectorWord(spec.typeC, [lengths.c, spec.strideC]),
   };
 }
@@ -60,6 +70,7 @@ export function operandsOf(
       start: "first_row",
       end: "params.m",
       word: words.a,
+      stored: spec.typeA,
       held: held.a,
     },
     b: {
@@ -69,13 +80,14 @@ export function operandsOf(
       start: "first_column",
       end: "params.n",
       word: words.b,
+      stored: spec.typeB,
       held: held.b,
     },
   };
 }
 
 /** The WGSL type of four values in registers. */
-export const vectorOf = (type: "f32" | "f16") => type === "f16" ? "vec4<f16>" : "vec4f";
+export const vectorOf = (type: "f32" | "f16") => type === "f16" ? "vec4<f16>" as const : "vec4f" as const;
 
 /** Vectors by which neighbouring quads of k are permuted, so that pieces written together fall on different banks. */
 export function permutation(operand: Operand, blockK: number): number {
@@ -84,13 +96,35 @@ export function permutation(operand: Operand, blockK: number): number {
   return Math.max(1, together / (blockK / 4));
 }
 
+/** Declares the blocks of an operand in workgroup memory, each of `blockK` steps. */
+export function declareBlock(
+  { name, block, held }: Operand,
+  { blockK, buffers }: { blockK: number; buffers: number },
+): string {
+  const steps = `array<array<${vectorOf(held)}, ${block / 4}>, 4>`;
+  return `var<workgroup> block_${name}: array<${steps}, ${
+    buffers * blockK / 4
+  }>; // [quad of k][step][place]`;
+}
+
+/** The type of a vector in registers: as it is read. */
+export type RegisterType = "vec4f" | "vec4<f16>" | "vec2u";
+
+/** The type that vectors of an operand have in registers. */
+export function registerType({ word, stored }: Operand): RegisterType {
+  return word.type === "vec2u" ? "vec2u" : vectorOf(stored);
+}
+
 /** One piece that a thread copies in every turn; some threads only, under `condition`. */
 export interface Piece {
   readonly operand: Operand;
   /** Distinguishes the names of this piece. */
   readonly id: string;
-  /** Names of its four vectors; pieces of different threads share them. */
+  /** Pieces of one slot are copied by different threads. */
+  readonly slot: number;
+  /** Names of its four vectors, and their WGSL type. Pieces of one slot share them where they can. */
   readonly registers: readonly string[];
+  readonly type: RegisterType;
   /** Which threads copy it, in WGSL; "": all. */
   readonly condition: string;
   /** First place within the block, and first step within the turn, in WGSL. */
@@ -100,13 +134,16 @@ export interface Piece {
   readonly setup: string;
 }
 
-/** Shares the blocks of `operands` out among the threads: those of one operand after those of the one before. */
+/**
+ * Shares the blocks of `operands` out among the threads: those of one operand after those of the one before, in a slot of their own where
+ * registers of the one cannot hold the other.
+ */
 export function sharePieces(
   operands: readonly Operand[],
   { blockK, threads }: { blockK: number; threads: number },
 ): Piece[] {
   const pieces: Piece[] = [];
-  const quads = blockK / 4;
+  const quads = blockK / 4, areMixed = new Set(operands.map(registerType)).size > 1;
   let begin = 0;
   for (const operand of operands) {
     const count = operand.block / 4 * quads, end = begin + count;
@@ -117,11 +154,15 @@ export function sharePieces(
         ...(first + threads > end ? [`thread < ${end - first}u`] : []),
       ];
       const offset = first - begin;
-      const unit = offset === 0 ? "thread" : offset > 0 ? `thread + ${offset}u` : `thread - ${-offset}u`;
+      const from = offset === 0 ? "thread" : offset > 0 ? `thread + ${offset}u` : `thread - ${-offset}u`;
+      // Threads beyond the last piece of the slot read one that another writes: for less than what not reading would cost.
+      const unit = first + threads > end ? `(${from}) % ${Math.min(count, end - first)}u` : from;
       pieces.push({
         operand,
         id,
-        registers: [0, 1, 2, 3].map((i) => `${operand.held === "f16" ? "h" : "r"}${slot}_${i}`),
+        slot,
+        registers: [0, 1, 2, 3].map((i) => `r${slot}_${i}`),
+        type: registerType(operand),
         condition: conditions.join(" && "),
         setup: operand.alongK
           ? `  let quad_${id} = (${unit}) % ${quads}u;\n  let place_${id} = (${unit}) / ${quads}u;`
@@ -131,15 +172,15 @@ export function sharePieces(
         step: `quad_${id} * 4u`,
       });
     }
-    begin = end;
+    begin = areMixed ? Math.ceil(end / threads) * threads : end;
   }
   return pieces;
 }
 
 /** Declares the registers of all pieces. */
 export function declareRegisters(pieces: readonly Piece[]): string {
-  const lines = pieces.flatMap(({ registers, operand }) =>
-    registers.map((name) => `  var ${name} = ${vectorOf(operand.held)}();`)
+  const lines = pieces.flatMap(({ registers, type }) =>
+    registers.map((name) => `  var ${name} = ${type}();`)
   );
   return [...new Set(lines)].join("\n");
 }
@@ -163,48 +204,90 @@ export function addressPiece({ operand, id, place, setup }: Piece): string {
   return lines.join("\n");
 }
 
-/** Expression of four values along k, from row pointer `p` and step `k` (a multiple of 4) on. Past `k_end` they are 0. */
-export function rowAlongK(
-  spec: MatmulSpec,
-  { operand: { name, word, held }, p, k }: {
-    operand: Pick<Operand, "name" | "word" | "held">;
-    p: string;
-    k: string;
-  },
-): string {
-  const vector = vectorOf(held);
-  if (word.size === 4) return `${vector}(${name}[${p} + ${k} / 4u])`;
-  const value = (i: number) =>
-    spec.k % 4 === 0
-      ? `${held}(${name}[${p} + ${k} + ${i}u])`
-      : `select(${held}(0), ${held}(${name}[${p} + min(${k} + ${i}u, k_end - 1u)]), ${k} + ${i}u < k_end)`;
-  return `${vector}(${[0, 1, 2, 3].map(value).join(", ")})`;
+/** Expression of the four halves, in two words of 32 bits, as f32. */
+const unpacked = (words: string) => `vec4f(unpack2x16float(${words}.x), unpack2x16float(${words}.y))`;
+
+/** Expression of the values of one word of storage as f32. */
+export function wordValues({ word, name }: Pick<Operand, "name" | "word">, at: string): string {
+  const read = `${name}[${at}]`;
+  if (word.type === "vec2u") return unpacked(read);
+  return word.size === 4 || word.type === "f32" ? read : `f32(${read})`;
 }
 
-/** Reads a piece into its registers, from step `k0` of the turn on. */
-export function fetchPiece(spec: MatmulSpec, piece: Piece, k0: string): string {
-  const { operand, id, registers, condition, step } = piece;
-  const { name, alongK, end, word, held } = operand;
-  const k = `k_${id}`, vector = vectorOf(held);
+/** Expression of four words of one value each, from row pointer `p` and step `k` on. Past `k_end` they are 0. */
+function singlesAlongK(
+  spec: MatmulSpec,
+  { operand: { name, stored }, p, k }: { operand: Pick<Operand, "name" | "stored">; p: string; k: string },
+): string {
+  const value = (i: number) =>
+    spec.k % 4 === 0
+      ? `${name}[${p} + ${k} + ${i}u]`
+      : `select(${stored}(0), ${name}[${p} + min(${k} + ${i}u, k_end - 1u)], ${k} + ${i}u < k_end)`;
+  return `${vectorOf(stored)}(${[0, 1, 2, 3].map(value).join(", ")})`;
+}
+
+/** Expression of four values along k as f32, from row pointer `p` and step `k` (a multiple of 4) on. Past `k_end` they are 0. */
+export function rowAlongK(
+  spec: MatmulSpec,
+  { operand, p, k }: { operand: Operand; p: string; k: string },
+): string {
+  return operand.word.size === 4
+    ? wordValues(operand, `${p} + ${k} / 4u`)
+    : `vec4f(${singlesAlongK(spec, { operand, p, k })})`;
+}
+
+/** Whether every part of k is made of whole blocks, so that no step needs a check. */
+export function hasWholeBlocks(spec: MatmulSpec, blockK: number): boolean {
+  return spec.k % blockK === 0 && splitLength(spec) % blockK === 0;
+}
+
+/** Pieces by slot. */
+export function slotsOf(pieces: readonly Piece[]): Piece[][] {
+  return [...Map.groupBy(pieces, ({ slot }) => slot).values()];
+}
+
+/**
+ * Reads the pieces of a slot into their registers, from step `k0` of the turn on; all of it exists where blocks are `whole`.
+ *
+ * Registers are set on every path, and to values as they are stored. A register that kept what it held on some path would be copied
+ * behind the read, and a value that is converted waits for the read too, so that nothing could be computed meanwhile.
+ */
+export function fetchSlot(
+  spec: MatmulSpec,
+  pieces: readonly Piece[],
+  { k0, whole = false }: { k0: string; whole?: boolean },
+): string {
+  const zeros = pieces[0].registers.map((name) => `${name} = ${pieces[0].type}();`);
+  const [first, second] = pieces.map((piece) => {
+    const k = `k_${piece.id}`, reads = readPiece(spec, piece, k);
+    return `{
+      let ${k} = ${k0} + ${piece.step};
+${whole ? reads : `      if (${k} < k_end) {\n${reads}\n      }`}
+    }`;
+  });
+  return `${whole ? "" : `    ${zeros.join(" ")}\n`}    ${
+    second ? `if (${pieces[0].condition}) ${first} else ${second}` : first
+  }`;
+}
+
+/** Reads a piece from step `k` on. */
+function readPiece(spec: MatmulSpec, { operand, id, registers, type }: Piece, k: string): string {
+  const { name, alongK, end, word } = operand, wide = word.size === 4;
   const reads = registers.map((register, i) => {
-    if (alongK) return `${register} = ${rowAlongK(spec, { operand, p: `p${i}_${id}`, k })};`;
+    if (alongK) {
+      const p = `p${i}_${id}`;
+      return `${register} = ${wide ? `${name}[${p} + ${k} / 4u]` : singlesAlongK(spec, { operand, p, k })};`;
+    }
     const row = `(${k} + ${i}u) * ${end}`;
-    const value = word.size === 4
-      ? `${vector}(${name}[p0_${id} + ${row} / 4u])`
-      : `${vector}(${[0, 1, 2, 3].map((j) => `${held}(${name}[p${j}_${id} + ${row}])`).join(", ")})`;
+    const value = wide
+      ? `${name}[from_${id}${i === 0 ? "" : ` + ${i}u * (${end} / 4u)`}]`
+      : `${type}(${[0, 1, 2, 3].map((j) => `${name}[p${j}_${id} + ${row}]`).join(", ")})`;
     return spec.k % 4 === 0
       ? `${register} = ${value};`
       : `if (${k} + ${i}u < k_end) { ${register} = ${value}; }`;
   });
-  const zeros = registers.map((register) => `${register} = ${vector}();`).join(" ");
-  const text = `    {
-      let ${k} = ${k0} + ${step};
-      ${zeros}
-      if (${k} < k_end) {
-        ${reads.join("\n        ")}
-      }${sumsRows(spec, piece) ? `\n      sum_${id} += ${registers.join(" + ")};` : ""}
-    }`;
-  return condition === "" ? text : `    if (${condition}) {\n${text}\n    }`;
+  return [...(wide && !alongK ? [`let from_${id} = p0_${id} + ${k} * (${end} / 4u);`] : []), ...reads]
+    .map((line) => `        ${line}`).join("\n");
 }
 
 /** Whether a thread sums what it copies of a piece. */
@@ -226,7 +309,7 @@ export function storeSums(
   if (!spec.sums) return "";
   const vectors = blockM / 4;
   const puts = pieces.filter((piece) => sumsRows(spec, piece)).map(({ id, condition }) => {
-    const put = `block_a[quad_${id} * ${vectors}u + place_${id}] = sum_${id};`;
+    const put = `block_a[quad_${id}][0][place_${id}] = sum_${id};`;
     return `    ${condition === "" ? put : `if (${condition}) { ${put} }`}`;
   });
   return `
@@ -234,8 +317,8 @@ export function storeSums(
 ${puts.join("\n")}
     workgroupBarrier();
     if (thread < ${vectors}u) {
-      var total = block_a[thread];
-      for (var quad = 1u; quad < ${blockK / 4}u; quad++) { total += block_a[quad * ${vectors}u + thread]; }
+      var total = block_a[0][0][thread];
+      for (var quad = 1u; quad < ${blockK / 4}u; quad++) { total += block_a[quad][0][thread]; }
       for (var i = 0u; i < 4u; i++) {
         let row = first_row + thread * 4u + i;
         if (row < rows_end) { sums[split * params.m + row] = total[i]; }
@@ -244,25 +327,40 @@ ${puts.join("\n")}
   }`;
 }
 
-/** Four values of neighbouring places at step `j` of a piece. */
-export function pieceColumn({ operand, registers }: Piece, j: number): string {
-  return operand.alongK
-    ? `${vectorOf(operand.held)}(${registers.map((register) => `${register}[${j}]`).join(", ")})`
-    : registers[j];
+/** The vectors of a piece: of f32, but for halves that were read one by one. */
+const vectorsOf = ({ registers, type }: Piece) => type === "vec2u" ? registers.map(unpacked) : registers;
+
+/** Four values of neighbouring places at step `j` of a piece, as they lie in workgroup memory. */
+export function pieceColumn(piece: Piece, j: number): string {
+  const { alongK, held } = piece.operand, vectors = vectorsOf(piece);
+  const type = piece.type === "vec4<f16>" ? "f16" : "f32";
+  const column = alongK ? `${vectorOf(type)}(${vectors.map((v) => `${v}[${j}]`).join(", ")})` : vectors[j];
+  return type === held ? column : `${vectorOf(held)}(${column})`;
 }
 
-/** Writes a piece to workgroup memory; `from` is the first vector of the buffer. */
-export function putPiece(piece: Piece, { blockK, from }: { blockK: number; from: string }): string {
-  const { operand, id, condition } = piece, vectors = operand.block / 4;
-  const shift = permutation(operand, blockK);
-  const lines = [0, 1, 2, 3].map((j) =>
-    `      block_${operand.name}[at_${id}${j === 0 ? "" : ` + ${j * vectors}u`}] = ${pieceColumn(piece, j)};`
-  );
-  const text = `      let at_${id} = ${from}quad_${id} * ${
-    4 * vectors
-  }u + (place_${id} ^ (quad_${id} * ${shift}u));
-${lines.join("\n")}`;
-  return condition === "" ? `    {\n${text}\n    }` : `    if (${condition}) {\n${text}\n    }`;
+/**
+ * Writes the pieces of a slot to workgroup memory, each by its threads; `from` is the first quad of the buffer, with a plus behind it,
+ * or "". Adds to the sums of rows what is written.
+ */
+export function putSlot(
+  spec: MatmulSpec,
+  pieces: readonly Piece[],
+  { blockK, from }: { blockK: number; from: string },
+): string {
+  return pieces.map((piece) => {
+    const { operand, id, condition } = piece;
+    const lines = [
+      `let put_${id} = ${from}quad_${id};`,
+      `let at_${id} = place_${id} ^ (quad_${id} * ${permutation(operand, blockK)}u);`,
+      ...[0, 1, 2, 3].map((j) =>
+        `block_${operand.name}[put_${id}][${j}][at_${id}] = ${pieceColumn(piece, j)};`
+      ),
+      ...(sumsRows(spec, piece) ? [`sum_${id} += ${vectorsOf(piece).join(" + ")};`] : []),
+    ];
+    return `    ${condition === "" ? "" : `if (${condition}) `}{
+${lines.map((line) => `      ${line}`).join("\n")}
+    }`;
+  }).join("\n");
 }
 
 /** Function that finishes and stores four neighbouring values of one row of C. */

@@ -19,13 +19,15 @@ import { estimate } from "./_matmul_estimate.ts";
 import {
   addressPiece,
   declareRegisters,
-  fetchPiece,
+  fetchSlot,
   operandsOf,
   type Piece,
   pieceColumn,
+  registerType,
   rowAlongK,
   storeRow,
   wordsOf,
+  wordValues,
 } from "./_matmul_pieces.ts";
 
 /** Rows of a workgroup, and its threads, a power of two. */
@@ -85,7 +87,9 @@ function build(spec: MatmulSpec, tile: RowsTile, name: string): MatmulKernel {
   const piece: Piece = {
     operand: b,
     id: "b",
+    slot: 0,
     registers: [0, 1, 2, 3].map((i) => `r${i}`),
+    type: registerType(b),
     condition: "",
     place: `thread % ${quads}u * 4u`,
     step: `thread / ${quads}u * 4u`,
@@ -100,8 +104,8 @@ function build(spec: MatmulSpec, tile: RowsTile, name: string): MatmulKernel {
   // Words of four hold neighbouring rows where A is stored along m: one value of each is used.
   const element = (row: number, j: number) =>
     a.word.size === 4
-      ? `f32(a[(row${row} + (k + ${j}u) * params.m) / 4u][row${row} % 4u])`
-      : `f32(a[row${row} + (k + ${j}u) * params.m])`;
+      ? `${wordValues(a, `(row${row} + (k + ${j}u) * params.m) / 4u`)}[row${row} % 4u]`
+      : wordValues(a, `row${row} + (k + ${j}u) * params.m`);
   const valuesA = (row: number) =>
     a.alongK
       ? rowAlongK(spec, { operand: a, p: `row${row}`, k: "k" })
@@ -133,7 +137,7 @@ ${every.map((row) => `  var c${row} = vec4f();`).join("\n")}
   for (var k0 = k_begin; k0 < k_end; k0 += ${step}u) {
     let k = k0 + ${piece.step};
     if (k < k_end) {
-${fetchPiece(spec, piece, "k0")}
+${fetchSlot(spec, [piece], { k0: "k0" })}
 ${[0, 1, 2, 3].map((j) => `      let b${j} = ${pieceColumn(piece, j)};`).join("\n")}
 ${
     every.map((row) =>

@@ -33,18 +33,20 @@ import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./_matmul_common.t
 import { estimate } from "./_matmul_estimate.ts";
 import {
   addressPiece,
+  declareBlock,
   declareRegisters,
   declareSums,
-  fetchPiece,
+  fetchSlot,
+  hasWholeBlocks,
   type Operand,
   operandsOf,
   permutation,
   type Piece,
-  putPiece,
+  putSlot,
   sharePieces,
+  slotsOf,
   storeRow,
   storeSums,
-  vectorOf,
   wordsOf,
 } from "./_matmul_pieces.ts";
 
@@ -61,6 +63,9 @@ export interface SharedTile {
   /** Steps of k that are multiplied and summed in f16 before they are added to the f32 sum; 0: none. */
   readonly chunk: 0 | 4 | 8;
 }
+
+/** Slots of pieces that a thread reads before it writes the first of them: what is under way hides how long each takes. */
+const AT_ONCE = 2;
 
 type Held = Record<"a" | "b", Operand["held"]>;
 
@@ -143,11 +148,7 @@ function build(spec: MatmulSpec, tile: SharedTile, name: string): MatmulKernel {
   );
   const size = { tileM: blockM, tileN: blockN, grouped: true };
   const threadsN = blockN / columns, threadsM = blockM / rows;
-  const memory = [a, b].map((operand) =>
-    `var<workgroup> block_${operand.name}: array<${vectorOf(operand.held)}, ${
-      buffers * blockK * operand.block / 4
-    }>; // [k][place], ${operand.block / 4} vectors a step`
-  ).join("\n");
+  const memory = [a, b].map((operand) => declareBlock(operand, { blockK, buffers })).join("\n");
   const tiles = grid(rows, columns / 4);
   const code = `// Matmul, workgroup memory: ${name}, ${specLabel(spec)}.
 ${text}${activationText(spec)}
@@ -183,7 +184,14 @@ function grid(rows: number, quads: number): [number, number][] {
   return Array.from({ length: rows * quads }, (_, i) => [Math.floor(i / quads), i % quads]);
 }
 
-/** Turns over k: blocks are copied and multiplied. `from_a` and `from_b` are the first vectors of the buffers to multiply. */
+function groupsOf<T>(items: readonly T[], size: number): T[][] {
+  return Array.from(
+    { length: Math.ceil(items.length / size) },
+    (_, i) => items.slice(i * size, (i + 1) * size),
+  );
+}
+
+/** Turns over k: blocks are copied and multiplied. `first_quad` is the first one of the buffers to multiply. */
 function mainLoop(
   spec: MatmulSpec,
   { blockK, buffers }: Pick<SharedTile, "blockK" | "buffers">,
@@ -192,32 +200,38 @@ function mainLoop(
   const pieces = sharePieces(operands, { blockK, threads });
   const setup = [...pieces.map(addressPiece), declareRegisters(pieces)].join("\n") +
     declareSums(spec, pieces);
-  const size = (operand: Operand) => blockK * operand.block / 4;
-  const put = (piece: Piece, buffer: string) =>
-    putPiece(piece, { blockK, from: buffer === "" ? "" : `${buffer} * ${size(piece.operand)}u + ` });
+  const slots = slotsOf(pieces), whole = hasWholeBlocks(spec, blockK);
+  const put = (slot: readonly Piece[], from: string) => putSlot(spec, slot, { blockK, from });
   if (buffers === 1) {
-    const copies = pieces.flatMap((piece) => [fetchPiece(spec, piece, "k0"), put(piece, "")]);
+    const copies = groupsOf(slots, AT_ONCE).flatMap((group) => [
+      ...group.map((slot) => fetchSlot(spec, slot, { k0: "k0", whole })),
+      ...group.map((slot) => put(slot, "")),
+    ]);
     return `${setup}
   for (var k0 = k_begin; k0 < k_end; k0 += ${blockK}u) {
 ${copies.join("\n")}
     workgroupBarrier();
-${operands.map(({ name }) => `    let from_${name} = 0u;`).join("\n")}
+    let first_quad = 0u;
 ${compute}
     workgroupBarrier(); // the next turn overwrites the blocks
   }`;
   }
-  const fetches = (k0: string) => pieces.map((piece) => fetchPiece(spec, piece, k0)).join("\n");
+  // Behind the last block that one is read again, and not used; sums of what is written would have it twice.
+  const repeats = whole && spec.sums !== true;
+  const fetches = (k0: string) =>
+    slots.map((slot) => fetchSlot(spec, slot, { k0, whole: repeats })).join("\n");
+  const next = `k0 + ${blockK}u`;
   return `${setup}
 ${fetches("k_begin")}
-${pieces.map((piece) => put(piece, "")).join("\n")}
+${slots.map((slot) => put(slot, "")).join("\n")}
   workgroupBarrier();
   var buffer = 0u;
   for (var k0 = k_begin; k0 < k_end; k0 += ${blockK}u) {
-${fetches(`k0 + ${blockK}u`)}
-${operands.map((operand) => `    let from_${operand.name} = buffer * ${size(operand)}u;`).join("\n")}
+${fetches(repeats ? `min(${next}, k_end - ${blockK}u)` : next)}
+    let first_quad = buffer * ${blockK / 4}u;
 ${compute}
     buffer = 1u - buffer;
-${pieces.map((piece) => put(piece, "buffer")).join("\n")}
+${slots.map((slot) => put(slot, `buffer * ${blockK / 4}u + `)).join("\n")}
     workgroupBarrier();
   }`;
 }
@@ -236,23 +250,20 @@ function multiply(tile: SharedTile, operands: { a: Operand; b: Operand }): strin
   for (let part = 0; part < group; part++) {
     const quad = part === 0 ? "quad" : `quad + ${part}u`;
     for (const { operand, quads, threads, thread } of sides) {
-      const vectors = operand.block / 4, shift = permutation(operand, blockK);
+      const shift = permutation(operand, blockK);
       for (let i = 0; i < quads; i++) {
         lines.push(
-          `      let ${operand.name}${i}_at${part} = from_${operand.name} + (${quad}) * ${4 * vectors}u + ` +
-            `((${thread}${i === 0 ? "" : ` + ${i * threads}u`}) ^ ((${quad}) * ${shift}u));`,
+          `      let ${operand.name}${i}_at${part} = ` +
+            `(${thread}${i === 0 ? "" : ` + ${i * threads}u`}) ^ ((${quad}) * ${shift}u);`,
         );
       }
     }
     for (let j = 0; j < 4; j++) {
       lines.push("      {");
       for (const { operand, quads } of sides) {
-        const vectors = operand.block / 4;
         const convert = operand.held === "f16" && chunk === 0;
         for (let i = 0; i < quads; i++) {
-          const read = `block_${operand.name}[${operand.name}${i}_at${part}${
-            j === 0 ? "" : ` + ${j * vectors}u`
-          }]`;
+          const read = `block_${operand.name}[first_quad + ${quad}][${j}][${operand.name}${i}_at${part}]`;
           lines.push(`        let ${operand.name}${i} = ${convert ? `vec4f(${read})` : read};`);
         }
       }

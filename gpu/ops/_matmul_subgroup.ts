@@ -21,16 +21,18 @@ import type { MatmulKernel, MatmulSpec, MatmulVariant } from "./_matmul_common.t
 import { estimate } from "./_matmul_estimate.ts";
 import {
   addressPiece,
+  declareBlock,
   declareRegisters,
-  fetchPiece,
+  fetchSlot,
   operandsOf,
   permutation,
-  type Piece,
-  putPiece,
+  putSlot,
   rowAlongK,
   sharePieces,
+  slotsOf,
   storeRow,
   wordsOf,
+  wordValues,
 } from "./_matmul_pieces.ts";
 
 /** Tile of one lane, which has rows of the whole subgroup; lanes / rows quads of k are held at a time. */
@@ -93,9 +95,10 @@ function build(spec: MatmulSpec, tile: SubgroupTile, name: string): MatmulKernel
   const size = { tileM: blockM, tileN: blockN, grouped: true };
   const quads = Array.from({ length: columns / 4 }, (_, i) => i);
   const every = Array.from({ length: rows }, (_, i) => i);
-  const pieces = sharePieces([b], { blockK, threads }), vectors = blockN / 4, buffer = blockK * vectors;
-  const put = (piece: Piece, from: string) => putPiece(piece, { blockK, from });
-  const fetches = (k0: string) => pieces.map((piece) => fetchPiece(spec, piece, k0)).join("\n");
+  const pieces = sharePieces([b], { blockK, threads });
+  const slots = slotsOf(pieces);
+  const puts = (from: string) => slots.map((slot) => putSlot(spec, slot, { blockK, from })).join("\n");
+  const fetches = (k0: string) => slots.map((slot) => fetchSlot(spec, slot, { k0 })).join("\n");
   // What this lane reads of A: quad `lane_quad` of row `lane_row`; a stored row runs along k or along m.
   const fetchA = (k0: string) => {
     const k = "k_a";
@@ -106,8 +109,8 @@ function build(spec: MatmulSpec, tile: SubgroupTile, name: string): MatmulKernel
           // Words of four hold neighbouring rows: the lane's is one of them.
           const at = (step: string) =>
             a.word.size === 4
-              ? `f32(a[(row_a + (${step}) * params.m) / 4u][row_a % 4u])`
-              : `f32(a[row_a + (${step}) * params.m])`;
+              ? `${wordValues(a, `(row_a + (${step}) * params.m) / 4u`)}[row_a % 4u]`
+              : wordValues(a, `row_a + (${step}) * params.m`);
           return spec.k % 4 === 0
             ? at(`${k} + ${i}u`)
             : `select(0f, ${at(`min(${k} + ${i}u, k_end - 1u)`)}, ${k} + ${i}u < k_end)`;
@@ -125,7 +128,7 @@ function build(spec: MatmulSpec, tile: SubgroupTile, name: string): MatmulKernel
     : `base_a + ${rowIndex}`;
   const code = `// Matmul, A spread by subgroups: ${name}, ${specLabel(spec)}.
 ${text}${activationText(spec)}
-var<workgroup> block_b: array<vec4f, ${2 * buffer}>; // [k][n], ${vectors} vectors a step, two buffers
+${declareBlock(b, { blockK, buffers: 2 })}
 
 ${storeRow(spec, words.c)}
 @compute @workgroup_size(${threads})
@@ -146,17 +149,17 @@ ${pieces.map(addressPiece).join("\n")}
 ${declareRegisters(pieces)}
 ${fetchA("k_begin")}
 ${fetches("k_begin")}
-${pieces.map((piece) => put(piece, "")).join("\n")}
+${puts("")}
   workgroupBarrier();
   var buffer = 0u;
   for (var k0 = k_begin; k0 < k_end; k0 += ${blockK}u) {
     let held = next;
 ${fetchA(`k0 + ${blockK}u`)}
 ${fetches(`k0 + ${blockK}u`)}
-    let from_b = buffer * ${buffer}u;
+    let first_quad = buffer * ${blockK / 4}u;
 ${multiply(tile, permutation(b, blockK))}
     buffer = 1u - buffer;
-${pieces.map((piece) => put(piece, `buffer * ${buffer}u + `)).join("\n")}
+${puts(`buffer * ${blockK / 4}u + `)}
     workgroupBarrier();
   }
 ${
@@ -176,16 +179,15 @@ ${
 
 /** Multiplies what the lanes hold of A with the block of B. Unrolled: a broadcast is from a constant lane. */
 function multiply(tile: SubgroupTile, shift: number): string {
-  const { lanes, rows, columns } = tile, { blockN, blockK } = sizesOf(tile);
-  const vectors = blockN / 4, lines: string[] = [];
+  const { lanes, rows, columns } = tile, { blockK } = sizesOf(tile), lines: string[] = [];
   for (let step = 0; step < blockK; step++) {
     const quad = Math.floor(step / 4);
     lines.push("    {");
     for (let i = 0; i < columns / 4; i++) {
       lines.push(
-        `      let b${i} = block_b[from_b + ${step * vectors}u + ((lane + ${i * lanes}u) ^ ${
+        `      let b${i} = block_b[first_quad + ${quad}u][${step % 4}][(lane + ${i * lanes}u) ^ ${
           quad * shift
-        }u)];`,
+        }u];`,
       );
     }
     for (let row = 0; row < rows; row++) {

@@ -284,8 +284,8 @@ const EPILOGUES: Partial<MatmulSpec>[] = [
 ];
 
 /**
- * What a variant for GPUs is tried with, as far as it suits it: every transposition on sizes that allow wide reads, in a batch, and on odd
- * ones with an epilogue; a split sum; sums of A's rows, whole and in parts; and sizes below a vector's. Storage types take turns.
+ * What a variant for GPUs is tried with, as far as it suits it: every transposition on sizes that allow wide reads, in a batch, on odd
+ * ones with an epilogue, and with a sum of whole blocks; a split sum, of whole blocks or not; sums of A's rows, whole and in parts; and sizes below a vector's. Storage types take turns.
  */
 export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, turn = 0): MatmulSpec[] {
   const rows = variant.traits.includes("rows");
@@ -304,6 +304,7 @@ export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, t
     return [
       plainSpec(m, n, k, { ...common(0), ...batch }),
       plainSpec(rows ? 7 : 67, 71, 37, { ...common(1), ...EPILOGUES[(turn + i) % EPILOGUES.length] }),
+      plainSpec(m, n, 96, common(2)),
     ];
   });
   const split = {
@@ -322,5 +323,6 @@ export function hardwareCases(variant: MatmulVariant, hardware: KernelAdapter, t
       sums: true,
     })
   ).filter((one) => variant.suits(one, hardware) && types.some(({ typeA }) => typeA === "f32"));
-  return [...cases, ...sums, plainSpec(rows ? 7 : 33, 36, 131, split), plainSpec(3, 5, 2, tiny)];
+  const splitOf = turn % 2 === 0 ? 131 : 192;
+  return [...cases, ...sums, plainSpec(rows ? 7 : 33, 36, splitOf, split), plainSpec(3, 5, 2, tiny)];
 }

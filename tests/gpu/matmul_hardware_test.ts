@@ -43,7 +43,7 @@ gpuTest(
       const isChunk = variant.traits[0].startsWith("chunk");
       const each = isChunk
         ? spec(68, 72, 36, { typeB: "f16", transposeB: true, halfProducts: true })
-        : hardwareCases(variant, hardware, turn)[(2 * turn + 1) % 10];
+        : hardwareCases(variant, hardware, turn)[(3 * turn + 1) % 14];
       const error = await check(device, variant, each);
       if (isChunk) assert.ok(error > 0.02, `${variant.name}: as exact as f32, error ${error} of its bound`);
     }
@@ -60,8 +60,10 @@ gpuTest("workgroups that go down a few rows of blocks at a time make every block
 /** Bytes of workgroup memory and invocations that a kernel's text declares. */
 function declared(code: string): { bytes: number; threads: number } {
   let bytes = 0;
-  for (const [, type, count] of code.matchAll(/var<workgroup> \w+: array<(vec4f|vec4<f16>), (\d+)>/g)) {
-    bytes += Number(count) * (type === "vec4f" ? 16 : 8);
+  const arrays = code.matchAll(/var<workgroup> \w+: (?:array<)+(vec4f|vec4<f16>)((?:, \d+>)+);/g);
+  for (const [, type, counts] of arrays) {
+    const count = counts.match(/\d+/g)!.reduce((product, each) => product * Number(each), 1);
+    bytes += count * (type === "vec4f" ? 16 : 8);
   }
   return { bytes, threads: Number(/@workgroup_size\((\d+)\)/.exec(code)![1]) };
 }
