@@ -7,8 +7,12 @@
  * What bounds it: a tile of 4 by 4 reads 8 vectors from workgroup memory for 64 multiply-adds, 8 by 4 reads 12 for 128, while
  * a thread that owns a whole row (`_attention_text.ts`) reads one for 4. Neighbouring threads read neighbouring streamed rows, whose
  * distance is an odd number of vectors, so that they meet different banks; of own rows and weights they read the same vector.
- * A thread writes weights four at once, so it owns four neighbouring columns, and streamed rows lie in an order (`slot`) in which those
- * of neighbouring threads are neighbours. Register tiles are named scalars, loops have constant bounds: nothing needs an array.
+ * A thread writes weights four at once, so it owns four neighbouring columns, and streamed rows lie in an order in which those of
+ * neighbouring threads are neighbours. Register tiles are named scalars.
+ *
+ * Workgroup memory is nested arrays: [head][four of columns][column][thread][vector] of streamed rows, [head][row of a thread][thread]
+ * [vector] of own rows and of weights. Implementations check every index that is no constant, and compute it anew, while constant ones
+ * go into the instruction that reads.
  */
 
 import type { Dtype } from "../graph.ts";
@@ -70,84 +74,114 @@ export function isStagedAsHalves({ types, tile }: Pick<TileSpec, "types" | "tile
   return tile.halves && types[tensor] === "f16";
 }
 
-/** An array in workgroup memory that holds vectors of a tensor, with functions to fill and read it. */
-export function region(
+/** A nested array type, outermost count first. */
+function nested(type: string, counts: readonly number[]): string {
+  return counts.reduceRight((inner, count) => `array<${inner}, ${count}>`, type);
+}
+
+/** An array in workgroup memory that holds vectors of a tensor's rows. */
+function region(
   spec: TileSpec,
   name: string,
-  { tensor, vectors }: { tensor: string; vectors: number },
-) {
-  const half = isStagedAsHalves(spec, tensor);
-  const count = vectors * spec.tile.heads;
-  return `var<workgroup> tile_${name}: array<${half ? "vec2u" : "vec4f"}, ${count}>;
-fn put_${name}(i: u32, start: u32, quad: u32) {
-  tile_${name}[i] = ${half ? `${tensor}[start / 4u + quad]` : `load_${tensor}(start, quad)`};
+  { tensor, counts }: { tensor: string; counts: number[] },
+): string {
+  const type = isStagedAsHalves(spec, tensor) ? "vec2u" : "vec4f";
+  return `var<workgroup> tile_${name}: ${nested(type, [spec.tile.heads, ...counts])};`;
 }
-fn get_${name}(i: u32) -> vec4f {
-  ${
-    half
-      ? `let words = tile_${name}[i];
-  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));`
-      : `return tile_${name}[i];`
-  }
-}`;
+
+/** An array in workgroup memory for a block of streamed rows. */
+export function streamedRegion(spec: TileSpec, name: string, tensor: string): string {
+  const { threads: [, across], columns } = spec.tile;
+  return region(spec, name, { tensor, counts: [columns / 4, 4, across, tileSizes(spec).stride] });
+}
+
+/** An array in workgroup memory for own rows: nothing where they are read again. */
+export function ownRegion(spec: TileSpec, name: string, tensor: string): string {
+  const { threads: [down], rows, own } = spec.tile;
+  return own === "staged" ? region(spec, name, { tensor, counts: [rows, down, tileSizes(spec).quads] }) : "";
 }
 
 /** An array in workgroup memory for weights. */
-export function weightRegion(spec: TileSpec, name: string): string {
-  const { ownRows, weightStride } = tileSizes(spec);
-  return `var<workgroup> tile_${name}: array<vec4f, ${ownRows * weightStride * spec.tile.heads}>;`;
+export function weightRegion({ tile, ...spec }: TileSpec, name: string): string {
+  const counts = [tile.heads, tile.rows, tile.threads[0], tileSizes({ tile, ...spec }).weightStride];
+  return `var<workgroup> tile_${name}: ${nested("vec4f", counts)};`;
 }
 
-/** Module-scope text for own rows: nothing where they are read again. */
-export function ownRegion(spec: TileSpec, name: string, tensor: string): string {
-  const { ownRows, quads } = tileSizes(spec);
-  return spec.tile.own === "staged" ? region(spec, name, { tensor, vectors: ownRows * quads }) : "";
+/** An array in workgroup memory for a number of every thread and own row of it: `exchangeAt` says where. */
+export function exchangeRegion({ tile: { heads, rows, threads } }: TileSpec, name: string): string {
+  return `var<workgroup> tile_${name}: ${nested("f32", [heads, rows, ...threads])};`;
 }
 
-/** Declares the places of own rows `NAME_start_R`; stages them where they are kept. `rowOf` maps a row of the block to one there is. */
+/** Where the number of thread `lane` for row `r` lies. */
+export const exchangeAt = (name: string, r: number, lane: number | string) =>
+  `tile_${name}[part][${r}][down][${lane}]`;
+
+/** Expression of a vector of a tensor as f32, from `at` in workgroup memory, or as it was read from storage. */
+const valuesOf = (at: string, isHalf: boolean) => isHalf ? `unpacked(${at})` : at;
+
+/** Vectors that a thread reads from storage before it writes the first of them: what is under way hides how long each takes. */
+const AT_ONCE = 4;
+
+/**
+ * Copies a block of rows of some tensors to workgroup memory. `row` maps a row of the block to one there is, `place` to indices.
+ */
+function copyRows(
+  spec: TileSpec,
+  regions: Readonly<Record<string, Rows>>,
+  { count, row, place }: { count: number; row(at: string): string; place(at: string): string },
+): string {
+  const { quads, team } = tileSizes(spec), vectors = count * quads;
+  const names = Object.keys(regions), text: string[] = [];
+  for (let begin = 0; begin < vectors; begin += AT_ONCE * team) {
+    const reads: string[] = [], writes: string[] = [];
+    for (let i = 0; i < AT_ONCE && begin + i * team < vectors; i++) {
+      const first = begin + i * team, isPart = first + team > vectors, whole = team % quads === 0 && !isPart;
+      const index = isPart ? `min(local + ${first}u, ${vectors - 1}u)` : `(local + ${first}u)`;
+      reads.push(
+        `let at_${i} = ${whole ? `local / ${quads}u + ${first / quads}u` : `${index} / ${quads}u`};`,
+        `let vector_${i} = ${whole ? "local" : index} % ${quads}u;`,
+        `let row_${i} = ${row(`at_${i}`)};`,
+        ...names.map((name) => {
+          const { tensor, start } = regions[name];
+          return `let ${name}_${i} = ${tensor}[(${start(`row_${i}`)}) / 4u + vector_${i}];`;
+        }),
+      );
+      const puts = names.map((name) => {
+        const { tensor } = regions[name];
+        const isHalf = spec.types[tensor] === "f16" && !isStagedAsHalves(spec, tensor);
+        return `tile_${name}[part]${place(`at_${i}`)}[vector_${i}] = ${valuesOf(`${name}_${i}`, isHalf)};`;
+      });
+      writes.push(isPart ? `if (local + ${first}u < ${vectors}u) {\n${puts.join("\n")}\n}` : puts.join("\n"));
+    }
+    text.push(`{\n${[...reads, ...writes].join("\n")}\n}`);
+  }
+  return text.join("\n");
+}
+
+/** Declares the places of own rows `NAME_start_R` where they are read again, else stages them. `rowOf` maps a row of the block to one there is. */
 export function ownRows(spec: TileSpec, name: string, rows: Rows & { rowOf(row: string): string }): string {
-  const { ownRows, quads, team } = tileSizes(spec), [down] = spec.tile.threads;
+  const [down] = spec.tile.threads;
   if (spec.tile.own === "reread") {
     return repeat(
       spec.tile.rows,
       (r) => `let ${name}_start_${r} = ${rows.start(rows.rowOf(`(first + down + ${down * r}u)`))};`,
     );
   }
-  return `let ${name}_base = part * ${ownRows * quads}u;
-for (var i = local; i < ${ownRows * quads}u; i += ${team}u) {
-  let row = ${rows.rowOf(`(first + i / ${quads}u)`)};
-  put_${name}(${name}_base + i, ${rows.start("row")}, i % ${quads}u);
-}
-${
-    repeat(spec.tile.rows, (r) =>
-      `let ${name}_start_${r} = ${name}_base + (down + ${down * r}u) * ${quads}u;`)
-  }`;
+  return copyRows(spec, { [name]: rows }, {
+    count: tileSizes(spec).ownRows,
+    row: (at) => rows.rowOf(`(first + ${at})`),
+    place: (at) => `[${at} / ${down}u][${at} % ${down}u]`,
+  });
 }
 
-/** Stages a block of streamed rows, `count` of which there are. The bases are `NAME_base`. */
-export function stage(
-  spec: TileSpec,
-  regions: Readonly<Record<string, Rows>>,
-  count: string,
-): string {
-  const { quads, team, streamedRows, stride } = tileSizes(spec), [, across] = spec.tile.threads;
-  return `for (var i = local; i < ${streamedRows * quads}u; i += ${team}u) {
-  let at = i / ${quads}u;
-  let quad = i % ${quads}u;
-  let streamed = min(tile + at, ${count} - 1u);
-  let slot = (at / ${4 * across}u * 4u + at % 4u) * ${across}u + at / 4u % ${across}u;
-${
-    Object.entries(regions).map(([name, { start }]) =>
-      `  put_${name}(${name}_base + slot * ${stride}u + quad, ${start("streamed")}, quad);`
-    ).join("\n")
-  }
-}`;
-}
-
-/** Text of the base of a streamed region in the part of this head. */
-export function streamedBase(spec: TileSpec, name: string): string {
-  const { streamedRows, stride } = tileSizes(spec);
-  return `let ${name}_base = part * ${streamedRows * stride}u;`;
+/** Stages a block of streamed rows, `count` of which there are. */
+export function stage(spec: TileSpec, regions: Readonly<Record<string, Rows>>, count: string): string {
+  const [, across] = spec.tile.threads;
+  return copyRows(spec, regions, {
+    count: tileSizes(spec).streamedRows,
+    row: (at) => `min(tile + ${at}, ${count} - 1u)`,
+    place: (at) => `[${at} / ${4 * across}u][${at} % 4u][${at} / 4u % ${across}u]`,
+  });
 }
 
 /** Position of column `t` of a thread in the streamed block. */
@@ -164,28 +198,29 @@ export function eachScore(spec: TileSpec, text: (r: number, t: number) => string
 /** Products of own and streamed rows, into `SCORE_R_T`. */
 export function scores(
   spec: TileSpec,
-  products: readonly { score: string; own: string; ownTensor: string; region: string }[],
+  products: readonly { score: string; own: string; ownTensor: string; region: string; tensor: string }[],
 ): string {
-  const { quads, stride } = tileSizes(spec), { rows, columns, threads: [, across], own } = spec.tile;
+  const { quads } = tileSizes(spec), { rows, columns, own } = spec.tile;
   return `${
     products.map(({ score }) => eachScore(spec, (r, t) => `var ${score}_${r}_${t} = 0.0;`)).join("\n")
   }
 for (var c = 0u; c < ${quads}u; c++) {
 ${
     products.map((product) => {
-      const { score, region } = product;
+      const { score, region, tensor, ownTensor } = product;
+      const staged = (at: string, from: string) => valuesOf(at, isStagedAsHalves(spec, from));
       return `{
 ${
         repeat(rows, (r) =>
           `let own_${r} = ${
             own === "staged"
-              ? `get_${product.own}(${product.own}_start_${r} + c)`
-              : `load_${product.ownTensor}(${product.own}_start_${r}, c)`
+              ? staged(`tile_${product.own}[part][${r}][down][c]`, ownTensor)
+              : `load_${ownTensor}(${product.own}_start_${r}, c)`
           };`)
       }
 ${
         repeat(columns, (t) =>
-          `let x_${t} = get_${region}(${region}_base + (${across * t}u + lane) * ${stride}u + c);
+          `let x_${t} = ${staged(`tile_${region}[part][${Math.floor(t / 4)}][${t % 4}][lane][c]`, tensor)};
 ${
             repeat(rows, (r) => `${score}_${r}_${t} = mad(own_${r}, x_${t}, ${score}_${r}_${t});`)
           }`)
@@ -198,51 +233,44 @@ ${
 
 /** Hands the scores `SCORE_R_T`, which are weights by now, to the threads of the same head. */
 export function shareWeights(spec: TileSpec, region: string, score: string): string {
-  const { weightStride } = tileSizes(spec), { rows, columns, threads: [down, across] } = spec.tile;
+  const { rows, columns, threads: [, across] } = spec.tile;
   return repeat(
     rows,
     (r) =>
       repeat(
         columns / 4,
         (u) =>
-          `tile_${region}[${region}_base + (down + ${down * r}u) * ${weightStride}u + ${
-            across * u
-          }u + lane] = vec4f(${[0, 1, 2, 3].map((j) => `${score}_${r}_${4 * u + j}`).join(", ")});`,
+          `tile_${region}[part][${r}][down][lane + ${across * u}u] = vec4f(${
+            [0, 1, 2, 3].map((j) => `${score}_${r}_${4 * u + j}`).join(", ")
+          });`,
       ),
   );
-}
-
-/** Text of the base of a region of weights in the part of this head. */
-export function weightBase(spec: TileSpec, region: string): string {
-  const { ownRows, weightStride } = tileSizes(spec);
-  return `let ${region}_base = part * ${ownRows * weightStride}u;`;
 }
 
 /** Adds weights times streamed rows to `SUM_R_J`, as far as the block is filled: to row `end`. */
 export function accumulate(
   spec: TileSpec,
-  sums: readonly { sum: string; weights: string; region: string }[],
+  sums: readonly { sum: string; weights: string; region: string; tensor: string }[],
   end: string,
 ): string {
-  const { weightStride, stride, share, streamedRows } = tileSizes(spec);
-  const { rows, columns, threads: [down, across] } = spec.tile;
-  const slot = columns === 4 ? "four" : `four / ${across}u * ${4 * across}u + four % ${across}u`;
+  const { share, streamedRows } = tileSizes(spec);
+  const { rows, columns, threads: [, across] } = spec.tile;
+  const [four, thread] = columns === 4 ? ["0", "four"] : [`four / ${across}u`, `four % ${across}u`];
   return `let filled = (min(${streamedRows}u, ${end} - tile) + 3u) / 4u;
 for (var four = 0u; four < filled; four++) {
-  let slot = ${slot};
 ${
-    sums.map(({ sum, weights, region }) =>
+    sums.map(({ sum, weights, region, tensor }) =>
       `{
-${
-        repeat(rows, (r) =>
-          `let w_${r} = tile_${weights}[${weights}_base + (down + ${down * r}u) * ${weightStride}u + four];`)
-      }
+${repeat(rows, (r) => `let w_${r} = tile_${weights}[part][${r}][down][four];`)}
 ${
         repeat(4, (j) =>
           repeat(share, (q) =>
-            `let x_${j}_${q} = get_${region}(${region}_base + (slot + ${
-              across * j
-            }u) * ${stride}u + quad_${q});
+            `let x_${j}_${q} = ${
+              valuesOf(
+                `tile_${region}[part][${four}][${j}][${thread}][quad_${q}]`,
+                isStagedAsHalves(spec, tensor),
+              )
+            };
 ${
               repeat(
                 rows,
@@ -302,6 +330,9 @@ export function tileKernel(
 `;
   return `${declare(spec, { vectors, scalars, fields })}
 ${module.filter(Boolean).join("\n")}
+fn unpacked(words: vec2u) -> vec4f {
+  return vec4f(unpack2x16float(words.x), unpack2x16float(words.y));
+}
 fn mad(a: vec4f, b: vec4f, sum: f32) -> f32 {
   return fma(a.x, b.x, fma(a.y, b.y, fma(a.z, b.z, fma(a.w, b.w, sum))));
 }
@@ -312,8 +343,8 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
 let id = group.y * groups.x + group.x;
-let part = thread / ${team}u; // of workgroup memory
-let local = thread % ${team}u;
+${heads === 1 ? "const part = 0u;" : `let part = thread / ${team}u;`} // of workgroup memory
+let local = ${heads === 1 ? "thread" : `thread % ${team}u`};
 let down = local / ${across}u;
 let lane = local % ${across}u;
 let wanted_pair = id / params.blocks * ${heads}u + part;

@@ -6,20 +6,20 @@ import {
   columnOf,
   declareSums,
   eachScore,
+  exchangeAt,
+  exchangeRegion,
   ownRegion,
   ownRows,
-  region,
   rowOf,
   type Rows,
   scores,
   shareWeights,
   stage,
   storeSums,
-  streamedBase,
+  streamedRegion,
   tileKernel,
   tileSizes,
   type TileSpec,
-  weightBase,
   weightRegion,
 } from "./_attention_tile.ts";
 
@@ -30,43 +30,37 @@ const FLOWS: Rows = { tensor: "dout", start: (row) => `result_start + ${row} * p
 
 /** Queries with an online softmax. A row's total stays spread over its threads until the end; its largest score must be known at once. */
 export function forwardTile(spec: TileSpec): string {
-  const { rows, columns, threads: [down, across], compare, heads } = spec.tile, sizes = tileSizes(spec);
+  const { rows, columns, threads: [, across], compare } = spec.tile, sizes = tileSizes(spec);
   const each = (text: (r: number) => string) => repeat(rows, text);
-  const between = compare === "subgroup"
-    ? ""
-    : `var<workgroup> tile_max: array<f32, ${sizes.ownRows * across * heads}>;`;
+  const lanes = Array.from({ length: across }, (_, lane) => lane);
   const largestOf = (r: number) =>
     compare === "subgroup"
       ? across === 1
         ? ""
         : exchange(across, (mask) => `next_${r} = max(next_${r}, subgroupShuffleXor(next_${r}, ${mask}u));`)
-      : `for (var i = 0u; i < ${across}u; i++) { next_${r} = max(next_${r}, tile_max[max_${r} + i]); }`;
+      : lanes.map((lane) => `next_${r} = max(next_${r}, ${exchangeAt("max", r, lane)});`).join("\n");
   const totalOf = (r: number) =>
     compare === "subgroup"
       ? exchange(across, (mask) => `total_${r} += subgroupShuffleXor(total_${r}, ${mask}u);`)
-      : `total_${r} = 0.0;
-for (var i = 0u; i < ${across}u; i++) { total_${r} += tile_max[max_${r} + i]; }`;
+      : `total_${r} = ${lanes.map((lane) => exchangeAt("max", r, lane)).join(" + ")};`;
   const put = (value: (r: number) => string) =>
-    compare === "subgroup" ? "" : each((r) => `tile_max[max_${r} + lane] = ${value(r)};`);
+    compare === "subgroup" ? "" : each((r) => `${exchangeAt("max", r, "lane")} = ${value(r)};`);
   const body = `
 ${
     each((r) =>
       `let row_${r} = ${rowOf(spec, r)};
 let limit_${r} = select(params.keys, min(params.keys, min(row_${r}, outputs - 1u) + params.skipped + 1u), is_causal); // keys it sees
-let max_${r} = part * ${sizes.ownRows * across}u + (down + ${down * r}u) * ${across}u;
 var largest_${r} = -1e30;
 var total_${r} = 0.0;`
     )
   }
 ${declareSums(spec, "out")}
 ${ownRows(spec, "q", { ...QUERIES, rowOf: (row) => `(min(${row}, outputs - 1u) + params.skipped)` })}
-${streamedBase(spec, "x")}
-${weightBase(spec, "p")}
 let last = select(params.keys, min(params.keys, first + ${sizes.ownRows}u + params.skipped), is_causal);
 for (var tile = 0u; tile < last; tile += ${sizes.streamedRows}u) {
 ${stage(spec, { x: KEYS }, "params.keys")}
 workgroupBarrier();
-${scores(spec, [{ score: "s", own: "q", ownTensor: "q", region: "x" }])}
+${scores(spec, [{ score: "s", own: "q", ownTensor: "q", region: "x", tensor: "kv" }])}
 ${
     eachScore(
       spec,
@@ -94,7 +88,7 @@ ${repeat(sizes.share, (q) => `out_${r}_${q} *= shrink_${r};`)}`
   }
 ${shareWeights(spec, "p", "s")}
 workgroupBarrier();
-${accumulate(spec, [{ sum: "out", weights: "p", region: "x" }], "last")}
+${accumulate(spec, [{ sum: "out", weights: "p", region: "x", tensor: "kv" }], "last")}
 workgroupBarrier(); // all have used the values
 }
 ${put((r) => `total_${r}`)}
@@ -115,9 +109,9 @@ if (lane == 0u) { lse[statistics + row_${r}] = (largest_${r} + log2(total_${r}))
     scalars: ["lse"],
     module: [
       ownRegion(spec, "q", "q"),
-      region(spec, "x", { tensor: "kv", vectors: sizes.streamedRows * sizes.stride }),
+      streamedRegion(spec, "x", "kv"),
       weightRegion(spec, "p"),
-      between,
+      compare === "subgroup" ? "" : exchangeRegion(spec, "max"),
     ],
     body,
   });
@@ -132,7 +126,15 @@ function exchange(lanes: number, text: (mask: number) => string): string {
 export function backwardQueryTile(spec: TileSpec): string {
   const { rows, columns } = spec.tile, sizes = tileSizes(spec);
   const each = (text: (r: number) => string) => repeat(rows, text);
-  const streamed = { vectors: sizes.streamedRows * sizes.stride };
+  const [, across] = spec.tile.threads, lanes = Array.from({ length: across }, (_, lane) => lane);
+  const shareOfDelta = (r: number, q: number) => {
+    const value = `mad(load_dout(flow_${r}, quad_${q}), load_result(flow_${r}, quad_${q}), share_${r})`;
+    return `share_${r} = ${
+      across * (q + 1) <= sizes.quads
+        ? value
+        : `select(share_${r}, ${value}, lane + ${across * q}u < ${sizes.quads}u)`
+    };`;
+  };
   const rowOfQ = (row: string) => `clamp(${row}, params.skipped, params.queries - 1u)`;
   const body = `
 ${
@@ -146,23 +148,24 @@ let flow_${r} = ${FLOWS.start(`(query_${r} - params.skipped)`)};
 var delta_${r} = 0.0;`
     )
   }
-for (var c = 0u; c < ${sizes.quads}u; c++) {
-${each((r) => `delta_${r} = mad(load_dout(flow_${r}, c), load_result(flow_${r}, c), delta_${r});`)}
+{
+// The threads of a row share out its vectors, and meet where weights will lie.
+${each((r) => `var share_${r} = 0.0;\n${repeat(sizes.share, (q) => shareOfDelta(r, q))}`)}
+${each((r) => `tile_p[part][${r}][down][lane] = vec4f(share_${r});`)}
 }
+workgroupBarrier();
+${each((r) => `delta_${r} = ${lanes.map((lane) => `tile_p[part][${r}][down][${lane}].x`).join(" + ")};`)}
 ${declareSums(spec, "dq")}
 ${ownRows(spec, "q", { ...QUERIES, rowOf: rowOfQ })}
 ${ownRows(spec, "dout", { ...FLOWS, rowOf: (row) => `(${rowOfQ(row)} - params.skipped)` })}
-${streamedBase(spec, "k")}
-${streamedBase(spec, "v")}
-${weightBase(spec, "p")}
 let last = select(params.keys, min(params.keys, first + ${sizes.ownRows}u), is_causal);
 for (var tile = 0u; tile < last; tile += ${sizes.streamedRows}u) {
 ${stage(spec, { k: KEYS, v: VALUES }, "params.keys")}
 workgroupBarrier();
 ${
     scores(spec, [
-      { score: "s", own: "q", ownTensor: "q", region: "k" },
-      { score: "d", own: "dout", ownTensor: "dout", region: "v" },
+      { score: "s", own: "q", ownTensor: "q", region: "k", tensor: "kv" },
+      { score: "d", own: "dout", ownTensor: "dout", region: "v", tensor: "kv" },
     ])
   }
 ${
@@ -175,7 +178,7 @@ ${
   }
 ${shareWeights(spec, "p", "d")}
 workgroupBarrier();
-${accumulate(spec, [{ sum: "dq", weights: "p", region: "k" }], "last")}
+${accumulate(spec, [{ sum: "dq", weights: "p", region: "k", tensor: "kv" }], "last")}
 workgroupBarrier(); // all have used the block
 }
 ${
@@ -194,8 +197,8 @@ if (lane == 0u && row_${r} >= params.skipped) { delta[statistic_${r}] = delta_${
     module: [
       ownRegion(spec, "q", "q"),
       ownRegion(spec, "dout", "dout"),
-      region(spec, "k", { tensor: "kv", ...streamed }),
-      region(spec, "v", { tensor: "kv", ...streamed }),
+      streamedRegion(spec, "k", "kv"),
+      streamedRegion(spec, "v", "kv"),
       weightRegion(spec, "p"),
     ],
     body,
@@ -206,7 +209,6 @@ if (lane == 0u && row_${r} >= params.skipped) { delta[statistic_${r}] = delta_${
 export function backwardKeyTile(spec: TileSpec): string {
   const { rows, columns } = spec.tile, sizes = tileSizes(spec);
   const each = (text: (r: number) => string) => repeat(rows, text);
-  const streamed = { vectors: sizes.streamedRows * sizes.stride };
   const rowOfKv = (row: string) => `min(${row}, params.keys - 1u)`;
   const body = `
 ${
@@ -221,10 +223,6 @@ ${declareSums(spec, "dk")}
 ${declareSums(spec, "dv")}
 ${ownRows(spec, "k", { ...KEYS, rowOf: rowOfKv })}
 ${ownRows(spec, "v", { ...VALUES, rowOf: rowOfKv })}
-${streamedBase(spec, "q")}
-${streamedBase(spec, "dout")}
-${weightBase(spec, "p")}
-${weightBase(spec, "ds")}
 let begin = select(0u, first - min(first, params.skipped), is_causal);
 for (var tile = begin; tile < outputs; tile += ${sizes.streamedRows}u) {
 ${
@@ -236,8 +234,8 @@ ${
 workgroupBarrier();
 ${
     scores(spec, [
-      { score: "s", own: "k", ownTensor: "kv", region: "q" },
-      { score: "d", own: "v", ownTensor: "kv", region: "dout" },
+      { score: "s", own: "k", ownTensor: "kv", region: "q", tensor: "q" },
+      { score: "d", own: "v", ownTensor: "kv", region: "dout", tensor: "dout" },
     ])
   }
 ${
@@ -260,8 +258,8 @@ ${shareWeights(spec, "ds", "d")}
 workgroupBarrier();
 ${
     accumulate(spec, [
-      { sum: "dv", weights: "p", region: "dout" },
-      { sum: "dk", weights: "ds", region: "q" },
+      { sum: "dv", weights: "p", region: "dout", tensor: "dout" },
+      { sum: "dk", weights: "ds", region: "q", tensor: "q" },
     ], "outputs")
   }
 workgroupBarrier(); // all have used the block
@@ -281,8 +279,8 @@ ${storeSums(spec, { sum: "dv", tensor: "dkv", start: "start + params.width", fac
     module: [
       ownRegion(spec, "k", "kv"),
       ownRegion(spec, "v", "kv"),
-      region(spec, "q", { tensor: "q", ...streamed }),
-      region(spec, "dout", { tensor: "dout", ...streamed }),
+      streamedRegion(spec, "q", "q"),
+      streamedRegion(spec, "dout", "dout"),
       weightRegion(spec, "p"),
       weightRegion(spec, "ds"),
     ],
