@@ -154,9 +154,11 @@ export function sharePieces(
         ...(first + threads > end ? [`thread < ${end - first}u`] : []),
       ];
       const offset = first - begin;
-      const from = offset === 0 ? "thread" : offset > 0 ? `thread + ${offset}u` : `thread - ${-offset}u`;
       // Threads beyond the last piece of the slot read one that another writes: for less than what not reading would cost.
-      const unit = first + threads > end ? `(${from}) % ${Math.min(count, end - first)}u` : from;
+      const own = Math.min(count, end - first), isPart = first + threads > end;
+      const unit = offset < 0
+        ? `(thread - ${-offset}u)${isPart ? ` % ${own}u` : ""}`
+        : `${isPart ? `thread % ${own}u` : "thread"}${offset > 0 ? ` + ${offset}u` : ""}`;
       pieces.push({
         operand,
         id,

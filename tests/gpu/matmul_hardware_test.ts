@@ -9,6 +9,7 @@ import type { MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
 import type { KernelAdapter, KernelEnvironment } from "../../gpu/op.ts";
 import { PLAIN_GPU } from "../../gpu/tuning/family.ts";
 import { gpuTest } from "../_util/gpu.ts";
+import { operandsOf, sharePieces, slotsOf } from "../../gpu/ops/_matmul_pieces.ts";
 import { check, familyDevice, hardwareCases, hardwareOf, hardwareVariants, spec } from "../_util/matmul.ts";
 
 const CARD: KernelAdapter = {
@@ -49,6 +50,38 @@ gpuTest(
     }
   },
 );
+
+Deno.test("threads share out the pieces of a block so that each is copied once, whatever the block and the threads", () => {
+  let shared = 0;
+  for (const { name } of MATMUL_VARIANTS) {
+    const sizes = /^shared-(\d+)x(\d+)x(\d+)-(\d+)x(\d+)/.exec(name)?.slice(1).map(Number);
+    if (!sizes) continue;
+    const [blockM, blockN, blockK, rows, columns] = sizes, threads = blockM / rows * blockN / columns;
+    for (const typeB of ["f32", "f16"] as const) {
+      const { a, b } = operandsOf(spec(8, 8, 8, { typeB }), { blockM, blockN }, { a: "f32", b: "f32" });
+      const pieces = sharePieces([a, b], { blockK, threads });
+      for (const operand of [a, b]) {
+        const copied = new Map<string, number>();
+        for (const piece of pieces.filter((each) => each.operand === operand)) {
+          // WGSL's whole numbers and conditions, as JavaScript.
+          const value = (text: string) => new Function("thread", `return ${text.replace(/(\d)u/g, "$1")};`);
+          const [quad, place] = piece.setup.split("\n").map((line) => value(/= (.*);/.exec(line)![1]));
+          const copies = value(piece.condition || "true");
+          for (let thread = 0; thread < threads; thread++) {
+            const at = `${Math.floor(quad(thread))} ${Math.floor(place(thread))}`;
+            if (copies(thread)) copied.set(at, (copied.get(at) ?? 0) + 1);
+          }
+        }
+        assert.equal(copied.size, operand.block / 4 * blockK / 4, `${name}: pieces of ${operand.name}`);
+        assert.ok([...copied.values()].every((times) => times === 1), `${name}: ${operand.name} once`);
+        shared += 1;
+      }
+      // A slot's threads read into the same registers.
+      for (const slot of slotsOf(pieces)) assert.equal(new Set(slot.map(({ type }) => type)).size, 1, name);
+    }
+  }
+  assert.ok(shared > 200, `${shared} operands`);
+});
 
 gpuTest("workgroups that go down a few rows of blocks at a time make every block", async (base, info) => {
   const device = await familyDevice(base), hardware = hardwareOf(device, info);
