@@ -29,8 +29,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let offset = bias[c];
   let first = group.y * params.chunk_rows;
   let end = min(first + params.chunk_rows, params.rows);
-  for (var row = first; row < end; row++) {
-    let at = row * params.channels + c;
+  let step = params.channels;
+  var row = first;
+  for (; row + 4u <= end; row += 4u) { // four rows are read at a time, so that reads overlap
+    let at = row * step + c;
+    let v = vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));
+    let normal = (v - centre) * factor + offset;
+    out[at] = out_t(normal.x);
+    out[at + step] = out_t(normal.y);
+    out[at + 2u * step] = out_t(normal.z);
+    out[at + 3u * step] = out_t(normal.w);
+  }
+  for (; row < end; row++) {
+    let at = row * step + c;
     out[at] = out_t((f32(x[at]) - centre) * factor + offset);
   }
 }

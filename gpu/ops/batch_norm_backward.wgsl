@@ -32,6 +32,22 @@ fn slope_at(at: u32, column: Column) -> f32 {
   return column.factor * (f32(dout[at]) - column.flow - (f32(x[at]) - column.centre) * column.slope);
 }
 
+// The same of four rows from `at` on, which are read together, so that reads overlap.
+fn slopes_at(at: u32, column: Column) -> vec4f {
+  let step = params.channels;
+  let flow = vec4f(f32(dout[at]), f32(dout[at + step]), f32(dout[at + 2u * step]), f32(dout[at + 3u * step]));
+  let v = vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));
+  return column.factor * (flow - column.flow - (v - column.centre) * column.slope);
+}
+
+fn store_four(at: u32, values: vec4f) {
+  let step = params.channels;
+  dx[at] = values.x;
+  dx[at + step] = values.y;
+  dx[at + 2u * step] = values.z;
+  dx[at + 3u * step] = values.w;
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let c = group.x * WG_SIZE + lane;
@@ -41,7 +57,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let column = column_of(c);
   let first = group.y * params.chunk_rows;
   let end = min(first + params.chunk_rows, params.rows);
-  for (var row = first; row < end; row++) {
+  var row = first;
+  for (; row + 4u <= end; row += 4u) {
+    let at = row * params.channels + c;
+    store_four(at, slopes_at(at, column));
+  }
+  for (; row < end; row++) {
     let at = row * params.channels + c;
     dx[at] = slope_at(at, column);
   }
@@ -56,8 +77,16 @@ fn with_residual(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   let column = column_of(c);
   let first = group.y * params.chunk_rows;
   let end = min(first + params.chunk_rows, params.rows);
-  for (var row = first; row < end; row++) {
-    let at = row * params.channels + c;
+  let step = params.channels;
+  var row = first;
+  for (; row + 4u <= end; row += 4u) {
+    let at = row * step + c;
+    // May be the same memory.
+    let others = vec4f(residual[at], residual[at + step], residual[at + 2u * step], residual[at + 3u * step]);
+    store_four(at, slopes_at(at, column) + others);
+  }
+  for (; row < end; row++) {
+    let at = row * step + c;
     let other = residual[at]; // may be the same memory
     dx[at] = slope_at(at, column) + other;
   }

@@ -17,6 +17,11 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> d_bias: array<f32>;   // [C]
 @group(0) @binding(7) var<storage, read_write> columns: array<f32>;  // [4 C]: mean, weight * rstd, flow, slope
 
+fn part(chunk: u32, c: u32) -> vec2f {
+  let at = chunk * 2u * params.channels + c;
+  return vec2f(partials[at], partials[at + params.channels]);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let c = id.x;
@@ -24,9 +29,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   var sums = vec2f();
-  for (var chunk = 0u; chunk < params.chunks; chunk++) {
-    let at = chunk * 2u * params.channels + c;
-    sums += vec2f(partials[at], partials[at + params.channels]);
+  var chunk = 0u;
+  for (; chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and summed in their order
+    let p0 = part(chunk, c);
+    let p1 = part(chunk + 1u, c);
+    let p2 = part(chunk + 2u, c);
+    let p3 = part(chunk + 3u, c);
+    sums = sums + p0 + p1 + p2 + p3;
+  }
+  for (; chunk < params.chunks; chunk++) {
+    sums += part(chunk, c);
   }
   d_weight[c] = sums.x;
   d_bias[c] = sums.y;

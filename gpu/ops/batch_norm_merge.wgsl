@@ -13,23 +13,43 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;     // [C]
 @group(0) @binding(3) var<storage, read_write> variance: array<f32>; // [C]
 
+struct Merged {
+  mean: f32,
+  squares: f32,
+}
+
+// Mean and sum of squared deviations of a chunk in column c.
+fn part(chunk: u32, c: u32) -> vec2f {
+  let at = chunk * 2u * params.channels + c;
+  return vec2f(partials[at], partials[at + params.channels]);
+}
+
+fn merge(before: Merged, chunk: u32, part: vec2f) -> Merged {
+  let rows_before = f32(chunk * params.chunk_rows);
+  let count = f32(min(params.chunk_rows, params.rows - chunk * params.chunk_rows));
+  let share = count / (rows_before + count);
+  let delta = part.x - before.mean;
+  return Merged(before.mean + delta * share, before.squares + part.y + delta * delta * rows_before * share);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let c = id.x;
   if (c >= params.channels) {
     return;
   }
-  var merged_mean = 0.0;
-  var squares = 0.0;
-  for (var chunk = 0u; chunk < params.chunks; chunk++) {
-    let at = chunk * 2u * params.channels + c;
-    let before = f32(chunk * params.chunk_rows);
-    let count = f32(min(params.chunk_rows, params.rows - chunk * params.chunk_rows));
-    let share = count / (before + count);
-    let delta = partials[at] - merged_mean;
-    merged_mean += delta * share;
-    squares += partials[at + params.channels] + delta * delta * before * share;
+  var merged = Merged(0.0, 0.0);
+  var chunk = 0u;
+  for (; chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and merged in their order
+    let p0 = part(chunk, c);
+    let p1 = part(chunk + 1u, c);
+    let p2 = part(chunk + 2u, c);
+    let p3 = part(chunk + 3u, c);
+    merged = merge(merge(merge(merge(merged, chunk, p0), chunk + 1u, p1), chunk + 2u, p2), chunk + 3u, p3);
   }
-  mean[c] = merged_mean;
-  variance[c] = squares / f32(params.rows);
+  for (; chunk < params.chunks; chunk++) {
+    merged = merge(merged, chunk, part(chunk, c));
+  }
+  mean[c] = merged.mean;
+  variance[c] = merged.squares / f32(params.rows);
 }

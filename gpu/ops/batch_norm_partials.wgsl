@@ -11,6 +11,13 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> x: array<x_t>;        // [R C]
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>; // [chunks 2 C]
 
+// Four rows from `row` on in column c.
+fn four(row: u32, c: u32) -> vec4f {
+  let step = params.channels;
+  let at = row * step + c;
+  return vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let c = group.x * WG_SIZE + lane;
@@ -20,12 +27,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let first = group.y * params.chunk_rows;
   let end = min(first + params.chunk_rows, params.rows);
   var sum = 0.0;
-  for (var row = first; row < end; row++) {
+  var row = first;
+  for (; row + 8u <= end; row += 8u) { // eight rows are read at a time, so that reads overlap, and summed in their order
+    let a = four(row, c);
+    let b = four(row + 4u, c);
+    sum = sum + a.x + a.y + a.z + a.w + b.x + b.y + b.z + b.w;
+  }
+  for (; row < end; row++) {
     sum += f32(x[row * params.channels + c]);
   }
   let chunk_mean = sum / f32(end - first);
   var squares = 0.0;
-  for (var row = first; row < end; row++) {
+  row = first;
+  for (; row + 8u <= end; row += 8u) {
+    let a = four(row, c) - chunk_mean;
+    let b = four(row + 4u, c) - chunk_mean;
+    let aa = a * a;
+    let bb = b * b;
+    squares = squares + aa.x + aa.y + aa.z + aa.w + bb.x + bb.y + bb.z + bb.w;
+  }
+  for (; row < end; row++) {
     let centred = f32(x[row * params.channels + c]) - chunk_mean;
     squares += centred * centred;
   }

@@ -14,7 +14,7 @@ import { defineOp, grid1d, type KernelEnvironment, recordOne } from "../op.ts";
 import { floatType } from "./_dispatch.ts";
 import { COLUMNS, referenceColumnSums, rowChunks, sumPartials } from "./_columns.ts";
 
-const ROW_WG_SIZE = 128, SOFTWARE_WG_SIZE = 8;
+const ROW_WG_SIZE = 64, SOFTWARE_WG_SIZE = 8;
 
 /** Which of the two algorithms runs, and its launch. On a software adapter a barrier costs more than a row. */
 function rowKernel(environment: KernelEnvironment, sizes: { R: number; C: number }, sources: string[]) {

@@ -24,9 +24,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let first = group.y * params.chunk_rows;
   let end = min(first + params.chunk_rows, params.rows);
+  let step = params.channels;
   var sums = vec2f();
-  for (var row = first; row < end; row++) {
-    let at = row * params.channels + c;
+  var row = first;
+  for (; row + 4u <= end; row += 4u) { // four rows are read at a time, so that reads overlap, and summed in their order
+    let at = row * step + c;
+    let flow = vec4f(f32(dout[at]), f32(dout[at + step]), f32(dout[at + 2u * step]), f32(dout[at + 3u * step]));
+    let v = vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));
+    let centre = vec4f(mean[row], mean[row + 1u], mean[row + 2u], mean[row + 3u]);
+    let p = flow * (v - centre) * vec4f(rstd[row], rstd[row + 1u], rstd[row + 2u], rstd[row + 3u]);
+    sums = sums + vec2f(p.x, flow.x) + vec2f(p.y, flow.y) + vec2f(p.z, flow.z) + vec2f(p.w, flow.w);
+  }
+  for (; row < end; row++) {
+    let at = row * step + c;
     let flow = f32(dout[at]);
     sums += vec2f(flow * (f32(x[at]) - mean[row]) * rstd[row], flow);
   }

@@ -10,6 +10,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> first: array<f32>;    // [C]
 @group(0) @binding(3) var<storage, read_write> second: array<f32>;   // [C]
 
+fn part(chunk: u32, c: u32) -> vec2f {
+  let at = chunk * 2u * params.columns + c;
+  return vec2f(partials[at], partials[at + params.columns]);
+}
+
 @compute @workgroup_size(WG_SIZE)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let c = id.x;
@@ -17,9 +22,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   var sums = vec2f();
-  for (var chunk = 0u; chunk < params.chunks; chunk++) {
-    let at = chunk * 2u * params.columns + c;
-    sums += vec2f(partials[at], partials[at + params.columns]);
+  var chunk = 0u;
+  for (; chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and summed in their order
+    let p0 = part(chunk, c);
+    let p1 = part(chunk + 1u, c);
+    let p2 = part(chunk + 2u, c);
+    let p3 = part(chunk + 3u, c);
+    sums = sums + p0 + p1 + p2 + p3;
+  }
+  for (; chunk < params.chunks; chunk++) {
+    sums += part(chunk, c);
   }
   first[c] = sums.x;
   second[c] = sums.y;
