@@ -12,7 +12,7 @@
  * compute it anew, while a constant step costs nothing, because it goes into the instruction that reads.
  */
 
-import { biased, epilogue, rowLengths, splitLength } from "./_matmul_common.ts";
+import { epilogue, rowLengths, splitLength } from "./_matmul_common.ts";
 import type { MatmulSpec, Word } from "./_matmul_common.ts";
 
 /** One operand as the workgroup's threads copy it. */
@@ -365,10 +365,24 @@ ${lines.map((line) => `      ${line}`).join("\n")}
   }).join("\n");
 }
 
-/** Function that finishes and stores four neighbouring values of one row of C. */
+/**
+ * Declares the bias of each of `columns`, the first of four each, as NAME0, NAME1, …; nothing without one. Before the rows are stored, as
+ * what is read between stores must be read again for every row.
+ */
+export function readBias(spec: MatmulSpec, name: string, columns: readonly string[]): string {
+  if (!spec.bias) return "";
+  const at = (column: string, i: number) => `bias[min(${column} + ${i}u, params.n - 1u)]`;
+  const wide = (column: string, i: number) => `bias[min(${column}, params.n - 4u) + ${i}u]`;
+  return columns.map((column, j) => {
+    const values = [0, 1, 2, 3].map((i) => (spec.n % 4 === 0 ? wide : at)(column, i));
+    return `  let ${name}${j} = vec4f(${values.join(", ")});`;
+  }).join("\n");
+}
+
+/** Function that finishes and stores four neighbouring values of one row of C, `v`, with its bias. */
 export function storeRow(spec: MatmulSpec, word: Word): string {
   const { residual, preactivation } = spec, reads = preactivation === "read";
-  const linear = (i: number) => biased(spec, `v[${i}]`, `bias[column + ${i}u]`);
+  const linear = (i: number) => `v[${i}]`;
   const component = (i: number) =>
     epilogue(spec, linear(i), {
       residual: word.size === 4 ? `f32(old[${i}])` : "old",

@@ -23,6 +23,7 @@ import {
   operandsOf,
   type Piece,
   pieceColumn,
+  readBias,
   registerType,
   rowAlongK,
   storeRow,
@@ -168,7 +169,10 @@ ${
   if (thread < ${rows * quads}u) {
     let row = thread / ${quads}u;
     let quad = thread % ${quads}u;
-    store_row(first_row + row, rows_end, first_column + quad * 4u, base_c, partial[row * ${threads}u + quad]);
+${readBias(spec, "bias_", ["first_column + quad * 4u"])}
+    store_row(first_row + row, rows_end, first_column + quad * 4u, base_c, partial[row * ${threads}u + quad]${
+    spec.bias ? " + bias_0" : ""
+  });
   }
 }
 `;

@@ -43,6 +43,7 @@ import {
   permutation,
   type Piece,
   putSlot,
+  readBias,
   sharePieces,
   slotsOf,
   storeRow,
@@ -149,7 +150,8 @@ function build(spec: MatmulSpec, tile: SharedTile, name: string): MatmulKernel {
   const size = { tileM: blockM, tileN: blockN, grouped: true };
   const threadsN = blockN / columns, threadsM = blockM / rows;
   const memory = [a, b].map((operand) => declareBlock(operand, { blockK, buffers })).join("\n");
-  const tiles = grid(rows, columns / 4);
+  const tiles = grid(rows, columns / 4), quads = Array.from({ length: columns / 4 }, (_, quad) => quad);
+  const columnOf = (quad: number) => `first_column + (thread_n + ${quad * threadsN}u) * 4u`;
   const code = `// Matmul, workgroup memory: ${name}, ${specLabel(spec)}.
 ${text}${activationText(spec)}
 ${memory}
@@ -166,11 +168,12 @@ ${tileAddress(size)}
   let thread_n = thread % ${threadsN}u;
 ${tiles.map(([row, quad]) => `  var c${row}_${quad} = vec4f();`).join("\n")}
 ${mainLoop(spec, tile, { operands: [a, b], threads, compute: multiply(tile, { a, b }) })}
+${readBias(spec, "bias_", quads.map(columnOf))}
 ${
     tiles.map(([row, quad]) =>
-      `  store_row(first_row + thread_m * 4u + ${
-        (row - row % 4) * threadsM + row % 4
-      }u, rows_end, first_column + (thread_n + ${quad * threadsN}u) * 4u, base_c, c${row}_${quad});`
+      `  store_row(first_row + thread_m * 4u + ${(row - row % 4) * threadsM + row % 4}u, rows_end, ${
+        columnOf(quad)
+      }, base_c, c${row}_${quad}${spec.bias ? ` + bias_${quad}` : ""});`
     ).join("\n")
   }${storeSums(spec, sharePieces([a, b], { blockK: tile.blockK, threads }), tile)}
 }

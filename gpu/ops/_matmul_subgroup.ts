@@ -27,6 +27,7 @@ import {
   operandsOf,
   permutation,
   putSlot,
+  readBias,
   rowAlongK,
   sharePieces,
   slotsOf,
@@ -94,6 +95,7 @@ function build(spec: MatmulSpec, tile: SubgroupTile, name: string): MatmulKernel
   const { text, bindings } = declareBindings(spec, { a: words.a.type, b: words.b.type, c: words.c.type });
   const size = { tileM: blockM, tileN: blockN, grouped: true };
   const quads = Array.from({ length: columns / 4 }, (_, i) => i);
+  const columnOf = (quad: number) => `first_column + (lane + ${quad * lanes}u) * 4u`;
   const every = Array.from({ length: rows }, (_, i) => i);
   const pieces = sharePieces([b], { blockK, threads });
   const slots = slotsOf(pieces);
@@ -162,12 +164,13 @@ ${multiply(tile, permutation(b, blockK))}
 ${puts(`buffer * ${blockK / 4}u + `)}
     workgroupBarrier();
   }
+${readBias(spec, "bias_", quads.map(columnOf))}
 ${
     every.flatMap((row) =>
       quads.map((quad) =>
-        `  store_row(first_row + subgroup * ${rows}u + ${row}u, rows_end, first_column + (lane + ${
-          quad * lanes
-        }u) * 4u, base_c, c${row}_${quad});`
+        `  store_row(first_row + subgroup * ${rows}u + ${row}u, rows_end, ${
+          columnOf(quad)
+        }, base_c, c${row}_${quad}${spec.bias ? ` + bias_${quad}` : ""});`
       )
     ).join("\n")
   }

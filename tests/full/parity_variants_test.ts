@@ -1,7 +1,8 @@
 /**
  * Every recorded case of the three systems by every kernel for hardware: each variant of products and of attention's passes forced
  * wherever it can run, on this adapter's driver. One of each family at a time; the kernel that would be the default on a GPU does
- * the launches that a variant is not made for. Software drivers take seconds to compile each text: an hour in all.
+ * the launches that a variant is not made for, as those for stored halves are not for any gradient that was recorded. Prints the
+ * launches of each. Software drivers take seconds to compile each text: an hour in all.
  *
  * `SIDENET_VARIANTS=8-15` takes those of the given numbers.
  */
@@ -31,9 +32,11 @@ const CASES = [
   "side4video-retrieval/small-eva-wti",
 ];
 const PASSES = Object.keys(ATTENTION) as AttentionPass[];
-const FAMILIES = new Map([MATMUL, ...PASSES.map((pass) => ATTENTION[pass])].map((family) =>
-  [family.name, family as KernelFamily<unknown>] as const
-));
+const FAMILIES = new Map(
+  [MATMUL, ...PASSES.map((pass) => ATTENTION[pass])].map((family) =>
+    [family.name, family as KernelFamily<unknown>] as const
+  ),
+);
 
 /** An adapter as a GPU with this driver's features and limits, on which variants are forced; counts the launches that they do. */
 class ForcedGpu extends Gpu {
@@ -85,5 +88,10 @@ for (let turn = first; turn < Math.min(count, (last || Infinity) + 1); turn++) {
       forced.memory[Symbol.dispose]();
     }
     console.log(JSON.stringify([...uses]));
+    const { [MATMUL.name]: product } = names;
+    assert.ok(
+      uses.get(MATMUL.name)! > 0 || /half|chunk/.test(product),
+      `${product}: no recorded case has a use`,
+    );
   });
 }

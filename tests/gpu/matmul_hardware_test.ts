@@ -83,6 +83,21 @@ Deno.test("threads share out the pieces of a block so that each is copied once, 
   assert.ok(shared > 200, `${shared} operands`);
 });
 
+Deno.test("blocks are read at constant steps, and whole ones without a check that would make their reads wait", () => {
+  const kernels = MATMUL_VARIANTS.filter(({ name }) => name.startsWith("shared"));
+  for (const { name, build } of kernels) {
+    const typeB = name.includes("half") || name.includes("chunk") ? "f16" : "f32";
+    for (const splitK of [1, 2]) {
+      const code = build(spec(256, 256, 64, { typeB, splitK, transposeB: true, halfProducts: true })).code;
+      const accesses = code.match(/block_[ab]\[[^=;]*?\](?= =|;|\))/g) ?? [];
+      assert.ok(accesses.length >= 16, name);
+      for (const access of accesses) assert.match(access, /^block_[ab]\[[^\]]+\]\[[0-3]\]\[[^\]]+\]$/, name);
+      assert.doesNotMatch(code, /if \(k_/, name);
+    }
+    assert.match(build(spec(256, 256, 60, { typeB, halfProducts: true })).code, /if \(k_a/, name);
+  }
+});
+
 gpuTest("workgroups that go down a few rows of blocks at a time make every block", async (base, info) => {
   const device = await familyDevice(base), hardware = hardwareOf(device, info);
   const variant = hardwareVariants(hardware).find(({ name }) => name.startsWith("shared-32x32x16"))!;
