@@ -18,9 +18,15 @@ export interface EmbeddedFile {
 
 /** What the Worker imports on the way and never uses: it writes no tables. */
 const ABSENT = ["csv-stringify/sync"];
-/** Kernels of training: gradients, updates, exchanges between ranks. */
-const TRAINING =
-  /\/gpu\/ops\/\w*(_backward\w*|_dx|_dweight|_dtable|_rank_\w+|adamw|bert_adam|guard_\w+|clip_\w+|tensor_squares|exchange|average)\.wgsl$/;
+/** Kernels of training: losses, statistics of batches, gradients and their sums, updates, exchanges between ranks. */
+const TRAINING = new RegExp(
+  `/gpu/ops/\\w*(${
+    [
+      "_backward\\w*|_dx|_dweight|_dtable|_links|_flows|_partials|accumulate|count_non_finite|cross_entropy",
+      "batch_norm_merge|batch_norm_update|_rank_\\w+|adamw|bert_adam|guard_\\w+|clip_\\w+|tensor_squares|exchange|average",
+    ].join("|")
+  })\\.wgsl$`,
+);
 /** The table of words is left out: it would be a fifth of a page and a third of a packed one, and networks that read sentences carry it. */
 const NO_WORDS = { "./clip_merges.txt": "" };
 
