@@ -23,13 +23,12 @@ import {
   operandsOf,
   type Piece,
   pieceColumn,
-  readBias,
   registerType,
   rowAlongK,
-  storeRow,
   wordsOf,
   wordValues,
 } from "./_matmul_pieces.ts";
+import { readBias, storeRow } from "./_matmul_store.ts";
 
 /** Rows of a workgroup, and its threads, a power of two. */
 export interface RowsTile {

@@ -43,13 +43,12 @@ import {
   permutation,
   type Piece,
   putSlot,
-  readBias,
   sharePieces,
   slotsOf,
-  storeRow,
   storeSums,
   wordsOf,
 } from "./_matmul_pieces.ts";
+import { readBias, storeRow } from "./_matmul_store.ts";
 
 /** Block of one workgroup, tile of one thread, and how it is fed. Everything is a multiple of four, blocks are powers of two. */
 export interface SharedTile {

@@ -27,14 +27,13 @@ import {
   operandsOf,
   permutation,
   putSlot,
-  readBias,
   rowAlongK,
   sharePieces,
   slotsOf,
-  storeRow,
   wordsOf,
   wordValues,
 } from "./_matmul_pieces.ts";
+import { readBias, storeRow } from "./_matmul_store.ts";
 
 /** Tile of one lane, which has rows of the whole subgroup; lanes / rows quads of k are held at a time. */
 export interface SubgroupTile {
