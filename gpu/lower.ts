@@ -57,6 +57,12 @@ export function* dispatchesOf(environment: KernelEnvironment, plan: Plan): Gener
   for (const { node } of plan.steps) yield* node.op.dispatches({ ...node, environment });
 }
 
+/** Reads that overlap hide how long a GPU's memory takes. A CPU's kernels wait for none, and only grow by it. */
+function withOverlap(dispatch: Dispatch, { isSoftware }: KernelEnvironment): Dispatch {
+  if (!isSoftware || !dispatch.source.includes("const OVERLAP: u32")) return dispatch;
+  return { ...dispatch, constants: { ...dispatch.constants, OVERLAP: 0 } };
+}
+
 /**
  * Lowers a plan for an adapter.
  *
@@ -80,7 +86,7 @@ export function lowerPlan(plan: Plan, layout: Layout, environment: KernelEnviron
       bytes: Math.ceil(bytesOf(tensor) / 4) * 4,
       binding: i < at ? i : i + 1,
     }));
-    let code = specialise(dispatch, environment.features);
+    let code = specialise(withOverlap(dispatch, environment), environment.features);
     // One place may be bound once alone.
     for (const [i, tensor] of dispatch.tensors.entries()) {
       const before = plan.inPlace.get(tensor);

@@ -3,6 +3,7 @@
 alias x_t = f32; // storage types: f32 or f16; arithmetic is always f32
 alias out_t = f32;
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   rows: u32,       // R
@@ -31,7 +32,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let end = min(first + params.chunk_rows, params.rows);
   let step = params.channels;
   var row = first;
-  for (; row + 4u <= end; row += 4u) { // four rows are read at a time, so that reads overlap
+  for (; OVERLAP == 1u && row + 4u <= end; row += 4u) { // four rows are read at a time, so that reads overlap
     let at = row * step + c;
     let v = vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));
     let normal = (v - centre) * factor + offset;

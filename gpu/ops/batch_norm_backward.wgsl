@@ -3,6 +3,7 @@
 alias x_t = f32; // storage types: f32 or f16; arithmetic is always f32
 alias dout_t = f32;
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   rows: u32,       // R
@@ -58,7 +59,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let first = group.y * params.chunk_rows;
   let end = min(first + params.chunk_rows, params.rows);
   var row = first;
-  for (; row + 4u <= end; row += 4u) {
+  for (; OVERLAP == 1u && row + 4u <= end; row += 4u) {
     let at = row * params.channels + c;
     store_four(at, slopes_at(at, column));
   }
@@ -79,7 +80,7 @@ fn with_residual(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   let end = min(first + params.chunk_rows, params.rows);
   let step = params.channels;
   var row = first;
-  for (; row + 4u <= end; row += 4u) {
+  for (; OVERLAP == 1u && row + 4u <= end; row += 4u) {
     let at = row * step + c;
     // May be the same memory.
     let others = vec4f(residual[at], residual[at + step], residual[at + 2u * step], residual[at + 3u * step]);

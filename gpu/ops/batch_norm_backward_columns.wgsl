@@ -1,6 +1,7 @@
 // Second stage of the gradient of batch normalisation: what the chunks of rows sum to, the gradients of weight and bias, and what every
 // row of a column needs of them. One invocation per column.
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   chunks: u32,
@@ -30,7 +31,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var sums = vec2f();
   var chunk = 0u;
-  for (; chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and summed in their order
+  for (; OVERLAP == 1u && chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and summed in their order
     let p0 = part(chunk, c);
     let p1 = part(chunk + 1u, c);
     let p2 = part(chunk + 2u, c);

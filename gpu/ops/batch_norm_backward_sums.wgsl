@@ -3,6 +3,7 @@
 alias x_t = f32; // storage types: f32 or f16; sums are always f32
 alias dout_t = f32;
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   rows: u32,       // R
@@ -30,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let step = params.channels;
   var sums = vec2f();
   var row = first;
-  for (; row + 4u <= end; row += 4u) { // four rows are read at a time, so that reads overlap, and summed in their order
+  for (; OVERLAP == 1u && row + 4u <= end; row += 4u) { // four rows are read at a time, so that reads overlap, and summed in their order
     let at = row * step + c;
     let flow = vec4f(f32(dout[at]), f32(dout[at + step]), f32(dout[at + 2u * step]), f32(dout[at + 3u * step]));
     let v = vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));

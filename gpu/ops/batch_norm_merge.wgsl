@@ -1,6 +1,7 @@
 // Second stage of batch statistics: merges the means and squared deviations of all chunks (Chan, Golub and LeVeque 1979),
 // one invocation per column. The variance is biased.
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   rows: u32,       // R
@@ -40,7 +41,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var merged = Merged(0.0, 0.0);
   var chunk = 0u;
-  for (; chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and merged in their order
+  for (; OVERLAP == 1u && chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and merged in their order
     let p0 = part(chunk, c);
     let p1 = part(chunk + 1u, c);
     let p2 = part(chunk + 2u, c);

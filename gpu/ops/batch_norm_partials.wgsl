@@ -1,6 +1,7 @@
 // First stage of batch statistics: mean and sum of squared deviations of one chunk of rows, one invocation per column.
 alias x_t = f32; // storage type: f32 or f16; sums are always f32
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   rows: u32,       // R
@@ -28,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let end = min(first + params.chunk_rows, params.rows);
   var sum = 0.0;
   var row = first;
-  for (; row + 8u <= end; row += 8u) { // eight rows are read at a time, so that reads overlap, and summed in their order
+  for (; OVERLAP == 1u && row + 8u <= end; row += 8u) { // eight rows are read at a time, so that reads overlap, and summed in their order
     let a = four(row, c);
     let b = four(row + 4u, c);
     sum = sum + a.x + a.y + a.z + a.w + b.x + b.y + b.z + b.w;
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let chunk_mean = sum / f32(end - first);
   var squares = 0.0;
   row = first;
-  for (; row + 8u <= end; row += 8u) {
+  for (; OVERLAP == 1u && row + 8u <= end; row += 8u) {
     let a = four(row, c) - chunk_mean;
     let b = four(row + 4u, c) - chunk_mean;
     let aa = a * a;

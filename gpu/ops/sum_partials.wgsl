@@ -1,5 +1,6 @@
 // Second stage of two sums per column: adds the partial sums of all chunks of rows. One invocation per column.
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   chunks: u32,
@@ -23,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   }
   var sums = vec2f();
   var chunk = 0u;
-  for (; chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and summed in their order
+  for (; OVERLAP == 1u && chunk + 4u <= params.chunks; chunk += 4u) { // four chunks are read at a time, so that reads overlap, and summed in their order
     let p0 = part(chunk, c);
     let p1 = part(chunk + 1u, c);
     let p2 = part(chunk + 2u, c);

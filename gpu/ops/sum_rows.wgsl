@@ -3,6 +3,7 @@
 alias x_t = f32; // storage types: f32 or f16; sums are always f32
 alias out_t = f32;
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   count: u32,      // elements of out: outer · chunks · columns
@@ -30,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let step = params.columns;
   var sum = 0.0;
   var row = first;
-  for (; row + 8u <= last; row += 8u) { // eight reads at a time, so that they overlap, summed in their order
+  for (; OVERLAP == 1u && row + 8u <= last; row += 8u) { // eight reads at a time, so that they overlap, summed in their order
     let a = vec4f(f32(x[at]), f32(x[at + step]), f32(x[at + 2u * step]), f32(x[at + 3u * step]));
     let b = vec4f(f32(x[at + 4u * step]), f32(x[at + 5u * step]), f32(x[at + 6u * step]), f32(x[at + 7u * step]));
     sum = sum + a.x + a.y + a.z + a.w + b.x + b.y + b.z + b.w;

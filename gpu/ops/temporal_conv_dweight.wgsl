@@ -3,6 +3,7 @@
 alias x_t = f32; // storage types: f32 or f16; sums are always f32
 alias dout_t = f32;
 const WG_SIZE: u32 = 64u; // tunable: power of two
+const OVERLAP: u32 = 1u; // tunable: 0 reads one at a time, for CPUs, which wait for none
 
 struct Params {
   count: u32,     // B · chunks · D · K
@@ -41,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var in_at = (clip + t + k - half) * frame + first * params.channels + channel;
     let step = params.channels;
     var p = first;
-    for (; p + 4u <= last; p += 4u) { // four positions are read at a time, so that reads overlap, and summed in their order
+    for (; OVERLAP == 1u && p + 4u <= last; p += 4u) { // four positions are read at a time, so that reads overlap, and summed in their order
       let flow = vec4f(f32(dout[out_at]), f32(dout[out_at + step]), f32(dout[out_at + 2u * step]), f32(dout[out_at + 3u * step]));
       let v = vec4f(f32(x[in_at]), f32(x[in_at + step]), f32(x[in_at + 2u * step]), f32(x[in_at + 3u * step]));
       let products = flow * v;
