@@ -55,64 +55,111 @@ export function reducedProduct(spec: MatmulSpec): MatmulSpec {
   }
 }
 
-/** Matrices for `spec`, and the sampled check. */
+/** Numbers that tell the contents of operands apart. */
+const SALTS = { a: 1, b: 2, bias: 3, residual: 4, preactivation: 5 };
+
+/** Matrices for `spec`, all that its kernels bind, and the sampled check of all that they write. */
 export function matmulTrial(spec: MatmulSpec): TrialSetup {
-  const lengths = operandLengths(spec);
-  const operands = [
-    ["a", lengths.a, spec.typeA, 1],
-    ["b", lengths.b, spec.typeB, 2],
-    ...(spec.bias ? [["bias", spec.n, "f32", 3] as const] : []),
-    ...(spec.residual ? [["residual", lengths.c, spec.typeC, 4] as const] : []),
-  ] as const;
+  const { m, n, splitK, typeA, typeB, typeC, preactivation } = spec, lengths = operandLengths(spec);
+  const likeC = { length: lengths.c, type: typeC };
+  const operands: Partial<Record<keyof typeof SALTS, { length: number; type: "f32" | "f16" }>> = {
+    a: { length: lengths.a, type: typeA },
+    b: { length: lengths.b, type: typeB },
+    ...spec.bias && { bias: { length: n, type: "f32" } },
+    ...spec.residual && { residual: likeC },
+    ...preactivation === "read" && { preactivation: likeC },
+  };
   return {
     name: "matmul",
-    inputs: Object.fromEntries(operands.map(([name, length, type, salt]) => {
-      const make = type === "f16" ? Float16Array : Float32Array;
-      return [name, new make(Math.ceil(length / 4) * 4).map((_, i) => testValue(i, salt))];
-    })),
-    outputs: { c: { length: lengths.c, type: spec.typeC } },
-    check: ({ c }) => checkSamples(spec, c),
+    inputs: Object.fromEntries(
+      Object.entries(operands).map(([name, { length, type }]) => {
+        const make = type === "f16" ? Float16Array : Float32Array;
+        const salt = SALTS[name as keyof typeof SALTS];
+        return [name, new make(Math.ceil(length / 4) * 4).map((_, i) => testValue(i, salt))];
+      }),
+    ),
+    outputs: {
+      c: likeC,
+      ...preactivation === "written" && { preactivation: likeC },
+      ...spec.sums && { sums: { length: splitK * m, type: "f32" as const } },
+    },
+    check: (outputs) =>
+      checkSamples(spec, outputs) ?? (spec.sums ? checkSums(spec, outputs.sums) : undefined),
   };
 }
 
+const PLACES = 256;
+
+/** Places spread over `total`, its first and its last among them. */
+function* placesOf(total: number): Generator<number> {
+  for (let i = 0; i < PLACES; i++) yield i === PLACES - 1 ? total - 1 : Math.floor(i * total / PLACES);
+}
+
+/** What the product is at a place, before its activation, with the size of its sum: Σ|a·b| and Σ(a·b)². */
+function productAt(spec: MatmulSpec, { split, batch, row, column }: Record<string, number>) {
+  const chunk = splitLength(spec), baseA = batch * spec.strideA, baseB = batch * spec.strideB;
+  let linear = spec.bias ? testValue(column, SALTS.bias) : 0, size = 0, squares = 0;
+  for (let k = split * chunk; k < Math.min(spec.k, (split + 1) * chunk); k++) {
+    const a = testValue(baseA + (spec.transposeA ? k * spec.m + row : row * spec.k + k), SALTS.a);
+    const b = testValue(baseB + (spec.transposeB ? column * spec.k + k : k * spec.n + column), SALTS.b);
+    linear += a * b;
+    size += Math.abs(a * b);
+    squares += (a * b) ** 2;
+  }
+  return { linear, size, squares };
+}
+
 /** Compares outputs at the corners, and at places spread over the whole, with plain loops; says what differs. */
-function checkSamples(spec: MatmulSpec, out: ArrayLike<number>): string | undefined {
-  const places = 256;
-  const total = spec.m * spec.n * spec.batch * spec.splitK;
-  const chunk = splitLength(spec);
-  for (let place = 0; place < places; place++) {
-    const index = place === places - 1 ? total - 1 : Math.floor(place * total / places);
-    const column = index % spec.n;
-    const row = Math.floor(index / spec.n) % spec.m;
+function checkSamples(spec: MatmulSpec, { c, preactivation }: Outputs): string | undefined {
+  const { activation } = spec;
+  for (const index of placesOf(spec.m * spec.n * spec.batch * spec.splitK)) {
+    const column = index % spec.n, row = Math.floor(index / spec.n) % spec.m;
     const slice = Math.floor(index / (spec.n * spec.m));
-    const batch = slice % spec.batch;
-    const split = Math.floor(slice / spec.batch);
-    const baseA = batch * spec.strideA;
-    const baseB = batch * spec.strideB;
+    const batch = slice % spec.batch, split = Math.floor(slice / spec.batch);
     const at = split * (spec.batch > 1 ? spec.batch * spec.strideC : spec.m * spec.n) + batch * spec.strideC +
       row * spec.n + column;
-    let sum = 0;
-    let size = 0;
-    let squares = 0;
-    for (let k = split * chunk; k < Math.min(spec.k, (split + 1) * chunk); k++) {
-      const a = testValue(baseA + (spec.transposeA ? k * spec.m + row : row * spec.k + k), 1);
-      const b = testValue(baseB + (spec.transposeB ? column * spec.k + k : k * spec.n + column), 2);
-      sum += a * b;
-      size += Math.abs(a * b);
-      squares += (a * b) ** 2;
+    const { linear, size, squares } = productAt(spec, { split, batch, row, column });
+    let active = linear;
+    if (activation !== "none") {
+      const { value, slope } = ACTIVATIONS[activation];
+      active = spec.preactivation === "read"
+        ? linear * slope(testValue(at, SALTS.preactivation))
+        : value(linear);
     }
-    const linear = sum + (spec.bias ? testValue(column, 3) : 0);
-    const active = spec.activation === "none" ? linear : ACTIVATIONS[spec.activation].value(linear);
-    const expected = active + (spec.residual ? testValue(at, 4) : 0);
+    const expected = active + (spec.residual ? testValue(at, SALTS.residual) : 0);
     // Where f16 multiplication is allowed, what its longest chunks are likely to err: roundings do not all go one way, and these
     // values are far from those that f16 takes for 0.
     const halves = spec.halfProducts
       ? halfProductBound({ ...spec, k: 0 }, { chunk: 8, size: 4 * Math.sqrt(squares) })
       : 0;
-    const tolerance = halves + 1e-5 + 1e-6 * size +
-      (spec.typeC === "f16" ? 1e-3 * (1 + Math.abs(expected)) : 0);
-    if (!(Math.abs(out[at] - expected) <= tolerance)) {
-      return `C[${slice} ${row} ${column}] must be ${expected}, current value is ${out[at]}`;
+    const differs = (name: string, actual: number, value: number) => {
+      const tolerance = halves + 1e-5 + 1e-6 * size +
+        (spec.typeC === "f16" ? 1e-3 * (1 + Math.abs(value)) : 0);
+      if (Math.abs(actual - value) <= tolerance) return undefined;
+      return `${name}[${slice} ${row} ${column}] must be ${value}, current value is ${actual}`;
+    };
+    const wrong = differs("C", c[at], expected) ??
+      (spec.preactivation === "written" ? differs("preactivation", preactivation[at], linear) : undefined);
+    if (wrong !== undefined) return wrong;
+  }
+  return undefined;
+}
+
+type Outputs = Readonly<Record<string, ArrayLike<number>>>;
+
+/** Compares sums of op(A) over k with plain loops; says what differs. */
+function checkSums(spec: MatmulSpec, sums: ArrayLike<number>): string | undefined {
+  const chunk = splitLength(spec);
+  for (const index of placesOf(spec.splitK * spec.m)) {
+    const row = index % spec.m, split = Math.floor(index / spec.m);
+    let sum = 0, size = 0;
+    for (let k = split * chunk; k < Math.min(spec.k, (split + 1) * chunk); k++) {
+      const a = testValue(spec.transposeA ? k * spec.m + row : row * spec.k + k, SALTS.a);
+      sum += a;
+      size += Math.abs(a);
+    }
+    if (!(Math.abs(sums[index] - sum) <= 1e-5 + 1e-6 * size)) {
+      return `sums[${split} ${row}] must be ${sum}, current value is ${sums[index]}`;
     }
   }
   return undefined;

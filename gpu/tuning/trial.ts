@@ -133,6 +133,10 @@ function createClock(device: GPUDevice) {
 /** A kernel with its buffers, to be run some times in one pass. */
 function prepareLaunch(device: GPUDevice, kernel: BuiltKernel, buffers: ReadonlyMap<string, GPUBuffer>) {
   const { label, code, entryPoint } = kernel;
+  const missing = kernel.bindings.find((binding) => binding !== "params" && !buffers.has(binding));
+  if (missing !== undefined) {
+    throw new Error(`Cannot try kernel "${label}": its trial must have a buffer for "${missing}"`);
+  }
   const module = device.createShaderModule({ label, code });
   const pipeline = device.createComputePipeline({ label, layout: "auto", compute: { module, entryPoint } });
   const params = device.createBuffer({

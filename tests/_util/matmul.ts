@@ -273,7 +273,8 @@ export function hardwareVariants(hardware: KernelAdapter): MatmulVariant[] {
   );
 }
 
-const EPILOGUES: Partial<MatmulSpec>[] = [
+/** What may end a product. */
+export const EPILOGUES: Partial<MatmulSpec>[] = [
   { bias: true, residual: true, activation: "gelu" },
   { bias: true, activation: "quickGelu" },
   { residual: true },

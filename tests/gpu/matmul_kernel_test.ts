@@ -14,6 +14,7 @@ import {
   adapterOf,
   check,
   defaultOf,
+  EPILOGUES,
   familyDevice,
   randomInputs,
   runKernel,
@@ -192,6 +193,50 @@ gpuTest("a trial names a kernel that does not compile", async (base, info) => {
   });
   trial.destroy();
   assert.equal(typeof result, "string");
+});
+
+gpuTest("a trial has all that a joined product binds, and judges all that it writes", async (base, info) => {
+  const device = await familyDevice(base), adapter = adapterOf(device, info);
+  const joined = [
+    ...EPILOGUES.map((epilogue) => spec(20, 24, 36, epilogue)),
+    spec(20, 24, 36, { transposeA: true, sums: true }),
+    spec(20, 24, 99, { transposeA: true, sums: true, splitK: 3 }),
+  ];
+  for (const s of joined) {
+    const kernel = defaultOf(s, adapter).build(s), setup = matmulTrial(s);
+    const judged = async (spoiled?: string) => {
+      const check: typeof setup.check = (outputs) =>
+        setup.check(
+          spoiled === undefined
+            ? outputs
+            : { ...outputs, [spoiled]: Array.from(outputs[spoiled], (value) => value + 0.01) },
+        );
+      const trial = createTrial(device, { ...setup, check });
+      try {
+        return await trial.measure(kernel, { budgetMs: 1 });
+      } finally {
+        trial.destroy();
+      }
+    };
+    assert.equal(typeof await judged(), "number", JSON.stringify(s));
+    for (const output of Object.keys(setup.outputs)) {
+      const told = await judged(output);
+      assert.match(String(told), new RegExp(`^${output}\\[.* must be `, "i"), JSON.stringify(s));
+    }
+    const written = [
+      "c",
+      ...s.preactivation === "written" ? ["preactivation"] : [],
+      ...s.sums ? ["sums"] : [],
+    ];
+    assert.deepEqual(Object.keys(setup.outputs), written);
+  }
+  const lacking = createTrial(device, matmulTrial(spec(20, 24, 36)));
+  const full = spec(20, 24, 36, { bias: true });
+  await assert.rejects(
+    () => lacking.measure(defaultOf(full, adapter).build(full), { budgetMs: 1 }),
+    /its trial must have a buffer for "bias"/,
+  );
+  lacking.destroy();
 });
 
 Deno.test("a cached choice holds for nearby sizes, and not for other kernel sources", () => {
