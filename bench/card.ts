@@ -50,16 +50,21 @@ export interface CardOptions {
   readonly size: number;
   /** Pictures that the tower gets at once. */
   readonly images: number;
-  /** A Python that has PyTorch. */
-  readonly python: string;
+  /** A Python that must have PyTorch; absent: python3, if it has. */
+  readonly python?: string;
   readonly choices: TunedChoices;
   readonly signal?: AbortSignal;
   /** Told what cannot be measured, and on what the peer runs. */
   readonly note: (line: string) => void;
 }
 
-/** A measurement by either. */
-export type CardRow = OwnTime | PeerTime;
+/** Whether the peer is timed, and on what, or why not. */
+export type PeerRun =
+  & { name: "peer" }
+  & ({ timed: true; device: string } & Omit<PeerDevice, "name"> | { timed: false; why: string });
+
+/** A measurement by either, or what is known of the peer, which comes first. */
+export type CardRow = OwnTime | PeerTime | PeerRun;
 
 /** The peer's process. */
 interface Peer {
@@ -94,7 +99,20 @@ export async function* benchCard(options: CardOptions): AsyncGenerator<CardRow> 
     using gpu = await openGpu({ choices });
     [adapter, hasHalves] = [gpu.name, gpu.features.has("shader-f16")];
   }
-  const peer = await openPeer(adapter, options);
+  const found = await openPeer(adapter, options), peer = typeof found === "string" ? null : found;
+  if (typeof found === "string") {
+    if (options.python !== undefined) throw new ConfigError(`Cannot time PyTorch: ${found}`);
+    note(`warning: PyTorch is not timed: ${found}`);
+    yield { name: "peer", timed: false, why: found };
+  } else {
+    const { name, ...device } = found.device, { torch, cuda, threads, driver } = device;
+    note(
+      `PyTorch ${torch} on ${name}, ${cuda === null ? `${threads} threads` : `CUDA ${cuda}`}, driver ${
+        driver ?? "not known"
+      }; ours on ${adapter}`,
+    );
+    yield { name: "peer", timed: true, device: name, ...device };
+  }
   if (peer && !isSameCard(adapter, peer.device.name)) {
     note(
       `warning: ours runs on ${adapter}, PyTorch on ${peer.device.name}: not one card, so the targets are not judged`,
@@ -273,17 +291,18 @@ function rates(
 /** Why a process of Python measured nothing, in words; null where that is not a matter of what is installed. */
 export function withoutTorch(python: string, stderr: string): string | null {
   return /No module named '?(torch|numpy)/.test(stderr)
-    ? `warning: PyTorch is not timed: ${python} must have torch; name a Python that has with --python`
+    ? `${python} must have torch; name a Python that has with --python`
     : null;
 }
 
-/** Asks PyTorch what it runs on; null, told in a line, where it is not installed. */
-async function openPeer(adapter: string, options: CardOptions): Promise<Peer | null> {
-  const { python, note, signal } = options;
+/** Asks PyTorch what it runs on; where it cannot be asked, why. */
+async function openPeer(
+  adapter: string,
+  { python = "python3", signal }: CardOptions,
+): Promise<Peer | string> {
   const script = fileURLToPath(new URL("./reference/card.py", import.meta.url));
   if (Deno.build.standalone || !await Deno.stat(script).then(() => true, () => false)) {
-    note("warning: PyTorch is not timed: its script is in the sources alone; use ./denow bench card there");
-    return null;
+    return "its script is in the sources alone; use ./denow bench card there";
   }
   const run = async (what: string, sizes: Readonly<Record<string, number>>): Promise<PeerRow[]> => {
     const numbers = Object.entries(sizes).flatMap(([name, value]) => [`--${name}`, `${value}`]);
@@ -298,19 +317,10 @@ async function openPeer(adapter: string, options: CardOptions): Promise<Peer | n
   try {
     const [device] = await run("device", {}) as unknown as (PeerDevice | undefined)[];
     if (device?.torch === undefined) throw new Deno.errors.NotFound(python); // some other program
-    const cuda = device.cuda === null ? `${device.threads} threads` : `CUDA ${device.cuda}`;
-    note(
-      `PyTorch ${device.torch} on ${device.name}, ${cuda}, driver ${
-        device.driver ?? "not known"
-      }; ours on ${adapter}`,
-    );
     return { device, measure: run };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) {
-      note(
-        `warning: PyTorch is not timed: "${python}" must be a Python that has torch; name one with --python`,
-      );
-      return null;
+      return `"${python}" must be a Python that has torch; name one with --python`;
     }
     if (error instanceof Deno.errors.NotCapable) {
       throw new ConfigError(
@@ -319,8 +329,7 @@ async function openPeer(adapter: string, options: CardOptions): Promise<Peer | n
     }
     const missing = error instanceof PeerError ? withoutTorch(python, error.told) : null;
     if (missing === null) throw error;
-    note(missing);
-    return null;
+    return missing;
   }
 }
 

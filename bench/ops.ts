@@ -11,6 +11,7 @@ import { type Op, OPS } from "../gpu/op.ts";
 import "../gpu/ops/mod.ts";
 import { prepareGraph } from "../gpu/run.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { nearestName } from "../lib/nearest_name.ts";
 import { createPrng } from "../lib/random.ts";
 import type { Measurement } from "./matmul.ts";
 import { bestMs } from "./_program_time.ts";
@@ -30,12 +31,7 @@ export interface OpBenchOptions {
  * @throws {ConfigError} for a name that is no op's.
  */
 export async function* benchOps(gpu: Gpu, options: OpBenchOptions = {}): AsyncGenerator<Measurement> {
-  const unknown = options.names?.find((name) => !OP_CASES.has(name));
-  if (unknown !== undefined) {
-    throw new ConfigError(
-      `Cannot bench op "${unknown}": it must be one of ${[...OP_CASES.keys()].join(", ")}`,
-    );
-  }
+  requireOps(options.names ?? []);
   for (const name of options.names ?? OP_CASES.keys()) {
     const op = OPS.get(name)!, each = caseFor(OP_CASES.get(name)!, options.small ?? false);
     for (const { g, label } of recordings(op, each)) {
@@ -45,12 +41,26 @@ export async function* benchOps(gpu: Gpu, options: OpBenchOptions = {}): AsyncGe
   }
 }
 
-/** The row for measuring; without one, or when small ones are wanted, the largest of the others. */
+/** Refuses a name that is no op's. */
+export function requireOps(names: readonly string[]): void {
+  const unknown = names.find((name) => !OP_CASES.has(name));
+  if (unknown === undefined) return;
+  const nearest = nearestName(unknown, [...OP_CASES.keys()]);
+  throw new ConfigError(
+    `Cannot bench op "${unknown}": it must be one of ${[...OP_CASES.keys()].join(", ")}` +
+      (nearest ? `; did you mean "${nearest}"?` : ""),
+  );
+}
+
+/** The row for measuring; without one, or when small ones are wanted, the largest of the others, of those that are trained where there are some. */
 export function caseFor(cases: readonly OpCase[], small: boolean): OpCase {
   const meant = small ? undefined : cases.find((each) => each.bench);
   const elements = (each: OpCase) =>
     Object.values(each.inputs).reduce((sum, shape) => sum + sizeOf(shape), 0);
-  return meant ?? cases.filter((each) => !each.bench).reduce((a, b) => elements(b) > elements(a) ? b : a);
+  if (meant) return meant;
+  const others = cases.filter((each) => !each.bench);
+  const trained = others.filter(({ dtypes, constant }) => dtypes === undefined && constant === undefined);
+  return (trained.length > 0 ? trained : others).reduce((a, b) => elements(b) > elements(a) ? b : a);
 }
 
 /** The graph of an op, and that of its gradient where it launches kernels. */
@@ -86,7 +96,7 @@ function recordGradient(node: Node): Graph | null {
   for (const [name, gradient] of Object.entries(gradients)) {
     if (gradient) g.output(name, "partial" in gradient ? gradient.partial : gradient);
   }
-  return g.nodes.some(({ op }) => !op.view) ? g : null;
+  return g.outputs.size > 0 && g.nodes.some(({ op }) => !op.view) ? g : null;
 }
 
 async function measure(

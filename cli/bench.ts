@@ -5,7 +5,7 @@ import { cardTable, type OwnTime, type PeerTime } from "../bench/card_rows.ts";
 import { benchCheckpoint } from "../bench/checkpoint.ts";
 import { benchHandover } from "../bench/handover.ts";
 import { benchLoader, MARK_CLIPS } from "../bench/loader.ts";
-import { benchOps } from "../bench/ops.ts";
+import { benchOps, requireOps } from "../bench/ops.ts";
 import { benchSearch } from "../bench/search.ts";
 import { benchWordSearch } from "../bench/search_words.ts";
 import { benchStep } from "../bench/step.ts";
@@ -20,7 +20,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { type Config, parseConfig } from "../train/recipe/config.ts";
 import { addChoices } from "../train/runtime/device/tuned.ts";
 import { tuneRecipe } from "../bench/tune.ts";
-import { type CommandPart, defineCommand, parseArguments } from "./shared/args.ts";
+import { type CommandPart, defineCommand, parseArguments, requireTaken } from "./shared/args.ts";
 import type { Io } from "./shared/output.ts";
 import { splitAssignments } from "./shared/overrides.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
@@ -57,8 +57,8 @@ time goes: kernels, ops and parts of the network against the adapter's peaks, wh
   },
   peak: {
     details:
-      `what this adapter reaches in arithmetic, memory, uploads and launches, and how fast it runs every op, in half a minute;
-kept, so that plan tells the time of a step and --profile how near its kernels are to the peaks.`,
+      `what this adapter reaches in arithmetic, memory, uploads and launches, and how fast it runs every op, in half a
+minute, on a software adapter in minutes; kept, so that plan tells the time of a step and --profile how near its kernels are to the peaks.`,
     options: [],
   },
   checkpoint: {
@@ -118,6 +118,8 @@ memory held, and of the targets set for a large card. It needs a Python with tor
   },
 } as const satisfies Record<string, CommandPart>;
 const NAMES = Object.keys(PARTS) as (keyof typeof PARTS)[];
+/** Clips that loader loads. */
+const LOADED_CLIPS = 2000;
 /** Clips that are handed over. */
 const HANDOVER_CLIPS = 128;
 /** What is searched in: the embeddings of CLIP's ViT-B. */
@@ -170,9 +172,21 @@ Without a name: matmul, vit and step. NAME --help tells of one. Figures are only
       placeholder: "KEY=VALUE",
       help: "override of a key of the recipe",
     },
-    profile: { type: "boolean", help: "also where the time of the step goes" },
-    trace: { type: "string", placeholder: "FILE", help: `the profile's Chrome trace (${TRACE})` },
-    clips: { type: "string", placeholder: "N", help: "clips of loader's memory measurement (2000)" },
+    profile: {
+      type: "boolean",
+      help: "also where the time of the step goes, which another run of it is measured for",
+    },
+    trace: {
+      type: "string",
+      placeholder: "FILE",
+      help: `the profile's Chrome trace (${TRACE}); profiles the step too`,
+    },
+    clips: {
+      type: "integer",
+      placeholder: "N",
+      min: 2 * MARK_CLIPS,
+      help: `clips of loader's memory measurement (${LOADED_CLIPS})`,
+    },
     op: { type: "string", multiple: true, placeholder: "NAME", help: "an op that ops measures (all)" },
     small: {
       type: "boolean",
@@ -195,6 +209,8 @@ export async function run(args: string[], io: Io): Promise<number> {
     paths: [...values.config === undefined ? [] : [values.config], ...paths],
     overrides,
   };
+  requireTaken(command, names, values);
+  requireOps(values.op);
   await checkRecipe(names, asked);
   for (const name of names) requireSharedVerb(`bench ${name}`, ["bench mpi"]);
   for (const name of names) {
@@ -204,7 +220,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       continue;
     }
     if (name === "loader") {
-      for await (const row of benchLoader({ clips: countOf(values.clips ?? "2000") })) showRow(row, io);
+      for await (const row of benchLoader({ clips: values.clips ?? LOADED_CLIPS })) showRow(row, io);
       continue;
     }
     if (name === "handover") {
@@ -225,7 +241,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       await card(asked, io);
       continue;
     }
-    using gpu = await openGpu({ choices: (await tunedChoices()).known });
+    using gpu = await openGpu({ choices: (await tunedChoices(io)).known });
     if (name === "checkpoint") {
       for await (const row of benchCheckpoint()) showRow(row, io);
       continue;
@@ -248,14 +264,6 @@ export async function run(args: string[], io: Io): Promise<number> {
     for await (const row of measure(name, gpu, values)) showRow(row, io);
   }
   return 0;
-}
-
-function countOf(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 2 * MARK_CLIPS) return count;
-  throw new ConfigError(
-    `Cannot bench "loader": clips must be a whole number from ${2 * MARK_CLIPS}, current value is ${text}`,
-  );
 }
 
 async function* measure(
@@ -305,11 +313,12 @@ async function card(
   const config = await recipe({ ...asked, set }, io, PUBLISHED_RECIPE.replace(/^configs\//, ""));
   const owns: OwnTime[] = [], peers: PeerTime[] = [];
   const sizes = asked.small ? { size: 256, images: 2 } : { size: 4096, images: 64 };
-  const { signal } = io, { python = "python3" } = asked, choices = await measuredChoices(asked, io);
+  const { signal } = io, { python } = asked, choices = await measuredChoices(asked, io);
   const note = (line: string) => io.note(line);
   try {
     for await (const row of benchCard({ config, ...sizes, python, choices, signal, note })) {
       io.printJson(row);
+      if ("timed" in row) continue;
       if ("peer" in row) peers.push(row);
       else owns.push(row);
       const by = "peer" in row ? row.peer : "ours";
@@ -320,7 +329,7 @@ async function card(
       );
     }
   } finally {
-    if (!io.json) { for (const line of cardTable(owns, peers)) io.print(line); }
+    if (!io.json && owns.length > 0) { for (const line of cardTable(owns, peers)) io.print(line); }
   }
 }
 
@@ -341,6 +350,7 @@ async function tune(gpu: Gpu, config: Config, io: Io): Promise<void> {
   if (path === null) {
     throw new ConfigError("Cannot tune: HOME or XDG_CACHE_HOME must be set, to keep what was measured");
   }
+  await addChoices(path, new Map()); // whether it can be written is known before anything is measured
   const measured = await tuneRecipe(gpu, config, {
     signal: io.signal,
     async onChosen({ key, family, shape, name, byDefault, ms, defaultMs, tried }) {

@@ -93,7 +93,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       set,
       signal: io.signal,
       world,
-      choices: world.size > 1 ? await tunedChoices() : await measuredChoices(values, io),
+      choices: world.size > 1 ? await tunedChoices(io) : await measuredChoices(values, io),
       stage: stages.tell,
       onOpened: (adapter) => io.note(`adapter: ${adapter}`),
       onProgress: (done, of) => stages.tell({ what: "evaluating", done, of, unit: "clips" }),

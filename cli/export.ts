@@ -81,7 +81,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     external: values.external ?? false,
     check: values.check ?? false,
     version: manifest.version,
-    choices: await tunedChoices(),
+    choices: await tunedChoices(io),
     signal: io.signal,
     stage: stages.tell,
     onOpened: (adapter) => {

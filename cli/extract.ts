@@ -95,7 +95,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     world,
     signal: io.signal,
     // Ranks that chose apart would store clips that differ in their last bits.
-    choices: world.size > 1 ? await tunedChoices() : await measuredChoices(values, io),
+    choices: world.size > 1 ? await tunedChoices(io) : await measuredChoices(values, io),
     events: {
       planned: (plan) => io.note(describePlan(plan)),
       stage: stages.tell,
@@ -131,7 +131,7 @@ const START = "the start of the extraction";
 async function follow(world: World, io: Io): Promise<number> {
   const limit = { limitSeconds: START_LIMIT_SECONDS };
   const { config, out, epochs } = await world.share<SharedExtract>(null, START, limit);
-  await extractFeatures({ config, out, epochs, world, signal: io.signal, choices: await tunedChoices() });
+  await extractFeatures({ config, out, epochs, world, signal: io.signal, choices: await tunedChoices(io) });
   return 0;
 }
 

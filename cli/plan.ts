@@ -17,7 +17,7 @@ export const command = defineCommand({
   details:
     `CONFIG is a recipe, FOLDER a folder as train takes it, with a recipe or without, RUN a run folder. The plan is exact: a run on such a GPU allocates what it says. No GPU is needed: the limits and kernels of a common one
 are assumed. On an adapter with smaller limits a batch goes through in parts, and the run says in how many. The time of a step is an estimate: from
-what bench peak has measured on this adapter, or with --adapter from what is published of another. --ranks measures a step and the loading of clips on this machine, and prints how long steps of the
+what bench peak has measured on this adapter, or with --adapter from what is published of another or was measured on it here. --ranks measures a step and the loading of clips on this machine, and prints how long steps of the
 same batch would take on more ranks.`,
   examples: [
     [`sidenet plan ${PUBLISHED_RECIPE}`, "the memory of a published recipe"],

@@ -195,7 +195,7 @@ export async function run(args: string[], io: Io): Promise<number> {
       frameRate: values.fps,
       top,
       signal: io.signal,
-      choices: await tunedChoices(),
+      choices: await tunedChoices(io),
       stage: stages.tell,
       onNote: (text: string) => io.note(text),
     };
@@ -210,7 +210,7 @@ export async function run(args: string[], io: Io): Promise<number> {
   const root = "", clips = recordsOf(inputs), { labels } = classifier;
   await using source = createClipSource({ modality: "either", root, template, firstFrame, workers: 1 });
   const whole: ClipRecord[] = recordsOf(inputs.map(({ path }) => ({ path, windows: null })));
-  const choices = await tunedChoices(), { signal } = io;
+  const choices = await tunedChoices(io), { signal } = io;
   using stages = tellStages(io);
   const scores = counted(
     classifier.scores({

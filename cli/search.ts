@@ -72,7 +72,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     find: (target, { isRecorded }) => findTarget(target, io, { offline: values.offline, isRecorded }),
   });
   const clip = asked.video === null ? null : await clipOf(asked.video, model, io);
-  const clips = clip === null ? [] : [clip], choices = await tunedChoices();
+  const clips = clip === null ? [] : [clip], choices = await tunedChoices(io);
   using stages = tellStages(io);
   await using embedder = await openEmbedder(model, {
     clips,

@@ -202,7 +202,7 @@ async function follow(world: World, io: Io): Promise<number> {
     resume,
     world,
     signal: io.signal,
-    choices: await tunedChoices(),
+    choices: await tunedChoices(io),
   });
   return 0;
 }

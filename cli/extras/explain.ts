@@ -61,7 +61,7 @@ export async function run(args: string[], io: Io): Promise<number> {
     grid: values.grid,
     signal: io.signal,
     onNote: (text) => io.note(text),
-    choices: await tunedChoices(),
+    choices: await tunedChoices(io),
     stage: stages.tell,
   });
   stages.end();

@@ -43,7 +43,7 @@ export async function sweepRates(
       steps,
       early,
       signal: io.signal,
-      choices: await tunedChoices(),
+      choices: await tunedChoices(io),
       note: (text) => io.note(`warning: ${text}`),
       stage: stages.tell,
       onOpened: ({ adapter, memory }) => {

@@ -17,7 +17,7 @@ export async function* benchRanks(config: Config, io: Io): AsyncGenerator<Exchan
     );
   }
   for await (const row of benchExchange(world)) if (world.rank === 0) yield row;
-  using gpu = await openGpu({ choices: (await tunedChoices()).known });
+  using gpu = await openGpu({ choices: (await tunedChoices(io)).known });
   const row = await benchSharedStep(world, gpu, config);
   if (world.rank > 0) return;
   yield row;

@@ -80,7 +80,7 @@ export async function printScaling(
 ): Promise<void> {
   const bandwidth = bandwidthOf(options.bandwidth), { ranksPerNode = RANKS_PER_NODE } = options;
   io.status("measuring a step");
-  using gpu = await openGpu({ choices: (await tunedChoices()).known });
+  using gpu = await openGpu({ choices: (await tunedChoices(io)).known });
   const { few, many } = await measuredSteps(gpu, config, options.ranks), clips = clipsPerBatch(config);
   io.status("measuring the loading of clips");
   const gradientBytes = 4 * parameterCounts(config).trainable;

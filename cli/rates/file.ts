@@ -4,6 +4,7 @@ import type { AdapterIdentity } from "../../gpu/adapter.ts";
 import { type AdapterRates, ratesKey } from "../../train/planning/rates.ts";
 import { type RatesByAdapter, readRates, writeRates } from "../../train/planning/rates_file.ts";
 import { userCache } from "../shared/cache.ts";
+import type { Io } from "../shared/output.ts";
 
 /** Path of the file; null where no home is known. */
 export function ratesFile(): string | null {
@@ -11,15 +12,21 @@ export function ratesFile(): string | null {
   return cache === null ? null : join(cache, "peaks.json");
 }
 
-/** All that has been measured on this machine. */
-export async function knownRates(): Promise<RatesByAdapter> {
+/** All that has been measured on this machine; a file that cannot be read is told of. */
+export async function knownRates(io: Pick<Io, "note">): Promise<RatesByAdapter> {
   const path = ratesFile();
-  return path === null ? new Map() : await readRates(path);
+  return path === null ? new Map() : await readRates(path, io.note);
 }
 
 /** What has been measured on an adapter. */
-export async function ratesOf(adapter: AdapterIdentity): Promise<AdapterRates | null> {
-  return (await knownRates()).get(ratesKey(adapter)) ?? null;
+export async function ratesOf(adapter: AdapterIdentity, io: Pick<Io, "note">): Promise<AdapterRates | null> {
+  return (await knownRates(io)).get(ratesKey(adapter)) ?? null;
+}
+
+/** Writes the file as it is, so that one that cannot be written is known of before anything is measured. */
+export async function requireRatesFile(io: Pick<Io, "note">): Promise<void> {
+  const path = ratesFile();
+  if (path !== null) await writeRates(path, await readRates(path, io.note));
 }
 
 /** Keeps what was measured on an adapter. @returns The file; null where no home is known. */

@@ -24,7 +24,7 @@ export async function printProfile(
   options: { trace?: string },
   io: Io,
 ): Promise<void> {
-  const rates = await ratesOf(gpu.info), { trace: path = TRACE } = options;
+  const rates = await ratesOf(gpu.info, io), { trace: path = TRACE } = options;
   await requireFileToWrite(path); // before anything is measured
   if (rates === null) {
     io.note(`the peaks of this adapter are measured now; after "${io.program} bench peak" they are known`);
@@ -62,10 +62,15 @@ export function* describeProfile(profile: StepProfile): Generator<string> {
     yield "so that times of parts are known, and those of single kernels are not.";
   }
   yield `${formatCount(launches)} launches, ${gpuMs.toFixed(1)} ms of them` +
-    (method === "timestamps" ? ", each in a pass of its own" : "") + `: ` +
+    (method === "timestamps"
+      ? `, each in a pass of its own, which takes longer than the ${step.ms.toFixed(1)} ms of a step in one`
+      : "") +
+    `: ` +
     Object.entries(phases).filter(([, ms]) => ms > 0)
       .map(([phase, ms]) => `${phase} ${ms.toFixed(1)} ms (${share(ms)})`).join(", ");
-  yield `peaks: ${peaks.f32_gflops.toFixed(0)} GFLOP/s, ${peaks.copy_gbps.toFixed(1)} GB/s` +
+  yield `peaks: f32 ${peaks.f32_gflops.toFixed(0)} GFLOP/s` +
+    (peaks.f16_gflops === null ? "" : `, f16 ${peaks.f16_gflops.toFixed(0)} GFLOP/s`) +
+    `, copying ${peaks.copy_gbps.toFixed(1)} GB/s, workgroup memory ${peaks.workgroup_gbps.toFixed(1)} GB/s` +
     (slow === null
       ? ""
       : `; ${formatShare(slow, 0)} of that time is in launches below 50 % of their roofline`);
@@ -94,12 +99,17 @@ export function* describeProfile(profile: StepProfile): Generator<string> {
         formatShare(row.roofline, 0).padStart(10)
       }${row.estimated_ms === undefined ? "" : `${row.estimated_ms.toFixed(2)} ms`.padStart(11)}`;
     }
+    const sum = (some: readonly ProfileRow[], of: (row: ProfileRow) => number) =>
+      some.reduce((total, row) => total + of(row), 0);
+    const summed = (name: string, some: readonly ProfileRow[]) =>
+      `${name.padEnd(width)}${String(sum(some, (row) => row.launches)).padStart(9)}${
+        sum(some, (row) => row.ms).toFixed(2).padStart(10)
+      }${share(sum(some, (row) => row.ms)).padStart(7)}${
+        hasEstimates ? `${sum(some, (row) => row.estimated_ms ?? 0).toFixed(2)} ms`.padStart(40) : ""
+      }`;
     const left = rows.slice(LISTED);
-    if (left.length === 0) continue;
-    const [count, ms] = left.reduce(([n, t], row) => [n + row.launches, t + row.ms], [0, 0]);
-    yield `${`${left.length} more`.padEnd(width)}${String(count).padStart(9)}${ms.toFixed(2).padStart(10)}${
-      share(ms).padStart(7)
-    }`;
+    if (left.length > 0) yield summed(`${left.length} more`, left);
+    if (hasEstimates) yield summed("all", rows);
   }
 }
 

@@ -34,11 +34,10 @@ export function showRow(
     row.gpu_bytes === undefined ? "" : formatBytes(row.gpu_bytes),
     row.share_of_matmul === undefined ? "" : `${(100 * row.share_of_matmul).toFixed(0)} % of the matmul rate`,
   ].filter((text) => text !== "");
-  const rate = row.gflops > 0
-    ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s`
-    : row.gbps > 0
-    ? bandwidthText(row.gbps)
-    : "";
+  const rate = [
+    row.gflops >= 0.05 ? `${row.gflops.toFixed(1).padStart(9)} GFLOP/s` : "",
+    row.gbps > 0 ? bandwidthText(row.gbps) : "",
+  ].join(" ").trimEnd();
   io.print(
     `${row.name.padEnd(28)} ${row.shape.padEnd(32)} ${row.variant.padEnd(40)} ${
       row.ms.toFixed(2).padStart(10)

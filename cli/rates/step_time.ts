@@ -23,22 +23,22 @@ const NAMED = 3;
 /**
  * The rates to plan with. Without any that are measured no GPU is looked for.
  *
- * @param name A card's; absent: the adapter that is here.
+ * @param name A card's, as people or drivers write it; absent: the adapter that is here.
  * @returns null where nothing has been measured on this adapter
  * @throws {ConfigError} when nothing is known of the card
  */
-export async function ratesToPlan(name: string | undefined): Promise<AdapterRates | null> {
-  const known = await knownRates();
+export async function ratesToPlan(name: string | undefined, io: Io): Promise<AdapterRates | null> {
+  const known = await knownRates(io);
   if (name !== undefined) {
     const words = name.trim().toLowerCase(), measured = [...known.values()];
     const found = measured.find(({ adapter }) => adapter.toLowerCase() === words) ?? publishedCard(name) ??
       measured.find(({ adapter }) => words !== "" && adapter.toLowerCase().startsWith(words)) ?? null;
     if (found !== null) return found;
-    const names = measured.map(({ adapter }) => adapter);
-    const holding = PUBLISHED_CARDS.filter((card) => words !== "" && card.toLowerCase().includes(words));
-    const nearest = holding.length > 0 ? holding.join('" or "') : nearestName(name, PUBLISHED_CARDS);
+    const all = [...measured.map(({ adapter }) => adapter), ...PUBLISHED_CARDS];
+    const alike = words === "" ? [] : all.filter((card) => card.toLowerCase().includes(words));
+    const nearest = alike.length > 0 ? undefined : nearestName(name, PUBLISHED_CARDS);
     throw new ConfigError(
-      `Cannot plan for adapter "${name}": it must be one of ${[...names, ...PUBLISHED_CARDS].join(", ")}` +
+      `Cannot plan for adapter "${name}": it must be one of ${(alike.length > 0 ? alike : all).join(", ")}` +
         (nearest ? `; did you mean "${nearest}"?` : ""),
     );
   }
@@ -65,7 +65,7 @@ export function printStepTime(
     .map(({ op, seconds }) => `${op} ${formatShare(seconds / time.seconds, 0)}`).join(", ");
   io.print(
     `  step time             about ${seconds(time.seconds)}, ${
-      clips < 10 ? clips.toPrecision(2) : clips.toFixed(1)
+      clips < 1000 ? clips.toPrecision(clips < 10 ? 2 : 3) : formatCount(Number(clips.toPrecision(3)))
     } clips/s: estimated from ` +
       (measured === null
         ? `the published peaks of ${adapter}, with kernels at ${

@@ -249,6 +249,26 @@ function partOf(command: Command, word: string): Command {
   };
 }
 
+/**
+ * Refuses flags that none of the named parts of a verb takes, which would be passed over.
+ *
+ * @example `requireTaken(command, ["peak"], { small: true })` says that --small is for ops and card
+ */
+export function requireTaken(command: Command, parts: readonly string[], values: object): void {
+  const all = Object.entries(command.parts ?? {});
+  for (const [flag, value] of Object.entries(values)) {
+    const isGiven = value !== undefined && !(Array.isArray(value) && value.length === 0);
+    if (!isGiven || Object.hasOwn(COMMON_OPTIONS, flag)) continue;
+    const takers = all.filter(([, { options }]) => options.includes(flag)).map(([name]) => name);
+    if (parts.some((name) => takers.includes(name))) continue;
+    throw new ConfigError(
+      `Cannot run "sidenet ${command.name} ${parts.join(" ")}": --${flag} is a flag of ${
+        takers.map((name) => `"${command.name} ${name}"`).join(", ")
+      }`,
+    );
+  }
+}
+
 function optionLines(options: Readonly<Record<string, OptionSpec>>): string {
   return twoColumns(
     Object.entries(options).map(([name, spec]) => {

@@ -31,7 +31,7 @@ export async function printPlan(
   io: Io,
   options: { steps?: boolean; adapter?: string } = {},
 ): Promise<number> {
-  const rates = await ratesToPlan(options.adapter);
+  const rates = await ratesToPlan(options.adapter, io);
   const planned = planRecipe(config), { model, parts, clips, programs: plans } = planned;
   const isStored = model.taps === "stored";
   const plan = plans.reduce((most, one) => (one.arenaBytes > most.arenaBytes ? one : most));

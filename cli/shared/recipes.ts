@@ -193,7 +193,7 @@ export async function fitRecipe(
     may: {
       batch: !given("data.batch_size"),
       precision: !given("precision"),
-      choices: await tunedChoices(),
+      choices: await tunedChoices(io),
     },
   });
   stages.end();

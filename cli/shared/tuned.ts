@@ -27,10 +27,10 @@ export function tunedFile(): string | null {
   return cache === null ? null : join(cache, "tuned.json");
 }
 
-/** The choices measured so far on this machine. */
-export async function tunedChoices(): Promise<TunedChoices> {
+/** The choices measured so far on this machine. @param io Told of a file that cannot be read. */
+export async function tunedChoices(io: Pick<Io, "note">): Promise<TunedChoices> {
   const path = tunedFile();
-  return { known: path === null ? new Map() : await readChoices(path) };
+  return { known: path === null ? new Map() : await readChoices(path, io.note) };
 }
 
 /** The same for a verb that measures what is missing, unless `SIDENET_TUNE` is off, and tells of it. */
@@ -38,7 +38,7 @@ export async function measuredChoices(
   values: { "no-tune"?: boolean },
   io: Pick<Io, "note">,
 ): Promise<TunedChoices> {
-  const path = tunedFile(), choices = await tunedChoices();
+  const path = tunedFile(), choices = await tunedChoices(io);
   if (path === null || values["no-tune"] || Deno.env.get("SIDENET_TUNE") === "off") return choices;
   return {
     ...choices,

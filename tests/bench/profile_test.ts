@@ -5,7 +5,8 @@ import { calibrated } from "../../bench/peaks/calibrate.ts";
 import { sharedResult } from "../../bench/peaks/_kernels.ts";
 import { measurePeaks } from "../../bench/peaks/measure.ts";
 import { chromeTrace } from "../../bench/trace.ts";
-import { alike } from "../../cli/rates/profile.ts";
+import { peaksWith } from "../../cli/rates/peak.ts";
+import { alike, describeProfile } from "../../cli/rates/profile.ts";
 import { Gpu } from "../../gpu/device.ts";
 import { OPS } from "../../gpu/op.ts";
 import { gpuTest, testDevice } from "../_util/gpu.ts";
@@ -107,12 +108,49 @@ Deno.test("a trace has a track of launches with their work, and one of the host"
   });
 });
 
+Deno.test("a profile tells all peaks, and what the estimates of ops come to", () => {
+  const launches = [launch({ ms: 2, bytes: 50e6 }), launch({ op: "matmul", ms: 8, flops: 2e9 })];
+  const rows = rowsOf(launches, ({ op }) => op, { peaks: PEAKS });
+  const host = { encode_ms: 0, write_ms: 0, submit_ms: 0, other_ms: 0, share_of_step: 0, written_bytes: 0 };
+  const step = { name: "step", variant: "", shape: "", ms: 9, gflops: 1, gbps: 1, adapter: "card" };
+  const lines = [...describeProfile({
+    step: { ...step, clips_per_second: 1, gpu_bytes: 1, host },
+    method: "timestamps",
+    peaks: { ...PEAKS, f16_gflops: 1900, workgroup_gbps: 400 },
+    launches: 2,
+    gpu_ms: 10,
+    phases: { forward: 10, recompute: 0, backward: 0, update: 0 },
+    kernels: [],
+    ops: rows.map((row) => ({ ...row, estimated_ms: 3 })),
+    scopes: [],
+    below_half: 0.8,
+  })];
+  const has = (line: RegExp) =>
+    assert.ok(lines.some((one) => line.test(one)), `${line} in\n${lines.join("\n")}`);
+  has(
+    /^2 launches, 10\.0 ms of them, each in a pass of its own, which takes longer than the 9\.0 ms of a step/,
+  );
+  has(
+    /^peaks: f32 1000 GFLOP\/s, f16 1900 GFLOP\/s, copying 100\.0 GB\/s, workgroup memory 400\.0 GB\/s; 80 %/,
+  );
+  has(/^matmul +1 +8\.00 +80 % .* 3\.00 ms$/);
+  has(/^all +2 +10\.00 +100 % +6\.00 ms$/);
+});
+
 Deno.test("every op that launches kernels is measured, products of whole batches on fast adapters alone", () => {
   const slow = calibrated(100), fast = calibrated(50_000);
   const launching = [...OPS.values()].filter(({ view }) => !view).map(({ name }) => name);
   assert.deepEqual(launching.filter((name) => !slow.some(({ op }) => op === name)), []);
   const products = (all: typeof slow) => all.find(({ op }) => op === "matmul")!.cases.length;
   assert.ok(products(fast) > products(slow));
+});
+
+Deno.test("the peak of f32 arithmetic is no less than what a kernel reached with it", () => {
+  const product = (type: number) => ({ op: "matmul", flops: 3e9, bytes: 1, ms: 2, sizes: [9, 9, 9, type] });
+  const norm = { op: "layerNorm", flops: 9e9, bytes: 1, ms: 1 };
+  assert.equal(peaksWith(PEAKS, [product(4), norm]).f32_gflops, 1500);
+  assert.equal(peaksWith(PEAKS, [product(2), norm]).f32_gflops, 1000, "halves may be multiplied as such");
+  assert.equal(peaksWith(PEAKS, [{ ...product(4), ms: 4 }]).f32_gflops, 1000);
 });
 
 Deno.test("the sum over workgroup memory is that of plain loops", () => {

@@ -16,11 +16,19 @@ import { runVerb } from "../_util/run_verb.ts";
 Deno.test("bench refuses names and counts that it does not know", async () => {
   const cases: [string[], RegExp][] = [
     [["speed"], /^Cannot bench "speed": it must be one of matmul, .*, loader, /],
+    [["loader", "--clips", "many"], /^Cannot parse flag "--clips": expected a whole number, /],
+    [["loader", "--clips", "399"], /^Cannot parse flag "--clips": expected at least 400, /],
     [
-      ["loader", "--clips", "many"],
-      /^Cannot bench "loader": clips must be a whole number from 400, current value is many$/,
+      ["peak", "--small"],
+      /^Cannot run "sidenet bench peak": --small is a flag of "bench ops", "bench card"$/,
     ],
-    [["loader", "--clips", "399"], /current value is 399$/],
+    [["peak", "--profile"], /--profile is a flag of "bench step"$/],
+    [["matmul", "--op", "gelu"], /--op is a flag of "bench ops"$/],
+    [["card", "--small", "--op", "gelu"], /--op is a flag of "bench ops"$/],
+    [["step", "--clips", "400"], /--clips is a flag of "bench loader"$/],
+    [["vit", "--set", "network.side_dim=64"], /--set is a flag of "bench step", .*"bench card"$/],
+    [["--no-tune"], /^Cannot run "sidenet bench matmul vit step": --no-tune is a flag of "bench card"$/],
+    [["vit", "ops", "--op", "layernorm"], /^Cannot bench op "layernorm": it must be .*"layerNorm"\?$/],
   ];
   for (const [args, message] of cases) {
     await assert.rejects(runVerb(bench, args), (error) => {
@@ -73,7 +81,14 @@ const ON_NUMBERS = ["clipFactor", "guardMark", "guardSettle"];
 
 Deno.test("every op that works on more than a few numbers has a row for measuring, which records and plans", () => {
   const limits = { maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 };
-  const recorded: string[] = [];
+  const recorded: string[] = [],
+    small = [...OP_CASES].flatMap(([name, cases]) => {
+      const each = caseFor(cases, true);
+      return recordings(OPS.get(name)!, each).map(({ g, label }) => {
+        assert.ok(planGraph(g, { limits }).steps.length > 0, label);
+        return label;
+      });
+    });
   for (const [name, cases] of OP_CASES) {
     const each = caseFor(cases, false);
     assert.ok(each.bench || ON_NUMBERS.includes(name), `${name} has no row for measuring`);
@@ -84,9 +99,17 @@ Deno.test("every op that works on more than a few numbers has a row for measurin
     }
   }
   for (const label of ["attention", "attention.gradient", "matmul.gradient", "adamw"]) {
-    assert.ok(recorded.includes(label), label);
+    assert.ok(recorded.includes(label) && small.includes(label), label);
   }
   for (const label of ["adamw.gradient", "geluDx.gradient"]) assert.ok(!recorded.includes(label), label);
+});
+
+gpuTest("bench card refuses a Python that is named and cannot time PyTorch", async () => {
+  await assert.rejects(runVerb(bench, ["card", "--small", "--python", "no-such-python"]), (error) => {
+    assert.ok(error instanceof ConfigError);
+    assert.match(error.message, /^Cannot time PyTorch: "no-such-python" must be a Python that has torch/);
+    return true;
+  });
 });
 
 gpuTest("bench ops prints a line of JSON for an op and one for its gradient", async () => {
@@ -114,12 +137,4 @@ gpuTest("bench ops prints a line of JSON for an op and one for its gradient", as
     ]);
     assert.ok(row.ms > 0 && row.gbps > 0, row.name);
   }
-});
-
-gpuTest("bench ops refuses a name that is no op's", async () => {
-  await assert.rejects(runVerb(bench, ["ops", "--op", "layernorm"]), (error) => {
-    assert.ok(error instanceof ConfigError);
-    assert.match(error.message, /^Cannot bench op "layernorm": it must be one of gelu, .*layerNorm/);
-    return true;
-  });
 });

@@ -74,12 +74,13 @@ const UPLOAD_GBPS = 12, LAUNCH_US = 5;
 export const PUBLISHED_CARDS: readonly string[] = Object.keys(CARDS);
 
 /**
- * A card by its name, in whatever case and with or without its maker.
+ * A card by its name as people and drivers write it: in whatever case, with its maker, the size and kind of its memory, its slot and the
+ * driver's words around it. A name with a word more is another card: "RTX 4090 Laptop GPU", "A10G".
  *
- * @example `publishedCard("nvidia geforce rtx 4090")?.adapter` is "RTX 4090"
+ * @example `publishedCard("NVIDIA H100 80GB HBM3")?.adapter` is "H100"
  */
 export function publishedCard(name: string): AdapterRates | null {
-  const found = PUBLISHED_CARDS.find((card) => plain(card) === plain(name));
+  const found = cardNamed(name);
   if (found === undefined) return null;
   const [f32, f16, memory] = CARDS[found];
   return {
@@ -97,9 +98,22 @@ export function publishedCard(name: string): AdapterRates | null {
   };
 }
 
-/** A name without what only some write. */
-function plain(name: string): string {
-  return name.toLowerCase()
-    .replace(/\b(nvidia|geforce|tesla|amd|radeon|intel|apple|graphics|\(r\)|\(tm\)|sxm\d?)/g, "")
-    .replace(/[^a-z0-9]/g, "");
+/** What drivers write around a card's name. */
+const AROUND =
+  /^(nvidia|geforce|tesla|amd|radeon|intel|apple|graphics|gpu|pcie?|sse2|sxm\d?|hbm\d?e?|\d+gb)$/;
+
+/** The card all of whose words stand in a name, which has no others but those around; of several the one with the most words. */
+function cardNamed(name: string): string | undefined {
+  const words = wordsOf(name.replace(/\([^()]*\)/g, " ")), joined = words.join("");
+  return PUBLISHED_CARDS.filter((card) => {
+    const own = wordsOf(card);
+    return own.join("") === joined.replace(/^(nvidia|geforce|amd|radeon|intel|apple)+/, "") ||
+      own.every((word) => words.includes(word)) &&
+        words.every((word) => own.includes(word) || AROUND.test(word));
+  }).sort((a, b) => wordsOf(b).length - wordsOf(a).length).at(0);
+}
+
+/** Words and numbers of a name: "A100-SXM4-80GB" has three. */
+function wordsOf(name: string): string[] {
+  return name.toLowerCase().match(/[a-z0-9]+/g) ?? [];
 }

@@ -2,17 +2,27 @@
 
 import { z } from "zod";
 import { textOfFileIfAny, writeFileWhole } from "../../data/files.ts";
+import { DataError } from "../../lib/errors.ts";
 import { ADAPTER_RATES, type AdapterRates } from "./rates.ts";
 
 /** Rates by `ratesKey`. */
 export type RatesByAdapter = ReadonlyMap<string, AdapterRates>;
 
-/** Reads the file. None gives no rates, and so does one that cannot be read: what was measured can be measured again. */
-export async function readRates(path: string): Promise<RatesByAdapter> {
+/**
+ * Reads the file. None gives no rates, and so does one that cannot be read: what was measured can be measured again.
+ *
+ * @param tell Told in a line what is wrong with the file.
+ */
+export async function readRates(
+  path: string,
+  tell: (line: string) => void = () => {},
+): Promise<RatesByAdapter> {
   try {
     const rates = JSON.parse(await textOfFileIfAny(path) ?? "{}");
     return new Map(Object.entries(z.record(z.string(), ADAPTER_RATES).parse(rates)));
-  } catch {
+  } catch (error) {
+    const problem = error instanceof DataError ? error.message : `"${path}" is damaged`;
+    tell(`warning: ${problem}; no rates of adapters are known until bench peak has written it anew`);
     return new Map();
   }
 }

@@ -60,6 +60,7 @@ Deno.test("plan knows no time before rates are measured, and estimates that of a
       [RECIPE, "--adapter", "RTX 4900"],
       /it must be one of T4, .*; did you mean "RTX 4090"\?$/,
     );
+    await refuses(plan, [RECIPE, "--adapter", "b5"], /"b5": it must be one of Arc B580$/);
   });
 });
 

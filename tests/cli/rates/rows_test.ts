@@ -19,5 +19,7 @@ Deno.test("rates are in units that leave digits of them", () => {
     showRow({ ...row, gbps }, io);
     return /ms +(.*?) *$/m.exec(lines.at(-1)!)![1];
   });
+  showRow({ ...row, gflops: 12.34, gbps: 0.5 }, io);
+  assert.match(lines.at(-1)!, /ms +12\.3 GFLOP\/s +0\.50 GB\/s\s*$/);
   assert.deepEqual(shown, ["8.50 GB/s", "0.10 GB/s", "4.30 MB/s", "0.000120 MB/s"]);
 });

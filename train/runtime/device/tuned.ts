@@ -1,6 +1,7 @@
 /** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tuning/family.ts`). */
 
 import { textOfFileIfAny, writeFileWhole } from "../../../data/files.ts";
+import { DataError } from "../../../lib/errors.ts";
 
 /** Choices by key. */
 export type ChoicesByKey = ReadonlyMap<string, string>;
@@ -26,14 +27,23 @@ export interface TunedChoices {
   keep?(measured: Measured): Promise<void>;
 }
 
-/** Reads the file. None gives no choices, and so does one that cannot be read: what was measured can be measured again. */
-export async function readChoices(path: string): Promise<ChoicesByKey> {
+/**
+ * Reads the file. None gives no choices, and so does one that cannot be read: what was measured can be measured again.
+ *
+ * @param tell Told in a line what is wrong with the file.
+ */
+export async function readChoices(
+  path: string,
+  tell: (line: string) => void = () => {},
+): Promise<ChoicesByKey> {
   try {
     const entries = Object.entries(
       JSON.parse(await textOfFileIfAny(path) ?? "{}") as Record<string, unknown>,
     );
     return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
-  } catch {
+  } catch (error) {
+    const problem = error instanceof DataError ? error.message : `"${path}" is damaged`;
+    tell(`warning: ${problem}; kernels are as if none had been measured on this machine`);
     return new Map();
   }
 }

@@ -141,7 +141,16 @@ Deno.test("addChoices() keeps what another process has added", async () => {
   await addChoices(path, new Map([["b", "3"]]));
   assert.deepEqual([...await readChoices(path)], [["a", "1"], ["b", "3"]]);
   await Deno.writeTextFile(path, "{");
-  assert.deepEqual([...await readChoices(path)], [], "a cache that cannot be read is none");
+  const told: string[] = [];
+  assert.deepEqual(
+    [...await readChoices(path, (line) => told.push(line))],
+    [],
+    "one that cannot be read is none",
+  );
+  assert.equal(
+    told.join(),
+    `warning: "${path}" is damaged; kernels are as if none had been measured on this machine`,
+  );
   await addChoices(path, new Map([["a", "4"]]));
   assert.deepEqual([...await readChoices(path)], [["a", "4"]]);
   await Deno.remove(folder, { recursive: true });
