@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import type { AdapterIdentity } from "../../gpu/adapter.ts";
-import type { Node } from "../../gpu/graph.ts";
+import { bytesOf, type Node } from "../../gpu/graph.ts";
 
 const positive = z.number().positive();
 
@@ -89,7 +89,22 @@ export function nodeMs(
   options: { multipliesHalves?: boolean } = {},
 ): number {
   const gain = options.multipliesHalves && isHalfProduct(node) ? halfGain(rates.peaks) ?? 1 : 1;
-  return pointMs(pointOf(node, 0), rates, gain);
+  return pointMs(pointOf(node, 0), rates, gain) + activationMs(node, rates);
+}
+
+/** Of a product that ends in an activation or its gradient: what that takes as an op of its own, without a launch and memory's traffic. */
+function activationMs(
+  { op, inputs, outputs, attrs }: Node,
+  { peaks, points, ...rest }: AdapterRates,
+): number {
+  if (op.name !== "matmul" || attrs.activation === "none") return 0;
+  const isGradient = inputs.preactivation !== undefined,
+    name = `${attrs.activation}${isGradient ? "Dx" : ""}`;
+  const known = points.filter(({ op }) => op === name);
+  if (known.length === 0) return 0;
+  const bytes = bytesOf(outputs.out) * (isGradient ? 3 : 2);
+  const alone = pointMs({ op: name, flops: 0, bytes, ms: 0 }, { ...rest, peaks, points: known });
+  return Math.max(0, alone - bytes / peaks.copy_gbps / 1e6 - peaks.launch_us / 1000);
 }
 
 /** A product that an adapter which multiplies halves computes so: both operands are stored as such. */

@@ -1,11 +1,18 @@
 /** The time of a planned step by rates that are given, and what is known of cards. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import type { Node } from "../../../gpu/graph.ts";
+import { bytesOf, type Node } from "../../../gpu/graph.ts";
 import { loadConfig } from "../../../train/recipe/config.ts";
 import { planRecipe } from "../../../train/planning/plan_recipe.ts";
 import { PUBLISHED_CARDS, publishedCard } from "../../../train/planning/published_cards.ts";
-import { type AdapterRates, halfGain, idealMs, pointMs, ratesKey } from "../../../train/planning/rates.ts";
+import {
+  type AdapterRates,
+  halfGain,
+  idealMs,
+  nodeMs,
+  pointMs,
+  ratesKey,
+} from "../../../train/planning/rates.ts";
 import { readRates, writeRates } from "../../../train/planning/rates_file.ts";
 import { stepTime } from "../../../train/planning/step_time.ts";
 
@@ -70,6 +77,28 @@ Deno.test("products take the rate of those of like sizes", () => {
   assert.ok(Math.abs(ms(100) - 1) < 0.01 && Math.abs(ms(1000) - 10) < 0.1);
   const between = ms(316);
   assert.ok(between > 2 * 316 ** 3 / 2e8 && between < 2 * 316 ** 3 / 2e6, `${between}`);
+});
+
+Deno.test("a product that ends in an activation takes its arithmetic too, and no more of its memory and launches", async () => {
+  const { step } = planRecipe((await loadConfig(DEMO)).config),
+    nodes = step.programs.flatMap(({ steps }) => steps);
+  const product = { op: "matmul", flops: 1e9, bytes: 1, ms: 1, sizes: [1000, 1000, 500, 4] };
+  for (
+    const [name, isGradient, tensors] of [["quickGelu", false, 2], ["gelu", false, 2], [
+      "gelu",
+      true,
+      3,
+    ]] as const
+  ) {
+    const { node } = nodes.find(({ node: { op, inputs, attrs } }) =>
+      op.name === "matmul" && attrs.activation === name && (inputs.preactivation !== undefined) === isGradient
+    )!;
+    const bytes = tensors * bytesOf(node.outputs.out);
+    const alone = (ms: number) => ({ op: isGradient ? `${name}Dx` : name, flops: 0, bytes, ms });
+    const more = (ms: number) => nodeMs(node, rates([product, alone(ms)])) - nodeMs(node, rates([product]));
+    assert.ok(Math.abs(more(70) - (70 - 0.005 - bytes / 100e6)) < 1e-9, name);
+    assert.equal(more(bytes / 100e6), 0, `${name}: memory alone`);
+  }
 });
 
 Deno.test("products in f16 take the adapter's f16 rate, unless memory or an unknown rate keeps them back", async () => {
