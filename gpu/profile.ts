@@ -28,17 +28,26 @@ export async function profileProgram(gpu: Gpu, program: Program): Promise<Launch
 /**
  * Milliseconds of one run of launches `from` to `to` of a program: the best of several short series of runs, because other work on the
  * machine makes some of them slower. Where the GPU's clock cannot be read, of one long series: its end is seen on a 10 ms poll.
+ *
+ * @param options.after Launches that run, untimed, before each of several single runs: such as fill the caches with something else. Only
+ * with the GPU's clock.
  */
 export async function pieceMs(
   gpu: Gpu,
   program: Program,
-  options: { from?: number; to?: number } = {},
+  options: { from?: number; to?: number; after?: { from: number; to: number } } = {},
 ): Promise<number> {
   const { from = 0, to = program.launchCount } = options, { device } = gpu, isExact = timesLaunches(gpu);
+  const after = isExact ? options.after : undefined;
   const time = async (runs: number, series: number): Promise<number> => {
     const times = isExact ? new PassTimes(gpu) : null;
     const encoder = device.createCommandEncoder({ label: "piece" });
     for (let i = 0; i < series; i++) {
+      if (after) {
+        const pass = encoder.beginComputePass({ label: "before" });
+        program.encodeLaunches(pass, after.from, after.to);
+        pass.end();
+      }
       const pass = encoder.beginComputePass({ label: "piece", timestampWrites: times?.next() });
       for (let run = 0; run < runs; run++) program.encodeLaunches(pass, from, to);
       pass.end();
@@ -52,6 +61,7 @@ export async function pieceMs(
   const { series, leastMs } = isExact ? { series: 8, leastMs: 2 } : { series: 1, leastMs: 100 };
   await time(1, 1); // warms up
   let runs = 1, ms = await time(1, 1);
+  if (after) return Math.min(ms, await time(1, ms > LONG_MS ? 1 : series));
   while (ms < leastMs && runs < MAX_RUNS) {
     runs = Math.min(
       MAX_RUNS,

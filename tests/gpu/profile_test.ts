@@ -57,6 +57,8 @@ gpuTest(
           "wait",
         ]);
         assert.ok(await pieceMs(gpu, graph.runtime.program("graph"), { from: 1, to: 2 }) > 0);
+        const after = { from: 0, to: 1 };
+        assert.ok(await pieceMs(gpu, graph.runtime.program("graph"), { from: 1, to: 2, after }) > 0);
       } finally {
         gpu.memory[Symbol.dispose]();
       }
