@@ -28,7 +28,7 @@ engineTest(
       assert.match(stdout, /\ncheck: logits of batches of 1, 2, 3 differ by \d\.\de-\d+ .*, within 1e-4\n/);
       assert.match(stdout, /\none clip: onnxruntime \(CPU\) [\d.]+ ms, here [\d.]+ ms/);
     }
-    assert.match(stderr, /^adapter: /);
+    assert.match(stderr, /^adapter: /m);
     const { class_names, preprocessing, sampling, task } = metadataOf(out);
     assert.equal(task, "classification");
     assert.deepEqual(JSON.parse(class_names), ["left", "right"]);
