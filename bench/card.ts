@@ -291,7 +291,7 @@ function rates(
 /** Why a process of Python measured nothing, in words; null where that is not a matter of what is installed. */
 export function withoutTorch(python: string, stderr: string): string | null {
   return /No module named '?(torch|numpy)/.test(stderr)
-    ? `${python} must have torch; name a Python that has with --python`
+    ? `${python} has no torch; name a Python that has with --python`
     : null;
 }
 
@@ -301,6 +301,7 @@ async function openPeer(
   { python = "python3", signal }: CardOptions,
 ): Promise<Peer | string> {
   const script = fileURLToPath(new URL("./reference/card.py", import.meta.url));
+  const notTorch = `"${python}" must be a Python that has torch; name one with --python`;
   if (Deno.build.standalone || !await Deno.stat(script).then(() => true, () => false)) {
     return "its script is in the sources alone; use ./denow bench card there";
   }
@@ -320,16 +321,17 @@ async function openPeer(
     return { device, measure: run };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.PermissionDenied) {
-      return `"${python}" must be a Python that has torch; name one with --python`;
+      return notTorch;
     }
     if (error instanceof Deno.errors.NotCapable) {
       throw new ConfigError(
         "Cannot time PyTorch: it runs in a process of its own, which this task may not start; use ./denow bench card",
       );
     }
-    const missing = error instanceof PeerError ? withoutTorch(python, error.told) : null;
-    if (missing === null) throw error;
-    return missing;
+    if (!(error instanceof PeerError)) throw error;
+    const why = error.told === "" ? notTorch : withoutTorch(python, error.told); // says nothing: some other program
+    if (why === null) throw error;
+    return why;
   }
 }
 

@@ -1,4 +1,5 @@
 /** `sidenet bench`: measures kernels, the frozen tower, whole steps, and the peers. */
+import { dirname } from "node:path";
 import { benchMatmul, type Measurement } from "../bench/matmul.ts";
 import { benchCard } from "../bench/card.ts";
 import { cardTable, type OwnTime, type PeerTime } from "../bench/card_rows.ts";
@@ -13,8 +14,9 @@ import { benchVit } from "../bench/vit.ts";
 import { benchRanks } from "./ranks/bench.ts";
 import { requireSharedVerb } from "./ranks/world.ts";
 import { benchPeak } from "./rates/peak.ts";
-import { printProfile, TRACE } from "./rates/profile.ts";
+import { measuringSteps, printProfile, TRACE } from "./rates/profile.ts";
 import { showRow } from "./rates/rows.ts";
+import { requireWritableFolder } from "../data/files.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Config, parseConfig } from "../train/recipe/config.ts";
@@ -26,7 +28,7 @@ import { splitAssignments } from "./shared/overrides.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { findRecipe, recipeToPlan } from "./shared/recipes.ts";
 import { sourceAt, sourcesOf } from "./shared/sources.ts";
-import { measuredChoices, tellMeasured, TUNE_OPTION, tunedChoices, tunedFile } from "./shared/tuned.ts";
+import { measuredChoices, tellMeasured, tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 /** Flags of the measurements that take a recipe. */
 const RECIPE_FLAGS = ["config", "set"];
@@ -193,7 +195,10 @@ Without a name: matmul, vit and step. NAME --help tells of one. Figures are only
       help: "ops at the sizes of the tests, card at sizes that show only that it runs",
     },
     python: { type: "string", placeholder: "PROGRAM", help: "the Python of card, which has torch (python3)" },
-    ...TUNE_OPTION,
+    "no-tune": {
+      type: "boolean",
+      help: "card measures no kernels on an adapter that is not known yet (SIDENET_TUNE=off for all runs)",
+    },
     all: { type: "boolean", help: "every matmul variant, not only the chosen one" },
   },
 });
@@ -258,7 +263,9 @@ export async function run(args: string[], io: Io): Promise<number> {
       const config = await recipe(asked, io);
       if (values.profile || values.trace !== undefined) {
         await printProfile(gpu, config, { trace: values.trace }, io);
-      } else for await (const row of benchStep(gpu, config)) showRow(row, io);
+      } else {for (const row of await measuringSteps(() => Array.fromAsync(benchStep(gpu, config)), io)) {
+          showRow(row, io);
+        }}
       continue;
     }
     for await (const row of measure(name, gpu, values)) showRow(row, io);
@@ -350,7 +357,7 @@ async function tune(gpu: Gpu, config: Config, io: Io): Promise<void> {
   if (path === null) {
     throw new ConfigError("Cannot tune: HOME or XDG_CACHE_HOME must be set, to keep what was measured");
   }
-  await addChoices(path, new Map()); // whether it can be written is known before anything is measured
+  await requireWritableFolder(dirname(path)); // before anything is measured
   const measured = await tuneRecipe(gpu, config, {
     signal: io.signal,
     async onChosen({ key, family, shape, name, byDefault, ms, defaultMs, tried }) {

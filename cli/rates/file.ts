@@ -1,5 +1,6 @@
 /** Where measured peaks and rates are kept: `peaks.json` beside the choices of kernels. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { requireWritableFolder } from "../../data/files.ts";
 import type { AdapterIdentity } from "../../gpu/adapter.ts";
 import { type AdapterRates, ratesKey } from "../../train/planning/rates.ts";
 import { type RatesByAdapter, readRates, writeRates } from "../../train/planning/rates_file.ts";
@@ -23,10 +24,10 @@ export async function ratesOf(adapter: AdapterIdentity, io: Pick<Io, "note">): P
   return (await knownRates(io)).get(ratesKey(adapter)) ?? null;
 }
 
-/** Writes the file as it is, so that one that cannot be written is known of before anything is measured. */
-export async function requireRatesFile(io: Pick<Io, "note">): Promise<void> {
+/** Refuses a cache that cannot be written to, before anything is measured. */
+export async function requireRatesFolder(): Promise<void> {
   const path = ratesFile();
-  if (path !== null) await writeRates(path, await readRates(path, io.note));
+  if (path !== null) await requireWritableFolder(dirname(path));
 }
 
 /** Keeps what was measured on an adapter. @returns The file; null where no home is known. */

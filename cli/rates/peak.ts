@@ -4,7 +4,8 @@ import { measurePeaks } from "../../bench/peaks/measure.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { AdapterRates, OpPoint, Peaks } from "../../train/planning/rates.ts";
 import type { Io } from "../shared/output.ts";
-import { keepRates, requireRatesFile } from "./file.ts";
+import { tellStages } from "../text/stages.ts";
+import { keepRates, requireRatesFolder } from "./file.ts";
 
 /** Kernels that are shown beside the peaks, by their best rate. */
 const SHOWN = ["matmul", "attention", "attentionBackwardKey", "layerNorm", "gelu", "add"];
@@ -14,14 +15,16 @@ const HALF_BYTES = 2;
 
 /** Measures peaks and kernels, and keeps them. */
 export async function benchPeak(gpu: Gpu, io: Io): Promise<void> {
-  await requireRatesFile(io);
+  await requireRatesFolder();
   const reached = await peaksNow(gpu, io);
+  if (!io.json) { for (const line of describePeaks(gpu.name, reached)) io.print(line); }
+  using stages = tellStages(io);
   const points = await calibrate(gpu, {
     gflops: reached.f32_gflops,
-    tell: (done, of) => io.status(`measuring kernels ${done}/${of}`),
+    tell: (done, of) => stages.tell({ what: "measuring kernels", done, of }),
     signal: io.signal,
   });
-  io.status("");
+  stages.end();
   const measured = new Date().toISOString().slice(0, 10);
   const peaks = peaksWith(reached, points),
     rates: AdapterRates = { adapter: gpu.name, measured, peaks, points };
@@ -30,9 +33,7 @@ export async function benchPeak(gpu: Gpu, io: Io): Promise<void> {
       `warning: f32 arithmetic is taken for the ${peaks.f32_gflops} GFLOP/s that a kernel reached; measured alone it was ${reached.f32_gflops}, as on a machine that is busy: measure again when it is not`,
     );
   }
-  if (!io.json) {
-    for (const line of [...describePeaks(gpu.name, peaks), ...describeKernels(points, peaks)]) io.print(line);
-  }
+  if (!io.json) { for (const line of describeKernels(points, peaks)) io.print(line); }
   const path = await keepRates(gpu.info, rates);
   io.printJson({ name: "peak", adapter: gpu.name, measured, ...peaks, kernels: points });
   io.note(
@@ -53,9 +54,8 @@ export function peaksWith(peaks: Peaks, points: readonly OpPoint[]): Peaks {
 
 /** Measures the peaks alone. */
 export async function peaksNow(gpu: Gpu, io: Io): Promise<Peaks> {
-  const peaks = await measurePeaks(gpu, (what) => io.status(`measuring ${what}`));
-  io.status("");
-  return peaks;
+  using stages = tellStages(io);
+  return await measurePeaks(gpu, (what) => stages.tell({ what: `measuring ${what}` }));
 }
 
 /** Peaks in lines. */

@@ -9,6 +9,7 @@ import { formatBytes, formatCount, formatShare } from "../../lib/text.ts";
 import type { Config } from "../../train/recipe/config.ts";
 import { showRow } from "./rows.ts";
 import type { Io } from "../shared/output.ts";
+import { tellStages } from "../text/stages.ts";
 import { ratesOf } from "./file.ts";
 import { peaksNow } from "./peak.ts";
 
@@ -30,15 +31,20 @@ export async function printProfile(
     io.note(`the peaks of this adapter are measured now; after "${io.program} bench peak" they are known`);
   }
   const peaks = rates?.peaks ?? await peaksNow(gpu, io);
-  io.status("measuring steps");
-  const { profile, trace } = await profileStep(gpu, config, { peaks, rates });
-  io.status("");
+  const { profile, trace } = await measuringSteps(() => profileStep(gpu, config, { peaks, rates }), io);
   const { step, ...rest } = profile;
   showRow(step, io);
   if (!io.json) { for (const line of describeProfile(profile)) io.print(line); }
   await writeFileWhole(path, JSON.stringify(chromeTrace(trace)) + "\n");
   io.printJson({ name: "profile", adapter: gpu.name, ...rest, trace: path });
   io.note(`the step launch by launch: ${path} (open it in chrome://tracing or ui.perfetto.dev)`);
+}
+
+/** Tells that steps are measured while they are. */
+export async function measuringSteps<T>(measure: () => Promise<T>, io: Io): Promise<T> {
+  using stages = tellStages(io);
+  stages.tell({ what: "measuring steps" });
+  return await measure();
 }
 
 async function requireFileToWrite(path: string): Promise<void> {

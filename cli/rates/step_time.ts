@@ -1,9 +1,8 @@
 /** The time of a step in a plan: from what was measured on this adapter, or from what is published of another. */
 import { ConfigError } from "../../lib/errors.ts";
-import { nearestName } from "../../lib/nearest_name.ts";
 import { formatCount, formatShare } from "../../lib/text.ts";
 import { loopBatches, type TrainingSet } from "../../train/feed/training_set.ts";
-import { PUBLISHED_CARDS, publishedCard } from "../../train/planning/published_cards.ts";
+import { nearestCard, PUBLISHED_CARDS, publishedCard } from "../../train/planning/published_cards.ts";
 import type { RecipePlan } from "../../train/planning/plan_recipe.ts";
 import {
   type AdapterRates,
@@ -36,10 +35,13 @@ export async function ratesToPlan(name: string | undefined, io: Io): Promise<Ada
     if (found !== null) return found;
     const all = [...measured.map(({ adapter }) => adapter), ...PUBLISHED_CARDS];
     const alike = words === "" ? [] : all.filter((card) => card.toLowerCase().includes(words));
-    const nearest = alike.length > 0 ? undefined : nearestName(name, PUBLISHED_CARDS);
+    const nearest = alike.length > 0 ? undefined : nearestCard(name);
     throw new ConfigError(
-      `Cannot plan for adapter "${name}": it must be one of ${(alike.length > 0 ? alike : all).join(", ")}` +
-        (nearest ? `; did you mean "${nearest}"?` : ""),
+      `Cannot plan for adapter "${name}": nothing is known of it; ` +
+        (nearest ? `the nearest name is "${nearest}", and ` : "") +
+        `${alike.length > 0 ? "names with that in them" : "known names"} are ${
+          (alike.length > 0 ? alike : all).join(", ")
+        }`,
     );
   }
   if (known.size === 0) return null;

@@ -252,7 +252,7 @@ function partOf(command: Command, word: string): Command {
 /**
  * Refuses flags that none of the named parts of a verb takes, which would be passed over.
  *
- * @example `requireTaken(command, ["peak"], { small: true })` says that --small is for ops and card
+ * @example `requireTaken(command, ["peak"], { small: true })` says that --small is for "bench ops" and "bench card"
  */
 export function requireTaken(command: Command, parts: readonly string[], values: object): void {
   const all = Object.entries(command.parts ?? {});
@@ -262,9 +262,9 @@ export function requireTaken(command: Command, parts: readonly string[], values:
     const takers = all.filter(([, { options }]) => options.includes(flag)).map(([name]) => name);
     if (parts.some((name) => takers.includes(name))) continue;
     throw new ConfigError(
-      `Cannot run "sidenet ${command.name} ${parts.join(" ")}": --${flag} is a flag of ${
+      `Cannot parse flag "--${flag}": it is for ${
         takers.map((name) => `"${command.name} ${name}"`).join(", ")
-      }`,
+      }, current is ${parts.map((name) => `"${command.name} ${name}"`).join(", ")}`,
     );
   }
 }

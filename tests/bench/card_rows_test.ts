@@ -104,7 +104,7 @@ Deno.test("a Python without torch is told apart from a failure", () => {
   const told = "Traceback (most recent call last):\nModuleNotFoundError: No module named 'torch'";
   assert.match(
     withoutTorch("python3", told)!,
-    /python3 must have torch; name a Python that has with --python/,
+    /python3 has no torch; name a Python that has with --python/,
   );
   assert.equal(withoutTorch("python3", "RuntimeError: cuDNN error"), null);
 });

@@ -20,14 +20,17 @@ Deno.test("bench refuses names and counts that it does not know", async () => {
     [["loader", "--clips", "399"], /^Cannot parse flag "--clips": expected at least 400, /],
     [
       ["peak", "--small"],
-      /^Cannot run "sidenet bench peak": --small is a flag of "bench ops", "bench card"$/,
+      /^Cannot parse flag "--small": it is for "bench ops", "bench card", current is "bench peak"$/,
     ],
-    [["peak", "--profile"], /--profile is a flag of "bench step"$/],
-    [["matmul", "--op", "gelu"], /--op is a flag of "bench ops"$/],
-    [["card", "--small", "--op", "gelu"], /--op is a flag of "bench ops"$/],
-    [["step", "--clips", "400"], /--clips is a flag of "bench loader"$/],
-    [["vit", "--set", "network.side_dim=64"], /--set is a flag of "bench step", .*"bench card"$/],
-    [["--no-tune"], /^Cannot run "sidenet bench matmul vit step": --no-tune is a flag of "bench card"$/],
+    [["peak", "--profile"], /--profile": it is for "bench step", current is "bench peak"$/],
+    [["matmul", "--op", "gelu"], /--op": it is for "bench ops", /],
+    [["card", "--small", "--op", "gelu"], /--op": it is for "bench ops", /],
+    [["step", "--clips", "400"], /--clips": it is for "bench loader", /],
+    [
+      ["vit", "--set", "network.side_dim=64"],
+      /--set": it is for "bench step", .*"bench card", current is "bench vit"$/,
+    ],
+    [["--no-tune"], /it is for "bench card", current is "bench matmul", "bench vit", "bench step"$/],
     [["vit", "ops", "--op", "layernorm"], /^Cannot bench op "layernorm": it must be .*"layerNorm"\?$/],
   ];
   for (const [args, message] of cases) {
@@ -105,11 +108,16 @@ Deno.test("every op that works on more than a few numbers has a row for measurin
 });
 
 gpuTest("bench card refuses a Python that is named and cannot time PyTorch", async () => {
-  await assert.rejects(runVerb(bench, ["card", "--small", "--python", "no-such-python"]), (error) => {
-    assert.ok(error instanceof ConfigError);
-    assert.match(error.message, /^Cannot time PyTorch: "no-such-python" must be a Python that has torch/);
-    return true;
-  });
+  for (const python of ["no-such-python", "/bin/false", "/bin/true"]) {
+    await assert.rejects(runVerb(bench, ["card", "--small", "--python", python]), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.equal(
+        error.message,
+        `Cannot time PyTorch: "${python}" must be a Python that has torch; name one with --python`,
+      );
+      return true;
+    });
+  }
 });
 
 gpuTest("bench ops prints a line of JSON for an op and one for its gradient", async () => {

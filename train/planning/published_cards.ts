@@ -3,6 +3,7 @@
  * (WebGPU reaches none), in TFLOP/s at the boost clock, and the memory's GB/s.
  */
 
+import { nearestName } from "../../lib/nearest_name.ts";
 import type { AdapterRates } from "./rates.ts";
 
 /** f32 and f16 in TFLOP/s, memory in GB/s; f16 null: not published. */
@@ -98,9 +99,17 @@ export function publishedCard(name: string): AdapterRates | null {
   };
 }
 
+/** The card whose name a name that is not known is nearest to; undefined: none is near. */
+export function nearestCard(name: string): string | undefined {
+  const words = wordsOf(name);
+  const within = PUBLISHED_CARDS.filter((card) => wordsOf(card).every((word) => words.includes(word)));
+  return within.sort((a, b) => b.length - a.length).at(0) ?? nearestName(name, PUBLISHED_CARDS);
+}
+
 /** What drivers write around a card's name. */
-const AROUND =
-  /^(nvidia|geforce|tesla|amd|radeon|intel|apple|graphics|gpu|pcie?|sse2|sxm\d?|hbm\d?e?|\d+gb)$/;
+const AROUND = /^(nvidia|geforce|tesla|amd|radeon|mesa|intel|apple|graphics|gpu|pcie?|sse2|sxm\d?|hbm\d?e?)$/;
+/** Of memory, around the names of accelerators: where sizes differ in speed, CARDS has both. A GeForce of another size is another chip. */
+const SIZE = /^\d+gb$/, IS_ACCELERATOR = /^[a-z]+\d+[a-z]?$/;
 
 /** The card all of whose words stand in a name, which has no others but those around; of several the one with the most words. */
 function cardNamed(name: string): string | undefined {
@@ -109,7 +118,9 @@ function cardNamed(name: string): string | undefined {
     const own = wordsOf(card);
     return own.join("") === joined.replace(/^(nvidia|geforce|amd|radeon|intel|apple)+/, "") ||
       own.every((word) => words.includes(word)) &&
-        words.every((word) => own.includes(word) || AROUND.test(word));
+        words.every((word) =>
+          own.includes(word) || AROUND.test(word) || SIZE.test(word) && IS_ACCELERATOR.test(own[0])
+        );
   }).sort((a, b) => wordsOf(b).length - wordsOf(a).length).at(0);
 }
 

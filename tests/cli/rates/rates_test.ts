@@ -58,9 +58,13 @@ Deno.test("plan knows no time before rates are measured, and estimates that of a
     await refuses(
       plan,
       [RECIPE, "--adapter", "RTX 4900"],
-      /it must be one of T4, .*; did you mean "RTX 4090"\?$/,
+      /nothing is known of it; the nearest name is "RTX 4090", and known names are T4, .*/,
     );
-    await refuses(plan, [RECIPE, "--adapter", "b5"], /"b5": it must be one of Arc B580$/);
+    await refuses(
+      plan,
+      [RECIPE, "--adapter", "b5"],
+      /"b5": nothing is known of it; names with that in them are Arc B580$/,
+    );
   });
 });
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { bytesOf, type Node } from "../../../gpu/graph.ts";
 import { loadConfig } from "../../../train/recipe/config.ts";
 import { planRecipe } from "../../../train/planning/plan_recipe.ts";
-import { PUBLISHED_CARDS, publishedCard } from "../../../train/planning/published_cards.ts";
+import { nearestCard, PUBLISHED_CARDS, publishedCard } from "../../../train/planning/published_cards.ts";
 import {
   type AdapterRates,
   halfGain,
@@ -196,6 +196,16 @@ Deno.test("cards are found by their names, with and without their makers", () =>
     "",
   ];
   for (const name of others) assert.equal(publishedCard(name), null, name);
+  assert.deepEqual(
+    ["RTX 4090 Laptop GPU", "NVIDIA H100 NVL", "RTX 4900", "RTX 3080 12GB", "banana"].map(nearestCard),
+    [
+      "RTX 4090",
+      "H100",
+      "RTX 4090",
+      "RTX 3080",
+      undefined,
+    ],
+  );
   for (const name of PUBLISHED_CARDS) {
     const { adapter, peaks } = publishedCard(name)!;
     assert.equal(adapter, name); // no two names that read alike
