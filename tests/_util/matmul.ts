@@ -273,6 +273,12 @@ export function hardwareVariants(hardware: KernelAdapter): MatmulVariant[] {
   );
 }
 
+/** Numbers of the turns below a count that `SIDENET_VARIANTS` asks for, such as 8-15: a driver may take a minute for one. */
+export function variantTurns(count: number): number[] {
+  const [first, last] = (Deno.env.get("SIDENET_VARIANTS") ?? "0-").split("-").map(Number);
+  return Array.from({ length: count }, (_, turn) => turn).slice(first, (last || Infinity) + 1);
+}
+
 /** What may end a product. */
 export const EPILOGUES: Partial<MatmulSpec>[] = [
   { bias: true, residual: true, activation: "gelu" },

@@ -16,7 +16,7 @@ import type { KernelFamily } from "../../gpu/tuning/family.ts";
 import { replayCase } from "../../train/parity/replay.ts";
 import { forcing, variantNames } from "../_util/forced_attention.ts";
 import { gpuTest, testDevice } from "../_util/gpu.ts";
-import { familyDevice, hardwareOf, hardwareVariants } from "../_util/matmul.ts";
+import { familyDevice, hardwareOf, hardwareVariants, variantTurns } from "../_util/matmul.ts";
 
 const FIXTURES = new URL("../fixtures/", import.meta.url).pathname;
 const CASES = [
@@ -67,10 +67,9 @@ const gpu = device && new Gpu(device, opened.info, new Set([...opened.features, 
 const hardware = gpu && hardwareOf(gpu.device, gpu.info);
 const products = hardware ? hardwareVariants(hardware).map(({ name }) => name) : [];
 const attention = new Map(PASSES.map((pass) => [pass, gpu ? variantNames(pass, gpu.environment) : []]));
-const [first, last] = (Deno.env.get("SIDENET_VARIANTS") ?? "0-").split("-").map(Number);
 const count = Math.max(products.length, ...[...attention.values()].map(({ length }) => length));
 
-for (let turn = first; turn < Math.min(count, (last || Infinity) + 1); turn++) {
+for (const turn of variantTurns(count)) {
   const names = Object.fromEntries([
     [MATMUL.name, products[turn % products.length]],
     ...PASSES.map((pass) => {
