@@ -28,7 +28,7 @@ import { splitAssignments } from "./shared/overrides.ts";
 import { PUBLISHED_RECIPE } from "./shared/published.ts";
 import { findRecipe, recipeToPlan } from "./shared/recipes.ts";
 import { sourceAt, sourcesOf } from "./shared/sources.ts";
-import { measuredChoices, tellMeasured, tunedChoices, tunedFile } from "./shared/tuned.ts";
+import { measuredChoices, tellMeasured, TUNE_OPTION, tunedChoices, tunedFile } from "./shared/tuned.ts";
 
 /** Flags of the measurements that take a recipe. */
 const RECIPE_FLAGS = ["config", "set"];
@@ -195,10 +195,7 @@ Without a name: matmul, vit and step. NAME --help tells of one. Figures are only
       help: "ops at the sizes of the tests, card at sizes that show only that it runs",
     },
     python: { type: "string", placeholder: "PROGRAM", help: "the Python of card, which has torch (python3)" },
-    "no-tune": {
-      type: "boolean",
-      help: "card measures no kernels on an adapter that is not known yet (SIDENET_TUNE=off for all runs)",
-    },
+    "no-tune": { ...TUNE_OPTION["no-tune"], help: `card: ${TUNE_OPTION["no-tune"].help}` },
     all: { type: "boolean", help: "every matmul variant, not only the chosen one" },
   },
 });

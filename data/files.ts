@@ -207,6 +207,26 @@ export async function textOfFileIfAny(path: string): Promise<string | null> {
   }
 }
 
+/**
+ * What a cache file of JSON holds; null without one, and where it cannot be read: what a cache holds can be made again.
+ *
+ * @param parse Throws where it is not what is kept there.
+ * @param tell Told in a clause what is wrong with the file.
+ */
+export async function cachedJson<T>(
+  path: string,
+  parse: (json: unknown) => T,
+  tell: (problem: string) => void,
+): Promise<T | null> {
+  try {
+    const text = await textOfFileIfAny(path);
+    return text === null ? null : parse(JSON.parse(text));
+  } catch (error) {
+    tell(error instanceof DataError ? error.message : `"${path}" is damaged`);
+    return null;
+  }
+}
+
 /** The names in a folder. @throws {DataError} where it cannot be read, with the cause and what to do */
 export async function namesIn(path: string): Promise<string[]> {
   return await reading(path, () => readdir(path));

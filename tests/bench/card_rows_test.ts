@@ -1,6 +1,6 @@
-/** What `bench card` makes of measurements, and what it refuses; without a GPU and without PyTorch. */
+/** What `bench card` makes of measurements, what it refuses, and whom it compares with; without PyTorch. */
 import assert from "node:assert/strict";
-import { checkCardRecipe, withoutTorch } from "../../bench/card.ts";
+import { benchCard, checkCardRecipe, withoutTorch } from "../../bench/card.ts";
 import {
   cardTable,
   compareTimes,
@@ -11,6 +11,7 @@ import {
   trainedDifference,
 } from "../../bench/card_rows.ts";
 import { parseConfig } from "../../train/recipe/config.ts";
+import { gpuTest } from "../_util/gpu.ts";
 
 const DEVICE: PeerDevice = {
   name: "NVIDIA H200",
@@ -120,4 +121,32 @@ Deno.test("card refuses recipes that the peer has no counterpart of", async () =
   assert.throws(() => checkCardRecipe(accumulating), /grad_accumulation_steps must be 1, current value is 2/);
   const other = await parse("demo_clip.yaml");
   assert.throws(() => checkCardRecipe(other), /^ConfigError: Cannot bench "card": system must be /);
+});
+
+gpuTest("card says first on what the peer runs, or why it is not timed", async () => {
+  const recipe = "side4video/ssv2_vitb16_f8.yaml", path = Deno.env.get("PATH")!;
+  const text = await Deno.readTextFile(new URL(`../../configs/${recipe}`, import.meta.url));
+  const { config } = parseConfig(text, { source: recipe }), folder = await Deno.makeTempDir();
+  const notes: string[] = [], note = (line: string) => void notes.push(line);
+  const first = async (script: string, python?: string) => {
+    await Deno.writeTextFile(`${folder}/python3`, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const rows = benchCard({ config, size: 8, images: 1, python, choices: { known: new Map() }, note });
+    const { value } = await rows.next();
+    await rows.return(undefined);
+    return value;
+  };
+  Deno.env.set("PATH", folder); // its python3 is the one that is found
+  try {
+    const { name, ...device } = DEVICE;
+    const timed = { name: "peer", timed: true, device: name, ...device };
+    assert.deepEqual(await first(`echo '${JSON.stringify(DEVICE)}'`), timed);
+    const lacking = `echo "ModuleNotFoundError: No module named 'torch'" >&2; exit 1`;
+    const why = "python3 has no torch; name a Python that has with --python";
+    assert.deepEqual(await first(lacking), { name: "peer", timed: false, why });
+    assert.equal(notes.at(-1), `warning: PyTorch is not timed: ${why}`);
+    await assert.rejects(first(lacking, "python3"), { message: `Cannot time PyTorch: ${why}` });
+  } finally {
+    Deno.env.set("PATH", path);
+    await Deno.remove(folder, { recursive: true });
+  }
 });

@@ -1,8 +1,7 @@
 /** Measured rates on disk: one JSON object, adapter to what was measured on it. */
 
 import { z } from "zod";
-import { textOfFileIfAny, writeFileWhole } from "../../data/files.ts";
-import { DataError } from "../../lib/errors.ts";
+import { cachedJson, writeFileWhole } from "../../data/files.ts";
 import { ADAPTER_RATES, type AdapterRates } from "./rates.ts";
 
 /** Rates by `ratesKey`. */
@@ -17,14 +16,14 @@ export async function readRates(
   path: string,
   tell: (line: string) => void = () => {},
 ): Promise<RatesByAdapter> {
-  try {
-    const rates = JSON.parse(await textOfFileIfAny(path) ?? "{}");
-    return new Map(Object.entries(z.record(z.string(), ADAPTER_RATES).parse(rates)));
-  } catch (error) {
-    const problem = error instanceof DataError ? error.message : `"${path}" is damaged`;
-    tell(`warning: ${problem}; no rates of adapters are known until bench peak has written it anew`);
-    return new Map();
-  }
+  const parse = (json: unknown) => z.record(z.string(), ADAPTER_RATES).parse(json);
+  const rates = await cachedJson(
+    path,
+    parse,
+    (problem) =>
+      tell(`warning: ${problem}; no rates of adapters are known until bench peak has written it anew`),
+  );
+  return new Map(Object.entries(rates ?? {}));
 }
 
 /** Writes the file, and its folder when that is missing. */

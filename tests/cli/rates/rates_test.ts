@@ -124,6 +124,9 @@ gpuTest(
       const of = (tid: number) =>
         traceEvents.filter((one: { ph: string; tid: number }) => one.ph === "X" && one.tid === tid);
       assert.equal(of(1).length, profile.launches);
+      // The traced step is one; the measured ones are several that are timed together.
+      const handed = of(2).map(({ args }: { args: { bytes?: number } }) => args.bytes ?? 0);
+      assert.equal(sum(handed), step.host.written_bytes);
       for (const what of ["write", "upload block", "submit", "encode update"]) {
         assert.ok(of(2).some(({ name }: { name: string }) => name === what), what);
       }

@@ -190,6 +190,8 @@ Deno.test("cards are found by their names, with and without their makers", () =>
     "NVIDIA GeForce RTX 4090 Laptop GPU",
     "NVIDIA A10G",
     "NVIDIA H100 NVL",
+    "RTX 3080 12GB",
+    "RTX 3060 8GB",
     "RTX",
     "4090",
     "NVIDIA",

@@ -1,7 +1,6 @@
 /** Measured kernel choices on disk: one JSON object, key to variant name (`gpu/tuning/family.ts`). */
 
-import { textOfFileIfAny, writeFileWhole } from "../../../data/files.ts";
-import { DataError } from "../../../lib/errors.ts";
+import { cachedJson, writeFileWhole } from "../../../data/files.ts";
 
 /** Choices by key. */
 export type ChoicesByKey = ReadonlyMap<string, string>;
@@ -36,16 +35,13 @@ export async function readChoices(
   path: string,
   tell: (line: string) => void = () => {},
 ): Promise<ChoicesByKey> {
-  try {
-    const entries = Object.entries(
-      JSON.parse(await textOfFileIfAny(path) ?? "{}") as Record<string, unknown>,
-    );
-    return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
-  } catch (error) {
-    const problem = error instanceof DataError ? error.message : `"${path}" is damaged`;
-    tell(`warning: ${problem}; kernels are as if none had been measured on this machine`);
-    return new Map();
-  }
+  const parse = (json: unknown) => Object.entries(json as Record<string, unknown>);
+  const entries = await cachedJson(
+    path,
+    parse,
+    (problem) => tell(`warning: ${problem}; kernels are as if none had been measured on this machine`),
+  );
+  return new Map(entries?.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }
 
 /** Adds choices to the file, and makes it and its folder when they are missing. Another process may have added some meanwhile. */
