@@ -83,6 +83,11 @@ export class Gpu {
     return Math.min(this.device.limits.maxBufferSize, MAX_BUFFER_BYTES);
   }
 
+  /** Whether the device has not been lost. */
+  get isAlive(): boolean {
+    return this.#lost === null;
+  }
+
   /** Throws when the device has been lost (driver reset, adapter removed). */
   assertAlive(): void {
     if (this.#lost !== null) {

@@ -34,7 +34,7 @@ const KEPT: Readonly<Record<string, string>> = {
   "train/recipe/schema.ts remembered": "the schema of recipes for the systems there are",
   "train/runtime/device/compile.ts compiledBy": "kernels that a device has compiled",
   "train/runtime/device/remote_device.ts idleWorkers":
-    "GPU Workers without a device, where the command line keeps them",
+    "GPU Workers without a device, where the command line or the tests keep them",
   "train/tasks/registry.ts TASKS": "the registry of tasks",
 };
 

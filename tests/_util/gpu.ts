@@ -4,6 +4,10 @@
  */
 import { openGpu } from "../../gpu/device.ts";
 import { AdapterError } from "../../lib/errors.ts";
+import { keepGpuWorkers } from "../../train/runtime/device/remote_device.ts";
+
+// A session after another finds its kernels compiled.
+keepGpuWorkers({ withGpus: true });
 
 type GpuMode = "off" | "auto" | "require";
 

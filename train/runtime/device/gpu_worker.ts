@@ -1,7 +1,7 @@
 /** The Worker that owns the GPU: it waits for the GPU so that nobody else has to. It knows no model, only programs. */
 
 import { releasedFrames } from "../../../data/frames/shared_garbage.ts";
-import { type Gpu, openGpu } from "../../../gpu/device.ts";
+import { Gpu, openGpu } from "../../../gpu/device.ts";
 import { type Command, Runtime } from "../../../gpu/runtime.ts";
 import { workerExchange } from "../../../mpi/worker_exchange.ts";
 import { chooseKernel } from "../../../gpu/tuning/choose.ts";
@@ -10,6 +10,8 @@ import { freeMemory } from "./free_memory.ts";
 import type { WorkerCall, WorkerCalls, WorkerReply } from "./worker_calls.ts";
 
 let gpu: Gpu | null = null, runtime: Runtime | null = null;
+/** A GPU whose memory is free and whose pipelines are there, for the next device. */
+let kept: Gpu | null = null;
 
 const openedGpu = (): Gpu => {
   if (!gpu) throw new Error("Cannot call the GPU worker: a device must be open");
@@ -23,7 +25,8 @@ const opened = (): Runtime => {
 
 const calls: WorkerCalls = {
   async open({ choices, world }) {
-    gpu = await openGpu({ choices });
+    gpu = kept ? new Gpu(kept.device, kept.info, kept.features, choices) : await openGpu({ choices });
+    kept = null;
     runtime = new Runtime(gpu, world ? workerExchange(world) : null);
     return deviceInfo(gpu, await freeMemory(gpu));
   },
@@ -32,10 +35,15 @@ const calls: WorkerCalls = {
   load: (setup) => opened().load(setup),
   setFrames: (options) => opened().setFrames(options),
   submit: (commands) => opened().submit(commands),
-  async close() {
-    await runtime?.unload();
-    gpu?.[Symbol.dispose]();
-    gpu = runtime = null;
+  async close({ keep }) {
+    try {
+      await runtime?.unload();
+      gpu?.memory[Symbol.dispose]();
+      kept = keep && gpu?.isAlive ? gpu : null;
+    } finally {
+      if (kept === null) gpu?.[Symbol.dispose]();
+      gpu = runtime = null;
+    }
   },
 };
 

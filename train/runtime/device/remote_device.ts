@@ -27,16 +27,19 @@ class RemoteError extends Error {
  */
 const WORKER_END_MS = 100;
 
-/** Workers without a device, for the next one; null where a Worker ends with its device. */
-let idleWorkers: WorkerChannel[] | null = null;
+/** Workers whose device is closed, for the next one; null where a Worker ends with its device. */
+let idleWorkers: { readonly channels: WorkerChannel[]; readonly withGpus: boolean } | null = null;
 
 /**
  * Keeps Workers whose device is closed, idle, until the process is gone. For programs that end by an exit of their own: such an
  * exit runs no Worker's end, so that it meets a driver at rest (none of 500 exits crashed). Kept Workers would hold up a program
  * that waits for its event loop to run dry.
+ *
+ * @param options.withGpus They keep their GPU open and its kernels compiled too, for programs that open many devices: a test's exit may
+ * crash in Mesa's driver, which its runner knows of.
  */
-export function keepGpuWorkers(): void {
-  idleWorkers ??= [];
+export function keepGpuWorkers({ withGpus = false }: { withGpus?: boolean } = {}): void {
+  idleWorkers ??= { channels: [], withGpus };
 }
 
 /** A running Worker. */
@@ -76,12 +79,19 @@ class WorkerChannel {
     return promise.promise as Promise<Awaited<ReturnType<WorkerCalls[M]>>>;
   }
 
-  /** To be called when its device is closed. */
-  async end(): Promise<void> {
-    if (idleWorkers && !this.#failed) {
-      idleWorkers.push(this);
-      return;
+  /** Closes its device, and ends the Worker where it is not kept for another. */
+  async close({ isHelper }: { isHelper: boolean }): Promise<void> {
+    const idle = idleWorkers;
+    try {
+      await this.call("close", [{ keep: !isHelper && idle !== null && idle.withGpus }]);
+    } finally {
+      if (idle && !this.#failed) idle.channels.push(this);
+      else await this.end();
     }
+  }
+
+  /** Ends the Worker. */
+  async end(): Promise<void> {
     this.#worker.terminate();
     await new Promise((resolve) => setTimeout(resolve, WORKER_END_MS));
   }
@@ -104,6 +114,7 @@ export class RemoteDevice implements ChoosingDevice {
   stopsCompiling?: AbortSignal;
   hasChosen?: boolean;
   readonly #channel: WorkerChannel;
+  #isHelper = false;
 
   /**
    * Starts the Worker and opens the GPU there.
@@ -111,7 +122,7 @@ export class RemoteDevice implements ChoosingDevice {
    * @throws {AdapterError} when there is no adapter.
    */
   static async open(options: RemoteOptions = {}): Promise<RemoteDevice> {
-    const channel = idleWorkers?.pop() ?? new WorkerChannel();
+    const channel = idleWorkers?.channels.pop() ?? new WorkerChannel();
     try {
       const { choices, onCompile, world } = options;
       const info = await channel.call("open", [{ choices, world }]);
@@ -132,8 +143,10 @@ export class RemoteDevice implements ChoosingDevice {
     return this.#info;
   }
 
-  openHelper(): Promise<RemoteDevice> {
-    return RemoteDevice.open();
+  async openHelper(): Promise<RemoteDevice> {
+    const helper = await RemoteDevice.open();
+    helper.#isHelper = true;
+    return helper;
   }
 
   choose(launch: Launch, options: ChoosingOptions): Promise<Chosen> {
@@ -163,12 +176,8 @@ export class RemoteDevice implements ChoosingDevice {
     return this.#channel.call("submit", [commands], [...new Set(given)]);
   }
 
-  /** Lets the Worker free its GPU memory, and ends it. */
+  /** Lets the Worker free its GPU memory, and ends it where it is not kept. */
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await this.#channel.call("close", []);
-    } finally {
-      await this.#channel.end();
-    }
+    await this.#channel.close({ isHelper: this.#isHelper });
   }
 }

@@ -18,7 +18,8 @@ export interface WorkerCalls extends Pick<Runtime, "compile" | "load" | "setFram
   open(options: { choices?: ChoicesByKey; world?: WorkerWorld | null }): Promise<DeviceInfo>;
   /** Measures which kernel does a launch fastest. */
   choose(launch: Launch, options: ChoosingOptions): Promise<Chosen>;
-  close(): Promise<void>;
+  /** Frees its memory. @param options.keep The GPU stays open for the next device, with its kernels compiled. */
+  close(options: { keep: boolean }): Promise<void>;
 }
 
 /** One call to the Worker. */
