@@ -33,6 +33,7 @@ export class Gpu {
   /** Measured kernel choices by key (`gpu/tuning/family.ts`). */
   readonly choices: ReadonlyMap<string, string>;
   #lost: string | null = null;
+  #environment?: KernelEnvironment;
 
   constructor(
     device: GPUDevice,
@@ -58,6 +59,10 @@ export class Gpu {
 
   /** What kernel selection may look at. */
   get environment(): KernelEnvironment {
+    return this.#environment ??= this.#describe();
+  }
+
+  #describe(): KernelEnvironment {
     const { vendor, architecture, description, subgroupMinSize: min, subgroupMaxSize: max } = this.info;
     const { limits } = this.device;
     return {

@@ -23,7 +23,7 @@ const KEPT: Readonly<Record<string, string>> = {
   "gpu/graph.ts nextTensorId": "the counter of tensors",
   "gpu/op.ts OPS": "the registry of ops",
   "gpu/shader.ts layouts": "layouts of uniforms by the text of the shader",
-  "gpu/tuning/family.ts chosen": "variants by the measured choices that are given",
+  "gpu/tuning/family.ts made": "kernels by the environment that they are made for",
   "lib/half.ts scratchBits": "eight bytes to look at a number's bits in",
   "lib/half.ts scratchFloat": "the same",
   "lib/half.ts scratchHalf": "the same",

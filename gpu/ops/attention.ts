@@ -15,7 +15,7 @@ import {
   type Outputs,
   recordOne,
 } from "../op.ts";
-import { chosenVariant } from "../tuning/family.ts";
+import { chosenKernel } from "../tuning/family.ts";
 import { ATTENTION, type AttentionPass, type AttentionUse } from "./attention_kernel.ts";
 
 type AttentionAttrs = { heads: number; queryStart: number; causal: boolean; dtype?: Dtype };
@@ -100,7 +100,7 @@ const VECTORS: Readonly<Record<AttentionPass, readonly string[]>> = {
 /** The launch of a pass. */
 function launch(pass: AttentionPass, use: Use & { environment: KernelEnvironment }): Dispatch {
   const spec = useOf(pass, use), tensors = tensorsOf(use);
-  const kernel = chosenVariant(ATTENTION[pass], spec, use.environment).build(spec);
+  const kernel = chosenKernel(ATTENTION[pass], spec, use.environment);
   return {
     label: kernel.label,
     source: kernel.code,

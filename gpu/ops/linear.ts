@@ -20,7 +20,7 @@ import { ACTIVATION_OPS } from "./activation.ts";
 import { ACTIVATIONS } from "./activation_functions.ts";
 import { splitLength } from "./_matmul_common.ts";
 import { MATMUL, type MatmulSpec } from "./matmul_kernel.ts";
-import { chosenVariant } from "../tuning/family.ts";
+import { chosenKernel } from "../tuning/family.ts";
 import { columnSum, sumLeading } from "./reduce.ts";
 import { reshape } from "./views.ts";
 
@@ -170,7 +170,7 @@ function launch(use: MatmulUse & { environment: KernelEnvironment }): Dispatch {
   const { inputs: { a, b, bias, residual }, outputs: { out, sums }, environment } = use;
   const spec = specOf(use, environment), { preactivation: _, ...common } = spec;
   // Whether what the activation is applied to is kept does not choose the kernel: forward and recomputed values are the same bits.
-  const kernel = chosenVariant(MATMUL, common, environment).build(spec);
+  const kernel = chosenKernel(MATMUL, spec, environment, { chosenBy: common });
   const preactivation = use.inputs.preactivation ?? use.outputs.preactivation;
   const tensors = { a, b, c: out, bias, residual, preactivation, sums };
   const storage = kernel.bindings.filter((name): name is keyof typeof tensors => name in tensors);

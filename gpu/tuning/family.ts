@@ -87,34 +87,43 @@ export function adapterKeyOf(
   return [adapter.vendor, adapter.architecture, adapter.description].join("/");
 }
 
-/** Variants chosen so far by family and spec, for one set of measured choices: building a key builds every candidate. */
-const chosen = new WeakMap<ReadonlyMap<string, string>, Map<string, unknown>>();
+/** Kernels made so far for an environment: layers are alike, and a choice estimates every candidate. */
+const made = new WeakMap<KernelEnvironment, Map<string, BuiltKernel>>();
 
 /**
- * The measured choice for a launch where there is one, else the fixed default of the adapter's kind.
+ * The kernel of a launch: of the measured variant where there is one, else of the fixed default of the adapter's kind. Equal launches
+ * in one environment share it.
  *
+ * @param options.chosenBy What the variant is chosen by, where not by the whole of `spec`.
  * @throws {RangeError} when no variant can run on the adapter.
  */
-export function chosenVariant<S>(
+export function chosenKernel<S>(
   family: KernelFamily<S>,
   spec: S,
-  adapter: KernelEnvironment,
-): KernelVariant<S> {
-  const { choices } = adapter;
-  adapter.onChoice?.(family.name, spec);
-  if (choices.size === 0) return defaultOf(family, spec, family.candidates(spec, adapter), adapter);
-  let known = chosen.get(choices);
-  if (!known) chosen.set(choices, known = new Map());
+  environment: KernelEnvironment,
+  { chosenBy = spec }: { chosenBy?: S } = {},
+): BuiltKernel {
+  environment.onChoice?.(family.name, chosenBy);
+  let known = made.get(environment);
+  if (!known) made.set(environment, known = new Map());
   const id = family.name + JSON.stringify(spec);
-  let variant = known.get(id) as KernelVariant<S> | undefined;
-  if (!variant) {
-    const candidates = family.candidates(spec, adapter);
-    const name = choices.get(tuneKey(family, spec, { adapterKey: adapterKeyOf(adapter), candidates }));
-    variant = candidates.find((candidate) => candidate.name === name) ??
-      defaultOf(family, spec, candidates, adapter);
-    known.set(id, variant);
-  }
-  return variant;
+  let kernel = known.get(id);
+  if (!kernel) known.set(id, kernel = chosenVariant(family, chosenBy, environment).build(spec));
+  return kernel;
+}
+
+/** The measured choice for a launch where there is one, else the default. */
+function chosenVariant<S>(
+  family: KernelFamily<S>,
+  spec: S,
+  environment: KernelEnvironment,
+): KernelVariant<S> {
+  const { choices } = environment, candidates = family.candidates(spec, environment);
+  const name = choices.size === 0
+    ? undefined
+    : choices.get(tuneKey(family, spec, { adapterKey: adapterKeyOf(environment), candidates }));
+  return candidates.find((candidate) => candidate.name === name) ??
+    defaultOf(family, spec, candidates, environment);
 }
 
 /** A fixed sensible choice per kind of adapter and shape, used where nothing was measured. */

@@ -17,11 +17,15 @@ export interface Tunable extends Launch {
 export function tunablesOf(plans: Iterable<Plan>, environment: KernelEnvironment): Tunable[] {
   const found = new Map<string, Tunable>(), keys = new Map<string, string>();
   const adapterKey = adapterKeyOf(environment);
+  let launches: Launch[] = [];
+  const listening: KernelEnvironment = {
+    ...environment,
+    onChoice: (family, spec) => void launches.push({ family, spec }),
+  };
   for (const plan of plans) {
     for (const { node } of plan.steps) {
-      const launches: Launch[] = [];
-      const onChoice = (family: string, spec: unknown) => void launches.push({ family, spec });
-      node.op.dispatches({ ...node, environment: { ...environment, onChoice } });
+      launches = [];
+      node.op.dispatches({ ...node, environment: listening });
       const flops = launches.length === 0 ? 0 : node.op.work(node).flops / launches.length;
       for (const launch of launches) {
         const id = launch.family + JSON.stringify(launch.spec);

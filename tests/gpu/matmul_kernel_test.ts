@@ -6,7 +6,7 @@ import type { MatmulSpec, MatmulVariant } from "../../gpu/ops/matmul_kernel.ts";
 import type { KernelAdapter } from "../../gpu/op.ts";
 import { ACTIVATIONS } from "../../gpu/ops/activation_functions.ts";
 import { chooseVariant } from "../../gpu/tuning/choose.ts";
-import { chosenVariant, PLAIN_GPU, tuneKey } from "../../gpu/tuning/family.ts";
+import { chosenKernel, PLAIN_GPU, tuneKey } from "../../gpu/tuning/family.ts";
 import { matmulTrial } from "../../gpu/tuning/matmul_trial.ts";
 import { createTrial } from "../../gpu/tuning/trial.ts";
 import { gpuTest } from "../_util/gpu.ts";
@@ -173,14 +173,27 @@ gpuTest("chooseVariant() passes over a wrong candidate", async (base, info) => {
   assert.deepEqual([...tried.tried.keys()], [right.name], "after the deadline only the first one");
 });
 
-Deno.test("chosenVariant() takes what was measured, and the default where a measured one is gone", () => {
+Deno.test("chosenKernel() is of what was measured, and of the default where a measured one is gone", () => {
   const s = spec(64, 64, 64), candidates = matmulCandidates(s, PLAIN_GPU);
   const key = tuneKey(MATMUL, s, { adapterKey: "//", candidates });
-  const chosen = (name: string) =>
-    chosenVariant(MATMUL, s, { ...PLAIN_GPU, choices: new Map([[key, name]]) });
-  assert.equal(chosen(candidates[1].name), candidates[1]);
-  assert.equal(chosen("gone"), candidates[0]);
-  assert.equal(chosenVariant(MATMUL, s, { ...PLAIN_GPU, choices: new Map() }), candidates[0]);
+  const chosen = (name: string) => chosenKernel(MATMUL, s, { ...PLAIN_GPU, choices: new Map([[key, name]]) });
+  assert.deepEqual(chosen(candidates[1].name), candidates[1].build(s));
+  assert.notEqual(candidates[1].build(s).code, candidates[0].build(s).code);
+  assert.deepEqual(chosen("gone"), candidates[0].build(s));
+  assert.deepEqual(chosenKernel(MATMUL, s, { ...PLAIN_GPU, choices: new Map() }), candidates[0].build(s));
+});
+
+Deno.test("equal launches in one environment share a kernel, and every one is told of", () => {
+  const told: unknown[] = [], s = spec(64, 64, 64);
+  const environment = { ...PLAIN_GPU, onChoice: (_: string, spec: unknown) => void told.push(spec) };
+  const first = chosenKernel(MATMUL, s, environment);
+  assert.equal(chosenKernel(MATMUL, { ...s }, environment), first);
+  const other = chosenKernel(MATMUL, { ...s, bias: true }, environment);
+  assert.notEqual(other, first);
+  assert.notEqual(chosenKernel(MATMUL, s, { ...environment }), first);
+  const wide = spec(64, 128, 64);
+  chosenKernel(MATMUL, { ...wide, preactivation: "written" }, environment, { chosenBy: wide });
+  assert.deepEqual(told, [s, s, { ...s, bias: true }, s, wide]);
 });
 
 gpuTest("a trial names a kernel that does not compile", async (base, info) => {
