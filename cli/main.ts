@@ -7,6 +7,7 @@ import { nearestName } from "../lib/nearest_name.ts";
 import manifest from "../deno.json" with { type: "json" };
 import { commonValue, hasCommonFlag, helpOf, twoColumns } from "./shared/args.ts";
 import { discardUnfinished, toldError } from "../data/files.ts";
+import { keepDecodeWorkers } from "../data/frames/decode_pool.ts";
 import { keepGpuWorkers } from "../train/runtime/device/remote_device.ts";
 import { abandoned, interruptionSignal } from "./shared/interruption.ts";
 import {
@@ -158,6 +159,7 @@ function stackOf(error: unknown): string {
 
 if (import.meta.main) {
   keepGpuWorkers();
+  keepDecodeWorkers();
   const streams = processStreams();
   const program = Deno.env.get("SIDENET_PROGRAM") || TOOL;
   let failure: unknown = null;

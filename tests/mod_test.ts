@@ -13,6 +13,8 @@ const PAGE = await Deno.readTextFile(at("docs/library.md"));
 /** What a process keeps between calls, by file: each changes no result of a later call. */
 const KEPT: Readonly<Record<string, string>> = {
   "data/files.ts unfinished": "names of files being written",
+  "data/frames/decode_pool.ts idleWorkers":
+    "decode workers at rest, where the command line or the tests keep them",
   "data/frames/decode_worker.ts previous": "of a Worker: the clip under way",
   "data/frames/shared_garbage.ts collect": "the engine's collector, looked up once",
   "data/frames/shared_garbage.ts released": "bytes let go of since the last collection",

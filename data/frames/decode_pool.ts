@@ -32,16 +32,32 @@ export function mostWorkers(): number {
   return Math.max(1, Math.min(Math.max(4, 2 * navigator.hardwareConcurrency), byMemory));
 }
 
+/** Workers at rest, for the next pool; null where they end with their own. */
+let idleWorkers: Worker[] | null = null;
+
+/**
+ * Keeps the workers of closed pools for the next ones, until the process is gone: a run opens a pool for every evaluation, and a worker
+ * takes a third of a second to start. For programs that end by an exit of their own, as kept workers would hold up any other.
+ */
+export function keepDecodeWorkers(): void {
+  idleWorkers ??= [];
+}
+
+function startWorker(): Worker {
+  return idleWorkers?.pop() ?? new Worker(new URL("./decode_worker.ts", import.meta.url), { type: "module" });
+}
+
 export class DecodePool implements AsyncDisposable {
   readonly #members: Member[] = [];
   readonly #queue: Waiting[] = [];
   #nextId = 0;
   #failure: Error | null = null;
+  #isBroken = false;
   #idle: (() => void) | null = null;
 
   constructor(workers: number) {
     for (let i = 0; i < workers; i++) {
-      const worker = new Worker(new URL("./decode_worker.ts", import.meta.url), { type: "module" });
+      const worker = startWorker();
       const member: Member = { worker, held: new Map() };
       worker.onmessage = (event: MessageEvent<DecodeAnswer>) => this.#take(member, event.data);
       worker.onerror = (event) => {
@@ -86,6 +102,7 @@ export class DecodePool implements AsyncDisposable {
 
   #fail(error: Error): void {
     this.#failure ??= error;
+    this.#isBroken = true;
     const abandoned = [
       ...this.#queue.splice(0),
       ...this.#members.flatMap((member) => [...member.held.values()]),
@@ -95,14 +112,16 @@ export class DecodePool implements AsyncDisposable {
     this.#idle?.();
   }
 
-  /** Waits for the jobs in work, refuses the others, ends the workers. */
+  /** Waits for the jobs in work, refuses the others, ends the workers where they are not kept. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#failure ??= new Error("Cannot decode frames: the pool is closed");
     for (const waiting of this.#queue.splice(0)) waiting.reject(this.#failure);
     if (this.#members.some((member) => member.held.size > 0)) {
       await new Promise<void>((resolve) => this.#idle = resolve);
     }
-    for (const { worker } of this.#members) worker.terminate();
-    this.#members.length = 0;
+    for (const { worker } of this.#members.splice(0)) {
+      if (idleWorkers && !this.#isBroken) idleWorkers.push(worker);
+      else worker.terminate();
+    }
   }
 }

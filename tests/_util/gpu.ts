@@ -2,12 +2,14 @@
  * Tests that need a GPU. `SIDENET_GPU` says what happens to them: `off` leaves them out, `auto` (the default) leaves them
  * out where there is no adapter, `require` makes a missing adapter a failure. A test left out is reported as ignored.
  */
+import { keepDecodeWorkers } from "../../data/frames/decode_pool.ts";
 import { openGpu } from "../../gpu/device.ts";
 import { AdapterError } from "../../lib/errors.ts";
 import { keepGpuWorkers } from "../../train/runtime/device/remote_device.ts";
 
-// A session after another finds its kernels compiled.
+// A session after another finds its kernels compiled, and workers that have started.
 keepGpuWorkers({ withGpus: true });
+keepDecodeWorkers();
 
 type GpuMode = "off" | "auto" | "require";
 
