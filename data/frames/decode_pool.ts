@@ -37,7 +37,7 @@ let idleWorkers: Worker[] | null = null;
 
 /**
  * Keeps the workers of closed pools for the next ones, until the process is gone: a run opens a pool for every evaluation, and a worker
- * takes a third of a second to start. For programs that end by an exit of their own, as kept workers would hold up any other.
+ * takes an eighth of a second to start. For programs that end by an exit of their own, as kept workers would hold up any other.
  */
 export function keepDecodeWorkers(): void {
   idleWorkers ??= [];
@@ -62,6 +62,7 @@ export class DecodePool implements AsyncDisposable {
       worker.onmessage = (event: MessageEvent<DecodeAnswer>) => this.#take(member, event.data);
       worker.onerror = (event) => {
         event.preventDefault();
+        idleWorkers = idleWorkers?.filter((other) => other !== worker) ?? null;
         this.#fail(new Error(`Cannot decode frames: a decode worker failed: ${event.message}`));
       };
       worker.onmessageerror = () =>

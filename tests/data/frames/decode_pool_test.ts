@@ -31,11 +31,13 @@ Deno.test("the default number of workers leaves a core free and is at least one"
 class PromptWorker {
   static started = 0;
   static ended = 0;
+  static latest: PromptWorker;
   onmessage?: (event: { data: unknown }) => void;
   onerror?: (event: { message: string; preventDefault(): void }) => void;
 
   constructor() {
     PromptWorker.started++;
+    PromptWorker.latest = this;
   }
 
   postMessage({ id, path }: { id: number; path: string }): void {
@@ -74,6 +76,11 @@ Deno.test("kept workers serve the next pool, but for those of a pool in which on
     assert.deepEqual(counts(), [5, 4]);
     assert.equal(await use(1, "four"), "four");
     assert.deepEqual(counts(), [5, 4]);
+    assert.equal(await use(2, "five"), "five");
+    assert.deepEqual(counts(), [6, 4]);
+    PromptWorker.latest.onerror?.({ message: "died at rest", preventDefault() {} });
+    assert.equal(await use(2, "six"), "six");
+    assert.deepEqual(counts(), [7, 4], "one that died at rest serves no pool");
   } finally {
     globalThis.Worker = Worker;
   }

@@ -25,7 +25,9 @@ const opened = (): Runtime => {
 
 const calls: WorkerCalls = {
   async open({ choices, world }) {
-    gpu = kept ? new Gpu(kept.device, kept.info, kept.features, choices) : await openGpu({ choices });
+    gpu = kept?.isAlive
+      ? new Gpu(kept.device, kept.info, kept.features, choices)
+      : await openGpu({ choices });
     kept = null;
     runtime = new Runtime(gpu, world ? workerExchange(world) : null);
     return deviceInfo(gpu, await freeMemory(gpu));
@@ -39,7 +41,7 @@ const calls: WorkerCalls = {
     try {
       await runtime?.unload();
       gpu?.memory[Symbol.dispose]();
-      kept = keep && gpu?.isAlive ? gpu : null;
+      kept = keep ? gpu : null;
     } finally {
       if (kept === null) gpu?.[Symbol.dispose]();
       gpu = runtime = null;
